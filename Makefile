@@ -1,0 +1,51 @@
+# Two commands do everything, their own set-up included: `make course` and `make test`.
+#   make test PYTHON=python3.12        another Python (3.10 or newer)
+#   make test VENV="$CONDA_PREFIX"     an environment that exists already
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.seglib-ready
+
+export NO_ALBUMENTATIONS_UPDATE = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help course test lint setup clean
+
+help:
+	@echo "make course   run the notebooks top to bottom in the quick profile (PROFILE=full: on the real data)"
+	@echo "make test     run the tests"
+	@echo "make lint     look through the code and the notebooks with ruff"
+	@echo "make setup    make the environment $(VENV); the others do it by themselves"
+	@echo "make clean    remove what the commands wrote, the environment excepted"
+
+PROFILE ?= quick
+course: $(READY)
+	$(BIN)/python -m seglib course run --profile $(PROFILE)
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/python -m ruff check .
+
+setup: $(READY)
+
+# Installed again whenever the requirements change; the file is written only after everything went well.
+$(READY): requirements.txt pyproject.toml | $(BIN)/python
+	@echo "Installing the requirements into $(VENV): some minutes and up to 6 GB, mostly PyTorch."
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
+	    echo "$(PYTHON) is not Python 3.10 or newer; name one that is, for example: make $(MAKECMDGOALS) PYTHON=python3.12"; \
+	    exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -f $@; \
+	    echo "$(PYTHON) could not make the environment $(VENV); on Debian and Ubuntu install python3-venv first."; \
+	    exit 1; }
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find seglib tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,72 @@
+"""From a photograph to what a network sees: random variation for training, plain scaling for everything else.
+
+Albumentations changes image and mask together; see https://albumentations.ai/docs.  Random choices depend
+on the seed given with each call, not on the order of calls or the number of processes.
+"""
+
+import os
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network for news when imported
+
+import albumentations as A  # noqa: E402
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from torch import Tensor  # noqa: E402
+
+from .config import AugmentConfig  # noqa: E402
+
+# Mean and spread of ImageNet's red, green and blue in 0..1: what pre-trained networks expect.
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+
+class TrainingTransform:
+    """Random crop, flip, rotation, colour, blur and noise, as `config` asks; each at 0 is left out.
+
+    `transform(image, mask, seed)` takes uint8 (H, W, 3) and (H, W) and returns them at (size, size),
+    the same for the same seed.
+    """
+
+    def __init__(self, config: AugmentConfig, size: int):
+        self.pipeline = A.Compose(_steps(config, size))
+
+    def __call__(self, image: np.ndarray, mask: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        self.pipeline.set_random_seed(seed)
+        out = self.pipeline(image=image, mask=mask)
+        return out["image"], out["mask"]
+
+
+def _steps(config: AugmentConfig, size: int) -> list[A.BasicTransform]:
+    color = config.color
+    steps: list[tuple[float, A.BasicTransform]] = [
+        # INTER_AREA averages when it shrinks, which is most of the time; other modes would alias.
+        (1, A.RandomResizedCrop((size, size), config.crop_area, config.crop_ratio,
+                                interpolation=cv2.INTER_AREA, mask_interpolation=cv2.INTER_NEAREST_EXACT)),
+        (config.flip, A.HorizontalFlip(p=config.flip)),
+        # The corners that a rotation opens are filled with the mirrored picture and its mirrored mask.
+        (config.rotate, A.Rotate(config.rotate, border_mode=cv2.BORDER_REFLECT_101, p=0.5)),
+        (color, A.ColorJitter((max(0, 1 - color), 1 + color), (max(0, 1 - color), 1 + color),
+                              (max(0, 1 - color), 1 + color), (-min(color / 5, 0.5), min(color / 5, 0.5)), p=0.8)),
+        (config.grey, A.ToGray(p=config.grey)),
+        (config.blur, A.GaussianBlur(blur_limit=0, sigma_limit=(0.3, 1.5), p=config.blur)),
+        (config.noise, A.GaussNoise(std_range=(0.01, 0.06), p=config.noise)),
+    ]  # fmt: skip
+    return [step for wanted, step in steps if wanted]
+
+
+def fit(image: np.ndarray, longest_side: int) -> np.ndarray:
+    """Scale the picture so that its longer side has `longest_side` pixels; 0 leaves it alone."""
+    height, width = image.shape[:2]
+    factor = longest_side / max(height, width)
+    if longest_side == 0 or factor == 1:
+        return image
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
+
+
+def normalize(images: Tensor) -> Tensor:
+    """uint8 pictures (N, 3, H, W) to float32 with ImageNet's mean 0 and spread 1, on the same device."""
+    mean = torch.tensor(MEAN, device=images.device).view(1, 3, 1, 1) * 255
+    std = torch.tensor(STD, device=images.device).view(1, 3, 1, 1) * 255
+    return (images.float() - mean) / std

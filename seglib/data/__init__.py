@@ -1,0 +1,88 @@
+"""Data sets: horses, camvid, humans, cityscapes, the drawn creatures and streets, and a folder of your own.
+
+    from seglib import data
+    train = data.load("horses", split="train", root="data")
+    train[0]["image"], train[0]["mask"]
+"""
+
+from pathlib import Path
+
+from . import camvid, cityscapes, folder, horses, humans, splits, synthetic
+from .dataset import IGNORE, Pair, SegmentationDataset, Source
+from .dataset import FilePairs as _FilePairs
+from .images import DataError, read_image, read_mask
+from .matching import SUFFIXES
+
+__all__ = [
+    "DRAWN", "IGNORE", "SOURCES", "SUFFIXES", "DataError", "Pair", "SegmentationDataset", "Source",
+    "load", "names", "pairs", "read_image", "read_mask", "source",
+]  # fmt: skip
+
+SOURCES = {s.name: s for s in (horses.SOURCE, camvid.SOURCE, humans.SOURCE, cityscapes.SOURCE)}
+DRAWN = synthetic.DRAWN
+CACHE_BYTES = 1 << 30
+
+
+def names() -> list[str]:
+    """The names that `load` knows, besides the path of a folder of your own."""
+    return [*SOURCES, *DRAWN]
+
+
+def source(name: str) -> Source:
+    """The description of a data set by name, or of the folder at that path.  DataError if it is neither."""
+    if name in SOURCES:
+        return SOURCES[name]
+    if Path(name).is_dir():
+        return folder.source(Path(name))
+    raise DataError(f"'{name}' is no data set and no folder; choose one of: {', '.join(names())}, or a folder's path.")
+
+
+def pairs(source: Source, split: str, root: Path | str, list_name: str = "default") -> list[Pair]:
+    """The pairs of `split` ("all" for every one), in the order of the split list or of the files."""
+    found = source.find(Path(root))
+    if split == "all":
+        return found
+    given = {pair.split for pair in found if pair.split}
+    if given:
+        chosen = [pair for pair in found if pair.split == split]
+        if not chosen:
+            known = ", ".join(sorted(given))
+            raise DataError(f"{source.name} has no split '{split}'; choose 'all' or one of: {known}.")
+        return chosen
+    by_key = {pair.key: pair for pair in found}
+    wanted = splits.read_list(source.name, list_name, split)
+    missing = [key for key in wanted if key not in by_key]
+    if missing:
+        raise DataError(
+            f"{source.name} in {root}: {len(missing)} of the {len(wanted)} images of split '{split}' are not there, "
+            f"{missing[0]} for one; complete the data set, or use --split all to take what is there."
+        )
+    return [by_key[key] for key in wanted]
+
+
+def load(
+    name: str,
+    split: str = "train",
+    root: Path | str = "data",
+    list_name: str = "default",
+    cache_bytes: int = CACHE_BYTES,
+    **options,
+) -> SegmentationDataset:
+    """Open a data set.
+
+    `name`: one of `names()`, or the path of a folder of your own; `split`: train, val, test or all;
+    `root`: the folder in which the data sets lie; `list_name`: which committed split list;
+    `cache_bytes`: how much decoded data may stay in memory.  `options` go to the drawing functions
+    of the synthetic sets: `length`, `size` (height, width), `seed`.  Raises DataError.
+    """
+    if name in DRAWN:
+        return synthetic.load(name, split, **options)
+    if options:
+        raise DataError(f"{name} takes no option '{next(iter(options))}'; only {', '.join(DRAWN)} are drawn to order.")
+    described = source(name)
+    chosen = pairs(described, split, root, list_name)
+    for pair in chosen:
+        if not pair.mask.is_file():
+            raise DataError(f"{pair.image}: there is no mask {pair.mask}; add it or remove the image.")
+    read = _FilePairs(chosen, described.decode, cache_bytes)
+    return SegmentationDataset(described.name, described.classes, described.palette, [p.key for p in chosen], read)

@@ -1,0 +1,243 @@
+"""Look at every file of a data set and report what is there; list the sets; download those with an address."""
+
+import hashlib
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from .. import download as downloading
+from . import DRAWN, SOURCES, load, source
+from .contents import DigestingReader, by_split, content_digest, released_digests, verify, write_digests
+from .dataset import IGNORE, Pair
+from .images import DataError
+from .matching import image_files
+
+__all__ = ["Report", "check", "content_digest", "download", "listing", "write_digests"]
+
+DRAWN_SAMPLES = 16  # pictures looked at in each split of a drawn set
+ALIKE_BITS = 2  # of the 64 of a difference hash, by which pictures that look alike may differ
+SHOWN = 10  # findings of a kind that the text report spells out
+
+
+@dataclass
+class Report:
+    """What `check` found.  `ok`: no file is faulty and no picture lies in two splits."""
+
+    name: str
+    title: str
+    place: str
+    classes: tuple[str, ...]
+    images: dict[str, int] = field(default_factory=dict)  # split -> count
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)  # smallest, median, largest: (width, height)
+    pixels: list[int] = field(default_factory=list)  # per class
+    ignored: int = 0
+    duplicates: list[tuple[str, str]] = field(default_factory=list)  # equal pixels in two splits
+    suspects: list[tuple[str, str]] = field(default_factory=list)  # look alike, in two splits
+    released: dict[str, bool] = field(default_factory=dict)  # split -> is it what released weights were trained on
+    notices: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        return not self.faults and not self.duplicates
+
+    def to_dict(self) -> dict:
+        """Everything, ready for JSON."""
+        return {"ok": self.ok, **asdict(self)}
+
+    def text(self) -> str:
+        """The report for a reader."""
+        sizes = ", ".join(f"{which} {width}x{height}" for which, (width, height) in self.sizes.items())
+        lines = [
+            f"{self.name}: {self.title}, {self.place}",
+            f"images      {', '.join(f'{count} {split}' for split, count in self.images.items())}",
+            f"sizes       {sizes or 'none'}",
+            *self._histogram(),
+            *_listed("duplicates", [f"{a} = {b}" for a, b in self.duplicates], "no picture lies in two splits"),
+            *_listed("suspects", [f"{a} ~ {b}" for a, b in self.suspects], "none look alike in two splits"),
+            *(f"content     {split}: {_RELEASED[same]}" for split, same in self.released.items()),
+            *_listed("notices", self.notices, "none"),
+            *_listed("faults", self.faults, "none"),
+        ]
+        return "\n".join(lines)
+
+    def _histogram(self) -> Iterator[str]:
+        total = sum(self.pixels)
+        width = max(map(len, self.classes))
+        for i, (name, count) in enumerate(zip(self.classes, self.pixels, strict=True)):
+            head = "pixels" if i == 0 else ""
+            yield f"{head:11} {name:{width}} {count / max(total, 1):8.3%} {count:>15,}"
+        share = self.ignored / max(total + self.ignored, 1)
+        yield f"{'':11} {'ignored':{width}} {share:8.3%} {self.ignored:>15,} (share of all pixels)"
+
+
+_RELEASED = {True: "the copy that the released weights were made with", False: "differs from that of the weights"}
+
+
+def _listed(head: str, findings: list[str], none: str) -> list[str]:
+    lines = [f"{head:11} {len(findings) or none}"]
+    lines += [f"{'':11} {finding}" for finding in findings[:SHOWN]]
+    return lines + ([f"{'':11} ... and {len(findings) - SHOWN} more"] if len(findings) > SHOWN else [])
+
+
+class _Survey:
+    """Sees every readable item once and remembers what the report needs."""
+
+    def __init__(self, num_classes: int):
+        self.histogram = np.zeros(256, np.int64)
+        self.num_classes = num_classes
+        self.sizes: list[tuple[int, int]] = []
+        self.exact: dict[bytes, list[tuple[str, str]]] = defaultdict(list)  # pixels -> the (split, key) that have them
+        self.hashes: dict[str, list[tuple[str, np.ndarray]]] = defaultdict(list)  # split -> (key, 64 signs)
+
+    def add(self, split: str, key: str, image: np.ndarray, labels: np.ndarray) -> None:
+        counts = np.bincount(labels.ravel(), minlength=256)
+        unknown = [i for i in np.flatnonzero(counts).tolist() if self.num_classes <= i != IGNORE]
+        if unknown:
+            raise DataError(f"{key}: label {unknown[0]} in the mask, but there are {self.num_classes} classes.")
+        self.histogram += counts
+        self.sizes.append((image.shape[1], image.shape[0]))
+        self.exact[hashlib.sha256(repr(image.shape).encode() + image.tobytes()).digest()].append((split, key))
+        self.hashes[split].append((key, _difference_hash(image)))
+
+    def duplicates(self) -> tuple[list[tuple[str, str]], list[str]]:
+        """Pairs of equal pictures in two splits, and sentences about those within one."""
+        across, within = [], []
+        for places in self.exact.values():
+            (first_split, first_key), *others = places
+            for split, key in others:
+                if split != first_split:
+                    across.append((f"{first_split}/{first_key}", f"{split}/{key}"))
+                else:
+                    within.append(f"{split}: {first_key} and {key} are the same picture")
+        return across, within
+
+    def suspects(self) -> list[tuple[str, str]]:
+        """Pairs of pictures in two splits whose difference hashes agree in all but ALIKE_BITS, equal ones left out."""
+        alike, equal = [], {frozenset(pair) for pair in self.duplicates()[0]}
+        parts = list(self.hashes.items())
+        for i, (split, ours) in enumerate(parts):
+            for other, theirs in parts[i + 1 :]:
+                products = np.stack([h for _, h in ours]) @ np.stack([h for _, h in theirs]).T
+                for a, b in np.argwhere((64 - products) / 2 <= ALIKE_BITS):
+                    pair = (f"{split}/{ours[a][0]}", f"{other}/{theirs[b][0]}")
+                    alike += [] if frozenset(pair) in equal else [pair]
+        return alike
+
+
+def _difference_hash(image: np.ndarray) -> np.ndarray:
+    """64 signs: does brightness rise from each cell of an 8x9 grid to its right neighbour."""
+    small = np.asarray(Image.fromarray(image).convert("L").resize((9, 8), Image.Resampling.BOX), np.float32)
+    return np.where(np.diff(small, axis=1) > 0, 1, -1).astype(np.float32).ravel()
+
+
+def check(name: str, root: Path | str = "data", list_name: str = "default", progress: bool = True) -> Report:
+    """Read every file of a data set and report what is there; goes on past faulty files.
+
+    `name` as for `seglib.data.load`; of a drawn set a few pictures are drawn.  Raises DataError if the
+    set is not there at all.
+    """
+    if name in DRAWN:
+        report = Report(name, DRAWN[name].title, "drawn on demand", DRAWN[name].classes)
+        parts = {split: load(name, split, length=DRAWN_SAMPLES) for split in ("train", "val", "test")}
+        return _surveyed(report, {split: (drawn.keys, drawn.read) for split, drawn in parts.items()}, progress)
+    described = source(name)
+    place = f"in {root}" if name in SOURCES else "a folder of your own"
+    report = Report(described.name, described.title, place, described.classes)
+    parts, missing = by_split(described, Path(root), list_name)
+    readers = {split: DigestingReader(part, described.decode) for split, part in parts.items()}
+    _surveyed(report, {split: ([p.key for p in reader.pairs], reader) for split, reader in readers.items()}, progress)
+    report.faults += [f"{key}: in the split list, but not on the disk; complete the data set." for key in missing]
+    report.notices += _masks_without_image([pair for part in parts.values() for pair in part])
+    if name in SOURCES and list_name == "default":
+        expected = released_digests().get(name, {})
+        report.released = {s: reader.digest() == expected[s] for s, reader in readers.items() if s in expected}
+    return report
+
+
+def _surveyed(report: Report, parts: dict[str, tuple[list[str], Callable]], progress: bool) -> Report:
+    """Read all items of all parts into the report."""
+    survey = _Survey(len(report.classes))
+    bar = tqdm(total=sum(len(keys) for keys, _ in parts.values()), desc=report.name, disable=not progress)
+    for split, (keys, read) in parts.items():
+        report.images[split] = len(keys)
+        for i, key in enumerate(keys):
+            try:
+                survey.add(split, key, *read(i))
+            except DataError as error:
+                report.faults.append(str(error))
+            bar.update()
+    bar.close()
+    if survey.sizes:
+        ordered = sorted(survey.sizes, key=lambda size: (size[0] * size[1], size))
+        report.sizes = {"smallest": ordered[0], "median": ordered[len(ordered) // 2], "largest": ordered[-1]}
+    report.pixels = survey.histogram[: len(report.classes)].tolist()
+    report.ignored = int(survey.histogram[IGNORE])
+    report.duplicates, within = survey.duplicates()
+    report.notices += within
+    report.suspects = survey.suspects()
+    return report
+
+
+def _masks_without_image(pairs: list[Pair]) -> list[str]:
+    """Sentences about masks that belong to no image; only files named as the used masks are."""
+    used = {pair.mask for pair in pairs}
+    # What follows the key in a mask's name: nothing, or Cityscapes' ending, which no other of its files has.
+    endings = {pair.mask.stem.removeprefix(pair.key.split("/")[-1]) for pair in pairs}
+    notices = []
+    for folder in sorted({mask.parent for mask in used if mask.parent.is_dir()}):
+        files = image_files(folder).values()
+        spare = [file for file in files if file not in used and any(file.stem.endswith(end) for end in endings)]
+        notices += [f"{file}: a mask without an image" for file in spare]
+    return notices
+
+
+def listing(root: Path | str = "data") -> str:
+    """The known data sets, one line each: name, title, classes, images in each split or how to get it."""
+    lines = []
+    for name, described in SOURCES.items():
+        try:
+            parts, _ = by_split(described, Path(root))
+            here = ", ".join(f"{len(part)} {split}" for split, part in parts.items())
+        except DataError:
+            way = "fetches it" if described.archives else "tells how to get it"
+            here = f"not here; `python -m seglib data download {name}` {way}"
+        lines.append(f"{name:11} {described.title:34} {len(described.classes):3} classes  {here}")
+    for name, drawn in DRAWN.items():
+        lines.append(f"{name:11} {drawn.title:34} {len(drawn.classes):3} classes  drawn on demand, nothing to download")
+    return "\n".join([*lines, "", "or the path of a folder of your own with images/ and masks/: see data/README.md"])
+
+
+def download(name: str, root: Path | str = "data", progress: bool = True) -> Path:
+    """Fetch, unpack and verify a data set where a public address exists; returns its folder.
+
+    What exists already is left alone.  Raises DataError, with exact instructions, where a login is needed,
+    and DownloadError, with instructions by hand, where no address delivers.
+    """
+    if name in DRAWN:
+        raise DataError(f"{name} is drawn on demand: there is nothing to download.")
+    if name not in SOURCES:
+        raise DataError(f"'{name}' is no data set that can be downloaded; choose one of: {', '.join(SOURCES)}.")
+    described, root = SOURCES[name], Path(root)
+    if not described.archives:
+        raise DataError(f"{name} cannot be fetched without a login; this is how to get it:\n{described.instructions}")
+    (archive,) = described.archives
+    folder = root / archive.folder
+    if folder.is_dir() and any(folder.iterdir()):
+        raise DataError(f"{folder}: is there already; see `python -m seglib data check {name}`, or move it away first.")
+    if archive.sha256 is None and not released_digests().get(name):
+        raise DataError(f"{name}: neither its archive nor its content has a known sha256; get it by hand.")
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{name}-") as temporary:
+            packed = downloading.fetch(archive.urls, archive.sha256, Path(temporary) / "archive", progress)
+            return downloading.extract(
+                packed, folder, archive.inner, lambda parent: verify(described, parent), archive.max_bytes
+            )
+    except downloading.DownloadError as error:
+        raise downloading.DownloadError(f"{error}\nBy hand:\n{described.instructions}") from None

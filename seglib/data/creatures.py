@@ -1,0 +1,252 @@
+"""Synthetic creatures: four-legged animals in textured, cluttered country; labels background and creature.
+
+Pictures depend on (seed, index, height, width) alone, whatever was drawn before. The same libraries give the
+same bytes; other versions of NumPy (its streams are only promised within a version) or Pillow (how it rasterises
+and resizes) may shift single pixels or redraw the scene.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from . import scenery
+from .drawing import Canvas, blend, child, generator, jitter, mix, noise, photograph, smooth
+
+CLASSES = ("background", "creature")
+PALETTE = ((0, 0, 0), (224, 128, 64))
+CREATURE = 1
+
+
+class Build(NamedTuple):
+    """Proportions of an animal whose trunk is 1 long; angles in degrees above the way it faces."""
+
+    legs: float
+    girth: float
+    neck: float
+    neck_angle: float
+    head: float
+    droop: float  # how far the head hangs from the line of the neck
+    face: float  # radius of the head
+    leg: float  # radius of the lower leg
+    tail: float
+    ear: float
+    mane: float = 0
+    horns: float = 0
+    wool: float = 0
+
+
+BUILDS = (
+    Build(0.62, 0.200, 0.44, 50, 0.38, 95, 0.105, 0.036, 0.62, 0.11, mane=0.1),  # horse
+    Build(0.58, 0.190, 0.36, 62, 0.36, 100, 0.100, 0.036, 0.50, 0.12, mane=0.12),  # pony, head high
+    Build(0.44, 0.250, 0.24, 22, 0.34, 60, 0.125, 0.046, 0.50, 0.13, horns=0.16),  # cow
+    Build(0.42, 0.155, 0.20, 52, 0.30, 68, 0.105, 0.042, 0.42, 0.15),  # dog
+    Build(0.66, 0.165, 0.42, 64, 0.28, 85, 0.085, 0.027, 0.12, 0.15, horns=0.34),  # deer
+    Build(0.34, 0.240, 0.16, 38, 0.26, 70, 0.090, 0.036, 0.14, 0.12, wool=1),  # sheep
+)
+HIDES = (
+    (98, 60, 36), (144, 80, 42), (38, 34, 34), (128, 126, 124), (214, 206, 194),
+    (202, 160, 100), (168, 132, 92), (120, 90, 80), (74, 62, 52), (232, 220, 200),
+)  # fmt: skip
+
+
+class Part(NamedTuple):
+    points: np.ndarray  # (n, 2), x forward and y up, the ground at 0
+    radii: np.ndarray
+    layer: str  # "far" or "near", then perhaps "hair" or "hoof"
+
+
+def _joint(top, foot, upper: float, lower: float, bend: int) -> np.ndarray:
+    """Where the joint between two bones lies that join `top` and `foot`; it gives way to the side of `bend`."""
+    way = foot - top
+    distance = min(np.hypot(*way), 0.999 * (upper + lower))
+    along = (upper**2 - lower**2 + distance**2) / (2 * distance)
+    aside = np.sqrt(max(upper**2 - along**2, 0))
+    return top + (way * along + bend * aside * np.array((-way[1], way[0]))) / np.hypot(*way)
+
+
+def _leg(top, stride: float, phase: float, width: float, build: Build, bend: int, far: bool) -> list[Part]:
+    foot = np.array((top[0] + stride * np.sin(phase) + 0.02, 0.5 * stride * max(0, np.cos(phase)) + build.leg * 0.8))
+    length = top[1] - build.leg
+    joint = _joint(np.array(top), foot, 0.53 * length, 0.5 * length, bend)
+    points = np.array((top, mix(top, joint, 0.55), joint, mix(joint, foot, 0.6), foot))
+    radii = np.array((width, width * 0.62 + build.leg * 0.3, build.leg * 1.15, build.leg * 0.8, build.leg))
+    toe = foot + (0.25 * build.leg, -0.1 * build.leg)
+    layer = "far" if far else "near"
+    return [Part(points, radii, layer), Part(np.array((foot, toe)), np.full(2, build.leg * 1.15), layer + " hoof")]
+
+
+def _direction(degrees: float) -> np.ndarray:
+    return np.array((np.cos(np.radians(degrees)), np.sin(np.radians(degrees))))
+
+
+def _skeleton(rng: np.random.Generator, build: Build) -> tuple[list[Part], np.ndarray]:
+    """The parts of an animal in a random pose, back to front, and where its eye is."""
+    build = Build(*(value * rng.uniform(0.9, 1.1) for value in build))
+    girth, middle = build.girth, build.legs + build.girth * 0.8
+    stride = build.legs * rng.choice((0.12, 0.3, 0.55)) * rng.uniform(0.7, 1.2)
+    phase, gait = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 1.0) * np.pi
+    parts = []
+    for far in (True, False):
+        own = phase + np.pi * far + rng.uniform(-0.3, 0.3)
+        parts += _leg((-0.38 + 0.03 * far, middle), stride, own, girth * 0.78, build, -1, far)
+        parts += _leg((0.36 + 0.04 * far, middle - girth * 0.1), stride, own + gait, girth * 0.6, build, 1, far)
+    spine = np.array(((-0.40, middle + 0.02), (-0.12, middle + 0.02), (0.14, middle - 0.02), (0.38, middle + 0.01)))
+    parts.append(Part(spine, girth * np.array((1.0, 0.96, 1.05, 1.0)), "near"))
+    for x in np.linspace(-0.5, 0.5, 12) if build.wool > 0 else ():
+        tuft = np.array((x, middle + girth * rng.uniform(0.4, 0.8) * rng.choice((1, 1, -0.9))))
+        parts.append(Part(np.array((tuft, tuft + 0.02)), np.full(2, girth * 0.42), "near"))
+
+    grazing = rng.random() < 0.25
+    angle = rng.uniform(-50, -30) if grazing else build.neck_angle + rng.uniform(-15, 12)
+    base = np.array((0.40, middle + girth * 0.3))
+    poll = base + (build.neck + girth * 0.5) * (1.15 if grazing else 1) * _direction(angle)
+    bend = mix(base, poll, 0.5) + 0.04 * _direction(angle + 90)
+    neck = np.array((girth * 0.85, girth * 0.36 + build.face * 0.45, build.face * 0.85))
+    parts.append(Part(np.array((base, bend, poll)), neck, "near"))
+    facing = np.clip(angle - build.droop + rng.uniform(-10, 15), -75, 0)
+    ahead, up = _direction(facing), _direction(facing + 90)
+    face = build.face * np.array((0.95, 0.9, 0.62, 0.56))
+    parts.append(Part(poll + build.head * np.outer((0, 0.35, 0.75, 0.95), ahead) - 0.01 * up, face, "near"))
+
+    tail = np.array((-0.40 - girth * 0.85, middle + girth * 0.55))
+    swing = rng.uniform(-20, 35)
+    bones = np.outer((0, 0.3, 0.65, 1), (1, 1)) * build.tail * np.array([_direction(220 - k * swing / 2) for k in range(4)])
+    parts.append(Part(tail + bones, np.array((0.035, 0.045, 0.05, 0.015)) * (1 + build.mane * 3), "near hair"))
+    if build.mane:
+        crest = np.linspace(0.1, 1.05, 6)
+        roots = base + np.outer(crest, poll - base) + _direction(angle + 90) * (0.75 * girth * (1.15 - crest[:, None] * 0.55))
+        parts.append(Part(roots, build.mane * rng.uniform(0.4, 0.75, 6), "near hair"))
+    back = poll + up * build.face * 0.55 - ahead * build.face * 0.3
+    for spread in (115, 150):
+        tip = back + build.ear * _direction(facing + spread)
+        parts.append(Part(np.array((back, mix(back, tip, 0.5), tip)), build.ear * np.array((0.2, 0.3, 0.05)), "near"))
+    for spread in (85, 125) if build.horns and rng.random() < 0.6 else ():
+        tip = back + build.horns * _direction(facing + spread)
+        side = mix(back, tip, 0.5) - 0.2 * build.horns * ahead
+        parts.append(Part(np.array((back, side, tip)), np.array((0.028, 0.02, 0.008)), "near hoof"))
+    parts = [Part(*smooth(points, radii), layer) for points, radii, layer in parts]
+    return parts, poll + ahead * build.head * 0.28 + up * build.face * 0.35
+
+
+def _hide(rng: np.random.Generator) -> np.ndarray:
+    """A coat, float32 (96, 144, 3), to be stretched over an animal: plain, pied, spotted, striped or shaded."""
+    size, kind = (96, 144), rng.integers(5)
+    first, second = (jitter(rng, HIDES[i]) for i in rng.choice(len(HIDES), 2, replace=False))
+    field = noise(rng, *size, (3, 4), 5, 0.45)
+    down, across = np.mgrid[0:1:96j, 0:1:144j].astype(np.float32)
+    amount = (
+        lambda: field * 0.25,
+        lambda: (field - rng.uniform(0.4, 0.6)) * 14,
+        lambda: (noise(rng, *size, (12, 16), 2) - rng.uniform(0.5, 0.65)) * 9,
+        lambda: np.sin(across * rng.uniform(36, 60) + field * rng.uniform(9, 16)) * 3 + 0.5,
+        lambda: (down + field * 0.3 - rng.uniform(0.4, 0.8)) * 4,
+    )[kind]()
+    fur = noise(rng, *size, (12, 36), 3, 0.9)[..., None]
+    return blend(first, second, np.clip(amount, 0, 1)) * (0.78 + 0.4 * fur)
+
+
+class _Animal:
+    """One animal placed in the scene; all that is random about it is settled here."""
+
+    def __init__(self, rng: np.random.Generator, canvas: Canvas, land: scenery.Land):
+        self.scale = min(canvas.aspect, 1) * rng.uniform(0.3, 0.68)
+        self.flip = rng.choice((-1, 1))
+        self.x = canvas.aspect * rng.uniform(0.22, 0.78)
+        lowest = max(land.horizon + 0.15, 0.62 + self.scale * 0.25)
+        self.y = rng.uniform(lowest, lowest + 0.2)
+        self.parts, self.eye = _skeleton(rng, BUILDS[rng.integers(len(BUILDS))])
+        self.coat = _hide(rng)
+        self.hair = self.coat * 0.3 + jitter(rng, HIDES[rng.integers(len(HIDES))]) * np.float32(0.5)
+        self.light = (rng.uniform(-0.9, 0.9), -1)
+        self.cast = (rng.uniform(-1, 1), rng.uniform(-0.25, 0.2))
+
+    def place(self, points) -> np.ndarray:
+        return np.asarray(points) * (self.flip * self.scale, -self.scale) + (self.x, self.y)
+
+    def shadow(self, canvas: Canvas) -> None:
+        """The animal laid flat on the ground, away from the sun, and the dark spots under its feet."""
+        lying, feet = canvas.stencil(), canvas.stencil()
+        for points, radii, layer in self.parts:
+            spots = self.place(points * (1, 0)) + points[:, 1:] * self.scale * self.cast
+            lying.tube(spots, radii * self.scale * 0.7)
+            if "hoof" in layer and points[0, 1] < 0.2:
+                feet.ellipse(self.place(points[-1] * (1, 0)), (self.scale * 0.13, self.scale * 0.035))
+        canvas.shade(lying, 0.012, 0.45)
+        canvas.shade(feet, 0.012, 0.6)
+
+    def draw(self, canvas: Canvas) -> None:
+        for side, tone in (("far", 0.6), ("near", 1)):
+            for layer, texture in ((side, self.coat), (side + " hair", self.hair), (side + " hoof", self.hair * 0.6)):
+                shape = canvas.stencil()
+                for points, radii, belongs in self.parts:
+                    if belongs == layer:
+                        shape.tube(self.place(points), radii * self.scale)
+                canvas.paint(texture * np.float32(tone), shape, CREATURE, self.scale * 0.035, self.light)
+        canvas.ellipse(self.place(self.eye), (self.scale * 0.022,) * 2, (22, 16, 14), CREATURE)
+        canvas.ellipse(self.place(self.eye + 0.008), (self.scale * 0.007,) * 2, (220, 220, 216), CREATURE)
+
+
+def _clutter(rng: np.random.Generator, canvas: Canvas, land: scenery.Land) -> None:
+    """What stands behind the animals: trees, boulders coloured like animals, bushes, a fence, grass."""
+    ground = max(land.horizon, 0.02)
+    for depth in np.sort(rng.random(rng.integers(2, 7))):
+        foot = (rng.uniform(0, canvas.aspect), ground + 0.02 + 0.3 * depth)
+        size = (0.16 + 0.5 * depth) * rng.uniform(0.6, 1.2)
+        kind = rng.integers(3)
+        if kind == 0:
+            scenery.tree(rng, canvas, foot, size * 1.7, land.leaves * rng.uniform(0.8, 1.1))
+        elif kind == 1:
+            scenery.rock(rng, canvas, foot, size * 0.32, _hide(rng))
+        else:
+            colour = mix(jitter(rng, HIDES[rng.integers(len(HIDES))]), land.leaves, rng.choice((0.2, 0.8)))
+            canvas.foliage(rng, foot, (size * 0.4, size * 0.22), colour, 0, 100)
+    if rng.random() < 0.3:
+        scenery.fence(rng, canvas, ground + rng.uniform(0.08, 0.3), rng.uniform(0.12, 0.25))
+    depth = np.sort(rng.random(110)) ** 1.5
+    roots = np.stack((rng.uniform(0, canvas.aspect, 110), ground + (1.05 - ground) * depth), 1)
+    scenery.grass(rng, canvas, land, roots, 0.012 + 0.05 * depth, 0)
+
+
+def _occluders(rng: np.random.Generator, canvas: Canvas, land: scenery.Land, foot: float) -> None:
+    """What stands in front of the animals, whose feet are at row `foot`: grass, a fence, a trunk, a bush."""
+    if rng.random() < 0.75:
+        count, centre = rng.integers(40, 120), canvas.aspect * rng.random()
+        x = rng.normal(centre, 0.35, count)
+        y = np.sort(foot + rng.uniform(0.01, 0.14, count))
+        scenery.grass(rng, canvas, land, np.stack((x, y), 1), rng.uniform(0.06, 0.13), 0)
+    if rng.random() < 0.35:
+        scenery.fence(rng, canvas, foot + rng.uniform(0.03, 0.12), rng.uniform(0.25, 0.5))
+    if rng.random() < 0.12:
+        scenery.tree(rng, canvas, (canvas.aspect * rng.random(), foot + 0.1), rng.uniform(1.6, 2), land.leaves)
+    for _ in range(rng.choice((0, 0, 1, 2))):
+        place = (canvas.aspect * rng.random(), foot + rng.uniform(0.06, 0.16))
+        colour = mix(land.leaves, HIDES[rng.integers(len(HIDES))], rng.uniform(0, 0.5))
+        canvas.foliage(rng, place, (rng.uniform(0.1, 0.28), rng.uniform(0.1, 0.2)), colour, 0, 110)
+
+
+def _scene(seed: int, index: int, height: int, width: int, animals=True, shadows=True):
+    """The scene before the camera: its canvas, and the generator that the camera goes on with."""
+    rng = generator(seed, index)
+    canvas = Canvas(height, width)
+    land = scenery.landscape(child(rng), canvas)
+    _clutter(child(rng), canvas, land)
+    herd = [_Animal(child(rng), canvas, land) for _ in range(1 + (rng.random() < 0.25))]
+    for animal in sorted(herd, key=lambda one: one.y):
+        if shadows:
+            animal.shadow(canvas)
+        if animals:
+            animal.draw(canvas)
+    _occluders(child(rng), canvas, land, max(animal.y for animal in herd))
+    return canvas, rng
+
+
+def draw_creature(seed: int, index: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Picture `index` of the stream `seed`, at any size from 32 x 32.
+
+    Returns the image (height, width, 3) and the mask (height, width), both uint8; the mask is 1 on the visible
+    animals and 0 elsewhere, shadows and whatever stands in front of an animal included.
+    Raises ValueError for a side below 32 pixels or a negative seed or index.
+    """
+    canvas, rng = _scene(seed, index, height, width)
+    image, mask = canvas.picture()
+    return photograph(rng, image), mask

@@ -1,0 +1,144 @@
+"""The one data set class: pairs of image and label map, decoded once, from files or from a drawing function."""
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+from torch.utils.data import Dataset
+
+from .images import DataError, read_image, read_mask
+
+IGNORE = 255  # the label of pixels that count neither in the loss nor in the metrics
+ASPECT_TOLERANCE = 0.01  # a mask of another size is resized if its shape agrees with the image's to 1 %
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One image file, its mask file, and the name by which split lists know them."""
+
+    key: str
+    image: Path
+    mask: Path
+    split: str | None = None  # for data sets that come already split
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a data set's files lie and what its labels mean."""
+
+    name: str
+    title: str
+    classes: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+    find: Callable[[Path], list[Pair]]  # root folder -> every pair; DataError if the set is not there
+    decode: Callable[[np.ndarray, Path], np.ndarray]  # stored mask values, file -> labels (H, W) uint8
+    instructions: str  # how a person gets the data
+    archives: tuple = field(default=())  # seglib.download.Archive entries, where a public address exists
+
+
+class DecodedCache:
+    """Keeps decoded arrays in memory, at most `max_bytes` of them; the least recently used go first.
+
+    An entry is used only while its files keep the size and the modification time they had.
+    """
+
+    def __init__(self, max_bytes: int):
+        self.max_bytes = max_bytes
+        self.bytes = 0
+        self._entries: OrderedDict[Path, tuple[tuple, tuple[np.ndarray, ...]]] = OrderedDict()
+
+    def get(self, files: Sequence[Path], decode: Callable[[], tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
+        """The arrays that `decode()` makes of `files`, decoded now or remembered."""
+        key, stamp = files[0], tuple(self._stamp(file) for file in files)
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self.bytes -= sum(a.nbytes for a in entry[1])
+        arrays = entry[1] if entry is not None and entry[0] == stamp else decode()
+        self._entries[key] = (stamp, arrays)
+        self.bytes += sum(a.nbytes for a in arrays)
+        while self.bytes > self.max_bytes:
+            _, (_, dropped) = self._entries.popitem(last=False)
+            self.bytes -= sum(a.nbytes for a in dropped)
+        return arrays
+
+    @staticmethod
+    def _stamp(file: Path) -> tuple[int, int] | None:
+        try:
+            status = os.stat(file)
+        except OSError:
+            return None  # decoding will say what is wrong with the file
+        return status.st_size, status.st_mtime_ns
+
+
+class FilePairs:
+    """Reads pair number i of `pairs`: (image uint8 RGB (H, W, 3), labels uint8 (H, W)), through a cache."""
+
+    def __init__(self, pairs: Sequence[Pair], decode: Callable[[np.ndarray, Path], np.ndarray], cache_bytes: int):
+        self.pairs = list(pairs)
+        self.decode = decode
+        self.cache = DecodedCache(cache_bytes)
+
+    def __call__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        pair = self.pairs[index]
+        return self.cache.get((pair.image, pair.mask), lambda: self._read(pair))
+
+    def _read(self, pair: Pair) -> tuple[np.ndarray, np.ndarray]:
+        image = read_image(pair.image)
+        labels = self.decode(read_mask(pair.mask), pair.mask)
+        if labels.shape != image.shape[:2]:
+            labels = self._resized(labels, image.shape[:2], pair)
+        image.flags.writeable = labels.flags.writeable = False  # shared by everyone who asks the cache
+        return image, labels
+
+    @staticmethod
+    def _resized(labels: np.ndarray, shape: tuple[int, int], pair: Pair) -> np.ndarray:
+        (height, width), (rows, columns) = shape, labels.shape
+        # Rounding to whole pixels alone may move the ratio of small pictures by more than the tolerance.
+        slack = max(ASPECT_TOLERANCE, 1 / min(rows, columns, height, width))
+        if abs(columns * height / (rows * width) - 1) > slack:
+            raise DataError(
+                f"{pair.mask}: the mask is {columns}x{rows} but {pair.image.name} is {width}x{height}, another shape; "
+                "make a mask of the image's proportions."
+            )
+        return cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+class SegmentationDataset(Dataset):
+    """Images with their label maps.
+
+    Item i is {"image": uint8 RGB (H, W, 3), "mask": uint8 (H, W) with labels 0..C-1 or 255 for ignored
+    pixels, "key": str}; sizes may differ from item to item.  The arrays may be shared: copy before
+    writing.  `read(i)` gives (image, mask) and may raise DataError naming a file.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        classes: Sequence[str],
+        palette: Sequence[Sequence[int]],
+        keys: Sequence[str],
+        read: Callable[[int], tuple[np.ndarray, np.ndarray]],
+    ):
+        self.name = name
+        self.classes = tuple(classes)
+        self.palette = np.array(palette, np.uint8).reshape(-1, 3)
+        self.keys = list(keys)
+        self.read = read
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.classes)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, index: int) -> dict:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"item {index} of {self.name}, which has {len(self)}")
+        index %= len(self)
+        image, mask = self.read(index)
+        return {"image": image, "mask": mask, "key": self.keys[index]}

@@ -1,0 +1,235 @@
+"""Drawing helpers shared by the synthetic data sets: a canvas that paints colour and label together.
+
+Scene coordinates are in units of the image height: x runs from 0 to `Canvas.aspect`, y from 0 (top) to 1.
+What is drawn from a random generator does not depend on the image size, so one scene at two sizes of equal aspect
+is the same scene. Everything is drawn at twice the size and averaged down; the label is a fourth channel beside
+the colour, written by the same calls, and a pixel's label is the majority of its four subpixels.
+"""
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+SUPERSAMPLING = 2
+MIN_SIDE = 32
+
+
+def generator(seed: int, index: int) -> np.random.Generator:
+    """The random generator of picture `index` under `seed`; both are integers >= 0."""
+    for name, value in (("seed", seed), ("index", index)):
+        if not isinstance(value, (int, np.integer)) or value < 0:
+            raise ValueError(f"{name} is {value!r}, but a synthetic picture needs an integer of 0 or more.")
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([int(seed), int(index)])))
+
+
+def child(rng: np.random.Generator) -> np.random.Generator:
+    """An independent generator, so that what it draws does not shift the draws of its parent."""
+    return np.random.Generator(np.random.PCG64(int(rng.integers(2**63))))
+
+
+def mix(first, second, amount: float) -> np.ndarray:
+    """Colour `amount` of the way (0..1) from `first` to `second`."""
+    return np.asarray(first, np.float32) * (1 - amount) + np.asarray(second, np.float32) * amount
+
+
+def jitter(rng: np.random.Generator, colour, amount: float = 12) -> np.ndarray:
+    """The colour a little lighter or darker and a little off its hue, by about `amount` of 255."""
+    return np.asarray(colour, np.float32) + amount * (rng.uniform(-1, 1) + rng.uniform(-0.4, 0.4, 3))
+
+
+def resize(field: np.ndarray, height: int, width: int) -> np.ndarray:
+    return np.asarray(Image.fromarray(field).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def noise(rng: np.random.Generator, height: int, width: int, cells=(3, 3), octaves=6, falloff=0.55) -> np.ndarray:
+    """Fractal value noise (height, width), float32 in 0..1; `cells` (rows, columns) of the coarsest octave."""
+    field = rng.random(cells, dtype=np.float32)
+    for octave in range(1, octaves):
+        rows, columns = cells[0] << octave, cells[1] << octave
+        field = resize(field, rows, columns) + falloff**octave * rng.random((rows, columns), dtype=np.float32)
+    low, high = field.min(), field.max()
+    return np.clip(resize((field - low) / (high - low), height, width), 0, 1)
+
+
+def blend(first, second, amount: np.ndarray) -> np.ndarray:
+    """Colours (height, width, 3), `amount` (height, width) of the way from `first` to `second`."""
+    first, second = np.asarray(first, np.float32), np.asarray(second, np.float32)
+    return first + amount[..., None] * (second - first)
+
+
+def smooth(points, radii, steps: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """A Catmull-Rom curve through `points` (n, 2) with `radii` (n,): points and radii, `steps` pieces a gap."""
+    joints = np.column_stack((points, radii))
+    padded = np.vstack((2 * joints[0] - joints[1], joints, 2 * joints[-1] - joints[-2]))
+    a, b, c, d = (padded[i : len(padded) - 3 + i, None] for i in range(4))
+    t = (np.arange(steps) / steps)[:, None]
+    curve = b + t / 2 * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)))
+    curve = np.vstack((curve.reshape(-1, 3), joints[-1]))
+    return curve[:, :2], curve[:, 2]
+
+
+class Plane:
+    """A surface at twice the picture's size on which shapes are drawn, each in one ink.
+
+    As a stencil it has one channel and is drawn on with ink 255; a canvas has four, red, green, blue and the label.
+    """
+
+    def __init__(self, height: int, width: int, mode: str = "L"):
+        self.height, self.width, self.aspect = height, width, width / height
+        self.unit = SUPERSAMPLING * height
+        self.image = Image.new(mode, (SUPERSAMPLING * width, SUPERSAMPLING * height))
+        self._pen = ImageDraw.Draw(self.image)
+
+    def _inks(self, colours, label: int, count: int) -> list:
+        if self.image.mode == "L":
+            return [label] * count
+        inks = np.full((count, 4), label)
+        inks[:, :3] = np.clip(colours, 0, 255)
+        return [tuple(ink) for ink in inks.tolist()]
+
+    def polygons(self, outlines, colours=0, label: int = 255) -> None:
+        """Polygons of equally many points (n, points, 2), each in its own colour (n, 3) or all in one."""
+        outlines = np.asarray(outlines, np.float64) * self.unit
+        flat = outlines.reshape(len(outlines), 2 * outlines.shape[1]).tolist()
+        for outline, ink in zip(flat, self._inks(colours, label, len(flat))):
+            self._pen.polygon(outline, fill=ink)
+
+    def polygon(self, points, colour=0, label: int = 255) -> None:
+        self.polygons(np.asarray(points)[None], colour, label)
+
+    def ellipses(self, centres, radii, colours=0, label: int = 255) -> None:
+        """Ellipses about `centres` (n, 2) with `radii` (n, 2), each in its own colour (n, 3) or all in one."""
+        centres, radii = np.asarray(centres, np.float64) * self.unit, np.asarray(radii, np.float64) * self.unit
+        boxes = np.concatenate((centres - radii, centres + radii), 1).tolist()
+        for box, ink in zip(boxes, self._inks(colours, label, len(boxes))):
+            self._pen.ellipse(box, fill=ink)
+
+    def ellipse(self, centre, radii, colour=0, label: int = 255) -> None:
+        self.ellipses((centre,), (radii,), colour, label)
+
+    def line(self, points, thickness: float, colour=0, label: int = 255) -> None:
+        flat = (np.asarray(points, np.float64) * self.unit).ravel().tolist()
+        self._pen.line(flat, fill=self._inks(colour, label, 1)[0], width=max(1, round(thickness * self.unit)))
+
+    def tube(self, points, radii, colour=0, label: int = 255) -> None:
+        """A limb along `points` (n, 2) with `radii` (n,); see `smooth` for a curved one."""
+        points, radii = np.asarray(points, np.float64), np.asarray(radii, np.float64)[:, None]
+        ways = np.concatenate((points[1:2] - points[:1], points[2:] - points[:-2], points[-1:] - points[-2:-1]))
+        aside = ways[:, ::-1] * radii / (np.sqrt((ways * ways).sum(1, keepdims=True)) + 1e-9) * (-1, 1)
+        self.polygon(np.concatenate((points + aside, (points - aside)[::-1])), colour, label)
+        self.ellipses(points, radii, colour, label)  # round ends, and full bends where the outline folds over
+
+
+class Canvas(Plane):
+    """The picture, painted back to front; it starts black with label 0."""
+
+    def __init__(self, height: int, width: int):
+        if min(height, width) < MIN_SIDE:
+            raise ValueError(
+                f"The size of a synthetic picture is (height, width) = ({height}, {width}), "
+                f"but each side must be at least {MIN_SIDE} pixels."
+            )
+        super().__init__(height, width, "RGBA")
+
+    def stencil(self) -> Plane:
+        """An empty plane to draw a silhouette on, for `paint` and `shade`."""
+        return Plane(self.height, self.width)
+
+    def backdrop(self, texture: np.ndarray, bottom: float = 1.0) -> None:
+        """Stretch a texture (any height, any width, 3) over everything above `bottom`, with label 0."""
+        sheet = _image(texture).resize((self.image.width, round(bottom * self.unit)), Image.Resampling.BILINEAR)
+        sheet.putalpha(0)
+        self.image.paste(sheet)
+
+    def paint(self, texture: np.ndarray, stencil: Plane, label: int, softness=0.0, light=(0, 0)) -> None:
+        """Stretch a texture (any height, any width, 3), values 0..255, over what the stencil covers.
+
+        With a `softness` it looks round: brighter within that distance of edges that face `light` (x, y),
+        darker along those turned away.
+        """
+        box = self._box(stencil, softness)
+        if box is None:
+            return
+        mask = stencil.image.crop(box)
+        small = (mask.width // SUPERSAMPLING, mask.height // SUPERSAMPLING)
+        piece = _image(texture).resize(small, Image.Resampling.BILINEAR)
+        if softness:
+            soft = np.asarray(self._soften(mask, softness), np.float32)
+            down, across = np.gradient(soft)
+            tone = (across * light[0] + down * light[1]) * np.float32(-1.3 / 255 * softness * self.height)
+            piece = _image(np.asarray(piece) * np.clip(1 + resize(tone, small[1], small[0]), 0.35, 1.6)[..., None])
+        piece = piece.resize(mask.size, Image.Resampling.NEAREST)
+        piece.putalpha(label)
+        self.image.paste(piece, box, mask)
+
+    def shade(self, stencil: Plane, softness: float, strength: float, colour=(12, 14, 30)) -> None:
+        """Cast a shadow of the stencil with an edge as soft as `softness`; labels stay as they are."""
+        box = self._box(stencil, 3 * softness)
+        if box is None:
+            return
+        mask, ground = stencil.image.crop(box), self.image.crop(box)
+        soft = self._soften(mask, softness).point([int(value * strength) for value in range(256)])
+        shaded = ground.convert("RGB")
+        shaded.paste(colour, mask=soft.resize(mask.size, Image.Resampling.BILINEAR))
+        shaded.putalpha(ground.getchannel("A"))
+        self.image.paste(shaded, box)
+
+    def _box(self, stencil: Plane, margin: float) -> tuple[int, int, int, int] | None:
+        """The box about what the stencil covers and `margin` around it, in whole pixels of the picture."""
+        box = stencil.image.getbbox()
+        if box is None:
+            return None
+        more = 2 * SUPERSAMPLING + round(margin * self.unit)
+        grown = (box[0] - more, box[1] - more, box[2] + more, box[3] + more)
+        limits = (*self.image.size, *self.image.size)
+        return tuple(min(max(side // SUPERSAMPLING * SUPERSAMPLING, 0), end) for side, end in zip(grown, limits))
+
+    def _soften(self, mask: Image.Image, softness: float) -> Image.Image:
+        """The mask blurred, at a quarter of its size: enough for what is soft, and quick."""
+        return mask.reduce(4).filter(ImageFilter.GaussianBlur(float(softness * self.unit / 4)))
+
+    def foliage(self, rng, centre, radii, colour, label: int, leaves: int = 60) -> None:
+        """A crown of leaves, dark below and behind, light above and in front."""
+        angles, reach = rng.uniform(0, 2 * np.pi, leaves), np.sqrt(rng.random(leaves))
+        depth = np.linspace(0, 1, leaves)
+        x, y = reach * np.cos(angles), reach * np.sin(angles)
+        sizes = rng.uniform(0.7, 1.3, leaves) * (0.3 - 0.22 * np.sqrt(depth))
+        tones = 0.5 + 0.45 * depth - 0.28 * y * depth - 0.1 * x + rng.uniform(-0.12, 0.12, leaves)
+        centres = np.asarray(centre) + np.stack((x, y), 1) * radii
+        shapes = sizes[:, None] * np.asarray(radii) * rng.uniform(0.7, 1.3, (leaves, 2))
+        self.ellipses(centres, shapes, tones[:, None] * np.asarray(colour), label)
+
+    def picture(self) -> tuple[np.ndarray, np.ndarray]:
+        """Image (height, width, 3) and labels (height, width), uint8, at the picture's own size."""
+        labels = np.asarray(self.image.getchannel("A"))
+        a, b, c, d = labels[::2, ::2], labels[::2, 1::2], labels[1::2, ::2], labels[1::2, 1::2]
+        majority = np.where((b == c) | (b == d), b, np.where(c == d, c, a))
+        return np.asarray(self.image.convert("RGB").reduce(SUPERSAMPLING)), majority
+
+
+def _image(texture: np.ndarray) -> Image.Image:
+    return Image.fromarray(np.clip(texture, 0, 255).astype(np.uint8))
+
+
+def photograph(rng: np.random.Generator, image: np.ndarray, grain=None) -> np.ndarray:
+    """What a camera makes of the scene: exposure, white balance, vignette, blur and sensor noise.
+
+    `grain` (height, width) in about -1..1 is surface detail, multiplied in before the lens blurs it.
+    """
+    height, width = image.shape[:2]
+    blur, strength = rng.choice((0, 0, 0.4, 0.8)) * height / 240, rng.uniform(2, 10)
+    contrast, exposure = rng.uniform(0.75, 1.2), rng.uniform(0.75, 1.2)
+    gains, vignette = exposure * rng.uniform(0.93, 1.07, 3), rng.uniform(0, 0.3)
+    y, x = np.linspace(-1, 1, height, dtype=np.float32), np.linspace(-1, 1, width, dtype=np.float32)
+    light = 1 - vignette / 2 * (y[:, None] ** 2 + x**2)
+    if grain is not None:
+        light *= 1 + grain
+    # About the middle grey 110: out = ((in * light - 110) * contrast + 110) * gains.
+    picture = image * (light * np.float32(contrast))[..., None]
+    picture += np.float32(110 * (1 - contrast))
+    picture *= gains.astype(np.float32)
+    if blur:
+        picture = np.array(_image(picture).filter(ImageFilter.GaussianBlur(float(blur))), np.float32)
+    # Two bytes make a triangular density, close enough to a sensor's noise and much quicker than a normal one.
+    dice = rng.integers(0, 256, (2, height, width, 3), np.uint8)
+    noisy = np.subtract(dice[0], dice[1], dtype=np.int16) * np.float32(strength / 104)  # 104: its deviation
+    return np.clip(picture + noisy, 0, 255).astype(np.uint8)

@@ -1,0 +1,50 @@
+"""Weizmann Horses: 327 photographs of horses with hand-drawn figure masks.
+
+Borenstein and Ullman, "Class-Specific, Top-Down Segmentation", ECCV 2002.  Two editions are read: the
+one on Kaggle (`horse/horse001.png`, `mask/horse001.png`, values 0/1) and the original one
+(`rgb/*.jpg`, `figure_ground/*.jpg`, 328 greys that JPEG has blurred).
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from .dataset import Pair, Source
+from .images import DataError, labels_by_id
+from .matching import by_stem
+
+INSTRUCTIONS = """\
+Weizmann Horse Database, 327 pairs, about 80 MB.
+1. Log in at https://www.kaggle.com and open https://www.kaggle.com/datasets/ztaihong/weizmann-horse-database
+2. Download the archive and unpack it, so that these folders exist:
+       ROOT/weizmann_horse_db/horse/horse001.png ...
+       ROOT/weizmann_horse_db/mask/horse001.png ...
+   (the original edition, with rgb/ and figure_ground/, is read as well)
+3. python -m seglib data check horses --root ROOT"""
+
+
+def find(root: Path) -> list[Pair]:
+    folder = Path(root) / "weizmann_horse_db"
+    for images, masks in (("horse", "mask"), ("rgb", "figure_ground")):
+        if (folder / images).is_dir():
+            return by_stem(folder / images, folder / masks)
+    raise DataError(f"{folder}: the horses are not there; see `python -m seglib data download horses`.")
+
+
+def decode(values: np.ndarray, path: Path) -> np.ndarray:
+    if path.suffix.lower() in (".jpg", ".jpeg"):
+        if values.ndim == 3:
+            values = values.mean(axis=2)
+        return (values >= 128).astype(np.uint8)
+    return labels_by_id(values, path, {0: 0, 1: 1}, {0: 0, 255: 1})
+
+
+SOURCE = Source(
+    name="horses",
+    title="Weizmann Horses",
+    classes=("background", "horse"),
+    palette=((0, 0, 0), (230, 159, 0)),
+    find=find,
+    decode=decode,
+    instructions=INSTRUCTIONS,
+)

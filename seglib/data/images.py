@@ -1,0 +1,132 @@
+"""Read pictures and masks from files, whatever their format, or say in one sentence what is wrong."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+MAX_PIXELS = 500_000_000  # a picture that claims more is refused before it is decoded
+
+
+class DataError(ValueError):
+    """A data set, image or mask that cannot be used; the message names the file, the fault and the remedy."""
+
+
+def _open(path: Path) -> Image.Image:
+    """Decode the file completely; DataError if it is missing, no image, truncated or absurdly large."""
+    path = Path(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns at sizes that MAX_PIXELS allows
+            image = Image.open(path)
+            if image.width * image.height > MAX_PIXELS:
+                raise DataError(f"{path}: {image.width}x{image.height} pixels; at most {MAX_PIXELS:,} are allowed.")
+            image.load()
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; check the name.") from None
+    except IsADirectoryError:
+        raise DataError(f"{path}: is a folder, not an image file.") from None
+    except PermissionError:
+        raise DataError(f"{path}: not allowed to read it; check the file's permissions.") from None
+    except UnidentifiedImageError:
+        raise DataError(f"{path}: not an image that can be read; convert it to PNG or JPEG.") from None
+    except Image.DecompressionBombError:
+        raise DataError(f"{path}: claims more than {MAX_PIXELS:,} pixels; refused as unsafe.") from None
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, AttributeError) as error:
+        if isinstance(error, DataError):
+            raise
+        # Pillow's decoders report damage with these types; the text is theirs.
+        raise DataError(f"{path}: the image is damaged or cut short ({error}); get the file again.") from None
+    return image
+
+
+def read_image(path: Path | str) -> np.ndarray:
+    """The picture as uint8 RGB (H, W, 3), upright.
+
+    Grey, palette, 16-bit, CMYK and transparent images are converted (transparent parts become white)
+    and the camera's EXIF orientation is applied.  Raises DataError naming the file.
+    """
+    image = ImageOps.exif_transpose(_open(Path(path)))
+    if image.mode in ("I;16", "I;16B", "I;16L", "I;16N", "I"):
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise DataError(f"{path}: pixel values outside 0..65535; save it as an 8-bit or 16-bit image.")
+        grey = (values // 257).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if image.mode == "F":
+        raise DataError(f"{path}: floating-point pixels have no agreed range; save it as an 8-bit or 16-bit image.")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        paper = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(paper, image)
+    return np.asarray(image.convert("RGB"))
+
+
+def read_mask(path: Path | str) -> np.ndarray:
+    """The values stored in a mask file: (H, W) label ids or palette indices, or (H, W, 3) colours.
+
+    Raises DataError naming the file.
+    """
+    image = _open(Path(path))
+    if image.mode in ("LA", "PA"):
+        image = image.getchannel(0)
+    if image.mode in ("1", "L", "P"):
+        return np.asarray(image).astype(np.uint8)
+    if image.mode.startswith("I"):
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() > 255:
+            raise DataError(f"{path}: mask values up to {values.max()} found; label ids must lie in 0..255.")
+        return values.astype(np.uint8)
+    if image.mode not in ("RGB", "RGBA"):
+        raise DataError(f"{path}: a mask in mode {image.mode} cannot be read; save it as an 8-bit PNG.")
+    colours = np.asarray(image)[:, :, :3]
+    grey = (colours == colours[:, :, :1]).all()
+    return colours[:, :, 0].copy() if grey else colours
+
+
+def mask_colours(path: Path | str) -> np.ndarray:
+    """The colours that a mask file shows, (H, W, 3) uint8, those of its palette if it has one.  Raises DataError."""
+    image = _open(Path(path))
+    image.info.pop("transparency", None)  # a mask has none; Pillow would warn
+    return np.asarray(image.convert("RGB"))
+
+
+def labels_by_id(values: np.ndarray, path: Path, *tables: dict[int, int]) -> np.ndarray:
+    """Translate stored ids to labels by the first of `tables` ({id: label}) that knows every id in the mask.
+
+    `values` is (H, W) uint8; the result too.  Raises DataError naming the file and the unknown ids.
+    """
+    if values.ndim != 2:
+        raise DataError(f"{path}: the mask is coloured, but this data set stores label ids; save them in a grey PNG.")
+    present = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
+    for table in tables:
+        if set(present.tolist()) <= table.keys():
+            lookup = np.zeros(256, np.uint8)
+            lookup[list(table)] = list(table.values())
+            return lookup[values]
+    expected = " or ".join("{" + ", ".join(map(str, sorted(table))) + "}" for table in tables)
+    unknown = sorted(set(present.tolist()) - set().union(*tables)) or present.tolist()
+    raise DataError(f"{path}: unknown label {_listed(unknown)} in the mask; the values must come from {expected}.")
+
+
+def labels_by_colour(values: np.ndarray, path: Path, table: dict[tuple[int, int, int], int]) -> np.ndarray:
+    """Translate a mask painted in the colours of `table` ({(r, g, b): label}) to labels (H, W) uint8.
+
+    Raises DataError naming the file and a colour that the table lacks.
+    """
+    if values.ndim == 2:
+        values = np.repeat(values[:, :, None], 3, axis=2)
+    code = (values.astype(np.int32) * (65536, 256, 1)).sum(axis=2)
+    known = np.array([r * 65536 + g * 256 + b for r, g, b in table])
+    order = np.argsort(known)
+    place = np.clip(np.searchsorted(known, code, sorter=order), 0, len(known) - 1)
+    wrong = known[order][place] != code
+    if wrong.any():
+        colour = tuple(int(v) for v in values[wrong][0])
+        raise DataError(f"{path}: colour {colour} in the mask belongs to no class; add it to the classes file.")
+    return np.array(list(table.values()), np.uint8)[order][place]
+
+
+def _listed(values: list[int]) -> str:
+    return ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")

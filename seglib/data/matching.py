@@ -1,0 +1,41 @@
+"""Match image files with mask files."""
+
+import re
+from pathlib import Path
+
+from .dataset import Pair
+from .images import DataError
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
+
+
+def natural_order(name: str) -> list:
+    """Sort key by which "2" comes before "10"."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
+
+
+def image_files(folder: Path) -> dict[str, Path]:
+    """{stem: file} of the pictures in `folder`, in natural order.  DataError if two share a stem."""
+    files: dict[str, Path] = {}
+    candidates = (f for f in Path(folder).iterdir() if f.suffix.lower() in SUFFIXES and not f.name.startswith("."))
+    for file in sorted(candidates, key=lambda f: natural_order(f.name)):
+        if file.stem in files:
+            raise DataError(f"{file}: {files[file.stem].name} has the same stem; keep one of the two.")
+        files[file.stem] = file
+    return files
+
+
+def by_stem(images: Path, masks: Path, split: str | None = None) -> list[Pair]:
+    """Every picture in `images` with the file of the same stem in `masks`.
+
+    A mask without an image is harmless and left out.  An image without a mask gets the path where its
+    mask should be: who reads it is told, and `seglib.data.load` refuses it at once.  Raises DataError for
+    a missing or empty folder.
+    """
+    for folder in (images, masks):
+        if not folder.is_dir():
+            raise DataError(f"{folder}: no such folder; it must hold the {'images' if folder == images else 'masks'}.")
+    image_of, mask_of = image_files(images), image_files(masks)
+    if not image_of:
+        raise DataError(f"{images}: no images in this folder; put PNG or JPEG files there.")
+    return [Pair(stem, file, mask_of.get(stem, masks / f"{stem}.png"), split) for stem, file in image_of.items()]

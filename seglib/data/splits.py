@@ -1,0 +1,62 @@
+"""Which pair belongs to which split: committed lists, and the rule that made them."""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+from .images import DataError
+from .matching import natural_order
+
+LISTS = Path(__file__).resolve().parents[2] / "data" / "splits"
+
+
+def divide(keys: Sequence[str], train_share: float = 0.85, seed: int = 0) -> dict[str, list[str]]:
+    """Shuffle the sorted keys with `seed` and cut: the first share, rounded, is train, the rest val.
+
+    Each gets at least one key where there are two.  The same keys give the same split on every machine,
+    in whatever order they come.
+    """
+    keys = sorted(sorted(keys), key=natural_order)  # twice: natural order takes 1 and 01 for equal
+    shuffled = random.Random(seed).sample(keys, len(keys))
+    count = max(min(round(len(keys) * train_share), len(keys) - 1), min(len(keys), 1))
+    return {
+        "train": sorted(shuffled[:count], key=natural_order),
+        "val": sorted(shuffled[count:], key=natural_order),
+    }
+
+
+def first(keys: Sequence[str], count: int) -> dict[str, list[str]]:
+    """The first `count` keys in natural order are train, the rest val."""
+    keys = sorted(keys, key=natural_order)
+    return {"train": keys[:count], "val": keys[count:]}
+
+
+# How each committed list was made; `python -m seglib data split NAME` makes it again.
+RULES = {
+    "horses": {"default": divide, "first278": lambda keys: first(keys, 278)},
+    "humans": {"default": divide},
+}
+
+
+def read_list(name: str, list_name: str, split: str) -> list[str]:
+    """The keys of one committed split.  DataError if there is no such list."""
+    file = LISTS / name / list_name / f"{split}.txt"
+    if not file.is_file():
+        known = sorted(str(f.relative_to(LISTS / name).with_suffix("")) for f in (LISTS / name).rglob("*.txt"))
+        raise DataError(
+            f"{name} has no split '{split}' in the list '{list_name}'; "
+            f"choose 'all' or one of: {', '.join(known) or 'none is committed'}."
+        )
+    return file.read_text(encoding="utf-8").split("\n")[:-1]
+
+
+def write_lists(name: str, keys: Sequence[str]) -> list[Path]:
+    """Make the committed lists of data set `name` from all its keys; returns the files written."""
+    written = []
+    for list_name, rule in RULES.get(name, {}).items():
+        for split, members in rule(keys).items():
+            file = LISTS / name / list_name / f"{split}.txt"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("".join(key + "\n" for key in members), encoding="utf-8")
+            written.append(file)
+    return written

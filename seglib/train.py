@@ -1,0 +1,422 @@
+"""The training loop: one function, plain PyTorch, the same on CPU and GPU.
+
+A run is a folder with `config.yaml` (what was asked), `history.json` (an entry an epoch),
+`checkpoint.pt` (everything needed to go on) and `best.safetensors` (the weights that scored best on
+val).  Every file is replaced atomically, so a run that dies at any moment can be resumed.
+"""
+
+import io
+import json
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from . import config as configuration
+from . import data, models, weights
+from .augment import TrainingTransform, normalize
+from .config import Config
+from .evaluate import evaluate
+from .losses import SegmentationLoss
+from .predict import Predictor, pick_device
+
+# Options that change nothing in the result, so that a resumed run may have others.
+FREE_TO_CHANGE = {"run", "device", "workers", "data.root", "data.cache_mb"}
+CHECK_EVERY = 20  # steps between two looks at the loss; looking waits for the device
+
+
+class TrainingError(RuntimeError):
+    """A run that cannot start or go on; the message says where, why and what to do."""
+
+
+class Plan:
+    """Which images each step of the whole run sees, and at which crop size.
+
+    Batch k is a list of (epoch, index): it depends on (seed, epoch) alone, so a run resumed at step k
+    sees what it would have seen.
+    """
+
+    def __init__(self, images: int, config: Config):
+        self.images, self.batch_size, self.seed = images, config.batch_size, config.seed
+        self.epochs, self.crop_sizes = config.epochs, config.augment.crop_sizes
+        self.steps_per_epoch = -(-images // config.batch_size)
+        self.steps = config.epochs * self.steps_per_epoch
+        self.start = 0  # the first step to give
+
+    def crop_size(self, epoch: int) -> int:
+        """Several sizes share the epochs equally, in order."""
+        return self.crop_sizes[epoch * len(self.crop_sizes) // self.epochs]
+
+    def batch(self, step: int) -> list[tuple[int, int]]:
+        epoch, place = divmod(step, self.steps_per_epoch)
+        order = np.random.default_rng([self.seed, epoch]).permutation(self.images)
+        chosen = order[place * self.batch_size : (place + 1) * self.batch_size]
+        return [(epoch, int(index)) for index in chosen]
+
+    def pixels(self, step: int) -> int:
+        """The cost of a step, for an honest estimate of the time left."""
+        return len(self.batch(step)) * self.crop_size(step // self.steps_per_epoch) ** 2
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        return (self.batch(step) for step in range(self.start, self.steps))
+
+    def __len__(self) -> int:
+        return self.steps - self.start
+
+
+class Augmented(Dataset):
+    """Item (epoch, index): image and mask number `index` as they look in that epoch."""
+
+    def __init__(self, dataset: data.SegmentationDataset, plan: Plan, config: Config):
+        self.dataset, self.plan, self.seed = dataset, plan, config.seed
+        self.transforms = {size: TrainingTransform(config.augment, size) for size in set(plan.crop_sizes)}
+
+    def __getitem__(self, place: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        epoch, index = place
+        item = self.dataset[index]
+        seed = int(np.random.SeedSequence([self.seed, epoch, index]).generate_state(1)[0])
+        image, mask = self.transforms[self.plan.crop_size(epoch)](item["image"], item["mask"], seed)
+        return torch.from_numpy(image), torch.from_numpy(mask)  # (S, S, 3) and (S, S), uint8
+
+
+class Average:
+    """A running average of a network's weights (EMA), which usually generalises better than the last step's.
+
+    Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", 1992.
+    """
+
+    def __init__(self, model: nn.Module, decay: float):
+        self.model = deepcopy(model).eval().requires_grad_(False)
+        self.decay = decay
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        decay = min(self.decay, (1 + step) / (10 + step))  # the first steps are not worth remembering
+        for mine, theirs in zip(self.model.state_dict().values(), model.state_dict().values(), strict=True):
+            if mine.is_floating_point():
+                mine.lerp_(theirs, 1 - decay)
+            else:
+                mine.copy_(theirs)
+
+
+class Interrupt:
+    """Within it, Ctrl-C or a polite kill only raises `asked`, so that the step under way can be finished.
+
+    A second Ctrl-C stops at once.
+    """
+
+    asked = False
+
+    def __enter__(self) -> "Interrupt":
+        self.previous = {}
+        if threading.current_thread() is threading.main_thread():  # signals reach no other thread
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self.previous[number] = signal.signal(number, self._handle)
+        return self
+
+    def _handle(self, number, frame) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def __exit__(self, *_) -> None:
+        for number, handler in self.previous.items():
+            signal.signal(number, handler)
+
+
+def amp_dtype(mode: str, device: torch.device) -> torch.dtype | None:
+    """The lower precision to compute in; "auto" names one only where the hardware gains from it."""
+    if mode != "auto":
+        return {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[mode]
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities"):
+        return torch.bfloat16 if torch.cpu.get_capabilities().get("amx_bf16") else None
+    return None
+
+
+def learning_rate(config: Config, step: int, steps: int) -> float:
+    """The rate of step 0..steps-1: a linear warm-up, then the schedule's descent to 0."""
+    schedule, peak = config.schedule, config.optimizer.lr
+    warmup = round(schedule.warmup * steps)
+    if step < warmup:
+        return peak * (step + 1) / (warmup + 1)
+    done = (step - warmup) / max(1, steps - warmup)
+    if schedule.name == "cosine":
+        return peak * (1 + math.cos(math.pi * done)) / 2
+    return peak * (1 - done) ** schedule.power if schedule.name == "poly" else peak
+
+
+def make_optimizer(model: nn.Module, config: Config) -> torch.optim.Optimizer:
+    """AdamW, Adam or SGD; only weights of convolutions decay, not biases and normalisation."""
+    wanted = config.optimizer
+    groups = [
+        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": wanted.weight_decay},
+        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if wanted.name == "sgd":
+        return torch.optim.SGD(groups, lr=wanted.lr, momentum=wanted.momentum, fused=True)
+    kind = torch.optim.AdamW if wanted.name == "adamw" else torch.optim.Adam
+    return kind(groups, lr=wanted.lr, fused=True)
+
+
+class Run:
+    """One training run: everything that changes while it goes on, and how to save and restore it."""
+
+    def __init__(self, config: Config):
+        self.config = config
+        self.folder = Path(config.run)
+        self.device = pick_device(config.device)
+        self.amp = amp_dtype(config.amp, self.device)
+        self.train_set, self.val_set = (
+            data.load(config.data.name, split, config.data.root, config.data.list_name,
+                      config.data.cache_mb << 20, **config.data.options)
+            for split in (config.data.train_split, config.data.val_split)
+        )  # fmt: skip
+        torch.manual_seed(config.seed)
+        self.classes = config.num_classes or self.train_set.num_classes
+        if self.classes != self.train_set.num_classes and (self.classes, self.train_set.num_classes) != (1, 2):
+            raise TrainingError(
+                f"num_classes is {self.classes}, but {self.train_set.name} has {self.train_set.num_classes} classes; "
+                "leave it at 0 to take the data set's."
+            )
+        model = models.create(config.model.name, self.classes, **config.model.options)
+        self.model = model.to(self.device, memory_format=torch.channels_last)
+        self.average = Average(self.model, config.ema) if config.ema else None
+        self.loss = SegmentationLoss(config.loss.terms, config.loss.class_weights).to(self.device)
+        self.optimizer = make_optimizer(self.model, config)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.amp is torch.float16)
+        self.plan = Plan(len(self.train_set), config)
+        self.step = 0
+        self.history: list[dict] = []
+
+    @property
+    def best_model(self) -> nn.Module:
+        """The network that is measured and released: the average if there is one."""
+        return self.average.model if self.average else self.model
+
+    def train_step(self, images: Tensor, masks: Tensor) -> Tensor:
+        """One step on uint8 images (N, S, S, 3) and masks (N, S, S); returns the loss, still on the device."""
+        images = images.to(self.device, non_blocking=True).permute(0, 3, 1, 2)  # (N, 3, S, S), channels last
+        masks = masks.to(self.device, non_blocking=True)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.config, self.step, self.plan.steps)
+        with torch.autocast(self.device.type, self.amp, enabled=self.amp is not None):
+            outputs = self.model(normalize(images))
+        loss = self.loss(outputs, masks)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        if self.config.optimizer.clip_norm:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optimizer.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.average:
+            self.average.update(self.model, self.step)
+        self.step += 1
+        return loss.detach()
+
+    def measure(self) -> dict:
+        """The scores on val."""
+        inference = self.config.inference
+        predictor = Predictor(self.best_model, inference.longest_side, device=self.device, amp_dtype=self.amp)
+        return evaluate(predictor, self.val_set)
+
+    def save(self) -> None:
+        """Write `checkpoint.pt` and `history.json`, each atomically."""
+        state = {
+            "config": configuration.to_dict(self.config),
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "average": self.average.model.state_dict() if self.average else None,
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "random": torch.get_rng_state(),
+            "history": self.history,
+        }
+        buffer = io.BytesIO()  # so that a full disk is met by a plain write, which says so
+        torch.save(state, buffer)
+        weights.write_atomically(self.folder / "checkpoint.pt", lambda file: file.write(buffer.getbuffer()))
+        text = json.dumps(self.history, indent=1)
+        weights.write_atomically(self.folder / "history.json", lambda file: file.write(text.encode()))
+
+    def restore(self) -> None:
+        """Go back to `checkpoint.pt`.  TrainingError if it is not there, damaged, or of another configuration."""
+        file = self.folder / "checkpoint.pt"
+        try:
+            state = torch.load(file, map_location=self.device, weights_only=True)
+        except FileNotFoundError:
+            raise TrainingError(f"{file}: there is no checkpoint to resume; start without --resume.") from None
+        except Exception as error:  # torch names damage by many types
+            raise TrainingError(f"{file}: the checkpoint is damaged ({type(error).__name__}); start anew.") from None
+        before, now = _flat(state["config"]), _flat(configuration.to_dict(self.config))
+        for option in sorted((before.keys() | now.keys()) - FREE_TO_CHANGE):
+            if before.get(option) != now.get(option):
+                raise TrainingError(
+                    f"{file}: {option} was {before.get(option)} and is now {now.get(option)}; "
+                    "resume with the configuration of the run, or choose another --run."
+                )
+        self.model.load_state_dict(state["model"])
+        if self.average:
+            self.average.model.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        torch.set_rng_state(state["random"].cpu())
+        self.step, self.history = state["step"], state["history"]
+
+
+def _flat(values: dict, prefix: str = "") -> dict:
+    """{"a": {"b": 1}} as {"a.b": 1}."""
+    flat = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat
+
+
+def train(config: Config, resume: bool = False, progress: bool = True) -> list[dict]:
+    """Train as `config` says; returns the history, an entry an epoch.
+
+    `resume` goes on from the run folder's checkpoint.  Ctrl-C finishes the step under way, writes a
+    checkpoint and raises KeyboardInterrupt.  Raises TrainingError if the folder already holds a run,
+    if there is nothing to resume, or when the loss is no longer finite.
+    """
+    run = Run(config)
+    if resume:
+        run.restore()
+    elif (run.folder / "checkpoint.pt").exists():
+        raise TrainingError(f"{run.folder}: already holds a run; add --resume to go on, or choose another --run.")
+    run.folder.mkdir(parents=True, exist_ok=True)
+    text = yaml.safe_dump(configuration.to_dict(config), sort_keys=False)
+    weights.write_atomically(run.folder / "config.yaml", lambda file: file.write(text.encode()))
+    run.plan.start = run.step
+    workers = config.workers if config.workers >= 0 else 0 if run.device.type == "cpu" else 4
+    loader = DataLoader(
+        Augmented(run.train_set, run.plan, config),
+        batch_sampler=run.plan,
+        num_workers=workers,
+        pin_memory=run.device.type == "cuda",
+    )
+    total = sum(run.plan.pixels(step) for step in range(run.plan.steps))
+    done = sum(run.plan.pixels(step) for step in range(run.step))
+    form = "{l_bar}{bar}| {elapsed} elapsed, {remaining} left{postfix}"
+    # smoothing=0: the time left comes from the rate so far, not from the last step, which may have been a measurement.
+    bar = tqdm(total=total, initial=done, bar_format=form, smoothing=0, disable=not progress)
+    with Interrupt() as interrupt, bar:
+        _loop(run, loader, interrupt, bar)
+    if interrupt.asked:
+        raise KeyboardInterrupt
+    return run.history
+
+
+def _loop(run: Run, loader: DataLoader, interrupt: Interrupt, bar: tqdm) -> None:
+    run.model.train()
+    watch = Watch(run)
+    began = time.perf_counter()
+    for images, masks in _readable(loader):
+        watch.waited(time.perf_counter() - began)
+        watch.saw(run.train_step(images, masks))
+        bar.update(run.plan.pixels(run.step - 1))
+        epoch, place = divmod(run.step, run.plan.steps_per_epoch)
+        if place == 0:
+            watch.end_epoch(epoch - 1, bar)
+        if interrupt.asked:
+            run.save()
+            return
+        began = time.perf_counter()
+
+
+def _readable(loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches; a DataError from another process is stripped of that process's traceback."""
+    try:
+        yield from loader
+    except data.DataError as error:
+        raise data.DataError(str(error).strip().splitlines()[-1].split("DataError: ")[-1]) from None
+
+
+class Watch:
+    """Looks at the losses of an epoch, writes its history, and keeps the best weights."""
+
+    def __init__(self, run: Run):
+        self.run = run
+        self._reset()
+
+    def _reset(self) -> None:
+        self.losses: list[Tensor] = []
+        self.began, self.waiting, self.images, self.checked = time.perf_counter(), 0.0, 0, 0
+
+    def waited(self, seconds: float) -> None:
+        self.waiting += seconds
+
+    def saw(self, loss: Tensor) -> None:
+        self.losses.append(loss)
+        self.images += len(self.run.plan.batch(self.run.step - 1))
+        if len(self.losses) - self.checked >= CHECK_EVERY:
+            self._check()
+
+    def _check(self) -> None:
+        """TrainingError at the first loss that is not finite."""
+        run = self.run
+        values = torch.stack(self.losses[self.checked :]).tolist()
+        for place, value in enumerate(values):
+            if not math.isfinite(value):
+                step = run.step - len(values) + place
+                keys = [run.train_set.keys[index] for _, index in run.plan.batch(step)]
+                raise TrainingError(
+                    f"the loss became {value} at step {step} of {run.plan.steps} (epoch {step // run.plan.steps_per_epoch}"
+                    f", learning rate {learning_rate(run.config, step, run.plan.steps):.2g}, images {', '.join(keys)}); "
+                    f"the last checkpoint in {run.folder} is untouched: lower optimizer.lr, or try --amp=off."
+                )
+        self.checked = len(self.losses)
+
+    def end_epoch(self, epoch: int, bar: tqdm) -> None:
+        run, config = self.run, self.run.config
+        self._check()
+        entry = {
+            "epoch": epoch,
+            "loss": float(torch.stack(self.losses).mean()),
+            "lr": learning_rate(config, run.step - 1, run.plan.steps),
+            "crop_size": run.plan.crop_size(epoch),
+            "images": self.images,
+            "waiting_share": self.waiting / (time.perf_counter() - self.began),
+        }
+        last = epoch + 1 == config.epochs
+        if last or (epoch + 1) % config.evaluate_every == 0:
+            scores = run.measure()
+            names = ("miou", "boundary_iou", "pixel_accuracy", "foreground_iou")
+            entry["val"] = {name: scores[name] for name in names if name in scores}
+            best = max((h["val"][config.metric] for h in run.history if "val" in h), default=-1)
+            if entry["val"][config.metric] > best:
+                self._keep_best(entry)
+        entry["seconds"] = time.perf_counter() - self.began
+        run.history.append(entry)
+        run.save()
+        bar.set_postfix_str(_summary(entry))
+        self._reset()
+
+    def _keep_best(self, entry: dict) -> None:
+        run = self.run
+        notes = {
+            "config": configuration.to_dict(run.config),
+            "classes": list(run.train_set.classes),
+            "palette": run.train_set.palette.tolist(),
+            "num_outputs": run.classes,
+            "epoch": entry["epoch"],
+            "val": entry["val"],
+        }
+        weights.write_tensors(run.folder / "best.safetensors", run.best_model.state_dict(), notes)
+
+
+def _summary(entry: dict) -> str:
+    val = f", val mIoU {entry['val']['miou']:.4f}, B-IoU {entry['val']['boundary_iou']:.4f}" if "val" in entry else ""
+    waiting = f", {entry['waiting_share']:.0%} waiting for data" if entry["waiting_share"] > 0.1 else ""
+    return f"epoch {entry['epoch'] + 1}, loss {entry['loss']:.4f}{val}{waiting}"

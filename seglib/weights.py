@@ -1,0 +1,152 @@
+"""Released weights: files of tensors, a card each, and the manifest that lists them."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor, nn
+
+from . import download, models
+
+FOLDER = Path(__file__).resolve().parents[1] / "weights"
+ADDRESS_VARIABLE = "SEGLIB_WEIGHTS_URL"  # overrides the manifest's release address
+
+
+class WeightsError(ValueError):
+    """Weights that cannot be used; the message names the file, the fault and the remedy."""
+
+
+def write_atomically(file: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Replace `file` by what `write` puts into the open file it is given, or leave it as it was.
+
+    Raises OSError, naming the file, if the disk is full or the folder not writable.
+    """
+    file = Path(file)
+    try:
+        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    except OSError as error:
+        raise OSError(error.errno, f"{error.strerror}; nothing was written", str(file)) from None
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            write(stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(name, 0o644)  # mkstemp keeps its files private
+        os.replace(name, file)
+    except BaseException as error:
+        Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise OSError(error.errno, f"{error.strerror}; the file is as it was before", str(file)) from None
+        raise
+
+
+def write_tensors(file: Path, tensors: Mapping[str, Tensor], notes: Mapping, half: bool = False) -> None:
+    """Write a safetensors file with `notes` as JSON in its header; `half` stores floats as fp16."""
+    ready = {
+        name: (t.half() if half and t.is_floating_point() else t).detach().cpu().contiguous() for name, t in tensors.items()
+    }
+    content = to_bytes(ready, {"notes": json.dumps(notes)})
+    write_atomically(file, lambda stream: stream.write(content))
+
+
+def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict]:
+    """The tensors of a safetensors file, fp16 as fp32, and its notes.  WeightsError if missing or damaged."""
+    try:
+        with safe_open(file, framework="pt") as content:
+            notes = json.loads((content.metadata() or {}).get("notes", "{}"))
+            tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise WeightsError(f"{file}: no such file; check the name.") from None
+    except (SafetensorError, json.JSONDecodeError, OSError) as error:
+        raise WeightsError(f"{file}: the weights are damaged or no safetensors file ({error}).") from None
+    return {name: t.float() if t.dtype is torch.float16 else t for name, t in tensors.items()}, notes
+
+
+def manifest() -> dict:
+    """{"address": where the files can be downloaded or "", "weights": {name: {"file", "bytes", "sha256"}}}."""
+    file = FOLDER / "manifest.json"
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WeightsError(f"{file}: the manifest is missing; get the project afresh.") from None
+    except json.JSONDecodeError as error:
+        raise WeightsError(f"{file}: the manifest is damaged ({error}); get the project afresh.") from None
+
+
+def names() -> list[str]:
+    """The released weights."""
+    return list(manifest()["weights"])
+
+
+def find(name: str) -> Path:
+    """The file of the released weights `name`, downloaded if it is not in `weights/`, with its hash checked.
+
+    Raises WeightsError for an unknown name or a file that differs from the released one, and
+    download.DownloadError if it cannot be fetched.
+    """
+    listed = manifest()
+    if name not in listed["weights"]:
+        raise WeightsError(
+            f"'{name}' is no released weights and no .safetensors file; choose one of: {', '.join(listed['weights'])}."
+        )
+    entry = listed["weights"][name]
+    file = FOLDER / entry["file"]
+    if not file.exists():
+        address = os.environ.get(ADDRESS_VARIABLE) or listed["address"]
+        if not address:
+            raise WeightsError(
+                f"{file}: not here, and no download address is known; set {ADDRESS_VARIABLE} to the folder that has it."
+            )
+        download.fetch([f"{address.rstrip('/')}/{entry['file']}"], entry["sha256"], file)
+    if digest(file) != entry["sha256"]:
+        raise WeightsError(
+            f"{file}: its content is not what was released (sha256 differs); delete the file to get it again."
+        )
+    return file
+
+
+def load(name: str) -> tuple[nn.Module, dict]:
+    """A trained network in eval mode, in float32 on the CPU, and the notes that came with its weights.
+
+    `name`: released weights such as "unet-horses", or a .safetensors file of a run.  The notes have
+    `config` (as trained), `classes`, `palette`, `num_outputs`.  Raises WeightsError.
+    """
+    return open_file(Path(name) if name.endswith(".safetensors") else find(name))
+
+
+def open_file(file: Path) -> tuple[nn.Module, dict]:
+    """`load` for a file of this project, whatever its name.  Raises WeightsError."""
+    tensors, notes = read_tensors(file)
+    missing = {"config", "classes", "palette", "num_outputs"} - notes.keys()
+    if missing:
+        raise WeightsError(f"{file}: not written by this project (no {', '.join(sorted(missing))} in its header).")
+    described = notes["config"]["model"]
+    model = models.create(described["name"], notes["num_outputs"], **described["options"])
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise WeightsError(f"{file}: the tensors do not fit {described['name']} ({str(error).splitlines()[-1].strip()}).") from None
+    return model.eval(), notes
+
+
+def card(name: str) -> dict:
+    """The card of released weights: how they were made and what they score.  WeightsError if there is none."""
+    if name not in names():
+        raise WeightsError(f"'{name}' has no card; choose one of: {', '.join(names())}.")
+    return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def digest(file: Path) -> str:
+    """The sha256 of a file, as hexadecimal text."""
+    total = hashlib.sha256()
+    with open(file, "rb") as stream:
+        while block := stream.read(1 << 20):
+            total.update(block)
+    return total.hexdigest()

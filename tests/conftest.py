@@ -1,0 +1,49 @@
+"""What all tests share: quiet surroundings, fixed seeds, and where real data and reference outputs lie."""
+
+import os
+import random
+from pathlib import Path
+
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # read when albumentations is imported
+os.environ["MPLBACKEND"] = "Agg"  # no window, in the processes that tests start either
+
+import numpy as np
+import pytest
+import torch
+
+HERE = Path(__file__).parent
+DATA_FOLDERS = ("weizmann_horse_db", "CamVid", "Human-Segmentation-Dataset", "leftImg8bit")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def few_threads():
+    """Small tensors gain nothing from many threads, and the processes that tests start would fight for the cores."""
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """Every test begins with the same random numbers, whichever ran before."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def realdata() -> Path:
+    """The folder of the real data sets: SEGLIB_DATA, else data/ of the repository; without any the test is skipped."""
+    places = [Path(os.environ["SEGLIB_DATA"])] if os.environ.get("SEGLIB_DATA") else []
+    places.append(HERE.parent / "data")
+    for place in places:
+        if any((place / folder).is_dir() for folder in DATA_FOLDERS):
+            return place
+    pytest.skip(f"no real data set in {' or '.join(map(str, places))}; name their folder in SEGLIB_DATA")
+
+
+@pytest.fixture(scope="session")
+def reference() -> Path:
+    """The folder of the authors' reference outputs: SEGLIB_REFERENCE, else tests/reference."""
+    place = Path(os.environ.get("SEGLIB_REFERENCE") or HERE / "reference")
+    if not place.is_dir():
+        pytest.skip(f"no reference outputs in {place}; name their folder in SEGLIB_REFERENCE")
+    return place

@@ -1,0 +1,498 @@
+"""Metrics against worked examples, OpenCV, scikit-learn, a plain double loop and the properties they must have."""
+
+import json
+import math
+import pickle
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seglib import metrics
+from seglib.metrics import Counts, MetricError
+
+HUNDREDS = settings(max_examples=300, deadline=None, derandomize=True)
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+
+
+@st.composite
+def cases(draw, classes=st.integers(1, 7), largest=21):
+    """(truth, prediction, C): regions of every scale from single pixels to the whole image, some of truth ignored."""
+    height, width, num_classes = draw(st.integers(1, largest)), draw(st.integers(1, largest)), draw(classes)
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+
+    def regions(scale):
+        coarse = rng.integers(0, num_classes, (-(-height // scale), -(-width // scale)), dtype=np.uint8)
+        return coarse.repeat(scale, 0).repeat(scale, 1)[:height, :width].copy()
+
+    truth = regions(draw(st.sampled_from([1, 3, 8, 32])))
+    if draw(st.booleans()):
+        prediction = regions(draw(st.sampled_from([1, 3, 8, 32])))
+    else:
+        prediction = np.where(rng.random(truth.shape) < 0.05, regions(1), truth)
+    ignored = draw(st.sampled_from(["none", "speckle", "rectangle", "all"]))
+    if ignored == "speckle":
+        truth[rng.random(truth.shape) < 0.2] = 255
+    elif ignored == "rectangle":
+        top, left = rng.integers(0, height), rng.integers(0, width)
+        truth[top : top + 1 + height // 2, left : left + 1 + width // 2] = 255
+    elif ignored == "all":
+        truth[:] = 255
+    return truth, prediction, num_classes
+
+
+widths = st.sampled_from([1, 2, 3, 5, 9, 30])
+
+
+def opencv_counts(truth, prediction, num_classes, width):
+    """Per class: the mask less its 3x3 erosion, applied ``width`` times to the mask with a border of zeros."""
+
+    def band(mask):
+        padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+        return mask & (cv2.erode(padded, np.ones((3, 3), np.uint8), iterations=width)[1:-1, 1:-1] == 0)
+
+    kept = truth != 255
+    bands = [(band(truth == c) & kept, band(prediction == c) & kept) for c in range(num_classes)]
+    return [int((g & p).sum()) for g, p in bands], [int((g | p).sum()) for g, p in bands]
+
+
+def loop_band(labels, width):
+    """The definition, pixel by pixel: set where another label or the outside is within ``width``."""
+    height, columns = len(labels), len(labels[0])
+    steps = range(-width, width + 1)
+
+    def differs(y, x, label):
+        return not (0 <= y < height and 0 <= x < columns) or labels[y][x] != label
+
+    return [
+        [any(differs(y + i, x + j, labels[y][x]) for i in steps for j in steps) for x in range(columns)]
+        for y in range(height)
+    ]
+
+
+def loop_counts(truth, prediction, num_classes, width):
+    true_band, predicted_band = loop_band(truth, width), loop_band(prediction, width)
+    intersection, union = [0] * num_classes, [0] * num_classes
+    for y in range(len(truth)):
+        for x in range(len(truth[0])):
+            if truth[y][x] == 255:
+                continue
+            true = truth[y][x] if true_band[y][x] else None
+            predicted = prediction[y][x] if predicted_band[y][x] else None
+            if true is not None and true == predicted:
+                intersection[true] += 1
+            for c in {true, predicted} - {None}:
+                union[c] += 1
+    return intersection, union
+
+
+def boundary(truth, prediction, num_classes, width):
+    return [counts.tolist() for counts in metrics.boundary_counts(truth, prediction, num_classes, width)]
+
+
+def counted(pairs, num_classes, **options):
+    counts = Counts(num_classes, **options)
+    for truth, prediction in pairs:
+        counts.update(truth, prediction)
+    return counts
+
+
+# Worked by hand
+
+
+def test_confusion_matrix_by_hand():
+    truth = np.array([[0, 0, 1], [1, 2, 255]], np.uint8)
+    prediction = np.array([[0, 1, 1], [1, 0, 2]], np.uint8)
+    expected = [[1, 1, 0, 0], [0, 2, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
+    matrix = metrics.confusion_matrix(truth, prediction, 4)
+    assert matrix.tolist() == expected and matrix.dtype == np.int64
+
+
+def test_scores_of_a_matrix_by_hand():
+    matrix = np.array([[6, 2, 0, 0], [1, 3, 0, 0], [0, 0, 0, 0], [0, 4, 0, 0]])  # class 2 absent, 3 never predicted
+    nan = math.nan
+    np.testing.assert_array_equal(metrics.iou(matrix), [6 / 9, 3 / 10, nan, 0])
+    np.testing.assert_array_equal(metrics.dice(matrix), [12 / 15, 6 / 13, nan, 0])
+    np.testing.assert_array_equal(metrics.precision(matrix), [6 / 7, 3 / 9, nan, nan])
+    np.testing.assert_array_equal(metrics.recall(matrix), [6 / 8, 3 / 4, nan, 0])
+    assert metrics.mean_iou(matrix) == pytest.approx((6 / 9 + 3 / 10 + 0) / 3)
+    assert metrics.pixel_accuracy(matrix) == 9 / 16
+    assert metrics.mean_class_accuracy(matrix) == pytest.approx((6 / 8 + 3 / 4 + 0) / 3)
+    assert metrics.frequency_weighted_iou(matrix) == pytest.approx((8 * 6 / 9 + 4 * 3 / 10 + 4 * 0) / 16)
+    assert metrics.mean_iou(torch.from_numpy(matrix)) == metrics.mean_iou(matrix)
+
+
+def test_a_class_that_is_only_predicted_counts_in_the_mean_iou():
+    matrix = np.array([[3, 1], [0, 0]])
+    assert metrics.mean_iou(matrix) == (3 / 4 + 0) / 2
+    assert metrics.mean_class_accuracy(matrix) == 3 / 4  # recall has no meaning for it
+
+
+def test_bands_by_hand():
+    labels = np.zeros((7, 9), np.uint8)
+    labels[:, 6:] = 4
+    expected = [
+        "#########",
+        "#....####",
+        "#....##.#",
+        "#....##.#",
+        "#....##.#",
+        "#....##.#",
+        "#########",
+    ]
+    expected[1] = expected[2]
+    drawn = ["".join("#" if inside else "." for inside in row) for row in metrics.boundary_bands(labels, 1).tolist()]
+    assert drawn == expected
+
+
+def test_bands_are_square():
+    labels = np.zeros((9, 9), np.uint8)
+    labels[4, 4] = 1
+    expected = np.ones((9, 9), bool)
+    expected[2:-2, 2:-2] = False
+    expected[2:7, 2:7] = True  # Chebyshev distance 2 of the pixel, corners included
+    np.testing.assert_array_equal(metrics.boundary_bands(labels, 2), expected)
+
+
+def test_boundary_counts_by_hand():
+    truth = np.zeros((5, 5), np.uint8)
+    truth[1:4, 1:4] = 1  # all of it within 1 of another label but the centre
+    prediction = truth.copy()
+    prediction[2, 2] = 0  # a hole: the centre is a band of class 0, and the ring stays a band of class 1
+    assert boundary(truth, prediction, 2, 1) == [[16, 8], [17, 8]]
+    truth[0, :] = 255
+    assert boundary(truth, prediction, 2, 1) == [[11, 8], [12, 8]]
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "ratio", "expected"),
+    [(224, 224, 0.02, 6), (360, 480, 0.02, 12), (1024, 2048, 0.02, 46), (1024, 2048, 0.005, 11), (1, 1, 0.02, 1)],
+)
+def test_boundary_width(height, width, ratio, expected):
+    assert metrics.boundary_width(height, width, ratio) == expected
+
+
+def test_boundary_width_rounds_half_to_even():
+    assert [metrics.boundary_width(3, 4, ratio) for ratio in (0.5, 0.7)] == [2, 4]  # of 2.5 and 3.5
+
+
+# Against references
+
+
+@HUNDREDS
+@given(cases(largest=40), widths)
+def test_boundary_counts_equal_opencv_per_class(case, width):
+    truth, prediction, num_classes = case
+    assert boundary(*case, width) == list(opencv_counts(*case, width))
+    bands = metrics.boundary_bands(truth, width)
+    masks = [truth == label for label in [*range(num_classes), 255]]
+    for mask in masks:
+        everything = np.zeros_like(truth)
+        assert (bands & mask).sum() == opencv_counts(np.where(mask, 0, 1), everything + 2, 1, width)[1][0]
+
+
+@settings(HUNDREDS, max_examples=250)
+@given(cases(largest=11), st.sampled_from([1, 2, 3, 12]))
+def test_boundary_counts_equal_a_double_loop(case, width):
+    truth, prediction, num_classes = case
+    assert boundary(*case, width) == list(loop_counts(truth.tolist(), prediction.tolist(), num_classes, width))
+    assert metrics.boundary_bands(truth, width).tolist() == loop_band(truth.tolist(), width)
+
+
+@HUNDREDS
+@given(cases(classes=st.sampled_from([1, 2, 3, 4, 15, 16, 40, 255])))
+def test_confusion_matrix_equals_a_loop_and_scikit_learn(case):
+    truth, prediction, num_classes = case
+    matrix = metrics.confusion_matrix(*case)
+    expected = np.zeros((num_classes, num_classes), int)
+    for t, p in zip(truth.ravel().tolist(), prediction.ravel().tolist(), strict=True):
+        if t < num_classes:
+            expected[t, p] += 1
+    np.testing.assert_array_equal(matrix, expected)
+    kept = truth != 255
+    if kept.any():
+        sklearn = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
+        reference = sklearn.confusion_matrix(truth[kept], prediction[kept], labels=range(num_classes))
+        np.testing.assert_array_equal(matrix, reference)
+
+
+def test_many_classes_on_a_large_image():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 19, (16, 24), dtype=np.uint8).repeat(20, 0).repeat(20, 1)
+    truth[100:150, 30:90] = 255
+    prediction = np.roll(np.where(truth == 255, 0, truth), (3, -5), (0, 1)).astype(np.uint8)
+    assert boundary(truth, prediction, 19, 11) == list(opencv_counts(truth, prediction, 19, 11))
+
+
+# Properties
+
+
+@HUNDREDS
+@given(cases(), st.randoms(use_true_random=False))
+def test_permuting_the_classes_permutes_the_scores(case, random):
+    truth, prediction, num_classes = case
+    order = list(range(num_classes))
+    random.shuffle(order)
+    renamed = np.array(order + [0] * (255 - num_classes) + [255], np.uint8)
+    before, after = (counted([pair], num_classes) for pair in [(truth, prediction), (renamed[truth], renamed[prediction])])
+    np.testing.assert_array_equal(before.confusion, after.confusion[np.ix_(order, order)])
+    np.testing.assert_array_equal(before.boundary_intersection, after.boundary_intersection[order])
+    np.testing.assert_array_equal(before.boundary_union, after.boundary_union[order])
+    assert before.scores()["miou"] == after.scores()["miou"]
+    assert before.scores()["boundary_iou"] == after.scores()["boundary_iou"]
+
+
+@HUNDREDS
+@given(cases())
+def test_turning_and_flipping_the_image_changes_nothing(case):
+    truth, prediction, num_classes = case
+    expected = counted([(truth, prediction)], num_classes, ratio=0.1).scores()
+    for turn in (np.transpose, np.flipud, np.fliplr, np.asfortranarray, lambda a: np.rot90(a, 3)):
+        assert counted([(turn(truth), turn(prediction))], num_classes, ratio=0.1).scores() == expected
+
+
+@HUNDREDS
+@given(st.lists(cases(classes=st.just(2), largest=12), min_size=1, max_size=6), st.integers(0, 6))
+def test_parts_add_up_to_the_whole(items, cut):
+    pairs = [item[:2] for item in items]
+    whole = counted(pairs, 2)
+    parts = [counted(pairs[cut:], 2), counted(pairs[:cut], 2)]
+    parts = pickle.loads(pickle.dumps(parts))  # as they come from other processes
+    for total in (metrics.combine(parts), parts[0] + parts[1], parts[0].merge(parts[1])):
+        assert total.scores() == whole.scores()
+        np.testing.assert_array_equal(total.confusion, whole.confusion)
+
+
+def test_combining_leaves_the_parts_alone():
+    image = np.array([[0, 1], [1, 1]], np.uint8)
+    parts = [counted([(image, image)], 2) for _ in range(2)]
+    before = [part.scores() for part in parts]
+    total = metrics.combine(parts)
+    total.update(image, 1 - image)
+    assert [part.scores() for part in parts] == before and total.images == 3
+
+
+@HUNDREDS
+@given(cases(), st.integers(0, 2**32))
+def test_confusion_is_blind_to_predictions_on_ignored_pixels(case, seed):
+    truth, prediction, num_classes = case
+    anything = np.random.default_rng(seed).integers(0, num_classes, truth.shape, dtype=np.uint8)
+    other = np.where(truth == 255, anything, prediction)
+    expected = metrics.confusion_matrix(*case)
+    np.testing.assert_array_equal(metrics.confusion_matrix(truth, other, num_classes), expected)
+
+
+def test_the_band_is_drawn_before_ignored_pixels_are_removed():
+    truth = np.zeros((9, 9), np.uint8)
+    truth[4, 4] = 255
+    prediction = np.zeros((9, 9), np.uint8)
+    # truth's band of class 0 has the ring around the ignored pixel, the prediction's has not
+    assert boundary(truth, prediction, 1, 1) == [[32], [40]]
+    prediction = np.where(truth == 255, 1, prediction)  # differs only where it is ignored, yet has the ring
+    assert boundary(truth, prediction, 2, 1) == [[40, 0], [40, 0]]
+
+
+@HUNDREDS
+@given(cases())
+def test_a_perfect_prediction_scores_one(case):
+    truth, _, num_classes = case
+    truth[truth == 255] = 0
+    scores = counted([(truth, truth)], num_classes).scores()
+    for key in ("miou", "boundary_iou", "pixel_accuracy", "mean_class_accuracy"):
+        assert scores[key] == 1.0
+    assert scores["frequency_weighted_iou"] == pytest.approx(1.0, abs=1e-12)
+    present = set(np.unique(truth).tolist())
+    for c, row in enumerate(scores["per_class"].values()):
+        shares = {key: value for key, value in row.items() if key != "pixels"}
+        assert set(shares.values()) == ({1.0} if c in present else {None})
+        assert row["pixels"] == (truth == c).sum()
+
+
+@HUNDREDS
+@given(cases(), widths, st.sampled_from(["uint8", "int8", "int16", "int32", "int64"]), st.sampled_from(DEVICES))
+def test_torch_and_numpy_agree(case, width, dtype, device):
+    truth, prediction, num_classes = case
+    ignore_index = 100 if dtype == "int8" else 255
+    tensors = [torch.from_numpy(np.where(a == 255, ignore_index, a).astype(dtype)).to(device) for a in case[:2]]
+    matrix = metrics.confusion_matrix(*tensors, num_classes, ignore_index)
+    assert matrix.device == tensors[0].device and matrix.dtype == torch.int64
+    np.testing.assert_array_equal(matrix.cpu(), metrics.confusion_matrix(*case))
+    counts = metrics.boundary_counts(*tensors, num_classes, width, ignore_index)
+    assert [c.tolist() for c in counts] == boundary(*case, width)
+    np.testing.assert_array_equal(metrics.boundary_bands(tensors[0], width).cpu(), metrics.boundary_bands(truth, width))
+    own, theirs = Counts(num_classes), Counts(num_classes, ignore_index=ignore_index)
+    own.update(truth, prediction)
+    theirs.update(*tensors)
+    assert own.scores() == theirs.scores()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64"])
+@pytest.mark.parametrize("ignore_index", [-100, -1, 2, 100, 255, 300])
+def test_every_integer_type_and_ignore_index(dtype, ignore_index):
+    limits = np.iinfo(dtype)
+    truth = [0, 0, 1, 1, 1]
+    if limits.min <= ignore_index <= limits.max:
+        truth += [ignore_index]
+    prediction = [0, 1, 1, 1, 0, 1][: len(truth)]
+    truth, prediction = np.array([truth], dtype), np.array([prediction], dtype)
+    expected = [[1, 1], [1, 2]]
+    assert metrics.confusion_matrix(truth, prediction, 2, ignore_index).tolist() == expected
+    tensors = torch.from_numpy(truth), torch.from_numpy(prediction)
+    assert metrics.confusion_matrix(*tensors, 2, ignore_index).tolist() == expected
+
+
+def test_an_ignore_index_that_8_bits_cannot_hold_ignores_nothing_in_8_bits():
+    truth = torch.tensor([[0, 156]], dtype=torch.uint8)  # 156 is -100 modulo 256
+    with pytest.raises(MetricError, match="namely 156"):
+        metrics.confusion_matrix(truth, torch.zeros_like(truth), 2, ignore_index=-100)
+
+
+def test_bool_read_only_and_batched_label_maps():
+    rng = np.random.default_rng(0)
+    truth, prediction = rng.integers(0, 2, (2, 3, 40, 30), dtype=np.uint8)
+    expected = metrics.confusion_matrix(truth, prediction, 2)
+    for labels in (truth, prediction):
+        labels.setflags(write=False)
+    np.testing.assert_array_equal(metrics.confusion_matrix(truth, prediction, 2), expected)
+    np.testing.assert_array_equal(metrics.confusion_matrix(truth == 1, prediction == 1, 2), expected)
+    bools = torch.tensor(truth.tolist()) == 1, torch.tensor(prediction.tolist()) == 1
+    np.testing.assert_array_equal(metrics.confusion_matrix(*bools, 2), expected)
+    one_by_one = np.sum([metrics.boundary_counts(t, p, 2, 3) for t, p in zip(truth, prediction, strict=True)], 0)
+    np.testing.assert_array_equal(metrics.boundary_counts(truth, prediction, 2, 3), one_by_one)
+
+
+def test_label_maps_are_left_unchanged():
+    truth, prediction = np.array([[0, 255], [1, 1]], np.uint8), np.array([[0, 1], [1, 0]], np.uint8)
+    copies = truth.copy(), prediction.copy()
+    counted([(truth, prediction)], 2)
+    np.testing.assert_array_equal([truth, prediction], copies)
+
+
+# Scores of a data set
+
+
+def test_scores_over_the_data_set_and_per_image():
+    empty, half, full = (np.array([row], np.uint8) for row in ([0, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 1]))
+    counts = counted([(half, full), (full, full), (empty, empty), (empty, half)], 2)
+    scores = counts.scores(["ground", "horse"])
+    # every pixel of images one pixel high is in a band, so the boundary scores equal the others
+    assert scores["foreground_iou"] == scores["boundary_iou_foreground"] == 6 / 10
+    expected = (0.5 + 1 + 0) / 3  # the image without foreground is left out
+    assert scores["foreground_iou_per_image"] == scores["boundary_iou_foreground_per_image"] == expected
+    assert scores["miou"] == scores["boundary_iou"] == (6 / 10 + 6 / 10) / 2
+    assert scores["images"] == 4 and scores["boundary_ratio"] == 0.02
+    assert list(scores["per_class"]) == ["ground", "horse"]
+    horse = {"iou": 0.6, "boundary_iou": 0.6, "dice": 0.75, "precision": 0.75, "recall": 0.75}
+    assert scores["per_class"]["horse"] == {**horse, "pixels": 6} | {"precision": 6 / 8, "recall": 6 / 8}
+    assert json.loads(json.dumps(scores, allow_nan=False)) == scores
+
+
+def test_the_width_of_the_bands_follows_each_image():
+    rng = np.random.default_rng(1)
+    shapes = [(20, 30), (150, 200), (400, 300)]
+    pairs = [rng.integers(0, 3, (2, *shape), dtype=np.uint8) // 2 for shape in shapes]
+    pairs = [[cv2.medianBlur(labels, 9) for labels in pair] for pair in pairs]
+    counts = counted(pairs, 2, ratio=0.03)
+    expected = [opencv_counts(*pair, 2, metrics.boundary_width(*shape, 0.03)) for pair, shape in zip(pairs, shapes)]
+    assert counts.boundary_intersection.tolist() == np.sum([e[0] for e in expected], 0).tolist()
+    assert counts.boundary_union.tolist() == np.sum([e[1] for e in expected], 0).tolist()
+
+
+def test_absent_classes_are_null_and_skipped():
+    truth = np.array([[0, 0, 2, 2]], np.uint8)
+    prediction = np.array([[0, 0, 2, 0]], np.uint8)
+    scores = counted([(truth, prediction)], 4).scores("abcd")
+    assert scores["miou"] == pytest.approx((2 / 3 + 1 / 2) / 2)
+    null = dict.fromkeys(["iou", "boundary_iou", "dice", "precision", "recall"]) | {"pixels": 0}
+    assert scores["per_class"]["b"] == scores["per_class"]["d"] == null
+    assert "foreground_iou" not in scores
+
+
+@pytest.mark.parametrize("images", [0, 2])
+def test_nothing_to_score_gives_null_without_a_warning(images):
+    truth, prediction = np.full((4, 5), 255, np.uint8), np.zeros((4, 5), np.uint8)
+    scores = counted([(truth, prediction)] * images, 2).scores()
+    numbers = {key: value for key, value in scores.items() if key not in ("images", "boundary_ratio", "per_class")}
+    assert set(numbers.values()) == {None} and len(numbers) == 9 and scores["images"] == images
+    json.dumps(scores, allow_nan=False)
+
+
+# Refusals
+
+
+GOOD = np.zeros((2, 3), np.uint8)
+
+
+@pytest.mark.parametrize("convert", [np.asarray, torch.from_numpy])
+@pytest.mark.parametrize(
+    ("truth", "prediction", "message"),
+    [
+        (GOOD, np.zeros((3, 2), np.uint8), r"truth is \(2, 3\) and the prediction \(3, 2\): bring the prediction"),
+        (GOOD + [[0, 9, 7]], GOOD, "truth holds labels outside 0..4, namely 7, 9: map them to classes, or to 255"),
+        (GOOD.astype(int) - 1, GOOD, "truth holds labels outside 0..4, namely -1:"),
+        (GOOD, GOOD + 255, "prediction holds labels outside 0..4, namely 255: it must name one of the classes"),
+        (GOOD, GOOD + 5, "prediction holds labels outside 0..4, namely 5:"),
+        (GOOD, GOOD.astype(np.int32) - 3, "namely -3:"),
+        (np.arange(100, 130).reshape(5, 6), np.zeros((5, 6), int), r"namely 100, 101, .*, 109, \.\.\.:"),
+        (GOOD.astype(np.float32), GOOD, "truth is (torch.)?float32, but labels are integers"),
+        (GOOD, GOOD.astype(np.float64), "prediction is (torch.)?float64, but labels are integers"),
+        (GOOD.astype(np.complex64), GOOD, "truth is (torch.)?complex64"),
+        (GOOD[:0], GOOD[:0], r"truth has no pixels: its shape is \(0, 3\)"),
+    ],
+)
+def test_bad_label_maps_are_refused(convert, truth, prediction, message):
+    truth, prediction = convert(np.array(truth)), convert(np.array(prediction))
+    counts = Counts(5)
+    for count in (
+        lambda: metrics.confusion_matrix(truth, prediction, 5),
+        lambda: metrics.boundary_counts(truth, prediction, 5, 1),
+        lambda: counts.update(truth, prediction),
+    ):
+        with pytest.raises(MetricError, match=message):
+            count()
+    assert counts.images == 0 and not counts.confusion.any()
+
+
+@pytest.mark.parametrize("labels", [np.zeros(4, np.uint8), np.zeros((2, 3, 4), np.uint8)])
+def test_update_takes_single_images(labels):
+    with pytest.raises(MetricError, match=r"one label map \(H, W\) at a time"):
+        Counts(2).update(labels, labels)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: metrics.confusion_matrix(GOOD, torch.from_numpy(GOOD), 2), "one label map is a numpy array"),
+        (lambda: metrics.confusion_matrix(np.array([["a"]]), GOOD, 2), "truth is <U1"),
+        (lambda: metrics.boundary_bands(GOOD[0], 1), r"labels \(..., H, W\), not \(3,\)"),
+        (lambda: metrics.boundary_bands(GOOD, 0), "width >= 1, not 0"),
+        (lambda: metrics.boundary_bands(GOOD / 2, 1), "label map is float64"),
+        (lambda: metrics.boundary_counts(GOOD[0], GOOD[0], 2, 1), r"not \(3,\)"),
+        (lambda: metrics.boundary_counts(GOOD, GOOD, 2, -1), "width >= 1, not -1"),
+        (lambda: metrics.boundary_width(0, 3), "0x3 image"),
+        (lambda: metrics.boundary_width(3, 3, -0.1), "ratio -0.1"),
+        (lambda: metrics.boundary_width(3, 3, math.nan), "ratio nan"),
+        (lambda: metrics.boundary_width(3, 3, math.inf), "ratio inf"),
+        (lambda: Counts(2, ratio=0), "ratio 0"),
+        (lambda: Counts(0), "num_classes is 0"),
+        (lambda: Counts(256, ignore_index=-1), "num_classes is 256"),
+        (lambda: metrics.confusion_matrix(GOOD, GOOD, 0), "num_classes is 0"),
+        (lambda: Counts(3, ignore_index=2), "ignore_index 2 is one of the classes 0..2"),
+        (lambda: metrics.combine([]), "no counts to combine"),
+        (lambda: metrics.combine([Counts(2), Counts(3)]), r"\(2, 0.02, 255\) and \(3, 0.02, 255\) do not add up"),
+        (lambda: Counts(2) + Counts(2, ratio=0.01), "do not add up"),
+        (lambda: Counts(2).merge(Counts(2, ignore_index=9)), "do not add up"),
+        (lambda: Counts(2).scores(["a"]), "2 distinct class names"),
+        (lambda: Counts(2).scores(["a", "a"]), "2 distinct class names"),
+    ],
+)
+def test_bad_arguments_are_refused(call, message):
+    with pytest.raises(MetricError, match=message):
+        call()
+
+
+def test_metric_errors_are_value_errors():
+    assert issubclass(MetricError, ValueError)

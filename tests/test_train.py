@@ -1,0 +1,289 @@
+"""The training loop: it learns, it resumes bit for bit, it stops clearly, and it loses nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from seglib import config as configuration
+from seglib import data, train, weights
+from seglib.config import Config
+
+
+def tiny(folder, **changes) -> Config:
+    """A run of seconds on the drawn animals."""
+    config = Config(run=str(folder), epochs=2, batch_size=4, ema=0.9, amp="off", device="cpu", workers=0)
+    config.data.name, config.data.options = "creatures", {"length": 10, "size": [48, 64]}
+    config.augment.crop_sizes = [32, 48]
+    config.model.options = {"width": 4}
+    config.inference.longest_side = 48
+    for name, value in changes.items():
+        setattr(config, name, value)
+    return config
+
+
+def same(a: dict, b: dict) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def checkpoint(folder) -> dict:
+    return torch.load(Path(folder) / "checkpoint.pt", weights_only=True)
+
+
+def without_clock(history):
+    return [{k: v for k, v in entry.items() if k not in ("seconds", "waiting_share")} for entry in history]
+
+
+def test_it_learns(tmp_path):
+    config = tiny(tmp_path / "run", epochs=12)
+    config.model.options = {"width": 8}
+    config.optimizer.lr = 1e-2
+    history = train.train(config, progress=False)
+    assert [entry["epoch"] for entry in history] == list(range(12))
+    assert [entry["crop_size"] for entry in history] == [32] * 6 + [48] * 6
+    assert all(entry["images"] == 10 for entry in history)
+    assert history[-1]["loss"] < 0.8 * history[0]["loss"]
+    assert json.loads((tmp_path / "run" / "history.json").read_text()) == history
+
+
+def test_the_best_weights_are_those_of_the_best_epoch(tmp_path):
+    config = tiny(tmp_path / "run", epochs=4)
+    history = train.train(config, progress=False)
+    model, notes = weights.load(str(tmp_path / "run" / "best.safetensors"))
+    best = max(history, key=lambda entry: entry["val"]["miou"])
+    assert notes["epoch"] == best["epoch"] and notes["val"] == best["val"]
+    from seglib.evaluate import evaluate
+    from seglib.predict import Predictor
+
+    val = data.load("creatures", "val", **config.data.options)
+    assert evaluate(Predictor(model, 48), val)["miou"] == pytest.approx(best["val"]["miou"], abs=1e-12)
+
+
+def test_two_runs_agree_bit_for_bit(tmp_path):
+    histories = [train.train(tiny(tmp_path / name), progress=False) for name in ("a", "b")]
+    assert without_clock(histories[0]) == without_clock(histories[1])
+    assert same(checkpoint(tmp_path / "a")["model"], checkpoint(tmp_path / "b")["model"])
+    other = train.train(tiny(tmp_path / "c", seed=1), progress=False)
+    assert other[0]["loss"] != histories[0][0]["loss"]
+
+
+def test_workers_change_nothing(tmp_path):
+    train.train(tiny(tmp_path / "none"), progress=False)
+    train.train(tiny(tmp_path / "two", workers=2), progress=False)
+    assert same(checkpoint(tmp_path / "none")["model"], checkpoint(tmp_path / "two")["model"])
+
+
+@pytest.mark.parametrize("stop_after", [1, 3, 4])
+def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path, monkeypatch, stop_after):
+    """Stopped within an epoch or at its end: model, average, optimiser and history end up the same."""
+    train.train(tiny(tmp_path / "whole"), progress=False)
+    original = train.Run.train_step
+
+    def stopping(run, *batch):
+        loss = original(run, *batch)
+        if run.step == stop_after:
+            os.kill(os.getpid(), signal.SIGINT)
+        return loss
+
+    monkeypatch.setattr(train.Run, "train_step", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        train.train(tiny(tmp_path / "parts"), progress=False)
+    assert checkpoint(tmp_path / "parts")["step"] == stop_after
+    monkeypatch.undo()
+    train.train(tiny(tmp_path / "parts"), resume=True, progress=False)
+    whole, parts = checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "parts")
+    assert same(whole["model"], parts["model"]) and same(whole["average"], parts["average"])
+    for key, state in whole["optimizer"]["state"].items():
+        assert same(state, parts["optimizer"]["state"][key])
+    assert len(whole["history"]) == len(parts["history"])
+    assert [e["val"] for e in whole["history"]] == [e["val"] for e in parts["history"]]
+
+
+def test_a_killed_process_resumes_from_its_last_epoch(tmp_path):
+    """A real process, killed without warning after its first epoch."""
+    train.train(tiny(tmp_path / "whole", epochs=3), progress=False)
+    config = configuration.to_dict(tiny(tmp_path / "killed", epochs=3))
+    file = tmp_path / "config.yaml"
+    file.write_text(json.dumps(config))
+    process = subprocess.Popen([sys.executable, "-m", "seglib", "train", str(file)], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "killed" / "checkpoint.pt").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    train.train(configuration.load(file), resume=True, progress=False)
+    assert same(checkpoint(tmp_path / "whole")["average"], checkpoint(tmp_path / "killed")["average"])
+
+
+def test_an_existing_run_is_not_overwritten(tmp_path):
+    train.train(tiny(tmp_path / "run"), progress=False)
+    before = (tmp_path / "run" / "checkpoint.pt").read_bytes()
+    with pytest.raises(train.TrainingError, match="already holds a run; add --resume"):
+        train.train(tiny(tmp_path / "run", seed=3), progress=False)
+    assert (tmp_path / "run" / "checkpoint.pt").read_bytes() == before
+
+
+def test_resuming_refuses_another_configuration_and_damage(tmp_path):
+    with pytest.raises(train.TrainingError, match="there is no checkpoint to resume"):
+        train.train(tiny(tmp_path / "run"), resume=True, progress=False)
+    train.train(tiny(tmp_path / "run"), progress=False)
+    other = tiny(tmp_path / "run")
+    other.optimizer.lr = 0.5
+    with pytest.raises(train.TrainingError, match="optimizer.lr was 0.002 and is now 0.5"):
+        train.train(other, resume=True, progress=False)
+    file = tmp_path / "run" / "checkpoint.pt"
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(train.TrainingError, match="damaged"):
+        train.train(tiny(tmp_path / "run"), resume=True, progress=False)
+
+
+def test_a_loss_that_is_not_finite_stops_and_says_where(tmp_path, monkeypatch):
+    original = train.Run.train_step
+
+    def poisoned(run, *batch):
+        loss = original(run, *batch)
+        return loss * float("nan") if run.step == 5 else loss
+
+    monkeypatch.setattr(train.Run, "train_step", poisoned)
+    with pytest.raises(train.TrainingError, match=r"loss became nan at step 4 of 6 \(epoch 1, .*creatures-train-"):
+        train.train(tiny(tmp_path / "run"), progress=False)
+    assert checkpoint(tmp_path / "run")["step"] == 3  # the end of the last good epoch
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(tmp_path):
+    """A real process whose files may not grow beyond a limit that the checkpoint exceeds."""
+    config = tiny(tmp_path / "run", epochs=1)
+    train.train(config, progress=False)
+    size = (tmp_path / "run" / "checkpoint.pt").stat().st_size
+    before = (tmp_path / "run" / "checkpoint.pt").read_bytes()
+    script = f"""
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, ({size // 2}, {size // 2}))
+from seglib import config, train
+run = train.Run(config.load({str(tmp_path / "run" / "config.yaml")!r}))
+run.restore()
+try:
+    run.save()
+except OSError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert "checkpoint.pt" in done.stdout and "as it was before" in done.stdout, done.stderr
+    assert (tmp_path / "run" / "checkpoint.pt").read_bytes() == before
+    assert not list((tmp_path / "run").glob(".checkpoint*"))
+
+
+def test_a_file_that_breaks_under_way_is_named(tmp_path):
+    from PIL import Image
+
+    for part in ("images", "masks"):
+        (tmp_path / "set" / part).mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    for i in range(8):
+        Image.fromarray(generator.integers(0, 255, (40, 40, 3), dtype=np.uint8)).save(tmp_path / f"set/images/{i}.png")
+        Image.fromarray(generator.integers(0, 2, (40, 40), dtype=np.uint8)).save(tmp_path / f"set/masks/{i}.png")
+    (tmp_path / "set/masks/3.png").write_bytes(b"not an image")
+    (tmp_path / "set/masks/4.png").write_bytes(b"not an image")
+    for workers in (0, 1):
+        config = tiny(tmp_path / f"run{workers}", workers=workers)
+        config.data.name, config.data.options = str(tmp_path / "set"), {}
+        with pytest.raises(data.DataError, match=r"^\S*masks/[34].png: not an image that can be read[^\n]*$"):
+            train.train(config, progress=False)
+
+
+def test_one_sigmoid_output_trains_on_a_binary_set(tmp_path):
+    config = tiny(tmp_path / "run", num_classes=1)
+    config.loss.terms = {"bce": 1.0, "dice": 1.0}
+    history = train.train(config, progress=False)
+    assert history[-1]["loss"] < history[0]["loss"] + 0.2
+    model, _ = weights.load(str(tmp_path / "run" / "best.safetensors"))
+    assert model(torch.zeros(1, 3, 32, 32)).shape == (1, 1, 32, 32)
+
+
+def test_several_classes_train(tmp_path):
+    config = tiny(tmp_path / "run")
+    config.data.name = "streets"
+    config.optimizer.name, config.schedule.name = "sgd", "poly"
+    assert len(train.train(config, progress=False)) == 2
+    config.run, config.num_classes = str(tmp_path / "other"), 5
+    with pytest.raises(train.TrainingError, match="num_classes is 5, but streets has 11 classes"):
+        train.train(config, progress=False)
+
+
+def test_every_image_is_seen_once_an_epoch_in_an_order_of_its_own():
+    plan = train.Plan(10, tiny("unused", epochs=3))
+    batches = list(plan)
+    assert len(batches) == plan.steps == 9
+    for epoch in range(3):
+        seen = [index for batch in batches for e, index in batch if e == epoch]
+        assert sorted(seen) == list(range(10))
+    assert [i for b in batches[:3] for _, i in b] != [i for b in batches[3:6] for _, i in b]
+    plan.start = 4
+    assert list(plan) == batches[4:] and len(plan) == 5
+
+
+def test_augmentation_depends_on_seed_epoch_and_index_alone():
+    config = tiny("unused")
+    dataset = data.load("creatures", "train", **config.data.options)
+    one, two = (train.Augmented(dataset, train.Plan(10, config), config) for _ in range(2))
+    first = one[0, 7]
+    for place in ((0, 1), (1, 7), (0, 2)):
+        two[place]
+    again = two[0, 7]
+    assert torch.equal(first[0], again[0]) and torch.equal(first[1], again[1])
+    assert first[0].shape == (32, 32, 3) and one[1, 7][0].shape == (48, 48, 3)
+    assert not torch.equal(train.Augmented(dataset, train.Plan(10, config), tiny("unused", seed=5))[0, 7][0], first[0])
+
+
+def test_learning_rates():
+    config = tiny("unused")
+    config.schedule.warmup = 0.2
+    for name in ("cosine", "poly", "constant"):
+        config.schedule.name = name
+        rates = [train.learning_rate(config, step, 100) for step in range(100)]
+        assert rates[:20] == sorted(rates[:20]) and rates[0] < 0.1 * max(rates)
+        assert max(rates) == rates[20] == config.optimizer.lr
+        assert rates[20:] == sorted(rates[20:], reverse=True)
+        assert (rates[-1] == config.optimizer.lr) if name == "constant" else (rates[-1] < 0.03 * max(rates))
+    config.schedule.name = "poly"
+    assert train.learning_rate(config, 60, 100) == pytest.approx(config.optimizer.lr * 0.5**0.9)
+
+
+def test_only_convolutions_decay():
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
+    for name, kind in (("adamw", torch.optim.AdamW), ("adam", torch.optim.Adam), ("sgd", torch.optim.SGD)):
+        config = tiny("unused")
+        config.optimizer.name, config.optimizer.weight_decay = name, 0.3
+        optimizer = train.make_optimizer(model, config)
+        assert type(optimizer) is kind
+        decayed, free = optimizer.param_groups
+        assert [p.shape for p in decayed["params"]] == [(4, 3, 3, 3)] and decayed["weight_decay"] == 0.3
+        assert len(free["params"]) == 3 and free["weight_decay"] == 0
+
+
+def test_the_average_follows_the_weights():
+    model = torch.nn.BatchNorm1d(2)
+    average = train.Average(model, decay=0.5)
+    for step, value in ((0, 1.0), (100, 3.0)):
+        torch.nn.init.constant_(model.weight, value)
+        average.update(model, step)
+    model.num_batches_tracked += 5
+    average.update(model, 101)
+    # 1 -> 1, then halfway to 3 twice: 2, 2.5
+    torch.testing.assert_close(average.model.weight, torch.full((2,), 2.5))
+    assert average.model.num_batches_tracked == 5
+
+
+def test_precision_is_lowered_only_where_asked_or_gained():
+    cpu = torch.device("cpu")
+    assert train.amp_dtype("off", cpu) is None
+    assert train.amp_dtype("bf16", cpu) is torch.bfloat16 and train.amp_dtype("fp16", cpu) is torch.float16
+    assert train.amp_dtype("auto", torch.device("mps")) is None
+    assert train.amp_dtype("auto", cpu) in (None, torch.bfloat16)
