@@ -5,7 +5,7 @@
 Nothing in the package reads a configuration by itself: whoever runs things passes it in.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -214,10 +214,15 @@ def parse(text: str, overrides: list[str] = (), where: str = "the configuration"
         values = reader.parse_args(list(overrides), namespace=values)
     except (jsonargparse.ArgumentError, TypeError, ValueError) as error:
         raise ConfigError(f"{where}: {' '.join(str(error).split())[:400]}") from None
-    made = reader.instantiate_classes(values)
-    config = Config(**{name: made[name] for name in Config.__dataclass_fields__})
+    config = _build(Config, values.as_dict())
     validate(config)
     return config
+
+
+def _build(kind: type, values: dict):
+    """The dataclass `kind` of nested dictionaries whose types the parser has checked."""
+    parts = {f.name: f.default_factory for f in fields(kind) if is_dataclass(f.default_factory)}
+    return kind(**{name: _build(parts[name], value) if name in parts else value for name, value in values.items()})
 
 
 def to_dict(config: Config) -> dict:

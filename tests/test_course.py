@@ -176,7 +176,7 @@ def test_ctrl_c_leaves_no_kernel_and_keeps_the_notebook(tmp_path):
     while not (pid_file.exists() and pid_file.read_text()) and process.poll() is None:
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    printed, errors = process.communicate(timeout=60)
+    printed, errors = process.communicate(timeout=300)
     assert process.returncode == 130, errors
     assert "Stopped" in errors and "Traceback" not in errors and "never retrieved" not in errors
     with pytest.raises(ProcessLookupError):

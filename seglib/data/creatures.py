@@ -52,7 +52,7 @@ HIDES = (
 class Part(NamedTuple):
     points: np.ndarray  # (n, 2), x forward and y up, the ground at 0
     radii: np.ndarray
-    layer: str  # "far" or "near", then perhaps "hair" or "hoof"
+    layer: str  # far, far hoof, near, near hoof or hair
 
 
 def _joint(top, foot, upper: float, lower: float, bend: int) -> np.ndarray:
@@ -72,7 +72,7 @@ def _leg(top, stride: float, phase: float, width: float, build: Build, bend: int
     radii = np.array((width, width * 0.62 + build.leg * 0.3, build.leg * 1.15, build.leg * 0.8, build.leg))
     toe = foot + (0.25 * build.leg, -0.1 * build.leg)
     layer = "far" if far else "near"
-    return [Part(points, radii, layer), Part(np.array((foot, toe)), np.full(2, build.leg * 1.15), layer + " hoof")]
+    return [Part(points, radii, layer), Part(np.array((foot, toe)), np.array((0.95, 1.05)) * build.leg, layer + " hoof")]
 
 
 def _direction(degrees: float) -> np.ndarray:
@@ -110,12 +110,15 @@ def _skeleton(rng: np.random.Generator, build: Build) -> tuple[list[Part], np.nd
 
     tail = np.array((-0.40 - girth * 0.85, middle + girth * 0.55))
     swing = rng.uniform(-20, 35)
-    bones = np.outer((0, 0.3, 0.65, 1), (1, 1)) * build.tail * np.array([_direction(220 - k * swing / 2) for k in range(4)])
-    parts.append(Part(tail + bones, np.array((0.035, 0.045, 0.05, 0.015)) * (1 + build.mane * 3), "near hair"))
-    if build.mane:
-        crest = np.linspace(0.1, 1.05, 6)
-        roots = base + np.outer(crest, poll - base) + _direction(angle + 90) * (0.75 * girth * (1.15 - crest[:, None] * 0.55))
-        parts.append(Part(roots, build.mane * rng.uniform(0.4, 0.75, 6), "near hair"))
+    for strand in range(3 if build.mane else 1):
+        turns = 225 + rng.uniform(-14, 14) - np.arange(4) * (swing / 2 - 8 * strand)
+        bones = build.tail * np.array((0, 0.3, 0.65, 1))[:, None] * np.array([_direction(turn) for turn in turns])
+        radii = np.array((0.035, 0.042, 0.038, 0.004) if build.mane else (0.035, 0.026, 0.02, 0.012))
+        parts.append(Part(tail + bones, radii, "hair" if build.mane else "near"))
+    for root in np.linspace(0.12, 1.02, 8) if build.mane else ():  # locks that fall along the near side of the neck
+        start = base + root * (poll - base) + _direction(angle + 90) * 0.62 * girth * (1.2 - 0.6 * root)
+        lock = start + np.outer((0, 0.5, 1), build.mane * rng.uniform(1.1, 1.9) * _direction(angle - 118 + rng.uniform(-15, 15)))
+        parts.append(Part(lock, np.array((0.045, 0.04, 0.006)), "hair"))
     back = poll + up * build.face * 0.55 - ahead * build.face * 0.3
     for spread in (115, 150):
         tip = back + build.ear * _direction(facing + spread)
@@ -157,6 +160,7 @@ class _Animal:
         self.parts, self.eye = _skeleton(rng, BUILDS[rng.integers(len(BUILDS))])
         self.coat = _hide(rng)
         self.hair = self.coat * 0.3 + jitter(rng, HIDES[rng.integers(len(HIDES))]) * np.float32(0.5)
+        self.horn = jitter(rng, ((52, 44, 40), (96, 82, 66))[rng.integers(2)])
         self.light = (rng.uniform(-0.9, 0.9), -1)
         self.cast = (rng.uniform(-1, 1), rng.uniform(-0.25, 0.2))
 
@@ -175,13 +179,15 @@ class _Animal:
         canvas.shade(feet, 0.012, 0.6)
 
     def draw(self, canvas: Canvas) -> None:
-        for side, tone in (("far", 0.6), ("near", 1)):
-            for layer, texture in ((side, self.coat), (side + " hair", self.hair), (side + " hoof", self.hair * 0.6)):
-                shape = canvas.stencil()
-                for points, radii, belongs in self.parts:
-                    if belongs == layer:
-                        shape.tube(self.place(points), radii * self.scale)
-                canvas.paint(texture * np.float32(tone), shape, CREATURE, self.scale * 0.035, self.light)
+        for layer, texture, tone in (("far", self.coat, 0.6), ("near", self.coat, 1), ("hair", self.hair, 1)):
+            shape = canvas.stencil()
+            for points, radii, belongs in self.parts:
+                if belongs == layer:
+                    shape.tube(self.place(points), radii * self.scale)
+            canvas.paint(texture * np.float32(tone), shape, CREATURE, self.scale * 0.035, self.light)
+            for points, radii, belongs in self.parts:
+                if belongs == layer + " hoof":
+                    canvas.tube(self.place(points), radii * self.scale, self.horn * tone, CREATURE)
         canvas.ellipse(self.place(self.eye), (self.scale * 0.022,) * 2, (22, 16, 14), CREATURE)
         canvas.ellipse(self.place(self.eye + 0.008), (self.scale * 0.007,) * 2, (220, 220, 216), CREATURE)
 

@@ -82,6 +82,8 @@ class Plane:
     def _inks(self, colours, label: int, count: int) -> list:
         if self.image.mode == "L":
             return [label] * count
+        if count == 1:
+            return [(*(min(max(int(value), 0), 255) for value in np.ravel(colours)), label)]  # quicker than NumPy
         inks = np.full((count, 4), label)
         inks[:, :3] = np.clip(colours, 0, 255)
         return [tuple(ink) for ink in inks.tolist()]

@@ -20,7 +20,7 @@ PALETTE = (
     (128, 128, 128), (128, 0, 0), (192, 192, 128), (128, 64, 128), (60, 40, 222), (128, 128, 0),
     (192, 128, 128), (64, 64, 128), (64, 0, 128), (64, 64, 0), (0, 128, 192),
 )  # fmt: skip
-GRAIN = np.array((0.03, 0.16, 0.1, 0.2, 0.22, 0.5, 0.1, 0.2, 0.08, 0.14, 0.14), np.float32)
+GRAIN = np.array((0.03, 0.13, 0.08, 0.12, 0.14, 0.5, 0.08, 0.2, 0.06, 0.12, 0.12), np.float32)
 WALLS = (
     (168, 92, 72), (196, 176, 148), (150, 140, 130), (206, 196, 180), (124, 82, 66), (178, 152, 112),
     (134, 142, 150), (196, 150, 120), (108, 104, 104), (216, 204, 168),
@@ -70,6 +70,8 @@ def _building(rng: np.random.Generator, street: Street, side: int, x: float, z0:
         street.face(((x, tall, z0), (middle, ridge, z0), (back, tall, z0)), wall * 0.75, BUILDING)
     street.face(end, wall * (0.72 if sunny else 0.82), BUILDING)
     street.face(front, wall * (1.08 if sunny else 0.7), BUILDING)
+    if z0 > 70:
+        return  # too far off for windows
     floors, columns = max(1, int(tall / 3.2)), max(1, int((z1 - z0) / rng.uniform(2.4, 3.6)))
     glass, frame = jitter(rng, (74, 86, 104), 16), wall * rng.choice((0.6, 1.3))
     wide, high = rng.uniform(0.4, 0.65), rng.uniform(0.45, 0.65)
@@ -98,16 +100,16 @@ def _sides(rng: np.random.Generator, street: Street) -> None:
     """Houses along both sides, far to near, with gardens behind fences between them."""
     for side, edge in ((-1, street.left), (1, street.right)):
         x = edge + side * rng.uniform(2.2, 4.5)
-        cuts = np.cumsum(rng.uniform(7, 18, 12)) - rng.uniform(2, 10)
+        cuts = np.cumsum(rng.uniform(7, 17, 10) * np.linspace(0.9, 1.9, 10)) - rng.uniform(2, 10)
         for z0, z1 in reversed([*zip(cuts[:-1], cuts[1:])]):
             near = max(z0, 1.0)
             if z1 < 1.5:
                 continue
-            if rng.random() < 0.68:
+            if rng.random() < 0.66:
                 _building(rng, street, side, x, near, z1 - rng.choice((0, 0, 1.5)))
                 continue
             green = jitter(rng, GREENS[rng.integers(len(GREENS))])
-            for z in np.sort(rng.uniform(near + 1, z1, 3))[::-1]:
+            for z in np.sort(rng.uniform(near + 1, z1, 2))[::-1]:
                 street.tree(rng, x + side * rng.uniform(1.5, 6), z, rng.uniform(4, 9), green)
             traffic.fence(rng, street, x, near, z1)
 
@@ -119,7 +121,7 @@ def _skyline(rng: np.random.Generator, street: Street) -> None:
             wide, tall = rng.uniform(10, 24), rng.uniform(8, 30)
             corners = ((x, 0, z), (x + wide, 0, z), (x + wide, tall, z), (x, tall, z))
             street.face(corners, jitter(rng, (140, 130, 124), 20), BUILDING)
-    for x in rng.uniform(-70, 70, 9):
+    for x in rng.uniform(-70, 70, 6):
         street.tree(rng, x, 140, rng.uniform(8, 14), GREENS[rng.integers(len(GREENS))])
 
 

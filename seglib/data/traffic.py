@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .drawing import Canvas, jitter, mix
+from .drawing import Canvas, jitter
 
 SKY, BUILDING, POLE, ROAD, PAVEMENT, TREE, SIGN, FENCE, CAR, PEDESTRIAN, BICYCLIST = range(11)
 PAINTS = (
@@ -34,7 +34,8 @@ class Street:
         self.canvas, self.haze = canvas, haze
         self.vanishing = np.array((canvas.aspect * rng.uniform(0.32, 0.68), rng.uniform(0.36, 0.54)))
         self.focal, self.eye = rng.uniform(0.75, 1.15), rng.uniform(1.5, 2.6)
-        self.bend = rng.normal(0, 0.0016)
+        self.scale, self.centre = self.focal * np.array((1, -1)), np.array((0, self.eye))
+        self.bend = np.array((rng.normal(0, 0.0016), 0))  # the street's curve, to the side
         self.left, self.right = -rng.uniform(2.6, 6.5), rng.uniform(2.6, 6.5)
         self.clear = rng.uniform(60, 220)  # metres after which haze hides two thirds
         self.sun, self.dark = int(rng.choice((-1, 1))), rng.uniform(0.25, 0.5)
@@ -42,12 +43,12 @@ class Street:
     def project(self, points) -> np.ndarray:
         """World points (..., 3) to scene points (..., 2)."""
         points = np.asarray(points, np.float64)
-        z = np.maximum(points[..., 2], NEAR)
-        across = points[..., 0] / z + self.bend * z
-        return self.vanishing + self.focal * np.stack((across, (self.eye - points[..., 1]) / z), -1)
+        z = np.maximum(points[..., 2:], NEAR)
+        return self.vanishing + self.scale * ((points[..., :2] - self.centre) / z + self.bend * z)
 
     def tint(self, colour, z: float) -> np.ndarray:
-        return mix(colour, self.haze, 1 - np.exp(-z / self.clear))
+        """The colour as it looks through z metres of air."""
+        return self.haze + (np.asarray(colour, np.float32) - self.haze) * np.float32(np.exp(-z / self.clear))
 
     def face(self, corners, colour, label: int) -> None:
         """A flat piece with the given corners (n, 3)."""
@@ -89,17 +90,17 @@ class Street:
         crowns = ((-0.15, 0.58, 0.75), (0.15, 0.6, 0.75), (0, 0.75, 1)) if size > 0.15 else ((0, 0.7, 1.2),)
         for dx, dy, part in crowns:  # small ones far away need few leaves
             centre, radii = self.standing(x, z, (dx * tall, dy * tall)), np.array((0.26, 0.25)) * size * part
-            leaves = int(np.clip(220 * size, 10, 80))
+            leaves = int(np.clip(200 * size, 10, 70))
             self.canvas.foliage(rng, centre, radii, self.tint(jitter(rng, green, 8), z), TREE, leaves)
 
     def shadows(self, things) -> None:
         """The long shadow of the houses on the sunless side, and a soft one under every thing."""
         houses, under = self.canvas.stencil(), self.canvas.stencil()
         far = self.right + 6 if self.sun < 0 else self.left - 6
-        middle = mix(self.left, self.right, 0.5) * 1.0
-        z = np.geomspace(NEAR, 120, 14)
-        jag = middle + np.where(np.arange(14) // 2 % 2, 0.8, -0.6)
-        edges = [np.stack((x, 0 * z, z), 1) for x in (np.full(14, far), jag)]
+        middle = (self.left + self.right) / 2
+        z = np.repeat(np.geomspace(NEAR, 120, 9), 2)[1:-1]
+        reach = middle + np.repeat((-0.6, 0.8, 0.1, -0.3) * 2, 2)
+        edges = [np.stack((x, 0 * z, z), 1) for x in (np.full(16, far), reach)]
         houses.polygon(self.project(np.concatenate((edges[0], edges[1][::-1]))))
         self.canvas.shade(houses, 0.006, self.dark)
         for x, z, wide, long, _ in things:
@@ -266,9 +267,9 @@ def things(rng: np.random.Generator, street: Street) -> list[Thing]:
             if rng.random() < 0.45 and street.right - street.left > 7:
                 found.append(car(rng, street, x, max(z, 2.5), rng.random() < 0.3))
     for share, oncoming in ((0.25, True), (0.7, False)):
-        lane = mix(street.left, street.right, share) * 1.0
+        lane = street.left + share * (street.right - street.left)
         for z in np.cumsum(rng.uniform(8, 30, rng.integers(1, 4))):
-            found.append(car(rng, street, float(lane), z, oncoming))
+            found.append(car(rng, street, lane, z, oncoming))
     for _ in range(rng.integers(2, 8)):
         side = street.left - 1.2 if rng.random() < 0.5 else street.right + 1.2
         x = side + rng.uniform(-0.9, 0.9) if rng.random() < 0.85 else rng.uniform(street.left, street.right)

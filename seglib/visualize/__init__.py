@@ -6,6 +6,7 @@ from seglib.visualize.charts import (
     per_class_bars,
     score_histogram,
 )
+from seglib.visualize.diagrams import architecture, curves, pictures
 from seglib.visualize.masks import (
     FALSE_ALARM,
     HIT,
@@ -30,10 +31,12 @@ __all__ = [
     "MISS",
     "Picture",
     "VisualizeError",
+    "architecture",
     "boundary_band_picture",
     "class_histogram",
     "colorize",
     "confusion_figure",
+    "curves",
     "cutout",
     "default_palette",
     "dimmed",
@@ -43,6 +46,7 @@ __all__ = [
     "legend",
     "overlay",
     "per_class_bars",
+    "pictures",
     "roadmap",
     "score_histogram",
     "show_prediction",

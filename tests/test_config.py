@@ -1,0 +1,76 @@
+"""Configurations: what is written is what is meant, and mistakes are refused by name."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from seglib import config
+from seglib.config import Config, ConfigError
+
+CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("file", CONFIGS, ids=lambda f: f.stem)
+def test_the_released_configurations_are_valid_and_survive_a_round_trip(file):
+    loaded = config.load(file)
+    assert loaded.run == f"runs/{file.stem}"
+    assert config.parse(yaml.safe_dump(config.to_dict(loaded))) == loaded
+
+
+def test_defaults_without_a_file():
+    assert config.load() == Config()
+
+
+def test_the_command_line_goes_over_the_file(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("epochs: 7\noptimizer: {lr: 0.5}\nmodel: {options: {width: 8, bilinear: true}}\n")
+    made = config.load(file, ["--optimizer.lr=1e-3", "--data.name=camvid", "--augment.crop_sizes=[32,64]"])
+    assert made.epochs == 7 and made.optimizer.lr == 1e-3 and made.data.name == "camvid"
+    assert made.augment.crop_sizes == [32, 64]
+    assert made.model.options == {"width": 8, "bilinear": True}
+    assert made.optimizer.name == "adamw"
+    assert config.load(None, ["--model.options.width=24"]).model.options == {"width": 24}
+
+
+@pytest.mark.parametrize(
+    "text, named",
+    [
+        ("epocs: 3", "epocs"),
+        ("optimizer: {rate: 3}", "rate"),
+        ("epochs: many", "epochs"),
+        ("optimizer: {lr: fast}", "optimizer.lr"),
+        ("optimizer: {name: rmsprop}", "optimizer.name"),
+        ("epochs: 0", "epochs is 0, but must be at least 1"),
+        ("batch_size: -1", "batch_size"),
+        ("ema: 1.0", r"ema is 1.0, but must be in \[0, 1\)"),
+        ("augment: {flip: 2}", "augment.flip is 2"),
+        ("augment: {crop_sizes: []}", "augment.crop_sizes"),
+        ("augment: {crop_area: [0.9, 0.1]}", "augment.crop_area"),
+        ("inference: {scales: []}", "inference.scales"),
+        ("epochs: [1", "parsing"),
+        ("just a sentence", "just a sentence"),
+    ],
+)
+def test_mistakes_in_a_file_are_refused_by_name(tmp_path, text, named):
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=named) as caught:
+        config.load(file)
+    assert "\n" not in str(caught.value)
+
+
+def test_mistakes_on_the_command_line_are_refused_by_name():
+    for option, named in (("--epocs=3", "epocs"), ("--optimizer.lr=fast", "optimizer.lr"), ("--epochs=0", "epochs is 0")):
+        with pytest.raises(ConfigError, match=named):
+            config.load(None, [option])
+
+
+def test_a_missing_or_unreadable_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="absent.yaml: no such configuration file"):
+        config.load(tmp_path / "absent.yaml")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x80")
+    with pytest.raises(ConfigError, match="binary.yaml: the configuration cannot be read"):
+        config.load(tmp_path / "binary.yaml")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        config.load(tmp_path)
