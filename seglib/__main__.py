@@ -69,6 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub = verbs.add_parser("get", help="make sure that released weights are here and intact")
     sub.add_argument("name")
     sub.set_defaults(action=weights_command)
+    verbs.add_parser("table", help="write the README's table from the cards").set_defaults(action=weights_command)
     sub = verbs.add_parser("release", help="measure a run and write its weights, card and manifest line")
     sub.add_argument("run", type=Path, help="the run's folder")
     sub.add_argument("name", help="name of the released weights")
@@ -201,6 +202,9 @@ def weights_command(args: argparse.Namespace) -> int:
                   f"mIoU {scores['miou']:.4f}, Boundary IoU {scores['boundary_iou']:.4f}")  # fmt: skip
     elif args.verb == "get":
         print(weights.find(args.name))
+    elif args.verb == "table":
+        release.write_table()
+        print(release.table())
     else:
         print(release.card_text(release.release(args.run, args.name, args.root, args.made_by, args.hardware)))
     return 0
@@ -208,12 +212,12 @@ def weights_command(args: argparse.Namespace) -> int:
 
 def expected_errors() -> tuple[type[Exception], ...]:
     """What bad input raises: shown as one sentence.  Anything else is a bug and keeps its traceback."""
-    from . import config, data, download, losses, metrics, models, predict, train, weights
+    from . import config, course, data, download, losses, metrics, models, predict, train, visualize, weights
 
     return (
-        config.ConfigError, data.DataError, download.DownloadError, losses.LossError, metrics.MetricError,
-        models.ModelError, models.CheckpointError, predict.PredictionError, train.TrainingError, weights.WeightsError,
-        OSError,
+        config.ConfigError, course.CourseError, data.DataError, download.DownloadError, losses.LossError,
+        metrics.MetricError, models.ModelError, models.CheckpointError, predict.PredictionError, train.TrainingError,
+        visualize.VisualizeError, weights.WeightsError, OSError,
     )  # fmt: skip
 
 

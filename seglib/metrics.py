@@ -223,9 +223,10 @@ class Counts:
             scores["boundary_iou_foreground_per_image"] = _mean(self.foreground_boundary_ious)
         columns = {"iou": iou(matrix), "boundary_iou": boundary_ious, "dice": dice(matrix)}
         columns |= {"precision": precision(matrix), "recall": recall(matrix)}
-        per_class = {name: {key: _plain(c[i]) for key, c in columns.items()} for i, name in enumerate(names)}
-        for name, pixels in zip(names, matrix.sum(1).tolist()):
-            per_class[name]["pixels"] = pixels
+        per_class = {
+            name: {key: _plain(column[i]) for key, column in columns.items()} | {"pixels": int(matrix[i].sum())}
+            for i, name in enumerate(names)
+        }
         return {key: _plain(score) for key, score in scores.items()} | {"images": self.images, "per_class": per_class}
 
 
@@ -253,7 +254,7 @@ def _marks(truth: Array, prediction: Array, num_classes: int, ignore_index: int)
         prediction = prediction.to(truth.device)
         if not 0 <= ignore_index <= 255:
             truth = truth.long()  # torch would wrap the index to 8 bits before comparing
-    counted = truth != ignore_index
+    counted = _bytes(truth != ignore_index)
     classes = truth * counted  # 0 where ignored
     advice = f"map them to classes, or to {ignore_index} for pixels to ignore"
     _check_range(classes, num_classes, "the truth", advice)
@@ -292,8 +293,11 @@ def _check_range(labels: Array, num_classes: int, name: str, advice: str) -> Non
         raise MetricError(f"{name} holds labels outside 0..{num_classes - 1}, namely {listed}: {advice}")
 
 
-def _bytes(labels: Array) -> Array:
-    return labels.byte() if isinstance(labels, torch.Tensor) else labels.astype(np.uint8, copy=False)
+def _bytes(array: Array) -> Array:
+    """As uint8: bool is viewed, for numpy multiplies bytes by bytes much faster than by bool."""
+    if isinstance(array, torch.Tensor):
+        return array.byte()
+    return array.view(np.uint8) if array.dtype == bool else array.astype(np.uint8, copy=False)
 
 
 def _pairs(truth: Array, prediction: Array, num_classes: int) -> Array:
@@ -302,7 +306,8 @@ def _pairs(truth: Array, prediction: Array, num_classes: int) -> Array:
     if isinstance(truth, torch.Tensor):
         pairs = truth.int() * side + prediction
     else:
-        pairs = truth.astype(np.uint8 if side * side <= 256 else np.int32) * side + prediction
+        pairs = truth.astype(next(t for t in (np.uint8, np.int16, np.int32) if np.iinfo(t).max >= side * side)) * side
+        pairs += prediction
     return _tally(pairs, side * side).reshape(side, side)
 
 

@@ -72,7 +72,7 @@ class Predictor:
 
     def _probabilities(self, image: np.ndarray) -> Tensor:
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise ValueError(f"expected a uint8 RGB picture (H, W, 3), got {image.dtype} {image.shape}")
+            raise PredictionError(f"expected a uint8 RGB picture (H, W, 3), got {image.dtype} {image.shape}")
         total = None
         for scale in self.scales:
             side = round((self.longest_side or max(image.shape[:2])) * scale)

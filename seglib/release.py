@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from . import config as configuration
-from . import data, weights
+from . import data, visualize, weights
 from .augment import MEAN, STD
 from .evaluate import evaluate
 from .predict import Predictor
@@ -28,7 +28,7 @@ def release(run: Path | str, name: str, root: Path | str, command: str, hardware
     history = json.loads((run / "history.json").read_text(encoding="utf-8"))
     config = configuration.parse(json.dumps(notes["config"]))
     config.run, config.data.root = f"runs/{name}", "data"  # where the run was made is nobody's concern
-    dataset = data.load(config.data.name, config.data.val_split, root, config.data.list_name)
+    dataset = data.load(config.data.name, config.data.val_split, root, config.data.list_name, **config.data.options)
     notes = {
         "config": configuration.to_dict(config),
         "classes": list(dataset.classes),
@@ -42,7 +42,11 @@ def release(run: Path | str, name: str, root: Path | str, command: str, hardware
         if staged.stat().st_size > MAX_BYTES:
             raise weights.WeightsError(f"{file}: {staged.stat().st_size:,} bytes, but a release may have {MAX_BYTES:,}.")
         model, _ = weights.open_file(staged)
-        scores = {view: _measured(model, config, dataset, view) for view in ("single", "multi")}
+        scores = {
+            "single": _measured(Predictor(model, config.inference.longest_side), dataset, staged.with_suffix(".png")),
+            "multi": _measured(Predictor(model, config.inference.longest_side, SCALES, flip=True), dataset),
+        }
+        staged.with_suffix(".png").replace(file.with_suffix(".png"))
         staged.replace(file)
     finally:
         staged.unlink(missing_ok=True)
@@ -54,11 +58,11 @@ def release(run: Path | str, name: str, root: Path | str, command: str, hardware
         "model": {**notes["config"]["model"], "num_outputs": notes["num_outputs"],
                   "parameters": sum(p.numel() for p in model.parameters())},
         "classes": notes["classes"],
-        "input": {"mean": MEAN, "std": STD, "of": "RGB in 0..1", "longest_side": config.inference.longest_side},
+        "input": {"mean": list(MEAN), "std": list(STD), "of": "RGB in 0..1", "longest_side": config.inference.longest_side},
         "data": {"name": dataset.name, "list": config.data.list_name, "trained_on": config.data.train_split,
                  "chosen_on": config.data.val_split, "measured_on": config.data.val_split, "images": len(dataset)},
         "scores": scores["single"],
-        "scores_multi_scale": {**scores["multi"], "scales": SCALES, "flip": True},
+        "scores_multi_scale": {**scores["multi"], "scales": list(SCALES), "flip": True},
         "training": {"command": command, "hardware": hardware, "epochs": config.epochs, "best_epoch": best["epoch"] + 1,
                      "minutes": round(sum(h["seconds"] for h in history) / 60, 1), "config": notes["config"]},
         "software": {"python": platform.python_version(), "torch": torch.__version__.split("+")[0]},
@@ -71,10 +75,14 @@ def release(run: Path | str, name: str, root: Path | str, command: str, hardware
     return card
 
 
-def _measured(model: torch.nn.Module, config: configuration.Config, dataset: data.SegmentationDataset, view: str) -> dict:
-    more = {"scales": SCALES, "flip": True} if view == "multi" else {}
-    scores = evaluate(Predictor(model, config.inference.longest_side, **more), dataset, progress=True)
-    del scores["per_image"]
+def _measured(predictor: Predictor, dataset: data.SegmentationDataset, picture: Path | None = None) -> dict:
+    """The scores, and in the file `picture` the best and the worst predictions."""
+    predictions = []
+    scores = evaluate(predictor, dataset, progress=True, each=lambda item, found, _: predictions.append(found))
+    ranks = [own["miou"] for own in scores.pop("per_image").values()]
+    if picture:
+        figure = visualize.gallery(dataset, predictions, ranks, 12, "both", dataset.classes, dataset.palette, "mIoU")
+        figure.savefig(picture, dpi=110)
     return scores
 
 
@@ -94,6 +102,8 @@ def card_text(card: dict) -> str:
             ("foreground Boundary IoU, mean over images", "boundary_iou_foreground_per_image")]  # fmt: skip
     lines = [
         f"# {card['name']}",
+        "",
+        f"![best and worst predictions]({card['name']}.png)",
         "",
         f"{card['model']['name']}({options}) with {card['model']['parameters']:,} parameters, trained from scratch on "
         f"{card['data']['name']} (split list `{card['data']['list']}`, {card['data']['trained_on']}).",
@@ -128,3 +138,35 @@ def card_text(card: dict) -> str:
 
 def _shown(value: float | None) -> str:
     return "absent" if value is None else f"{value:.4f}"
+
+
+README = weights.FOLDER.parent / "README.md"
+BEGIN, END = "<!-- results: python -m seglib weights table -->", "<!-- end of results -->"
+
+
+def table() -> str:
+    """The released weights as a Markdown table, every number from the cards."""
+    lines = [
+        "| weights | network | data | mIoU | Boundary IoU | with mirror and scales | size |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in weights.names():
+        card = weights.card(name)
+        one, multi, of = card["scores"], card["scores_multi_scale"], card["data"]
+        options = ", ".join(f"{key}={value}" for key, value in card["model"]["options"].items())
+        lines.append(
+            f"| [{name}](weights/{name}.md) | {card['model']['name']}({options}), {card['model']['parameters'] / 1e6:.1f}M | "
+            f"{of['name']}, {of['images']} images of {of['measured_on']} | {one['miou']:.4f} | {one['boundary_iou']:.4f} | "
+            f"{multi['miou']:.4f}, {multi['boundary_iou']:.4f} | {card['bytes'] / 1e6:.1f} MB |"
+        )
+    return "\n".join(lines)
+
+
+def write_table() -> None:
+    """Put `table()` between its marks in the README.  WeightsError if the marks are gone."""
+    text = README.read_text(encoding="utf-8")
+    if BEGIN not in text or END not in text:
+        raise weights.WeightsError(f"{README.name}: the lines '{BEGIN}' and '{END}' are missing; put them back.")
+    before, after = text.split(BEGIN)[0], text.split(END)[1]
+    content = f"{before}{BEGIN}\n{table()}\n{END}{after}".encode()
+    weights.write_atomically(README, lambda stream: stream.write(content))

@@ -173,10 +173,14 @@ def test_ctrl_c_leaves_no_kernel_and_keeps_the_notebook(tmp_path):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # ignored in background jobs
     )  # fmt: skip
     pid_file = tmp_path / "pid"
-    while not (pid_file.exists() and pid_file.read_text()) and process.poll() is None:
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    printed, errors = process.communicate(timeout=300)
+    try:
+        while not (pid_file.exists() and pid_file.read_text()) and process.poll() is None:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=300)
+    finally:
+        process.kill()
+        process.wait()
     assert process.returncode == 130, errors
     assert "Stopped" in errors and "Traceback" not in errors and "never retrieved" not in errors
     with pytest.raises(ProcessLookupError):

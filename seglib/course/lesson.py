@@ -1,4 +1,8 @@
-"""What a notebook of the course calls."""
+"""What a notebook of the course calls.
+
+PyTorch and the data sets, seconds to load, are imported where they are used: the command line loads
+this module for every command, its help included.
+"""
 
 import inspect
 import json
@@ -8,10 +12,7 @@ import sys
 import textwrap
 from pathlib import Path
 
-import numpy as np
-import torch
-
-from .. import data, exercises
+from .. import exercises
 from .places import PACKAGE, CourseError, checkout
 
 PROFILES = ("quick", "full")
@@ -31,6 +32,9 @@ def start(name: str) -> "Lesson":
         raise CourseError(f"SEGLIB_PROFILE is '{profile}'; set it to one of: {', '.join(PROFILES)}.")
     root = Path(os.environ.get("SEGLIB_DATA") or checkout() / "data")
     report = os.environ.get("SEGLIB_REPORT")
+    import numpy as np
+    import torch
+
     lesson = Lesson(name, profile, root, Path(report) if report else None)
     random.seed(lesson.seed)
     np.random.seed(lesson.seed)
@@ -72,6 +76,8 @@ class Lesson:
         `options` go to `seglib.data.load` of the real set, `drawn` (length, size, seed) to that of the
         stand-in.  Raises data.DataError, also for a real set that is there but broken.
         """
+        from .. import data
+
         reason = self._missing(name)
         if reason is None:
             loaded = data.load(name, split=split, root=self.root, **(drawn or {} if name in data.DRAWN else options))
@@ -94,6 +100,8 @@ class Lesson:
 
     def _missing(self, name: str) -> str | None:
         """Why the real data set cannot be used, or None if it can."""
+        from .. import data
+
         if name in data.DRAWN:
             return None
         source = data.source(name)  # an unknown name is an error, not a missing set

@@ -56,8 +56,9 @@ def training_curves(history: Sequence[dict], scores: Sequence[str] = ("miou", "b
         _score_curves(axes[1], drawn)
     if rates:
         _curve(axes[-1], *zip(*rates, strict=True), QUIET)
-        head(axes[-1], "Learning rate", f"peak {max(rate for _, rate in rates):.3g}")
-        axes[-1].set_ylim(bottom=0)
+        peak = max(rate for _, rate in rates)
+        head(axes[-1], "Learning rate", f"peak {peak:.3g}")
+        axes[-1].set_ylim(0, 1.05 * peak or 1)
         axes[-1].yaxis.set_major_formatter("{x:g}")
     return figure
 
