@@ -38,7 +38,10 @@ def build_parser() -> argparse.ArgumentParser:
     part.add_argument("--split", default="val", help="train, val, test or all (%(default)s)")
     part.add_argument("--list", dest="list_name", default="default", help="which split list (%(default)s)")
     part.add_argument("--root", type=Path, default=Path("data"), help="where the data sets lie (%(default)s)")
-    part.add_argument("--ratio", type=float, default=0.02, help="boundary width as a share of the diagonal (%(default)s)")
+    part.add_argument("--without", nargs="+", default=[], metavar="KEY", help="images to leave out, by name")
+    part.add_argument(
+        "--ratio", type=float, default=0.02, help="boundary width as a share of the diagonal (%(default)s)"
+    )
     part.add_argument("--json", type=Path, metavar="FILE", help="write the scores, those of each image too")
     _add_inference(part)
     part.set_defaults(action=evaluate)
@@ -111,14 +114,15 @@ def predict(args: argparse.Namespace) -> int:
     predictor = _predictor(args, notes["config"]["inference"], model)
     files = predict.image_files(args.images)
     args.out.mkdir(parents=True, exist_ok=True)
-    failed = 0
+    failed, taken = 0, set()
     for file in tqdm(files, disable=len(files) < 2):
+        name = predict.free_name(file.stem, taken)
         try:
             image = data.read_image(file)
             labels = predictor.labels(image)
             overlay = visualize.overlay(image, labels, notes["palette"], background_class=0)
-            predict.save_mask(args.out / f"{file.stem}_mask.png", labels, notes["palette"])
-            predict.save_image(args.out / f"{file.stem}_overlay.png", overlay)
+            predict.save_mask(args.out / f"{name}_mask.png", labels, notes["palette"])
+            predict.save_image(args.out / f"{name}_overlay.png", overlay)
         except data.DataError as error:
             failed += 1
             tqdm.write(f"skipped: {error}", file=sys.stderr)
@@ -133,7 +137,7 @@ def evaluate(args: argparse.Namespace) -> int:
     from . import data, evaluate, weights
 
     model, notes = weights.load(args.weights)
-    dataset = data.load(args.data, args.split, args.root, args.list_name)
+    dataset = data.load(args.data, args.split, args.root, args.list_name).without(args.without)
     if list(dataset.classes) != list(notes["classes"]):
         raise data.DataError(
             f"{args.weights} knows the classes {', '.join(notes['classes'])}, but {args.data} has "
@@ -192,7 +196,7 @@ def data_command(args: argparse.Namespace) -> int:
 
 
 def weights_command(args: argparse.Namespace) -> int:
-    from . import release, weights
+    from . import cards, release, weights
 
     if args.verb == "list":
         for name in weights.names():
@@ -203,10 +207,10 @@ def weights_command(args: argparse.Namespace) -> int:
     elif args.verb == "get":
         print(weights.find(args.name))
     elif args.verb == "table":
-        release.write_table()
-        print(release.table())
+        cards.write_table()
+        print(cards.table())
     else:
-        print(release.card_text(release.release(args.run, args.name, args.root, args.made_by, args.hardware)))
+        print(cards.text(release.release(args.run, args.name, args.root, args.made_by, args.hardware)))
     return 0
 
 

@@ -11,7 +11,6 @@ from typing import Literal
 
 import jsonargparse
 
-
 Option = bool | int | float | str | list[int]
 
 

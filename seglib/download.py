@@ -137,7 +137,7 @@ def extract(
     archive, folder = Path(archive), Path(folder)
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise DownloadError(f"{folder}: exists already and is left as it is; rename or remove it first.")
-    with _local_errors(folder.parent), _archive_errors(archive), _opened(archive) as members:
+    with _local_errors(folder.parent), _archive_errors(archive), _opened(archive) as (members, finish):
         files = _judged(archive, members, max_bytes, max_files)
         folder.parent.mkdir(parents=True, exist_ok=True)
         total = sum(size for _, size, _ in files)
@@ -148,6 +148,7 @@ def extract(
             everything.mkdir()
             for path, size, start in files:
                 _write(everything / path, size, start)
+            finish()
             final = Path(temporary) / "parent" / folder.name
             final.parent.mkdir()
             _chosen(everything, inner, archive).rename(final)
@@ -160,14 +161,25 @@ def extract(
 
 
 @contextmanager
-def _opened(archive: Path) -> Iterator[Iterator[tuple[str, int, str, Callable[[], IO[bytes]]]]]:
-    """The members of an archive as (name, size, kind, start reading); kind is "file", "folder" or what else it is."""
+def _opened(archive: Path) -> Iterator[tuple[Iterator[tuple[str, int, str, Callable]], Callable[[], None]]]:
+    """The members of an archive, and a function to call when they are read, which finds damage not seen till then.
+
+    A member is (name, size, kind, start reading); kind is "file", "folder" or the name of what else it is.
+    """
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as packed:
-            yield ((m.filename, m.file_size, _zip_kind(m), lambda m=m: packed.open(m)) for m in packed.infolist())
+            members = packed.infolist()
+            yield ((m.filename, m.file_size, _zip_kind(m), lambda m=m: packed.open(m)) for m in members), lambda: None
     else:
         with tarfile.open(archive) as packed:
-            yield ((m.name, m.size, _tar_kind(m), lambda m=m: packed.extractfile(m)) for m in packed)
+            found = ((m.name, m.size, _tar_kind(m), lambda m=m: packed.extractfile(m)) for m in packed)
+            yield found, lambda: _drain(packed)
+
+
+def _drain(packed: tarfile.TarFile) -> None:
+    """Read on to the end, where gzip keeps its checksum."""
+    while packed.fileobj.read(CHUNK):
+        pass
 
 
 def _zip_kind(member: zipfile.ZipInfo) -> str:

@@ -54,6 +54,9 @@ def summary(scores: dict) -> str:
     lines += [f"{title:18}{scores[key]:.4f}   {what}" for key, title, what in rows if scores.get(key) is not None]
     lines.append(f"{'class':18}{'IoU':8}{'B-IoU':8}{'precision':11}{'recall':8}")
     for name, values in scores["per_class"].items():
-        shown = ["absent" if values[k] is None else f"{values[k]:.4f}" for k in ("iou", "boundary_iou", "precision", "recall")]
+        shown = [
+            "absent" if values[k] is None else f"{values[k]:.4f}"
+            for k in ("iou", "boundary_iou", "precision", "recall")
+        ]
         lines.append(f"{name:18}{shown[0]:8}{shown[1]:8}{shown[2]:11}{shown[3]:8}")
     return "\n".join(lines)

@@ -63,22 +63,7 @@ def boundary_bands(labels: Array, width: int) -> Array:
     Returns:
         bool (..., H, W), of the kind and on the device of ``labels``.
     """
-    labels = _integers(labels, "the label map")
-    if labels.ndim < 2 or width < 1:
-        raise MetricError(f"bands need labels (..., H, W), not {tuple(labels.shape)}, and a width >= 1, not {width}")
-    row = labels.shape[-1]
-    flat = labels.reshape(-1)  # where the pixel below is one row's length further on
-    bands = flat == flat  # all True
-    changes = flat[1:] != flat[:-1]
-    changes[row - 1 :: row] = True  # beyond the end of a row lies the outside
-    mixed = changes[:-row] | changes[row:] | (flat[row:-1] != flat[: -row - 1])  # 2x2 blocks, by their top left pixel
-    mixed = _any_of_next(_any_of_next(mixed, 2 * width, step=1), 2 * width, step=row)  # windows, likewise
-    centre = width * row + width
-    bands[centre : centre + len(mixed)] = mixed
-    bands = bands.reshape(labels.shape)
-    bands[..., :width, :] = True
-    bands[..., -width:, :] = True
-    return bands
+    return _band_bits([_integers(labels, "the label map")], width) > 0
 
 
 def boundary_counts(
@@ -318,15 +303,44 @@ def _confusion(truth: Array, prediction: Array, num_classes: int) -> Array:
 
 def _boundary(truth: Array, prediction: Array, num_classes: int, width: int) -> tuple[Array, Array]:
     """Boundary intersections and unions of marks."""
-    truth_band = truth * _bytes(boundary_bands(truth, width))
-    prediction_band = prediction * _bytes(boundary_bands(prediction, width) & (truth > 0))
-    pairs = _pairs(truth_band, prediction_band, num_classes)
+    bits = _band_bits([truth, prediction], width)
+    prediction_bits = (bits >> 1) & _bytes(truth > 0)
+    pairs = _pairs(truth * (bits & 1), prediction * prediction_bits, num_classes)
     both = pairs.diagonal()[1:]
     return both, pairs.sum(0)[1:] + pairs.sum(1)[1:] - both
 
 
+def _band_bits(maps: list[Array], width: int) -> Array:
+    """uint8 (..., H, W) whose bit i is set in the bands of map i: one pass over bytes serves up to 8 maps."""
+    shape = maps[0].shape
+    if len(shape) < 2 or width < 1:
+        raise MetricError(f"bands need labels (..., H, W), not {tuple(shape)}, and a width >= 1, not {width}")
+    row = shape[-1]
+    flats = [labels.reshape(-1) for labels in maps]  # where the pixel below is one row's length further on
+    changes = _as_bits([flat[1:] != flat[:-1] for flat in flats])
+    changes[row - 1 :: row] = 255  # beyond the end of a row lies the outside
+    mixed = _as_bits([flat[row:-1] != flat[: -row - 1] for flat in flats])  # 2x2 blocks, by their top left pixel
+    mixed |= changes[:-row]
+    mixed |= changes[row:]
+    mixed = _any_of_next(_any_of_next(mixed, 2 * width, step=1), 2 * width, step=row)  # windows, likewise
+    bits = _bytes(flats[0] == flats[0]) * 255
+    centre = width * row + width
+    bits[centre : centre + len(mixed)] = mixed
+    bits = bits.reshape(shape)
+    bits[..., :width, :] = 255
+    bits[..., -width:, :] = 255
+    return bits
+
+
+def _as_bits(flags: list[Array]) -> Array:
+    bits = _bytes(flags[0])
+    for position, more in enumerate(flags[1:], start=1):
+        bits |= _bytes(more) * (1 << position)  # numpy multiplies bytes faster than it shifts them
+    return bits
+
+
 def _any_of_next(flags: Array, count: int, step: int) -> Array:
-    """Whether any of ``count`` flags is set, from each one on, ``step`` apart; log2(count) passes."""
+    """Each byte or-ed with those after it, ``count`` bytes in all and ``step`` apart, in log2(count) passes."""
     reach = 1
     while reach < count:
         shift = min(reach, count - reach) * step
@@ -340,7 +354,8 @@ def _tally(values: Array, size: int) -> Array:
     if isinstance(values, torch.Tensor):
         return torch.bincount(values.reshape(-1), minlength=size)
     if size <= 16:  # so many passes over bytes, a register of them at a time, take less than one bincount
-        return np.array([np.count_nonzero(values == value) for value in range(size)], np.int64)
+        counts = [np.count_nonzero(values == value) for value in range(1, size)]
+        return np.array([values.size - sum(counts), *counts], np.int64)
     return torch.bincount(torch.from_numpy(values).reshape(-1), minlength=size).numpy()  # no copy as 64-bit integers
 
 

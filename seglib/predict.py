@@ -117,6 +117,16 @@ def image_files(names: Sequence[str | Path]) -> list[Path]:
     return files
 
 
+def free_name(stem: str, taken: set[str]) -> str:
+    """`stem`, or with a number behind it if another picture of that name was `taken`; marks it as taken."""
+    name, number = stem, 1
+    while name in taken:
+        number += 1
+        name = f"{stem}-{number}"
+    taken.add(name)
+    return name
+
+
 def save_mask(file: Path, labels: np.ndarray, palette: Sequence[Sequence[int]]) -> None:
     """Write a label map (H, W) uint8 as a PNG whose pixel values are the labels and whose palette shows them."""
     picture = Image.fromarray(labels)

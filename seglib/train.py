@@ -12,22 +12,22 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from copy import deepcopy
 from pathlib import Path
 
-import numpy as np
 import torch
 import yaml
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from . import config as configuration
 from . import data, models, weights
-from .augment import TrainingTransform, normalize
+from .augment import normalize
 from .config import Config
 from .evaluate import evaluate
 from .losses import SegmentationLoss
+from .optimize import Average, amp_dtype, learning_rate, make_optimizer
+from .plan import Augmented, Plan
 from .predict import Predictor, pick_device
 
 # Options that change nothing in the result, so that a resumed run may have others.
@@ -37,76 +37,6 @@ CHECK_EVERY = 20  # steps between two looks at the loss; looking waits for the d
 
 class TrainingError(RuntimeError):
     """A run that cannot start or go on; the message says where, why and what to do."""
-
-
-class Plan:
-    """Which images each step of the whole run sees, and at which crop size.
-
-    Batch k is a list of (epoch, index): it depends on (seed, epoch) alone, so a run resumed at step k
-    sees what it would have seen.
-    """
-
-    def __init__(self, images: int, config: Config):
-        self.images, self.batch_size, self.seed = images, config.batch_size, config.seed
-        self.epochs, self.crop_sizes = config.epochs, config.augment.crop_sizes
-        self.steps_per_epoch = -(-images // config.batch_size)
-        self.steps = config.epochs * self.steps_per_epoch
-        self.start = 0  # the first step to give
-
-    def crop_size(self, epoch: int) -> int:
-        """Several sizes share the epochs equally, in order."""
-        return self.crop_sizes[epoch * len(self.crop_sizes) // self.epochs]
-
-    def batch(self, step: int) -> list[tuple[int, int]]:
-        epoch, place = divmod(step, self.steps_per_epoch)
-        order = np.random.default_rng([self.seed, epoch]).permutation(self.images)
-        chosen = order[place * self.batch_size : (place + 1) * self.batch_size]
-        return [(epoch, int(index)) for index in chosen]
-
-    def pixels(self, step: int) -> int:
-        """The cost of a step, for an honest estimate of the time left."""
-        return len(self.batch(step)) * self.crop_size(step // self.steps_per_epoch) ** 2
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        return (self.batch(step) for step in range(self.start, self.steps))
-
-    def __len__(self) -> int:
-        return self.steps - self.start
-
-
-class Augmented(Dataset):
-    """Item (epoch, index): image and mask number `index` as they look in that epoch."""
-
-    def __init__(self, dataset: data.SegmentationDataset, plan: Plan, config: Config):
-        self.dataset, self.plan, self.seed = dataset, plan, config.seed
-        self.transforms = {size: TrainingTransform(config.augment, size) for size in set(plan.crop_sizes)}
-
-    def __getitem__(self, place: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        epoch, index = place
-        item = self.dataset[index]
-        seed = int(np.random.SeedSequence([self.seed, epoch, index]).generate_state(1)[0])
-        image, mask = self.transforms[self.plan.crop_size(epoch)](item["image"], item["mask"], seed)
-        return torch.from_numpy(image), torch.from_numpy(mask)  # (S, S, 3) and (S, S), uint8
-
-
-class Average:
-    """A running average of a network's weights (EMA), which usually generalises better than the last step's.
-
-    Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", 1992.
-    """
-
-    def __init__(self, model: nn.Module, decay: float):
-        self.model = deepcopy(model).eval().requires_grad_(False)
-        self.decay = decay
-
-    @torch.no_grad()
-    def update(self, model: nn.Module, step: int) -> None:
-        decay = min(self.decay, (1 + step) / (10 + step))  # the first steps are not worth remembering
-        for mine, theirs in zip(self.model.state_dict().values(), model.state_dict().values(), strict=True):
-            if mine.is_floating_point():
-                mine.lerp_(theirs, 1 - decay)
-            else:
-                mine.copy_(theirs)
 
 
 class Interrupt:
@@ -132,42 +62,6 @@ class Interrupt:
     def __exit__(self, *_) -> None:
         for number, handler in self.previous.items():
             signal.signal(number, handler)
-
-
-def amp_dtype(mode: str, device: torch.device) -> torch.dtype | None:
-    """The lower precision to compute in; "auto" names one only where the hardware gains from it."""
-    if mode != "auto":
-        return {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[mode]
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities"):
-        return torch.bfloat16 if torch.cpu.get_capabilities().get("amx_bf16") else None
-    return None
-
-
-def learning_rate(config: Config, step: int, steps: int) -> float:
-    """The rate of step 0..steps-1: a linear warm-up, then the schedule's descent to 0."""
-    schedule, peak = config.schedule, config.optimizer.lr
-    warmup = round(schedule.warmup * steps)
-    if step < warmup:
-        return peak * (step + 1) / (warmup + 1)
-    done = (step - warmup) / max(1, steps - warmup)
-    if schedule.name == "cosine":
-        return peak * (1 + math.cos(math.pi * done)) / 2
-    return peak * (1 - done) ** schedule.power if schedule.name == "poly" else peak
-
-
-def make_optimizer(model: nn.Module, config: Config) -> torch.optim.Optimizer:
-    """AdamW, Adam or SGD; only weights of convolutions decay, not biases and normalisation."""
-    wanted = config.optimizer
-    groups = [
-        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": wanted.weight_decay},
-        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    if wanted.name == "sgd":
-        return torch.optim.SGD(groups, lr=wanted.lr, momentum=wanted.momentum, fused=True)
-    kind = torch.optim.AdamW if wanted.name == "adamw" else torch.optim.Adam
-    return kind(groups, lr=wanted.lr, fused=True)
 
 
 class Run:
@@ -305,6 +199,7 @@ def train(config: Config, resume: bool = False, progress: bool = True) -> list[d
         batch_sampler=run.plan,
         num_workers=workers,
         pin_memory=run.device.type == "cuda",
+        worker_init_fn=_ignore_interrupts,
     )
     total = sum(run.plan.pixels(step) for step in range(run.plan.steps))
     done = sum(run.plan.pixels(step) for step in range(run.step))
@@ -333,6 +228,11 @@ def _loop(run: Run, loader: DataLoader, interrupt: Interrupt, bar: tqdm) -> None
             run.save()
             return
         began = time.perf_counter()
+
+
+def _ignore_interrupts(worker: int) -> None:
+    """Ctrl-C reaches every process of a terminal; only the one that trains shall act on it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _readable(loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
@@ -367,14 +267,14 @@ class Watch:
         """TrainingError at the first loss that is not finite."""
         run = self.run
         values = torch.stack(self.losses[self.checked :]).tolist()
-        for place, value in enumerate(values):
+        for step, value in enumerate(values, run.step - len(values)):
             if not math.isfinite(value):
-                step = run.step - len(values) + place
-                keys = [run.train_set.keys[index] for _, index in run.plan.batch(step)]
+                keys = ", ".join(run.train_set.keys[index] for _, index in run.plan.batch(step))
+                rate = learning_rate(run.config, step, run.plan.steps)
                 raise TrainingError(
-                    f"the loss became {value} at step {step} of {run.plan.steps} (epoch {step // run.plan.steps_per_epoch}"
-                    f", learning rate {learning_rate(run.config, step, run.plan.steps):.2g}, images {', '.join(keys)}); "
-                    f"the last checkpoint in {run.folder} is untouched: lower optimizer.lr, or try --amp=off."
+                    f"the loss became {value} at step {step} of {run.plan.steps} (epoch "
+                    f"{step // run.plan.steps_per_epoch}, learning rate {rate:.2g}, images {keys}); the checkpoint in "
+                    f"{run.folder} is untouched: lower optimizer.lr, or try --amp=off."
                 )
         self.checked = len(self.losses)
 

@@ -50,7 +50,8 @@ def write_atomically(file: Path, write: Callable[[IO[bytes]], object]) -> None:
 def write_tensors(file: Path, tensors: Mapping[str, Tensor], notes: Mapping, half: bool = False) -> None:
     """Write a safetensors file with `notes` as JSON in its header; `half` stores floats as fp16."""
     ready = {
-        name: (t.half() if half and t.is_floating_point() else t).detach().cpu().contiguous() for name, t in tensors.items()
+        name: (t.half() if half and t.is_floating_point() else t).detach().cpu().contiguous()
+        for name, t in tensors.items()
     }
     content = to_bytes(ready, {"notes": json.dumps(notes)})
     write_atomically(file, lambda stream: stream.write(content))
@@ -132,7 +133,9 @@ def open_file(file: Path) -> tuple[nn.Module, dict]:
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
-        raise WeightsError(f"{file}: the tensors do not fit {described['name']} ({str(error).splitlines()[-1].strip()}).") from None
+        raise WeightsError(
+            f"{file}: the tensors do not fit {described['name']} ({str(error).splitlines()[-1].strip()})."
+        ) from None
     return model.eval(), notes
 
 

@@ -131,7 +131,9 @@ def test_train_evaluate_predict_on_a_folder_of_ones_own(tmp_path):
     assert {"miou", "boundary_iou", "pixel_accuracy", "foreground_iou", "per_class"} <= scores.keys()
     assert scores["images"] == 12 and scores["miou"] > 0.7
     assert f"{scores['miou']:.4f}" in done.stdout and "leaf" in scores["per_class"]
-    done = seglib("predict", tmp_path / "leaves" / "images" / "leaf0.png", "--weights", trained, "--out", tmp_path / "out")
+    done = seglib(
+        "predict", tmp_path / "leaves" / "images" / "leaf0.png", "--weights", trained, "--out", tmp_path / "out"
+    )
     assert done.returncode == 0, done.stderr
     found = np.asarray(Image.open(tmp_path / "out" / "leaf0_mask.png"))
     truth = np.asarray(Image.open(tmp_path / "leaves" / "masks" / "leaf0.png")) > 0

@@ -61,7 +61,11 @@ def test_mistakes_in_a_file_are_refused_by_name(tmp_path, text, named):
 
 
 def test_mistakes_on_the_command_line_are_refused_by_name():
-    for option, named in (("--epocs=3", "epocs"), ("--optimizer.lr=fast", "optimizer.lr"), ("--epochs=0", "epochs is 0")):
+    for option, named in (
+        ("--epocs=3", "epocs"),
+        ("--optimizer.lr=fast", "optimizer.lr"),
+        ("--epochs=0", "epochs is 0"),
+    ):
         with pytest.raises(ConfigError, match=named):
             config.load(None, [option])
 

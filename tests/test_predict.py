@@ -118,3 +118,8 @@ def test_a_saved_mask_holds_the_labels_and_shows_the_palette(tmp_path):
     with Image.open(tmp_path / "mask.png") as saved:
         assert saved.mode == "P" and (np.asarray(saved) == labels).all()
         assert saved.convert("RGB").getpixel((0, 1)) == (0, 0, 255)
+
+
+def test_pictures_of_the_same_name_do_not_overwrite_each_other():
+    taken = set()
+    assert [predict.free_name(stem, taken) for stem in ("a", "b", "a", "a")] == ["a", "b", "a-2", "a-3"]

@@ -122,6 +122,24 @@ def test_a_killed_process_resumes_from_its_last_epoch(tmp_path):
     assert same(checkpoint(tmp_path / "whole")["average"], checkpoint(tmp_path / "killed")["average"])
 
 
+def test_ctrl_c_in_a_terminal_leaves_a_resumable_checkpoint(tmp_path):
+    """A real process group with loading processes, all of which get the signal, as from a terminal."""
+    config = configuration.to_dict(tiny(tmp_path / "run", epochs=500, workers=2))
+    (tmp_path / "config.yaml").write_text(json.dumps(config))
+    command = [sys.executable, "-m", "seglib", "train", str(tmp_path / "config.yaml")]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "run" / "checkpoint.pt").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130 and "--resume" in out, err
+    assert "Traceback" not in err
+    assert checkpoint(tmp_path / "run")["step"] > 0
+
+
 def test_an_existing_run_is_not_overwritten(tmp_path):
     train.train(tiny(tmp_path / "run"), progress=False)
     before = (tmp_path / "run" / "checkpoint.pt").read_bytes()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from seglib import config, data, models, release, weights
+from seglib import cards, config, data, models, release, weights
 from seglib.download import DownloadError
 
 
@@ -169,13 +169,13 @@ def test_released_files_cards_and_manifest_agree(name):
     model, header = weights.load(name)
     assert sum(p.numel() for p in model.parameters()) == card["model"]["parameters"]
     assert header["classes"] == card["classes"]
-    assert (weights.FOLDER / f"{name}.md").read_text(encoding="utf-8") == release.card_text(card)
+    assert (weights.FOLDER / f"{name}.md").read_text(encoding="utf-8") == cards.text(card)
     assert config.parse(json.dumps(header["config"])) == config.load(f"configs/{name}.yaml")
 
 
 def test_the_readme_shows_the_cards_numbers():
-    text = release.README.read_text(encoding="utf-8")
-    assert text.split(release.BEGIN)[1].split(release.END)[0].strip() == release.table()
+    text = cards.README.read_text(encoding="utf-8")
+    assert text.split(cards.BEGIN)[1].split(cards.END)[0].strip() == cards.table()
 
 
 def test_all_released_files_together_stay_small():

@@ -1,8 +1,8 @@
 """Data sets: horses, camvid, humans, cityscapes, the drawn creatures and streets, and a folder of your own.
 
-    from seglib import data
-    train = data.load("horses", split="train", root="data")
-    train[0]["image"], train[0]["mask"]
+from seglib import data
+train = data.load("horses", split="train", root="data")
+train[0]["image"], train[0]["mask"]
 """
 
 from pathlib import Path

@@ -93,8 +93,8 @@ class _Survey:
         self.histogram = np.zeros(256, np.int64)
         self.num_classes = num_classes
         self.sizes: list[tuple[int, int]] = []
-        self.exact: dict[bytes, list[tuple[str, str]]] = defaultdict(list)  # pixels -> the (split, key) that have them
-        self.hashes: dict[str, list[tuple[str, np.ndarray]]] = defaultdict(list)  # split -> (key, 64 signs)
+        self.exact: dict[bytes, list[tuple[str, str]]] = defaultdict(list)  # pixels -> the (split, place) with them
+        self.hashes: dict[str, list[tuple[str, np.ndarray]]] = defaultdict(list)  # split -> (place, 64 signs)
 
     def add(self, split: str, key: str, image: np.ndarray, labels: np.ndarray) -> None:
         counts = np.bincount(labels.ravel(), minlength=256)
@@ -103,30 +103,31 @@ class _Survey:
             raise DataError(f"{key}: label {unknown[0]} in the mask, but there are {self.num_classes} classes.")
         self.histogram += counts
         self.sizes.append((image.shape[1], image.shape[0]))
-        self.exact[hashlib.sha256(repr(image.shape).encode() + image.tobytes()).digest()].append((split, key))
-        self.hashes[split].append((key, _difference_hash(image)))
+        place = key if key.startswith(f"{split}/") else f"{split}/{key}"
+        self.exact[hashlib.sha256(repr(image.shape).encode() + image.tobytes()).digest()].append((split, place))
+        self.hashes[split].append((place, _difference_hash(image)))
 
     def duplicates(self) -> tuple[list[tuple[str, str]], list[str]]:
         """Pairs of equal pictures in two splits, and sentences about those within one."""
         across, within = [], []
         for places in self.exact.values():
-            (first_split, first_key), *others = places
-            for split, key in others:
+            (first_split, first), *others = places
+            for split, place in others:
                 if split != first_split:
-                    across.append((f"{first_split}/{first_key}", f"{split}/{key}"))
+                    across.append((first, place))
                 else:
-                    within.append(f"{split}: {first_key} and {key} are the same picture")
+                    within.append(f"{first} and {place} are the same picture")
         return across, within
 
     def suspects(self) -> list[tuple[str, str]]:
         """Pairs of pictures in two splits whose difference hashes agree in all but ALIKE_BITS, equal ones left out."""
         alike, equal = [], {frozenset(pair) for pair in self.duplicates()[0]}
         parts = list(self.hashes.items())
-        for i, (split, ours) in enumerate(parts):
-            for other, theirs in parts[i + 1 :]:
+        for i, (_, ours) in enumerate(parts):
+            for _, theirs in parts[i + 1 :]:
                 products = np.stack([h for _, h in ours]) @ np.stack([h for _, h in theirs]).T
                 for a, b in np.argwhere((64 - products) / 2 <= ALIKE_BITS):
-                    pair = (f"{split}/{ours[a][0]}", f"{other}/{theirs[b][0]}")
+                    pair = (ours[a][0], theirs[b][0])
                     alike += [] if frozenset(pair) in equal else [pair]
         return alike
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import scenery
-from .drawing import Canvas, blend, child, generator, jitter, mix, noise, photograph, smooth
+from .drawing import Canvas, child, generator, jitter, mix, photograph, smooth
 
 CLASSES = ("background", "creature")
 PALETTE = ((0, 0, 0), (224, 128, 64))
@@ -43,10 +43,6 @@ BUILDS = (
     Build(0.66, 0.165, 0.42, 64, 0.28, 85, 0.085, 0.027, 0.12, 0.15, horns=0.34),  # deer
     Build(0.34, 0.240, 0.16, 38, 0.26, 70, 0.090, 0.036, 0.14, 0.12, wool=1),  # sheep
 )
-HIDES = (
-    (98, 60, 36), (144, 80, 42), (38, 34, 34), (128, 126, 124), (214, 206, 194),
-    (202, 160, 100), (168, 132, 92), (120, 90, 80), (74, 62, 52), (232, 220, 200),
-)  # fmt: skip
 
 
 class Part(NamedTuple):
@@ -64,61 +60,39 @@ def _joint(top, foot, upper: float, lower: float, bend: int) -> np.ndarray:
     return top + (way * along + bend * aside * np.array((-way[1], way[0]))) / np.hypot(*way)
 
 
-def _leg(top, stride: float, phase: float, width: float, build: Build, bend: int, far: bool) -> list[Part]:
+def _leg(top, stride: float, phase: float, width: float, build: Build, bend: int, layer: str) -> list[Part]:
+    """A leg hung at `top` with its hoof, at `phase` of a step that reaches `stride` to either side."""
     foot = np.array((top[0] + stride * np.sin(phase) + 0.02, 0.5 * stride * max(0, np.cos(phase)) + build.leg * 0.8))
     length = top[1] - build.leg
     joint = _joint(np.array(top), foot, 0.53 * length, 0.5 * length, bend)
     points = np.array((top, mix(top, joint, 0.55), joint, mix(joint, foot, 0.6), foot))
     radii = np.array((width, width * 0.62 + build.leg * 0.3, build.leg * 1.15, build.leg * 0.8, build.leg))
-    toe = foot + (0.25 * build.leg, -0.1 * build.leg)
-    layer = "far" if far else "near"
-    return [Part(points, radii, layer), Part(np.array((foot, toe)), np.array((0.95, 1.05)) * build.leg, layer + " hoof")]
+    hoof = np.array((foot, foot + (0.25 * build.leg, -0.1 * build.leg)))
+    return [Part(points, radii, layer), Part(hoof, np.array((0.95, 1.05)) * build.leg, layer + " hoof")]
 
 
 def _direction(degrees: float) -> np.ndarray:
     return np.array((np.cos(np.radians(degrees)), np.sin(np.radians(degrees))))
 
 
-def _skeleton(rng: np.random.Generator, build: Build) -> tuple[list[Part], np.ndarray]:
-    """The parts of an animal in a random pose, back to front, and where its eye is."""
-    build = Build(*(value * rng.uniform(0.9, 1.1) for value in build))
-    girth, middle = build.girth, build.legs + build.girth * 0.8
-    stride = build.legs * rng.choice((0.12, 0.3, 0.55)) * rng.uniform(0.7, 1.2)
-    phase, gait = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 1.0) * np.pi
-    parts = []
-    for far in (True, False):
-        own = phase + np.pi * far + rng.uniform(-0.3, 0.3)
-        parts += _leg((-0.38 + 0.03 * far, middle), stride, own, girth * 0.78, build, -1, far)
-        parts += _leg((0.36 + 0.04 * far, middle - girth * 0.1), stride, own + gait, girth * 0.6, build, 1, far)
-    spine = np.array(((-0.40, middle + 0.02), (-0.12, middle + 0.02), (0.14, middle - 0.02), (0.38, middle + 0.01)))
-    parts.append(Part(spine, girth * np.array((1.0, 0.96, 1.05, 1.0)), "near"))
-    for x in np.linspace(-0.5, 0.5, 12) if build.wool > 0 else ():
-        tuft = np.array((x, middle + girth * rng.uniform(0.4, 0.8) * rng.choice((1, 1, -0.9))))
-        parts.append(Part(np.array((tuft, tuft + 0.02)), np.full(2, girth * 0.42), "near"))
-
-    grazing = rng.random() < 0.25
-    angle = rng.uniform(-50, -30) if grazing else build.neck_angle + rng.uniform(-15, 12)
-    base = np.array((0.40, middle + girth * 0.3))
-    poll = base + (build.neck + girth * 0.5) * (1.15 if grazing else 1) * _direction(angle)
+def _neck(rng: np.random.Generator, build: Build, base: np.ndarray, angle: float) -> tuple[list[Part], np.ndarray]:
+    """The neck that leaves the trunk at `base`, with its mane, and where it ends."""
+    poll = base + (build.neck + build.girth * 0.5) * _direction(angle)
     bend = mix(base, poll, 0.5) + 0.04 * _direction(angle + 90)
-    neck = np.array((girth * 0.85, girth * 0.36 + build.face * 0.45, build.face * 0.85))
-    parts.append(Part(np.array((base, bend, poll)), neck, "near"))
-    facing = np.clip(angle - build.droop + rng.uniform(-10, 15), -75, 0)
+    radii = np.array((build.girth * 0.85, build.girth * 0.36 + build.face * 0.45, build.face * 0.85))
+    parts = [Part(np.array((base, bend, poll)), radii, "near")]
+    for root in np.linspace(0.12, 1.02, 8) if build.mane else ():  # locks that fall along the near side
+        start = base + root * (poll - base) + _direction(angle + 90) * 0.62 * build.girth * (1.2 - 0.6 * root)
+        fall = build.mane * rng.uniform(1.1, 1.9) * _direction(angle - 118 + rng.uniform(-15, 15))
+        parts.append(Part(start + np.outer((0, 0.5, 1), fall), np.array((0.045, 0.04, 0.006)), "hair"))
+    return parts, poll
+
+
+def _head(rng: np.random.Generator, build: Build, poll: np.ndarray, facing: float) -> tuple[list[Part], np.ndarray]:
+    """The head that hangs from `poll`, with ears and perhaps horns, and where its eye is."""
     ahead, up = _direction(facing), _direction(facing + 90)
     face = build.face * np.array((0.95, 0.9, 0.62, 0.56))
-    parts.append(Part(poll + build.head * np.outer((0, 0.35, 0.75, 0.95), ahead) - 0.01 * up, face, "near"))
-
-    tail = np.array((-0.40 - girth * 0.85, middle + girth * 0.55))
-    swing = rng.uniform(-20, 35)
-    for strand in range(3 if build.mane else 1):
-        turns = 225 + rng.uniform(-14, 14) - np.arange(4) * (swing / 2 - 8 * strand)
-        bones = build.tail * np.array((0, 0.3, 0.65, 1))[:, None] * np.array([_direction(turn) for turn in turns])
-        radii = np.array((0.035, 0.042, 0.038, 0.004) if build.mane else (0.035, 0.026, 0.02, 0.012))
-        parts.append(Part(tail + bones, radii, "hair" if build.mane else "near"))
-    for root in np.linspace(0.12, 1.02, 8) if build.mane else ():  # locks that fall along the near side of the neck
-        start = base + root * (poll - base) + _direction(angle + 90) * 0.62 * girth * (1.2 - 0.6 * root)
-        lock = start + np.outer((0, 0.5, 1), build.mane * rng.uniform(1.1, 1.9) * _direction(angle - 118 + rng.uniform(-15, 15)))
-        parts.append(Part(lock, np.array((0.045, 0.04, 0.006)), "hair"))
+    parts = [Part(poll + build.head * np.outer((0, 0.35, 0.75, 0.95), ahead) - 0.01 * up, face, "near")]
     back = poll + up * build.face * 0.55 - ahead * build.face * 0.3
     for spread in (115, 150):
         tip = back + build.ear * _direction(facing + spread)
@@ -127,25 +101,41 @@ def _skeleton(rng: np.random.Generator, build: Build) -> tuple[list[Part], np.nd
         tip = back + build.horns * _direction(facing + spread)
         side = mix(back, tip, 0.5) - 0.2 * build.horns * ahead
         parts.append(Part(np.array((back, side, tip)), np.array((0.028, 0.02, 0.008)), "near hoof"))
-    parts = [Part(*smooth(points, radii), layer) for points, radii, layer in parts]
     return parts, poll + ahead * build.head * 0.28 + up * build.face * 0.35
 
 
-def _hide(rng: np.random.Generator) -> np.ndarray:
-    """A coat, float32 (96, 144, 3), to be stretched over an animal: plain, pied, spotted, striped or shaded."""
-    size, kind = (96, 144), rng.integers(5)
-    first, second = (jitter(rng, HIDES[i]) for i in rng.choice(len(HIDES), 2, replace=False))
-    field = noise(rng, *size, (3, 4), 5, 0.45)
-    down, across = np.mgrid[0:1:96j, 0:1:144j].astype(np.float32)
-    amount = (
-        lambda: field * 0.25,
-        lambda: (field - rng.uniform(0.4, 0.6)) * 14,
-        lambda: (noise(rng, *size, (12, 16), 2) - rng.uniform(0.5, 0.65)) * 9,
-        lambda: np.sin(across * rng.uniform(36, 60) + field * rng.uniform(9, 16)) * 3 + 0.5,
-        lambda: (down + field * 0.3 - rng.uniform(0.4, 0.8)) * 4,
-    )[kind]()
-    fur = noise(rng, *size, (12, 36), 3, 0.9)[..., None]
-    return blend(first, second, np.clip(amount, 0, 1)) * (0.78 + 0.4 * fur)
+def _tail(rng: np.random.Generator, build: Build, root: np.ndarray) -> list[Part]:
+    """A tail, of three strands of hair on those that have a mane."""
+    parts, swing = [], rng.uniform(-20, 35)
+    for strand in range(3 if build.mane else 1):
+        turns = 225 + rng.uniform(-14, 14) - np.arange(4) * (swing / 2 - 8 * strand)
+        bones = np.array((0, 0.3, 0.65, 1))[:, None] * [_direction(turn) for turn in turns]
+        radii = np.array((0.035, 0.042, 0.038, 0.004) if build.mane else (0.035, 0.026, 0.02, 0.012))
+        parts.append(Part(root + build.tail * bones, radii, "hair" if build.mane else "near"))
+    return parts
+
+
+def _skeleton(rng: np.random.Generator, build: Build) -> tuple[list[Part], np.ndarray]:
+    """The parts of an animal in a random pose, and where its eye is."""
+    build = Build(*(value * rng.uniform(0.9, 1.1) for value in build))
+    girth, middle = build.girth, build.legs + build.girth * 0.8
+    stride = build.legs * rng.choice((0.12, 0.3, 0.55)) * rng.uniform(0.7, 1.2)  # standing, walking, running
+    phase, gait = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 1.0) * np.pi
+    parts = []
+    for far, layer in ((1, "far"), (0, "near")):
+        own = phase + np.pi * far + rng.uniform(-0.3, 0.3)
+        parts += _leg((-0.38 + 0.03 * far, middle), stride, own, girth * 0.78, build, -1, layer)
+        parts += _leg((0.36 + 0.04 * far, middle - girth * 0.1), stride, own + gait, girth * 0.6, build, 1, layer)
+    spine = np.array(((-0.40, 0.02), (-0.12, 0.02), (0.14, -0.02), (0.38, 0.01))) + (0, middle)
+    parts.append(Part(spine, girth * np.array((1.0, 0.96, 1.05, 1.0)), "near"))
+    for x in np.linspace(-0.5, 0.5, 12) if build.wool else ():
+        tuft = np.array((x, middle + girth * rng.uniform(0.4, 0.8) * rng.choice((1, 1, -0.9))))
+        parts.append(Part(np.array((tuft, tuft + 0.02)), np.full(2, girth * 0.42), "near"))
+    parts += _tail(rng, build, np.array((-0.40 - girth * 0.85, middle + girth * 0.55)))
+    angle = rng.uniform(-50, -30) if rng.random() < 0.25 else build.neck_angle + rng.uniform(-15, 12)  # or grazing
+    neck, poll = _neck(rng, build, np.array((0.40, middle + girth * 0.3)), angle)
+    head, eye = _head(rng, build, poll, np.clip(angle - build.droop + rng.uniform(-10, 15), -75, 0))
+    return [Part(*smooth(points, radii), layer) for points, radii, layer in parts + neck + head], eye
 
 
 class _Animal:
@@ -158,8 +148,8 @@ class _Animal:
         lowest = max(land.horizon + 0.15, 0.62 + self.scale * 0.25)
         self.y = rng.uniform(lowest, lowest + 0.2)
         self.parts, self.eye = _skeleton(rng, BUILDS[rng.integers(len(BUILDS))])
-        self.coat = _hide(rng)
-        self.hair = self.coat * 0.3 + jitter(rng, HIDES[rng.integers(len(HIDES))]) * np.float32(0.5)
+        self.coat = scenery.hide(rng)
+        self.hair = self.coat * 0.3 + jitter(rng, scenery.HIDES[rng.integers(len(scenery.HIDES))]) * np.float32(0.5)
         self.horn = jitter(rng, ((52, 44, 40), (96, 82, 66))[rng.integers(2)])
         self.light = (rng.uniform(-0.9, 0.9), -1)
         self.cast = (rng.uniform(-1, 1), rng.uniform(-0.25, 0.2))
@@ -202,9 +192,10 @@ def _clutter(rng: np.random.Generator, canvas: Canvas, land: scenery.Land) -> No
         if kind == 0:
             scenery.tree(rng, canvas, foot, size * 1.7, land.leaves * rng.uniform(0.8, 1.1))
         elif kind == 1:
-            scenery.rock(rng, canvas, foot, size * 0.32, _hide(rng))
+            scenery.rock(rng, canvas, foot, size * 0.32, scenery.hide(rng))
         else:
-            colour = mix(jitter(rng, HIDES[rng.integers(len(HIDES))]), land.leaves, rng.choice((0.2, 0.8)))
+            colour = jitter(rng, scenery.HIDES[rng.integers(len(scenery.HIDES))])
+            colour = mix(colour, land.leaves, rng.choice((0.2, 0.8)))
             canvas.foliage(rng, foot, (size * 0.4, size * 0.22), colour, 0, 100)
     if rng.random() < 0.3:
         scenery.fence(rng, canvas, ground + rng.uniform(0.08, 0.3), rng.uniform(0.12, 0.25))
@@ -226,7 +217,7 @@ def _occluders(rng: np.random.Generator, canvas: Canvas, land: scenery.Land, foo
         scenery.tree(rng, canvas, (canvas.aspect * rng.random(), foot + 0.1), rng.uniform(1.6, 2), land.leaves)
     for _ in range(rng.choice((0, 0, 1, 2))):
         place = (canvas.aspect * rng.random(), foot + rng.uniform(0.06, 0.16))
-        colour = mix(land.leaves, HIDES[rng.integers(len(HIDES))], rng.uniform(0, 0.5))
+        colour = mix(land.leaves, scenery.HIDES[rng.integers(len(scenery.HIDES))], rng.uniform(0, 0.5))
         canvas.foliage(rng, place, (rng.uniform(0.1, 0.28), rng.uniform(0.1, 0.2)), colour, 0, 110)
 
 

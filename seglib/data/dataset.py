@@ -107,6 +107,16 @@ class FilePairs:
         return cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
 
 
+class _Chosen:
+    """Reads item i of a selection.  A class and not a lambda, so that loading processes can be given it."""
+
+    def __init__(self, read: Callable[[int], tuple[np.ndarray, np.ndarray]], kept: Sequence[int]):
+        self.read, self.kept = read, kept
+
+    def __call__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.read(self.kept[index])
+
+
 class SegmentationDataset(Dataset):
     """Images with their label maps.
 
@@ -132,6 +142,15 @@ class SegmentationDataset(Dataset):
     @property
     def num_classes(self) -> int:
         return len(self.classes)
+
+    def without(self, keys: Sequence[str]) -> "SegmentationDataset":
+        """The same set less the items of these keys.  DataError if one is not in it."""
+        unknown = sorted(set(keys) - set(self.keys))
+        if unknown:
+            raise DataError(f"{self.name} has no image '{unknown[0]}' in this split; the first is '{self.keys[0]}'.")
+        kept = [i for i, key in enumerate(self.keys) if key not in keys]
+        chosen = [self.keys[i] for i in kept]
+        return SegmentationDataset(self.name, self.classes, self.palette, chosen, _Chosen(self.read, kept))
 
     def __len__(self) -> int:
         return len(self.keys)

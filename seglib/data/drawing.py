@@ -16,7 +16,7 @@ MIN_SIDE = 32
 def generator(seed: int, index: int) -> np.random.Generator:
     """The random generator of picture `index` under `seed`; both are integers >= 0."""
     for name, value in (("seed", seed), ("index", index)):
-        if not isinstance(value, (int, np.integer)) or value < 0:
+        if not isinstance(value, int | np.integer) or value < 0:
             raise ValueError(f"{name} is {value!r}, but a synthetic picture needs an integer of 0 or more.")
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([int(seed), int(index)])))
 
@@ -92,7 +92,7 @@ class Plane:
         """Polygons of equally many points (n, points, 2), each in its own colour (n, 3) or all in one."""
         outlines = np.asarray(outlines, np.float64) * self.unit
         flat = outlines.reshape(len(outlines), 2 * outlines.shape[1]).tolist()
-        for outline, ink in zip(flat, self._inks(colours, label, len(flat))):
+        for outline, ink in zip(flat, self._inks(colours, label, len(flat)), strict=True):
             self._pen.polygon(outline, fill=ink)
 
     def polygon(self, points, colour=0, label: int = 255) -> None:
@@ -102,7 +102,7 @@ class Plane:
         """Ellipses about `centres` (n, 2) with `radii` (n, 2), each in its own colour (n, 3) or all in one."""
         centres, radii = np.asarray(centres, np.float64) * self.unit, np.asarray(radii, np.float64) * self.unit
         boxes = np.concatenate((centres - radii, centres + radii), 1).tolist()
-        for box, ink in zip(boxes, self._inks(colours, label, len(boxes))):
+        for box, ink in zip(boxes, self._inks(colours, label, len(boxes)), strict=True):
             self._pen.ellipse(box, fill=ink)
 
     def ellipse(self, centre, radii, colour=0, label: int = 255) -> None:
@@ -125,10 +125,10 @@ class Canvas(Plane):
     """The picture, painted back to front; it starts black with label 0."""
 
     def __init__(self, height: int, width: int):
-        if min(height, width) < MIN_SIDE:
+        if not all(isinstance(side, int | np.integer) and side >= MIN_SIDE for side in (height, width)):
             raise ValueError(
                 f"The size of a synthetic picture is (height, width) = ({height}, {width}), "
-                f"but each side must be at least {MIN_SIDE} pixels."
+                f"but each side must be a whole number of at least {MIN_SIDE} pixels."
             )
         super().__init__(height, width, "RGBA")
 
@@ -182,8 +182,8 @@ class Canvas(Plane):
             return None
         more = 2 * SUPERSAMPLING + round(margin * self.unit)
         grown = (box[0] - more, box[1] - more, box[2] + more, box[3] + more)
-        limits = (*self.image.size, *self.image.size)
-        return tuple(min(max(side // SUPERSAMPLING * SUPERSAMPLING, 0), end) for side, end in zip(grown, limits))
+        whole = (side // SUPERSAMPLING * SUPERSAMPLING for side in grown)
+        return tuple(min(max(side, 0), end) for side, end in zip(whole, self.image.size * 2, strict=True))
 
     def _soften(self, mask: Image.Image, softness: float) -> Image.Image:
         """The mask blurred, at a quarter of its size: enough for what is soft, and quick."""
@@ -194,7 +194,7 @@ class Canvas(Plane):
         angles, reach = rng.uniform(0, 2 * np.pi, leaves), np.sqrt(rng.random(leaves))
         depth = np.linspace(0, 1, leaves)
         x, y = reach * np.cos(angles), reach * np.sin(angles)
-        sizes = rng.uniform(0.7, 1.3, leaves) * (0.3 - 0.22 * np.sqrt(depth))
+        sizes = rng.uniform(0.7, 1.3, leaves) * (0.27 - 0.2 * np.sqrt(depth))
         tones = 0.5 + 0.45 * depth - 0.28 * y * depth - 0.1 * x + rng.uniform(-0.12, 0.12, leaves)
         centres = np.asarray(centre) + np.stack((x, y), 1) * radii
         shapes = sizes[:, None] * np.asarray(radii) * rng.uniform(0.7, 1.3, (leaves, 2))

@@ -17,9 +17,9 @@ def _open(path: Path) -> Image.Image:
     """Decode the file completely; DataError if it is missing, no image, truncated or absurdly large."""
     path = Path(path)
     try:
-        with warnings.catch_warnings():
+        with open(path, "rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns at sizes that MAX_PIXELS allows
-            image = Image.open(path)
+            image = Image.open(file)
             if image.width * image.height > MAX_PIXELS:
                 raise DataError(f"{path}: {image.width}x{image.height} pixels; at most {MAX_PIXELS:,} are allowed.")
             image.load()

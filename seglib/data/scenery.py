@@ -1,4 +1,4 @@
-"""The countryside of the synthetic creatures: sky, hills, ground, trees, rocks, grass and fences, all label 0."""
+"""The country of the synthetic creatures: sky, hills, ground, trees, rocks, grass and fences, and coats of hair."""
 
 from typing import NamedTuple
 
@@ -23,6 +23,12 @@ SKIES = (  # above, at the horizon
     ((124, 160, 190), (232, 224, 200)),
     ((104, 112, 124), (168, 172, 174)),
 )
+
+
+HIDES = (
+    (98, 60, 36), (144, 80, 42), (38, 34, 34), (128, 126, 124), (214, 206, 194),
+    (202, 160, 100), (168, 132, 92), (120, 90, 80), (74, 62, 52), (232, 220, 200),
+)  # fmt: skip
 
 
 class Land(NamedTuple):
@@ -75,7 +81,8 @@ def hills(rng: np.random.Generator, canvas: Canvas, land: Land) -> None:
         waves = sum(rng.random() / k * np.sin(x * k * rng.uniform(1, 3) + rng.uniform(0, 6)) for k in (1, 2, 5))
         ridge = land.horizon - 0.03 - 0.09 * distance * (1.3 + waves)
         colour = mix(mix(land.ground, land.leaves, rng.random()), land.haze, distance)
-        canvas.polygon([*zip(x, ridge), (canvas.aspect, land.horizon + 0.01), (0, land.horizon + 0.01)], colour, 0)
+        foot = ((canvas.aspect, land.horizon + 0.01), (0, land.horizon + 0.01))
+        canvas.polygon(np.vstack((np.stack((x, ridge), 1), foot)), colour, 0)
     if rng.random() < 0.6:
         left, right = np.sort(rng.uniform(-0.2, 1.2, 2)) * canvas.aspect
         for x in np.linspace(left, right, 14):
@@ -95,7 +102,24 @@ def tree(rng: np.random.Generator, canvas: Canvas, foot, size: float, leaves, la
     wide, spread = size * rng.uniform(0.2, 0.3), size * rng.uniform(0.1, 0.18)
     for dx, dy, part in ((-spread, 0.5, 0.7), (spread, 0.52, 0.7), (lean, 0.68, 1.0)):
         radii = (wide * part, size * 0.3 * part)
-        canvas.foliage(rng, (x + dx, y - size * dy), radii, jitter(rng, leaves, 8), label, 80)
+        canvas.foliage(rng, (x + dx, y - size * dy), radii, jitter(rng, leaves, 8), label, 40 + int(60 * size))
+
+
+def hide(rng: np.random.Generator) -> np.ndarray:
+    """A coat, float32 (96, 144, 3), to be stretched over an animal: plain, pied, spotted, striped or shaded."""
+    size, kind = (96, 144), rng.integers(5)
+    first, second = (jitter(rng, HIDES[i]) for i in rng.choice(len(HIDES), 2, replace=False))
+    field = noise(rng, *size, (3, 4), 5, 0.45)
+    down, across = np.mgrid[0:1:96j, 0:1:144j].astype(np.float32)
+    amount = (
+        lambda: field * 0.25,
+        lambda: (field - rng.uniform(0.4, 0.6)) * 14,
+        lambda: (noise(rng, *size, (12, 16), 2) - rng.uniform(0.5, 0.65)) * 9,
+        lambda: np.sin(across * rng.uniform(36, 60) + field * rng.uniform(9, 16)) * 3 + 0.5,
+        lambda: (down + field * 0.3 - rng.uniform(0.4, 0.8)) * 4,
+    )[kind]()
+    fur = noise(rng, *size, (12, 36), 3, 0.9)[..., None]
+    return blend(first, second, np.clip(amount, 0, 1)) * (0.78 + 0.4 * fur)
 
 
 def rock(rng: np.random.Generator, canvas: Canvas, foot, size: float, texture: np.ndarray) -> None:

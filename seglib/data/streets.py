@@ -1,6 +1,5 @@
 """Synthetic streets: drives through a drawn town, labelled with the eleven classes of CamVid.
 
-Everything stands in a world in metres (x to the right, y up, z ahead of the camera) and is projected by one camera.
 Pictures depend on (seed, index, height, width) alone, whatever was drawn before. The same libraries give the
 same bytes; other versions of NumPy (its streams are only promised within a version) or Pillow (how it rasterises
 and resizes) may shift single pixels or redraw the scene.
@@ -10,8 +9,8 @@ import numpy as np
 
 from . import traffic
 from .drawing import Canvas, child, generator, jitter, mix, noise, photograph
+from .perspective import BUILDING, PAVEMENT, ROAD, Street
 from .scenery import SKIES, sky
-from .traffic import BUILDING, FENCE, PAVEMENT, ROAD, SKY, TREE, Street
 
 CLASSES = (
     "Sky", "Building", "Pole", "Road", "Pavement", "Tree", "SignSymbol", "Fence", "Car", "Pedestrian", "Bicyclist",
@@ -25,6 +24,7 @@ WALLS = (
     (168, 92, 72), (196, 176, 148), (150, 140, 130), (206, 196, 180), (124, 82, 66), (178, 152, 112),
     (134, 142, 150), (196, 150, 120), (108, 104, 104), (216, 204, 168),
 )  # fmt: skip
+ROOFS = ((126, 70, 54), (84, 82, 88), (104, 86, 74))
 GREENS = ((74, 104, 48), (98, 118, 54), (56, 84, 50), (138, 122, 54), (150, 96, 48))
 
 
@@ -39,8 +39,8 @@ def _ground(rng: np.random.Generator, street: Street) -> None:
         street.strip(edge, edge + side * 0.25, 1, 90, stone * 1.18, PAVEMENT)
     street.strip(left, right, 1, 400, asphalt, ROAD)
     for _ in range(rng.integers(1, 4)):  # mended asphalt
-        x, z = rng.uniform(left, right), rng.uniform(4, 25)
-        street.strip(x, min(x + rng.uniform(0.6, 2), right), z, z + rng.uniform(1, 6), asphalt * rng.uniform(0.8, 1.1), ROAD)
+        (x, z), (wide, long) = rng.uniform((left, 4), (right, 25)), rng.uniform((0.6, 1), (2, 6))
+        street.strip(x, min(x + wide, right), z, z + long, asphalt * rng.uniform(0.8, 1.1), ROAD)
     paint = jitter(rng, (214, 212, 200), 10)
     lanes = np.linspace(left, right, rng.integers(3, 5))[1:-1]
     for x in lanes:
@@ -57,43 +57,48 @@ def _ground(rng: np.random.Generator, street: Street) -> None:
 
 
 def _building(rng: np.random.Generator, street: Street, side: int, x: float, z0: float, z1: float) -> None:
-    """A house from z0 to z1 whose front stands at x: walls, windows, a door or a shop, a roof."""
+    """A house from z0 to z1 whose front stands at x: walls, a roof, and unless far off windows, doors or a shop."""
     wall, tall = jitter(rng, WALLS[rng.integers(len(WALLS))], 16), rng.choice((rng.uniform(5, 9), rng.uniform(9, 22)))
-    back = x + side * 14
+    back, middle = x + side * 14, x + side * 7
     front = np.array(((x, 0, z1), (x, 0, z0), (x, tall, z0), (x, tall, z1)), float)
     end = np.array(((x, 0, z0), (back, 0, z0), (back, tall, z0), (x, tall, z0)), float)
     sunny = side == street.sun
     if tall < 10:
-        ridge, roof = tall + rng.uniform(1.5, 3), jitter(rng, ((126, 70, 54), (84, 82, 88), (104, 86, 74))[rng.integers(3)])
-        middle = x + side * 7
+        ridge, roof = tall + rng.uniform(1.5, 3), jitter(rng, ROOFS[rng.integers(len(ROOFS))])
         street.face(((x, tall, z0), (middle, ridge, z0), (middle, ridge, z1), (x, tall, z1)), roof, BUILDING)
         street.face(((x, tall, z0), (middle, ridge, z0), (back, tall, z0)), wall * 0.75, BUILDING)
     street.face(end, wall * (0.72 if sunny else 0.82), BUILDING)
     street.face(front, wall * (1.08 if sunny else 0.7), BUILDING)
-    if z0 > 70:
-        return  # too far off for windows
-    floors, columns = max(1, int(tall / 3.2)), max(1, int((z1 - z0) / rng.uniform(2.4, 3.6)))
-    glass, frame = jitter(rng, (74, 86, 104), 16), wall * rng.choice((0.6, 1.3))
-    wide, high = rng.uniform(0.4, 0.65), rng.uniform(0.45, 0.65)
-    rows = np.arange(1, floors)
-    for corners, count in ((front, columns), (end, 3)):
-        u, v = np.meshgrid(np.arange(count), rows)
-        cells = np.stack((u.ravel() / count, v.ravel() / floors), 1)
-        span = np.array((wide / count, high / floors))
-        start = cells + (0.5 * (1 - wide) / count, 0.25 / floors)
-        street.panes(corners, start - span * 0.09, start + span * 1.09, frame, BUILDING)
-        panes = glass * rng.uniform(0.6, 1.5, (len(cells), 1)) + rng.uniform(0, 40, (len(cells), 1)) * (rng.random() < 0.5)
-        street.panes(corners, start, start + span, panes, BUILDING)
-    low = 1 / floors
-    if rng.random() < 0.5:  # a shop window under a sign board
-        board = jitter(rng, traffic.PAINTS[rng.integers(len(traffic.PAINTS))], 20)
-        street.panes(front, [(0.04, 0.08 * low)], [(0.96, 0.72 * low)], glass * 0.9, BUILDING)
-        street.panes(front, [(0.02, 0.74 * low)], [(0.98, 0.95 * low)], board, BUILDING)
-    else:
-        u = np.arange(columns)[:, None] / columns
-        doors = np.concatenate((u + 0.3 / columns, 0 * u), 1)
-        street.panes(front, doors, doors + (0.4 / columns, 0.7 * low), glass * rng.uniform(0.5, 1.3, (columns, 1)), BUILDING)
+    if z0 < 70:
+        floors, columns = max(1, int(tall / 3.2)), max(1, int((z1 - z0) / rng.uniform(2.4, 3.6)))
+        glass = jitter(rng, (74, 86, 104), 16)
+        _windows(rng, street, ((front, columns), (end, 3)), floors, glass, wall * rng.choice((0.6, 1.3)))
+        _entrance(rng, street, front, columns, floors, glass)
     street.panes(front, [(0, 0.96)], [(1, 1)], wall * 1.2, BUILDING)
+
+
+def _windows(rng: np.random.Generator, street: Street, walls, floors: int, glass, frame) -> None:
+    """Windows on all floors but the lowest of each wall, given as (corners, columns)."""
+    wide, high, lights = rng.uniform(0.4, 0.65), rng.uniform(0.45, 0.65), 60 * (rng.random() < 0.3)
+    for corners, columns in walls:
+        u, v = np.meshgrid(np.arange(columns), np.arange(1, floors))
+        low = np.stack(((u.ravel() + 0.5 - wide / 2) / columns, (v.ravel() + 0.25) / floors), 1)
+        span = np.array((wide / columns, high / floors))
+        street.panes(corners, low - span * 0.09, low + span * 1.09, frame, BUILDING)
+        tones = glass * rng.uniform(0.6, 1.5, (len(low), 1)) + rng.uniform(0, lights + 10, (len(low), 1))
+        street.panes(corners, low, low + span, tones, BUILDING)
+
+
+def _entrance(rng: np.random.Generator, street: Street, front, columns: int, floors: int, glass) -> None:
+    """On the lowest floor a shop window under a sign board, or doors."""
+    if rng.random() < 0.5:
+        board = jitter(rng, traffic.PAINTS[rng.integers(len(traffic.PAINTS))], 20)
+        street.panes(front, [(0.04, 0.08 / floors)], [(0.96, 0.72 / floors)], glass * 0.9, BUILDING)
+        street.panes(front, [(0.02, 0.74 / floors)], [(0.98, 0.95 / floors)], board, BUILDING)
+    else:
+        low = np.stack(((np.arange(columns) + 0.3) / columns, np.zeros(columns)), 1)
+        tones = glass * rng.uniform(0.5, 1.3, (columns, 1))
+        street.panes(front, low, low + (0.4 / columns, 0.7 / floors), tones, BUILDING)
 
 
 def _sides(rng: np.random.Generator, street: Street) -> None:
@@ -101,11 +106,11 @@ def _sides(rng: np.random.Generator, street: Street) -> None:
     for side, edge in ((-1, street.left), (1, street.right)):
         x = edge + side * rng.uniform(2.2, 4.5)
         cuts = np.cumsum(rng.uniform(7, 17, 10) * np.linspace(0.9, 1.9, 10)) - rng.uniform(2, 10)
-        for z0, z1 in reversed([*zip(cuts[:-1], cuts[1:])]):
+        for z0, z1 in np.stack((cuts[:-1], cuts[1:]), 1)[::-1]:
             near = max(z0, 1.0)
             if z1 < 1.5:
                 continue
-            if rng.random() < 0.66:
+            if rng.random() < 0.62:
                 _building(rng, street, side, x, near, z1 - rng.choice((0, 0, 1.5)))
                 continue
             green = jitter(rng, GREENS[rng.integers(len(GREENS))])

@@ -89,7 +89,7 @@ def architecture(model: nn.Module, input_size: tuple[int, int] = (256, 256), in_
     depth = sorted({round(level, 2) for level in levels})
     rows = [depth.index(round(level, 2)) for level in levels]
     figure = Picture(figsize=(WIDTH, 1.3 + 0.78 * len(depth)))
-    axes = figure.add_axes((0, 0, 1, 0.9))
+    axes = figure.add_axes((0.01, 0, 0.98, 1 - 0.5 / figure.get_figheight()))
     axes.set(xlim=(-0.7, len(blocks) - 0.3), ylim=(-1.05 * (len(depth) - 1) - 0.95, 0.5))
     axes.set_axis_off()
     boxes = []
@@ -131,20 +131,20 @@ def curves(
     lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
     title: str, x_label: str = "", y_label: str = "", log: bool = False,
 ) -> Picture:  # fmt: skip
-    """Named curves {name: (xs, ys)} in one chart, with a legend above it where there are several.
+    """Named curves {name: (xs, ys)} in one chart, with a legend beside it where there are several.
 
     `log` makes the vertical axis logarithmic.  Raises VisualizeError where a curve has no points or its lists differ
     in length.
     """
     if not lines or any(len(xs) != len(ys) or not len(xs) for xs, ys in lines.values()):
         raise VisualizeError("a chart needs at least one curve, and for each as many values as places, not zero")
-    figure = Picture(figsize=(WIDTH * 0.66, 2.7), layout="constrained")
+    figure = Picture(figsize=(WIDTH * (0.62 if len(lines) == 1 else 0.85), 2.7), layout="constrained")
     axes = figure.subplots()
     for (name, (xs, ys)), colour in zip(lines.items(), _CURVE_COLOURS * len(lines), strict=False):
         axes.plot(xs, ys, color=colour, label=plain(name))
-    head(axes, title, " " if len(lines) > 1 else "")
+    head(axes, title)
     if len(lines) > 1:
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.01), ncols=len(lines), labelcolor="linecolor")
+        axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1), labelcolor="linecolor", handlelength=1.6)
     axes.set(xlabel=plain(x_label), ylabel=plain(y_label), yscale="log" if log else "linear")
     axes.grid(axis="y")
     return figure

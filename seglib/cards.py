@@ -1,0 +1,101 @@
+"""What people read of released weights: a card each, and the table in the README; every number from the cards' JSON."""
+
+from . import weights
+
+README = weights.FOLDER.parent / "README.md"
+BEGIN, END = "<!-- results: python -m seglib weights table -->", "<!-- end of results -->"
+
+
+def text(card: dict) -> str:
+    """The card as Markdown for people; every number comes from `card`."""
+    scores, multi, training = card["scores"], card["scores_multi_scale"], card["training"]
+    options = ", ".join(f"{k}={v}" for k, v in card["model"]["options"].items())
+    rows = [("mIoU", "miou"), (f"Boundary IoU (ratio {scores['boundary_ratio']})", "boundary_iou"),
+            ("pixel accuracy", "pixel_accuracy"), ("foreground IoU", "foreground_iou"),
+            ("foreground IoU, mean over images", "foreground_iou_per_image"),
+            ("foreground Boundary IoU", "boundary_iou_foreground"),
+            ("foreground Boundary IoU, mean over images", "boundary_iou_foreground_per_image")]  # fmt: skip
+    lines = [
+        f"# {card['name']}",
+        "",
+        f"![best and worst predictions]({card['name']}.png)",
+        "",
+        f"{card['model']['name']}({options}) with {card['model']['parameters']:,} parameters, trained from scratch on "
+        f"{card['data']['name']} (split list `{card['data']['list']}`, {card['data']['trained_on']}).",
+        "",
+        f"| on {card['data']['measured_on']}, {card['data']['images']} images at native size | single scale | "
+        f"scales {', '.join(map(str, multi['scales']))} with mirror |",
+        "|---|---|---|",
+        *(f"| {title} | {scores[key]:.4f} | {multi[key]:.4f} |" for title, key in rows if scores.get(key) is not None),
+        "",
+        "| class | IoU | Boundary IoU | precision | recall |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {name} | "
+            + " | ".join(_shown(values[key]) for key in ("iou", "boundary_iou", "precision", "recall"))
+            + " |"
+            for name, values in scores["per_class"].items()
+        ),
+        "",
+        "All scores are counted over the data set, the two or more classes averaged, unless a row says otherwise. The "
+        f"checkpoint was chosen on the same {card['data']['chosen_on']} images, so expect a little less on new ones.",
+        "",
+        *_repetition_lines(card),
+        f"- Measure again: `python -m seglib evaluate {card['name']} --data {card['data']['name']} "
+        f"--split {card['data']['measured_on']}`",
+        f"- Train again: `{training['command']}` ({training['minutes']} minutes on {training['hardware']}; "
+        f"the best of {training['epochs']} epochs was {training['best_epoch']})",
+        f"- Classes: {', '.join(card['classes'])}",
+        f"- Input: RGB in 0..1, minus {card['input']['mean']}, over {card['input']['std']}; the longer side scaled to "
+        f"{card['input']['longest_side']} pixels, logits scaled back to the picture's size",
+        f"- File: `{card['file']}`, {card['bytes']:,} bytes, fp16 tensors; sha256 `{card['sha256']}`",
+        f"- Made with Python {card['software']['python']}, torch {card['software']['torch']}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _repetition_lines(card: dict) -> list[str]:
+    keys = card.get("in_training_too")
+    if not keys:
+        return []
+    scores, of = card["scores_without_them"], card["data"]
+    return [
+        f"The data set holds some photographs twice. {', '.join(keys)} of {of['measured_on']} is also in "
+        f"{of['trained_on']}, under another name; without it: mIoU {scores['miou']:.4f}, Boundary IoU "
+        f"{scores['boundary_iou']:.4f} (`python -m seglib evaluate {card['name']} --data {of['name']} "
+        f"--split {of['measured_on']} --without {' '.join(keys)}`).",
+        "",
+    ]
+
+
+def _shown(value: float | None) -> str:
+    return "absent" if value is None else f"{value:.4f}"
+
+
+def table() -> str:
+    """The released weights as a Markdown table, every number from the cards."""
+    lines = [
+        "| weights | network | data | mIoU | Boundary IoU | with mirror and scales | size |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in weights.names():
+        card = weights.card(name)
+        one, multi, of = card["scores"], card["scores_multi_scale"], card["data"]
+        options = ", ".join(f"{key}={value}" for key, value in card["model"]["options"].items())
+        lines.append(
+            f"| [{name}](weights/{name}.md) | {card['model']['name']}({options}), "
+            f"{card['model']['parameters'] / 1e6:.1f}M | {of['name']}, {of['images']} images of {of['measured_on']} | "
+            f"{one['miou']:.4f} | {one['boundary_iou']:.4f} | {multi['miou']:.4f}, {multi['boundary_iou']:.4f} | "
+            f"{card['bytes'] / 1e6:.1f} MB |"
+        )
+    return "\n".join(lines)
+
+
+def write_table() -> None:
+    """Put `table()` between its marks in the README.  WeightsError if the marks are gone."""
+    text = README.read_text(encoding="utf-8")
+    if BEGIN not in text or END not in text:
+        raise weights.WeightsError(f"{README.name}: the lines '{BEGIN}' and '{END}' are missing; put them back.")
+    before, after = text.split(BEGIN)[0], text.split(END)[1]
+    content = f"{before}{BEGIN}\n{table()}\n{END}{after}".encode()
+    weights.write_atomically(README, lambda stream: stream.write(content))

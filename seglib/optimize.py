@@ -1,0 +1,65 @@
+"""How weights move: precision, learning rate, optimiser, and the running average of the weights."""
+
+import math
+from copy import deepcopy
+
+import torch
+from torch import nn
+
+from .config import Config
+
+
+def amp_dtype(mode: str, device: torch.device) -> torch.dtype | None:
+    """The lower precision to compute in; "auto" names one only where the hardware gains from it."""
+    if mode != "auto":
+        return {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[mode]
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities"):
+        return torch.bfloat16 if torch.cpu.get_capabilities().get("amx_bf16") else None
+    return None
+
+
+def learning_rate(config: Config, step: int, steps: int) -> float:
+    """The rate of step 0..steps-1: a linear warm-up, then the schedule's descent to 0."""
+    schedule, peak = config.schedule, config.optimizer.lr
+    warmup = round(schedule.warmup * steps)
+    if step < warmup:
+        return peak * (step + 1) / (warmup + 1)
+    done = (step - warmup) / max(1, steps - warmup)
+    if schedule.name == "cosine":
+        return peak * (1 + math.cos(math.pi * done)) / 2
+    return peak * (1 - done) ** schedule.power if schedule.name == "poly" else peak
+
+
+def make_optimizer(model: nn.Module, config: Config) -> torch.optim.Optimizer:
+    """AdamW, Adam or SGD; only weights of convolutions decay, not biases and normalisation."""
+    wanted = config.optimizer
+    groups = [
+        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": wanted.weight_decay},
+        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if wanted.name == "sgd":
+        return torch.optim.SGD(groups, lr=wanted.lr, momentum=wanted.momentum, fused=True)
+    kind = torch.optim.AdamW if wanted.name == "adamw" else torch.optim.Adam
+    return kind(groups, lr=wanted.lr, fused=True)
+
+
+class Average:
+    """A running average of a network's weights (EMA), which usually generalises better than the last step's.
+
+    Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", 1992.
+    """
+
+    def __init__(self, model: nn.Module, decay: float):
+        self.model = deepcopy(model).eval().requires_grad_(False)
+        self.decay = decay
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        decay = min(self.decay, (1 + step) / (10 + step))  # the first steps are not worth remembering
+        for mine, theirs in zip(self.model.state_dict().values(), model.state_dict().values(), strict=True):
+            if mine.is_floating_point():
+                mine.lerp_(theirs, 1 - decay)
+            else:
+                mine.copy_(theirs)

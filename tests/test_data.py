@@ -1,0 +1,592 @@
+"""Every layout of every data set, on small files made here and, where it is, on the real data."""
+
+import json
+import os
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from seglib import data, download
+from seglib.data import DataError, checking, contents, folder, matching, splits
+from seglib.data.dataset import DecodedCache, FilePairs, Pair
+
+CITYSCAPES_IDS = [7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33]
+
+
+def save(path: Path, array) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.asarray(array, np.uint8)).save(path)
+    return path
+
+
+def picture(number: int, height: int = 20, width: int = 30) -> np.ndarray:
+    """A picture unlike those of other numbers, to difference hashes too."""
+    rng = np.random.default_rng(number)
+    return np.kron(rng.integers(0, 256, (10, 10, 3)), np.ones((height // 10, width // 10, 1))).astype(np.uint8)
+
+
+def halves(left: int, right: int, height: int = 20, width: int = 30) -> np.ndarray:
+    mask = np.full((height, width), left, np.uint8)
+    mask[:, width // 2 :] = right
+    return mask
+
+
+def horses(root: Path, keys, masks=(0, 1)) -> Path:
+    for i, key in enumerate(keys):
+        save(root / f"weizmann_horse_db/horse/{key}.png", picture(i))
+        save(root / f"weizmann_horse_db/mask/{key}.png", halves(*masks))
+    return root
+
+
+def camvid(root: Path, **frames) -> Path:
+    number = 0
+    for split, keys in frames.items():
+        for key in keys:
+            save(root / f"CamVid/{split}/{key}.png", picture(number))
+            save(root / f"CamVid/{split}annot/{key}.png", halves(number % 11, 11))
+            number += 1
+    return root
+
+
+def own(path: Path, count: int = 4, values=(0, 1), classes: str | None = None) -> Path:
+    for i in range(count):
+        save(path / f"images/p{i}.png", picture(i))
+        save(path / f"masks/p{i}.png", halves(*values))
+    if classes is not None:
+        (path / "classes.yaml").write_text(classes)
+    return path
+
+
+# --- The known layouts -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("masks", [(0, 1), (0, 255)])
+def test_horses_as_on_kaggle(tmp_path, masks):
+    horses(tmp_path, ["horse002", "horse001"], masks)
+    found = data.load("horses", "all", root=tmp_path)
+    assert found.keys == ["horse001", "horse002"] and found.classes == ("background", "horse")
+    item = found[0]
+    assert item["image"].shape == (20, 30, 3) and item["key"] == "horse001"
+    assert np.array_equal(item["mask"], halves(0, 1))
+
+
+def test_horses_in_the_original_edition(tmp_path):
+    save(tmp_path / "weizmann_horse_db/rgb/horse001.jpg", picture(1))
+    grey = halves(0, 255)
+    grey[:, 14] = 90  # as JPEG blurs an edge
+    save(tmp_path / "weizmann_horse_db/figure_ground/horse001.jpg", grey)
+    assert np.array_equal(data.load("horses", "all", root=tmp_path)[0]["mask"], halves(0, 1))
+
+
+def test_humans(tmp_path):
+    for key in ("10", "9", "2"):
+        save(tmp_path / f"Human-Segmentation-Dataset/Training_Images/{key}.jpg", picture(int(key)))
+        save(tmp_path / f"Human-Segmentation-Dataset/Ground_Truth/{key}.png", halves(0, 255, 40, 60))
+    save(tmp_path / "Human-Segmentation-Dataset/Training_Images/2.jpg", picture(2)[:, :, 0])
+    found = data.load("humans", "all", root=tmp_path)
+    assert found.keys == ["2", "9", "10"]
+    for item in found:
+        assert item["image"].shape == (20, 30, 3) and np.array_equal(item["mask"], halves(0, 1))
+
+
+def test_camvid(tmp_path):
+    camvid(tmp_path, train=["a", "b"], test=["c"])
+    assert data.load("camvid", "train", root=tmp_path).keys == ["a", "b"]
+    assert data.load("camvid", "all", root=tmp_path).keys == ["a", "b", "c"]
+    item = data.load("camvid", "test", root=tmp_path)[0]
+    assert np.array_equal(item["mask"], halves(2, 255))
+    with pytest.raises(DataError, match="camvid has no split 'val'; choose 'all' or one of: test, train"):
+        data.load("camvid", "val", root=tmp_path)
+
+
+def test_camvid_frame_in_two_splits(tmp_path):
+    camvid(tmp_path, train=["a"], val=["a"])
+    with pytest.raises(DataError, match="val/a.png: the same frame is in train"):
+        data.load("camvid", "all", root=tmp_path)
+
+
+@pytest.mark.parametrize("inside", ["cityscapes", "."])
+def test_cityscapes(tmp_path, inside):
+    root = tmp_path / inside
+    ids = np.tile(np.arange(34, dtype=np.uint8), (20, 1))
+    for split, city in (("train", "ulm"), ("train", "aachen"), ("val", "frankfurt")):
+        save(root / f"leftImg8bit/{split}/{city}/{city}_000000_000019_leftImg8bit.png", np.zeros((20, 34, 3)))
+        save(root / f"gtFine/{split}/{city}/{city}_000000_000019_gtFine_labelIds.png", ids)
+        save(root / f"gtFine/{split}/{city}/{city}_000000_000019_gtFine_instanceIds.png", ids)
+    train = data.load("cityscapes", "train", root=tmp_path)
+    assert train.keys == ["aachen_000000_000019", "ulm_000000_000019"] and len(train.classes) == 19
+    expected = np.full(34, 255)
+    expected[CITYSCAPES_IDS] = np.arange(19)
+    assert np.array_equal(train[0]["mask"][0], expected)
+    assert train.classes[0] == "road" and train.classes[18] == "bicycle" and train.classes[13] == "car"
+    assert data.load("cityscapes", "val", root=tmp_path).keys == ["frankfurt_000000_000019"]
+    notices = checking.check("cityscapes", tmp_path, progress=False).notices  # the other files of gtFine are none
+    assert len(notices) == 1 and "are the same picture" in notices[0]
+
+
+@pytest.mark.parametrize("name", list(data.SOURCES))
+def test_every_source_is_described_completely(name, tmp_path):
+    source = data.SOURCES[name]
+    assert source.name == name and len(source.classes) == len(source.palette) == len(set(source.palette))
+    assert "ROOT" in source.instructions and f"check {name}" in source.instructions
+    with pytest.raises(DataError, match=f"data download {name}"):
+        data.load(name, "all", root=tmp_path)
+    for archive in source.archives:  # without the archive's hash, the content must be known
+        assert archive.sha256 or contents.released_digests()[name]
+
+
+# --- What must be refused --------------------------------------------------------------------------------------------
+
+
+def test_unknown_names(tmp_path):
+    with pytest.raises(DataError, match="'hors' is no data set .*horses, camvid, humans, cityscapes, creat"):
+        data.load("hors", root=tmp_path)
+    with pytest.raises(DataError, match="horses takes no option 'length'"):
+        data.load("horses", root=tmp_path, length=3)
+    horses(tmp_path, ["horse001"])
+    with pytest.raises(DataError, match="no split 'dev'.*default/train"):
+        data.load("horses", "dev", root=tmp_path)
+    with pytest.raises(DataError, match="list 'mine'.*default/train.*first278/val"):
+        data.load("horses", "train", root=tmp_path, list_name="mine")
+    with pytest.raises(DataError, match="277 of the 278 .*--split all|278 of the 278 .*--split all"):
+        data.load("horses", "train", root=tmp_path)
+
+
+def test_an_image_without_a_mask_is_refused_at_once(tmp_path):
+    horses(tmp_path, ["horse001", "horse002"])
+    (tmp_path / "weizmann_horse_db/mask/horse002.png").unlink()
+    with pytest.raises(DataError, match="horse002.png: there is no mask"):
+        data.load("horses", "all", root=tmp_path)
+
+
+def test_faults_of_one_file_name_it(tmp_path):
+    horses(tmp_path, ["horse001", "horse002", "horse003"])
+    masks = tmp_path / "weizmann_horse_db/mask"
+    save(masks / "horse001.png", halves(0, 7))
+    save(masks / "horse002.png", halves(0, 1, 20, 60))
+    cut = (masks / "horse003.png").read_bytes()
+    (masks / "horse003.png").write_bytes(cut[: len(cut) // 2])
+    found = data.load("horses", "all", root=tmp_path)
+    for i, reason in enumerate(("unknown label 7", "60x20 .* 30x20", "damaged or cut short")):
+        with pytest.raises(DataError, match=f"horse00{i + 1}.png: .*{reason}"):
+            found[i]
+
+
+def test_a_mask_is_resized_by_nearest_neighbour_only_if_the_proportions_agree():
+    pair = Pair("a", Path("a.png"), Path("m.png"))
+    mask = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    assert np.array_equal(FilePairs._resized(mask, (6, 8), pair), mask.repeat(2, 0).repeat(2, 1))
+    large = np.zeros((503, 805), np.uint8)
+    assert FilePairs._resized(large, (395, 633), pair).shape == (395, 633)  # a pair of humans
+    with pytest.raises(DataError, match="another shape"):
+        FilePairs._resized(large, (395, 650), pair)
+
+
+def test_two_files_of_one_stem(tmp_path):
+    save(tmp_path / "a.png", picture(1))
+    save(tmp_path / "a.jpg", picture(1))
+    with pytest.raises(DataError, match="same stem"):
+        matching.image_files(tmp_path)
+
+
+def test_natural_order_and_hidden_files(tmp_path):
+    for name in ("10.png", "9.png", "a2.png", "a10.png", ".hidden.png", "²²ⅱ.png"):
+        save(tmp_path / name, picture(0))
+    (tmp_path / "notes.txt").write_text("")
+    assert list(matching.image_files(tmp_path)) == ["9", "10", "a2", "a10", "²²ⅱ"]
+
+
+# --- The data set class and its cache --------------------------------------------------------------------------------
+
+
+def test_indices_and_pickling(tmp_path):
+    for name, root in (("horses", horses(tmp_path, ["horse001", "horse002"])), (str(own(tmp_path / "own")), tmp_path)):
+        found = data.load(name, "all", root=root)
+        assert found[-1]["key"] == found.keys[-1]
+        with pytest.raises(IndexError):
+            found[len(found)]
+        again = pickle.loads(pickle.dumps(found))  # as workers of a spawned process get it
+        assert np.array_equal(again[0]["mask"], found[0]["mask"])
+
+
+def test_cache_decodes_once_and_follows_changes(tmp_path):
+    horses(tmp_path, ["horse001"])
+    found = data.load("horses", "all", root=tmp_path)
+    first = found[0]
+    assert found[0]["image"] is first["image"] and found[0]["mask"] is first["mask"]
+    with pytest.raises(ValueError, match="read-only"):
+        first["image"][0, 0] = 0
+    for part, array, name in (("image", 255 - picture(0), "horse"), ("mask", halves(1, 0), "mask")):
+        file = save(tmp_path / f"weizmann_horse_db/{name}/horse001.png", array)
+        os.utime(file, ns=(1, 1))  # the clock may be too coarse to tell the two writings apart
+        assert np.array_equal(found[0][part], array)
+    file.unlink()
+    with pytest.raises(DataError, match="horse001.png: no such file"):
+        found[0]
+
+
+def test_cache_is_bounded(tmp_path):
+    files = [save(tmp_path / f"{i}.png", picture(i)) for i in range(6)]
+    size, cache, decoded = 1000, DecodedCache(3500), []
+
+    def get(i):
+        return cache.get([files[i]], lambda: decoded.append(i) or (np.full(size, i, np.uint8),))[0]
+
+    for i in range(6):
+        assert get(i)[0] == i and cache.bytes <= cache.max_bytes
+    assert [get(i)[0] for i in (5, 4, 3)] == [5, 4, 3] and decoded == [0, 1, 2, 3, 4, 5]
+    get(0)  # drops 5, which was used longest ago
+    assert get(4)[0] == 4 and get(5)[0] == 5 and decoded == [0, 1, 2, 3, 4, 5, 0, 5]
+    small = DecodedCache(10)  # too small for anything: works, and keeps nothing
+    assert small.get([files[0]], lambda: (np.zeros(size, np.uint8),))[0].size == size and small.bytes == 0
+
+
+# --- Split lists -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name, list_name, sizes", [
+    ("horses", "default", (278, 49)), ("horses", "first278", (278, 49)), ("humans", "default", (209, 37)),
+])  # fmt: skip
+def test_committed_lists_are_complete_disjoint_and_follow_their_rule(name, list_name, sizes):
+    parts = {split: splits.read_list(name, list_name, split) for split in ("train", "val")}
+    assert (len(parts["train"]), len(parts["val"])) == sizes
+    keys = parts["train"] + parts["val"]
+    assert len(set(keys)) == len(keys) == sum(sizes)
+    assert splits.RULES[name][list_name](keys[::-1]) == parts
+    if name == "horses":
+        assert sorted(keys) == [f"horse{i:03d}" for i in range(1, 328)]
+
+
+@pytest.mark.parametrize("count", range(12))
+def test_divide(count):
+    keys = [f"k{i}" for i in range(count)]
+    parts = splits.divide(keys)
+    assert sorted(parts["train"] + parts["val"]) == sorted(keys)
+    assert parts == splits.divide(keys[::-1]) and (count < 2 or (parts["train"] and parts["val"]))
+
+
+def test_divide_does_not_depend_on_order_even_of_equal_numbers():
+    assert splits.divide(["1", "01", "001", "2"]) == splits.divide(["001", "2", "01", "1"])
+
+
+def test_lists_are_written_as_read(tmp_path, monkeypatch):
+    keys = splits.read_list("humans", "default", "train") + splits.read_list("humans", "default", "val")
+    committed = {f.relative_to(splits.LISTS): f.read_bytes() for f in (splits.LISTS / "humans").rglob("*.txt")}
+    monkeypatch.setattr(splits, "LISTS", tmp_path)
+    written = splits.write_lists("humans", keys)
+    assert {f.relative_to(tmp_path): f.read_bytes() for f in written} == committed
+
+
+# --- A folder of your own --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("values", [(0, 1), (0, 255)])
+def test_folder_without_classes_is_binary(tmp_path, values):
+    found = data.load(str(own(tmp_path / "set", values=values)), "all")
+    assert found.classes == ("background", "object") and np.array_equal(found[0]["mask"], halves(0, 1))
+
+
+def test_folder_without_classes_tells_what_the_masks_hold(tmp_path):
+    own(tmp_path, values=(0, 3))
+    with pytest.raises(DataError, match=r"(?s)p0.png: .*0 \(50.0%\); 3 \(50.0%\).*classes:\n  - class0\n.*- class3$"):
+        data.load(str(tmp_path), "all")[0]
+
+
+def test_the_suggested_classes_file_works(tmp_path):
+    for values in ((0, 3), (1, 255)):
+        path = own(tmp_path / f"{values[1]}", values=values)
+        (path / "classes.yaml").write_text(folder.survey(path / "masks").split("start from:\n")[1])
+        assert np.array_equal(data.load(str(path), "all")[0]["mask"], halves(*values))
+    path = own(tmp_path / "painted")
+    for file in (path / "masks").iterdir():
+        save(file, np.array([(0, 0, 0), (0, 200, 0), (9, 9, 9)])[halves(1, 2)])
+    (path / "classes.yaml").write_text(folder.survey(path / "masks").split("start from:\n")[1])
+    assert set(np.unique(data.load(str(path), "all")[0]["mask"])) == {0, 1}
+
+
+def test_folder_with_jpeg_masks_is_told_why(tmp_path):
+    own(tmp_path, count=1)
+    (tmp_path / "masks/p0.png").unlink()
+    save(tmp_path / "masks/p0.jpg", np.arange(600).reshape(20, 30) % 200)
+    with pytest.raises(DataError, match="p0.jpg: .*JPEG blurs labels"):
+        data.load(str(tmp_path), "all")[0]
+
+
+def test_folder_with_ids(tmp_path):
+    own(tmp_path, values=(2, 9), classes="classes: [sky, tree, road]\nignore: 9\n")
+    found = data.load(str(tmp_path), "all")
+    assert found.classes == ("sky", "tree", "road") and np.array_equal(found[0]["mask"], halves(2, 255))
+    assert len(np.unique(found.palette, axis=0)) == 3
+    (tmp_path / "classes.yaml").write_text("classes: [sky, tree, road]")
+    with pytest.raises(DataError, match="unknown label 9"):
+        data.load(str(tmp_path), "all")[0]
+
+
+@pytest.mark.parametrize("palette", [False, True])
+def test_folder_with_colours(tmp_path, palette):
+    colours = np.array([(255, 255, 255), (0, 0, 0), (200, 10, 10)], np.uint8)
+    text = "classes: [paper, ink]\ncolors:\n  - [255, 255, 255]\n  - [0, 0, 0]\nignore: [200, 10, 10]\n"
+    own(tmp_path, count=3, classes=text)
+    wanted = [halves(0, 1), halves(1, 1), halves(2, 0)]
+    for i, labels in enumerate(wanted):  # the second is all black, the first only black and white
+        image = Image.fromarray(colours[labels])
+        (image.quantize(3, dither=Image.Dither.NONE) if palette else image).save(tmp_path / f"masks/p{i}.png")
+    found = data.load(str(tmp_path), "all")
+    for item, labels in zip(found, wanted, strict=True):
+        assert np.array_equal(item["mask"], np.where(labels == 2, 255, labels))
+    assert found.palette.tolist() == [[255, 255, 255], [0, 0, 0]]
+
+
+WRONG_CLASSES = {
+    "": "list 'classes'",
+    "[a, b]": "list 'classes'",
+    "classes: [a": "not readable as YAML",
+    "classes: a": "2 to 255 names",
+    "classes: [a]": "2 to 255 names",
+    "classes: [a, 2]": "2 is not a name",
+    "classes: [no, yes]": "False is not a name; put it in quotes",
+    "classes: [a, a]": "'a' is listed twice",
+    "classes: [a, b]\ncolours: []": "unknown entry 'colours'",
+    "classes: [a, b]\ncolors: red": "one for each of the 2 classes",
+    "classes: [a, b]\ncolors: [[0, 0, 0]]": "one for each of the 2 classes, not 1",
+    "classes: [a, b]\ncolors: [[0, 0, 0], [0, 0]]": "[0, 0] is not [red, green, blue]",
+    "classes: [a, b]\ncolors: [[0, 0, 0], [0, 0, 256]]": "is not [red, green, blue]",
+    "classes: [a, b]\ncolors: [[0, 0, 0], [0, 0, true]]": "is not [red, green, blue]",
+    "classes: [a, b]\ncolors: [[0, 0, 0], [0, 0, 0]]": "given to two classes",
+    "classes: [a, b]\nignore: 1": "the id 1 is ignored and also",
+    "classes: [a, b]\nignore: 300": "0 to 255",
+    "classes: [a, b]\nignore: [0, 0, 0]": "must be a whole number",
+    "classes: [a, b]\ncolors: [[0, 0, 0], [0, 0, 1]]\nignore: 255": "must be a color",
+    "classes: [a, b]\ncolors: [[0, 0, 0], [0, 0, 1]]\nignore: [0, 0, 1]": "is ignored and also",
+}
+
+
+@pytest.mark.parametrize("text, reason", WRONG_CLASSES.items())
+def test_a_wrong_classes_file_is_refused_in_one_sentence(tmp_path, text, reason):
+    own(tmp_path, classes=text)
+    with pytest.raises(DataError) as caught:
+        data.load(str(tmp_path))
+    assert reason in str(caught.value) and "classes.yaml" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_folder_split_by_ratio(tmp_path):
+    own(tmp_path, count=20)
+    parts = [data.load(str(tmp_path), split).keys for split in ("train", "val")]
+    assert [len(part) for part in parts] == [17, 3] and len(set(parts[0] + parts[1])) == 20
+
+
+def test_folder_split_by_lists(tmp_path):
+    own(tmp_path, count=5)
+    (tmp_path / "train.txt").write_text("p3\np0.png\n\n")
+    (tmp_path / "val.txt").write_text("p1\n")
+    assert data.load(str(tmp_path), "train").keys == ["p0", "p3"] and data.load(str(tmp_path), "val").keys == ["p1"]
+    assert len(data.load(str(tmp_path), "all")) == 5
+    with pytest.raises(DataError, match="no split 'test'"):
+        data.load(str(tmp_path), "test")
+    for text, reason in (("p9\n", "val.txt: there is no image 'p9'"), ("p3\n", "'p3' is listed twice")):
+        (tmp_path / "val.txt").write_text(text)
+        with pytest.raises(DataError, match=reason):
+            data.load(str(tmp_path), "train")
+
+
+def test_folder_split_by_subfolders(tmp_path):
+    for i, split in enumerate(("train", "val")):
+        save(tmp_path / f"images/{split}/1.png", picture(i))
+        save(tmp_path / f"masks/{split}/1.png", halves(0, 1))
+    assert data.load(str(tmp_path), "val").keys == ["val/1"]
+    assert data.load(str(tmp_path), "all").keys == ["train/1", "val/1"]
+
+
+@pytest.mark.parametrize("missing", ["images", "masks"])
+def test_folder_without_its_folders(tmp_path, missing):
+    own(tmp_path)
+    (tmp_path / missing).rename(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match=f"{missing}: no such folder; it must hold the {missing}"):
+        data.load(str(tmp_path))
+    (tmp_path / missing).mkdir()
+    with pytest.raises(DataError, match="no images in this folder|there is no mask"):
+        data.load(str(tmp_path))
+
+
+# --- Checking --------------------------------------------------------------------------------------------------------
+
+
+def test_check_counts_everything(tmp_path, capsys):
+    own(tmp_path / "set", count=20, values=(0, 2), classes="classes: [a, b, c]")
+    save(tmp_path / "set/images/p0.png", picture(0, 40, 60))
+    report = checking.check(str(tmp_path / "set"))
+    assert report.ok and report.images == {"train": 17, "val": 3} and "20/20" in capsys.readouterr().err
+    assert report.pixels == [19 * 300 + 1200, 0, 19 * 300 + 1200] and report.ignored == 0
+    assert report.sizes == {"smallest": (30, 20), "median": (30, 20), "largest": (60, 40)}
+    text = report.text()
+    assert "50.000%" in text and "30x20" in text and "17 train, 3 val" in text
+    assert json.loads(json.dumps(report.to_dict()))["ok"] is True
+
+
+def test_check_reports_every_fault_with_its_file_and_goes_on(tmp_path):
+    own(tmp_path, count=8)
+    (tmp_path / "masks/p0.png").unlink()
+    save(tmp_path / "masks/p1.png", halves(0, 5))
+    (tmp_path / "images/p2.png").write_bytes((tmp_path / "images/p2.png").read_bytes()[:60])
+    (tmp_path / "masks/p3.png").write_text("no image")
+    save(tmp_path / "masks/p4.png", halves(0, 1, 20, 90))
+    save(tmp_path / "masks/alone.png", halves(0, 1))
+    report = checking.check(str(tmp_path), progress=False)
+    assert not report.ok and len(report.faults) == 5 and sum(report.images.values()) == 8
+    for i in range(5):
+        assert any(f"p{i}.png" in fault for fault in report.faults)
+    assert sum(report.pixels) == 3 * 600
+    assert len(report.notices) == 1 and "alone.png: a mask without an image" in report.notices[0]
+
+
+def test_check_finds_equal_and_similar_pictures_in_two_splits(tmp_path):
+    for i, split in enumerate(("train", "val")):
+        for j in range(3):
+            save(tmp_path / f"images/{split}/{j}.png", picture(10 * i + j))
+            save(tmp_path / f"masks/{split}/{j}.png", halves(0, 1))
+    save(tmp_path / "images/val/1.png", picture(0))
+    save(tmp_path / "images/val/2.png", np.clip(picture(2).astype(int) + 3, 0, 255))
+    save(tmp_path / "images/train/1.png", picture(2))
+    report = checking.check(str(tmp_path), progress=False)
+    assert report.duplicates == [("train/0", "val/1")] and not report.ok
+    assert ("train/2", "val/2") in report.suspects and ("train/0", "val/1") not in report.suspects
+    assert report.notices == ["train/1 and train/2 are the same picture"]
+
+
+def test_check_tells_incomplete_lists(tmp_path):
+    horses(tmp_path, ["horse001", "horse002", "extra"])
+    report = checking.check("horses", tmp_path, progress=False)
+    assert len(report.faults) == 325 and "in the split list" in report.faults[0]
+    assert report.images["unlisted"] == 1 and not any(report.released.values())
+
+
+@pytest.mark.parametrize("name", list(data.DRAWN))
+def test_check_draws_samples(name):
+    report = checking.check(name, progress=False)
+    assert report.ok and set(report.images) == {"train", "val", "test"} and all(report.pixels)
+
+
+def test_listing(tmp_path):
+    camvid(tmp_path, train=["a", "b"], val=["c"])
+    text = checking.listing(tmp_path)
+    lines = {line.split()[0]: line for line in text.splitlines() if line}
+    assert set(data.names()) <= set(lines)
+    assert "2 train, 1 val" in lines["camvid"] and "11 classes" in lines["camvid"]
+    assert "not here" in lines["horses"] and "drawn on demand" in lines["streets"]
+
+
+# --- Content digests and downloads -----------------------------------------------------------------------------------
+
+
+def test_content_digest_sees_pixels_labels_and_keys_only(tmp_path):
+    source = data.SOURCES["camvid"]
+
+    def digest(name: str) -> str:
+        return contents.content_digest(source.find(tmp_path / name), source.decode)
+
+    for name in ("a", "b", "pixel", "label", "key"):
+        camvid(tmp_path / name, train=["x", "y" if name != "key" else "z"])
+    Image.fromarray(picture(0)).save(tmp_path / "b/CamVid/train/x.png", compress_level=0)
+    changed = picture(1)
+    changed[0, 0, 0] ^= 1
+    save(tmp_path / "pixel/CamVid/train/y.png", changed)
+    save(tmp_path / "label/CamVid/trainannot/y.png", halves(3, 11))
+    found = {name: digest(name) for name in ("a", "b", "pixel", "label", "key")}
+    assert found["a"] == found["b"] and len(set(found.values())) == 4
+    pairs = source.find(tmp_path / "a")
+    assert contents.content_digest(pairs[::-1], source.decode) == found["a"]
+
+
+@pytest.fixture
+def published(tmp_path, monkeypatch) -> Path:
+    """CamVid as if published: a small archive that `fetch` copies, and the digests of its content."""
+    made = camvid(tmp_path / "made/Repo-main", train=["a", "b"], val=["c"]).parent
+    monkeypatch.setattr(contents, "DIGESTS", tmp_path / "digests.json")
+    contents.write_digests([data.SOURCES["camvid"]], made / "Repo-main")
+
+    def fetch(urls, sha256, target, progress=True):
+        return Path(shutil.make_archive(str(target), "zip", made))
+
+    monkeypatch.setattr(checking.downloading, "fetch", fetch)
+    return made / "Repo-main"
+
+
+def test_download_verifies_the_content(published, tmp_path):
+    root = tmp_path / "root"
+    assert checking.download("camvid", root) == root / "CamVid"
+    assert checking.check("camvid", root, progress=False).released == {"train": True, "val": True}
+    with pytest.raises(DataError, match="is there already"):
+        checking.download("camvid", root)
+
+
+@pytest.mark.parametrize("change", ["pixel", "missing"])
+def test_download_refuses_changed_content(published, tmp_path, change):
+    file = published / "CamVid/val/c.png"
+    save(file, picture(99)) if change == "pixel" else file.unlink()
+    with pytest.raises(DataError):
+        checking.download("camvid", tmp_path / "root")
+    assert os.listdir(tmp_path / "root") == []
+
+
+def test_download_tells_what_to_do_by_hand(tmp_path, monkeypatch):
+    for name, part in (("horses", "kaggle.com"), ("cityscapes", "gtFine_trainvaltest.zip")):
+        with pytest.raises(DataError, match=part):
+            checking.download(name, tmp_path)
+    for name, part in (("creatures", "nothing to download"), ("mine", "choose one of: horses")):
+        with pytest.raises(DataError, match=part):
+            checking.download(name, tmp_path)
+
+    def offline(*args):
+        raise download.DownloadError("is this machine online?")
+
+    monkeypatch.setattr(checking.downloading, "fetch", offline)
+    with pytest.raises(download.DownloadError, match=r"(?s)online.*By hand:.*ROOT/CamVid"):
+        checking.download("camvid", tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+# --- The real data ---------------------------------------------------------------------------------------------------
+
+
+def real(root: Path, name: str):
+    try:
+        return data.load(name, "all", root=root)
+    except DataError as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.parametrize("name, parts", [
+    ("horses", {"train": 278, "val": 49}),
+    ("camvid", {"train": 367, "val": 101}),
+    ("humans", {"train": 209, "val": 37}),
+])
+def test_real_data_passes_its_check(realdata, name, parts):
+    real(realdata, name)
+    report = checking.check(name, realdata, progress=False)
+    assert report.ok, report.text()
+    assert {split: report.images[split] for split in parts} == parts and all(report.released.values())
+    assert all(report.pixels) and (report.ignored > 0) == (name == "camvid")
+
+
+@pytest.mark.parametrize("name", ["horses", "humans"])
+def test_the_command_reproduces_the_lists(realdata, name, tmp_path, monkeypatch):
+    keys = real(realdata, name).keys
+    listed = {key for split in ("train", "val") for key in splits.read_list(name, "default", split)}
+    committed = {f.relative_to(splits.LISTS): f.read_bytes() for f in (splits.LISTS / name).rglob("*.txt")}
+    monkeypatch.setattr(splits, "LISTS", tmp_path)
+    written = splits.write_lists(name, [key for key in keys if key in listed])
+    assert {f.relative_to(tmp_path): f.read_bytes() for f in written} == committed
+
+
+def test_the_quirks_of_the_humans(realdata):
+    found = real(realdata, "humans")
+    other_size = grey = 0
+    for pair in found.read.pairs:
+        with Image.open(pair.image) as image, Image.open(pair.mask) as mask:
+            other_size += image.size != mask.size
+            grey += image.mode == "L"
+    assert grey == 2 and other_size >= 164  # 198 of all 290

@@ -1,0 +1,336 @@
+"""Downloads from a real server on this machine, and archives that mean harm."""
+
+import errno
+import hashlib
+import io
+import os
+import shutil
+import tarfile
+import threading
+import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from seglib import download
+from seglib.download import Archive, DownloadError, extract, fetch
+
+CONTENT = bytes(range(256)) * 1000
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Serves the paths the tests ask for, well or badly."""
+
+    def do_GET(self):
+        self.server.asked.append(self.path)
+        if self.path == "/missing":
+            self.send_error(404)
+            return
+        body = {"/good": CONTENT, "/cut": CONTENT, "/corrupt": CONTENT[:-1] + b"?"}.get(self.path)
+        body = self.server.files.get(self.path) if body is None else body
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[: len(body) // 2] if self.path == "/cut" else body)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """A server whose `url` the tests use, `files` they fill, and `asked` tells what was requested."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    httpd.asked, httpd.files, httpd.url = [], {}, f"http://127.0.0.1:{httpd.server_port}"
+    thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield httpd
+    httpd.shutdown()
+    thread.join()
+    httpd.server_close()
+
+
+@pytest.fixture
+def dead() -> str:
+    """An address at which nobody listens."""
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    httpd.server_close()
+    return f"http://127.0.0.1:{httpd.server_port}/good"
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_fetch(server, tmp_path):
+    target = tmp_path / "new" / "file.bin"
+    assert fetch([f"{server.url}/good"], SHA256, target, progress=False) == target
+    assert everything(tmp_path) == {"new/file.bin": CONTENT}
+
+
+def test_fetch_with_a_bar_and_an_upper_case_hash(server, tmp_path, capsys):
+    fetch([f"{server.url}/good"], SHA256.upper(), tmp_path / "file.bin", progress=True)
+    assert "100%" in capsys.readouterr().err
+
+
+def test_mirrors_are_tried_in_order(server, dead, tmp_path):
+    urls = [dead, f"{server.url}/missing", f"{server.url}/cut", f"{server.url}/corrupt", f"{server.url}/good"]
+    fetch(urls, SHA256, tmp_path / "file.bin", progress=False)
+    assert server.asked == ["/missing", "/cut", "/corrupt", "/good"]
+    assert everything(tmp_path) == {"file.bin": CONTENT}
+
+
+def test_when_all_mirrors_fail_each_reason_is_told(server, dead, tmp_path):
+    (tmp_path / "file.bin").write_bytes(b"what was there before")
+    urls = [dead, f"{server.url}/missing", f"{server.url}/cut", f"{server.url}/corrupt", "nonsense"]
+    with pytest.raises(DownloadError) as caught:
+        fetch(urls, SHA256, tmp_path / "file.bin", progress=False)
+    found = hashlib.sha256(CONTENT[:-1] + b"?").hexdigest()
+    for part in ("file.bin", "no connection", "404", "cut", SHA256, found, *urls):
+        assert part in str(caught.value)
+    assert everything(tmp_path) == {"file.bin": b"what was there before"}
+
+
+def test_offline(dead, tmp_path):
+    with pytest.raises(DownloadError, match="online"):
+        fetch([dead], SHA256, tmp_path / "file.bin", progress=False)
+    assert everything(tmp_path) == {}
+
+
+def test_no_address(tmp_path):
+    with pytest.raises(DownloadError, match="no address"):
+        fetch([], SHA256, tmp_path / "file.bin", progress=False)
+
+
+def test_a_good_file_is_kept_without_asking(server, tmp_path):
+    (tmp_path / "file.bin").write_bytes(CONTENT)
+    fetch([f"{server.url}/corrupt"], SHA256, tmp_path / "file.bin", progress=False)
+    assert server.asked == [] and everything(tmp_path) == {"file.bin": CONTENT}
+
+
+def test_a_spoiled_file_is_replaced_by_a_good_one(server, tmp_path):
+    (tmp_path / "file.bin").write_bytes(CONTENT[:-2])
+    fetch(f"{server.url}/good", SHA256, tmp_path / "file.bin", progress=False)
+    assert everything(tmp_path) == {"file.bin": CONTENT}
+
+
+def test_disk_full_while_downloading(server, tmp_path, monkeypatch):
+    (tmp_path / "file.bin").write_bytes(b"before")
+
+    def full(self, url, output_file, pooch):
+        Path(output_file).write_bytes(CONTENT[:100])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(download.pooch.HTTPDownloader, "__call__", full)
+    with pytest.raises(DownloadError, match="no space left"):
+        fetch([f"{server.url}/good"], SHA256, tmp_path / "file.bin", progress=False)
+    assert everything(tmp_path) == {"file.bin": b"before"}
+
+
+def test_interrupted_download_leaves_nothing(server, tmp_path, monkeypatch):
+    def interrupted(self, url, output_file, pooch):
+        Path(output_file).write_bytes(CONTENT[:100])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(download.pooch.HTTPDownloader, "__call__", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fetch([f"{server.url}/good"], SHA256, tmp_path / "file.bin", progress=False)
+    assert everything(tmp_path) == {}
+
+
+def test_folder_that_cannot_be_written(server, tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(DownloadError, match="choose another folder"):
+        fetch([f"{server.url}/good"], SHA256, tmp_path / "file" / "file.bin", progress=False)
+
+    def refused(self, *args, **kwargs):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "mkdir", refused)
+    with pytest.raises(DownloadError, match="not allowed to write"):
+        fetch([f"{server.url}/good"], SHA256, tmp_path / "locked" / "file.bin", progress=False)
+
+
+FILES = {"top/set/a.txt": b"alpha", "top/set/deep/b.txt": b"beta", "top/other.txt": b"gamma"}
+
+
+def zip_of(path: Path, files: dict[str, bytes], modes: dict[str, int] | None = None) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, data in files.items():
+            info = zipfile.ZipInfo(name)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            info.external_attr = (modes or {}).get(name, 0o100644) << 16
+            packed.writestr(info, data)
+    return path
+
+
+def tar_of(path: Path, files: dict[str, bytes], types: dict[str, bytes] | None = None, mode: str = "w:gz") -> Path:
+    with tarfile.open(path, mode) as packed:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.type = (types or {}).get(name, tarfile.REGTYPE)
+            if info.type == tarfile.REGTYPE:
+                info.size = len(data)
+            else:
+                info.linkname = data.decode()
+            packed.addfile(info, io.BytesIO(data))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["zip", "w", "w:gz", "w:bz2", "w:xz"])
+def test_extract(tmp_path, kind):
+    archive = tmp_path / "archive"
+    zip_of(archive, FILES) if kind == "zip" else tar_of(archive, FILES, mode=kind)
+    assert extract(archive, tmp_path / "here" / "all") == tmp_path / "here" / "all"
+    assert everything(tmp_path / "here") == {f"all/{name}": data for name, data in FILES.items()}
+
+
+@pytest.mark.parametrize("pack", [zip_of, tar_of])
+def test_extract_one_folder(tmp_path, pack):
+    archive = pack(tmp_path / "archive", FILES)
+    extract(archive, tmp_path / "here" / "Set", inner="*/set")
+    assert everything(tmp_path / "here") == {"Set/a.txt": b"alpha", "Set/deep/b.txt": b"beta"}
+    with pytest.raises(DownloadError, match="0 folders"):
+        extract(archive, tmp_path / "there" / "Set", inner="*/sets")
+    assert everything(tmp_path / "there") == {}
+
+
+def test_what_is_there_is_never_overwritten(tmp_path):
+    archive = zip_of(tmp_path / "archive", FILES)
+    (tmp_path / "set").mkdir()
+    extract(archive, tmp_path / "set")  # an empty folder is nobody's
+    (tmp_path / "set" / "mine.txt").write_text("mine")
+    before = everything(tmp_path)
+    with pytest.raises(DownloadError, match="exists already"):
+        extract(archive, tmp_path / "set")
+    assert everything(tmp_path) == before
+
+
+def test_verify_sees_the_folder_and_may_refuse_it(tmp_path):
+    archive = zip_of(tmp_path / "archive.zip", FILES)
+    seen = []
+    extract(archive, tmp_path / "a" / "Set", "*/set", lambda parent: seen.append(sorted(everything(parent))))
+    assert seen == [["Set/a.txt", "Set/deep/b.txt"]]
+
+    def refuse(parent):
+        raise ValueError("not the one")
+
+    with pytest.raises(ValueError, match="not the one"):
+        extract(archive, tmp_path / "b" / "Set", "*/set", refuse)
+    assert os.listdir(tmp_path / "b") == []
+
+
+HOSTILE = ["../evil", "good/../../evil", "/tmp/evil", "C:/evil", "c:evil", "..\\evil", "\\\\host\\share\\evil"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("pack", [zip_of, tar_of])
+def test_no_name_leaves_the_folder(tmp_path, pack, name):
+    archive = pack(tmp_path / "archive", {"good.txt": b"good", name: b"evil"})
+    with pytest.raises(DownloadError, match="outside its folder"):
+        extract(archive, tmp_path / "target" / "set")
+    assert os.listdir(tmp_path) == ["archive"]
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE])
+def test_links_and_devices_in_a_tar_are_refused(tmp_path, kind):
+    files = {"good.txt": b"good", "link": b"/tmp", "link/evil": b"evil"}
+    archive = tar_of(tmp_path / "archive", files, {"link": kind})
+    with pytest.raises(DownloadError, match="'link' is a"):
+        extract(archive, tmp_path / "target" / "set")
+    assert os.listdir(tmp_path) == ["archive"]
+
+
+@pytest.mark.parametrize("mode", [0o120777, 0o010644, 0o020644])
+def test_links_and_devices_in_a_zip_are_refused(tmp_path, mode):
+    archive = zip_of(tmp_path / "archive", {"good.txt": b"good", "link": b"/tmp"}, {"link": mode})
+    with pytest.raises(DownloadError, match="'link' is a"):
+        extract(archive, tmp_path / "target" / "set")
+    assert os.listdir(tmp_path) == ["archive"]
+
+
+def test_an_encrypted_zip_is_refused(tmp_path):
+    archive = zip_of(tmp_path / "archive", {"a.txt": b"secret"})
+    data = bytearray(archive.read_bytes())
+    data[6] |= 1  # the flag in the file's own header
+    data[data.index(b"PK\x01\x02") + 8] |= 1  # and in the table of contents
+    archive.write_bytes(data)
+    with pytest.raises(DownloadError, match="encrypted"):
+        extract(archive, tmp_path / "target" / "set")
+
+
+@pytest.mark.parametrize("pack", [zip_of, tar_of])
+def test_bombs_are_refused_by_what_they_declare(tmp_path, pack):
+    big = pack(tmp_path / "big", {"a": bytes(2_000_000), "b": bytes(2_000_000)})
+    assert big.stat().st_size < 20_000
+    many = pack(tmp_path / "many", {f"{i}": b"" for i in range(50)})
+    for archive, limits in ((big, {"max_bytes": 3_000_000}), (many, {"max_files": 49})):
+        with pytest.raises(DownloadError, match="refused as unsafe"):
+            extract(archive, tmp_path / "target" / "set", **limits)
+    assert sorted(os.listdir(tmp_path)) == ["big", "many"]
+
+
+def test_a_zip_that_holds_more_than_it_declares_is_refused(tmp_path):
+    archive = zip_of(tmp_path / "archive", {"a": bytes(100_000)})
+    data = archive.read_bytes().replace((100_000).to_bytes(4, "little"), (10).to_bytes(4, "little"))
+    archive.write_bytes(data)
+    with pytest.raises(DownloadError, match="damaged"):
+        extract(archive, tmp_path / "here" / "set")
+    assert os.listdir(tmp_path / "here") == []
+
+
+@pytest.mark.parametrize("pack", [zip_of, tar_of])
+def test_a_name_twice_is_refused(tmp_path, pack):
+    archive = pack(tmp_path / "archive", {"a/b": b"1", "a/./b": b"2"})
+    with pytest.raises(DownloadError, match="twice"):
+        extract(archive, tmp_path / "here" / "set")
+
+
+@pytest.mark.parametrize("pack", [zip_of, tar_of])
+def test_damaged_archives(tmp_path, pack):
+    noise = os.urandom(20_000)
+    whole = pack(tmp_path / "whole", {"a": noise, "b": noise}).read_bytes()
+    archive = tmp_path / "archive"
+    bent = bytearray(whole)
+    bent[5000:5100] = bytes(100)
+    for data in (b"", b"no archive", whole[: len(whole) // 2], whole[:200], bytes(bent)):
+        archive.write_bytes(data)
+        with pytest.raises(DownloadError, match="archive"):
+            extract(archive, tmp_path / "here" / "set")
+        assert not (tmp_path / "here").exists() or os.listdir(tmp_path / "here") == []
+    with pytest.raises(DownloadError, match="no such file"):
+        extract(tmp_path / "nowhere", tmp_path / "here" / "set")
+
+
+def test_an_empty_archive_is_refused(tmp_path):
+    with pytest.raises(DownloadError, match="no files"):
+        extract(zip_of(tmp_path / "archive", {}), tmp_path / "here" / "set")
+
+
+def test_disk_full_while_unpacking(tmp_path, monkeypatch):
+    archive = zip_of(tmp_path / "archive", FILES)
+
+    def full(source, target, *args):
+        target.write(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(download.shutil, "copyfileobj", full)
+    with pytest.raises(DownloadError, match="no space left"):
+        extract(archive, tmp_path / "here" / "set")
+    assert os.listdir(tmp_path / "here") == []
+
+
+def test_disk_too_small_is_told_before_writing(tmp_path, monkeypatch):
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 10, 5))
+    with pytest.raises(DownloadError, match="no space left"):
+        extract(zip_of(tmp_path / "archive", FILES), tmp_path / "here" / "set")
+    assert os.listdir(tmp_path / "here") == []
+
+
+def test_archives_are_described_plainly():
+    archive = Archive(urls=("https://example.org/a.zip",), folder="A")
+    assert archive.sha256 is None and archive.inner == "" and archive.max_bytes > 1 << 30

@@ -1,0 +1,209 @@
+"""The checkers of notebook 01: a right answer passes, each likely mistake gets a hint of its own, nothing raises."""
+
+import cv2
+import numpy as np
+import pytest
+
+from seglib import exercises
+
+NOTEBOOK = "01_data_preparation"
+
+
+def said(number: int, answer) -> str:
+    return exercises.judge(f"{NOTEBOOK}/{number}", answer).message
+
+
+def counts(labels, num_classes):
+    return np.bincount(labels[labels != 255], minlength=num_classes)
+
+
+def baseline(masks):
+    background = sum((mask == 0).sum() for mask in masks)
+    animal = sum((mask == 1).sum() for mask in masks)
+    accuracy = background / (background + animal)
+    return accuracy, accuracy / 2 if animal else accuracy
+
+
+def mirror(image, mask):
+    return image[:, ::-1], mask[:, ::-1]
+
+
+def shrink(mask, height, width):
+    return cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
+
+
+def neighbours(train, val, distance, near=lambda a, b, distance: abs(a - b) <= distance, same=True):
+    def parts(key):
+        sequence, number = key.split("_")
+        return sequence if same else "", int(number)
+
+    return [
+        key
+        for key in val
+        if any(parts(key)[0] == parts(t)[0] and near(parts(key)[1], parts(t)[1], distance) for t in train)
+    ]
+
+
+RIGHT = {1: counts, 2: baseline, 3: mirror, 4: shrink, 5: neighbours}
+
+
+def test_every_exercise_has_a_checker():
+    assert exercises.names(NOTEBOOK) == [f"{NOTEBOOK}/{number}" for number in RIGHT]
+
+
+@pytest.mark.parametrize("number", RIGHT)
+def test_right_answers_pass(number):
+    assert said(number, RIGHT[number]) == "right"
+
+
+@pytest.mark.parametrize("number", RIGHT)
+def test_stubs_are_not_attempted(number):
+    assert said(number, ...) == said(number, None) == "not attempted yet"
+    assert said(number, lambda *args: None).startswith("not attempted yet")
+
+
+GARBAGE = [
+    7, "x", [], {}, object(), np.zeros(3), int, lambda: 1, lambda *a: "x", lambda *a: 1j, lambda *a: [[1], [2, 3]],
+    lambda *a: object(), lambda *a: (None, None), lambda *a: np.full((2, 2), np.nan), lambda *a: 1 / 0,
+    lambda *a: [], lambda *a: a, lambda *a: np.zeros(0), lambda *a: ("a", "b"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", RIGHT)
+@pytest.mark.parametrize("answer", GARBAGE)
+def test_garbage_is_wrong_and_never_raises(number, answer):
+    assert said(number, answer).startswith("not yet: ")
+
+
+@pytest.mark.parametrize(
+    "hint, answer",
+    [
+        ("leave the ignored pixels out", lambda labels, n: np.bincount(labels.ravel(), minlength=n)),
+        ("more entries than classes", lambda labels, n: np.bincount(np.minimum(labels, n).ravel(), minlength=n + 1)),
+        ("see minlength", lambda labels, n: np.bincount(labels[labels != 255])),
+        ("np.unique lists", lambda labels, n: np.unique(labels, return_counts=True)[1]),
+        ("these are shares", lambda labels, n: counts(labels, n) / 9),
+        ("counted as one of the classes", lambda labels, n: [8, 4, 0, 0]),
+        ("work on a copy", lambda labels, n: (labels.fill(0), np.zeros(n))[1]),
+        ("num_classes numbers", lambda labels, n: counts(labels, n).sum()),
+        ("[5, 4, 0, 0]", lambda labels, n: counts(labels, n)[::-1]),
+    ],
+)
+def test_hints_on_counting(hint, answer):
+    assert hint in said(1, answer)
+
+
+def per_image(masks):
+    accuracy = float(np.mean([baseline([mask])[0] for mask in masks]))
+    return accuracy, accuracy / 2
+
+
+def with_ignored(masks):
+    accuracy = sum((m == 0).sum() for m in masks) / sum(m.size for m in masks)
+    return accuracy, accuracy / 2
+
+
+@pytest.mark.parametrize(
+    "hint, answer",
+    [
+        ("averaged the images' accuracies", per_image),
+        ("in the denominator; they", with_ignored),
+        ("averaged over images, and ignored", lambda masks: (np.mean([(m == 0).mean() for m in masks]), 0)),
+        ("count as background", lambda masks: (sum((m != 1).sum() for m in masks) / sum(m.size for m in masks), 0)),
+        ("share of the animal", lambda masks: (1 - baseline(masks)[0], 0)),
+        ("accuracy comes first", lambda masks: baseline(masks)[::-1]),
+        ("over two classes", lambda masks: (baseline(masks)[0],) * 2),
+        ("animal alone", lambda masks: (baseline(masks)[0], 0)),
+        ("skip it", lambda masks: (baseline(masks)[0], baseline(masks)[0] / 2)),
+        ("two numbers", lambda masks: baseline(masks)[0]),
+        ("0.4091, yours is 0.1000", lambda masks: (0.1, 0.05)),
+        ("are both 1", lambda masks: baseline(masks) if len(masks) > 1 else (1, float("nan"))),
+    ],
+)
+def test_hints_on_the_baseline(hint, answer):
+    assert hint in said(2, answer)
+
+
+@pytest.mark.parametrize(
+    "hint, answer",
+    [
+        ("nothing was mirrored", lambda image, mask: (image, mask)),
+        ("flipped the image but not the mask", lambda image, mask: (image[:, ::-1], mask)),
+        ("flipped the mask but not the image", lambda image, mask: (image, mask[:, ::-1])),
+        ("the image is upside down", lambda image, mask: (image[::-1], mask[::-1])),
+        ("the mask is upside down", lambda image, mask: (image[:, ::-1], mask[::-1])),
+        ("image was turned around in both", lambda image, mask: (image[::-1, ::-1], mask[::-1, ::-1])),
+        ("colours exchanged", lambda image, mask: (image[..., ::-1], mask[..., ::-1])),
+        ("the colours too", lambda image, mask: (np.flip(image), np.flip(mask))),
+        ("has its columns as they were", lambda image, mask: (image, mask[::-1])),
+        ("image comes first", lambda image, mask: mirror(image, mask)[::-1]),
+        ("two arrays", lambda image, mask: image[:, ::-1]),
+        ("shape (5, 7, 3)", lambda image, mask: (image[:, :3], mask)),
+    ],
+)
+def test_hints_on_mirroring(hint, answer):
+    assert hint in said(3, answer)
+
+
+def in_place(image, mask):
+    image[:] = image[:, ::-1].copy()
+    mask[:] = mask[:, ::-1].copy()
+    return image, mask
+
+
+def test_changing_the_readers_arrays_is_noticed():
+    assert "work on a copy" in said(3, in_place)
+
+
+@pytest.mark.parametrize(
+    "hint, answer",
+    [
+        ("labels have no averages", lambda m, h, w: cv2.resize(m, (w, h), interpolation=cv2.INTER_LINEAR)),
+        ("labels have no averages", lambda m, h, w: cv2.resize(m, (w, h), interpolation=cv2.INTER_AREA)),
+        ("exchanged", lambda m, h, w: cv2.resize(m, (h, w), interpolation=cv2.INTER_NEAREST)),
+        ("shape (16, 26)", lambda m, h, w: m),
+        ("whole numbers", lambda m, h, w: shrink(m, h, w).astype(float)),
+        ("not a part of it cut out", lambda m, h, w: m[:h, :w]),
+        ("not where they belong", lambda m, h, w: np.zeros((h, w), np.uint8)),
+    ],
+)
+def test_hints_on_shrinking(hint, answer):
+    assert hint in said(4, answer)
+
+
+@pytest.mark.parametrize("way", ["nearest", "exact", "slices", "majority"])
+def test_every_sound_way_to_shrink_passes(way):
+    def answer(mask, height, width):
+        if way == "majority":
+            labels = np.unique(mask)
+            shares = [cv2.resize((mask == i).astype(np.float32), (width, height), interpolation=3) for i in labels]
+            return labels[np.argmax(shares, axis=0)]
+        if way == "slices":
+            rows, columns = np.arange(height) * len(mask) // height, np.arange(width) * mask.shape[1] // width
+            return mask[rows][:, columns]
+        kind = cv2.INTER_NEAREST if way == "nearest" else cv2.INTER_NEAREST_EXACT
+        return cv2.resize(mask, (width, height), interpolation=kind)
+
+    assert said(4, answer) == "right"
+
+
+@pytest.mark.parametrize(
+    "hint, answer",
+    [
+        ("return the keys", lambda train, val, distance: len(neighbours(train, val, distance))),
+        ("holds train frames", lambda train, val, distance: neighbours(val, train, distance)),
+        ("you found none", lambda train, val, distance: [key for key in val if key in train]),
+        ("C_00100 has no neighbour", lambda train, val, d: neighbours(train, val, d, same=False)),
+        ("absolute difference", lambda train, val, d: neighbours(train, val, d, lambda a, b, d: 0 <= a - b <= d)),
+        ("absolute difference", lambda train, val, d: neighbours(train, val, d, lambda a, b, d: 0 <= b - a <= d)),
+        ("use <=", lambda train, val, d: neighbours(train, val, d, lambda a, b, d: abs(a - b) < d)),
+        ("missing: A_00096", lambda train, val, distance: ["A_00104", "A_00310", "B_00104"]),
+        ("too many: ['A_00200']", lambda train, val, distance: [*neighbours(train, val, distance), "A_00200"]),
+    ],
+)
+def test_hints_on_neighbours(hint, answer):
+    assert hint in said(5, answer)
+
+
+def test_neighbours_may_come_in_any_order_and_kind():
+    assert said(5, lambda *args: set(neighbours(*args))) == said(5, lambda *args: neighbours(*args)[::-1]) == "right"

@@ -1,0 +1,258 @@
+"""Pictures and masks of every kind are read alike, and broken ones are refused in one sentence."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from seglib.data import DataError, read_image, read_mask
+from seglib.data.images import labels_by_colour, labels_by_id, mask_colours
+
+HEIGHT, WIDTH = 24, 36
+
+
+@pytest.fixture
+def rgb() -> np.ndarray:
+    """A smooth picture, so that JPEG keeps it nearly unchanged."""
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
+    return np.stack([x * 255 // WIDTH, y * 255 // HEIGHT, (x + y) * 255 // (WIDTH + HEIGHT)], 2).astype(np.uint8)
+
+
+@pytest.fixture
+def grey(rgb) -> np.ndarray:
+    return rgb[:, :, 0].copy()
+
+
+def assert_close(found: np.ndarray, expected: np.ndarray, tolerance: int = 0) -> None:
+    assert found.dtype == np.uint8 and found.shape == expected.shape
+    assert np.abs(found.astype(int) - expected.astype(int)).max() <= tolerance
+
+
+def mode_of(file) -> str:
+    with Image.open(file) as image:
+        return image.mode
+
+
+def repeated(grey: np.ndarray) -> np.ndarray:
+    return np.repeat(grey[:, :, None], 3, 2)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".ppm"])
+def test_lossless_rgb(tmp_path, rgb, suffix):
+    Image.fromarray(rgb).save(tmp_path / f"a{suffix}")
+    assert_close(read_image(tmp_path / f"a{suffix}"), rgb)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_grey(tmp_path, grey, suffix):
+    Image.fromarray(grey).save(tmp_path / f"a{suffix}")
+    assert_close(read_image(tmp_path / f"a{suffix}"), repeated(grey))
+
+
+def test_grey_jpeg(tmp_path, grey):
+    Image.fromarray(grey).save(tmp_path / "a.jpg", quality=98)
+    assert_close(read_image(tmp_path / "a.jpg"), repeated(grey), 4)
+
+
+def test_transparent_parts_become_white(tmp_path, rgb):
+    alpha = np.full((HEIGHT, WIDTH, 1), 255, np.uint8)
+    alpha[:8] = 0
+    expected = rgb.copy()
+    expected[:8] = 255
+    Image.fromarray(np.concatenate([rgb, alpha], 2)).save(tmp_path / "rgba.png")
+    assert_close(read_image(tmp_path / "rgba.png"), expected)
+    grey = rgb[:, :, :1]
+    Image.fromarray(np.concatenate([grey, alpha], 2)).save(tmp_path / "la.png")
+    expected = np.repeat(grey, 3, 2)
+    expected[:8] = 255
+    assert_close(read_image(tmp_path / "la.png"), expected)
+
+
+def test_half_transparent_is_mixed_with_white(tmp_path):
+    Image.new("RGBA", (4, 4), (0, 100, 200, 128)).save(tmp_path / "a.png")
+    assert_close(read_image(tmp_path / "a.png"), np.full((4, 4, 3), (127, 177, 227), np.uint8), 1)
+
+
+@pytest.mark.parametrize("transparency", [None, 1, bytes([255, 0, 255])])
+def test_palette(tmp_path, transparency):
+    indices = np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH) % 3
+    colours = np.array([(10, 20, 30), (200, 0, 0), (0, 0, 250)], np.uint8)
+    image = Image.fromarray(indices.astype(np.uint8))
+    image.putpalette(colours.ravel().tolist())
+    image.save(tmp_path / "a.png", **({} if transparency is None else {"transparency": transparency}))
+    assert mode_of(tmp_path / "a.png") == "P"
+    if transparency is not None:
+        colours[1] = 255
+    assert_close(read_image(tmp_path / "a.png"), colours[indices])
+
+
+def test_transparent_colour_of_a_truecolour_png(tmp_path, rgb):
+    rgb[0, 0] = (1, 2, 3)
+    Image.fromarray(rgb).save(tmp_path / "a.png", transparency=(1, 2, 3))
+    expected = rgb.copy()
+    expected[(rgb == (1, 2, 3)).all(2)] = 255
+    assert_close(read_image(tmp_path / "a.png"), expected)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_sixteen_bit_grey_keeps_its_range(tmp_path, suffix):
+    values = np.linspace(0, 65535, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype(np.uint16)
+    Image.fromarray(values).save(tmp_path / f"a{suffix}")
+    found = read_image(tmp_path / f"a{suffix}")
+    assert_close(found, repeated((values // 257).astype(np.uint8)))
+    assert found.min() == 0 and found.max() == 255
+
+
+def test_one_bit(tmp_path, grey):
+    Image.fromarray(grey > 127).save(tmp_path / "a.png")
+    assert mode_of(tmp_path / "a.png") == "1"
+    assert_close(read_image(tmp_path / "a.png"), repeated((grey > 127).astype(np.uint8) * 255))
+
+
+def test_cmyk_jpeg(tmp_path):
+    Image.new("RGB", (16, 16), (200, 40, 90)).convert("CMYK").save(tmp_path / "a.jpg", quality=98)
+    assert mode_of(tmp_path / "a.jpg") == "CMYK"
+    assert_close(read_image(tmp_path / "a.jpg"), np.full((16, 16, 3), (200, 40, 90), np.uint8), 6)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation(tmp_path, rgb, orientation):
+    # What the file must store so that a viewer who obeys the tag shows `rgb`.
+    undone = "none FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_90 TRANSVERSE ROTATE_270".split()
+    image = Image.fromarray(rgb)
+    if orientation > 1:
+        image = image.transpose(Image.Transpose[undone[orientation - 1]])
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image.save(tmp_path / "a.jpg", quality=98, exif=exif)
+    assert_close(read_image(tmp_path / "a.jpg"), rgb, 12)
+
+
+def test_first_frame_of_an_animation(tmp_path, rgb):
+    frames = [Image.new("RGB", (8, 6), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    assert_close(read_image(tmp_path / "a.gif"), np.full((6, 8, 3), (255, 0, 0), np.uint8))
+
+
+def test_webp(tmp_path, rgb):
+    Image.fromarray(rgb).save(tmp_path / "a.webp", lossless=True)
+    assert_close(read_image(tmp_path / "a.webp"), rgb)
+
+
+def test_one_pixel(tmp_path):
+    Image.new("L", (1, 1), 7).save(tmp_path / "a.png")
+    assert_close(read_image(tmp_path / "a.png"), np.full((1, 1, 3), 7, np.uint8))
+
+
+def test_float_image_is_refused(tmp_path):
+    Image.fromarray(np.zeros((4, 4), np.float32)).save(tmp_path / "a.tif")
+    with pytest.raises(DataError, match=r"a\.tif: floating-point"):
+        read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"])
+def test_a_file_cut_anywhere_is_refused_by_name(tmp_path, rgb, form):
+    buffer = io.BytesIO()
+    Image.fromarray(rgb).save(buffer, form)
+    data = buffer.getvalue()
+    file = tmp_path / "cut.img"
+    # The last bytes of a format may be padding that no decoder needs.
+    for length in sorted({*range(0, 40), *range(40, len(data) - 24, max(1, len(data) // 40))}):
+        file.write_bytes(data[:length])
+        for read in (read_image, read_mask):
+            with pytest.raises(DataError, match="cut.img") as caught:
+                read(file)
+            assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP"])
+def test_flipped_bytes_give_a_picture_or_a_data_error(tmp_path, rgb, form):
+    buffer = io.BytesIO()
+    Image.fromarray(rgb).save(buffer, form)
+    rng = np.random.default_rng(0)
+    file = tmp_path / "bent.img"
+    for _ in range(60):
+        data = np.frombuffer(buffer.getvalue(), np.uint8).copy()
+        data[rng.integers(len(data), size=3)] = rng.integers(256, size=3)
+        file.write_bytes(data.tobytes())
+        try:
+            image = read_image(file)
+        except DataError as error:
+            assert "bent.img" in str(error)
+        else:
+            assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
+
+
+@pytest.mark.parametrize("read", [read_image, read_mask])
+def test_not_an_image(tmp_path, read):
+    (tmp_path / "text.png").write_text("this is no picture")
+    (tmp_path / "empty.png").write_bytes(b"")
+    (tmp_path / "folder.png").mkdir()
+    for name, reason in (("text", "not an"), ("empty", "not an"), ("folder", "is a folder"), ("none", "no such")):
+        with pytest.raises(DataError, match=f"{name}.png: .*{reason}"):
+            read(tmp_path / f"{name}.png")
+
+
+def test_a_picture_that_claims_too_many_pixels_is_refused_unread(tmp_path):
+    Image.new("L", (1, 1)).save(tmp_path / "bomb.bmp")
+    data = bytearray((tmp_path / "bomb.bmp").read_bytes())
+    data[18:26] = (40_000).to_bytes(4, "little") * 2
+    (tmp_path / "bomb.bmp").write_bytes(data)
+    with pytest.raises(DataError, match="bomb.bmp: .*pixels"):
+        read_image(tmp_path / "bomb.bmp")
+
+
+def test_masks_of_every_kind(tmp_path):
+    labels = np.array([[0, 1], [2, 255]], np.uint8)
+    palette = Image.fromarray(labels)
+    palette.putpalette(list(range(256)) * 3)
+    cases = {
+        "grey": Image.fromarray(labels),
+        "palette": palette,
+        "rgb": Image.fromarray(repeated(labels)),
+        "rgba": Image.fromarray(np.concatenate([repeated(labels), np.full((2, 2, 1), 9, np.uint8)], 2)),
+        "la": Image.fromarray(np.stack([labels, labels], 2)),
+        "sixteen": Image.fromarray(labels.astype(np.uint16)),
+    }
+    for name, image in cases.items():
+        image.save(tmp_path / f"{name}.png")
+        assert_close(read_mask(tmp_path / f"{name}.png"), labels)
+    Image.fromarray(labels > 0).save(tmp_path / "bit.png")
+    assert_close(read_mask(tmp_path / "bit.png"), (labels > 0).astype(np.uint8))
+
+
+def test_mask_with_ids_beyond_a_byte_is_refused(tmp_path):
+    Image.fromarray(np.full((2, 2), 300, np.uint16)).save(tmp_path / "a.png")
+    with pytest.raises(DataError, match=r"a\.png: .*300.*0\.\.255"):
+        read_mask(tmp_path / "a.png")
+
+
+def test_coloured_mask_and_its_palette(tmp_path):
+    colours = np.array([(0, 0, 0), (220, 20, 60)], np.uint8)
+    indices = np.array([[1, 0], [0, 1]], np.uint8)
+    image = Image.fromarray(indices)
+    image.putpalette(colours.ravel().tolist())
+    image.save(tmp_path / "p.png", transparency=bytes([0, 255]))
+    Image.fromarray(colours[indices]).save(tmp_path / "c.png")
+    assert_close(mask_colours(tmp_path / "p.png"), colours[indices])
+    assert_close(read_mask(tmp_path / "c.png"), colours[indices])
+    assert_close(read_mask(tmp_path / "p.png"), indices)
+
+
+def test_labels_by_id_takes_the_first_table_that_fits():
+    tables = ({0: 0, 1: 1}, {0: 0, 255: 1})
+    assert labels_by_id(np.array([[0, 1]], np.uint8), "m.png", *tables).tolist() == [[0, 1]]
+    assert labels_by_id(np.array([[0, 255]], np.uint8), "m.png", *tables).tolist() == [[0, 1]]
+    with pytest.raises(DataError, match="m.png: unknown label 7, 9 "):
+        labels_by_id(np.array([[0, 1, 9, 7]], np.uint8), "m.png", *tables)
+    with pytest.raises(DataError, match="m.png: unknown label 0, 1, 255 "):  # each known, but never together
+        labels_by_id(np.array([[0, 1, 255]], np.uint8), "m.png", *tables)
+
+
+def test_labels_by_colour():
+    table = {(0, 0, 0): 0, (255, 0, 0): 1, (0, 0, 255): 2, (255, 255, 255): 255}
+    colours = np.array(list(table), np.uint8)[None]
+    assert labels_by_colour(colours, "m.png", table).tolist() == [[0, 1, 2, 255]]
+    with pytest.raises(DataError, match=r"m.png: colour \(1, 0, 0\)"):
+        labels_by_colour(np.array([[(1, 0, 0)]], np.uint8), "m.png", table)
