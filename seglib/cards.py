@@ -61,7 +61,7 @@ def _repetition_lines(card: dict) -> list[str]:
     scores, of = card["scores_without_them"], card["data"]
     return [
         f"The data set holds some photographs twice. {', '.join(keys)} of {of['measured_on']} is also in "
-        f"{of['trained_on']}, under another name; without it: mIoU {scores['miou']:.4f}, Boundary IoU "
+        f"{of['trained_on']}, under another name; without that: mIoU {scores['miou']:.4f}, Boundary IoU "
         f"{scores['boundary_iou']:.4f} (`python -m seglib evaluate {card['name']} --data {of['name']} "
         f"--split {of['measured_on']} --without {' '.join(keys)}`).",
         "",

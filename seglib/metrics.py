@@ -304,8 +304,8 @@ def _confusion(truth: Array, prediction: Array, num_classes: int) -> Array:
 def _boundary(truth: Array, prediction: Array, num_classes: int, width: int) -> tuple[Array, Array]:
     """Boundary intersections and unions of marks."""
     bits = _band_bits([truth, prediction], width)
-    prediction_bits = (bits >> 1) & _bytes(truth > 0)
-    pairs = _pairs(truth * (bits & 1), prediction * prediction_bits, num_classes)
+    in_truth, in_prediction = _bytes((bits & 1) > 0), _bytes((bits & 2) > 0) & _bytes(truth > 0)
+    pairs = _pairs(truth * in_truth, prediction * in_prediction, num_classes)
     both = pairs.diagonal()[1:]
     return both, pairs.sum(0)[1:] + pairs.sum(1)[1:] - both
 

@@ -95,10 +95,11 @@ def _measured(predictor: Predictor, dataset: data.SegmentationDataset, picture: 
 
 
 def _repeated(config: configuration.Config, root: Path | str) -> list[str]:
-    """The keys of val images whose very picture is in the training split too, under another key."""
+    """The keys of val images that are, or by their look seem to be, in the training split too under another key."""
     if config.data.name in data.DRAWN:
         return []
-    pairs = checking.check(config.data.name, root, config.data.list_name).duplicates
+    report = checking.check(config.data.name, root, config.data.list_name)
+    pairs = report.duplicates + report.suspects
     train, val = (f"{split}/" for split in (config.data.train_split, config.data.val_split))
     found = {b for a, b in [*pairs, *(pair[::-1] for pair in pairs)] if a.startswith(train) and b.startswith(val)}
     return sorted(key.removeprefix(val) for key in found)

@@ -171,7 +171,7 @@ def test_faults_of_one_file_name_it(tmp_path):
     cut = (masks / "horse003.png").read_bytes()
     (masks / "horse003.png").write_bytes(cut[: len(cut) // 2])
     found = data.load("horses", "all", root=tmp_path)
-    for i, reason in enumerate(("unknown label 7", "60x20 .* 30x20", "damaged or cut short")):
+    for i, reason in enumerate(("unknown label 7", "60x20 .* 30x20", "cut short")):
         with pytest.raises(DataError, match=f"horse00{i + 1}.png: .*{reason}"):
             found[i]
 
@@ -465,9 +465,10 @@ def test_check_tells_incomplete_lists(tmp_path):
 
 
 @pytest.mark.parametrize("name", list(data.DRAWN))
-def test_check_draws_samples(name):
+def test_check_draws_samples(name, monkeypatch):
+    monkeypatch.setattr(checking, "DRAWN_SAMPLES", 2)
     report = checking.check(name, progress=False)
-    assert report.ok and set(report.images) == {"train", "val", "test"} and all(report.pixels)
+    assert report.ok and report.images == {"train": 2, "val": 2, "test": 2} and min(report.pixels[:2]) > 0
 
 
 def test_listing(tmp_path):

@@ -30,7 +30,7 @@ def _open(path: Path) -> Image.Image:
     except PermissionError:
         raise DataError(f"{path}: not allowed to read it; check the file's permissions.") from None
     except UnidentifiedImageError:
-        raise DataError(f"{path}: not an image that can be read; convert it to PNG or JPEG.") from None
+        raise DataError(f"{path}: not an image that can be read, or one cut short; get it again as PNG.") from None
     except Image.DecompressionBombError:
         raise DataError(f"{path}: claims more than {MAX_PIXELS:,} pixels; refused as unsafe.") from None
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, AttributeError) as error:

@@ -40,6 +40,11 @@ class Street:
         z = np.maximum(points[..., 2:], NEAR)
         return self.vanishing + self.scale * ((points[..., :2] - self.centre) / z + self.bend * z)
 
+    def sees(self, x: float, z: float, margin: float) -> bool:
+        """Whether anything within `margin` metres to either side of that spot falls into the picture."""
+        column, reach = self.project((x, 0, z))[0], margin * self.focal / max(z, NEAR)
+        return -reach < column < self.canvas.aspect + reach
+
     def tint(self, colour, z: float) -> np.ndarray:
         """The colour as it looks through z metres of air."""
         return self.haze + (np.asarray(colour, np.float32) - self.haze) * np.float32(np.exp(-z / self.clear))
@@ -79,6 +84,8 @@ class Street:
         self.canvas.line(self.standing(x, z, points), thick * self.focal / z, self.tint(colour, z), label)
 
     def tree(self, rng, x: float, z: float, tall: float, green) -> None:
+        if not self.sees(x, z, tall / 2):
+            return
         size, bark = tall * self.focal / z, jitter(rng, (84, 68, 56))
         self.tube(x, z, ((0, 0), (0.1, tall * 0.3), (0, tall * 0.6)), (0.2, 0.13, 0.1), bark, TREE)
         crowns = ((-0.15, 0.58, 0.75), (0.15, 0.6, 0.75), (0, 0.75, 1)) if size > 0.15 else ((0, 0.7, 1.2),)

@@ -44,16 +44,18 @@ def _ground(rng: np.random.Generator, street: Street) -> None:
     paint = jitter(rng, (214, 212, 200), 10)
     lanes = np.linspace(left, right, rng.integers(3, 5))[1:-1]
     for x in lanes:
-        dash = rng.uniform(2, 4)
-        for z in np.arange(rng.uniform(1, 4), 70, 2 * dash):
-            street.strip(x - 0.09, x + 0.09, z, z + dash, paint, ROAD)
+        start, dash = rng.uniform(1, 4), rng.uniform(2, 4)
+        lane = ((x - 0.09, 0, start), (x - 0.09, 0, start + 70), (x + 0.09, 0, start + 70), (x + 0.09, 0, start))
+        low = np.arange(0, 1, dash / 35)[:, None] * (1, 0)
+        street.panes(lane, low, low + (dash / 70, 1), paint, ROAD)
     if rng.random() < 0.5:
         for x in (left + 0.35, right - 0.35):
             street.strip(x - 0.07, x + 0.07, 1, 90, mix(paint, (220, 190, 70), float(rng.random() < 0.3)), ROAD)
     if rng.random() < 0.35:
         z = rng.uniform(7, 18)
-        for x in np.arange(left + 0.4, right - 0.6, 1.0):
-            street.strip(x, x + 0.5, z, z + 3, paint, ROAD)
+        crossing = ((left, 0, z), (right, 0, z), (right, 0, z + 3), (left, 0, z + 3))
+        low = np.arange(0.03, 0.97, 1 / (right - left))[:, None] * (1, 0)
+        street.panes(crossing, low, low + (0.5 / (right - left), 1), paint, ROAD)
 
 
 def _building(rng: np.random.Generator, street: Street, side: int, x: float, z0: float, z1: float) -> None:
@@ -108,7 +110,7 @@ def _sides(rng: np.random.Generator, street: Street) -> None:
         cuts = np.cumsum(rng.uniform(7, 17, 10) * np.linspace(0.9, 1.9, 10)) - rng.uniform(2, 10)
         for z0, z1 in np.stack((cuts[:-1], cuts[1:]), 1)[::-1]:
             near = max(z0, 1.0)
-            if z1 < 1.5:
+            if z1 < 1.5 or not street.sees(x, z1, 2):  # the far end is the one nearest to the middle
                 continue
             if rng.random() < 0.62:
                 _building(rng, street, side, x, near, z1 - rng.choice((0, 0, 1.5)))
@@ -122,10 +124,11 @@ def _sides(rng: np.random.Generator, street: Street) -> None:
 def _skyline(rng: np.random.Generator, street: Street) -> None:
     """What closes the street far off: pale blocks and trees on the horizon."""
     for z in (260, 170):
-        for x in np.arange(-220, 220, 26) + rng.uniform(-8, 8, 17):
-            wide, tall = rng.uniform(10, 24), rng.uniform(8, 30)
-            corners = ((x, 0, z), (x + wide, 0, z), (x + wide, tall, z), (x, tall, z))
-            street.face(corners, jitter(rng, (140, 130, 124), 20), BUILDING)
+        wall = np.array(((-220, 0, z), (220, 0, z), (220, 1, z), (-220, 1, z)), float)
+        low = (np.arange(17) / 17 + rng.uniform(-0.02, 0.02, 17))[:, None] * (1, 0)
+        size = rng.uniform((0.02, 8), (0.055, 30), (17, 2))
+        colours = np.array((140, 130, 124)) + rng.uniform(-20, 20, (17, 1)) + rng.uniform(-8, 8, (17, 3))
+        street.panes(wall, low, low + size, colours, BUILDING)
     for x in rng.uniform(-70, 70, 6):
         street.tree(rng, x, 140, rng.uniform(8, 14), GREENS[rng.integers(len(GREENS))])
 
@@ -139,7 +142,7 @@ def _scene(seed: int, index: int, height: int, width: int, canvas: Canvas | None
     canvas.backdrop(sky(child(rng), above, below), street.vanishing[1] + 0.02)
     _skyline(child(rng), street)
     _ground(child(rng), street)
-    things = traffic.things(child(rng), street)
+    things = [thing for thing in traffic.things(child(rng), street) if street.sees(thing.x, thing.z, 3 + thing.long)]
     street.shadows(things)
     _sides(child(rng), street)
     for thing in sorted(things, key=lambda one: -one.z):

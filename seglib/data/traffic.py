@@ -38,10 +38,11 @@ def car(rng: np.random.Generator, street: Street, x: float, z: float, oncoming: 
 
     def wheels(edge: float) -> None:
         angle = np.linspace(0, 2 * np.pi, 14, endpoint=False)
-        for at in (0.19, 0.8):
-            for radius, colour in ((0.33, tyre), (0.19, (150, 150, 154)), (0.07, (70, 70, 74))):
-                ring = (np.full(14, edge), 0.33 + radius * np.sin(angle), z + at * long + radius * np.cos(angle))
-                street.face(np.stack(ring, 1), colour, CAR)
+        rim = np.stack((0 * angle, np.sin(angle), np.cos(angle)), 1)
+        hubs = np.array(((edge, 0.33, z + 0.19 * long), (edge, 0.33, z + 0.8 * long)))
+        discs = hubs[:, None, None] + np.array((0.33, 0.19, 0.07))[:, None, None] * rim  # (wheel, disc, point, xyz)
+        colours = street.tint((tyre, (150, 150, 154), (70, 70, 74)) * 2, z)
+        street.canvas.polygons(street.project(discs.reshape(6, 14, 3)), colours, CAR)
 
     def draw() -> None:
         street.face(((x0, 0.02, z + 0.1), (x1, 0.02, z + 0.1), (x1, 0.4, z + 0.1), (x0, 0.4, z + 0.1)), tyre, CAR)
