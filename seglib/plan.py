@@ -59,4 +59,5 @@ class Augmented(Dataset):
         item = self.dataset[index]
         seed = int(np.random.SeedSequence([self.seed, epoch, index]).generate_state(1)[0])
         image, mask = self.transforms[self.plan.crop_size(epoch)](item["image"], item["mask"], seed)
-        return torch.from_numpy(image), torch.from_numpy(mask)  # (S, S, 3) and (S, S), uint8
+        # torch.tensor copies: a transform that had nothing to do hands on the data set's own array
+        return torch.tensor(image), torch.tensor(mask)  # (S, S, 3) and (S, S), uint8

@@ -229,12 +229,11 @@ def test_cache_decodes_once_and_follows_changes(tmp_path):
         found[0]
 
 
-def test_cache_is_bounded(tmp_path):
-    files = [save(tmp_path / f"{i}.png", picture(i)) for i in range(6)]
+def test_cache_is_bounded():
     size, cache, decoded = 1000, DecodedCache(3500), []
 
     def get(i):
-        return cache.get([files[i]], lambda: decoded.append(i) or (np.full(size, i, np.uint8),))[0]
+        return cache.get(i, None, lambda: decoded.append(i) or (np.full(size, i, np.uint8),))[0]
 
     for i in range(6):
         assert get(i)[0] == i and cache.bytes <= cache.max_bytes
@@ -242,7 +241,7 @@ def test_cache_is_bounded(tmp_path):
     get(0)  # drops 5, which was used longest ago
     assert get(4)[0] == 4 and get(5)[0] == 5 and decoded == [0, 1, 2, 3, 4, 5, 0, 5]
     small = DecodedCache(10)  # too small for anything: works, and keeps nothing
-    assert small.get([files[0]], lambda: (np.zeros(size, np.uint8),))[0].size == size and small.bytes == 0
+    assert small.get(0, None, lambda: (np.zeros(size, np.uint8),))[0].size == size and small.bytes == 0
 
 
 # --- Split lists -----------------------------------------------------------------------------------------------------

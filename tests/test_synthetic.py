@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from seglib import data
 from seglib.data import creatures, streets
 from seglib.data.creatures import draw_creature
 from seglib.data.drawing import Canvas, Plane
@@ -204,3 +205,32 @@ def test_the_eleven_classes_of_camvid_occur(towns):
     share = np.mean([np.bincount(labels.ravel(), minlength=11) / labels.size for labels in towns], 0)
     assert share[3] > 0.15 and share[1] > 0.1  # road and buildings fill the picture
     assert 0.001 < share[[2, 6, 7, 9, 10]].min() and share[[2, 6, 7, 9, 10]].max() < 0.05  # what is thin stays thin
+
+
+def test_the_data_sets_give_pictures_by_split_and_number():
+    train, val = (data.load("creatures", split, length=3, size=(40, 50), seed=4) for split in ("train", "val"))
+    assert len(train) == 3 and train.keys[1] == "creatures-train-00001"
+    assert train[1]["image"].shape == (40, 50, 3) and train[1]["mask"].shape == (40, 50)
+    assert np.array_equal(train[1]["image"], draw_creature(4, 1, 40, 50)[0])
+    assert not np.array_equal(train[1]["image"], val[1]["image"])
+    assert train[1]["image"] is train[1]["image"]  # drawn once
+    streets = data.load("streets", "test")
+    assert len(streets) == 64 and streets.num_classes == 11
+
+
+@pytest.mark.parametrize(
+    "options, named",
+    [
+        ({"size": (20, 50)}, "size"),
+        ({"size": 64}, "size"),
+        ({"size": (64.5, 64)}, "size"),
+        ({"length": -1}, "length -1"),
+        ({"seed": "x"}, "seed x"),
+        ({"colour": 1}, "no option 'colour'; it takes: length, size, seed"),
+    ],
+)
+def test_wrong_options_are_refused_in_one_sentence(options, named):
+    with pytest.raises(data.DataError, match=named):
+        data.load("creatures", "train", **options)
+    with pytest.raises(data.DataError, match="no split 'all'"):
+        data.load("creatures", "all")

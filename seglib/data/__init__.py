@@ -76,7 +76,7 @@ def load(
     of the synthetic sets: `length`, `size` (height, width), `seed`.  Raises DataError.
     """
     if name in DRAWN:
-        return synthetic.load(name, split, **options)
+        return synthetic.load(name, split, cache_bytes, **options)
     if options:
         raise DataError(f"{name} takes no option '{next(iter(options))}'; only {', '.join(DRAWN)} are drawn to order.")
     described = source(name)

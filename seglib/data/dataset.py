@@ -2,7 +2,7 @@
 
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,23 +41,23 @@ class Source:
 
 
 class DecodedCache:
-    """Keeps decoded arrays in memory, at most `max_bytes` of them; the least recently used go first.
-
-    An entry is used only while its files keep the size and the modification time they had.
-    """
+    """Keeps decoded arrays in memory, at most `max_bytes` of them; the least recently used go first."""
 
     def __init__(self, max_bytes: int):
         self.max_bytes = max_bytes
         self.bytes = 0
-        self._entries: OrderedDict[Path, tuple[tuple, tuple[np.ndarray, ...]]] = OrderedDict()
+        self._entries: OrderedDict[Hashable, tuple[Hashable, tuple[np.ndarray, ...]]] = OrderedDict()
 
-    def get(self, files: Sequence[Path], decode: Callable[[], tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
-        """The arrays that `decode()` makes of `files`, decoded now or remembered."""
-        key, stamp = files[0], tuple(self._stamp(file) for file in files)
+    def get(
+        self, key: Hashable, stamp: Hashable, decode: Callable[[], tuple[np.ndarray, ...]]
+    ) -> tuple[np.ndarray, ...]:
+        """The arrays of `key`, remembered if its `stamp` is still the same, else made now by `decode()`."""
         entry = self._entries.pop(key, None)
         if entry is not None:
             self.bytes -= sum(a.nbytes for a in entry[1])
         arrays = entry[1] if entry is not None and entry[0] == stamp else decode()
+        for array in arrays:
+            array.flags.writeable = False  # shared by everyone who asks
         self._entries[key] = (stamp, arrays)
         self.bytes += sum(a.nbytes for a in arrays)
         while self.bytes > self.max_bytes:
@@ -65,13 +65,14 @@ class DecodedCache:
             self.bytes -= sum(a.nbytes for a in dropped)
         return arrays
 
-    @staticmethod
-    def _stamp(file: Path) -> tuple[int, int] | None:
-        try:
-            status = os.stat(file)
-        except OSError:
-            return None  # decoding will say what is wrong with the file
-        return status.st_size, status.st_mtime_ns
+
+def file_stamp(file: Path) -> tuple[int, int] | None:
+    """Size and time of the last change, which differ once the file was written again; None if it is not there."""
+    try:
+        status = os.stat(file)
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
 class FilePairs:
@@ -84,14 +85,14 @@ class FilePairs:
 
     def __call__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         pair = self.pairs[index]
-        return self.cache.get((pair.image, pair.mask), lambda: self._read(pair))
+        stamp = file_stamp(pair.image), file_stamp(pair.mask)
+        return self.cache.get(index, stamp, lambda: self._read(pair))
 
     def _read(self, pair: Pair) -> tuple[np.ndarray, np.ndarray]:
         image = read_image(pair.image)
         labels = self.decode(read_mask(pair.mask), pair.mask)
         if labels.shape != image.shape[:2]:
             labels = self._resized(labels, image.shape[:2], pair)
-        image.flags.writeable = labels.flags.writeable = False  # shared by everyone who asks the cache
         return image, labels
 
     @staticmethod
