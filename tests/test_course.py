@@ -111,7 +111,7 @@ def test_a_lesson_tells_what_it_used(tmp_path, capsys):
     stamp = nbformat.read(path, as_version=4).metadata.seglib
     assert stamp.profile == "quick" and stamp.data == ["creatures for horses"]
     assert stamp.headline == {"metric": "mIoU", "value": 0.5}
-    assert {"seglib/metrics.py", "seglib/data/__init__.py"} <= set(stamp.modules)
+    assert {"seglib/metrics/__init__.py", "seglib/data/__init__.py"} <= set(stamp.modules)
     assert "seglib/course/runner.py" not in stamp.modules
     assert "in place of the real horses" in outputs(path, 2)
     assert faults(path) == []

@@ -128,7 +128,7 @@ class Lesson:
 
 
 def _loaded_modules() -> list[str]:
-    """The package's files that this process has loaded, as "seglib/metrics.py", without those that run the course."""
+    """The package's files that this process has loaded, as "seglib/losses.py", without those that run the course."""
     ours = (module for name, module in list(sys.modules.items()) if name.split(".")[0] == "seglib")
     files = (Path(module.__file__).resolve() for module in ours if getattr(module, "__file__", None))
     names = {file.relative_to(PACKAGE.parent).as_posix() for file in files if file.is_relative_to(PACKAGE)}

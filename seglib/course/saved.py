@@ -52,7 +52,7 @@ def code_hash(notebook: NotebookNode) -> str:
 
 
 def module_hashes(names: list[str]) -> dict[str, str]:
-    """Of each file of the package ("seglib/metrics.py") the first 16 digits of its SHA-256; "" where it is gone."""
+    """Of each file of the package ("seglib/losses.py") the first 16 digits of its SHA-256; "" where it is gone."""
     hashes = {}
     for name in names:
         file = PACKAGE.parent / name

@@ -1,13 +1,13 @@
 """Pictures of data, predictions, training and scores, for notebooks, the README and the command line."""
 
-from seglib.visualize.charts import (
+from .charts import (
     class_histogram,
     confusion_figure,
     per_class_bars,
     score_histogram,
 )
-from seglib.visualize.diagrams import architecture, curves, pictures
-from seglib.visualize.masks import (
+from .diagrams import architecture, curves, pictures
+from .masks import (
     FALSE_ALARM,
     HIT,
     IGNORED,
@@ -20,9 +20,9 @@ from seglib.visualize.masks import (
     error_map,
     overlay,
 )
-from seglib.visualize.panels import feature_maps, gallery, legend, show_prediction, show_samples
-from seglib.visualize.progress import roadmap, training_curves
-from seglib.visualize.style import Picture, VisualizeError
+from .panels import feature_maps, gallery, legend, show_prediction, show_samples
+from .progress import roadmap, training_curves
+from .style import Picture, VisualizeError
 
 __all__ = [
     "FALSE_ALARM",

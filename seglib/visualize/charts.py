@@ -7,8 +7,8 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from seglib.visualize.masks import check_palette
-from seglib.visualize.style import (
+from .masks import check_palette
+from .style import (
     BLUE,
     FAINT,
     INK,

@@ -7,10 +7,10 @@ import torch
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from torch import Tensor, nn
 
-from seglib.visualize import masks
-from seglib.visualize.layout import Tile, mosaic
-from seglib.visualize.panels import legend
-from seglib.visualize.style import (
+from . import masks
+from .layout import Tile, mosaic
+from .panels import legend
+from .style import (
     AMBER,
     BLUE,
     FAINT,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.patches import Patch
 
-from seglib.visualize.style import WIDTH, Picture, head
+from .style import WIDTH, Picture, head
 
 _GAP, _MARGIN, _LINE = 0.09, 0.06, 0.19
 _HIGHEST, _SHORTEST = 3.2, 3.0  # the height of a picture, the width of a figure that has a legend

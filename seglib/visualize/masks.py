@@ -8,8 +8,8 @@ import colorsys
 
 import numpy as np
 
-from seglib.metrics import boundary_bands, boundary_width
-from seglib.visualize.style import VisualizeError
+from ..metrics import boundary_bands, boundary_width
+from .style import VisualizeError
 
 # What error maps and band pictures paint; blue against orange can be told apart by every reader.
 HIT = (238, 240, 235)

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.patches import Patch
 
-from seglib.metrics import Counts
-from seglib.visualize import masks
-from seglib.visualize.layout import Tile, mosaic
-from seglib.visualize.style import FAINT, Picture, VisualizeError, drawing_style, plain, three
+from ..metrics import Counts
+from . import masks
+from .layout import Tile, mosaic
+from .style import FAINT, Picture, VisualizeError, drawing_style, plain, three
 
 
 def legend(classes: Sequence[str], palette) -> list[Patch]:

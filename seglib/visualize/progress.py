@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from seglib.visualize.style import (
+from .style import (
     AMBER,
     BLUE,
     FAINT,
