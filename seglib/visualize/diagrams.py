@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from matplotlib.patches import FancyArrowPatch, Rectangle
+from matplotlib.ticker import LogLocator, NullLocator
 from torch import Tensor, nn
 
 from . import masks
@@ -138,14 +139,19 @@ def curves(
     """
     if not lines or any(len(xs) != len(ys) or not len(xs) for xs, ys in lines.values()):
         raise VisualizeError("a chart needs at least one curve, and for each as many values as places, not zero")
-    figure = Picture(figsize=(WIDTH * (0.62 if len(lines) == 1 else 0.85), 2.7), layout="constrained")
+    figure = Picture(figsize=(WIDTH * (0.55 if len(lines) == 1 else 0.75), 2.3), layout="constrained")
     axes = figure.subplots()
     for (name, (xs, ys)), colour in zip(lines.items(), _CURVE_COLOURS * len(lines), strict=False):
         axes.plot(xs, ys, color=colour, label=plain(name))
     head(axes, title)
     if len(lines) > 1:
         axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1), labelcolor="linecolor", handlelength=1.6)
-    axes.set(xlabel=plain(x_label), ylabel=plain(y_label), yscale="log" if log else "linear")
+    axes.set(xlabel=plain(x_label), ylabel=plain(y_label))
+    if log:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_locator(NullLocator())
     axes.grid(axis="y")
     return figure
 

@@ -92,7 +92,7 @@ class Picture(Figure):
         from IPython.display import display
 
         kind = "image/jpeg" if self.photographic else "image/png"
-        options = {"quality": 88} if self.photographic else {"optimize": True}
+        options = {"quality": 82} if self.photographic else {"optimize": True}
         buffer = io.BytesIO()
         self.savefig(buffer, format=kind[6:], pil_kwargs=options)
         data = {kind: base64.b64encode(buffer.getvalue()).decode(), "text/plain": repr(self)}
