@@ -29,7 +29,7 @@ class TrainingTransform:
     """
 
     def __init__(self, config: AugmentConfig, size: int):
-        self.pipeline = A.Compose(_steps(config, size))
+        self.pipeline = A.Compose(training_steps(config, size))
 
     def __call__(self, image: np.ndarray, mask: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
         self.pipeline.set_random_seed(seed)
@@ -37,7 +37,8 @@ class TrainingTransform:
         return out["image"], out["mask"]
 
 
-def _steps(config: AugmentConfig, size: int) -> list[A.BasicTransform]:
+def training_steps(config: AugmentConfig, size: int) -> list[A.BasicTransform]:
+    """The transforms that `config` switches on, in the order in which they are applied."""
     color = config.color
     steps: list[tuple[float, A.BasicTransform]] = [
         # INTER_AREA averages when it shrinks, which is most of the time; other modes would alias.

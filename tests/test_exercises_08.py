@@ -75,8 +75,8 @@ def interval(first, second, resamples, seed, ends=(2.5, 97.5), paired=True, repl
     return np.percentile(differences, ends)
 
 
-def mean_over_images(matrices):
-    return np.mean([metrics.mean_iou(matrix) for matrix in matrices])
+def one_by_one(matrices):
+    return np.array([metrics.mean_iou(matrix) for matrix in matrices])
 
 
 RIGHT = {
@@ -101,7 +101,7 @@ WRONG = [
     (1, only_in_truth, "only the prediction has does occur"),
     (1, lambda c: 100 * mean_iou(c), "between 0 and 1"),
     (1, metrics.iou, "one number is wanted"),
-    (2, mean_over_images, "averaged over images"),
+    (2, lambda m: one_by_one(m).mean(), "averaged over images"),
     (2, lambda m: np.mean([unguarded(c) for c in m]), "absent classes as 0"),
     (2, lambda m: np.nanmean([metrics.iou(c) for c in m], axis=0).mean(), "averaged each class over images"),
     (2, lambda m: np.nanmean([metrics.iou(c) for c in m]), "images and classes together"),
@@ -128,7 +128,7 @@ WRONG = [
     (4, lambda score, width: error(score, width) / 2, "half the distance"),
     (5, lambda f, s, n, seed: interval(s, f, n, seed), "second minus first"),
     (5, lambda *a: interval(*a, paired=False), "same drawn images for both"),
-    (5, lambda *a: interval(*a, score=mean_over_images), "averaged the images' mIoU"),
+    (5, lambda f, s, n, seed: interval(one_by_one(f), one_by_one(s), n, seed, score=np.mean), "averaged the images' mIoU"),
     (5, lambda *a: interval(*a, ends=(5, 95)), "90% interval"),
     (5, lambda *a: interval(*a, ends=(25, 75)), "50% interval"),
     (5, lambda *a: interval(*a, replace=False), "with replacement"),

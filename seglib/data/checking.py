@@ -105,7 +105,7 @@ class _Survey:
         self.sizes.append((image.shape[1], image.shape[0]))
         place = key if key.startswith(f"{split}/") else f"{split}/{key}"
         self.exact[hashlib.sha256(repr(image.shape).encode() + image.tobytes()).digest()].append((split, place))
-        self.hashes[split].append((place, _difference_hash(image)))
+        self.hashes[split].append((place, difference_hash(image)))
 
     def duplicates(self) -> tuple[list[tuple[str, str]], list[str]]:
         """Pairs of equal pictures in two splits, and sentences about those within one."""
@@ -132,7 +132,7 @@ class _Survey:
         return alike
 
 
-def _difference_hash(image: np.ndarray) -> np.ndarray:
+def difference_hash(image: np.ndarray) -> np.ndarray:
     """64 signs: does brightness rise from each cell of an 8x9 grid to its right neighbour."""
     small = np.asarray(Image.fromarray(image).convert("L").resize((9, 8), Image.Resampling.BOX), np.float32)
     return np.where(np.diff(small, axis=1) > 0, 1, -1).astype(np.float32).ravel()
