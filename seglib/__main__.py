@@ -144,6 +144,8 @@ def evaluate(args: argparse.Namespace) -> int:
             f"{', '.join(dataset.classes)}; take weights that were trained on it."
         )
     predictor = _predictor(args, notes["config"]["inference"], model)
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)  # before the work, not after it
     scores = evaluate.evaluate(predictor, dataset, args.ratio, progress=True)
     scores |= {"weights": args.weights, "data": args.data, "split": args.split}
     if args.json:
@@ -164,14 +166,15 @@ def train(args: argparse.Namespace) -> int:
     try:
         history = train.train(wanted, resume=args.resume)
     except KeyboardInterrupt:
-        print(f"\nStopped; go on with: python -m seglib train {args.config or ''} --run={wanted.run} --resume")
+        print(f"\nStopped; go on with: python -m seglib train {wanted.run}/config.yaml --resume")
         return 130
     best = max((entry for entry in history if "val" in entry), key=lambda entry: entry["val"][wanted.metric])
     minutes = sum(entry["seconds"] for entry in history) / 60
     print(f"{minutes:.1f} minutes; best epoch {best['epoch'] + 1}: "
           + ", ".join(f"{name} {value:.4f}" for name, value in best["val"].items()))  # fmt: skip
     print(f"weights: {wanted.run}/best.safetensors; measure them: "
-          f"python -m seglib evaluate {wanted.run}/best.safetensors --data {wanted.data.name}")  # fmt: skip
+          f"python -m seglib evaluate {wanted.run}/best.safetensors --data {wanted.data.name} "
+          f"--split {wanted.data.val_split} --list {wanted.data.list_name} --root {wanted.data.root}")  # fmt: skip
     return 0
 
 

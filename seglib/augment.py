@@ -4,6 +4,7 @@ Albumentations changes image and mask together; see https://albumentations.ai/do
 on the seed given with each call, not on the order of calls or the number of processes.
 """
 
+import functools
 import os
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network for news when imported
@@ -68,6 +69,12 @@ def fit(image: np.ndarray, longest_side: int) -> np.ndarray:
 
 def normalize(images: Tensor) -> Tensor:
     """uint8 pictures (N, 3, H, W) to float32 with ImageNet's mean 0 and spread 1, on the same device."""
-    mean = torch.tensor(MEAN, device=images.device).view(1, 3, 1, 1) * 255
-    std = torch.tensor(STD, device=images.device).view(1, 3, 1, 1) * 255
+    mean, std = _mean_and_std(images.device)
     return (images.float() - mean) / std
+
+
+@functools.cache  # sending them to a GPU at every step would make the step wait
+def _mean_and_std(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Each (1, 3, 1, 1), for pixel values 0..255."""
+    mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) * 255 for values in (MEAN, STD))
+    return mean, std

@@ -41,8 +41,7 @@ def text(card: dict) -> str:
         f"checkpoint was chosen on the same {card['data']['chosen_on']} images, so expect a little less on new ones.",
         "",
         *_repetition_lines(card),
-        f"- Measure again: `python -m seglib evaluate {card['name']} --data {card['data']['name']} "
-        f"--split {card['data']['measured_on']}`",
+        f"- Measure again: `{_measuring(card)}`",
         f"- Train again: `{training['command']}` ({training['minutes']} minutes on {training['hardware']}; "
         f"the best of {training['epochs']} epochs was {training['best_epoch']})",
         f"- Classes: {', '.join(card['classes'])}",
@@ -60,12 +59,17 @@ def _repetition_lines(card: dict) -> list[str]:
         return []
     scores, of = card["scores_without_them"], card["data"]
     return [
-        f"The data set holds some photographs twice. {', '.join(keys)} of {of['measured_on']} is also in "
-        f"{of['trained_on']}, under another name; without that: mIoU {scores['miou']:.4f}, Boundary IoU "
-        f"{scores['boundary_iou']:.4f} (`python -m seglib evaluate {card['name']} --data {of['name']} "
-        f"--split {of['measured_on']} --without {' '.join(keys)}`).",
+        f"`python -m seglib data check {of['name']}` finds that some photographs of {of['measured_on']} look like one "
+        f"in {of['trained_on']}: {', '.join(keys)}. Left out, mIoU is {scores['miou']:.4f} and Boundary IoU "
+        f"{scores['boundary_iou']:.4f} (`{_measuring(card)} --without {' '.join(keys)}`).",
         "",
     ]
+
+
+def _measuring(card: dict) -> str:
+    of = card["data"]
+    listed = "" if of["list"] == "default" else f" --list {of['list']}"
+    return f"python -m seglib evaluate {card['name']} --data {of['name']} --split {of['measured_on']}{listed}"
 
 
 def _shown(value: float | None) -> str:

@@ -29,7 +29,7 @@ class DataConfig:
         train_split: split to train on
         val_split: split on which checkpoints are chosen
         options: for the drawn sets: length, size, seed
-        cache_mb: decoded images kept in memory, in MiB
+        cache_mb: decoded images of each split kept in memory, in MiB; loading processes share it out
     """
 
     name: str = "horses"
@@ -201,7 +201,7 @@ def load(file: Path | str | None = None, overrides: list[str] | None = None) -> 
             raise ConfigError(f"{file}: no such configuration file; the released ones lie in configs/.") from None
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{file}: the configuration cannot be read ({error}).") from None
-    return parse(text, overrides or [], str(file))
+    return parse(text, overrides or [], str(file) if file else "the options")
 
 
 def parse(text: str, overrides: list[str] = (), where: str = "the configuration") -> Config:
@@ -209,7 +209,8 @@ def parse(text: str, overrides: list[str] = (), where: str = "the configuration"
     reader = parser()
     try:
         values = reader.parse_string(text or "{}")
-        where = f"{where} with {' '.join(overrides)}" if overrides else where
+        if overrides:
+            where = f"{where} with {' '.join(overrides)}" if text else " ".join(overrides)
         values = reader.parse_args(list(overrides), namespace=values)
     except (jsonargparse.ArgumentError, TypeError, ValueError) as error:
         raise ConfigError(f"{where}: {' '.join(str(error).split())[:400]}") from None
@@ -241,12 +242,21 @@ def validate(config: Config) -> None:
         (config.epochs >= 1, "epochs", config.epochs, "at least 1"),
         (config.batch_size >= 1, "batch_size", config.batch_size, "at least 1"),
         (config.evaluate_every >= 1, "evaluate_every", config.evaluate_every, "at least 1"),
+        (config.seed >= 0, "seed", config.seed, "0 or more"),
+        (config.workers >= -1, "workers", config.workers, "-1 or more"),
+        (config.data.cache_mb >= 0, "data.cache_mb", config.data.cache_mb, "0 or more"),
+        (config.optimizer.weight_decay >= 0, "optimizer.weight_decay", config.optimizer.weight_decay, "0 or more"),
+        (config.optimizer.clip_norm >= 0, "optimizer.clip_norm", config.optimizer.clip_norm, "0 or more"),
+        (0 <= config.optimizer.momentum < 1, "optimizer.momentum", config.optimizer.momentum, "in [0, 1)"),
+        (0 <= config.augment.rotate <= 180, "augment.rotate", config.augment.rotate, "in [0, 180]"),
+        (0 <= config.augment.color <= 1, "augment.color", config.augment.color, "in [0, 1]"),
         (config.num_classes >= 0, "num_classes", config.num_classes, "0 or more"),
         (0 <= config.ema < 1, "ema", config.ema, "in [0, 1)"),
         (config.optimizer.lr > 0, "optimizer.lr", config.optimizer.lr, "above 0"),
         (0 <= config.schedule.warmup < 1, "schedule.warmup", config.schedule.warmup, "in [0, 1)"),
         (bool(config.augment.crop_sizes), "augment.crop_sizes", config.augment.crop_sizes, "a list of sizes"),
-        (min(config.augment.crop_sizes or [1]) >= 1, "augment.crop_sizes", config.augment.crop_sizes, "positive sizes"),
+        (min(config.augment.crop_sizes or [32]) >= 32, "augment.crop_sizes", config.augment.crop_sizes,
+         "sizes of at least 32"),
         (0 < config.augment.crop_area[0] <= config.augment.crop_area[1] <= 1, "augment.crop_area",
          config.augment.crop_area, "two rising shares in (0, 1]"),
         (0 < config.augment.crop_ratio[0] <= config.augment.crop_ratio[1], "augment.crop_ratio",

@@ -26,6 +26,8 @@ def pick_device(name: str = "auto") -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
+        if torch.device(name).type not in ("cpu", "cuda", "mps", "xpu"):
+            raise NotImplementedError
         torch.zeros(1, device=name)
     except (RuntimeError, AssertionError, NotImplementedError):
         raise PredictionError(f"device '{name}' is not available here; use auto, cpu, or the one you have.") from None
@@ -75,7 +77,7 @@ class Predictor:
             raise PredictionError(f"expected a uint8 RGB picture (H, W, 3), got {image.dtype} {image.shape}")
         total = None
         for scale in self.scales:
-            side = round((self.longest_side or max(image.shape[:2])) * scale)
+            side = max(1, round((self.longest_side or max(image.shape[:2])) * scale))
             small = np.ascontiguousarray(fit(image, side))
             views = [small, small[:, ::-1]] if self.flip else [small]
             batch = torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2)  # (1 or 2, 3, h, w), channels last
@@ -104,7 +106,7 @@ def image_files(names: Sequence[str | Path]) -> list[Path]:
     for name in names:
         path = Path(name)
         if path.is_dir():
-            found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+            found = sorted(f for f in path.iterdir() if f.suffix.lower() in SUFFIXES and not f.name.startswith("."))
             if not found:
                 raise PredictionError(f"{path}: no pictures in this folder; they end in {', '.join(sorted(SUFFIXES))}.")
             files += found

@@ -2,6 +2,7 @@
 
 import json
 import platform
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -37,7 +38,8 @@ def release(run: Path | str, name: str, root: Path | str, command: str, hardware
         "num_outputs": notes["num_outputs"],
     }
     file = weights.FOLDER / f"{name}.safetensors"
-    staged = file.with_suffix(".staged")
+    staged = weights.FOLDER / f".staged-{file.name}"
+    picture = staged.with_suffix(".png")
     weights.write_tensors(staged, tensors, notes, half=True)
     try:
         if staged.stat().st_size > MAX_BYTES:
@@ -46,18 +48,19 @@ def release(run: Path | str, name: str, root: Path | str, command: str, hardware
             )
         model, _ = weights.open_file(staged)
         scores = {
-            "single": _measured(Predictor(model, config.inference.longest_side), dataset, staged.with_suffix(".png")),
+            "single": _measured(Predictor(model, **asdict(config.inference)), dataset, picture),
             "multi": _measured(Predictor(model, config.inference.longest_side, SCALES, flip=True), dataset),
         }
-        repeated = _repeated(config, root)
+        repeated = _repeated(config, root, dataset.keys)
         if repeated:
-            scores["without"] = _measured(Predictor(model, config.inference.longest_side), dataset.without(repeated))
-        staged.with_suffix(".png").replace(file.with_suffix(".png"))
+            scores["without"] = _measured(Predictor(model, **asdict(config.inference)), dataset.without(repeated))
+        best = max((h for h in history if "val" in h), key=lambda h: h["val"][config.metric])
+        picture.replace(file.with_suffix(".png"))
         staged.replace(file)
     finally:
         staged.unlink(missing_ok=True)
+        picture.unlink(missing_ok=True)
     entry = {"file": file.name, "bytes": file.stat().st_size, "sha256": weights.digest(file)}
-    best = max((h for h in history if "val" in h), key=lambda h: h["val"][config.metric])
     card = {
         "name": name,
         **entry,
@@ -94,7 +97,7 @@ def _measured(predictor: Predictor, dataset: data.SegmentationDataset, picture: 
     return scores
 
 
-def _repeated(config: configuration.Config, root: Path | str) -> list[str]:
+def _repeated(config: configuration.Config, root: Path | str, keys: list[str]) -> list[str]:
     """The keys of val images that are, or by their look seem to be, in the training split too under another key."""
     if config.data.name in data.DRAWN:
         return []
@@ -102,7 +105,7 @@ def _repeated(config: configuration.Config, root: Path | str) -> list[str]:
     pairs = report.duplicates + report.suspects
     train, val = (f"{split}/" for split in (config.data.train_split, config.data.val_split))
     found = {b for a, b in [*pairs, *(pair[::-1] for pair in pairs)] if a.startswith(train) and b.startswith(val)}
-    return sorted(key.removeprefix(val) for key in found)
+    return sorted(place if place in keys else place.removeprefix(val) for place in found)
 
 
 def _write_json(file: Path, content: dict) -> None:

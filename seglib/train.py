@@ -12,8 +12,10 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
+import cv2
 import torch
 import yaml
 from torch import Tensor, nn
@@ -72,9 +74,10 @@ class Run:
         self.folder = Path(config.run)
         self.device = pick_device(config.device)
         self.amp = amp_dtype(config.amp, self.device)
+        self.workers = config.workers if config.workers >= 0 else 0 if self.device.type == "cpu" else 4
         self.train_set, self.val_set = (
             data.load(config.data.name, split, config.data.root, config.data.list_name,
-                      config.data.cache_mb << 20, **config.data.options)
+                      (config.data.cache_mb << 20) // max(1, self.workers), **config.data.options)
             for split in (config.data.train_split, config.data.val_split)
         )  # fmt: skip
         torch.manual_seed(config.seed)
@@ -84,6 +87,8 @@ class Run:
                 f"num_classes is {self.classes}, but {self.train_set.name} has {self.train_set.num_classes} classes; "
                 "leave it at 0 to take the data set's."
             )
+        if config.metric == "foreground_iou" and self.train_set.num_classes != 2:
+            raise TrainingError(f"metric is foreground_iou, but {self.train_set.name} has more classes; choose miou.")
         model = models.create(config.model.name, self.classes, **config.model.options)
         self.model = model.to(self.device, memory_format=torch.channels_last)
         self.average = Average(self.model, config.ema) if config.ema else None
@@ -93,6 +98,7 @@ class Run:
         self.plan = Plan(len(self.train_set), config)
         self.step = 0
         self.history: list[dict] = []
+        self.partial: dict = {}  # what was seen of an epoch that is not over
 
     @property
     def best_model(self) -> nn.Module:
@@ -122,9 +128,11 @@ class Run:
 
     def measure(self) -> dict:
         """The scores on val."""
-        inference = self.config.inference
-        predictor = Predictor(self.best_model, inference.longest_side, device=self.device, amp_dtype=self.amp)
-        return evaluate(predictor, self.val_set)
+        predictor = Predictor(self.best_model, **asdict(self.config.inference), device=self.device, amp_dtype=self.amp)
+        try:
+            return evaluate(predictor, self.val_set)
+        finally:
+            self.model.train()  # the predictor left it in eval mode where there is no average to measure
 
     def save(self) -> None:
         """Write `checkpoint.pt` and `history.json`, each atomically."""
@@ -137,6 +145,7 @@ class Run:
             "scaler": self.scaler.state_dict(),
             "random": torch.get_rng_state(),
             "history": self.history,
+            "partial": self.partial,
         }
         buffer = io.BytesIO()  # so that a full disk is met by a plain write, which says so
         torch.save(state, buffer)
@@ -164,9 +173,10 @@ class Run:
         if self.average:
             self.average.model.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
+        if self.scaler.is_enabled() and state["scaler"]:  # a run may go on where another precision is used
+            self.scaler.load_state_dict(state["scaler"])
         torch.set_rng_state(state["random"].cpu())
-        self.step, self.history = state["step"], state["history"]
+        self.step, self.history, self.partial = state["step"], state["history"], state["partial"]
 
 
 def _flat(values: dict, prefix: str = "") -> dict:
@@ -193,13 +203,12 @@ def train(config: Config, resume: bool = False, progress: bool = True) -> list[d
     text = yaml.safe_dump(configuration.to_dict(config), sort_keys=False)
     weights.write_atomically(run.folder / "config.yaml", lambda file: file.write(text.encode()))
     run.plan.start = run.step
-    workers = config.workers if config.workers >= 0 else 0 if run.device.type == "cpu" else 4
     loader = DataLoader(
         Augmented(run.train_set, run.plan, config),
         batch_sampler=run.plan,
-        num_workers=workers,
+        num_workers=run.workers,
         pin_memory=run.device.type == "cuda",
-        worker_init_fn=_ignore_interrupts,
+        worker_init_fn=_start_worker,
     )
     total = sum(run.plan.pixels(step) for step in range(run.plan.steps))
     done = sum(run.plan.pixels(step) for step in range(run.step))
@@ -225,14 +234,15 @@ def _loop(run: Run, loader: DataLoader, interrupt: Interrupt, bar: tqdm) -> None
         if place == 0:
             watch.end_epoch(epoch - 1, bar)
         if interrupt.asked:
-            run.save()
+            watch.pause()
             return
         began = time.perf_counter()
 
 
-def _ignore_interrupts(worker: int) -> None:
-    """Ctrl-C reaches every process of a terminal; only the one that trains shall act on it."""
+def _start_worker(number: int) -> None:
+    """Ctrl-C reaches every process of a terminal, and only the one that trains shall act on it; and one thread each."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(0)
 
 
 def _readable(loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
@@ -240,7 +250,10 @@ def _readable(loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
     try:
         yield from loader
     except data.DataError as error:
-        raise data.DataError(str(error).strip().splitlines()[-1].split("DataError: ")[-1]) from None
+        text = str(error)
+        raise data.DataError(
+            text.rpartition("DataError: ")[2].strip() if text.startswith("Caught ") else text
+        ) from None
 
 
 class Watch:
@@ -248,11 +261,26 @@ class Watch:
 
     def __init__(self, run: Run):
         self.run = run
+        before = run.partial
         self._reset()
+        if before:
+            self.losses = list(torch.tensor(before["losses"], device=run.device))
+            self.images, self.waiting, self.checked = before["images"], before["waiting"], len(self.losses)
+            self.began -= before["seconds"]
 
     def _reset(self) -> None:
+        self.run.partial = {}
         self.losses: list[Tensor] = []
         self.began, self.waiting, self.images, self.checked = time.perf_counter(), 0.0, 0, 0
+
+    def pause(self) -> None:
+        """Write a checkpoint in the middle of an epoch, unless the loss has gone astray."""
+        self._check()
+        seconds = time.perf_counter() - self.began
+        if self.losses:
+            self.run.partial = {"losses": torch.stack(self.losses).tolist(), "images": self.images,
+                                "waiting": self.waiting, "seconds": seconds}  # fmt: skip
+        self.run.save()
 
     def waited(self, seconds: float) -> None:
         self.waiting += seconds
@@ -266,7 +294,7 @@ class Watch:
     def _check(self) -> None:
         """TrainingError at the first loss that is not finite."""
         run = self.run
-        values = torch.stack(self.losses[self.checked :]).tolist()
+        values = torch.stack(self.losses[self.checked :]).tolist() if len(self.losses) > self.checked else []
         for step, value in enumerate(values, run.step - len(values)):
             if not math.isfinite(value):
                 keys = ", ".join(run.train_set.keys[index] for _, index in run.plan.batch(step))
@@ -299,9 +327,9 @@ class Watch:
                 self._keep_best(entry)
         entry["seconds"] = time.perf_counter() - self.began
         run.history.append(entry)
+        self._reset()
         run.save()
         bar.set_postfix_str(_summary(entry))
-        self._reset()
 
     def _keep_best(self, entry: dict) -> None:
         run = self.run

@@ -48,11 +48,16 @@ def read_list(name: str, list_name: str, split: str) -> list[str]:
             f"{name} has no split '{split}' in the list '{list_name}'; "
             f"choose 'all' or one of: {', '.join(known) or 'none is committed'}."
         )
-    return file.read_text(encoding="utf-8").split("\n")[:-1]
+    return file.read_text(encoding="utf-8").splitlines()
 
 
 def write_lists(name: str, keys: Sequence[str]) -> list[Path]:
-    """Make the committed lists of data set `name` from all its keys; returns the files written."""
+    """Make the committed lists of data set `name` from all its keys; returns the files written.
+
+    Raises DataError for a set that needs none.
+    """
+    if name not in RULES:
+        raise DataError(f"{name} comes with its splits, or is split by ratio; lists are made for: {', '.join(RULES)}.")
     written = []
     for list_name, rule in RULES.get(name, {}).items():
         for split, members in rule(keys).items():

@@ -61,10 +61,10 @@ def load(name: str, split: str, cache_bytes: int, **options) -> SegmentationData
     if options:
         raise DataError(f"{name} has no option '{next(iter(options))}'; it takes: length, size, seed.")
     numbers = [length, *size, seed] if isinstance(size, Sequence) and len(size) == 2 else [None]
-    if not all(isinstance(n, Integral) and n >= 0 for n in numbers) or min(size) < MIN_SIDE:
+    if not all(isinstance(n, Integral) and n >= 0 for n in numbers) or length < 1 or min(size) < MIN_SIDE:
         raise DataError(
             f"{name} cannot be drawn with length {length}, size {size}, seed {seed}: "
-            f"size is a height and a width of at least {MIN_SIDE} pixels, and all are whole numbers."
+            f"size is a height and a width of at least {MIN_SIDE} pixels, length at least 1, all whole numbers."
         )
     keys = [f"{name}-{split}-{i:05d}" for i in range(length)]
     return SegmentationDataset(

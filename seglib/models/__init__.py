@@ -4,16 +4,13 @@ import inspect
 
 from torch import nn
 
-from .checkpoints import CheckpointError, load_official
+from .checkpoints import load_official
+from .errors import CheckpointError, ModelError
 from .unet import UNet
 
 __all__ = ["CheckpointError", "ModelError", "UNet", "create", "load_official", "names"]
 
 _BUILDERS = {"unet": UNet}
-
-
-class ModelError(ValueError):
-    """A network that cannot be built; the message names the option and the remedy."""
 
 
 def names() -> list[str]:
@@ -36,4 +33,7 @@ def create(name: str, num_classes: int, in_channels: int = 3, **options) -> nn.M
     for option in options:
         if option not in known:
             raise ModelError(f"{name} has no option '{option}'; it takes: {', '.join(known)}.")
-    return builder(num_classes, in_channels, **options)
+    try:
+        return builder(num_classes, in_channels, **options)
+    except (TypeError, RuntimeError, ZeroDivisionError) as error:  # torch's words for sizes that make no sense
+        raise ModelError(f"{name} cannot be built with {options}: {error}") from None

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from .errors import CheckpointError
+
 # For each of our networks, how the authors' names turn into ours: (pattern, replacement), in this order.
 # unet: the entries of github.com/milesial/Pytorch-UNet, whose blocks nest one level deeper.
 _RENAMES = {
@@ -18,10 +20,6 @@ _RENAMES = {
     ),
 }
 _EXTRAS = {"UNet": {"mask_values"}}  # entries that are no weights
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that does not fit the network; the message names what is missing, left over or misshapen."""
 
 
 def load_official(model: nn.Module, state_dict: Mapping[str, Tensor]) -> int:

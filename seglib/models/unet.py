@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .errors import ModelError
+
 
 class DoubleConv(nn.Sequential):
     """Two 3x3 convolutions, each followed by batch normalisation and a ReLU.  (N, Cin, H, W) -> (N, Cout, H, W)."""
@@ -63,13 +65,15 @@ class UNet(nn.Module):
     `width` is the number of channels at full resolution (64 in the paper); it doubles at each of the
     four levels below.  `bilinear` enlarges by interpolation instead of transposed convolutions, and
     then the bottom is half as wide.  Height and width must be at least 16, because the image is halved
-    four times; a smaller input raises ValueError.
+    four times; a smaller input raises ModelError.
     """
 
     MIN_SIZE = 16
 
     def __init__(self, num_classes: int, in_channels: int = 3, width: int = 64, bilinear: bool = False):
         super().__init__()
+        if not isinstance(width, int) or width < 2:
+            raise ModelError(f"width is {width!r}, but must be a whole number of at least 2.")
         w1, w2, w3, w4, w5 = (width * 2**level for level in range(5))
         half = 2 if bilinear else 1
         self.enter = DoubleConv(in_channels, w1)
@@ -85,7 +89,7 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if min(x.shape[-2:]) < self.MIN_SIZE:
-            raise ValueError(
+            raise ModelError(
                 f"U-Net halves its input four times, so it needs at least {self.MIN_SIZE}x{self.MIN_SIZE} pixels; "
                 f"got {x.shape[-2]}x{x.shape[-1]}. Enlarge or pad the image."
             )

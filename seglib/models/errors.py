@@ -1,0 +1,9 @@
+"""What can go wrong with a network."""
+
+
+class ModelError(ValueError):
+    """A network that cannot be built or applied; the message names the option or size and the remedy."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that does not fit the network; the message names what is missing, left over or misshapen."""
