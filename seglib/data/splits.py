@@ -58,8 +58,15 @@ def write_lists(name: str, keys: Sequence[str]) -> list[Path]:
     """
     if name not in RULES:
         raise DataError(f"{name} comes with its splits, or is split by ratio; lists are made for: {', '.join(RULES)}.")
+    if (LISTS / name).is_dir():
+        committed = {key for file in (LISTS / name).rglob("*.txt") for key in file.read_text("utf-8").splitlines()}
+        lost = sorted(committed - set(keys))
+        if lost:
+            raise DataError(
+                f"{name}: {len(lost)} images of the committed lists are not here, {lost[0]} for one; complete it."
+            )
     written = []
-    for list_name, rule in RULES.get(name, {}).items():
+    for list_name, rule in RULES[name].items():
         for split, members in rule(keys).items():
             file = LISTS / name / list_name / f"{split}.txt"
             file.parent.mkdir(parents=True, exist_ok=True)
