@@ -134,7 +134,7 @@ def predict(args: argparse.Namespace) -> int:
 
 
 def evaluate(args: argparse.Namespace) -> int:
-    from . import data, evaluate, weights
+    from . import data, evaluate, files, weights
 
     model, notes = weights.load(args.weights)
     dataset = data.load(args.data, args.split, args.root, args.list_name).without(args.without)
@@ -149,8 +149,7 @@ def evaluate(args: argparse.Namespace) -> int:
     scores = evaluate.evaluate(predictor, dataset, args.ratio, progress=True)
     scores |= {"weights": args.weights, "data": args.data, "split": args.split}
     if args.json:
-        text = json.dumps(scores, indent=1) + "\n"
-        weights.write_atomically(args.json, lambda stream: stream.write(text.encode()))
+        files.write_text(args.json, json.dumps(scores, indent=1) + "\n")
     print(evaluate.summary(scores))
     return 0
 

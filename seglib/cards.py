@@ -1,6 +1,6 @@
 """What people read of released weights: a card each, and the table in the README; every number from the cards' JSON."""
 
-from . import weights
+from . import files, weights
 
 README = weights.FOLDER.parent / "README.md"
 BEGIN, END = "<!-- results: python -m seglib weights table -->", "<!-- end of results -->"
@@ -101,5 +101,4 @@ def write_table() -> None:
     if BEGIN not in text or END not in text:
         raise weights.WeightsError(f"{README.name}: the lines '{BEGIN}' and '{END}' are missing; put them back.")
     before, after = text.split(BEGIN)[0], text.split(END)[1]
-    content = f"{before}{BEGIN}\n{table()}\n{END}{after}".encode()
-    weights.write_atomically(README, lambda stream: stream.write(content))
+    files.write_text(README, f"{before}{BEGIN}\n{table()}\n{END}{after}")

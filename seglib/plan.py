@@ -36,9 +36,13 @@ class Plan:
         chosen = order[place * self.batch_size : (place + 1) * self.batch_size]
         return [(epoch, int(index)) for index in chosen]
 
+    def count(self, step: int) -> int:
+        """How many images step number `step` has: the last one of an epoch takes what is left."""
+        return min(self.batch_size, self.images - step % self.steps_per_epoch * self.batch_size)
+
     def pixels(self, step: int) -> int:
         """The cost of a step, for an honest estimate of the time left."""
-        return len(self.batch(step)) * self.crop_size(step // self.steps_per_epoch) ** 2
+        return self.count(step) * self.crop_size(step // self.steps_per_epoch) ** 2
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         return (self.batch(step) for step in range(self.start, self.steps))

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from .augment import fit, normalize
 from .data import SUFFIXES
-from .weights import write_atomically
+from .files import write_atomically
 
 MIN_SIDE = 32  # thinner pictures are padded to this, so that every network can halve them five times
 

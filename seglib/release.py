@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from . import cards, data, visualize, weights
+from . import cards, data, download, files, visualize, weights
 from . import config as configuration
 from .augment import MEAN, STD
 from .data import checking
@@ -60,7 +60,7 @@ def release(run: Path | str, name: str, root: Path | str, command: str, hardware
     finally:
         staged.unlink(missing_ok=True)
         picture.unlink(missing_ok=True)
-    entry = {"file": file.name, "bytes": file.stat().st_size, "sha256": weights.digest(file)}
+    entry = {"file": file.name, "bytes": file.stat().st_size, "sha256": download.file_sha256(file)}
     card = {
         "name": name,
         **entry,
@@ -78,11 +78,11 @@ def release(run: Path | str, name: str, root: Path | str, command: str, hardware
                      "minutes": round(sum(h["seconds"] for h in history) / 60, 1), "config": notes["config"]},
         "software": {"python": platform.python_version(), "torch": torch.__version__.split("+")[0]},
     }  # fmt: skip
-    _write_json(weights.FOLDER / f"{name}.json", card)
+    files.write_text(weights.FOLDER / f"{name}.json", json.dumps(card, indent=1) + "\n")
     listed = weights.manifest()
     listed["weights"][name] = entry
-    _write_json(weights.FOLDER / "manifest.json", listed)
-    weights.write_atomically(weights.FOLDER / f"{name}.md", lambda stream: stream.write(cards.text(card).encode()))
+    files.write_text(weights.FOLDER / "manifest.json", json.dumps(listed, indent=1) + "\n")
+    files.write_text(weights.FOLDER / f"{name}.md", cards.text(card))
     return card
 
 
@@ -106,8 +106,3 @@ def _repeated(config: configuration.Config, root: Path | str, keys: list[str]) -
     train, val = (f"{split}/" for split in (config.data.train_split, config.data.val_split))
     found = {b for a, b in [*pairs, *(pair[::-1] for pair in pairs)] if a.startswith(train) and b.startswith(val)}
     return sorted(place if place in keys else place.removeprefix(val) for place in found)
-
-
-def _write_json(file: Path, content: dict) -> None:
-    text = json.dumps(content, indent=1) + "\n"
-    weights.write_atomically(file, lambda stream: stream.write(text.encode()))

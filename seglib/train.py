@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from . import config as configuration
-from . import data, models, weights
+from . import data, files, models, weights
 from .augment import normalize
 from .config import Config
 from .evaluate import evaluate
@@ -149,9 +149,8 @@ class Run:
         }
         buffer = io.BytesIO()  # so that a full disk is met by a plain write, which says so
         torch.save(state, buffer)
-        weights.write_atomically(self.folder / "checkpoint.pt", lambda file: file.write(buffer.getbuffer()))
-        text = json.dumps(self.history, indent=1)
-        weights.write_atomically(self.folder / "history.json", lambda file: file.write(text.encode()))
+        files.write_atomically(self.folder / "checkpoint.pt", lambda file: file.write(buffer.getbuffer()))
+        files.write_text(self.folder / "history.json", json.dumps(self.history, indent=1))
 
     def restore(self) -> None:
         """Go back to `checkpoint.pt`.  TrainingError if it is not there, damaged, or of another configuration."""
@@ -200,8 +199,7 @@ def train(config: Config, resume: bool = False, progress: bool = True) -> list[d
     elif (run.folder / "checkpoint.pt").exists():
         raise TrainingError(f"{run.folder}: already holds a run; add --resume to go on, or choose another --run.")
     run.folder.mkdir(parents=True, exist_ok=True)
-    text = yaml.safe_dump(configuration.to_dict(config), sort_keys=False)
-    weights.write_atomically(run.folder / "config.yaml", lambda file: file.write(text.encode()))
+    files.write_text(run.folder / "config.yaml", yaml.safe_dump(configuration.to_dict(config), sort_keys=False))
     run.plan.start = run.step
     loader = DataLoader(
         Augmented(run.train_set, run.plan, config),
@@ -287,7 +285,7 @@ class Watch:
 
     def saw(self, loss: Tensor) -> None:
         self.losses.append(loss)
-        self.images += len(self.run.plan.batch(self.run.step - 1))
+        self.images += self.run.plan.count(self.run.step - 1)
         if len(self.losses) - self.checked >= CHECK_EVERY:
             self._check()
 

@@ -1,19 +1,16 @@
 """Released weights: files of tensors, a card each, and the manifest that lists them."""
 
-import hashlib
 import json
 import os
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from . import download, models
+from . import download, files, models
 
 FOLDER = Path(__file__).resolve().parents[1] / "weights"
 ADDRESS_VARIABLE = "SEGLIB_WEIGHTS_URL"  # overrides the manifest's release address
@@ -23,30 +20,6 @@ class WeightsError(ValueError):
     """Weights that cannot be used; the message names the file, the fault and the remedy."""
 
 
-def write_atomically(file: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Replace `file` by what `write` puts into the open file it is given, or leave it as it was.
-
-    Raises OSError, naming the file, if the disk is full or the folder not writable.
-    """
-    file = Path(file)
-    try:
-        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    except OSError as error:
-        raise OSError(error.errno, f"{error.strerror}; nothing was written", str(file)) from None
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            write(stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(name, 0o644)  # mkstemp keeps its files private
-        os.replace(name, file)
-    except BaseException as error:
-        Path(name).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise OSError(error.errno, f"{error.strerror}; the file is as it was before", str(file)) from None
-        raise
-
-
 def write_tensors(file: Path, tensors: Mapping[str, Tensor], notes: Mapping, half: bool = False) -> None:
     """Write a safetensors file with `notes` as JSON in its header; `half` stores floats as fp16."""
     ready = {
@@ -54,7 +27,7 @@ def write_tensors(file: Path, tensors: Mapping[str, Tensor], notes: Mapping, hal
         for name, t in tensors.items()
     }
     content = to_bytes(ready, {"notes": json.dumps(notes)})
-    write_atomically(file, lambda stream: stream.write(content))
+    files.write_atomically(file, lambda stream: stream.write(content))
 
 
 def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict]:
@@ -106,7 +79,7 @@ def find(name: str) -> Path:
                 f"{file}: not here, and no download address is known; set {ADDRESS_VARIABLE} to the folder that has it."
             )
         download.fetch([f"{address.rstrip('/')}/{entry['file']}"], entry["sha256"], file)
-    if digest(file) != entry["sha256"]:
+    if download.file_sha256(file) != entry["sha256"]:
         raise WeightsError(
             f"{file}: its content is not what was released (sha256 differs); delete the file to get it again."
         )
@@ -144,12 +117,3 @@ def card(name: str) -> dict:
     if name not in names():
         raise WeightsError(f"'{name}' has no card; choose one of: {', '.join(names())}.")
     return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
-
-
-def digest(file: Path) -> str:
-    """The sha256 of a file, as hexadecimal text."""
-    total = hashlib.sha256()
-    with open(file, "rb") as stream:
-        while block := stream.read(1 << 20):
-            total.update(block)
-    return total.hexdigest()

@@ -264,6 +264,7 @@ def test_every_image_is_seen_once_an_epoch_in_an_order_of_its_own():
     plan = train.Plan(10, tiny("unused", epochs=3))
     batches = list(plan)
     assert len(batches) == plan.steps == 9
+    assert [len(batch) for batch in batches] == [plan.count(step) for step in range(9)] == [4, 4, 2] * 3
     for epoch in range(3):
         seen = [index for batch in batches for e, index in batch if e == epoch]
         assert sorted(seen) == list(range(10))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from seglib import cards, config, data, models, release, weights
-from seglib.download import DownloadError
+from seglib import cards, config, data, files, models, release, weights
+from seglib.download import DownloadError, file_sha256
 
 
 def notes(width=4, outputs=2):
@@ -30,7 +30,7 @@ def saved(tmp_path):
     model = models.create("unet", 2, width=4).half().float().eval()
     file = tmp_path / "small.safetensors"
     weights.write_tensors(file, model.state_dict(), notes(), half=True)
-    listed = {"small": {"file": file.name, "bytes": file.stat().st_size, "sha256": weights.digest(file)}}
+    listed = {"small": {"file": file.name, "bytes": file.stat().st_size, "sha256": file_sha256(file)}}
     (tmp_path / "manifest.json").write_text(json.dumps({"address": "", "weights": listed}))
     return tmp_path, model
 
@@ -131,10 +131,10 @@ def test_writing_is_all_or_nothing(tmp_path):
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space left on device; the file is as it was before"):
-        weights.write_atomically(file, fail)
+        files.write_atomically(file, fail)
     assert file.read_bytes() == b"before" and list(tmp_path.iterdir()) == [file]
     with pytest.raises(OSError, match="nothing was written"):
-        weights.write_atomically(tmp_path / "nowhere" / "file", lambda stream: None)
+        files.write_atomically(tmp_path / "nowhere" / "file", lambda stream: None)
 
 
 def test_a_release_measures_what_it_writes(tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ import textwrap
 from pathlib import Path
 
 from .. import exercises
+from ..files import write_text
 from .places import PACKAGE, CourseError, checkout
 
 PROFILES = ("quick", "full")
@@ -122,9 +123,7 @@ class Lesson:
         if self._report_file is None:
             return
         report = {"data": self._used, "headline": self._headline, "modules": _loaded_modules()}
-        partial = self._report_file.with_name(self._report_file.name + ".part")
-        partial.write_text(json.dumps(report), encoding="utf-8")
-        partial.replace(self._report_file)
+        write_text(self._report_file, json.dumps(report))
 
 
 def _loaded_modules() -> list[str]:

@@ -3,7 +3,6 @@
 import copy
 import hashlib
 import json
-import os
 import re
 import site
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from ..files import write_atomically
 from .places import PACKAGE, CourseError, checkout, notebook_name
 
 MAX_BYTES = 1_500_000
@@ -78,16 +78,7 @@ def save(notebook: NotebookNode, path: Path, original: bytes) -> None:
 def write(notebook: NotebookNode, path: Path) -> None:
     """Write a notebook so that the file is either the old one or the whole new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(encoded(notebook))
-        os.chmod(partial, mode)
-        os.replace(partial, path)
-    except BaseException:
-        os.unlink(partial)
-        raise
+    write_atomically(path, lambda file: file.write(encoded(notebook)))
 
 
 def encoded(notebook: NotebookNode) -> bytes:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..files import write_text
 from .dataset import FilePairs, Pair, Source
 from .images import DataError
 from .splits import LISTS, read_list
@@ -105,5 +106,5 @@ def write_digests(sources: Sequence[Source], root: Path | str) -> Path:
         digests[source.name] = {
             split: content_digest(pairs, source.decode) for split, pairs in parts.items() if split != "unlisted"
         }
-    DIGESTS.write_text(json.dumps(digests, indent=2) + "\n", encoding="utf-8")
+    write_text(DIGESTS, json.dumps(digests, indent=2) + "\n")
     return DIGESTS

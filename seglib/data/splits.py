@@ -4,6 +4,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..files import write_text
 from .images import DataError
 from .matching import natural_order
 
@@ -70,6 +71,6 @@ def write_lists(name: str, keys: Sequence[str]) -> list[Path]:
         for split, members in rule(keys).items():
             file = LISTS / name / list_name / f"{split}.txt"
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text("".join(key + "\n" for key in members), encoding="utf-8")
+            write_text(file, "".join(key + "\n" for key in members))
             written.append(file)
     return written

@@ -1,0 +1,37 @@
+"""Write files so that a failure loses nothing."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+
+def write_atomically(file: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Replace `file` by what `write` puts into the open file it is given, or leave it as it was.
+
+    Raises OSError, naming the file, if the disk is full or the folder not writable.
+    """
+    file = Path(file)
+    mode = file.stat().st_mode & 0o777 if file.exists() else 0o644  # mkstemp keeps its files private
+    try:
+        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    except OSError as error:
+        raise OSError(error.errno, f"{error.strerror}; nothing was written", str(file)) from None
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            write(stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(name, mode)
+        os.replace(name, file)
+    except BaseException as error:
+        Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise OSError(error.errno, f"{error.strerror}; the file is as it was before", str(file)) from None
+        raise
+
+
+def write_text(file: Path, text: str) -> None:
+    """`write_atomically` for a text, in UTF-8."""
+    write_atomically(file, lambda stream: stream.write(text.encode("utf-8")))
