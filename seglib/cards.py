@@ -96,9 +96,5 @@ def table() -> str:
 
 
 def write_table() -> None:
-    """Put `table()` between its marks in the README.  WeightsError if the marks are gone."""
-    text = README.read_text(encoding="utf-8")
-    if BEGIN not in text or END not in text:
-        raise weights.WeightsError(f"{README.name}: the lines '{BEGIN}' and '{END}' are missing; put them back.")
-    before, after = text.split(BEGIN)[0], text.split(END)[1]
-    files.write_text(README, f"{before}{BEGIN}\n{table()}\n{END}{after}")
+    """Put `table()` between its marks in the README.  OSError if the marks are gone."""
+    files.replace_between(README, BEGIN, END, table())

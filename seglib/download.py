@@ -9,6 +9,7 @@ import re
 import secrets
 import shutil
 import stat
+import sys
 import tarfile
 import tempfile
 import zipfile
@@ -86,7 +87,8 @@ def fetch(urls: Sequence[str], sha256: str | None, target: Path | str, progress:
 
 def _fetch_first(urls: list[str], sha256: str | None, partial: Path, target: Path, progress: bool) -> None:
     """Fill `partial` from the first mirror that delivers what was promised."""
-    download = pooch.HTTPDownloader(progressbar=progress, chunk_size=1 << 16, timeout=TIMEOUT)
+    shown = progress and sys.stderr.isatty()  # a bar would fill a log file
+    download = pooch.HTTPDownloader(progressbar=shown, chunk_size=1 << 16, timeout=TIMEOUT)
     failures, offline = [], bool(urls)
     for url in urls:
         try:

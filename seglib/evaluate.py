@@ -25,7 +25,8 @@ def evaluate(
     """
     total = Counts(dataset.num_classes, ratio)
     per_image = {}
-    for index in tqdm(range(len(dataset)), desc=f"evaluate {dataset.name}", disable=not progress, leave=False):
+    quiet = None if progress else True  # None: where no terminal shows the bar
+    for index in tqdm(range(len(dataset)), desc=f"evaluate {dataset.name}", disable=quiet, leave=False):
         item = dataset[index]
         prediction = predictor.labels(item["image"])
         own = Counts(dataset.num_classes, ratio)

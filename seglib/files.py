@@ -35,3 +35,12 @@ def write_atomically(file: Path, write: Callable[[IO[bytes]], object]) -> None:
 def write_text(file: Path, text: str) -> None:
     """`write_atomically` for a text, in UTF-8."""
     write_atomically(file, lambda stream: stream.write(text.encode("utf-8")))
+
+
+def replace_between(file: Path, begin: str, end: str, text: str) -> None:
+    """Put `text` between the lines `begin` and `end` of a text file.  OSError if they are not there."""
+    before, found, rest = Path(file).read_text(encoding="utf-8").partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise OSError(f"{file}: the lines '{begin}' and '{end}' are missing; put them back.")
+    write_text(file, f"{before}{begin}\n{text}\n{end}{after}")

@@ -1,9 +1,11 @@
 """From a photograph of any size to its label map of the same size."""
 
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -12,8 +14,11 @@ from torch.nn import functional as F
 
 from .augment import fit, normalize
 from .data import SUFFIXES
+from .data.images import MAX_PIXELS
 from .files import write_atomically
 
+ENDINGS = ("_mask.png", "_overlay.png")  # of the files that are written for a picture
+NO_MEMORY = re.compile("out of memory|(not enough|insufficient|allocate) memory|failed to allocate", re.IGNORECASE)
 MIN_SIDE = 32  # thinner pictures are padded to this, so that every network can halve them five times
 
 
@@ -40,7 +45,8 @@ class Predictor:
     `longest_side`: pictures are scaled so that the longer side has this many pixels, 0 keeps their
     size; the logits are scaled back, so every result has the photograph's own size.  `scales` are
     factors on that, and `flip` adds the mirrored picture: their *probabilities* are averaged.
-    `amp_dtype`: compute in this lower precision (torch.bfloat16), None for float32.
+    `amp_dtype`: compute in this lower precision (torch.bfloat16), None for float32.  Raises PredictionError
+    for arrays that are no pictures, and where `longest_side` asks for more memory than there is.
     """
 
     def __init__(
@@ -75,9 +81,28 @@ class Predictor:
     def _probabilities(self, image: np.ndarray) -> Tensor:
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise PredictionError(f"expected a uint8 RGB picture (H, W, 3), got {image.dtype} {image.shape}")
+        try:
+            return self._averaged(image)
+        except (MemoryError, RuntimeError, cv2.error) as error:
+            # PyTorch has an exception class for memory on CUDA only; elsewhere, as in OpenCV, only the text tells.
+            if isinstance(error, MemoryError) or NO_MEMORY.search(str(error)):
+                raise self._too_large(image) from None
+            raise
+
+    def _too_large(self, image: np.ndarray) -> PredictionError:
+        height, width = image.shape[:2]
+        side = self.longest_side or "0 (its own size)"
+        return PredictionError(
+            f"a picture of {width}x{height} needs more memory than there is at --longest-side {side}; choose a smaller."
+        )
+
+    def _averaged(self, image: np.ndarray) -> Tensor:
+        longest = max(image.shape[:2])
         total = None
         for scale in self.scales:
-            side = max(1, round((self.longest_side or max(image.shape[:2])) * scale))
+            side = max(1, round((self.longest_side or longest) * scale))
+            if min(image.shape[:2]) * side**2 > MAX_PIXELS * longest:
+                raise self._too_large(image)
             small = np.ascontiguousarray(fit(image, side))
             views = [small, small[:, ::-1]] if self.flip else [small]
             batch = torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2)  # (1 or 2, 3, h, w), channels last
@@ -117,6 +142,26 @@ def image_files(names: Sequence[str | Path]) -> list[Path]:
         else:
             files.append(path)
     return files
+
+
+def without_results(files: Sequence[Path], out: Path) -> tuple[list[Path], set[str]]:
+    """`files` less those that an earlier run wrote into the folder `out`, and the names that new results must not take.
+
+    A result is known by its fellow: `NAME_mask.png` beside `NAME_overlay.png`.  A lone one is somebody's
+    picture, perhaps a mask painted by hand, and its NAME is not free.  PredictionError if no file is left.
+    """
+    pictures, taken = [], set()
+    for file in files:
+        name, _, kind = file.stem.rpartition("_")
+        ending = f"_{kind}.png"
+        if ending in ENDINGS and file.name.endswith(ending) and file.parent.resolve() == out.resolve():
+            if all((out / f"{name}{end}").exists() for end in ENDINGS):
+                continue
+            taken.add(name)
+        pictures.append(file)
+    if files and not pictures:
+        raise PredictionError(f"{out}: only results of an earlier run are there; name pictures, or another --out.")
+    return pictures, taken
 
 
 def free_name(stem: str, taken: set[str]) -> str:

@@ -9,6 +9,7 @@ import io
 import json
 import math
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -25,9 +26,9 @@ from tqdm import tqdm
 from . import config as configuration
 from . import data, files, models, weights
 from .augment import normalize
-from .config import Config
+from .config import Config, ModelConfig
 from .evaluate import evaluate
-from .losses import SegmentationLoss
+from .losses import SegmentationLoss, class_weights
 from .optimize import Average, amp_dtype, learning_rate, make_optimizer
 from .plan import Augmented, Plan
 from .predict import Predictor, pick_device
@@ -89,10 +90,10 @@ class Run:
             )
         if config.metric == "foreground_iou" and self.train_set.num_classes != 2:
             raise TrainingError(f"metric is foreground_iou, but {self.train_set.name} has more classes; choose miou.")
-        model = models.create(config.model.name, self.classes, **config.model.options)
+        model = make_model(config.model, self.classes)
         self.model = model.to(self.device, memory_format=torch.channels_last)
         self.average = Average(self.model, config.ema) if config.ema else None
-        self.loss = SegmentationLoss(config.loss.terms, config.loss.class_weights).to(self.device)
+        self.loss = make_loss(config, self.model, self.train_set).to(self.device)
         self.optimizer = make_optimizer(self.model, config)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.amp is torch.float16)
         self.plan = Plan(len(self.train_set), config)
@@ -178,6 +179,25 @@ class Run:
         self.step, self.history, self.partial = state["step"], state["history"], state["partial"]
 
 
+def make_model(config: ModelConfig, num_classes: int) -> nn.Module:
+    """The network that `config` asks for, with the weights it starts from; tells on stderr what was loaded."""
+    if config.start is None or not (config.start in weights.names() or config.start.endswith(".safetensors")):
+        return models.create(config.name, num_classes, pretrained=config.start, **config.options)
+    model = models.create(config.name, num_classes, **config.options)
+    file = Path(config.start) if config.start.endswith(".safetensors") else weights.find(config.start)
+    print(f"{file.name}: {models.load_weights(model, weights.read_tensors(file)[0])}", file=sys.stderr)
+    return model
+
+
+def make_loss(config: Config, model: nn.Module, train_set: data.SegmentationDataset) -> SegmentationLoss:
+    """The loss that `config` asks for; rules for class weights look at all masks of the training set."""
+    asked = config.loss.class_weights
+    if isinstance(asked, str):
+        asked = class_weights(asked, train_set.pixel_counts() if asked != "none" else [])
+    outputs = config.loss.output_weights or getattr(model, "OUTPUT_WEIGHTS", None)
+    return SegmentationLoss(config.loss.terms, asked, output_weights=outputs, options=config.loss.options)
+
+
 def _flat(values: dict, prefix: str = "") -> dict:
     """{"a": {"b": 1}} as {"a.b": 1}."""
     flat = {}
@@ -212,7 +232,7 @@ def train(config: Config, resume: bool = False, progress: bool = True) -> list[d
     done = sum(run.plan.pixels(step) for step in range(run.step))
     form = "{l_bar}{bar}| {elapsed} elapsed, {remaining} left{postfix}"
     # smoothing=0: the time left comes from the rate so far, not from the last step, which may have been a measurement.
-    bar = tqdm(total=total, initial=done, bar_format=form, smoothing=0, disable=not progress)
+    bar = tqdm(total=total, initial=done, bar_format=form, smoothing=0, disable=None if progress else True)
     with Interrupt() as interrupt, bar:
         _loop(run, loader, interrupt, bar)
     if interrupt.asked:

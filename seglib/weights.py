@@ -45,13 +45,34 @@ def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict]:
 
 def manifest() -> dict:
     """{"address": where the files can be downloaded or "", "weights": {name: {"file", "bytes", "sha256"}}}."""
-    file = FOLDER / "manifest.json"
+    return _read_json("manifest.json", {"address", "weights"})
+
+
+def _read_json(name: str, needed: set[str]) -> dict:
+    """The entries of a JSON file in `weights/`.  WeightsError if it is missing, damaged or lacks a `needed` one."""
+    file, remedy = FOLDER / name, _restored(name)
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise WeightsError(f"{file}: the manifest is missing; get the project afresh.") from None
-    except json.JSONDecodeError as error:
-        raise WeightsError(f"{file}: the manifest is damaged ({error}); get the project afresh.") from None
+        raise WeightsError(f"{file}: no such file; {remedy}.") from None
+    except ValueError as error:  # neither JSON nor, perhaps, UTF-8
+        raise WeightsError(f"{file}: the file is damaged ({error}); {remedy}.") from None
+    missing = needed - content.keys() if isinstance(content, dict) else needed
+    if missing:
+        raise WeightsError(f"{file}: the file has no entry {', '.join(sorted(missing))}; {remedy}.")
+    return content
+
+
+def _restored(name: str) -> str:
+    return f"restore it with `git checkout -- weights/{name}`"
+
+
+def _address() -> str:
+    """Where the released files can be downloaded, "" if nowhere is known.  WeightsError for no http address."""
+    address = os.environ.get(ADDRESS_VARIABLE, "")
+    if address and not address.lower().startswith(("http://", "https://")):
+        raise WeightsError(f"{ADDRESS_VARIABLE} is '{address}', but must begin with http:// or https://; correct it.")
+    return address or manifest()["address"]
 
 
 def names() -> list[str]:
@@ -73,16 +94,16 @@ def find(name: str) -> Path:
     entry = listed["weights"][name]
     file = FOLDER / entry["file"]
     if not file.exists():
-        address = os.environ.get(ADDRESS_VARIABLE) or listed["address"]
+        address = _address()
         if not address:
             raise WeightsError(
-                f"{file}: not here, and no download address is known; set {ADDRESS_VARIABLE} to the folder that has it."
+                f"{file}: not here, and no download address is known; {_restored(entry['file'])}, "
+                f"or set {ADDRESS_VARIABLE} to the http address of a folder that has it."
             )
         download.fetch([f"{address.rstrip('/')}/{entry['file']}"], entry["sha256"], file)
     if download.file_sha256(file) != entry["sha256"]:
-        raise WeightsError(
-            f"{file}: its content is not what was released (sha256 differs); delete the file to get it again."
-        )
+        remedy = "delete the file to get it again" if _address() else _restored(entry["file"])
+        raise WeightsError(f"{file}: its content is not what was released (sha256 differs); {remedy}.")
     return file
 
 
@@ -113,7 +134,7 @@ def open_file(file: Path) -> tuple[nn.Module, dict]:
 
 
 def card(name: str) -> dict:
-    """The card of released weights: how they were made and what they score.  WeightsError if there is none."""
+    """The card of released weights: how they were made and what they score.  WeightsError if there is no good one."""
     if name not in names():
         raise WeightsError(f"'{name}' has no card; choose one of: {', '.join(names())}.")
-    return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    return _read_json(f"{name}.json", {"bytes", "classes", "data", "file", "model", "scores", "sha256"})

@@ -18,6 +18,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from seglib import course, data, exercises
+from seglib.commands import course as course_command
 from seglib.course import checks, places, runner, saved
 
 REPOSITORY = Path(course.__file__).resolve().parents[2]
@@ -44,8 +45,8 @@ def run(folder: Path, *names: str, **options) -> tuple[list[runner.Result], str]
 
 def command(*arguments: object) -> int:
     parser = argparse.ArgumentParser()
-    course.add_arguments(parser)
-    return course.main(parser.parse_args([str(argument) for argument in arguments]))
+    course_command.add_arguments(parser)
+    return course_command.run(parser.parse_args([str(argument) for argument in arguments]))
 
 
 def outputs(path: Path, cell: int) -> str:
@@ -164,8 +165,8 @@ def test_ctrl_c_leaves_no_kernel_and_keeps_the_notebook(tmp_path):
     path = write_notebook(tmp_path, "01_one", tell, "time.sleep(600)")
     before = path.read_bytes()
     script = (
-        "import argparse, sys\nfrom seglib import course\nparser = argparse.ArgumentParser()\n"
-        "course.add_arguments(parser)\nsys.exit(course.main(parser.parse_args()))"
+        "import argparse, sys\nfrom seglib.commands import course\nparser = argparse.ArgumentParser()\n"
+        "course.add_arguments(parser)\nsys.exit(course.run(parser.parse_args()))"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", script, "run", "--notebooks", tmp_path, "--out", tmp_path / "out", "--save"],

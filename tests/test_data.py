@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -213,6 +214,16 @@ def test_indices_and_pickling(tmp_path):
         assert np.array_equal(again[0]["mask"], found[0]["mask"])
 
 
+def test_leaving_images_out(tmp_path):
+    found = data.load(str(own(tmp_path, count=3)), "all")
+    assert found.without(["p1"]).keys == ["p0", "p2"] and found.without([]).keys == found.keys
+    assert np.array_equal(found.without(["p1"])[1]["image"], picture(2))
+    with pytest.raises(DataError, match="has no image 'p7'"):
+        found.without(["p7"])
+    with pytest.raises(DataError, match="none of the 3 images is left"):
+        found.without(["p0", "p1", "p2"])
+
+
 def test_cache_decodes_once_and_follows_changes(tmp_path):
     horses(tmp_path, ["horse001"])
     found = data.load("horses", "all", root=tmp_path)
@@ -272,6 +283,12 @@ def test_divide_does_not_depend_on_order_even_of_equal_numbers():
     assert splits.divide(["1", "01", "001", "2"]) == splits.divide(["001", "2", "01", "1"])
 
 
+def test_drawn_sets_need_no_lists():
+    for name in data.DRAWN:
+        with pytest.raises(DataError, match=f"^{name} is drawn on demand.*needs no lists.$"):
+            data.source(name)
+
+
 def test_lists_are_written_as_read(tmp_path, monkeypatch):
     keys = splits.read_list("humans", "default", "train") + splits.read_list("humans", "default", "val")
     committed = {f.relative_to(splits.LISTS): f.read_bytes() for f in (splits.LISTS / "humans").rglob("*.txt")}
@@ -313,6 +330,19 @@ def test_folder_with_jpeg_masks_is_told_why(tmp_path):
     save(tmp_path / "masks/p0.jpg", np.arange(600).reshape(20, 30) % 200)
     with pytest.raises(DataError, match="p0.jpg: .*JPEG blurs labels"):
         data.load(str(tmp_path), "all")[0]
+
+
+def test_jpeg_masks_painted_in_colours_are_told_why(tmp_path):
+    own(tmp_path, count=1, classes="classes: [a, b]\ncolors: [[0, 0, 0], [220, 20, 60]]")
+    (tmp_path / "masks/p0.png").unlink()
+    painted = np.array([(0, 0, 0), (220, 20, 60)], np.uint8)[halves(0, 1)]
+    save(tmp_path / "masks/p0.jpg", painted)
+    with pytest.raises(DataError, match=r"p0.jpg: .*belongs to no class .*save masks as PNG") as caught:
+        data.load(str(tmp_path), "all")[0]
+    assert "add it to the classes file" not in str(caught.value)
+    save(tmp_path / "masks/p0.png", painted)
+    (tmp_path / "masks/p0.jpg").unlink()
+    assert np.array_equal(data.load(str(tmp_path), "all")[0]["mask"], halves(0, 1))
 
 
 def test_folder_with_ids(tmp_path):
@@ -392,6 +422,23 @@ def test_folder_split_by_lists(tmp_path):
             data.load(str(tmp_path), "train")
 
 
+def test_a_list_in_another_encoding_is_named(tmp_path):
+    own(tmp_path)
+    (tmp_path / "train.txt").write_bytes("p0\nBär\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"train.txt: not a text in UTF-8"):
+        data.load(str(tmp_path), "train")
+
+
+def test_a_classes_file_that_would_be_overlooked_is_refused(tmp_path):
+    own(tmp_path, classes="classes: [a, b]")
+    (tmp_path / "classes.yaml").rename(tmp_path / "classes.yml")
+    with pytest.raises(DataError, match=r"classes.yml: .*rename it to classes.yaml"):
+        data.load(str(tmp_path))
+    (tmp_path / "classes.yaml").mkdir()
+    with pytest.raises(DataError, match=r"classes.yaml: not a file"):
+        data.load(str(tmp_path))
+
+
 def test_folder_split_by_subfolders(tmp_path):
     for i, split in enumerate(("train", "val")):
         save(tmp_path / f"images/{split}/1.png", picture(i))
@@ -414,7 +461,8 @@ def test_folder_without_its_folders(tmp_path, missing):
 # --- Checking --------------------------------------------------------------------------------------------------------
 
 
-def test_check_counts_everything(tmp_path, capsys):
+def test_check_counts_everything(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)  # elsewhere there is no bar
     own(tmp_path / "set", count=20, values=(0, 2), classes="classes: [a, b, c]")
     save(tmp_path / "set/images/p0.png", picture(0, 40, 60))
     report = checking.check(str(tmp_path / "set"))
@@ -461,6 +509,20 @@ def test_check_tells_incomplete_lists(tmp_path):
     report = checking.check("horses", tmp_path, progress=False)
     assert len(report.faults) == 325 and "in the split list" in report.faults[0]
     assert report.images["unlisted"] == 1 and not any(report.released.values())
+
+
+def test_check_says_that_a_split_for_training_is_missing(tmp_path, capsys):
+    own(tmp_path, count=5)
+    assert checking.check(str(tmp_path)).notices == []
+    assert capsys.readouterr().err == ""  # no bar where no terminal shows it
+    (tmp_path / "train.txt").write_text("p3\np0\n")
+    report = checking.check(str(tmp_path), progress=False)
+    assert report.ok and len(report.notices) == 1
+    assert "no split 'val'" in report.notices[0] and "data/README.md" in report.notices[0]
+    camvid(tmp_path, test=["a"])
+    notices = checking.check("camvid", tmp_path, progress=False).notices
+    assert [notice.split(",")[0] for notice in notices] == ["no split 'train'", "no split 'val'"]
+    assert all("complete the data set" in notice for notice in notices)
 
 
 @pytest.mark.parametrize("name", list(data.DRAWN))
@@ -523,6 +585,16 @@ def test_download_verifies_the_content(published, tmp_path):
         checking.download("camvid", root)
 
 
+def test_a_set_that_is_there_is_not_explained_again(tmp_path):
+    horses(tmp_path, ["horse001"])
+    save(tmp_path / "leftImg8bit/val/ulm/ulm_1_leftImg8bit.png", picture(0))
+    save(tmp_path / "gtFine/val/ulm/ulm_1_gtFine_labelIds.png", halves(7, 8))
+    for name in ("horses", "cityscapes"):
+        with pytest.raises(DataError, match=f"^{name} is there already, in .*data check {name}") as caught:
+            checking.download(name, tmp_path)
+        assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("change", ["pixel", "missing"])
 def test_download_refuses_changed_content(published, tmp_path, change):
     file = published / "CamVid/val/c.png"
@@ -559,11 +631,14 @@ def real(root: Path, name: str):
         pytest.skip(str(error))
 
 
-@pytest.mark.parametrize("name, parts", [
-    ("horses", {"train": 278, "val": 49}),
-    ("camvid", {"train": 367, "val": 101}),
-    ("humans", {"train": 209, "val": 37}),
-])
+@pytest.mark.parametrize(
+    "name, parts",
+    [
+        ("horses", {"train": 278, "val": 49}),
+        ("camvid", {"train": 367, "val": 101}),
+        ("humans", {"train": 209, "val": 37}),
+    ],
+)
 def test_real_data_passes_its_check(realdata, name, parts):
     real(realdata, name)
     report = checking.check(name, realdata, progress=False)

@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import shutil
+import sys
 import tarfile
 import threading
 import zipfile
@@ -72,7 +73,10 @@ def test_fetch(server, tmp_path):
     assert everything(tmp_path) == {"new/file.bin": CONTENT}
 
 
-def test_fetch_with_a_bar_and_an_upper_case_hash(server, tmp_path, capsys):
+def test_fetch_with_a_bar_on_a_terminal_and_an_upper_case_hash(server, tmp_path, capsys, monkeypatch):
+    fetch([f"{server.url}/good"], SHA256.upper(), tmp_path / "log.bin", progress=True)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     fetch([f"{server.url}/good"], SHA256.upper(), tmp_path / "file.bin", progress=True)
     assert "100%" in capsys.readouterr().err
 

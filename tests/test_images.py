@@ -250,9 +250,17 @@ def test_labels_by_id_takes_the_first_table_that_fits():
         labels_by_id(np.array([[0, 1, 255]], np.uint8), "m.png", *tables)
 
 
+@pytest.mark.parametrize("name", ["m.jpg", "M.JPEG"])
+def test_unknown_values_of_a_jpeg_mask_are_explained(name):
+    with pytest.raises(DataError, match=f"{name}: unknown label 7 .*save masks as PNG"):
+        labels_by_id(np.array([[0, 7]], np.uint8), name, {0: 0})
+    with pytest.raises(DataError, match=f"{name}: colour .*save masks as PNG"):
+        labels_by_colour(np.array([[(1, 0, 0)]], np.uint8), name, {(0, 0, 0): 0})
+
+
 def test_labels_by_colour():
     table = {(0, 0, 0): 0, (255, 0, 0): 1, (0, 0, 255): 2, (255, 255, 255): 255}
     colours = np.array(list(table), np.uint8)[None]
     assert labels_by_colour(colours, "m.png", table).tolist() == [[0, 1, 2, 255]]
-    with pytest.raises(DataError, match=r"m.png: colour \(1, 0, 0\)"):
+    with pytest.raises(DataError, match=r"m.png: colour \(1, 0, 0\) .*add it to the classes file"):
         labels_by_colour(np.array([[(1, 0, 0)]], np.uint8), "m.png", table)

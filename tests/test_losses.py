@@ -7,7 +7,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seglib.losses import IGNORE, LossError, SegmentationLoss, binary_cross_entropy, cross_entropy, dice
+from seglib.losses import (
+    IGNORE,
+    LOSSES,
+    LossError,
+    SegmentationLoss,
+    binary_cross_entropy,
+    boundary,
+    class_weights,
+    cross_entropy,
+    dice,
+    focal,
+    lovasz,
+    ohem,
+)
 
 
 def draw(seed, channels, ignored=0.3, size=(2, 5, 6)):
@@ -91,6 +104,7 @@ def test_nothing_but_ignored_pixels_gives_zero_and_zero_gradients(terms, channel
 def test_ignored_pixels_never_reach_the_loss(terms, channels):
     logits, labels = draw(3, channels)
     loss = SegmentationLoss(terms)
+    torch.manual_seed(0)
     other = torch.where((labels == IGNORE).unsqueeze(1), torch.full_like(logits, 50.0), logits)
     assert loss(logits, labels).item() == loss(other, labels).item()
     logits.requires_grad_()
@@ -139,3 +153,145 @@ def test_several_outputs_are_summed():
 def test_what_does_not_fit_is_refused(terms, weights, channels, message):
     with pytest.raises(LossError, match=message):
         SegmentationLoss(terms, weights)(torch.zeros(1, channels, 2, 2), torch.zeros(1, 2, 2, dtype=torch.long))
+
+
+def probability_of_truth(row, label):
+    return softmax(row)[label] if len(row) > 1 else 1 / (1 + math.exp(row[0] if label == 0 else -row[0]))
+
+
+@settings(deadline=None, derandomize=True, max_examples=40)
+@given(st.integers(0, 10_000), st.integers(1, 5), st.sampled_from([0.0, 0.5, 1.0, 2.0, 3.5]), st.booleans())
+def test_focal_by_hand(seed, channels, gamma, weighted):
+    logits, labels = draw(seed, channels)
+    weight = [0.5 + c for c in range(max(channels, 2))] if weighted else [1.0] * max(channels, 2)
+    counted = [(probability_of_truth(row, y), y) for row, y in pixels(logits, labels)]
+    total = sum(-weight[y] * (1 - p) ** gamma * math.log(p) for p, y in counted)
+    found = focal(logits, labels, torch.tensor(weight, dtype=torch.float64) if weighted else None, gamma=gamma)
+    assert float(found) == pytest.approx(total / sum(weight[y] for _, y in counted), rel=1e-9)
+
+
+@settings(deadline=None, derandomize=True, max_examples=40)
+@given(st.integers(0, 10_000), st.integers(1, 5), st.sampled_from([0.3, 0.7, 0.9]), st.integers(1, 70))
+def test_ohem_by_hand(seed, channels, threshold, kept):
+    logits, labels = draw(seed, channels)
+    losses = sorted((-math.log(probability_of_truth(row, y)) for row, y in pixels(logits, labels)), reverse=True)
+    hard = [v for place, v in enumerate(losses) if place < kept or v > -math.log(threshold)]
+    found = ohem(logits, labels, threshold=threshold, kept=kept)
+    assert float(found) == pytest.approx(sum(hard) / len(hard), rel=1e-9)
+
+
+@settings(deadline=None, derandomize=True, max_examples=40)
+@given(st.integers(0, 10_000), st.integers(1, 4), st.integers(1, 3))
+def test_boundary_by_hand(seed, channels, width):
+    logits, labels = draw(seed, channels, size=(2, 9, 10))
+    labels[0, :, :6][labels[0, :, :6] != IGNORE] = 1  # an inside that is no border
+    total, count = 0.0, 0
+    for n in range(2):
+        for i in range(9):
+            for j in range(10):
+                around = labels[n, max(0, i - width) : i + width + 1, max(0, j - width) : j + width + 1]
+                own = int(labels[n, i, j])
+                if own != IGNORE and any(v not in (own, IGNORE) for v in around.flatten().tolist()):
+                    total -= math.log(probability_of_truth(logits[n, :, i, j].tolist(), own))
+                    count += 1
+    assert float(boundary(logits, labels, width=width)) == pytest.approx(total / max(count, 1), rel=1e-9)
+
+
+def test_boundary_of_a_plain_image_is_zero():
+    assert float(boundary(torch.randn(1, 2, 8, 8), torch.ones(1, 8, 8, dtype=torch.long))) == 0
+
+
+@settings(deadline=None, derandomize=True, max_examples=40)
+@given(st.integers(0, 10_000), st.integers(1, 4), st.booleans())
+def test_lovasz_by_its_definition_as_an_extension_of_iou(seed, channels, weighted):
+    """Sum over the sorted errors of error_i * (J(worst i) - J(worst i - 1)), J = 1 - IoU with those pixels wrong."""
+    logits, labels = draw(seed, channels)
+    labels[labels == 1] = 0 if channels > 2 else 1
+    weight = [0.5 + c for c in range(max(channels, 2))]
+    counted = pixels(logits, labels)
+    losses = {}
+    for c in [1] if channels == 1 else range(channels):
+        truth = [label == c for _, label in counted]
+        if not any(truth):
+            continue
+        p = [probability_of_truth(row, c) for row, _ in counted]
+        errors = [abs(t - q) for t, q in zip(truth, p, strict=True)]
+        order = sorted(range(len(errors)), key=lambda i: -errors[i])
+        wrong, before, total = set(), 0.0, 0.0
+        for i in order:
+            wrong.add(i)
+            predicted = {k for k in range(len(truth)) if truth[k] != (k in wrong)}
+            true = {k for k in range(len(truth)) if truth[k]}
+            now = 1 - len(predicted & true) / len(predicted | true)
+            total += errors[i] * (now - before)
+            before = now
+        losses[c] = total
+    factors = {c: weight[c] if weighted and channels > 1 else 1.0 for c in losses}
+    expected = sum(factors[c] * v for c, v in losses.items()) / sum(factors.values()) if losses else 0.0
+    found = lovasz(logits, labels, torch.tensor(weight, dtype=torch.float64) if weighted else None)
+    assert float(found) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_ignored_pixels_change_nothing_and_alone_give_zero(name, channels):
+    """Neither value nor gradient depends on what the network says where the truth is ignored."""
+    if (name, channels) in (("ce", 1), ("bce", 3)):
+        return
+    logits, labels = draw(3, channels, size=(2, 12, 13))
+    torch.manual_seed(0)
+    other = torch.where((labels == IGNORE).unsqueeze(1), 40 * torch.randn_like(logits), logits).requires_grad_()
+    value = LOSSES[name](logits, labels)
+    again = LOSSES[name](other, labels)
+    assert value.detach() > 0 and torch.allclose(value, again, rtol=1e-12)
+    again.backward()
+    assert other.grad.isfinite().all() and other.grad.movedim(1, -1)[labels == IGNORE].eq(0).all()
+    nothing = torch.full_like(labels, IGNORE)
+    alone = other.detach().requires_grad_()
+    zero = LOSSES[name](alone, nothing)
+    zero.backward()
+    assert zero.detach() == 0 and alone.grad.eq(0).all()
+
+
+@pytest.mark.parametrize("name", ["dice", "focal", "lovasz", "ohem", "boundary"])
+def test_a_perfect_network_has_no_loss_and_extreme_logits_no_nan(name):
+    labels = torch.tensor([[[0, 1, 1, 2], [0, 0, 2, 2]]])
+    right = 200 * torch.nn.functional.one_hot(labels, 3).movedim(-1, 1).float()
+    assert float(LOSSES[name](right, labels)) == pytest.approx(0, abs=1e-6)
+    wrong = (-right).requires_grad_()
+    LOSSES[name](wrong, labels).backward()
+    assert wrong.grad.isfinite().all()
+
+
+def test_several_outputs_are_weighted_and_a_single_one_is_not():
+    torch.manual_seed(0)
+    main, side, labels = torch.randn(1, 3, 4, 4), torch.randn(1, 3, 4, 4), torch.randint(0, 3, (1, 4, 4))
+    one = SegmentationLoss({"ce": 1.0})
+    two = SegmentationLoss({"ce": 1.0}, output_weights=(1.0, 0.4))
+    torch.testing.assert_close(two((main, side), labels), one(main, labels) + 0.4 * one(side, labels))
+    torch.testing.assert_close(two(main, labels), one(main, labels))
+    with pytest.raises(LossError, match="2 output weights for 3 outputs"):
+        two((main, side, side), labels)
+
+
+def test_options_reach_their_loss():
+    torch.manual_seed(0)
+    logits, labels = torch.randn(1, 3, 4, 4), torch.randint(0, 3, (1, 4, 4))
+    plain = SegmentationLoss({"focal": 1.0}, options={"focal": {"gamma": 0.0}})(logits, labels)
+    torch.testing.assert_close(plain, SegmentationLoss({"ce": 1.0})(logits, labels))
+    with pytest.raises(LossError, match="'focal' has no option 'alpha' here; it takes: gamma"):
+        SegmentationLoss({"focal": 1.0}, options={"focal": {"alpha": 0.0}})
+    with pytest.raises(LossError, match="'ohem' has no option 'kept' here; it takes: none"):
+        SegmentationLoss({"ce": 1.0}, options={"ohem": {"kept": 5}})
+
+
+def test_class_weights_of_a_histogram():
+    assert class_weights("none", [1, 2]) is None
+    assert class_weights("inv_freq", [10, 30, 0]) == pytest.approx([1.5, 0.5, 1.0])
+    rare, common = class_weights("sqrt_freq", [10, 40])
+    assert rare / common == pytest.approx(2) and rare + common == pytest.approx(2)
+    assert len(class_weights("hrnet", [1] * 19)) == 19
+    with pytest.raises(LossError, match="19 classes, not for 2"):
+        class_weights("hrnet", [1, 1])
+    with pytest.raises(LossError, match="choose from: none, sqrt_freq, inv_freq, hrnet"):
+        class_weights("square", [1, 1])

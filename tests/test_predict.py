@@ -100,6 +100,38 @@ def test_wrong_arrays_and_devices_are_refused():
     assert predict.pick_device("cpu") == torch.device("cpu")
 
 
+def test_sides_beyond_the_memory_are_refused_by_the_options_name():
+    for side in (10_000_000, 10**12):
+        with pytest.raises(PredictionError, match=f"60x40 needs more memory .*-side {side}; choose a smaller"):
+            Predictor(RedIsForeground(), side).labels(picture())
+
+    class Greedy(nn.Module):
+        def forward(self, x):
+            return torch.empty(10**15)
+
+    with pytest.raises(PredictionError, match=r"--longest-side 0 \(its own size\)"):
+        Predictor(Greedy()).labels(picture())
+
+    class Faulty(nn.Module):
+        def forward(self, x):
+            raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        Predictor(Faulty()).labels(picture())
+
+
+def test_results_of_an_earlier_run_are_told_from_pictures(tmp_path):
+    for name in ("a.jpg", "a_mask.png", "a_overlay.png", "b.jpg", "b_mask.png", "c_mask.jpg", "c_overlay.png"):
+        Image.new("RGB", (4, 4)).save(tmp_path / name)
+    files = predict.image_files([tmp_path])
+    left, taken = predict.without_results(files, tmp_path)
+    assert [file.name for file in left] == ["a.jpg", "b.jpg", "b_mask.png", "c_mask.jpg", "c_overlay.png"]
+    assert taken == {"b", "c"}  # what is not of this program must not be overwritten
+    assert predict.without_results(files, tmp_path / "elsewhere") == (files, set())
+    with pytest.raises(PredictionError, match="only results of an earlier run"):
+        predict.without_results([tmp_path / "a_mask.png"], tmp_path)
+
+
 def test_files_folders_and_the_example(tmp_path):
     for name in ("b.jpg", "a.png"):
         Image.new("RGB", (4, 4)).save(tmp_path / name)

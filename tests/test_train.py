@@ -15,6 +15,7 @@ import torch
 from seglib import config as configuration
 from seglib import data, train, weights
 from seglib.config import Config
+from seglib.models import CheckpointError
 
 
 def tiny(folder, **changes) -> Config:
@@ -242,10 +243,12 @@ def test_a_file_that_breaks_under_way_is_named(tmp_path):
 
 
 def test_one_sigmoid_output_trains_on_a_binary_set(tmp_path):
-    config = tiny(tmp_path / "run", num_classes=1)
+    config = tiny(tmp_path / "run", num_classes=1, epochs=12)
+    config.model.options, config.optimizer.lr = {"width": 8}, 1e-2
     config.loss.terms = {"bce": 1.0, "dice": 1.0}
     history = train.train(config, progress=False)
-    assert history[-1]["loss"] < history[0]["loss"] + 0.2
+    assert history[-1]["loss"] < 0.8 * history[0]["loss"]
+    assert history[-1]["val"]["foreground_iou"] > 0.2
     model, _ = weights.load(str(tmp_path / "run" / "best.safetensors"))
     assert model(torch.zeros(1, 3, 32, 32)).shape == (1, 1, 32, 32)
 
@@ -325,9 +328,28 @@ def test_the_average_follows_the_weights():
     assert average.model.num_batches_tracked == 5
 
 
-def test_precision_is_lowered_only_where_asked_or_gained():
+def test_precision_is_lowered_only_where_asked_or_gained(monkeypatch):
     cpu = torch.device("cpu")
     assert train.amp_dtype("off", cpu) is None
     assert train.amp_dtype("bf16", cpu) is torch.bfloat16 and train.amp_dtype("fp16", cpu) is torch.float16
     assert train.amp_dtype("auto", torch.device("mps")) is None
-    assert train.amp_dtype("auto", cpu) in (None, torch.bfloat16)
+    for found, expected in (({"amx_bf16": True}, torch.bfloat16), ({}, None)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=found: found, raising=False)
+        assert train.amp_dtype("auto", cpu) is expected
+
+
+def test_a_run_starts_from_trained_weights(tmp_path, capsys):
+    """With another number of classes all but the last layer is taken over; an unknown name says so."""
+    train.train(tiny(tmp_path / "before"), progress=False)
+    tensors, _ = weights.read_tensors(tmp_path / "before" / "best.safetensors")
+    config = tiny(tmp_path / "after", epochs=1)
+    config.data.name, config.model.start = "streets", str(tmp_path / "before" / "best.safetensors")
+    model = train.make_model(config.model, 11)
+    assert all(
+        torch.equal(value, tensors[name]) for name, value in model.state_dict().items() if "classify" not in name
+    )
+    assert "2 of the network are not in the file" in capsys.readouterr().err
+    assert len(train.train(config, progress=False)) == 1
+    config.model.start = "imagenet"
+    with pytest.raises(CheckpointError, match="no public weights for unet"):
+        train.make_model(config.model, 11)

@@ -67,6 +67,38 @@ def test_every_flipped_byte_cut_and_addition_is_refused(shelf):
     weights.load("small")
 
 
+def test_a_damaged_file_can_be_had_again_by_the_way_that_is_told(shelf, monkeypatch):
+    folder, _ = shelf
+    (folder / "small.safetensors").write_bytes(b"spoilt")
+    with pytest.raises(weights.WeightsError, match="git checkout -- weights/small.safetensors"):
+        weights.load("small")
+    monkeypatch.setenv("SEGLIB_WEIGHTS_URL", "http://127.0.0.1:9/w")
+    with pytest.raises(weights.WeightsError, match="delete the file to get it again"):
+        weights.load("small")
+
+
+@pytest.mark.parametrize("address", ["ftp://example.org/w", "/mnt/weights", "file:///mnt/weights", "example.org"])
+def test_an_address_that_cannot_be_fetched_from_is_named(shelf, monkeypatch, address):
+    (shelf[0] / "small.safetensors").unlink()
+    monkeypatch.setenv("SEGLIB_WEIGHTS_URL", address)
+    with pytest.raises(weights.WeightsError, match=f"SEGLIB_WEIGHTS_URL is '{address}', but must begin with http"):
+        weights.load("small")
+
+
+@pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe{}", b"[]", b"3", b"{}"])
+def test_a_damaged_manifest_or_card_is_named(shelf, content):
+    folder, _ = shelf
+    (folder / "small.json").write_bytes(content)
+    with pytest.raises(weights.WeightsError, match=r"small\.json: .*git checkout -- weights/small\.json"):
+        weights.card("small")
+    (folder / "small.json").unlink()
+    with pytest.raises(weights.WeightsError, match=r"small\.json: no such file"):
+        weights.card("small")
+    (folder / "manifest.json").write_bytes(content)
+    with pytest.raises(weights.WeightsError, match=r"manifest\.json: .*git checkout -- weights/manifest\.json"):
+        weights.load("small")
+
+
 def test_an_unlisted_file_that_is_damaged_or_foreign_is_named(tmp_path):
     file = tmp_path / "mine.safetensors"
     with pytest.raises(weights.WeightsError, match="mine.safetensors: no such file"):
@@ -92,7 +124,7 @@ def test_unknown_names_list_the_known_ones(shelf):
 def test_weights_that_are_not_here_are_downloaded_and_checked(shelf, monkeypatch):
     folder, model = shelf
     good = (folder / "small.safetensors").read_bytes()
-    with pytest.raises(weights.WeightsError, match="no download address is known; set SEGLIB_WEIGHTS_URL"):
+    with pytest.raises(weights.WeightsError, match="no download address is known; .*set SEGLIB_WEIGHTS_URL"):
         (folder / "small.safetensors").unlink()
         weights.load("small")
     served = {"/w/small.safetensors": good[:-1] + b"x"}
@@ -170,7 +202,7 @@ def test_released_files_cards_and_manifest_agree(name):
     assert sum(p.numel() for p in model.parameters()) == card["model"]["parameters"]
     assert header["classes"] == card["classes"]
     assert (weights.FOLDER / f"{name}.md").read_text(encoding="utf-8") == cards.text(card)
-    assert config.parse(json.dumps(header["config"])) == config.load(f"configs/{name}.yaml")
+    assert config.parse(json.dumps(header["config"])) == config.load(cards.README.parent / "configs" / f"{name}.yaml")
 
 
 def test_the_readme_shows_the_cards_numbers():

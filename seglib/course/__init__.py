@@ -11,8 +11,7 @@ The command line is `python -m seglib course run | check`; the same from Python 
 `checks.check`, which are imported only when asked for, since nbclient takes seconds to load.
 """
 
-from .command import add_arguments, main
 from .lesson import Lesson, check_exercise, show_source, start
 from .places import CourseError
 
-__all__ = ["CourseError", "Lesson", "add_arguments", "check_exercise", "main", "show_source", "start"]
+__all__ = ["CourseError", "Lesson", "check_exercise", "show_source", "start"]

@@ -1,8 +1,10 @@
 """Data sets: horses, camvid, humans, cityscapes, the drawn creatures and streets, and a folder of your own.
 
-from seglib import data
-train = data.load("horses", split="train", root="data")
-train[0]["image"], train[0]["mask"]
+All are opened alike, and give pictures with their label maps:
+
+    from seglib import data
+    train = data.load("horses", split="train", root="data")
+    train[0]["image"], train[0]["mask"]
 """
 
 from pathlib import Path
@@ -32,6 +34,8 @@ def source(name: str) -> Source:
     """The description of a data set by name, or of the folder at that path.  DataError if it is neither."""
     if name in SOURCES:
         return SOURCES[name]
+    if name in DRAWN:
+        raise DataError(f"{name} is drawn on demand, each split by itself: it has no files and needs no lists.")
     if Path(name).is_dir():
         return folder.source(Path(name))
     raise DataError(f"'{name}' is no data set and no folder; choose one of: {', '.join(names())}, or a folder's path.")

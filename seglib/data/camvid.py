@@ -2,7 +2,7 @@
 
 Brostow, Fauqueur and Cipolla, "Semantic Object Classes in Video", Pattern Recognition Letters 2009; the
 edition: Badrinarayanan, Kendall and Cipolla, "SegNet", TPAMI 2017.  The split is given: 367 train, 101 val,
-233 test.  The val frames lie among train frames of the same sequence, so val scores run well above test
+233 test.  The val frames are one block in the midst of a train sequence, so val scores run well above test
 scores: never set one beside the other.
 """
 

@@ -14,9 +14,9 @@ from tqdm import tqdm
 from .. import download as downloading
 from . import DRAWN, SOURCES, load, source
 from .contents import DigestingReader, by_split, content_digest, released_digests, verify, write_digests
-from .dataset import IGNORE, Pair
+from .dataset import IGNORE, Source
 from .images import DataError
-from .matching import image_files
+from .matching import masks_without_image
 
 __all__ = ["Report", "check", "content_digest", "download", "listing", "write_digests"]
 
@@ -155,7 +155,13 @@ def check(name: str, root: Path | str = "data", list_name: str = "default", prog
     readers = {split: DigestingReader(part, described.decode) for split, part in parts.items()}
     _surveyed(report, {split: ([p.key for p in reader.pairs], reader) for split, reader in readers.items()}, progress)
     report.faults += [f"{key}: in the split list, but not on the disk; complete the data set." for key in missing]
-    report.notices += _masks_without_image([pair for part in parts.values() for pair in part])
+    report.notices += masks_without_image([pair for part in parts.values() for pair in part])
+    way = "complete the data set" if name in SOURCES else "see data/README.md for the ways to give one"
+    report.notices += [
+        f"no split '{split}', and `python -m seglib train` needs one: {way}, or name another by --data.{split}_split"
+        for split in ("train", "val")
+        if split not in parts
+    ]
     if name in SOURCES and list_name == "default":
         expected = released_digests().get(name, {})
         report.released = {s: reader.digest() == expected[s] for s, reader in readers.items() if s in expected}
@@ -165,7 +171,8 @@ def check(name: str, root: Path | str = "data", list_name: str = "default", prog
 def _surveyed(report: Report, parts: dict[str, tuple[list[str], Callable]], progress: bool) -> Report:
     """Read all items of all parts into the report."""
     survey = _Survey(len(report.classes))
-    bar = tqdm(total=sum(len(keys) for keys, _ in parts.values()), desc=report.name, disable=not progress)
+    quiet = None if progress else True  # None: where no terminal shows the bar
+    bar = tqdm(total=sum(len(keys) for keys, _ in parts.values()), desc=report.name, disable=quiet)
     for split, (keys, read) in parts.items():
         report.images[split] = len(keys)
         for i, key in enumerate(keys):
@@ -186,19 +193,6 @@ def _surveyed(report: Report, parts: dict[str, tuple[list[str], Callable]], prog
     return report
 
 
-def _masks_without_image(pairs: list[Pair]) -> list[str]:
-    """Sentences about masks that belong to no image; only files named as the used masks are."""
-    used = {pair.mask for pair in pairs}
-    # What follows the key in a mask's name: nothing, or Cityscapes' ending, which no other of its files has.
-    endings = {pair.mask.stem.removeprefix(pair.key.split("/")[-1]) for pair in pairs}
-    notices = []
-    for folder in sorted({mask.parent for mask in used if mask.parent.is_dir()}):
-        files = image_files(folder).values()
-        spare = [file for file in files if file not in used and any(file.stem.endswith(end) for end in endings)]
-        notices += [f"{file}: a mask without an image" for file in spare]
-    return notices
-
-
 def listing(root: Path | str = "data") -> str:
     """The known data sets, one line each: name, title, classes, images in each split or how to get it."""
     lines = []
@@ -215,6 +209,13 @@ def listing(root: Path | str = "data") -> str:
     return "\n".join([*lines, "", "or the path of a folder of your own with images/ and masks/: see data/README.md"])
 
 
+def _is_there(described: Source, root: Path) -> bool:
+    try:
+        return bool(described.find(root))
+    except DataError:
+        return False
+
+
 def download(name: str, root: Path | str = "data", progress: bool = True) -> Path:
     """Fetch, unpack and verify a data set where a public address exists; returns its folder.
 
@@ -226,6 +227,10 @@ def download(name: str, root: Path | str = "data", progress: bool = True) -> Pat
     if name not in SOURCES:
         raise DataError(f"'{name}' is no data set that can be downloaded; choose one of: {', '.join(SOURCES)}.")
     described, root = SOURCES[name], Path(root)
+    if _is_there(described, root):
+        raise DataError(
+            f"{name} is there already, in {root}; see `python -m seglib data check {name}`, or move it away first."
+        )
     if not described.archives:
         raise DataError(f"{name} cannot be fetched without a login; this is how to get it:\n{described.instructions}")
     (archive,) = described.archives

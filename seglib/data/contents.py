@@ -13,11 +13,10 @@ import numpy as np
 
 from ..files import write_text
 from .dataset import FilePairs, Pair, Source
-from .images import DataError
+from .images import JPEG, DataError
 from .splits import LISTS, read_list
 
 DIGESTS = LISTS.parent / "digests.json"
-JPEG = (".jpg", ".jpeg")
 
 
 class DigestingReader:

@@ -144,12 +144,20 @@ class SegmentationDataset(Dataset):
     def num_classes(self) -> int:
         return len(self.classes)
 
+    def pixel_counts(self) -> list[int]:
+        """How many pixels of each class the masks hold, ignored ones left out; reads every item."""
+        return sum(
+            np.bincount(self.read(i)[1].ravel(), minlength=256)[: self.num_classes] for i in range(len(self))
+        ).tolist()
+
     def without(self, keys: Sequence[str]) -> "SegmentationDataset":
-        """The same set less the items of these keys.  DataError if one is not in it."""
+        """The same set less the items of these keys.  DataError if one is not in it, or none is left."""
         unknown = sorted(set(keys) - set(self.keys))
         if unknown:
             raise DataError(f"{self.name} has no image '{unknown[0]}' in this split; the first is '{self.keys[0]}'.")
         kept = [i for i, key in enumerate(self.keys) if key not in keys]
+        if keys and not kept:
+            raise DataError(f"{self.name}: without these none of the {len(self)} images is left; leave out fewer.")
         chosen = [self.keys[i] for i in kept]
         return SegmentationDataset(self.name, self.classes, self.palette, chosen, _Chosen(self.read, kept))
 

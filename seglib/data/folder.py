@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 
 from .dataset import IGNORE, Pair, Source
-from .images import DataError, labels_by_colour, labels_by_id, mask_colours, read_mask
+from .images import DataError, jpeg_hint, labels_by_colour, labels_by_id, mask_colours, read_mask
 from .matching import SUFFIXES, by_stem, image_files
 from .splits import divide
 
@@ -36,8 +36,7 @@ class Classes:
 def source(path: Path | str) -> Source:
     """The description of the data set in the folder `path`.  DataError if its classes.yaml is wrong."""
     path = Path(path)
-    file = path / CLASSES_FILE
-    classes = read_classes(file) if file.is_file() else None
+    classes = _classes_of(path)
     names = classes.names if classes else ("background", "object")
     return Source(
         name=path.resolve().name,
@@ -48,6 +47,19 @@ def source(path: Path | str) -> Source:
         decode=Decoder(classes, path),
         instructions=INSTRUCTIONS,
     )
+
+
+def _classes_of(path: Path) -> Classes | None:
+    """What classes.yaml in the folder `path` says, None without one.  DataError if it is wrong or misnamed."""
+    file = path / CLASSES_FILE
+    if file.is_file():
+        return read_classes(file)
+    if file.exists():
+        raise DataError(f"{file}: not a file; put a text file of that name in its place, see data/README.md.")
+    misnamed = file.with_suffix(".yml")
+    if misnamed.exists():
+        raise DataError(f"{misnamed}: a file of this name is not read; rename it to {CLASSES_FILE}.")
+    return None
 
 
 def find(path: Path) -> list[Pair]:
@@ -76,7 +88,11 @@ def find(path: Path) -> list[Pair]:
 def _listed_keys(file: Path, keys: list[str]) -> list[str]:
     """The image names in a list file, one a line, with or without their suffix."""
     known, listed = set(keys), []
-    for line in file.read_text(encoding="utf-8").splitlines():
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise DataError(f"{file}: not a text in UTF-8; save the list in that encoding.") from None
+    for line in lines:
         name = line.strip()
         if name not in known and Path(name).suffix.lower() in SUFFIXES:
             name = name[: -len(Path(name).suffix)]
@@ -109,9 +125,8 @@ class Decoder:
         try:
             return labels_by_id(values, file, {0: 0, 1: 1}, {0: 0, 255: 1})
         except DataError:
-            blurred = " (JPEG blurs labels: save masks as PNG)" if file.suffix.lower() in (".jpg", ".jpeg") else ""
             raise DataError(
-                f"{file}: holds other values than 0 and 1 or 0 and 255{blurred}, and there is no "
+                f"{file}: holds other values than 0 and 1 or 0 and 255{jpeg_hint(file)}, and there is no "
                 f"{self.path / CLASSES_FILE} to name the classes; {survey(file.parent)}"
             ) from None
 

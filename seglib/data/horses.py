@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from .dataset import Pair, Source
-from .images import DataError, labels_by_id
+from .images import JPEG, DataError, labels_by_id
 from .matching import by_stem
 
 INSTRUCTIONS = """\
@@ -32,7 +32,7 @@ def find(root: Path) -> list[Pair]:
 
 
 def decode(values: np.ndarray, path: Path) -> np.ndarray:
-    if path.suffix.lower() in (".jpg", ".jpeg"):
+    if path.suffix.lower() in JPEG:
         if values.ndim == 3:
             values = values.mean(axis=2)
         return (values >= 128).astype(np.uint8)

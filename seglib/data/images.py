@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+JPEG = (".jpg", ".jpeg")
 MAX_PIXELS = 500_000_000  # a picture that claims more is refused before it is decoded
 
 
@@ -107,7 +108,9 @@ def labels_by_id(values: np.ndarray, path: Path, *tables: dict[int, int]) -> np.
             return lookup[values]
     expected = " or ".join("{" + ", ".join(map(str, sorted(table))) + "}" for table in tables)
     unknown = sorted(set(present.tolist()) - set().union(*tables)) or present.tolist()
-    raise DataError(f"{path}: unknown label {_listed(unknown)} in the mask; the values must come from {expected}.")
+    raise DataError(
+        f"{path}: unknown label {_listed(unknown)} in the mask{jpeg_hint(path)}; the values must come from {expected}."
+    )
 
 
 def labels_by_colour(values: np.ndarray, path: Path, table: dict[tuple[int, int, int], int]) -> np.ndarray:
@@ -124,8 +127,14 @@ def labels_by_colour(values: np.ndarray, path: Path, table: dict[tuple[int, int,
     wrong = known[order][place] != code
     if wrong.any():
         colour = tuple(int(v) for v in values[wrong][0])
-        raise DataError(f"{path}: colour {colour} in the mask belongs to no class; add it to the classes file.")
+        remedy = jpeg_hint(path) or "; add it to the classes file"
+        raise DataError(f"{path}: colour {colour} in the mask belongs to no class{remedy}.")
     return np.array(list(table.values()), np.uint8)[order][place]
+
+
+def jpeg_hint(path: Path) -> str:
+    """Why the mask in a JPEG file holds values that nobody painted; nothing for other files."""
+    return " (JPEG blurs labels: save masks as PNG)" if Path(path).suffix.lower() in JPEG else ""
 
 
 def _listed(values: list[int]) -> str:

@@ -39,3 +39,16 @@ def by_stem(images: Path, masks: Path, split: str | None = None) -> list[Pair]:
     if not image_of:
         raise DataError(f"{images}: no images in this folder; put PNG or JPEG files there.")
     return [Pair(stem, file, mask_of.get(stem, masks / f"{stem}.png"), split) for stem, file in image_of.items()]
+
+
+def masks_without_image(pairs: list[Pair]) -> list[str]:
+    """Sentences about masks that belong to no image; only files named as the used masks are."""
+    used = {pair.mask for pair in pairs}
+    # What follows the key in a mask's name: nothing, or Cityscapes' ending, which no other of its files has.
+    endings = {pair.mask.stem.removeprefix(pair.key.split("/")[-1]) for pair in pairs}
+    notices = []
+    for folder in sorted({mask.parent for mask in used if mask.parent.is_dir()}):
+        files = image_files(folder).values()
+        spare = [file for file in files if file not in used and any(file.stem.endswith(end) for end in endings)]
+        notices += [f"{file}: a mask without an image" for file in spare]
+    return notices

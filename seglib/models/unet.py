@@ -69,6 +69,7 @@ class UNet(nn.Module):
     """
 
     MIN_SIZE = 16
+    LAST = ("classify.",)  # the layers whose shape depends on the number of classes
 
     def __init__(self, num_classes: int, in_channels: int = 3, width: int = 64, bilinear: bool = False):
         super().__init__()

@@ -1,38 +1,45 @@
-"""`python -m seglib course run | check`."""
+"""The course: `python -m seglib course run | check`."""
 
 import argparse
 import os
 import sys
 from pathlib import Path
 
-from .lesson import PROFILES
-from .places import CourseError
+from ..course import CourseError
+from ..course.lesson import PROFILES
+from .shared import Parser
+
+HELP = "run or check the notebooks"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
     """Give `parser` the actions of the course and their options."""
     actions = parser.add_subparsers(dest="course_action", metavar="ACTION", required=True)
-    run = actions.add_parser("run", help="execute notebooks", description="Execute notebooks top to bottom.")
-    run.add_argument("names", nargs="*", metavar="NAME", help="02_unet, 02, solutions, ... (default: the whole course)")
-    run.add_argument("--profile", choices=PROFILES, default="quick", help="quick: minutes on a laptop (default)")
-    run.add_argument("--data", type=Path, metavar="DIR", help="where the data sets lie (default: SEGLIB_DATA or data/)")
-    run.add_argument("--out", type=Path, metavar="DIR", help="for the executed copies (default: build/course)")
-    run.add_argument("--save", action="store_true", help="write the executed notebooks back in place, cleaned")
+    execute = actions.add_parser("run", help="execute notebooks", description="Execute notebooks top to bottom.")
+    execute.add_argument(
+        "names", nargs="*", metavar="NAME", help="02_unet, 02, solutions, ... (default: the whole course)"
+    )
+    execute.add_argument("--profile", choices=PROFILES, default="quick", help="quick: minutes on a laptop (default)")
+    execute.add_argument(
+        "--data", type=Path, metavar="DIR", help="where the data sets lie (default: SEGLIB_DATA or data/)"
+    )
+    execute.add_argument("--out", type=Path, metavar="DIR", help="for the executed copies (default: build/course)")
+    execute.add_argument("--save", action="store_true", help="write the executed notebooks back in place, cleaned")
     check = actions.add_parser("check", help="verify notebooks", description="Verify them without running anything.")
     check.add_argument("names", nargs="*", metavar="NAME", help="default: all of them, with the solutions")
-    for action in (run, check):
+    for action in (execute, check):
         action.add_argument("--notebooks", type=Path, metavar="DIR", help="their folder (default: notebooks/)")
 
 
-def main(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Do what the parsed `args` ask; the exit status: 0, 1 for a failed cell or a fault, 130 for Ctrl-C."""
     try:
         return _run(args) if args.course_action == "run" else _check(args)
     except CourseError as error:
-        print(f"\n{error}", file=sys.stderr)
+        print(f"\nerror: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"\n{error.filename or 'The executed notebook'}: {error.strerror}.", file=sys.stderr)
+        print(f"\nerror: {error.filename or 'The executed notebook'}: {error.strerror}.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nStopped; the notebook's copy so far is kept.", file=sys.stderr)
@@ -40,7 +47,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from . import runner  # nbclient takes seconds to load; only here is it needed
+    from ..course import runner  # nbclient takes seconds to load; only here is it needed
 
     results = runner.run(args.names, args.profile, args.data, args.out, args.save, args.notebooks)
     place = os.path.commonpath([result.copy.parent for result in results])
@@ -49,7 +56,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from . import checks
+    from ..course import checks
 
     findings = checks.check(args.names, args.notebooks)
     faults = sum(finding.fault for finding in findings)

@@ -1,0 +1,67 @@
+"""Train a network."""
+
+import argparse
+
+from .shared import Parser
+
+HELP = "train a network as a configuration says"
+
+
+def add_arguments(part: Parser) -> None:
+    # All else that follows `train` is the configuration's: see `split_configuration`.
+    part.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
+    part.add_argument("--print_config", nargs="?", const="plain", choices=["plain", "comments"],
+                      help="print the resulting configuration, with comments if asked, and stop")  # fmt: skip
+    part.add_argument("-h", "--help", action="store_true", help="show every option that can be set")
+
+
+def split_configuration(words: list[str]) -> tuple[str | None, list[str]]:
+    """The configuration file among the words after `train`, and the options, each as --NAME=VALUE.
+
+    Options come as --NAME=VALUE or --NAME VALUE, before or after the file.  ValueError for a second file.
+    """
+    files, options, words = [], [], list(words)
+    while words:
+        word = words.pop(0)
+        if not word.startswith("-"):
+            files.append(word)
+        elif "=" not in word and words and not words[0].startswith("--"):
+            options.append(f"{word}={words.pop(0)}")
+        else:
+            options.append(word)
+    if len(files) > 1:
+        raise ValueError(f"train takes one configuration file, not {' and '.join(files)}")
+    return (files[0] if files else None), options
+
+
+def run(args: argparse.Namespace) -> int:
+    import yaml
+
+    from .. import config, train
+
+    if args.help:
+        print("usage: python -m seglib train [CONFIG.yaml] [--resume] [--OPTION=VALUE ...]\n")
+        print(config.parser().format_help().split("\n\n", 1)[1])
+        return 0
+    try:
+        file, options = split_configuration(args.rest)
+    except ValueError as error:
+        raise config.ConfigError(f"{error}.") from None
+    wanted = config.load(file, options)
+    if args.print_config:
+        plain = yaml.safe_dump(config.to_dict(wanted), sort_keys=False)
+        print(config.commented(wanted) if args.print_config == "comments" else plain, end="")
+        return 0
+    try:
+        history = train.train(wanted, resume=args.resume)
+    except KeyboardInterrupt:
+        print(f"\nStopped; go on with: python -m seglib train {wanted.run}/config.yaml --resume")
+        return 130
+    best = max((entry for entry in history if "val" in entry), key=lambda entry: entry["val"][wanted.metric])
+    minutes = sum(entry["seconds"] for entry in history) / 60
+    print(f"{minutes:.1f} minutes; best epoch {best['epoch'] + 1}: "
+          + ", ".join(f"{name} {value:.4f}" for name, value in best["val"].items()))  # fmt: skip
+    print(f"weights: {wanted.run}/best.safetensors; measure them: "
+          f"python -m seglib evaluate {wanted.run}/best.safetensors --data {wanted.data.name} "
+          f"--split {wanted.data.val_split} --list {wanted.data.list_name} --root {wanted.data.root}")  # fmt: skip
+    return 0

@@ -1,0 +1,36 @@
+"""What a training run can be told, and how it is read from YAML and the command line.
+
+    config = load("configs/horses-laptop.yaml", ["--epochs=3", "--optimizer.lr=1e-3"])
+
+Nothing in the package reads a configuration by itself: whoever runs things passes it in.
+"""
+
+from .options import (
+    AugmentConfig,
+    Config,
+    DataConfig,
+    InferenceConfig,
+    LossConfig,
+    ModelConfig,
+    OptimizerConfig,
+    ScheduleConfig,
+)
+from .reading import ConfigError, commented, load, parse, parser, to_dict, validate
+
+__all__ = [
+    "AugmentConfig",
+    "Config",
+    "ConfigError",
+    "DataConfig",
+    "InferenceConfig",
+    "LossConfig",
+    "ModelConfig",
+    "OptimizerConfig",
+    "ScheduleConfig",
+    "commented",
+    "load",
+    "parse",
+    "parser",
+    "to_dict",
+    "validate",
+]

@@ -1,0 +1,67 @@
+"""Public weights of the networks' authors, fetched once into torch's own folder of checkpoints."""
+
+import hashlib
+import pickle
+from http.client import HTTPException
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .errors import CheckpointError
+
+_TORCHVISION = "https://download.pytorch.org/models/"
+_TIMM = "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-hrnet/"
+
+# The end of each name holds the first digits of the file's sha256.
+PUBLIC: dict[str, dict[str, str]] = {
+    "hrnet_w18_small_v1": {"imagenet": _TIMM + "hrnet_w18_small_v1-f460c6bc.pth"},
+    "hrnet_w18_small_v2": {"imagenet": _TIMM + "hrnet_w18_small_v2-4c50a8cb.pth"},
+    "hrnet_w18": {"imagenet": _TIMM + "hrnetv2_w18-8cb57bb9.pth"},
+    "hrnet_w32": {"imagenet": _TIMM + "hrnetv2_w32-90d8c5fb.pth"},
+    "hrnet_w48": {"imagenet": _TIMM + "hrnetv2_w48-abd2e6ab.pth"},
+    "dilated_resnet50": {
+        "imagenet": _TORCHVISION + "resnet50-11ad3fa6.pth",  # IMAGENET1K_V2
+        "coco": _TORCHVISION + "deeplabv3_resnet50_coco-cd0a2569.pth",  # the 21 classes of Pascal VOC
+    },
+}
+
+
+def fetch(name: str, which: str) -> dict[str, Tensor]:
+    """The public `which` ("imagenet" or "coco") weights of the network `name`: a state_dict with the authors' names.
+
+    The file is kept in the folder checkpoints/ of `torch.hub.get_dir()` (set TORCH_HOME to move it), where it may
+    also be put by hand; the digits in its name are checked against its sha256 either way.  Raises CheckpointError:
+    there are no such weights, the address cannot be reached, or the file is not the published one.
+    """
+    url = _address(name, which)
+    file = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+    try:
+        if file.exists() and not hashlib.sha256(file.read_bytes()).hexdigest().startswith(_digits(file)):
+            raise CheckpointError(
+                f"{file} is damaged or another file than the published one: its sha256 does not begin with "
+                f"{_digits(file)}; delete it, or replace it by {url}."
+            )
+        return torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
+    except (OSError, HTTPException, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        # urllib, the comparison of hashes and torch.load each raise their own.
+        reason = str(getattr(error, "reason", "") or error or type(error).__name__).splitlines()[0]
+        raise CheckpointError(
+            f"the {which} weights of {name} could not be fetched from {url} ({reason}); "
+            f"go online, or get that file elsewhere and put it at {file}."
+        ) from None
+
+
+def _address(name: str, which: str) -> str:
+    if name not in PUBLIC:
+        raise CheckpointError(
+            f"there are no public weights for {name}; leave pretrained out or choose one of: {', '.join(PUBLIC)}."
+        )
+    if which not in PUBLIC[name]:
+        known = " or ".join(f"'{known}'" for known in PUBLIC[name])
+        raise CheckpointError(f"there are no '{which}' weights for {name}; pretrained can be {known}.")
+    return PUBLIC[name][which]
+
+
+def _digits(file: Path) -> str:
+    return file.stem.rsplit("-", 1)[-1]
