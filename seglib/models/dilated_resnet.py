@@ -109,11 +109,21 @@ class PooledNorm(nn.BatchNorm2d):
         return super().forward(x)
 
 
+def adaptive_average(x: Tensor, bins: int) -> Tensor:
+    """(N, C, H, W) -> (N, C, bins, bins), the numbers of `nn.AdaptiveAvgPool2d(bins)`.
+
+    That layer cannot be exported for a height and width yet unknown; two products with matrices can.
+    """
+    if bins == 1:  # torch.export cannot see through the product with a single row
+        return x.mean((2, 3), keepdim=True)
+    return averaging(x.shape[-2], bins, x) @ x @ averaging(x.shape[-1], bins, x).T
+
+
 def averaging(size: int, bins: int, like: Tensor) -> Tensor:
     """The matrix (bins, size) that averages `size` pixels into `bins`, with the dtype and device of `like`.
 
     Bin i takes the pixels from floor(i*size/bins) up to ceil((i+1)*size/bins), as `nn.AdaptiveAvgPool2d` does; with
-    more bins than pixels a pixel is in several.  Unlike that layer, a matrix can be exported for sizes yet unknown.
+    more bins than pixels a pixel is in several.
     """
     bin_ = torch.arange(bins, device=like.device)[:, None]
     pixel = torch.arange(size, device=like.device)
@@ -166,11 +176,10 @@ class PPM(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        height, width = x.shape[-2:]
         maps = [x]
         for bins, level in zip(self.bins, self.levels, strict=True):
-            pooled = averaging(height, bins, x) @ x @ averaging(width, bins, x).T  # (N, C, bins, bins)
-            maps.append(F.interpolate(level(pooled), size=(height, width), mode="bilinear", align_corners=False))
+            pooled = level(adaptive_average(x, bins))  # (N, C/4, bins, bins)
+            maps.append(F.interpolate(pooled, size=x.shape[-2:], mode="bilinear", align_corners=False))
         return torch.cat(maps, dim=1)
 
 

@@ -25,9 +25,15 @@ class ConvNormReLU(nn.Sequential):
         )
 
 
-def halve(x: Tensor) -> Tensor:
-    """Max-pooling that rounds odd sizes up, so that even a single pixel stays one.  -> (N, C, ceil(H/2), ceil(W/2))."""
-    return F.max_pool2d(x, 2, ceil_mode=True)
+class Halve(nn.Sequential):
+    """Max-pooling that rounds odd sizes up, so that even a single pixel stays one.  -> (N, C, ceil(H/2), ceil(W/2)).
+
+    `ceil_mode` says the same, but does not export with dynamic sizes.  A row and a column of zeros change no
+    maximum, as what is pooled here came out of a ReLU; at even sizes no window reaches them.
+    """
+
+    def __init__(self):
+        super().__init__(nn.ZeroPad2d((0, 1, 0, 1)), nn.MaxPool2d(2))
 
 
 def enlarge(x: Tensor, like: Tensor) -> Tensor:
@@ -48,6 +54,7 @@ class RSU(nn.Module):
         dilations = [2**level for level in range(height)] if dilated else [1] * (height - 1) + [2]
         ins = [out_channels] + [mid_channels] * (height - 1)
         outs = [out_channels] + [mid_channels] * (height - 2)
+        self.halve = Halve()
         self.enter = ConvNormReLU(in_channels, out_channels)
         self.down = nn.ModuleList(ConvNormReLU(c, mid_channels, d) for c, d in zip(ins, dilations, strict=True))
         self.up = nn.ModuleList(
@@ -61,7 +68,7 @@ class RSU(nn.Module):
             x = conv(x)  # (N, mid, H/2^level, W/2^level), the last as large as the one before
             skips.append(x)
             if level < self.halvings:
-                x = halve(x)
+                x = self.halve(x)
         for level in reversed(range(len(self.up))):
             if level < self.halvings:
                 x = enlarge(x, skips[level])
@@ -100,6 +107,7 @@ class U2Net(nn.Module):
     def __init__(self, num_classes: int, in_channels: int = 3, checkpointing: bool = False):
         super().__init__()
         self.checkpointing = checkpointing
+        self.halve = Halve()
         # Weights start as PyTorch's defaults, as the authors' do; normalisation takes the scale out of nearly all.
         outs = [out for _, out in self.ENCODER]
         into = [in_channels, *outs[:-1]]
@@ -118,7 +126,7 @@ class U2Net(nn.Module):
             )
         image, skips = x, []
         for level, stage in enumerate(self.encoder):
-            x = self._run(stage, halve(x) if level else x)  # (N, out, H/2^level, W/2^level)
+            x = self._run(stage, self.halve(x) if level else x)  # (N, out, H/2^level, W/2^level)
             skips.append(x)
         maps = [x]
         for level in reversed(range(len(self.decoder))):
