@@ -14,19 +14,23 @@ examples:
   python -m seglib data check horses                          read every file, report every fault
   python -m seglib train configs/horses-laptop.yaml           train a small U-Net
   python -m seglib evaluate unet-horses --data horses --split val
+  python -m seglib tune configs/horses-laptop.yaml            search for better options
+  python -m seglib export unet-horses                         an ONNX file, for onnxruntime and browsers
+  python -m seglib runs                                       compare training runs
   python -m seglib course run                                 run the notebooks
+  python -m seglib doctor                                     check this environment
 """
-COMMANDS = ("predict", "evaluate", "train", "models", "data", "weights", "course")
+COMMANDS = ("predict", "evaluate", "train", "tune", "export", "runs", "models", "data", "weights", "course")
 
 
-def build_parser() -> Parser:
-    """The parser of all commands; what it parses has the command's name in `command`."""
+def build_parser(commands: tuple[str, ...] = COMMANDS) -> Parser:
+    """The parser of these commands; what it parses has the command's name in `command`."""
     parser = Parser(
         prog="python -m seglib", description=DESCRIPTION, epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parts = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name in COMMANDS:
+    for name in commands:
         command = import_module(f"seglib.commands.{name}")
         # train has a help of its own, of every option of a configuration
         part = parts.add_parser(name, help=command.HELP, add_help=name != "train")
@@ -37,19 +41,23 @@ def build_parser() -> Parser:
 
 def expected_errors() -> tuple[type[Exception], ...]:
     """What bad input raises: shown as one sentence.  Anything else is a bug and keeps its traceback."""
-    from . import config, course, data, download, losses, metrics, models, predict, train, visualize, weights
+    from . import config, course, data, download, losses, metrics, models, predict, runs, train, visualize, weights
+    from .export import ExportError
+    from .tune import TuneError
 
     return (
-        config.ConfigError, course.CourseError, data.DataError, download.DownloadError, losses.LossError,
-        metrics.MetricError, models.ModelError, models.CheckpointError, predict.PredictionError, train.TrainingError,
-        visualize.VisualizeError, weights.WeightsError, OSError,
+        config.ConfigError, course.CourseError, data.DataError, download.DownloadError, ExportError, losses.LossError,
+        metrics.MetricError, models.ModelError, models.CheckpointError, predict.PredictionError, runs.RunError,
+        train.TrainingError, TuneError, visualize.VisualizeError, weights.WeightsError, OSError,
     )  # fmt: skip
 
 
 def main(words: list[str] | None = None) -> int:
-    parser = build_parser()
+    words = sys.argv[1:] if words is None else words
+    # The doctor comes alone, for it must be able to say that a package is missing which another command imports.
+    parser = build_parser(("doctor",) if words[:1] == ["doctor"] else COMMANDS)
     args, args.rest = parser.parse_known_args(words)
-    if args.rest and args.command != "train":
+    if args.rest and args.command not in ("train", "tune"):
         parser.error(f"unrecognized arguments: {' '.join(args.rest)}")
     try:
         return args.run(args)

@@ -59,12 +59,18 @@ def training_steps(config: AugmentConfig, size: int) -> list[A.BasicTransform]:
 
 def fit(image: np.ndarray, longest_side: int) -> np.ndarray:
     """Scale the picture so that its longer side has `longest_side` pixels; 0 leaves it alone."""
-    height, width = image.shape[:2]
-    factor = longest_side / max(height, width)
-    if longest_side == 0 or factor == 1:
+    before = image.shape[:2]
+    height, width = fitted_size(*before, longest_side)
+    if (height, width) == before:
         return image
-    size = max(1, round(width * factor)), max(1, round(height * factor))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
+    shrinks = longest_side < max(before)
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def fitted_size(height: int, width: int, longest_side: int) -> tuple[int, int]:
+    """Height and width after `fit`."""
+    factor = longest_side / max(height, width) if longest_side else 1
+    return max(1, round(height * factor)), max(1, round(width * factor))
 
 
 def normalize(images: Tensor) -> Tensor:

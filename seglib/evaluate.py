@@ -5,8 +5,9 @@ from collections.abc import Callable
 import numpy as np
 from tqdm import tqdm
 
+from . import processes
 from .data import SegmentationDataset
-from .metrics import Counts
+from .metrics import Counts, combine
 from .predict import Predictor
 
 
@@ -21,12 +22,14 @@ def evaluate(
 
     `ratio` sets the width of the boundary band as a share of each image's diagonal.  `each(item,
     prediction, scores)` is called for every image with its own scores.  The result also has
-    `per_image`: {key: {"miou", "boundary_iou"}}.
+    `per_image`: {key: {"miou", "boundary_iou"}}.  Several processes share the images out, each is counted
+    once, and all get the same result.
     """
     total = Counts(dataset.num_classes, ratio)
     per_image = {}
     quiet = None if progress else True  # None: where no terminal shows the bar
-    for index in tqdm(range(len(dataset)), desc=f"evaluate {dataset.name}", disable=quiet, leave=False):
+    mine = range(processes.rank(), len(dataset), processes.count())
+    for index in tqdm(mine, desc=f"evaluate {dataset.name}", disable=quiet, leave=False):
         item = dataset[index]
         prediction = predictor.labels(item["image"])
         own = Counts(dataset.num_classes, ratio)
@@ -36,7 +39,10 @@ def evaluate(
         per_image[item["key"]] = {"miou": scores["miou"], "boundary_iou": scores["boundary_iou"]}
         if each is not None:
             each(item, prediction, scores)
-    return {**total.scores(dataset.classes), "per_image": per_image}
+    parts = processes.gather((total, per_image))
+    found = {key: scores for _, part in parts for key, scores in part.items()}
+    total = combine([counts for counts, _ in parts])
+    return {**total.scores(dataset.classes), "per_image": {key: found[key] for key in dataset.keys}}
 
 
 def summary(scores: dict) -> str:

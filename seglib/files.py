@@ -19,7 +19,8 @@ def write_atomically(file: Path, write: Callable[[IO[bytes]], object]) -> None:
     except OSError as error:
         raise OSError(error.errno, f"{error.strerror}; nothing was written", str(file)) from None
     try:
-        with os.fdopen(handle, "wb") as stream:
+        os.close(handle)
+        with open(name, "wb") as stream:  # by its name, which some writers want to know
             write(stream)
             stream.flush()
             os.fsync(stream.fileno())

@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 from .augment import TrainingTransform
 from .config import Config
 from .data import SegmentationDataset
+from .data.dataset import IGNORE
 
 
 class Plan:
@@ -51,8 +52,27 @@ class Plan:
         return self.steps - self.start
 
 
+class Share:
+    """The part of every batch that process number `rank` of `count` sees: every count-th image.
+
+    Where a batch has fewer images than there are processes, the rest look at its first one with a mask that is
+    all ignored; that is written as an index of ~index.
+    """
+
+    def __init__(self, plan: Plan, rank: int = 0, count: int = 1):
+        self.plan, self.rank, self.count = plan, rank, count
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for batch in self.plan:
+            epoch, index = batch[0]
+            yield batch[self.rank :: self.count] or [(epoch, ~index)]
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+
 class Augmented(Dataset):
-    """Item (epoch, index): image and mask number `index` as they look in that epoch."""
+    """Item (epoch, index): image and mask number `index` as they look in that epoch; ~index ignores the mask."""
 
     def __init__(self, dataset: SegmentationDataset, plan: Plan, config: Config):
         self.dataset, self.plan, self.seed = dataset, plan, config.seed
@@ -60,8 +80,11 @@ class Augmented(Dataset):
 
     def __getitem__(self, place: tuple[int, int]) -> tuple[Tensor, Tensor]:
         epoch, index = place
+        ignored, index = index < 0, max(index, ~index)
         item = self.dataset[index]
         seed = int(np.random.SeedSequence([self.seed, epoch, index]).generate_state(1)[0])
         image, mask = self.transforms[self.plan.crop_size(epoch)](item["image"], item["mask"], seed)
+        if ignored:
+            mask = np.full_like(mask, IGNORE)
         # torch.tensor copies: a transform that had nothing to do hands on the data set's own array
         return torch.tensor(image), torch.tensor(mask)  # (S, S, 3) and (S, S), uint8

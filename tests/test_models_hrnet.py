@@ -27,11 +27,9 @@ IMAGENET_HEAD = {
 
 
 @pytest.fixture(scope="module")
-def authors_state():
+def authors_state(reference):
     """The entries of the smallest network's checkpoint under the authors' names, filled with reference values."""
-    from tests.conftest import HERE
-
-    shapes = json.loads((HERE / "reference" / "hrnet_w18_small_v1.state_dict.json").read_text())
+    shapes = json.loads((reference / "hrnet_w18_small_v1.state_dict.json").read_text())
     return {key: fill.tensor_for(key, shape) for key, shape in shapes.items()}
 
 

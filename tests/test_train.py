@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from seglib import config as configuration
 from seglib import data, train, weights
 from seglib.config import Config
 from seglib.models import CheckpointError
+from seglib.optimize import Average, amp_dtype, learning_rate, make_optimizer
+from seglib.plan import Plan
 
 
 def tiny(folder, **changes) -> Config:
@@ -131,21 +134,30 @@ def test_ctrl_c_never_writes_a_network_that_has_gone_astray(tmp_path, monkeypatc
     assert checkpoint(tmp_path / "run")["step"] == 3
 
 
-def test_a_killed_process_resumes_from_its_last_epoch(tmp_path):
-    """A real process, killed without warning after its first epoch."""
-    train.train(tiny(tmp_path / "whole", epochs=6), progress=False)
-    config = configuration.to_dict(tiny(tmp_path / "killed", epochs=6))
+def test_a_process_killed_again_and_again_ends_with_the_same_weights(tmp_path):
+    """A real process, killed without warning at moments of chance, checkpoints within the epochs included."""
+    train.train(tiny(tmp_path / "whole", epochs=8), progress=False)
+    config = tiny(tmp_path / "killed", epochs=8, checkpoint_minutes=1e-9)
     file = tmp_path / "config.yaml"
-    file.write_text(json.dumps(config))
-    process = subprocess.Popen([sys.executable, "-m", "seglib", "train", str(file)], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not (tmp_path / "killed" / "checkpoint.pt").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.kill()
-    process.wait()
-    assert checkpoint(tmp_path / "killed")["step"] < 18
+    file.write_text(json.dumps(configuration.to_dict(config)))
+    place, chance = tmp_path / "killed" / "checkpoint.pt", random.Random(0)
+    for _ in range(3):
+        resume = ["--resume"] if place.exists() else []
+        before = place.stat().st_mtime_ns if place.exists() else 0
+        process = subprocess.Popen(
+            [sys.executable, "-m", "seglib", "train", str(file), *resume], stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and not (place.exists() and place.stat().st_mtime_ns > before):
+            time.sleep(0.002)
+        time.sleep(chance.uniform(0, 0.1))
+        process.kill()
+        process.wait()
+        assert checkpoint(tmp_path / "killed")["step"] < 24
     train.train(configuration.load(file), resume=True, progress=False)
-    assert same(checkpoint(tmp_path / "whole")["average"], checkpoint(tmp_path / "killed")["average"])
+    whole, killed = checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "killed")
+    assert same(whole["average"], killed["average"]) and same(whole["model"], killed["model"])
+    assert without_clock(whole["history"]) == without_clock(killed["history"])
 
 
 def test_ctrl_c_in_a_terminal_leaves_a_resumable_checkpoint(tmp_path):
@@ -264,7 +276,7 @@ def test_several_classes_train(tmp_path):
 
 
 def test_every_image_is_seen_once_an_epoch_in_an_order_of_its_own():
-    plan = train.Plan(10, tiny("unused", epochs=3))
+    plan = Plan(10, tiny("unused", epochs=3))
     batches = list(plan)
     assert len(batches) == plan.steps == 9
     assert [len(batch) for batch in batches] == [plan.count(step) for step in range(9)] == [4, 4, 2] * 3
@@ -279,14 +291,14 @@ def test_every_image_is_seen_once_an_epoch_in_an_order_of_its_own():
 def test_augmentation_depends_on_seed_epoch_and_index_alone():
     config = tiny("unused")
     dataset = data.load("creatures", "train", **config.data.options)
-    one, two = (train.Augmented(dataset, train.Plan(10, config), config) for _ in range(2))
+    one, two = (train.Augmented(dataset, Plan(10, config), config) for _ in range(2))
     first = one[0, 7]
     for place in ((0, 1), (1, 7), (0, 2)):
         two[place]
     again = two[0, 7]
     assert torch.equal(first[0], again[0]) and torch.equal(first[1], again[1])
     assert first[0].shape == (32, 32, 3) and one[1, 7][0].shape == (48, 48, 3)
-    assert not torch.equal(train.Augmented(dataset, train.Plan(10, config), tiny("unused", seed=5))[0, 7][0], first[0])
+    assert not torch.equal(train.Augmented(dataset, Plan(10, config), tiny("unused", seed=5))[0, 7][0], first[0])
 
 
 def test_learning_rates():
@@ -294,13 +306,13 @@ def test_learning_rates():
     config.schedule.warmup = 0.2
     for name in ("cosine", "poly", "constant"):
         config.schedule.name = name
-        rates = [train.learning_rate(config, step, 100) for step in range(100)]
+        rates = [learning_rate(config, step, 100) for step in range(100)]
         assert rates[:20] == sorted(rates[:20]) and rates[0] < 0.1 * max(rates)
         assert max(rates) == rates[20] == config.optimizer.lr
         assert rates[20:] == sorted(rates[20:], reverse=True)
         assert (rates[-1] == config.optimizer.lr) if name == "constant" else (rates[-1] < 0.03 * max(rates))
     config.schedule.name = "poly"
-    assert train.learning_rate(config, 60, 100) == pytest.approx(config.optimizer.lr * 0.5**0.9)
+    assert learning_rate(config, 60, 100) == pytest.approx(config.optimizer.lr * 0.5**0.9)
 
 
 def test_only_convolutions_decay():
@@ -308,7 +320,7 @@ def test_only_convolutions_decay():
     for name, kind in (("adamw", torch.optim.AdamW), ("adam", torch.optim.Adam), ("sgd", torch.optim.SGD)):
         config = tiny("unused")
         config.optimizer.name, config.optimizer.weight_decay = name, 0.3
-        optimizer = train.make_optimizer(model, config)
+        optimizer = make_optimizer(model, config)
         assert type(optimizer) is kind
         decayed, free = optimizer.param_groups
         assert [p.shape for p in decayed["params"]] == [(4, 3, 3, 3)] and decayed["weight_decay"] == 0.3
@@ -317,7 +329,7 @@ def test_only_convolutions_decay():
 
 def test_the_average_follows_the_weights():
     model = torch.nn.BatchNorm1d(2)
-    average = train.Average(model, decay=0.5)
+    average = Average(model, decay=0.5)
     for step, value in ((0, 1.0), (100, 3.0)):
         torch.nn.init.constant_(model.weight, value)
         average.update(model, step)
@@ -330,12 +342,12 @@ def test_the_average_follows_the_weights():
 
 def test_precision_is_lowered_only_where_asked_or_gained(monkeypatch):
     cpu = torch.device("cpu")
-    assert train.amp_dtype("off", cpu) is None
-    assert train.amp_dtype("bf16", cpu) is torch.bfloat16 and train.amp_dtype("fp16", cpu) is torch.float16
-    assert train.amp_dtype("auto", torch.device("mps")) is None
+    assert amp_dtype("off", cpu) is None
+    assert amp_dtype("bf16", cpu) is torch.bfloat16 and amp_dtype("fp16", cpu) is torch.float16
+    assert amp_dtype("auto", torch.device("mps")) is None
     for found, expected in (({"amx_bf16": True}, torch.bfloat16), ({}, None)):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=found: found, raising=False)
-        assert train.amp_dtype("auto", cpu) is expected
+        assert amp_dtype("auto", cpu) is expected
 
 
 def test_a_run_starts_from_trained_weights(tmp_path, capsys):
@@ -348,8 +360,70 @@ def test_a_run_starts_from_trained_weights(tmp_path, capsys):
     assert all(
         torch.equal(value, tensors[name]) for name, value in model.state_dict().items() if "classify" not in name
     )
-    assert "2 of the network are not in the file" in capsys.readouterr().err
+    assert "2 of the network start fresh" in capsys.readouterr().err
     assert len(train.train(config, progress=False)) == 1
     config.model.start = "imagenet"
     with pytest.raises(CheckpointError, match="no public weights for unet"):
         train.make_model(config.model, 11)
+
+
+def test_parts_of_a_batch_add_up_to_it(tmp_path):
+    """Without batch normalisation, in evaluation mode, accumulation changes nothing but rounding."""
+    gradients = []
+    for parts in (1, 3):
+        run = train.Run(tiny(tmp_path / "run", accumulate=parts, seed=4))
+        run.loss = train.make_loss(run.config, run.model, run.train_set)
+        run.model.eval()
+        generator = torch.Generator().manual_seed(0)
+        images = torch.randint(0, 256, (3, 32, 32, 3), dtype=torch.uint8, generator=generator)
+        masks = torch.randint(0, 2, (3, 32, 32), generator=generator)
+        run.loss.terms = {"ce": 1.0}
+        run.train_step(images, masks)
+        gradients.append(torch.cat([p.grad.flatten() for p in run.model.parameters()]))
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-3, atol=1e-6)
+
+
+def test_a_weight_that_is_no_number_is_never_written(tmp_path, monkeypatch):
+    """The loss of the last step of an epoch was fine, its gradient was not."""
+    original = train.Run.train_step
+
+    def poisoned(run, *batch):
+        loss = original(run, *batch)
+        if run.step == 6:
+            next(run.model.parameters()).data[0] = float("nan")
+        return loss
+
+    monkeypatch.setattr(train.Run, "train_step", poisoned)
+    with pytest.raises(train.TrainingError, match="a weight is no longer a number after step 5 of 6"):
+        train.train(tiny(tmp_path / "run"), progress=False)
+    assert checkpoint(tmp_path / "run")["step"] == 3
+
+
+def test_a_run_can_be_traced_and_shown_on_a_board(tmp_path):
+    pytest.importorskip("tensorboard")
+    train.train(tiny(tmp_path / "run", trace_steps=2, tensorboard=True), progress=False)
+    trace = json.loads((tmp_path / "run" / "trace.json").read_text())
+    assert any("conv" in str(event.get("name")) for event in trace["traceEvents"])
+    assert list((tmp_path / "run").glob("events.out.tfevents*"))
+
+
+def test_a_compiled_network_trains_the_same_and_its_weights_load(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda model: torch._dynamo.optimize("eager")(model))
+    train.train(tiny(tmp_path / "run", compile=True), progress=False)
+    monkeypatch.undo()
+    train.train(tiny(tmp_path / "plain"), progress=False)
+    assert same(checkpoint(tmp_path / "run")["model"], checkpoint(tmp_path / "plain")["model"])
+    weights.load(str(tmp_path / "run" / "best.safetensors"))
+
+
+def test_measured_entries_are_told_and_a_listener_can_stop_the_run(tmp_path):
+    seen = []
+    train.train(tiny(tmp_path / "run", epochs=3, evaluate_every=2), progress=False, on_measured=seen.append)
+    assert [entry["epoch"] for entry in seen] == [1, 2]
+
+    def stop(entry):
+        raise StopIteration
+
+    with pytest.raises(StopIteration):
+        train.train(tiny(tmp_path / "other", epochs=3), progress=False, on_measured=stop)
+    assert checkpoint(tmp_path / "other")["step"] == 3

@@ -27,6 +27,11 @@ def add_inference(part: Parser) -> None:
     part.add_argument("--device", default="auto", help="auto, cpu, cuda, mps (%(default)s)")
     part.add_argument("--longest-side", type=int, help="scale images to this before the network; 0 keeps their size")
     part.add_argument("--multi-scale", action="store_true", help="average scales .75, 1, 1.25 and their mirror images")
+    part.add_argument("--tile", type=int, default=0, metavar="SIDE",
+                      help="show the scaled image in square windows of this side, for large ones; 0 shows it whole")
+    part.add_argument("--overlap", type=float, default=0.25, help="share of its side that a window has in common with "
+                      "the next, where one fades into the other (%(default)s)")  # fmt: skip
+    part.add_argument("--batch-size", type=int, default=4, help="windows that the network sees at once (%(default)s)")
 
 
 def add_root(part: Parser) -> None:
@@ -40,7 +45,10 @@ def make_predictor(args: argparse.Namespace, inference: dict, model):
     if side < 0:
         raise predict.PredictionError(f"--longest-side is {side}, but must be 0 or more.")
     scales, flip = (release.SCALES, True) if args.multi_scale else (inference["scales"], inference["flip"])
-    return predict.Predictor(model, side, scales, flip, predict.pick_device(args.device))
+    return predict.Predictor(
+        model, side, scales, flip, predict.pick_device(args.device),
+        tile=args.tile, overlap=args.overlap, batch_size=args.batch_size,
+    )  # fmt: skip
 
 
 def make_folder(folder: Path, option: str) -> None:

@@ -16,7 +16,7 @@ def add_arguments(part: Parser) -> None:
 
 
 def split_configuration(words: list[str]) -> tuple[str | None, list[str]]:
-    """The configuration file among the words after `train`, and the options, each as --NAME=VALUE.
+    """The configuration file among the words after `train` or `tune`, and the options, each as --NAME=VALUE.
 
     Options come as --NAME=VALUE or --NAME VALUE, before or after the file.  ValueError for a second file.
     """
@@ -30,7 +30,7 @@ def split_configuration(words: list[str]) -> tuple[str | None, list[str]]:
         else:
             options.append(word)
     if len(files) > 1:
-        raise ValueError(f"train takes one configuration file, not {' and '.join(files)}")
+        raise ValueError(f"a run takes one configuration file, not {' and '.join(files)}")
     return (files[0] if files else None), options
 
 

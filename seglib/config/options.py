@@ -148,7 +148,8 @@ class Config:
     Args:
         run: folder for checkpoints and history
         epochs: passes over the training images
-        batch_size: images a step
+        batch_size: images a step, over all processes
+        accumulate: parts into which a step's batch is cut where memory is short; their losses are averaged
         seed: seed of the weights, the order and the augmentation
         num_classes: outputs of the network; 0 takes the data set's classes, 1 gives a binary set one sigmoid output
         ema: decay of the running average of the weights; 0 keeps none
@@ -157,11 +158,16 @@ class Config:
         workers: processes that load images; -1 chooses by device
         evaluate_every: epochs between measurements on the val split
         metric: the val score by which the best checkpoint is chosen
+        checkpoint_minutes: time between checkpoints within an epoch; 0 writes them at its end only
+        compile: let torch.compile speed the network up, after a minute or more
+        tensorboard: write the history for TensorBoard into the run folder too
+        trace_steps: steps to profile at the beginning; trace.json in the run folder shows where the time goes
     """
 
     run: str = "runs/unnamed"
     epochs: int = 30
     batch_size: int = 8
+    accumulate: int = 1
     seed: int = 0
     num_classes: int = 0
     ema: float = 0.998
@@ -170,6 +176,10 @@ class Config:
     workers: int = -1
     evaluate_every: int = 1
     metric: Literal["miou", "boundary_iou", "pixel_accuracy", "foreground_iou"] = "miou"
+    checkpoint_minutes: float = 10.0
+    compile: bool = False
+    tensorboard: bool = False
+    trace_steps: int = 0
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     model: ModelConfig = field(default_factory=ModelConfig)

@@ -79,6 +79,9 @@ def validate(config: Config) -> None:
     checks = [
         (config.epochs >= 1, "epochs", config.epochs, "at least 1"),
         (config.batch_size >= 1, "batch_size", config.batch_size, "at least 1"),
+        (config.accumulate >= 1, "accumulate", config.accumulate, "at least 1"),
+        (config.checkpoint_minutes >= 0, "checkpoint_minutes", config.checkpoint_minutes, "0 or more"),
+        (config.trace_steps >= 0, "trace_steps", config.trace_steps, "0 or more"),
         (config.evaluate_every >= 1, "evaluate_every", config.evaluate_every, "at least 1"),
         (config.seed >= 0, "seed", config.seed, "0 or more"),
         (config.workers >= -1, "workers", config.workers, "-1 or more"),
@@ -115,7 +118,9 @@ def validate(config: Config) -> None:
 
 def commented(config: Config) -> str:
     """`config` as YAML, each option with what it means; reads back as it is."""
-    head = "# Every option of a training run and what it means; a file needs to name only what differs from the default."
+    head = (
+        "# Every option of a training run and what it means; a file needs to name only what differs from the default."
+    )
     return head + "\n\n" + "".join(_commented(config, to_dict(config), ""))
 
 

@@ -1,7 +1,6 @@
 """The exercises of notebook 02, U-Net."""
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -9,6 +8,7 @@ from torch import nn
 
 from ..models.unet import Up
 from . import Hint, exercise
+from .answers import attempt, compare, number
 
 
 @exercise("02_unet/1")
@@ -31,8 +31,8 @@ def stamping(answer):
             (np.kron(x, kernel.T), "the kernel is transposed; its row says in which row of the stamp a number lands"),
             (np.kron(kernel, x), "you stamped x at each number of the kernel; stamp the kernel at each pixel of x"),
         ]  # fmt: skip
-        _compare(found, np.kron(x, kernel), mistakes, "pixel (i, j) times the kernel belongs to rows 2i and 2i+1 and "
-                 "columns 2j and 2j+1")  # fmt: skip
+        compare(found, np.kron(x, kernel), mistakes, "pixel (i, j) times the kernel belongs to rows 2i and 2i+1 and "
+                "columns 2j and 2j+1")  # fmt: skip
 
 
 @exercise("02_unet/2")
@@ -54,12 +54,12 @@ def dice_with_ignored(answer):
         ((right + _dice_loss(1 - p, 1 - t)) / 2, "this is the mean over both classes; take the foreground alone"),
         (_dice_loss((p > 0.5).astype(float), t), "do not round the probabilities: a rounded one has no gradient"),
     ]  # fmt: skip
-    found = _number(answer(probability.copy(), truth.copy()))
-    _compare(found, right, mistakes, "2 sum(p t) / (sum(p) + sum(t)) over the pixels with truth != 255, taken from 1")
+    found = number(answer(probability.copy(), truth.copy()))
+    compare(found, right, mistakes, "2 sum(p t) / (sum(p) + sum(t)) over the pixels with truth != 255, taken from 1")
     for empty in (np.zeros((2, 4), int), np.full((2, 4), 255)):
         try:
             with np.errstate(all="ignore"):
-                found = _number(answer(probability.copy(), empty))
+                found = number(answer(probability.copy(), empty))
         except ZeroDivisionError:
             found = math.nan
         if not math.isfinite(found):
@@ -84,7 +84,7 @@ def weights_of_a_double_conv(answer):
             (3 * a * b + 3 * b * b + 4 * b, "a 3x3 kernel has 9 numbers, not 3"),
         ]  # fmt: skip
         where = f"DoubleConv({a}, {b}) has {right:,}: 9 * in * out for a convolution, 2 * out for its normalisation"
-        _compare(_number(answer(a, b)), right, mistakes, where)
+        compare(number(answer(a, b)), right, mistakes, where)
 
 
 @exercise("02_unet/4")
@@ -106,13 +106,13 @@ def receptive_field(answer):
             (1 + sum((k - 1) * s for k, s in layers), "multiply the strides of all the layers before, not one alone"),
         ]  # fmt: skip
         where = "add (kernel - 1) * step for each layer, then multiply step by its stride"
-        _compare(_number(answer(list(layers))), right, mistakes, where)
+        compare(number(answer(list(layers))), right, mistakes, where)
 
 
 @exercise("02_unet/5")
 def small_unet(answer):
     """`answer(num_classes, width)`: a U-Net of two levels, built from DoubleConv, Down, Up and a 1x1 convolution."""
-    model = _attempt("SmallUNet(num_classes=3, width=4)", lambda: answer(num_classes=3, width=4))
+    model = attempt("SmallUNet(num_classes=3, width=4)", lambda: answer(num_classes=3, width=4))
     if not isinstance(model, nn.Module):
         raise Hint("SmallUNet must be a class derived from nn.Module (and forget not to call super().__init__())")
     skips: list[tuple[int, ...]] = []
@@ -137,7 +137,7 @@ def _forward(model: nn.Module, height: int, width: int, skips: list):
     picture = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0))
     try:
         with torch.no_grad():
-            return _attempt(f"your model on a picture of shape {tuple(picture.shape)}", lambda: model(picture))
+            return attempt(f"your model on a picture of shape {tuple(picture.shape)}", lambda: model(picture))
     except Hint:
         _check_skips(skips, height, width)  # the likely cause, if one was passed already
         raise
@@ -175,31 +175,3 @@ def _field(layers: list[tuple[int, int]]) -> int:
     for kernel, stride in layers:
         field, step = field + (kernel - 1) * step, step * stride
     return field
-
-
-def _attempt(what: str, call: Callable):
-    """The result of `call`; what goes wrong in there becomes a Hint, except that something is not written yet."""
-    try:
-        return call()
-    except NotImplementedError:
-        raise
-    except Exception as error:  # a reader's mistake may be any exception
-        raise Hint(f"{what} stopped with {type(error).__name__}: {error}".splitlines()[0]) from None
-
-
-def _number(found) -> float:
-    """One number out of a float, an array or a tensor; a Hint for anything else."""
-    found = found.detach().numpy() if isinstance(found, torch.Tensor) else np.asarray(found)
-    if found.size != 1 or found.dtype.kind not in "biuf":
-        raise Hint(f"the answer must be one number, but it has shape {found.shape} and type {found.dtype}")
-    return float(found.reshape(()))
-
-
-def _compare(found, right, mistakes: list[tuple], otherwise: str) -> None:
-    """Hint unless `found` is `right`: that of the mistake whose result it is, else `otherwise`."""
-    if np.allclose(found, right, rtol=1e-6, atol=1e-7):
-        return
-    for wrong, hint in mistakes:
-        if np.shape(wrong) == np.shape(found) and np.allclose(found, wrong, rtol=1e-6, atol=1e-7):
-            raise Hint(hint)
-    raise Hint(otherwise)

@@ -135,7 +135,7 @@ class Loaded(NamedTuple):
     def __str__(self) -> str:
         text = f"{self.title}: {self.used} entries loaded"
         if self.fresh:
-            text += f"; {len(self.fresh)} of the network are not in the file and start fresh: {_some(self.fresh)}"
+            text += f"; {len(self.fresh)} of the network start fresh: {_some(self.fresh)}"
         return text + (f"; {len(self.dropped)} of the file left aside: {_some(self.dropped)}" if self.dropped else "")
 
 

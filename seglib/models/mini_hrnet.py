@@ -9,10 +9,10 @@ with 19 classes and multiply-adds at 512x1024.
   a stream instead of four.  The original names the idea without its counts; these are our choice.
 - mini_hrnet_v3 (9.5M, 77 G) has new blocks and stages: `MiniHRNetV3` below, as it was published.
 - mini_hrnet (6.0M, 17 G) is ours.  HRNet-W18 (9.6M, 37 G) spends a third of its work before the second stream
-  begins and half on eight exchanges of equal blocks.  So
+  begins and more than half on eight modules of four equal blocks a stream.  So
     - stem and stage 1 are half as wide and stage 1 half as deep (1.6 G instead of 10.7);
-    - a stream has two blocks between exchanges instead of four, the second with dilation 2: three 3x3
-      convolutions' worth of reach each, for context in place of depth, as in v3 but one after the other;
+    - a stream has two blocks between exchanges instead of four, the second with dilation 2, which reaches as far
+      as two plain ones: context in place of depth, as in v3 but one after the other, not side by side;
     - stages 3 and 4 exchange twice instead of four and three times;
     - the head mixes all streams in 128 channels (1.6 G instead of 2.6 although the streams are wider);
     - part of what is saved pays for wider streams: 24 channels at 1/4 instead of 18, and all widths are multiples

@@ -6,6 +6,7 @@ from .charts import (
     per_class_bars,
     score_histogram,
 )
+from .comparison import compared_runs, save, search
 from .diagrams import architecture, curves, pictures
 from .masks import (
     FALSE_ALARM,
@@ -35,6 +36,7 @@ __all__ = [
     "boundary_band_picture",
     "class_histogram",
     "colorize",
+    "compared_runs",
     "confusion_figure",
     "curves",
     "cutout",
@@ -48,7 +50,9 @@ __all__ = [
     "per_class_bars",
     "pictures",
     "roadmap",
+    "save",
     "score_histogram",
+    "search",
     "show_prediction",
     "show_samples",
     "training_curves",

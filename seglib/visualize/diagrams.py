@@ -1,14 +1,17 @@
 """Figures that explain: a network drawn from its own forward pass, curves, and pictures in rows."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-import torch
-from matplotlib.patches import FancyArrowPatch, Rectangle
+from matplotlib.lines import Line2D
+from matplotlib.patches import Circle, FancyArrowPatch, Patch, Rectangle
+from matplotlib.path import Path
 from matplotlib.ticker import LogLocator, NullLocator
-from torch import Tensor, nn
+from torch import nn
 
 from . import masks
+from .diagrams_layout import LINE, Box, Route, Sheet, arrange
+from .diagrams_trace import record, trace
 from .layout import Tile, mosaic
 from .panels import legend
 from .style import (
@@ -18,6 +21,7 @@ from .style import (
     INK,
     ORANGE,
     QUIET,
+    RULE,
     WIDTH,
     Picture,
     VisualizeError,
@@ -26,105 +30,128 @@ from .style import (
     plain,
 )
 
+__all__ = ["architecture", "curves", "pictures", "trace"]
+
+_COLOURS = {"block": BLUE, "merging": ORANGE}
+_BOX_LABELS = {"block": "takes one map", "merging": "takes several"}
+_ARROWS = {
+    "plain": {"color": FAINT, "linewidth": 1.2},
+    "skip": {"color": ORANGE, "linewidth": 1.1, "linestyle": (0, (4, 2))},
+    "coarser": {"color": BLUE, "linewidth": 0.9},
+    "finer": {"color": AMBER, "linewidth": 0.9},
+}
+_ARROW_LABELS = {
+    "plain": "next step",
+    "skip": "skip",
+    "coarser": "convolution to a coarser stream or other width",
+    "finer": "to a finer stream",
+}
+_MARGIN, _HEAD, _FOOT = 0.08, 0.52, 0.3  # inches: beside the drawing, above it, below it
 _CURVE_COLOURS = (BLUE, ORANGE, AMBER, QUIET, INK)
 
 
-@dataclass
-class Block:
-    """One direct child of a network as it was seen at work."""
-
-    name: str
-    shape: tuple[int, int, int]  # channels, height, width of what it gave back
-    parameters: int
-    sources: list[int]  # the blocks whose results it took, by their place; -1 is the network's input
-
-
-@torch.no_grad()
-def trace(model: nn.Module, input_size: tuple[int, int], in_channels: int = 3) -> list[Block]:
-    """The direct children of `model` in the order in which they ran on an image (height, width) of zeros.
-
-    Works on torch's "meta" device too, where nothing is computed.  Raises VisualizeError if no child of the
-    network maps one picture to one picture (N, C, H, W).
-    """
-    blocks: list[Block] = []
-    makers: dict[int, int] = {}  # id of a tensor -> the block that made it
-    alive: list[Tensor] = []  # an id is only unique while its tensor lives
-
-    def remember(name: str, module: nn.Module, given: tuple, result: object) -> None:
-        if isinstance(result, Tensor) and result.ndim == 4:
-            sources = [makers[id(tensor)] for tensor in given if id(tensor) in makers]
-            makers[id(result)] = len(blocks)
-            alive.append(result)
-            parameters = sum(p.numel() for p in module.parameters())
-            blocks.append(Block(name, tuple(result.shape[1:]), parameters, sources))
-
-    image = torch.zeros(1, in_channels, *input_size, device=next(model.parameters()).device)
-    makers[id(image)] = -1
-    hooks = [
-        child.register_forward_hook(lambda module, given, result, name=name: remember(name, module, given, result))
-        for name, child in model.named_children()
-    ]
-    training = model.training
-    try:
-        model.eval()(image)
-    finally:
-        model.train(training)
-        for hook in hooks:
-            hook.remove()
-    if not blocks:
-        raise VisualizeError(f"no child of {type(model).__name__} gave back a picture (N, C, H, W): nothing to draw")
-    return blocks
-
-
 @drawing_style()
-def architecture(model: nn.Module, input_size: tuple[int, int] = (256, 256), in_channels: int = 3) -> Picture:
-    """The network as it ran: its direct children from left to right, the lower the coarser their resolution.
+def architecture(
+    model: nn.Module, input_size: tuple[int, int] = (256, 256), in_channels: int | None = None,
+    part: str = "", title: str = "",
+) -> Picture:  # fmt: skip
+    """The network as it ran: depth from left to right, the coarser the resolution the lower.
 
-    A box is as high as the square root of its resolution and as wide as that of its channels, to scale.  An arrow
-    leads to each child from every child whose result it took; those that pass over others are the skips.
-    `input_size` is (height, width).  Raises VisualizeError as `trace` does.
+    A box is a block as `trace` finds it, as high as the square root of its map's height and as wide as that of its
+    channels, to scale; below stand its name, channels, height x width, weights and dilation.  Arrows lead to it from
+    every block whose result it took.  Where parallel streams meet, the arrows between them have weights, which stand
+    at the foot.  `input_size` is (height, width); `in_channels` are by default those of the first convolution.
+
+    `part` draws the inside of one module, named as in `model.named_modules()`, as it ran within the network.
+    `title` stands in place of the name of the class.  Raises VisualizeError as `trace` does.
     """
-    blocks = trace(model, input_size, in_channels)
-    levels = [input_size[0] / block.shape[1] for block in blocks]
-    widest, finest = max(block.shape[0] for block in blocks), max(block.shape[1] for block in blocks)
-    depth = sorted({round(level, 2) for level in levels})
-    rows = [depth.index(round(level, 2)) for level in levels]
-    figure = Picture(figsize=(WIDTH, 1.3 + 0.78 * len(depth)))
-    axes = figure.add_axes((0.01, 0, 0.98, 1 - 0.5 / figure.get_figheight()))
-    axes.set(xlim=(-0.7, len(blocks) - 0.3), ylim=(-1.05 * (len(depth) - 1) - 0.95, 0.5))
+    inputs, blocks = record(model, input_size, in_channels, part)
+    sheet = arrange([*inputs, *blocks])
+    figure = Picture(figsize=(sheet.width, _HEAD + sheet.height + _FOOT))
+    inches = figure.get_figheight()
+    axes = figure.add_axes((0, _FOOT / inches, 1, sheet.height / inches))
+    axes.set(xlim=(0, sheet.width), ylim=(0, sheet.height))
     axes.set_axis_off()
-    boxes = []
-    for place, (block, row) in enumerate(zip(blocks, rows, strict=True)):
-        width = 0.62 * (block.shape[0] / widest) ** 0.5
-        height = 0.7 * (block.shape[1] / finest) ** 0.5
-        boxes.append((place, -1.05 * row, max(width, 0.05), height))
-    for place, block in enumerate(blocks):
-        _draw_block(axes, block, boxes[place])
-        for source in block.sources:
-            if source >= 0:
-                _draw_arrow(axes, boxes[source], boxes[place], skip=place - source > 1)
-    total = sum(p.numel() for p in model.parameters())
-    size = f"{input_size[1]} \u00d7 {input_size[0]}"
-    head(axes, f"{type(model).__name__} on a picture of {size}: {total:,} parameters", "channels, resolution, weights")
+    _draw_rows(axes, sheet, input_size)
+    looks = {_draw_route(axes, sheet, route) for route in sheet.routes}
+    looks |= {_draw_box(axes, box, sheet.size) for box in sheet.boxes}
+    for x, y, text in sheet.feet:
+        axes.text(x, y, text, ha="center", va="center", color=BLUE, fontsize=sheet.size)
+    _draw_legend(figure, looks)
+    root = model.get_submodule(part)
+    total, drawn = sum(p.numel() for p in root.parameters()), sum(block.parameters for block in blocks)
+    whole = f"{title or type(model).__name__}" + (f", its {part} ({type(root).__name__})" if part else "")
+    outside = f"; {total - drawn:,} parameters lie outside of the blocks" if total > drawn else ""
+    axes.set_title(
+        plain(f"{whole} on a picture of {input_size[0]} \u00d7 {input_size[1]}: {total:,} parameters"),
+        x=_MARGIN / sheet.width, y=1, pad=72 * (_HEAD - 0.22),
+    )  # fmt: skip
+    detail = f"channels, height \u00d7 width of the map, weights{outside}"
+    axes.text(_MARGIN, sheet.height + _HEAD - 0.42, detail, color=QUIET, fontsize=8)
     return figure
 
 
-def _draw_block(axes, block: Block, box: tuple[float, float, float, float]) -> None:
-    x, y, width, height = box
-    colour = ORANGE if len(block.sources) > 1 else BLUE
-    axes.add_patch(Rectangle((x - width / 2, y - height / 2), width, height, facecolor=colour, edgecolor="white"))
-    channels, rows, columns = block.shape
-    weights = f"{block.parameters / 1e6:.1f} M" if block.parameters >= 1e5 else f"{block.parameters:,}"
-    axes.text(x, y - height / 2 - 0.06, plain(block.name), ha="center", va="top", weight="bold", fontsize=8)
-    detail = f"{channels} ch\n{columns} \u00d7 {rows}\n{weights}"
-    axes.text(x, y - height / 2 - 0.2, detail, ha="center", va="top", color=QUIET, fontsize=7.5, linespacing=1.15)
+def _draw_rows(axes, sheet: Sheet, input_size: tuple[int, int]) -> None:
+    """The resolutions at the left, and a line above each but the first."""
+    for number, (row, top) in enumerate(sheet.rows.items()):
+        octaves = math.log2(input_size[0] / row[0])
+        share = f"1/{2 ** round(octaves)}" if octaves > -0.5 else ""
+        fits = share and abs(octaves - round(octaves)) < 0.2 and octaves < 6.5  # else it was pooled to that size
+        middle = max(box.y for box in sheet.boxes if box.row == row)
+        label = share if fits else f"{row[0]} \u00d7 {row[1]}"
+        axes.text(_MARGIN, middle, label, va="center", color=QUIET, fontsize=8)
+        if number:
+            axes.plot((_MARGIN, sheet.width - _MARGIN), (top + 0.05,) * 2, color=RULE, linewidth=0.8, zorder=-2)
 
 
-def _draw_arrow(axes, start: tuple, end: tuple, skip: bool) -> None:
-    (x0, y0, width0, _), (x1, y1, width1, _) = start, end
-    look = {"color": ORANGE, "linestyle": (0, (4, 2))} if skip else {"color": FAINT}
-    places = (x0 + width0 / 2 + 0.03, y0), (x1 - width1 / 2 - 0.03, y1)
-    axes.add_patch(FancyArrowPatch(*places, arrowstyle="-|>", mutation_scale=9, linewidth=1.3, zorder=0, **look))
+def _draw_box(axes, box: Box, size: float) -> str:
+    """Gives its look, for the legend."""
+    if box.block.kind != "block":
+        axes.add_patch(Circle((box.x, box.y), box.width / 2, facecolor="white", edgecolor=INK, linewidth=1.1))
+        look = "join" if box.block.kind == "join" else ""
+    else:
+        look = "merging" if len(box.block.sources) > 1 else "block"
+        corner = box.x - box.width / 2, box.y - box.height / 2
+        axes.add_patch(Rectangle(corner, box.width, box.height, facecolor=_COLOURS[look], edgecolor="none"))
+    for number, line in enumerate(box.lines):
+        weight = "bold" if number == 0 < box.names else "normal"
+        colour = INK if number < box.names else QUIET
+        y = box.text_top - number * size * LINE / 72
+        axes.text(box.x, y, plain(line), ha="center", va="top", fontsize=size, weight=weight, color=colour)
+    return look
+
+
+def _draw_route(axes, sheet: Sheet, route: Route) -> str:
+    """Gives its look, for the legend."""
+    source, target = sheet.boxes[route.source], sheet.boxes[route.target]
+    nearer = any(sheet.boxes[other].column > source.column for other in target.block.sources)
+    look = "plain"
+    if route.source in target.block.learned:
+        look = "finer" if target.row > source.row else "coarser"
+    elif nearer and target.block.kind != "join":
+        look = "skip"
+    points = route.points
+    codes = [Path.MOVETO] + [Path.LINETO] * (len(points) - 1)
+    if route.way != "straight" and points[-2][1] == points[-1][1]:  # an S in the gap between two columns
+        (x0, y0), (x1, y1) = points[-3:-1]
+        middle = (x0 + x1) / 2
+        points = [*points[:-2], (middle, y0), (middle, y1), *points[-2:]]
+        codes = [Path.MOVETO, *[Path.LINETO] * (len(points) - 5), *[Path.CURVE4] * 3, Path.LINETO]
+    axes.add_patch(
+        FancyArrowPatch(path=Path(points, codes), arrowstyle="-|>", mutation_scale=7, zorder=-1, **_ARROWS[look])
+    )
+    return look
+
+
+def _draw_legend(figure: Picture, looks: set[str]) -> None:
+    handles = [Patch(color=_COLOURS[look], label=label) for look, label in _BOX_LABELS.items() if look in looks]
+    if "join" in looks:
+        handles.append(
+            Line2D([], [], linestyle="", marker="o", markerfacecolor="white", markeredgecolor=INK, label="sum")
+        )
+    handles += [Line2D([], [], label=label, **_ARROWS[look]) for look, label in _ARROW_LABELS.items() if look in looks]
+    x = _MARGIN / figure.get_figwidth()
+    figure.legend(handles=handles, loc="lower left", bbox_to_anchor=(x, 0.07 / figure.get_figheight()), ncols=6)
 
 
 @drawing_style()

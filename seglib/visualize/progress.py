@@ -23,7 +23,7 @@ from .style import (
     three,
 )
 
-_SCORE_NAMES = {
+SCORE_NAMES = {
     "miou": "mIoU",
     "boundary_iou": "Boundary IoU",
     "foreground_iou": "IoU of the foreground",
@@ -71,11 +71,11 @@ def _validation(history: Sequence[dict], name: str) -> list[tuple[int, float]]:
 def _score_curves(axes, drawn: dict[str, list[tuple[int, float]]]) -> None:
     """A line for each score, with a legend that stands above the data, not on it."""
     for (name, points), colour in zip(drawn.items(), (BLUE, ORANGE, AMBER, QUIET) * len(drawn), strict=False):
-        _curve(axes, *zip(*points, strict=True), colour, plain(_SCORE_NAMES.get(name, name)), marker="o")
+        _curve(axes, *zip(*points, strict=True), colour, plain(SCORE_NAMES.get(name, name)), marker="o")
     first = next(iter(drawn))
     epoch, value = max(drawn[first], key=lambda point: point[1])
     axes.plot(epoch, value, "o", color="none", markeredgecolor=INK, markersize=8, markeredgewidth=1.2)
-    head(axes, f"Validation: best {_SCORE_NAMES.get(first, first)} {three(value)}, epoch {epoch}", " ")
+    head(axes, f"Validation: best {SCORE_NAMES.get(first, first)} {three(value)}, epoch {epoch}", " ")
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1.01), ncols=2, labelcolor="linecolor", handlelength=1.6)
 
 

@@ -1,0 +1,28 @@
+"""Write trained weights as an ONNX file."""
+
+import argparse
+from pathlib import Path
+
+from .shared import Parser, make_folder
+
+HELP = "write weights as an ONNX file, for onnxruntime and browsers"
+
+
+def add_arguments(part: Parser) -> None:
+    part.add_argument("weights", help="released name or .safetensors file")
+    part.add_argument("--out", type=Path, metavar="FILE", help="the file to write (NAME.onnx, in this folder)")
+
+
+def run(args: argparse.Namespace) -> int:
+    from .. import export
+
+    file = args.out or Path(Path(args.weights).stem + ".onnx")
+    if file.suffix != ".onnx" or file.is_dir():
+        raise export.ExportError(f"--out {file}: must be a file whose name ends in .onnx.")
+    make_folder(file.parent, "--out")
+    report = export.export(args.weights, file)
+    sizes = ", ".join(f"{height}x{width}" for height, width in report["sizes"])
+    print(f"{file}: {report['bytes'] / 1e6:.1f} MB, opset {report['opset']}; logits at {sizes} differ from PyTorch's by "
+          f"at most {report['difference']:.1e} of the largest")  # fmt: skip
+    print(f"try it: python -m seglib predict example --weights {file}")
+    return 0

@@ -1,0 +1,13 @@
+"""From a photograph of any size to its label map of the same size."""
+
+from .errors import PredictionError
+from .onnx_network import OnnxNetwork, load
+from .predictor import MIN_SIDE, TILE, Predictor, pick_device
+from .results import cutout, free_name, image_files, is_result, save_image, save_mask, without_results
+from .tiff import LARGE, TiffPicture, is_large, segment_tiff, write_label_tiff
+
+__all__ = [
+    "LARGE", "MIN_SIDE", "TILE", "OnnxNetwork", "PredictionError", "Predictor", "TiffPicture", "cutout",
+    "free_name", "image_files", "is_large", "is_result", "load", "pick_device", "save_image", "save_mask",
+    "segment_tiff", "without_results", "write_label_tiff",
+]  # fmt: skip

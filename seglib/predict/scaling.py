@@ -1,0 +1,123 @@
+"""A picture scaled to the network's size, and its results scaled back, a few rows at a time.
+
+For pictures that fit into memory `augment.fit` and `F.interpolate` do the same; these give their results (the
+first one to within rounding) where only some of the rows are there.
+"""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+CHUNK = 256  # rows of the picture that are scaled at once
+
+
+class Picture(Protocol):
+    """What can be read in parts: `rows(top, bottom)` gives uint8 RGB (bottom - top, width, 3)."""
+
+    height: int
+    width: int
+
+    def rows(self, top: int, bottom: int) -> np.ndarray: ...
+
+
+class Scaled:
+    """`picture` at `height` x `width`, itself a picture: areas are averaged when shrunk, lines drawn when enlarged."""
+
+    def __init__(self, picture: Picture, height: int, width: int):
+        self.picture, self.height, self.width = picture, height, width
+        self.shrunk = height <= picture.height and width <= picture.width
+
+    def rows(self, top: int, bottom: int) -> np.ndarray:
+        if (self.height, self.width) == (self.picture.height, self.picture.width):
+            return self.picture.rows(top, bottom)
+        step = max(1, CHUNK * self.height // self.picture.height)
+        return np.concatenate([self._rows(a, min(a + step, bottom)) for a in range(top, bottom, step)])
+
+    def _rows(self, top: int, bottom: int) -> np.ndarray:
+        first, weights = (area_weights if self.shrunk else line_weights)(top, bottom, self.picture.height, self.height)
+        read = self.picture.rows(first, first + weights.shape[1])
+        way = cv2.INTER_AREA if self.shrunk else cv2.INTER_LINEAR
+        read = cv2.resize(read.astype(np.float32), (self.width, len(read)), interpolation=way)
+        scaled = weights @ read.reshape(len(read), -1)
+        return scaled.round().clip(0, 255).astype(np.uint8).reshape(-1, self.width, 3)
+
+
+def area_weights(top: int, bottom: int, length: int, scaled: int) -> tuple[int, np.ndarray]:
+    """How rows `top` to `bottom` of the `scaled` ones are averaged from the `length` given ones.
+
+    Returns the first row that is needed and float32 (bottom - top, needed rows), each summing to 1.
+    """
+    edges = np.arange(top, bottom + 1) * (length / scaled)
+    first, last = int(edges[0]), min(length, int(np.ceil(edges[-1] - 1e-9)))
+    given = np.arange(first, last)
+    shared = np.minimum(given + 1, edges[1:, None]) - np.maximum(given, edges[:-1, None])
+    weights = shared.clip(0)
+    return first, (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+
+
+def line_weights(top: int, bottom: int, length: int, scaled: int) -> tuple[int, np.ndarray]:
+    """As `area_weights`, for linear interpolation between the two nearest rows."""
+    low, high, share = neighbours(top, bottom, length, scaled)
+    weights = np.zeros((bottom - top, int(high[-1] - low[0]) + 1), np.float32)
+    each = np.arange(bottom - top)
+    weights[each, low - low[0]] += 1 - share
+    weights[each, high - low[0]] += share
+    return int(low[0]), weights
+
+
+def neighbours(top: int, bottom: int, length: int, scaled: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For rows `top` to `bottom` of the `scaled` ones: the given rows above and below, and the share of that below."""
+    place = ((np.arange(top, bottom) + 0.5) * (length / scaled) - 0.5).clip(0, length - 1)
+    low = place.astype(int)
+    return low, np.minimum(low + 1, length - 1), place - low
+
+
+class Enlarged:
+    """Logits that come in `bands` (V, C, n, width), scaled to a picture's size and turned into probabilities.
+
+    `length` is the rows of all bands together, `height` x `width` the picture's size.  Rows must be asked for from
+    top to bottom; what lies above is forgotten.
+    """
+
+    def __init__(self, bands: Iterator[Tensor], length: int, height: int, width: int):
+        self.bands, self.length, self.height, self.width = bands, length, height, width
+        self.held: Tensor | None = None
+        self.start = 0  # the row of all bands that is the first one held
+
+    def rows(self, top: int, bottom: int) -> Tensor:
+        """The probabilities (C, bottom - top, width) of these rows, the mean over the V views."""
+        low, high, share = neighbours(top, bottom, self.length, self.height)
+        self._hold(int(low[0]), int(high[-1]) + 1)
+        if (top, bottom) == (0, self.height):
+            logits = F.interpolate(self.held, (self.height, self.width), mode="bilinear", align_corners=False)
+        elif self.length == self.height:
+            logits = self._sideways(self.held[:, :, top - self.start : bottom - self.start])
+        else:
+            above, below = (torch.from_numpy(rows - self.start).to(self.held.device) for rows in (low, high))
+            share = torch.from_numpy(share).to(self.held)[:, None]
+            logits = self._sideways(torch.lerp(self.held[:, :, above], self.held[:, :, below], share))
+        return logits.softmax(1).mean(0)
+
+    def _sideways(self, logits: Tensor) -> Tensor:
+        if logits.shape[-1] == self.width:
+            return logits
+        return F.interpolate(logits, (logits.shape[-2], self.width), mode="bilinear", align_corners=False)
+
+    def _hold(self, top: int, bottom: int) -> None:
+        """Make the rows `top` to `bottom` of the bands those that are held."""
+        parts = []
+        if self.held is not None:
+            passed = min(top - self.start, self.held.shape[2])
+            parts, self.start = [self.held[:, :, passed:]], self.start + passed
+        end = self.start + (parts[0].shape[2] if parts else 0)
+        if end < bottom and parts:
+            parts, self.held = [parts[0].clone()], None  # lets go of the band before the next one is made
+        while end < bottom:
+            parts.append(next(self.bands))
+            end += parts[-1].shape[2]
+        self.held = parts[0] if len(parts) == 1 else torch.cat(parts, 2)

@@ -1,0 +1,105 @@
+"""The training loop: plain PyTorch, the same on CPU and GPU, in one process or many."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+
+import cv2
+import yaml
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from .. import config as configuration
+from .. import data, files, processes
+from ..config import Config
+from ..plan import Augmented, Share
+from .interrupt import Interrupt
+from .run import Run, TrainingError
+from .watch import CHECK_EVERY, Watch
+
+
+def train(
+    config: Config,
+    resume: bool = False,
+    progress: bool = True,
+    on_measured: Callable[[dict], None] | None = None,
+) -> list[dict]:
+    """Train as `config` says; returns the history, an entry an epoch.
+
+    `resume` goes on from the run folder's checkpoint.  `on_measured` is called with each entry that has
+    scores, once it is written; what it raises stops the run.  Ctrl-C finishes the step under way, writes
+    a checkpoint and raises KeyboardInterrupt.  Raises TrainingError if the folder already holds a run,
+    if there is nothing to resume, or when the loss is no longer finite.
+
+    Under torchrun every process calls this and sees its share of each batch; the first one writes.
+    """
+    run = Run(config)
+    there = (run.folder / "checkpoint.pt").exists()
+    if resume or (there and processes.restarted()):
+        run.restore()
+    elif there:
+        raise TrainingError(f"{run.folder}: already holds a run; add --resume to go on, or choose another --run.")
+    if processes.rank() == 0:
+        run.folder.mkdir(parents=True, exist_ok=True)
+        files.write_text(run.folder / "config.yaml", yaml.safe_dump(configuration.to_dict(config), sort_keys=False))
+    run.plan.start = run.step
+    loader = DataLoader(
+        Augmented(run.train_set, run.plan, config),
+        batch_sampler=Share(run.plan, processes.rank(), processes.count()),
+        num_workers=run.workers,
+        pin_memory=run.device.type == "cuda",
+        worker_init_fn=_start_worker,
+    )
+    total = sum(run.plan.pixels(step) for step in range(run.plan.steps))
+    done = sum(run.plan.pixels(step) for step in range(run.step))
+    form = "{l_bar}{bar}| {elapsed} elapsed, {remaining} left{postfix}"
+    shown = None if progress and processes.rank() == 0 else True  # None: only on a terminal
+    # smoothing=0: the time left comes from the rate so far, not from the last step, which may have been a measurement.
+    bar = tqdm(total=total, initial=done, bar_format=form, smoothing=0, disable=shown)
+    with Interrupt() as interrupt, bar, Watch(run, bar, on_measured) as watch:
+        stopped = _loop(run, loader, watch, interrupt)
+    if stopped:
+        raise KeyboardInterrupt
+    return run.history
+
+
+def _loop(run: Run, loader: DataLoader, watch: Watch, interrupt: Interrupt) -> bool:
+    """Train to the end, or until asked to stop; returns whether it was."""
+    run.model.train()
+    began = time.perf_counter()
+    for images, masks in _readable(loader):
+        watch.waited(time.perf_counter() - began)
+        watch.saw(run.train_step(images, masks))
+        # Several processes have to agree to stop, which costs a message; so they ask each other now and then.
+        alone = processes.count() == 1
+        asked = interrupt.asked if alone else run.step % CHECK_EVERY == 0 and processes.any_of(interrupt.asked)
+        if asked:
+            watch.pause()
+            return True
+        began = time.perf_counter()
+    return False
+
+
+def _start_worker(number: int) -> None:
+    """Ctrl-C reaches every process of a terminal, and only the one that trains shall act on it; and one thread each."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(0)
+
+
+def _readable(loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches; what goes wrong in a loading process is told without that process's traceback."""
+    try:
+        yield from loader
+    except data.DataError as error:
+        text = str(error)
+        raise data.DataError(
+            text.rpartition("DataError: ")[2].strip() if text.startswith("Caught ") else text
+        ) from None
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise TrainingError(
+            f"a process that loads images died ({str(error).splitlines()[0]}); the last checkpoint is good: go on with "
+            "--resume, and with fewer --workers if memory ran out."
+        ) from None

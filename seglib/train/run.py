@@ -1,0 +1,198 @@
+"""Everything that changes while a network is trained, one step of training, and how to save and restore it."""
+
+import io
+import json
+import sys
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from .. import config as configuration
+from .. import data, files, models, processes, weights
+from ..augment import normalize
+from ..config import Config, ModelConfig
+from ..evaluate import evaluate
+from ..losses import SegmentationLoss, class_weights
+from ..optimize import Average, amp_dtype, learning_rate, make_optimizer
+from ..plan import Plan
+from ..predict import Predictor, pick_device
+
+# Options that change nothing in the result, so that a resumed run may have others.
+FREE_TO_CHANGE = {"run", "device", "workers", "data.root", "data.cache_mb", "compile", "checkpoint_minutes",
+                  "tensorboard", "trace_steps"}  # fmt: skip
+
+
+class TrainingError(RuntimeError):
+    """A run that cannot start or go on; the message says where, why and what to do."""
+
+
+class Run:
+    """One training run: everything that changes while it goes on, and how to save and restore it."""
+
+    def __init__(self, config: Config):
+        self.config = config
+        self.folder = Path(config.run)
+        many = processes.started_by_torchrun() and config.device in ("auto", "cuda") and torch.cuda.is_available()
+        self.device = pick_device(f"cuda:{processes.local_rank()}" if many else config.device)
+        processes.join(self.device)
+        self.amp = amp_dtype(config.amp, self.device)
+        self.workers = config.workers if config.workers >= 0 else 0 if self.device.type == "cpu" else 4
+        self.train_set, self.val_set = (
+            data.load(config.data.name, split, config.data.root, config.data.list_name,
+                      (config.data.cache_mb << 20) // max(1, self.workers), **config.data.options)
+            for split in (config.data.train_split, config.data.val_split)
+        )  # fmt: skip
+        torch.manual_seed(config.seed)
+        self.classes = config.num_classes or self.train_set.num_classes
+        if self.classes != self.train_set.num_classes and (self.classes, self.train_set.num_classes) != (1, 2):
+            raise TrainingError(
+                f"num_classes is {self.classes}, but {self.train_set.name} has {self.train_set.num_classes} classes; "
+                "leave it at 0 to take the data set's."
+            )
+        if config.metric == "foreground_iou" and self.train_set.num_classes != 2:
+            raise TrainingError(f"metric is foreground_iou, but {self.train_set.name} has more classes; choose miou.")
+        model = make_model(config.model, self.classes)
+        if processes.count() > 1 and self.device.type == "cuda":  # there is no such layer for CPUs
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        self.model = model.to(self.device, memory_format=torch.channels_last)
+        self.forward = torch.compile(self.model) if config.compile else self.model
+        if processes.count() > 1:
+            own = [self.device] if self.device.type == "cuda" else None
+            self.forward = DistributedDataParallel(self.forward, device_ids=own)
+        self.average = Average(self.model, config.ema) if config.ema else None
+        self.loss = make_loss(config, self.model, self.train_set).to(self.device)
+        self.optimizer = make_optimizer(self.model, config)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.amp is torch.float16)
+        self.plan = Plan(len(self.train_set), config)
+        self.step = 0
+        self.history: list[dict] = []
+        self.partial: dict = {}  # what was seen of an epoch that is not over
+
+    @property
+    def best_model(self) -> nn.Module:
+        """The network that is measured and released: the average if there is one."""
+        return self.average.model if self.average else self.model
+
+    def train_step(self, images: Tensor, masks: Tensor) -> Tensor:
+        """One step on this process's share of the batch, uint8 images (n, S, S, 3) and masks (n, S, S).
+
+        Returns the loss, still on the device.
+        """
+        # Dropout depends on the step alone, so that a resumed run goes on as it would have.
+        torch.manual_seed(int(np.random.SeedSequence([self.config.seed, self.step]).generate_state(1)[0]))
+        images = images.to(self.device, non_blocking=True).permute(0, 3, 1, 2)  # (n, 3, S, S), channels last
+        masks = masks.to(self.device, non_blocking=True)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.config, self.step, self.plan.steps)
+        # As many parts as every process can fill, or they would wait for each other for ever.
+        parts = max(1, min(self.config.accumulate, self.plan.count(self.step) // processes.count()))
+        self.optimizer.zero_grad(set_to_none=True)
+        losses = []
+        for i, (some, truth) in enumerate(zip(images.tensor_split(parts), masks.tensor_split(parts), strict=True)):
+            waits = processes.count() > 1 and i < parts - 1  # gradients are exchanged once a step
+            with self.forward.no_sync() if waits else nullcontext():
+                with torch.autocast(self.device.type, self.amp, enabled=self.amp is not None):
+                    outputs = self.forward(normalize(some))
+                loss = self.loss(outputs, truth) * (len(some) / len(images))
+                self.scaler.scale(loss).backward()
+            losses.append(loss.detach())
+        self._move()
+        return sum(losses)
+
+    def _move(self) -> None:
+        """Let the optimiser use the gradients, and count the step."""
+        if self.config.optimizer.clip_norm:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optimizer.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.average:
+            self.average.update(self.model, self.step)
+        self.step += 1
+
+    def finite(self) -> bool:
+        """Are all weights numbers?  Waits for the device."""
+        return bool(torch.stack([p.isfinite().all() for p in self.model.parameters()]).all())
+
+    def measure(self) -> dict:
+        """The scores on val."""
+        predictor = Predictor(self.best_model, **asdict(self.config.inference), device=self.device, amp_dtype=self.amp)
+        try:
+            return evaluate(predictor, self.val_set)
+        finally:
+            self.model.train()  # the predictor left it in eval mode where there is no average to measure
+
+    def save(self) -> None:
+        """Write `checkpoint.pt` and `history.json`, each atomically; of several processes the first one does."""
+        if processes.rank():
+            return
+        state = {
+            "config": configuration.to_dict(self.config),
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "average": self.average.model.state_dict() if self.average else None,
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "history": self.history,
+            "partial": self.partial,
+        }
+        buffer = io.BytesIO()  # so that a full disk is met by a plain write, which says so
+        torch.save(state, buffer)
+        files.write_atomically(self.folder / "checkpoint.pt", lambda file: file.write(buffer.getbuffer()))
+        files.write_text(self.folder / "history.json", json.dumps(self.history, indent=1))
+
+    def restore(self) -> None:
+        """Go back to `checkpoint.pt`.  TrainingError if it is not there, damaged, or of another configuration."""
+        file = self.folder / "checkpoint.pt"
+        try:
+            state = torch.load(file, map_location=self.device, weights_only=True)
+        except FileNotFoundError:
+            raise TrainingError(f"{file}: there is no checkpoint to resume; start without --resume.") from None
+        except Exception as error:  # torch names damage by many types
+            raise TrainingError(f"{file}: the checkpoint is damaged ({type(error).__name__}); start anew.") from None
+        before, now = _flat(state["config"]), _flat(configuration.to_dict(self.config))
+        for option in sorted((before.keys() | now.keys()) - FREE_TO_CHANGE):
+            if before.get(option) != now.get(option):
+                raise TrainingError(
+                    f"{file}: {option} was {before.get(option)} and is now {now.get(option)}; "
+                    "resume with the configuration of the run, or choose another --run."
+                )
+        self.model.load_state_dict(state["model"])
+        if self.average:
+            self.average.model.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.scaler.is_enabled() and state["scaler"]:  # a run may go on where another precision is used
+            self.scaler.load_state_dict(state["scaler"])
+        self.step, self.history, self.partial = state["step"], state["history"], state["partial"]
+
+
+def make_model(config: ModelConfig, num_classes: int) -> nn.Module:
+    """The network that `config` asks for, with the weights it starts from; tells on stderr what was loaded."""
+    if config.start is None or not (config.start in weights.names() or config.start.endswith(".safetensors")):
+        return models.create(config.name, num_classes, pretrained=config.start, **config.options)
+    model = models.create(config.name, num_classes, **config.options)
+    file = Path(config.start) if config.start.endswith(".safetensors") else weights.find(config.start)
+    print(f"{file.name}: {models.load_weights(model, weights.read_tensors(file)[0])}", file=sys.stderr)
+    return model
+
+
+def make_loss(config: Config, model: nn.Module, train_set: data.SegmentationDataset) -> SegmentationLoss:
+    """The loss that `config` asks for; rules for class weights look at all masks of the training set."""
+    asked = config.loss.class_weights
+    if isinstance(asked, str):
+        asked = class_weights(asked, train_set.pixel_counts() if asked != "none" else [])
+    outputs = config.loss.output_weights or getattr(model, "OUTPUT_WEIGHTS", None)
+    return SegmentationLoss(config.loss.terms, asked, 255, outputs, config.loss.options, processes.total)
+
+
+def _flat(values: dict, prefix: str = "") -> dict:
+    """{"a": {"b": 1}} as {"a.b": 1}."""
+    flat = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat

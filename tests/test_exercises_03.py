@@ -1,0 +1,320 @@
+"""Notebook 03's checkers: right answers pass, each typical mistake gets its own hint, nonsense never raises."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from seglib import costs
+from seglib.exercises import judge, names
+from seglib.models.u2net import RSU, RSU4F, ConvNormReLU, Halve, enlarge
+
+NOTEBOOK = "03_u2net"
+
+
+def verdict(number: int, answer):
+    return judge(f"{NOTEBOOK}/{number}", answer)
+
+
+def field(dilations):
+    return 1 + 2 * sum(dilations)
+
+
+def sides(side, height):
+    found = [side]
+    for _ in range(height - 2):
+        found.append((found[-1] + 1) // 2)
+    return [*found, found[-1]]
+
+
+def count(a, m, b, height, each=lambda i, o: 9 * i * o + 3 * o):
+    layers = [(a, b), (b, m), *[(m, m)] * (height - 1), *[(2 * m, m)] * (height - 2), (2 * m, b)]
+    return sum(each(i, o) for i, o in layers)
+
+
+def loss(z, t):
+    return (np.maximum(z, 0) - t * z + np.log1p(np.exp(-np.abs(z)))).mean()
+
+
+class SmallRSU(nn.Module):
+    """The right answer to exercise 5; subclasses go wrong in one place."""
+
+    bottom = 2
+
+    def __init__(self, in_channels, mid_channels, out_channels):
+        super().__init__()
+        self.halve = Halve()
+        self.enter = ConvNormReLU(in_channels, out_channels)
+        self.down1 = ConvNormReLU(out_channels, mid_channels)
+        self.down2 = ConvNormReLU(mid_channels, mid_channels)
+        self.down3 = ConvNormReLU(mid_channels, mid_channels, self.bottom)
+        self.up2 = ConvNormReLU(2 * mid_channels, mid_channels)
+        self.up1 = ConvNormReLU(2 * mid_channels, out_channels)
+
+    def forward(self, x):
+        entered = self.enter(x)
+        x1 = self.down1(entered)
+        x2 = self.down2(self.halve(x1))
+        x = self.up2(torch.cat([self.down3(x2), x2], 1))
+        return self.finish(entered, self.up1(torch.cat([enlarge(x, x1), x1], 1)))
+
+    def finish(self, entered, x):
+        return entered + x
+
+
+RIGHT = {1: field, 2: sides, 3: count, 4: loss, 5: SmallRSU}
+
+
+def test_the_notebook_has_these_exercises():
+    assert names(NOTEBOOK) == [f"{NOTEBOOK}/{number}" for number in RIGHT]
+
+
+@pytest.mark.parametrize("number", RIGHT)
+def test_right_answers_are_accepted(number):
+    answer = RIGHT[number]
+    found = verdict(number, answer if isinstance(answer, type) else lambda *given: answer(*given))
+    assert found.right is True, found
+
+
+def test_torch_answers_are_accepted():
+    def stable(z, t):
+        return F.binary_cross_entropy_with_logits(torch.from_numpy(z), torch.from_numpy(t))
+
+    def counted(a, m, b, height):
+        return torch.tensor(costs.parameters(RSU(a, m, b, height)))
+
+    def measured(side, height):
+        block, found = RSU(1, 1, 1, height).eval(), []
+        for conv in block.down:
+            conv.register_forward_hook(lambda module, given, out: found.append(out.shape[-1]))
+        block(torch.zeros(1, 1, 4, side))
+        return found
+
+    assert verdict(4, stable).right is True
+    assert verdict(3, counted).right is True
+    assert verdict(2, measured).right is True
+    assert verdict(5, lambda a, m, b: RSU(a, m, b, height=3)).right is True
+
+
+def test_the_dilated_block_sees_what_the_first_exercise_computes():
+    assert costs.receptive_field(RSU4F(1, 1, 1)) == field([1, 1, 2, 4, 8, 4, 2, 1]) == 47
+
+
+@pytest.mark.parametrize("number", RIGHT)
+@pytest.mark.parametrize("stub", [None, ..., lambda *given: None])
+def test_stubs_count_as_not_attempted(number, stub):
+    class Untouched(nn.Module):
+        def __init__(self, in_channels, mid_channels, out_channels):
+            super().__init__()
+
+    found = verdict(number, Untouched if number == 5 and callable(stub) else stub)
+    assert found.right is None and "not attempted" in found.message
+
+
+@pytest.mark.parametrize("number", RIGHT)
+@pytest.mark.parametrize(
+    "nonsense",
+    [3.7, "text", [1, 2], object(), np.zeros(3), int, nn.Linear, nn.Identity(), lambda: 1, lambda *given: "text",
+     lambda *given, **more: np.zeros((0, 2)), lambda *given, **more: [[1], [2, 3]], lambda *given, **more: 1 / 0,
+     lambda *given, **more: nn.Identity(), lambda *given, **more: nn.ReLU, lambda *given, **more: torch.zeros(2, 2),
+     lambda *given, **more: ConvNormReLU(3, 5), lambda *given, **more: math.nan],
+)  # fmt: skip
+def test_nonsense_is_told_and_never_raises(number, nonsense):
+    found = verdict(number, nonsense)
+    assert found.right is not True and len(found.message) < 400
+
+
+def stepped(dilations):
+    size, step = 1, 1
+    for dilation in dilations:
+        step *= dilation
+        size += 2 * step
+    return size
+
+
+def rounded_down(side, height):
+    found = [side // 2**level for level in range(height - 1)]
+    return [*found, found[-1]]
+
+
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
+
+
+def naive(z, t):
+    p = sigmoid(z)
+    return -(t * np.log(p) + (1 - t) * np.log(1 - p)).mean()
+
+
+def clipped(z, t):
+    p = sigmoid(z).clip(1e-7, 1 - 1e-7)
+    return -(t * np.log(p) + (1 - t) * np.log(1 - p)).mean()
+
+
+def of_the_foreground(z, t):
+    return (t * np.logaddexp(0, -z)).mean()
+
+
+@pytest.mark.parametrize(
+    ("number", "answer", "word"),
+    [
+        (1, lambda d: 1 + 2 * len(d), "left out"),
+        (1, lambda d: 1 + sum(d), "to the right"),
+        (1, lambda d: 2 * sum(d), "begin with 1"),
+        (1, lambda d: 1 + sum(2 * x + 1 for x in d), "adds only 2d"),
+        (1, lambda d: sum(2 * x + 1 for x in d), "adds only 2d"),
+        (1, lambda d: 1 + 2 * max(d), "widest layer alone"),
+        (1, lambda d: 1 + 2 * math.prod(d), "widest layer alone|multiply"),
+        (1, stepped, "no stride"),
+        (1, lambda d: 99, "add 2 * dilation"),
+        (2, lambda s, h: sides(s, h)[:-1], "last level is missing"),
+        (2, lambda s, h: [s], "one for each level"),
+        (2, lambda s, h: s, "a list of whole numbers"),
+        (2, lambda s, h: sides(s, h + 1)[:-1], "only height - 2 halvings"),
+        (2, lambda s, h: sides(s, h + 2)[1:-1], "first level is not halved"),
+        (2, rounded_down, "rounded down"),
+        (2, lambda s, h: [max(1, x) for x in rounded_down(s, h)], "rounded down"),
+        (2, lambda s, h: [s // 2**level for level in range(h)], "halvings|rounded down"),
+        (2, lambda s, h: [7] * h, "it is"),
+        (3, lambda *g: count(*g, each=lambda i, o: 9 * i * o + 2 * o), "have a bias"),
+        (3, lambda *g: count(*g, each=lambda i, o: 9 * i * o + o), "normalisations are missing"),
+        (3, lambda *g: count(*g, each=lambda i, o: 9 * i * o), "biases and normalisations"),
+        (3, lambda *g: count(*g, each=lambda i, o: 9 * i * o + 5 * o), "measured, not learned"),
+        (3, lambda *g: count(*g, each=lambda i, o: i * o + 3 * o), "9 numbers"),
+        (3, lambda a, m, b, h: count(a, m, b, h) - 9 * m * (m * (h - 2) + b), "2 * mid"),
+        (3, lambda a, m, b, h: count(a, m, b, h) - 9 * a * b - 3 * b, "enters the block"),
+        (3, lambda a, m, b, h: count(a, m, b, h) - 9 * m * m - 3 * m, "a level is missing"),
+        (3, lambda a, m, b, h: count(a, m, b, h) - 18 * m * b - 3 * b, "last convolution of the way up is missing"),
+        (3, lambda a, m, b, h: count(a, m, b, h) + (18 * m + 3) * (m - b), "nothing could be added"),
+        (3, lambda a, m, b, h: count(a, m, b, h) + 9 * m * (m - b), "takes out_channels"),
+        (3, lambda a, m, b, h: count(a, m, b, h) + 18 * m * m + 3 * m, "one too many"),
+        (3, lambda a, m, b, h: 5, "over enter, down and up"),
+        (4, lambda z, t: loss(z, t) * z.size, "give the mean"),
+        (4, lambda z, t: loss(z, 1 - t), "exchanged"),
+        (4, lambda z, t: loss(z, 0 * t), "truth is left out"),
+        (4, lambda z, t: -loss(z, t), "sign"),
+        (4, of_the_foreground, "only the foreground"),
+        (4, lambda z, t: ((sigmoid(z) - t) ** 2).mean(), "squared error"),
+        (4, naive, "for a logit of 1000"),
+        (4, clipped, "clipping hides"),
+        (4, lambda z, t: (np.log(1 + np.exp(z)) - t * z).mean(), "for a logit of 1000"),
+        (4, lambda z, t: np.mean([math.log(1 + math.exp(x)) for x in z.flat]) - (t * z).mean(), "for a logit of 1000"),
+        (4, lambda z, t: math.inf, "already for small"),
+        (4, lambda z, t: 0.3, "and then the mean"),
+        (4, lambda z, t: z, "one number"),
+    ],
+)
+def test_typical_mistakes_get_their_own_hint(number, answer, word):
+    found = verdict(number, answer)
+    assert found.right is False and any(part in found.message for part in word.split("|")), found.message
+
+
+class Undilated(SmallRSU):
+    bottom = 1
+
+
+class NoResidual(SmallRSU):
+    def finish(self, entered, x):
+        return x
+
+
+class Mean(SmallRSU):
+    def finish(self, entered, x):
+        return (entered + x) / 2
+
+
+class Doubled(SmallRSU):
+    def finish(self, entered, x):
+        return 2 * entered + x
+
+
+class RoundedDown(SmallRSU):
+    def __init__(self, *channels):
+        super().__init__(*channels)
+        self.halve = nn.MaxPool2d(2)
+
+
+class NeverHalved(SmallRSU):
+    def __init__(self, *channels):
+        super().__init__(*channels)
+        self.halve = nn.Identity()
+
+
+class NoSkip(SmallRSU):
+    def __init__(self, a, m, b):
+        super().__init__(a, m, b)
+        self.up1 = ConvNormReLU(m, b)
+
+    def forward(self, x):
+        entered = self.enter(x)
+        x1 = self.down1(entered)
+        x2 = self.down2(self.halve(x1))
+        x = self.up2(torch.cat([self.down3(x2), x2], 1))
+        return entered + self.up1(enlarge(x, x1))
+
+
+class NotEnlarged(SmallRSU):
+    def forward(self, x):
+        x1 = self.down1(self.enter(x))
+        x2 = self.down2(self.halve(x1))
+        return self.up1(torch.cat([self.up2(torch.cat([self.down3(x2), x2], 1)), x1], 1))
+
+
+class WrongWay(SmallRSU):
+    def __init__(self, a, m, b):
+        super().__init__(a, m, b)
+        self.enter = ConvNormReLU(a, m)
+        self.down1 = ConvNormReLU(m, m)
+
+
+class OneMore(SmallRSU):
+    def finish(self, entered, x):
+        return entered + self.enter(torch.zeros(2, 3, 33, 47)) + x
+
+
+class Small(SmallRSU):
+    def finish(self, entered, x):
+        return (entered + x)[:, :1]
+
+
+class Silent(SmallRSU):
+    def forward(self, x):
+        super().forward(x)
+
+
+class NoInit(nn.Module):
+    def __init__(self, a, m, b):
+        self.enter = ConvNormReLU(a, b)
+
+
+@pytest.mark.parametrize(
+    ("answer", "word"),
+    [
+        (Undilated, "the last on the way down should have dilation 2"),
+        (NoResidual, "residual is missing"),
+        (Mean, "not a mean"),
+        (Doubled, "nothing else"),
+        (RoundedDown, "Halve rounds up"),
+        (NeverHalved, "one Halve"),
+        (NoSkip, "should take 8 channels, but takes 4"),
+        (NotEnlarged, "stopped with RuntimeError"),
+        (WrongWay, "should give 5 channels"),
+        (OneMore, "six ConvNormReLU"),
+        (Small, "out_channels at the input's size"),
+        (NoInit, "stopped with AttributeError"),
+        (lambda a, m, b: nn.Conv2d(a, b, 3, padding=1), "six ConvNormReLU"),
+        (lambda a, m, b: RSU(a, m, b, height=4), "the last on the way down should see|one Halve"),
+        (lambda a, m, b: RSU4F(a, m, b), "one Halve"),
+        (lambda a, m, b: 5, "nn.Module"),
+    ],
+)
+def test_blocks_that_are_not_quite_an_rsu(answer, word):
+    found = verdict(5, answer)
+    assert found.right is False and any(part in found.message for part in word.split("|")), found.message
+
+
+def test_a_forward_without_a_result_is_not_attempted():
+    assert verdict(5, Silent).right is None

@@ -1,0 +1,163 @@
+"""Notebook 05's checkers: right answers pass, each typical mistake gets its own hint, nonsense never raises."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from seglib.exercises import judge, names
+from seglib.losses import class_weights
+
+NOTEBOOK = "05_mini_hrnet"
+
+
+def verdict(number: int, answer):
+    return judge(f"{NOTEBOOK}/{number}", answer)
+
+
+def weights(pixels):
+    return class_weights("sqrt_freq", pixels)
+
+
+def normalised(x, axes=(2, 3), eps=1e-5):
+    return (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + eps)
+
+
+def padded(height, width):
+    return tuple(max(64, 32 * -(-side // 32)) for side in (height, width))
+
+
+def straight(views):
+    return np.stack([p[..., ::-1] if mirrored else p for p, mirrored in views])
+
+
+def combined(views):
+    return straight(views).mean(0).argmax(0)
+
+
+SMALL = dict(widths=(12, 24, 48, 96), modules=(1, 1, 1), stem_width=24, stage1_width=16, stage1_blocks=1, head_width=64)
+RIGHT = {1: weights, 2: normalised, 3: padded, 4: combined, 5: SMALL}
+
+
+def test_the_notebook_has_these_exercises():
+    assert names(NOTEBOOK) == [f"{NOTEBOOK}/{number}" for number in RIGHT]
+
+
+@pytest.mark.parametrize("number", RIGHT)
+def test_right_answers_are_accepted(number):
+    assert verdict(number, RIGHT[number]).right is True
+
+
+def test_torch_answers_are_accepted():
+    assert verdict(1, lambda pixels: torch.tensor(weights(pixels))).right is True
+    assert verdict(2, lambda x: nn.InstanceNorm2d(x.shape[1])(torch.from_numpy(x))).right is True
+    assert verdict(4, lambda views: torch.from_numpy(combined(views))).right is True
+
+
+@pytest.mark.parametrize("number", RIGHT)
+@pytest.mark.parametrize("stub", [None, ..., lambda *given: None])
+def test_stubs_count_as_not_attempted(number, stub):
+    if number == 5 and callable(stub):
+        return
+    found = verdict(number, stub)
+    assert found.right is None and "not attempted" in found.message
+
+
+@pytest.mark.parametrize("number", RIGHT)
+@pytest.mark.parametrize(
+    "nonsense",
+    [3.7, "text", [1, 2], object(), np.zeros(3), int, nn.Linear, nn.Identity(), lambda: 1, lambda *given: "text",
+     lambda *given, **more: np.zeros((0, 2)), lambda *given, **more: [[1], [2, 3]], lambda *given, **more: 1 / 0,
+     lambda *given, **more: nn.Identity(), lambda *given, **more: torch.zeros(2, 2), {"widths": "text"}, {"colour": 3},
+     {3: 4}, {"widths": (1.5, 2, 3, 4)}, {"widths": (0, 0, 0, 0)}],
+)  # fmt: skip
+def test_nonsense_is_told_and_never_raises(number, nonsense):
+    found = verdict(number, nonsense)
+    assert found.right is not True and len(found.message) < 400
+
+
+def shares(pixels):
+    return np.array(pixels) / sum(pixels)
+
+
+def rule(function):
+    """Weights by `function` of the share, 1 for an absent class, scaled to a mean of 1 over the others."""
+
+    def answer(pixels):
+        share = shares(pixels)
+        raw = np.array([function(s) if s else np.nan for s in share])
+        return np.where(share > 0, raw / np.nanmean(raw), 1)
+
+    return answer
+
+
+def absent(value):
+    return lambda pixels: [w if count else value for w, count in zip(weights(pixels), pixels, strict=True)]
+
+
+def unscaled(pixels):
+    return [(sum(pixels) / count) ** 0.5 if count else 1 for count in pixels]
+
+
+def of_all(pixels):
+    raw = np.array([(sum(pixels) / count) ** 0.5 if count else 0 for count in pixels])
+    return np.where(raw > 0, raw / raw.mean(), 1)
+
+
+@pytest.mark.parametrize(
+    ("number", "answer", "word"),
+    [
+        (1, rule(lambda s: 1 / s), "inv_freq"),
+        (1, rule(lambda s: s**0.5), "common classes"),
+        (1, rule(lambda s: s), "shares themselves"),
+        (1, unscaled, "mean is 1"),
+        (1, lambda pixels: np.array(unscaled(pixels)) / np.sum(unscaled(pixels)), "sum to 1"),
+        (1, of_all, "must not count"),
+        (1, absent(0), "weight 1, not 0"),
+        (1, absent(float("inf")), "divide by 0"),
+        (1, lambda pixels: [(sum(pixels) / count) ** 0.5 / 4.7958 for count in pixels], "divide by 0|divided by|mean"),
+        (1, lambda pixels: [7] * len(pixels), "then divide by the mean"),
+        (1, lambda pixels: [1.0], "must have shape"),
+        (2, lambda x: normalised(x, (0, 2, 3)), "batch normalisation"),
+        (2, lambda x: normalised(x, (1, 2, 3)), "layer normalisation"),
+        (2, lambda x: normalised(x, (1,)), "channels of each pixel"),
+        (2, lambda x: normalised(x, (0, 1)), "each place"),
+        (2, lambda x: normalised(x, (0, 1, 2, 3)), "one mean for everything"),
+        (2, lambda x: normalised(x, (2,)), "only the rows"),
+        (2, lambda x: normalised(x, (3,)), "only the columns"),
+        (2, lambda x: x - x.mean((2, 3), keepdims=True), "divide by the spread"),
+        (2, lambda x: (x - x.mean((2, 3), keepdims=True)) / (x.var((2, 3), keepdims=True) + 1e-5), "root"),
+        (2, lambda x: (x - x.mean((2, 3), keepdims=True)) / x.std((2, 3), ddof=1, keepdims=True), "one less"),
+        (2, lambda x: normalised(x, eps=0), "eps belongs|constant map"),
+        (2, lambda x: x, "keepdims"),
+        (3, lambda h, w: padded(w, h), "exchanged"),
+        (3, lambda h, w: tuple(max(64, s // 32 * 32) for s in (h, w)), "not cropped"),
+        (3, lambda h, w: tuple(max(64, round(s / 32) * 32) for s in (h, w)), "only adds"),
+        (3, lambda h, w: tuple(max(64, (s // 32 + 1) * 32) for s in (h, w)), "already stays"),
+        (3, lambda h, w: tuple(-(-s // 32) * 32 for s in (h, w)), "at least 64"),
+        (3, lambda h, w: tuple(-(-s // 64) * 64 for s in (h, w)), "multiples of 32"),
+        (3, lambda h, w: tuple(p - s for p, s in zip(padded(h, w), (h, w), strict=True)), "how much is added"),
+        (3, lambda h, w: (h, w), "should become"),
+        (3, lambda h, w: h, "a pair"),
+        (4, lambda views: np.stack([p for p, _ in views]).mean(0).argmax(0), "not turned back"),
+        (4, lambda views: np.stack([p[:, ::-1] if m else p for p, m in views]).mean(0).argmax(0), "not the rows"),
+        (4, lambda views: np.stack([p[..., ::-1] for p, _ in views]).mean(0).argmax(0), "every view was turned"),
+        (4, lambda views: np.log(straight(views)).mean(0).argmax(0), "overrules|overrule"),
+        (4, lambda views: straight(views).max(0).argmax(0), "surest view"),
+        (4, lambda views: (straight(views).argmax(1)[:, None] == np.arange(4)[:, None, None]).sum(0).argmax(0), "vote"),
+        (4, lambda views: combined(views)[:, ::-1], "result is mirrored"),
+        (4, lambda views: views[0][0].argmax(0), "only the first"),
+        (4, lambda views: straight(views).mean(0), "this is the mean"),
+        (4, lambda views: combined(views)[:5], "must have shape"),
+        (4, lambda views: combined(views) * 0, "then argmax"),
+        (5, [12, 24], "must be a dict"),
+        (5, {"colour": 3}, "no option 'colour'"),
+        (5, {**SMALL, "widths": (12, 24, 48), "modules": (1, 1)}, "four streams"),
+        (5, {}, "are in stage4"),
+        (5, {**SMALL, "stem_width": 64, "stage1_blocks": 4}, "billion multiply-adds are more than 1 billion"),
+        (5, {**SMALL, "widths": (4, 8, 16, 32)}, "half of the budget"),
+    ],
+)
+def test_typical_mistakes_get_their_own_hint(number, answer, word):
+    found = verdict(number, answer)
+    assert found.right is False and any(part in found.message for part in word.split("|")), found.message

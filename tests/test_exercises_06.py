@@ -1,0 +1,153 @@
+"""Notebook 06's checkers: right answers pass, each typical mistake gets its own hint, nonsense never raises."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from seglib.exercises import judge, names
+
+NOTEBOOK = "06_dilated_resnet"
+MATRIX = np.array([[910, 0, 0, 0], [30, 0, 0, 0], [30, 0, 0, 0], [30, 0, 0, 0]])
+
+
+def verdict(number: int, answer):
+    return judge(f"{NOTEBOOK}/{number}", answer)
+
+
+def dilated(x, kernel, rate, mode="constant"):
+    reach = len(kernel) // 2 * rate
+    padded = np.pad(x, reach, mode=mode)
+    taps = range(len(kernel))
+    return np.array([sum(kernel[a] * padded[i + a * rate] for a in taps) for i in range(len(x))])
+
+
+def field(layers, begin=1, early=False, compound=False):
+    size, step = begin, 1
+    for kernel, stride, rate in layers:
+        step *= stride if early else 1
+        size += (kernel - 1) * rate * step
+        step *= (1 if early else stride) * (rate if compound else 1)
+    return size
+
+
+def scheme(strides, entrance, output_stride):
+    step, rate, found = entrance, 1, []
+    for stride in strides:
+        before = rate
+        if step * stride <= output_stride:
+            step *= stride
+        else:
+            rate *= stride
+            stride = 1
+        found.append((stride, before, rate))
+    return found
+
+
+def taps(height, width, rate):
+    """Counted place by place."""
+    ones = torch.ones(1, 1, height, width)
+    kernel = torch.ones(1, 1, 3, 3)
+    return F.conv2d(ones, kernel, padding=rate, dilation=rate).mean().item()
+
+
+RIGHT = {1: dilated, 2: field, 3: scheme, 4: taps, 5: MATRIX}
+
+
+def test_the_notebook_has_these_exercises():
+    assert names(NOTEBOOK) == [f"{NOTEBOOK}/{number}" for number in RIGHT]
+
+
+@pytest.mark.parametrize("number", RIGHT)
+def test_right_answers_are_accepted(number):
+    assert verdict(number, RIGHT[number]).right is True
+
+
+def test_torch_and_list_answers_are_accepted():
+    def convolved(x, kernel, rate):
+        x, kernel = torch.from_numpy(x)[None, None], torch.from_numpy(kernel)[None, None]
+        return F.conv1d(x, kernel, padding=kernel.shape[-1] // 2 * rate, dilation=rate)[0, 0]
+
+    assert verdict(1, convolved).right is True
+    assert verdict(1, lambda *given: dilated(*given).tolist()).right is True
+    assert verdict(3, lambda *given: np.array(scheme(*given))).right is True
+    assert verdict(5, MATRIX.tolist()).right is True and verdict(5, torch.from_numpy(MATRIX)).right is True
+
+
+@pytest.mark.parametrize("number", RIGHT)
+@pytest.mark.parametrize("stub", [None, ..., lambda *given: None])
+def test_stubs_count_as_not_attempted(number, stub):
+    if number == 5 and callable(stub):
+        pytest.skip("the answer to exercise 5 is a matrix")
+    found = verdict(number, stub)
+    assert found.right is None and "not attempted" in found.message
+
+
+@pytest.mark.parametrize("number", RIGHT)
+@pytest.mark.parametrize(
+    "nonsense",
+    [3.7, "text", [1, 2], object(), np.zeros(3), int, nn.Linear, nn.Identity(), lambda: 1, lambda *given: "text",
+     lambda *given: np.zeros((0, 2)), lambda *given: [[1], [2, 3]], lambda *given: 1 / 0, lambda *given: torch.zeros(2),
+     lambda *given: float("nan"), np.full((4, 4), np.nan), [[1, 2], [3]], {"a": 1}],
+)  # fmt: skip
+def test_nonsense_is_told_and_never_raises(number, nonsense):
+    found = verdict(number, nonsense)
+    assert found.right is not True and len(found.message) < 400
+
+
+def changed(change):
+    return lambda *given: [change(*triple) for triple in scheme(*given)]
+
+
+@pytest.mark.parametrize(
+    ("number", "answer", "word"),
+    [
+        (1, lambda x, k, r: dilated(x, k[::-1], r), "turned round"),
+        (1, lambda x, k, r: dilated(x, k, 1), "rate is left out"),
+        (1, lambda x, k, r: dilated(x, k, r + 1), "one gap too many"),
+        (1, lambda x, k, r: dilated(x, k, r, "wrap"), "comes in at the other"),
+        (1, lambda x, k, r: dilated(x, k, r, "edge"), "not copies"),
+        (1, lambda x, k, r: dilated(x, k, r, "reflect"), "mirrored line"),
+        (1, lambda x, k, r: np.convolve(x, k[::-1], "valid") if r == 1 else dilated(x, k, r), "too short"),
+        (1, lambda x, k, r: x[::2], "so must the result"),
+        (1, lambda x, k, r: x, "the sum over the taps"),
+        (2, lambda layers: field([(k, s, 1) for k, s, _ in layers]), "rates are left out"),
+        (2, lambda layers: field([(k, 1, r) for k, _, r in layers]), "strides are left out"),
+        (2, lambda layers: field(layers, begin=0), "begin with 1"),
+        (2, lambda layers: field(layers, early=True), "too early"),
+        (2, lambda layers: field([((k - 1) * r + 2, s, 1) for k, s, r in layers]), "adds n - 1 steps"),
+        (2, lambda layers: field([(k + 1, s, r) for k, s, r in layers]), "k - 1 gaps"),
+        (2, lambda layers: field(layers, compound=True), "changes no step"),
+        (2, lambda layers: 427, "then multiply step"),
+        (3, changed(lambda stride, before, after: (stride, after, after)), "keeps the rate of the stage before"),
+        (3, changed(lambda stride, before, after: (stride, before, before)), "must reach further"),
+        (3, changed(lambda stride, before, after: (stride, 1, 1)), "nothing reaches further"),
+        (3, changed(lambda stride, before, after: (stride, 1, after)), "only while nothing was dropped"),
+        (3, lambda s, e, o: [(n, b, a) for n, (_, b, a) in zip(s, scheme(s, e, o), strict=True)], "must become 1"),
+        (3, lambda s, e, o: scheme(s, 1, o), "begin with its stride"),
+        (3, lambda s, e, o: scheme(s, e, o // 2), "one stride too many"),
+        (3, lambda s, e, o: scheme(s, e, 2 * o), "must not be larger"),
+        (3, lambda s, e, o: [(7, 7, 7)] * len(s), "keep the stride"),
+        (3, lambda s, e, o: scheme(s, e, o)[0], "triples"),
+        (4, lambda h, w, r: (3 * h - 2 * r) * (3 * w - 2 * r) / (h * w), "not less than nothing"),
+        (4, lambda h, w, r: taps(h, w, r) * h * w, "divide by their number"),
+        (4, lambda h, w, r: taps(h, w, r) / 9, "share of the nine"),
+        (4, lambda h, w, r: 1 + 2 * max(h - r, 0) / h, "rows of taps only|columns of taps only|rows and columns"),
+        (4, lambda h, w, r: 2 + 2 * max(h - r, 0) / h + 2 * max(w - r, 0) / w, "do not add"),
+        (4, lambda h, w, r: taps(h, w, r) - 1, "middle tap"),
+        (4, lambda h, w, r: 9 * max(h - 2 * r, 0) * max(w - 2 * r, 0) / (h * w), "all nine lie inside"),
+        (4, lambda h, w, r: 9, "have a tap to the left"),
+        (5, np.eye(3), "4 rows"),
+        (5, MATRIX / 1000, "whole numbers"),
+        (5, MATRIX - np.eye(4), "negative"),
+        (5, 2 * MATRIX, "2000 pixels"),
+        (5, MATRIX.T, "rows are the truth"),
+        (5, np.diag([1000, 0, 0, 0]), "no true pixel"),
+        (5, np.full((4, 4), 1000 // 16) + np.diag([0, 0, 0, 8]), "at least 900"),
+        (5, np.diag([910, 30, 30, 30]), "never predict"),
+    ],
+)
+def test_typical_mistakes_get_their_own_hint(number, answer, word):
+    found = verdict(number, answer)
+    assert found.right is False and any(part in found.message for part in word.split("|")), found.message

@@ -1,0 +1,133 @@
+"""Several real processes under torchrun: the same result as one, and restarts."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from seglib import config as configuration
+from seglib.plan import Plan, Share
+from tests.test_train import checkpoint, tiny
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+# A network without batch normalisation, whose statistics each CPU process would take from its own share.
+SCRIPT = """
+import sys
+from torch import nn
+from seglib import config, models, train
+
+def create(name, classes, **options):
+    layers = nn.Conv2d(3, 8, 3, padding=1), nn.GroupNorm(2, 8), nn.ReLU(), nn.Conv2d(8, classes, 3, padding=1)
+    return nn.Sequential(*layers)
+
+models.create = create
+train.train(config.load(sys.argv[1]), progress=False)
+"""
+
+
+def launch(folder: Path, *command: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}, cwd=folder,
+    )  # fmt: skip
+
+
+def finish(process: subprocess.Popen) -> None:
+    out, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, out
+
+
+def written(config) -> str:
+    """The file of `config`."""
+    file = Path(f"{config.run}.yaml")
+    file.write_text(json.dumps(configuration.to_dict(config)))
+    return str(file)
+
+
+def test_shares_are_parts_of_the_batches():
+    plan = Plan(10, tiny("unused"))
+    shares = [list(Share(plan, rank, 3)) for rank in range(3)]
+    for batch, *parts in zip(plan, *shares, strict=True):
+        seen = [place for part in parts for place in part if place[1] >= 0]
+        assert sorted(seen) == sorted(batch)
+        assert all(part for part in parts)  # who has nothing to see looks at an ignored picture
+    assert shares[2][2] == [(0, ~plan.batch(2)[0][1])]
+
+
+def uneven(folder, **changes):
+    config = tiny(folder, batch_size=5, epochs=3, **changes)
+    config.data.options = {"length": 11, "size": [48, 64]}
+    config.loss.terms = {"ce": 1.0, "dice": 1.0, "boundary": 0.5}
+    return config
+
+
+def test_two_processes_give_what_one_gives(tmp_path):
+    """Losses, scores and weights, an uneven last batch with an ignored picture included; and both write once."""
+    (tmp_path / "script.py").write_text(SCRIPT)
+    alone = launch(tmp_path, "script.py", written(uneven(tmp_path / "one")))
+    finish(alone)
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    process = launch(tmp_path, *torchrun, "script.py", written(uneven(tmp_path / "two")))
+    finish(process)
+    mine, theirs = (json.loads((tmp_path / name / "history.json").read_text()) for name in ("one", "two"))
+    assert [entry["images"] for entry in theirs] == [11, 11, 11]
+    for a, b in zip(mine, theirs, strict=True):
+        assert b["loss"] == pytest.approx(a["loss"], rel=1e-5)
+        assert b["val"] == pytest.approx(a["val"], abs=1e-3)
+    one, two = checkpoint(tmp_path / "one")["model"], checkpoint(tmp_path / "two")["model"]
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=1e-4, atol=1e-5)
+
+
+def kill(launcher: subprocess.Popen, too: bool) -> None:
+    """Kill one of the launcher's processes without warning, and the launcher `too`."""
+    workers = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
+    for pid in [launcher.pid, *workers] if too else workers[-1:]:
+        os.kill(int(pid), signal.SIGKILL)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds processes as on Linux")
+def test_what_is_killed_goes_on_and_ends_the_same(tmp_path):
+    """On one machine torchrun starts the processes again by itself.  Of two hosts, for which two launchers stand, the
+    other one stops too; started again with --resume they go on."""
+    launcher, seglib = ["-m", "torch.distributed.run"], ["-m", "seglib", "train"]
+    one = [*launcher, "--standalone", "--nproc-per-node=2", "--max-restarts=2", *seglib]
+    finish(launch(tmp_path, *one, written(tiny(tmp_path / "whole", epochs=6))))
+
+    config = tiny(tmp_path / "restarted", epochs=6)
+    process = launch(tmp_path, *one, written(config))
+    wait_for(Path(config.run) / "checkpoint.pt")
+    kill(process, too=False)
+    finish(process)
+
+    config = tiny(tmp_path / "hosts", epochs=6)
+    hosts = [[*launcher, "--nnodes=2", f"--node-rank={rank}", "--master-port=29731", *seglib, written(config)]
+             for rank in (0, 1)]  # fmt: skip
+    first, second = (launch(tmp_path, *host) for host in hosts)
+    wait_for(Path(config.run) / "checkpoint.pt")
+    kill(second, too=True)
+    second.communicate()
+    out, _ = first.communicate(timeout=300)
+    assert first.returncode == 1, out
+    for process in [launch(tmp_path, *host, "--resume") for host in hosts]:
+        finish(process)
+
+    whole = checkpoint(tmp_path / "whole")
+    for name in ("restarted", "hosts"):
+        state = checkpoint(tmp_path / name)
+        assert len(state["history"]) == 6
+        for key, value in whole["model"].items():
+            torch.testing.assert_close(state["model"][key], value, rtol=1e-5, atol=1e-6)
+
+
+def wait_for(file: Path) -> None:
+    deadline = time.monotonic() + 180
+    while not file.exists():
+        assert time.monotonic() < deadline, f"{file} did not come"
+        time.sleep(0.02)
