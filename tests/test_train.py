@@ -18,7 +18,7 @@ from seglib import data, train, weights
 from seglib.config import Config
 from seglib.models import CheckpointError
 from seglib.optimize import Average, amp_dtype, learning_rate, make_optimizer
-from seglib.plan import Plan
+from seglib.plan import Augmented, Plan
 
 
 def tiny(folder, **changes) -> Config:
@@ -291,14 +291,14 @@ def test_every_image_is_seen_once_an_epoch_in_an_order_of_its_own():
 def test_augmentation_depends_on_seed_epoch_and_index_alone():
     config = tiny("unused")
     dataset = data.load("creatures", "train", **config.data.options)
-    one, two = (train.Augmented(dataset, Plan(10, config), config) for _ in range(2))
+    one, two = (Augmented(dataset, Plan(10, config), config) for _ in range(2))
     first = one[0, 7]
     for place in ((0, 1), (1, 7), (0, 2)):
         two[place]
     again = two[0, 7]
     assert torch.equal(first[0], again[0]) and torch.equal(first[1], again[1])
     assert first[0].shape == (32, 32, 3) and one[1, 7][0].shape == (48, 48, 3)
-    assert not torch.equal(train.Augmented(dataset, Plan(10, config), tiny("unused", seed=5))[0, 7][0], first[0])
+    assert not torch.equal(Augmented(dataset, Plan(10, config), tiny("unused", seed=5))[0, 7][0], first[0])
 
 
 def test_learning_rates():
