@@ -7,6 +7,7 @@ scaled (`config.inference`).  onnxruntime shows no metadata in browsers, therefo
 the file: everything from the last `{"format": "seglib` on.
 """
 
+import copy
 import json
 import logging
 import warnings
@@ -23,7 +24,7 @@ from .predict import MIN_SIDE, OnnxNetwork, PredictionError
 
 OPSET = 18
 SIZES = ((64, 64), (97, 131), (32, 200), (256, 160))  # at which the file is compared with PyTorch
-TOLERANCE = 1e-4  # as a share of the largest logit; float32 sums in another order differ by about 1e-6
+TOLERANCE = 1e-4  # as a share of the largest logit; rounding makes about 1e-6
 
 
 class ExportError(ValueError):
@@ -33,8 +34,8 @@ class ExportError(ValueError):
 def export(name: str, file: Path, sizes: Sequence[tuple[int, int]] = SIZES) -> dict:
     """Write the weights `name`, as `weights.load` takes it, to the ONNX file `file`.
 
-    The file appears only if onnxruntime gives PyTorch's logits at all `sizes` (height, width), alone and in a batch.
-    Returns {"bytes", "opset", "sizes", "difference": the largest, as a share of the largest logit}.  Raises
+    The file appears only if onnxruntime gives PyTorch's logits at all `sizes` (height, width), alone or in a batch.
+    Returns {"bytes", "opset", "sizes", "error": the largest, as a share of the largest logit}.  Raises
     ExportError if a package is missing or the results differ, and WeightsError for weights that cannot be loaded.
     """
     _check_packages()
@@ -43,9 +44,9 @@ def export(name: str, file: Path, sizes: Sequence[tuple[int, int]] = SIZES) -> d
     model, notes = weights.load(name)
     network = BytesToLogits(model).eval()
     content = with_notes(to_onnx(network), kept_notes(notes))
-    difference = compare(network, content, sizes)
+    error = compare(network, content, sizes)
     files.write_atomically(file, lambda stream: stream.write(content))
-    return {"bytes": len(content), "opset": OPSET, "sizes": list(sizes), "difference": difference}
+    return {"bytes": len(content), "opset": OPSET, "sizes": list(sizes), "error": error}
 
 
 class BytesToLogits(nn.Module):
@@ -62,7 +63,7 @@ class BytesToLogits(nn.Module):
         self.register_buffer("std", 255 * torch.tensor(STD).view(1, 3, 1, 1))
 
     def forward(self, image: Tensor) -> Tensor:
-        logits = self.model((image.float() - self.mean) / self.std)
+        logits = self.model((image.to(self.mean.dtype) - self.mean) / self.std)
         return torch.cat([torch.zeros_like(logits), logits], 1) if logits.shape[1] == 1 else logits
 
 
@@ -97,28 +98,37 @@ def with_notes(content: bytes, notes: dict) -> bytes:
 
 
 def compare(network: nn.Module, content: bytes, sizes: Sequence[tuple[int, int]]) -> float:
-    """The largest difference between PyTorch and onnxruntime, as a share of the largest logit.
+    """The largest error of onnxruntime's logits, as a share of the largest logit.
 
-    Raises ExportError if it exceeds TOLERANCE or onnxruntime cannot run the graph.
+    Errors are those against PyTorch in float64.  They must stay below TOLERANCE, or below four times PyTorch's own in
+    float32: normalising the few pixels that are left of a small image magnifies rounding.  Raises ExportError if they
+    do not, or if onnxruntime cannot run the graph.
     """
     try:
         exported = OnnxNetwork(content)
     except PredictionError as error:
         raise ExportError(f"onnxruntime refuses the exported graph ({error}); try newer onnx packages.") from None
+    exact = copy.deepcopy(network).double()
     generator = torch.Generator().manual_seed(0)
     worst = 0.0
     for number, (height, width) in enumerate(sizes):
         images = torch.randint(256, (1 + number % 2, 3, height, width), generator=generator, dtype=torch.uint8)
         with torch.inference_mode():
-            expected, found = network(images), exported(images)
-        share = ((found - expected).abs().max() / expected.abs().max().clamp_min(1e-6)).item()
-        if found.shape != expected.shape or not share <= TOLERANCE:  # not <= is true of NaN as well
+            truth = exact(images)
+            ours, theirs = (_error(logits, truth) for logits in (network(images), exported(images)))
+        if not theirs <= max(TOLERANCE, 4 * ours):  # not <= is true of NaN as well
             raise ExportError(
-                f"onnxruntime's logits at {height}x{width} differ from PyTorch's by {share:.1e} of the largest, more "
-                f"than {TOLERANCE}; nothing was written. Try another version of torch or onnxruntime."
+                f"onnxruntime's logits at {height}x{width} are wrong by {theirs:.1e} of the largest (PyTorch's by "
+                f"{ours:.1e}); nothing was written. Try another version of torch or onnxruntime."
             )
-        worst = max(worst, share)
+        worst = max(worst, theirs)
     return worst
+
+
+def _error(logits: Tensor, truth: Tensor) -> float:
+    if logits.shape != truth.shape:
+        return float("inf")
+    return ((logits - truth).abs().max() / truth.abs().max().clamp_min(1e-6)).item()
 
 
 def _check_packages() -> None:

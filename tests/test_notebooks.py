@@ -14,7 +14,7 @@ NAMES = [places.notebook_name(path) for path in NOTEBOOKS]
 
 
 def test_there_are_notebooks():
-    assert {"01_data_preparation", "02_unet", "08_evaluation"} <= set(NAMES)
+    assert {"01_data_preparation", "02_unet", "03_u2net", "05_mini_hrnet", "08_evaluation"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)

@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
 from seglib import predict
 from seglib.augment import MEAN, STD, fit, normalize
 from seglib.predict import PredictionError, Predictor
+from seglib.predict.windows import window_starts, window_weights
 
 
 class RedIsForeground(nn.Module):
@@ -121,27 +124,95 @@ def test_sides_beyond_the_memory_are_refused_by_the_options_name():
 
 
 def test_results_of_an_earlier_run_are_told_from_pictures(tmp_path):
-    for name in ("a.jpg", "a_mask.png", "a_overlay.png", "b.jpg", "b_mask.png", "c_mask.jpg", "c_overlay.png"):
+    for name in ("a.jpg", "b.jpg", "b_mask.png", "c_mask.jpg", "c_overlay.png"):
         Image.new("RGB", (4, 4)).save(tmp_path / name)
+    predict.save_mask(tmp_path / "a_mask.png", np.zeros((4, 4), np.uint8), [(0, 0, 0)])
+    predict.save_image(tmp_path / "a_cutout.png", np.zeros((4, 4, 4), np.uint8))
     files = predict.image_files([tmp_path])
     left, taken = predict.without_results(files, tmp_path)
     assert [file.name for file in left] == ["a.jpg", "b.jpg", "b_mask.png", "c_mask.jpg", "c_overlay.png"]
     assert taken == {"b", "c"}  # what is not of this program must not be overwritten
     assert predict.without_results(files, tmp_path / "elsewhere") == (files, set())
+    (tmp_path / "d_mask.png").write_bytes(b"no picture")
+    assert not predict.is_result(tmp_path / "d_mask.png")
     with pytest.raises(PredictionError, match="only results of an earlier run"):
         predict.without_results([tmp_path / "a_mask.png"], tmp_path)
 
 
-def test_files_folders_and_the_example(tmp_path):
-    for name in ("b.jpg", "a.png"):
+def test_files_folders_patterns_and_the_example(tmp_path):
+    for name in ("b.jpg", "a.png", "below/c.tif", "[odd].png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.new("RGB", (4, 4)).save(tmp_path / name)
     (tmp_path / "notes.txt").write_text("no picture")
-    assert [f.name for f in predict.image_files([tmp_path])] == ["a.png", "b.jpg"]
+
+    def names(*patterns):
+        return [f.name for f in predict.image_files([f"{tmp_path}/{pattern}" for pattern in patterns])]
+
+    assert names("") == ["[odd].png", "a.png", "b.jpg"]
+    assert names("?.*") == ["a.png", "b.jpg"]
+    assert names("**/*") == ["[odd].png", "a.png", "b.jpg", "c.tif"]
+    assert names("b.jpg", "*.jpg", "") == ["b.jpg", "[odd].png", "a.png"]  # each once
+    assert names("[odd].png") == ["[odd].png"]  # a file before a pattern
     assert predict.image_files(["nowhere.png"])[0].name == "nowhere.png"
     assert predict.image_files(["example"])[0].is_file()
     (tmp_path / "empty").mkdir()
     with pytest.raises(PredictionError, match="no pictures in this folder"):
         predict.image_files([tmp_path / "empty"])
+    with pytest.raises(PredictionError, match=r"\*\.gif: no picture fits this pattern"):
+        names("*.gif")
+
+
+def test_a_cutout_is_as_opaque_as_the_foreground_is_probable():
+    image = picture()
+    found = np.stack([np.linspace(1, 0, 60, dtype=np.float32)[None].repeat(40, 0)] * 3) / [[[1]], [[4]], [[2]]]
+    cut = predict.cutout(image, found)
+    assert cut.shape == (40, 60, 4) and cut.dtype == np.uint8
+    np.testing.assert_allclose(cut[:, :, 3], 255 * (1 - found[0]), atol=0.51)
+    assert (cut[:, 1:, :3] == image[:, 1:]).all() and (cut[:, 0] == 0).all()
+
+
+@settings(deadline=None, derandomize=True, max_examples=60)
+@given(st.integers(1, 300), st.integers(1, 90), st.floats(0, 0.9))
+def test_windows_cover_every_pixel_and_their_weights_sum_to_one(length, side, overlap):
+    side = min(side, length)
+    starts = window_starts(length, side, overlap)
+    assert starts[0] == 0 and starts[-1] + side == length
+    assert all(b - a <= side - min(side - 1, round(side * overlap)) for a, b in zip(starts, starts[1:], strict=False))
+    total = np.zeros(length)
+    for start, weight in zip(starts, window_weights(starts, side, length, overlap), strict=True):
+        assert (weight >= 0).all() and len(weight) == side
+        total[start : start + side] += weight
+    np.testing.assert_allclose(total, 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{}, {"flip": True}, {"scales": (0.5, 1, 1.5), "flip": True}, {"longest_side": 150}])
+@pytest.mark.parametrize("size", [(90, 131), (1, 200), (64, 64)])
+@pytest.mark.parametrize("overlap, batch", [(0.25, 4), (0.0, 1), (0.6, 5)])
+def test_windows_change_nothing_for_a_network_that_sees_single_pixels(options, size, overlap, batch):
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    whole = Predictor(RedIsForeground(), **options)
+    parts = Predictor(RedIsForeground(), **options, tile=40, overlap=overlap, batch_size=batch)
+    np.testing.assert_allclose(parts.probabilities(image), whole.probabilities(image), atol=2e-5)
+    assert all(shape[0] <= max(batch, 1 + ("flip" in options)) for shape in parts.model.sizes)
+    assert {shape[-1] for shape in parts.model.sizes} <= {32, 40}, "windows, or the padding of smaller pictures"
+
+
+def test_a_window_fades_into_the_next():
+    class LeftIsForeground(nn.Module):
+        def forward(self, x):  # every window disagrees with its neighbours about the pixels they share
+            ramp = torch.linspace(3, -3, x.shape[-1]).expand(x.shape[0], 1, *x.shape[-2:])
+            return torch.cat([torch.zeros_like(ramp), ramp], 1)
+
+    found = Predictor(LeftIsForeground(), tile=64, overlap=0.5).probabilities(picture(64, 300))[1, 0]
+    steps = np.abs(np.diff(found))
+    assert found.min() > 0.04 and found.max() < 0.96 and steps.max() < 0.1, "a seam would be a step of 0.9"
+
+
+def test_windows_out_of_range_are_refused():
+    for options, named in (({"tile": 8}, "tile is 8"), ({"overlap": 1.0}, "overlap is 1.0"),
+                           ({"overlap": -0.1}, "overlap is -0.1"), ({"batch_size": 0}, "batch_size is 0")):  # fmt: skip
+        with pytest.raises(PredictionError, match=named):
+            Predictor(RedIsForeground(), **options)
 
 
 def test_a_saved_mask_holds_the_labels_and_shows_the_palette(tmp_path):

@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
     make_folder(file.parent, "--out")
     report = export.export(args.weights, file)
     sizes = ", ".join(f"{height}x{width}" for height, width in report["sizes"])
-    print(f"{file}: {report['bytes'] / 1e6:.1f} MB, opset {report['opset']}; logits at {sizes} differ from PyTorch's by "
-          f"at most {report['difference']:.1e} of the largest")  # fmt: skip
+    print(f"{file}: {report['bytes'] / 1e6:.1f} MB, opset {report['opset']}; checked against PyTorch at {sizes}: the "
+          f"logits agree to {report['error']:.1e} of the largest")  # fmt: skip
     print(f"try it: python -m seglib predict example --weights {file}")
     return 0

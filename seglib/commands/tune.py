@@ -16,7 +16,7 @@ as it is; options after the file, as in --epochs=12, hold for all trials.  Ctrl-
 EXAMPLES = """\
 examples:
   python -m seglib tune configs/horses-laptop.yaml --trials 20
-  python -m seglib tune configs/horses-laptop.yaml --trials 20 --space configs/tune-horses.yaml --epochs=24
+  python -m seglib tune configs/horses-laptop.yaml --trials 20 --space configs/search/horses.yaml --epochs=24
 """
 
 

@@ -1,5 +1,6 @@
 """Configurations from YAML and the command line, checked, and back to YAML with comments."""
 
+import functools
 import inspect
 import re
 from dataclasses import asdict, fields, is_dataclass
@@ -15,6 +16,7 @@ class ConfigError(ValueError):
     """A configuration that cannot be used; the message names the option, the fault and the remedy."""
 
 
+@functools.cache  # building it takes longer than using it
 def parser():
     """The command-line parser of a Config, with its help."""
     made = jsonargparse.ArgumentParser(

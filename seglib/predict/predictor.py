@@ -157,7 +157,7 @@ class Predictor:
         step = max(1, CHUNK // width)
         for top in range(0, height, step):
             found = self._average(seen, top, min(top + step, height))
-            yield found.argmax(0).to(torch.uint8).cpu().numpy()
+            yield found.max(0).indices.to(torch.uint8).cpu().numpy()  # several times as fast as argmax on a CPU
 
     def _average(self, seen: list[Enlarged], top: int, bottom: int) -> Tensor:
         """The probabilities (C, bottom - top, W) of some rows, averaged over the scales."""

@@ -164,7 +164,7 @@ class TiffPicture:
     def _as_rgb(self, stored: np.ndarray) -> np.ndarray:
         page = self.page
         if page.photometric == PALETTE:
-            return (np.asarray(page.colormap) // 257).astype(np.uint8).T[stored[:, :, 0]]
+            return (np.asarray(page.colormap) // 256).astype(np.uint8).T[stored[:, :, 0]]
         values = stored if stored.dtype.itemsize == 1 else (stored // 257).astype(np.uint8)
         colours = values[:, :, : self.samples - len(page.extrasamples)]
         if page.photometric == GREY_INVERTED:

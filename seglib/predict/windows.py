@@ -15,7 +15,7 @@ def window_starts(length: int, side: int, overlap: float) -> list[int]:
 
     Neighbours share at least the part `overlap` (0 to below 1) of their side.
     """
-    shared = round(side * overlap)
+    shared = min(side - 1, round(side * overlap))
     number = max(1, math.ceil((length - shared) / (side - shared)))
     return [round(i * (length - side) / max(1, number - 1)) for i in range(number)]
 

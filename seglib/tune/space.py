@@ -124,7 +124,7 @@ def read_space(file: Path | str) -> Space:
     try:
         content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise TuneError(f"{file}: no such file; see configs/tune-horses.yaml for what it should hold.") from None
+        raise TuneError(f"{file}: no such file; see configs/search/horses.yaml for what it should hold.") from None
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise TuneError(f"{file}: the search space cannot be read ({' '.join(str(error).split())[:200]}).") from None
     if not isinstance(content, dict) or not content:
@@ -224,5 +224,3 @@ def inside(config: Config, space: Space) -> dict | None:
             return None
         found[path] = entry.key(value)
     return found
-
-

@@ -10,7 +10,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 from torch import nn
 
 from . import masks
-from .diagrams_layout import LINE, Box, Route, Sheet, arrange
+from .diagrams_layout import FOOT, LINE, Box, Route, Sheet, arrange
 from .diagrams_trace import record, trace
 from .layout import Tile, mosaic
 from .panels import legend
@@ -75,8 +75,11 @@ def architecture(
     _draw_rows(axes, sheet, input_size)
     looks = {_draw_route(axes, sheet, route) for route in sheet.routes}
     looks |= {_draw_box(axes, box, sheet.size) for box in sheet.boxes}
+    look_of_feet = {"va": "center", "color": BLUE, "fontsize": sheet.size}
     for x, y, text in sheet.feet:
-        axes.text(x, y, text, ha="center", va="center", color=BLUE, fontsize=sheet.size)
+        axes.text(x, y, text, ha="center", **look_of_feet)
+    if sheet.feet:
+        axes.text(_MARGIN, sheet.feet[0][1], FOOT, **look_of_feet)
     _draw_legend(figure, looks)
     root = model.get_submodule(part)
     total, drawn = sum(p.numel() for p in root.parameters()), sum(block.parameters for block in blocks)

@@ -14,11 +14,13 @@ from .style import WIDTH, plain
 
 WIDEST = 10.4  # inches: a thousand pixels on a screen
 DOT = 0.11  # the diameter of a join
+FOOT = "weights of the arrows"
 # Sizes of the text in points and widths of the page: the first pair that holds all.
 _CHOICES = ((8.0, WIDTH), (7.5, WIDTH), (7.0, WIDTH), (7.5, WIDEST), (7.0, WIDEST), (6.5, WIDEST), (6.0, WIDEST))
-_TALLEST, _THICKEST = 0.46, 0.55  # a block of the finest map, of the most channels
+_TALLEST, _THICKEST = 0.46, 0.5  # a block of the finest map, of the most channels
 LINE, _ROOM, _BUS = 1.22, 0.13, 0.11  # of a line of text in its size; between tracks, between parallel arrows
 _GAP, _CROSSING = 0.06, 0.15  # least distance of columns, without and with arrows that change height between them
+_AIR = 0.03  # between a text and an arrow
 _LEFT, _RIGHT, _TOP = 0.42, 0.08, 0.04  # margins; on the left stand the resolutions
 _STACK = 3  # from so many blocks below each other on, their texts are short
 
@@ -62,11 +64,15 @@ class Sheet:
     feet: list[tuple[float, float, str]]  # x, y and text of the weights of the arrows
 
 
-@functools.lru_cache(maxsize=4096)
 def text_width(text: str, size: float, bold: bool = False) -> float:
-    """In inches."""
+    """In inches, with a little more for letters that are moved to whole pixels."""
+    return 1.04 * size / 72 * _width_of_a_point(text, bold)
+
+
+@functools.lru_cache(maxsize=4096)
+def _width_of_a_point(text: str, bold: bool) -> float:
     font = FontProperties(family="DejaVu Sans", weight="bold" if bold else "normal")
-    return TextPath((0, 0), plain(text), size=size, prop=font).get_extents().width / 72 if text.strip() else 0.0
+    return TextPath((0, 0), plain(text), size=10, prop=font).get_extents().width / 10 if text.strip() else 0.0
 
 
 def arrange(blocks: Sequence[Block]) -> Sheet:
@@ -192,7 +198,7 @@ def _spread(boxes: list[Box], routes: list[Route]) -> tuple[float, list[float], 
         spare = page - (_LEFT + _RIGHT + sum(extents) + sum(least))
         if spare >= 0:
             break
-    share = min(max(spare, 0) / max(columns - 1, 1), 0.5)
+    share = min(max(spare, 0) / max(columns - 1, 1), 0.7)
     return size, [0.0, *(gap + share for gap in least[1:])], extents
 
 
@@ -237,10 +243,8 @@ def _feet(boxes: list[Box], size: float) -> list[tuple[float, float, str]]:
     for box in boxes:
         if box.block.kind == "join":
             sums[box.x] += box.block.parameters
-    title = "weights of the arrows"
     upper, lower = (0.08 + size * (LINE * line + 0.5) / 72 for line in (1, 0))
-    end = 0.08 + text_width(title, size)
-    feet = [((0.08 + end) / 2, upper, title)] if sums else []
+    feet, end = [], 0.08 + text_width(FOOT, size)
     for x, count in sorted(sums.items()):
         half = text_width(weights(count), size) / 2 + 0.03
         raised = x - half >= end
@@ -266,7 +270,8 @@ def _points(route: Route, boxes: list[Box], extents: list[float]) -> list[tuple[
     middle = {box.column: box.x for box in boxes}
     left, right = middle[column] + extents[column] / 2, middle[column + 1] - extents[column + 1] / 2
     arrival = target.y + _shift(target, source)
-    left, right = max(left, points[-1][0]), min(right, end[0])
+    right = min(right, end[0])
+    left = min(max(left + _AIR, points[-1][0]), right - _AIR)
     return [*points, (left, points[-1][1]), (right, arrival), (end[0], arrival)]
 
 

@@ -1,0 +1,262 @@
+"""Pictures read and labelled by window: the same as in memory, in little memory; broken and unusual TIFF files."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from seglib import predict
+from seglib.data import read_image
+from seglib.predict import PredictionError, Predictor, TiffPicture
+from seglib.predict.scaling import Scaled, area_weights, line_weights
+
+tifffile = pytest.importorskip("tifffile")
+REPOSITORY = Path(__file__).parents[1]
+
+
+class Held:
+    """A picture in memory that is read as if it were not."""
+
+    def __init__(self, image):
+        self.image, (self.height, self.width) = image, image.shape[:2]
+
+    def rows(self, top, bottom):
+        assert 0 <= top < bottom <= self.height
+        return self.image[top:bottom]
+
+
+def scene(height, width):
+    """Something smooth and something sharp, so that neither scaling nor windows are without effect."""
+    y, x = np.mgrid[:height, :width]
+    image = np.stack([128 + 90 * np.sin(x / 31) * np.cos(y / 23), (x + y) % 256, (x * y // 40) % 256], 2)
+    image[height // 3 : height // 2, width // 4 : width // 2] = 240
+    return image.astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def network():
+    """Three classes from a neighbourhood of 15 pixels: what it sees does depend on the window."""
+    torch.manual_seed(3)
+    return nn.Sequential(nn.Conv2d(3, 8, 7, padding=3), nn.ReLU(), nn.Conv2d(8, 3, 9, padding=4)).eval()
+
+
+@pytest.mark.parametrize("size", [(150, 211), (75, 60), (411, 330), (150, 100)])
+def test_scaling_by_rows_is_scaling(size):
+    image = scene(300, 220)
+    shrunk = size[0] <= 300 and size[1] <= 220
+    way = cv2.INTER_AREA if shrunk else cv2.INTER_LINEAR
+    whole = cv2.resize(image, size[::-1], interpolation=way).astype(int)
+    scaled = Scaled(Held(image), *size)
+    found = np.concatenate([scaled.rows(0, 41), scaled.rows(41, size[0])])
+    # OpenCV enlarges bytes in fixed point, so that one value in nine is off by one.
+    assert np.abs(found - whole).max() <= 1 and (found != whole).mean() < (0.02 if shrunk else 0.15)
+
+
+def test_weights_of_rows_sum_to_one_and_name_the_rows_needed():
+    for make in (area_weights, line_weights):
+        for length, scaled in ((10, 7), (7, 7), (100, 3), (5, 11)):
+            if make is area_weights and scaled > length:
+                continue
+            for top in range(scaled):
+                first, weights = make(top, scaled, length, scaled)
+                assert first + weights.shape[1] <= length and weights.shape[0] == scaled - top
+                np.testing.assert_allclose(weights.sum(1), 1, rtol=1e-5)
+    assert area_weights(1, 2, 8, 2)[0] == 4 and (area_weights(1, 2, 8, 2)[1] == 0.25).all()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"flip": True}, {"longest_side": 200}, {"longest_side": 500, "flip": True}, {"scales": (0.75, 1, 1.25)},
+     {"longest_side": 50}],
+)  # fmt: skip
+@pytest.mark.parametrize("size", [(320, 250), (130, 401)])
+def test_by_rows_as_in_memory(network, monkeypatch, size, options):
+    monkeypatch.setattr("seglib.predict.predictor.CHUNK", 7919)  # rows that fit nothing else
+    image = scene(*size)
+    predictor = Predictor(network, **options, tile=96)
+    rows = list(predictor.label_rows(Held(image)))
+    assert len(rows) > 5 and {part.shape[1] for part in rows} == {size[1]}
+    labels = np.concatenate(rows)
+    expected = predictor.labels(image)
+    assert labels.shape == size and labels.dtype == np.uint8 and len(np.unique(expected)) == 3
+    # Scaling by rows rounds some values the other way, which moves a border by a pixel here and there.
+    assert (labels != expected).mean() <= (0.004 if "longest_side" in options or "scales" in options else 0)
+
+
+def test_parts_of_a_result_are_the_result(network, monkeypatch):
+    image = scene(200, 170)
+    whole = Predictor(network, longest_side=90, scales=(0.8, 1.1), flip=True).labels(image)
+    monkeypatch.setattr("seglib.predict.predictor.CHUNK", 1000)
+    assert (Predictor(network, longest_side=90, scales=(0.8, 1.1), flip=True).labels(image) != whole).mean() < 1e-4
+
+
+STORED = {
+    "plain": {},
+    "tiles": {"tile": (64, 48), "compression": "zlib"},
+    "strips": {"rowsperstrip": 37, "compression": "zlib", "predictor": True},
+    "big": {"bigtiff": True, "tile": (32, 32)},
+    "other-endian": {"byteorder": ">"},
+    "planes": {"planarconfig": "separate"},
+    "planes-in-tiles": {"planarconfig": "separate", "tile": (64, 64), "compression": "zlib"},
+}
+
+
+@pytest.mark.parametrize("stored", STORED)
+def test_tiff_files_are_read_in_parts(tmp_path, stored):
+    image, file = scene(201, 150), tmp_path / "a.tif"
+    values = np.moveaxis(image, 2, 0) if "planes" in stored else image
+    tifffile.imwrite(file, values, photometric="rgb", **STORED[stored])
+    with TiffPicture(file) as picture:
+        assert (picture.height, picture.width) == (201, 150)
+        for top, bottom in ((0, 201), (0, 1), (63, 65), (200, 201), (40, 170)):
+            assert (picture.rows(top, bottom) == image[top:bottom]).all()
+
+
+@pytest.mark.parametrize("kind", ["grey", "16-bit", "16-bit big endian", "palette", "rgba", "white is zero"])
+def test_tiff_files_look_as_they_do_in_memory(tmp_path, kind):
+    image, file = scene(60, 70), tmp_path / "a.tif"
+    if kind == "palette":
+        Image.fromarray(image).convert("P").save(file)
+    elif kind == "rgba":
+        Image.fromarray(np.dstack([image, image[:, :, 1]])).save(file)
+    elif kind == "white is zero":
+        tifffile.imwrite(file, image[:, :, 0], photometric="miniswhite")
+    elif "16" in kind:
+        deep = image[:, :, 0].astype(np.uint16) * 200 + 7
+        tifffile.imwrite(file, deep, byteorder=">" if "big" in kind else "<", tile=(16, 16), compression="zlib")
+    else:
+        tifffile.imwrite(file, image[:, :, 0])
+    with TiffPicture(file) as picture:
+        found = picture.rows(0, 60)
+    assert np.abs(found.astype(int) - read_image(file)).max() <= (1 if kind == "rgba" else 0)
+
+
+def test_tiff_files_that_cannot_be_read_by_window(tmp_path, monkeypatch):
+    image, file = scene(300, 200), tmp_path / "a.tif"
+
+    def refused(named, **options):
+        tifffile.imwrite(file, options.pop("values", image), **options)
+        with pytest.raises(PredictionError, match=named) as caught, TiffPicture(file) as picture:
+            picture.rows(0, picture.height)
+        assert str(file) in str(caught.value)
+
+    refused("neither 8-bit", values=image.astype(np.float32), photometric="rgb")
+    refused("channels that are neither", values=np.dstack([image] * 2), photometric="minisblack", planarconfig=1)
+    refused("rotation", photometric="rgb", extratags=[(274, 3, 1, 6, True)])
+    monkeypatch.setattr("seglib.predict.tiff.SEGMENT_BYTES", 1000)
+    refused("in one piece.*tiled TIFF", photometric="rgb", compression="zlib", rowsperstrip=300)
+    monkeypatch.undo()
+    file.write_bytes(b"II*\0 and no more")
+    with pytest.raises(PredictionError, match=r"a\.tif: no TIFF file"):
+        TiffPicture(file)
+    for options in ({}, {"tile": (64, 64), "compression": "zlib"}):
+        tifffile.imwrite(file, image, photometric="rgb", **options)
+        whole = file.read_bytes()
+        with TiffPicture(file) as picture:
+            last = max(picture.page.dataoffsets)
+        file.write_bytes(whole[: last + 100])
+        with pytest.raises(PredictionError, match="damaged or cut short|no TIFF file"), TiffPicture(file) as picture:
+            picture.rows(0, 300)
+
+
+def test_a_missing_package_is_named(tmp_path, monkeypatch):
+    file = tmp_path / "a.tif"
+    Image.fromarray(scene(50, 60)).save(file, compression="tiff_lzw")
+    if not _importable("imagecodecs"):
+        with pytest.raises(PredictionError, match="python -m pip install imagecodecs"), TiffPicture(file) as picture:
+            picture.rows(0, 50)
+    monkeypatch.setitem(sys.modules, "tifffile", None)
+    with pytest.raises(PredictionError, match="python -m pip install tifffile"):
+        TiffPicture(file)
+
+
+def _importable(name):
+    import importlib.util
+
+    return importlib.util.find_spec(name) is not None
+
+
+def test_what_is_large_is_read_by_window_or_refused(tmp_path, monkeypatch):
+    for ending in ("png", "tif"):
+        Image.fromarray(scene(50, 60)).save(tmp_path / f"a.{ending}")
+        assert not predict.is_large(tmp_path / f"a.{ending}")
+    monkeypatch.setattr("seglib.predict.tiff.LARGE", 2999)
+    assert predict.is_large(tmp_path / "a.tif")
+    with pytest.raises(PredictionError, match=r"a\.png: more than 2,999 pixels .*tiled TIFF.*vips copy"):
+        predict.is_large(tmp_path / "a.png")
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 1000)  # what Pillow itself refuses to open
+    assert predict.is_large(tmp_path / "a.tif")
+    assert not predict.is_large(tmp_path / "absent.tif")
+
+
+def test_a_label_tiff_is_tiled_small_and_as_in_memory(network, tmp_path):
+    image, palette = scene(700, 531), [(0, 0, 0), (255, 0, 0), (0, 90, 255)]
+    tifffile.imwrite(tmp_path / "a.tif", image, photometric="rgb")
+    predictor, seen = Predictor(network, tile=128), []
+    counts = predict.segment_tiff(
+        predictor, tmp_path / "a.tif", tmp_path / "out.tif", palette, lambda *done: seen.append(done)
+    )
+    expected = predictor.labels(image)
+    with tifffile.TiffFile(tmp_path / "out.tif") as written:
+        assert written.pages[0].is_tiled and written.pages[0].compression != 1
+        assert (written.pages[0].asarray() == expected).all()
+    with Image.open(tmp_path / "out.tif") as shown:
+        assert shown.size == (531, 700) and (np.asarray(shown) == expected).all()
+        assert (np.asarray(shown.convert("RGB")) == np.array(palette)[expected]).all()
+    assert (counts[:3] == np.bincount(expected.ravel(), minlength=3)).all() and counts.sum() == 700 * 531
+    assert seen[-1] == (700, 700)
+    assert predict.is_result(tmp_path / "out.tif") and not predict.is_result(tmp_path / "a.tif")
+
+
+def test_a_source_that_breaks_off_leaves_no_result(network, tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", scene(900, 200), photometric="rgb")
+    (tmp_path / "a.tif").write_bytes((tmp_path / "a.tif").read_bytes()[:400_000])
+    (tmp_path / "out").mkdir()
+    with pytest.raises(PredictionError, match="damaged"):
+        predict.segment_tiff(Predictor(network, tile=128), tmp_path / "a.tif", tmp_path / "out" / "a.tif", [(0, 0, 0)])
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+PROCESS = """
+import resource, sys
+from pathlib import Path
+import torch
+from seglib import predict
+torch.set_num_threads(1)
+
+class Red(torch.nn.Module):
+    def forward(self, x):
+        return torch.cat([-x[:, :1], x[:, :1]], 1)
+
+counts = predict.segment_tiff(predict.Predictor(Red()), Path(sys.argv[1]), Path(sys.argv[2]), [(0, 0, 0), (9, 9, 9)])
+print(counts[1], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+SLOW = pytest.mark.skipif(
+    not os.environ.get("SEGLIB_SLOW"), reason="20,000 x 20,000 pixels take minutes; set SEGLIB_SLOW=1 to do it"
+)
+
+
+@pytest.mark.parametrize("side, megabytes", [(8_000, 1200), pytest.param(20_000, 2000, marks=SLOW)])
+def test_a_large_file_needs_little_memory(tmp_path, side, megabytes):
+    """A real process: in memory, float32 probabilities and logits of 20,000 x 20,000 pixels alone take 6.4 GB."""
+    part = np.zeros((500, 500, 3), np.uint8)
+    part[100:200, 50:150, 0] = 255
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        repeated = (part[y : y + 400, x : x + 400] for y in [0] * (side // 400) for x in [0] * (side // 400))
+        writer.write(repeated, shape=(side, side, 3), dtype=np.uint8, tile=(400, 400), photometric="rgb",
+                     compression="zlib", metadata=None, maxworkers=1)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", PROCESS, tmp_path / "a.tif", tmp_path / "out.tif"],
+        capture_output=True, text=True, cwd=REPOSITORY, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    red, peak = map(int, done.stdout.split())
+    assert red == (side // 400) ** 2 * 100 * 100
+    assert peak * (1 if sys.platform != "darwin" else 1 / 1024) < megabytes * 1e6 / 1024
