@@ -13,6 +13,7 @@ import logging
 import warnings
 from collections.abc import Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -132,9 +133,7 @@ def _error(logits: Tensor, truth: Tensor) -> float:
 
 
 def _check_packages() -> None:
-    import importlib.util
-
-    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]
+    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
     if missing:
         raise ExportError(f"to export, more packages are needed: python -m pip install {' '.join(missing)}")
 

@@ -115,7 +115,6 @@ def of_all(pixels):
         (1, of_all, "must not count"),
         (1, absent(0), "weight 1, not 0"),
         (1, absent(float("inf")), "divide by 0"),
-        (1, lambda pixels: [(sum(pixels) / count) ** 0.5 / 4.7958 for count in pixels], "divide by 0|divided by|mean"),
         (1, lambda pixels: [7] * len(pixels), "then divide by the mean"),
         (1, lambda pixels: [1.0], "must have shape"),
         (2, lambda x: normalised(x, (0, 2, 3)), "batch normalisation"),
@@ -142,7 +141,7 @@ def of_all(pixels):
         (4, lambda views: np.stack([p for p, _ in views]).mean(0).argmax(0), "not turned back"),
         (4, lambda views: np.stack([p[:, ::-1] if m else p for p, m in views]).mean(0).argmax(0), "not the rows"),
         (4, lambda views: np.stack([p[..., ::-1] for p, _ in views]).mean(0).argmax(0), "every view was turned"),
-        (4, lambda views: np.log(straight(views)).mean(0).argmax(0), "overrules|overrule"),
+        (4, lambda views: np.log(straight(views)).mean(0).argmax(0), "overrules"),
         (4, lambda views: straight(views).max(0).argmax(0), "surest view"),
         (4, lambda views: (straight(views).argmax(1)[:, None] == np.arange(4)[:, None, None]).sum(0).argmax(0), "vote"),
         (4, lambda views: combined(views)[:, ::-1], "result is mirrored"),
@@ -161,3 +160,12 @@ def of_all(pixels):
 def test_typical_mistakes_get_their_own_hint(number, answer, word):
     found = verdict(number, answer)
     assert found.right is False and any(part in found.message for part in word.split("|")), found.message
+
+
+def test_a_rule_that_divides_by_zero_is_told_what_to_do():
+    def divides(pixels):
+        raw = [(sum(pixels) / count) ** 0.5 for count in pixels]
+        return [weight * len(raw) / sum(raw) for weight in raw]
+
+    found = verdict(1, divides)
+    assert found.right is False and "without pixels" in found.message

@@ -185,7 +185,9 @@ def test_windows_cover_every_pixel_and_their_weights_sum_to_one(length, side, ov
     np.testing.assert_allclose(total, 1, rtol=1e-5)
 
 
-@pytest.mark.parametrize("options", [{}, {"flip": True}, {"scales": (0.5, 1, 1.5), "flip": True}, {"longest_side": 150}])
+@pytest.mark.parametrize(
+    "options", [{}, {"flip": True}, {"scales": (0.5, 1, 1.5), "flip": True}, {"longest_side": 150}]
+)
 @pytest.mark.parametrize("size", [(90, 131), (1, 200), (64, 64)])
 @pytest.mark.parametrize("overlap, batch", [(0.25, 4), (0.0, 1), (0.6, 5)])
 def test_windows_change_nothing_for_a_network_that_sees_single_pixels(options, size, overlap, batch):

@@ -110,9 +110,9 @@ def test_every_network_is_drawn_without_overlap_and_with_all_its_weights(name):
 @pytest.mark.parametrize(
     ("name", "part"),
     [
-        ("u2net", "encoder.0"), ("u2net", "encoder.4"), ("unet", "up1"), ("hrnet_w18", "stage3.0"),
-        ("hrnet_w18", "layer1"), ("hrnet_w18", "layer1.0"), ("mini_hrnet_v3", "started.0.0"),
-        ("mini_hrnet_v3", "fusion1"), ("dilated_resnet50", "head"), ("dilated_resnet50", "backbone.layer4"),
+        ("u2netp", "encoder.0"), ("u2netp", "encoder.4"), ("unet", "up1"), ("hrnet_w18_small_v1", "stage3.0"),
+        ("hrnet_w18_small_v1", "layer1.0"), ("mini_hrnet_v3", "started.0.0"),
+        ("mini_hrnet_v3", "fusion1"), ("dilated_resnet50", "head"),
     ],
 )  # fmt: skip
 def test_a_part_is_drawn_as_it_ran(name, part):
@@ -245,7 +245,7 @@ def test_shared_weights_count_once():
     assert [block.parameters for block in trace(Twice(), (16, 16))] == [12, 0]
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(15))
 def test_any_network_is_laid_out_without_crossings(seed):
     """Blocks of random sizes that take the results of random others."""
     random = np.random.default_rng(seed)

@@ -17,7 +17,7 @@ def add_arguments(part: Parser) -> None:
                       help="image files, folders, or patterns in quotes ('photos/**/*.jpg'); "
                            "'example' is a photograph that comes with matplotlib")  # fmt: skip
     part.add_argument("--weights", default="unet-horses",
-                      help="released name, .safetensors file, or .onnx file made by `export` (%(default)s)")  # fmt: skip
+                      help="released name, .safetensors file, or .onnx file of `export` (%(default)s)")  # fmt: skip
     part.add_argument("--out", type=Path, default=Path("predictions"), help="folder for the results (%(default)s)")
     part.add_argument("--kind", type=kinds, default=("mask", "overlay"), metavar="KIND,KIND",
                       help="what to write: mask (PNG of labels), overlay, cutout (the foreground on transparent "

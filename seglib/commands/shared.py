@@ -28,7 +28,7 @@ def add_inference(part: Parser) -> None:
     part.add_argument("--longest-side", type=int, help="scale images to this before the network; 0 keeps their size")
     part.add_argument("--multi-scale", action="store_true", help="average scales .75, 1, 1.25 and their mirror images")
     part.add_argument("--tile", type=int, default=0, metavar="SIDE",
-                      help="show the scaled image in square windows of this side, for large ones; 0 shows it whole")
+                      help="show the scaled image in windows of this side, 0 shows it whole (%(default)s)")  # fmt: skip
     part.add_argument("--overlap", type=float, default=0.25, help="share of its side that a window has in common with "
                       "the next, where one fades into the other (%(default)s)")  # fmt: skip
     part.add_argument("--batch-size", type=int, default=4, help="windows that the network sees at once (%(default)s)")

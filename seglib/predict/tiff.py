@@ -1,6 +1,7 @@
 """Pictures too large for memory: TIFF files read and written by window.  Needs tifffile, an optional package."""
 
 import math
+import struct
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -80,41 +81,56 @@ class TiffPicture:
 
     def __init__(self, file: Path):
         tifffile = _tifffile(file)
-        self.name = file
-        try:
-            self.file = tifffile.TiffFile(file)
-        except (tifffile.TiffFileError, ValueError) as error:
-            raise PredictionError(f"{file}: no TIFF file that can be read ({error}); save it again.") from None
-        self.page = page = self.file.pages[0]
-        self.height, self.width, self.samples = page.imagelength, page.imagewidth, page.samplesperpixel
+        # What is raised when a damaged file is taken apart.
+        self.faults = (
+            tifffile.TiffFileError,
+            zlib.error,
+            struct.error,
+            ValueError,
+            LookupError,
+            TypeError,
+            RuntimeError,
+        )
+        self.name, self.stream = file, open(file, "rb")
         self.segments: dict[int, np.ndarray] = {}  # decoded rows of strips or tiles that may be needed again
-        self.across = math.ceil(self.width / page.chunks[1])
-        orientation = page.tags.get("Orientation")
-        fault = (
-            (page.dtype not in (np.uint8, np.uint16), "pixels that are neither 8-bit nor 16-bit"),
-            (self.samples - len(page.extrasamples) != (3 if page.photometric in (RGB, YCBCR) else 1)
-             or page.photometric not in (GREY_INVERTED, GREY, RGB, PALETTE, YCBCR) or len(page.extrasamples) > 1,
-             "channels that are neither grey, RGB nor a palette"),
-            (orientation is not None and orientation.value not in (0, 1), "a rotation in its header"),
-            (not page.is_contiguous and math.prod(page.chunks) * page.dtype.itemsize > SEGMENT_BYTES,
-             "all pixels compressed in one piece"),
-        )  # fmt: skip
-        for bad, what in fault:
-            if bad:
-                self.file.close()
-                raise PredictionError(f"{file}: {what}; save it upright, in 8-bit RGB, {CONVERT}.")
+        try:
+            self.tiff = tifffile.TiffFile(self.stream)
+            self.page = page = self.tiff.pages[0]
+            self.height, self.width, self.samples = page.imagelength, page.imagewidth, page.samplesperpixel
+            unfit = self._unfit()
+        except self.faults as error:
+            self.stream.close()
+            raise PredictionError(f"{file}: no TIFF file that can be read ({error}); save it again.") from None
+        if unfit:
+            self.stream.close()
+            raise PredictionError(f"{file}: {unfit}; save it upright, in 8-bit RGB, {CONVERT}.")
+
+    def _unfit(self) -> str:
+        """Why the picture cannot be read by window, if so."""
+        page = self.page
+        colours = {GREY_INVERTED: 1, GREY: 1, PALETTE: 1, RGB: 3, YCBCR: 3}.get(page.photometric)
+        if page.dtype not in (np.uint8, np.uint16):
+            return "pixels that are neither 8-bit nor 16-bit"
+        if self.samples - len(page.extrasamples) != colours or len(page.extrasamples) > 1:
+            return "channels that are neither grey, RGB nor a palette"
+        if "Orientation" in page.tags and page.tags["Orientation"].value not in (0, 1):
+            return "a rotation in its header"
+        if not page.is_contiguous and math.prod(page.chunks) * page.dtype.itemsize > SEGMENT_BYTES:
+            return "all pixels compressed in one piece"
+        return ""
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_) -> None:
-        self.file.close()
+        self.tiff.close()
+        self.stream.close()
 
     def rows(self, top: int, bottom: int) -> np.ndarray:
         """The rows `top` to `bottom`, uint8 (bottom - top, width, 3).  PredictionError if the file is damaged."""
         try:
             stored = self._plain(top, bottom) if self.page.is_contiguous else self._decoded(top, bottom)
-        except (zlib.error, ValueError, RuntimeError, OSError, _tifffile(self.name).TiffFileError) as error:
+        except (*self.faults, OSError) as error:
             if "imagecodecs" in str(error):
                 raise PredictionError(
                     f"{self.name}: its compression needs one more package: python -m pip install imagecodecs; "
@@ -125,15 +141,15 @@ class TiffPicture:
 
     def _plain(self, top: int, bottom: int) -> np.ndarray:
         """Rows of a file that keeps its pixels as they are, one after the other."""
-        page, handle = self.page, self.file.filehandle
+        page = self.page
         separate = page.planarconfig == 2
         inner = 1 if separate else self.samples
-        kind = np.dtype(page.dtype).newbyteorder(self.file.byteorder)
+        kind = np.dtype(page.dtype).newbyteorder(self.tiff.byteorder)
         row_bytes = self.width * inner * kind.itemsize
         planes = []
         for plane in range(self.samples if separate else 1):
-            handle.seek(page.dataoffsets[0] + (plane * self.height + top) * row_bytes)
-            content = handle.read((bottom - top) * row_bytes)
+            self.stream.seek(page.dataoffsets[0] + (plane * self.height + top) * row_bytes)
+            content = self.stream.read((bottom - top) * row_bytes)
             planes.append(np.frombuffer(content, kind).reshape(bottom - top, self.width, inner))
         return np.concatenate(planes, 2)
 
@@ -147,14 +163,14 @@ class TiffPicture:
 
     def _segments(self, row: int) -> np.ndarray:
         """One row of strips or tiles, (their height, width, samples)."""
-        page, handle, down = self.page, self.file.filehandle, math.ceil(self.height / self.page.chunks[0])
-        planes = self.samples if page.planarconfig == 2 else 1
-        result = np.zeros((min(page.chunks[0], self.height - row * page.chunks[0]), self.width, self.samples), page.dtype)
+        page, high = self.page, self.page.chunks[0]
+        down, across = math.ceil(self.height / high), math.ceil(self.width / page.chunks[1])
+        result = np.zeros((min(high, self.height - row * high), self.width, self.samples), page.dtype)
         tables = {"jpegtables": page.jpegtables} if page.jpegtables is not None else {}
-        for plane, column in product(range(planes), range(self.across)):
-            index = (plane * down + row) * self.across + column
-            handle.seek(page.dataoffsets[index])
-            content = handle.read(page.databytecounts[index])
+        for plane, column in product(range(self.samples if page.planarconfig == 2 else 1), range(across)):
+            index = (plane * down + row) * across + column
+            self.stream.seek(page.dataoffsets[index])
+            content = self.stream.read(page.databytecounts[index])
             found, (sample, _, _, left, _), _ = page.decode(content or None, index, **tables)
             if found is not None:  # else a part that was never written, and is black
                 part = found[0, : len(result), : self.width - left]

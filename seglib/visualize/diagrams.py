@@ -10,7 +10,8 @@ from matplotlib.ticker import LogLocator, NullLocator
 from torch import nn
 
 from . import masks
-from .diagrams_layout import FOOT, LINE, Box, Route, Sheet, arrange
+from .diagrams_arrows import Box, Route
+from .diagrams_layout import LINE, MARGIN, Sheet, arrange
 from .diagrams_trace import record, trace
 from .layout import Tile, mosaic
 from .panels import legend
@@ -46,7 +47,7 @@ _ARROW_LABELS = {
     "coarser": "convolution to a coarser stream or other width",
     "finer": "to a finer stream",
 }
-_MARGIN, _HEAD, _FOOT = 0.08, 0.52, 0.3  # inches: beside the drawing, above it, below it
+_HEAD, _FOOT = 0.52, 0.3  # inches above the drawing and below it
 _CURVE_COLOURS = (BLUE, ORANGE, AMBER, QUIET, INK)
 
 
@@ -75,11 +76,8 @@ def architecture(
     _draw_rows(axes, sheet, input_size)
     looks = {_draw_route(axes, sheet, route) for route in sheet.routes}
     looks |= {_draw_box(axes, box, sheet.size) for box in sheet.boxes}
-    look_of_feet = {"va": "center", "color": BLUE, "fontsize": sheet.size}
     for x, y, text in sheet.feet:
-        axes.text(x, y, text, ha="center", **look_of_feet)
-    if sheet.feet:
-        axes.text(_MARGIN, sheet.feet[0][1], FOOT, **look_of_feet)
+        axes.text(x, y, text, va="center", color=BLUE, fontsize=sheet.size)
     _draw_legend(figure, looks)
     root = model.get_submodule(part)
     total, drawn = sum(p.numel() for p in root.parameters()), sum(block.parameters for block in blocks)
@@ -87,10 +85,10 @@ def architecture(
     outside = f"; {total - drawn:,} parameters lie outside of the blocks" if total > drawn else ""
     axes.set_title(
         plain(f"{whole} on a picture of {input_size[0]} \u00d7 {input_size[1]}: {total:,} parameters"),
-        x=_MARGIN / sheet.width, y=1, pad=72 * (_HEAD - 0.22),
+        x=MARGIN / sheet.width, y=1, pad=72 * (_HEAD - 0.22),
     )  # fmt: skip
     detail = f"channels, height \u00d7 width of the map, weights{outside}"
-    axes.text(_MARGIN, sheet.height + _HEAD - 0.42, detail, color=QUIET, fontsize=8)
+    axes.text(MARGIN, sheet.height + _HEAD - 0.42, detail, color=QUIET, fontsize=8)
     return figure
 
 
@@ -102,9 +100,9 @@ def _draw_rows(axes, sheet: Sheet, input_size: tuple[int, int]) -> None:
         fits = share and abs(octaves - round(octaves)) < 0.2 and octaves < 6.5  # else it was pooled to that size
         middle = max(box.y for box in sheet.boxes if box.row == row)
         label = share if fits else f"{row[0]} \u00d7 {row[1]}"
-        axes.text(_MARGIN, middle, label, va="center", color=QUIET, fontsize=8)
+        axes.text(MARGIN, middle, label, va="center", color=QUIET, fontsize=8)
         if number:
-            axes.plot((_MARGIN, sheet.width - _MARGIN), (top + 0.05,) * 2, color=RULE, linewidth=0.8, zorder=-2)
+            axes.plot((MARGIN, sheet.width - MARGIN), (top + 0.05,) * 2, color=RULE, linewidth=0.8, zorder=-2)
 
 
 def _draw_box(axes, box: Box, size: float) -> str:
@@ -150,10 +148,10 @@ def _draw_legend(figure: Picture, looks: set[str]) -> None:
     handles = [Patch(color=_COLOURS[look], label=label) for look, label in _BOX_LABELS.items() if look in looks]
     if "join" in looks:
         handles.append(
-            Line2D([], [], linestyle="", marker="o", markerfacecolor="white", markeredgecolor=INK, label="sum")
+            Line2D([], [], linestyle="", marker="o", markerfacecolor="white", markeredgecolor=INK, label="streams meet or begin")
         )
     handles += [Line2D([], [], label=label, **_ARROWS[look]) for look, label in _ARROW_LABELS.items() if look in looks]
-    x = _MARGIN / figure.get_figwidth()
+    x = MARGIN / figure.get_figwidth()
     figure.legend(handles=handles, loc="lower left", bbox_to_anchor=(x, 0.07 / figure.get_figheight()), ncols=6)
 
 

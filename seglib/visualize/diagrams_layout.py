@@ -1,56 +1,28 @@
-"""Where the blocks of a network go on the page, in inches: columns by depth, rows by resolution, arrows between."""
+"""Where the blocks of a network go on the page, in inches: columns by depth, rows by resolution, as in a table."""
 
 import functools
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
+from .diagrams_arrows import BUS, Box, Route, corners, find_routes, track
 from .diagrams_trace import Block
 from .style import WIDTH, plain
 
 WIDEST = 10.4  # inches: a thousand pixels on a screen
 DOT = 0.11  # the diameter of a join
-FOOT = "weights of the arrows"
+_FOOT = "weights of the arrows"
 # Sizes of the text in points and widths of the page: the first pair that holds all.
 _CHOICES = ((8.0, WIDTH), (7.5, WIDTH), (7.0, WIDTH), (7.5, WIDEST), (7.0, WIDEST), (6.5, WIDEST), (6.0, WIDEST))
 _TALLEST, _THICKEST = 0.46, 0.5  # a block of the finest map, of the most channels
-LINE, _ROOM, _BUS = 1.22, 0.13, 0.11  # of a line of text in its size; between tracks, between parallel arrows
+LINE, _ROOM = 1.22, 0.13  # of a line of text in its size; between tracks
 _GAP, _CROSSING = 0.06, 0.15  # least distance of columns, without and with arrows that change height between them
-_AIR = 0.03  # between a text and an arrow
-_LEFT, _RIGHT, _TOP = 0.42, 0.08, 0.04  # margins; on the left stand the resolutions
+MARGIN, _LEFT, _TOP = 0.08, 0.42, 0.04  # on the left, between margin and blocks, stand the resolutions
 _STACK = 3  # from so many blocks below each other on, their texts are short
-
-
-@dataclass
-class Box:
-    """A block on the page: the middle of its rectangle or circle, its size, its text below."""
-
-    block: Block
-    column: int
-    row: tuple[int, int]  # height and width of the map
-    width: float
-    height: float
-    lines: list[str]  # below it, its name first
-    names: int  # how many of them are its name; the first is bold
-    lane: int = 0
-    x: float = 0.0
-    y: float = 0.0
-    text_top: float = 0.0
-
-
-@dataclass
-class Route:
-    """An arrow from box to box as the corners it turns at: x, y in inches."""
-
-    source: int
-    target: int
-    way: str  # "straight", or the curve "late" or "early", or "over" what lies between
-    level: int = 0  # of those that go over: how high
-    points: list[tuple[float, float]] = field(default_factory=list)
 
 
 @dataclass
@@ -61,7 +33,7 @@ class Sheet:
     boxes: list[Box]
     routes: list[Route]
     rows: dict[tuple[int, int], float]  # the resolutions, and the height at which each begins
-    feet: list[tuple[float, float, str]]  # x, y and text of the weights of the arrows
+    feet: list[tuple[float, float, str]]  # left, middle and text of the weights of the arrows
 
 
 def text_width(text: str, size: float, bold: bool = False) -> float:
@@ -82,12 +54,12 @@ def arrange(blocks: Sequence[Block]) -> Sheet:
     tall = {column for (column, *_), count in piles.items() if count >= _STACK}
     boxes = [_box(block, column, blocks, column in tall) for block, column in zip(blocks, columns, strict=True)]
     _choose_lanes(boxes)
-    routes = _routes(boxes)
+    routes = find_routes(boxes)
     size, gaps, extents = _spread(boxes, routes)
     width = _set_across(boxes, gaps, extents)
     rows, height, feet = _set_down(boxes, routes, size)
     for route in routes:
-        route.points = _points(route, boxes, extents)
+        route.points = corners(route, boxes, extents)
     return Sheet(width, height, size, boxes, routes, rows, feet)
 
 
@@ -152,38 +124,6 @@ def _choose_lanes(boxes: list[Box]) -> None:
         taken.add((box.column, box.row, box.lane))
 
 
-def _track(box: Box) -> tuple:
-    return -box.row[0] * box.row[1], box.row, box.lane
-
-
-def _routes(boxes: list[Box]) -> list[Route]:
-    taken = {(box.column, _track(box)) for box in boxes}
-
-    def free(track: tuple, first: int, last: int) -> bool:
-        return not any((column, track) in taken for column in range(first + 1, last))
-
-    routes = []
-    for place, box in enumerate(boxes):
-        for number in box.block.sources:
-            source = boxes[number]
-            span = source.column, box.column
-            if _track(source) == _track(box):
-                way = "straight" if free(_track(box), *span) else "over"
-            elif free(_track(source), *span):
-                way = "late"
-            else:
-                way = "early" if free(_track(box), *span) else "over"
-            routes.append(Route(number, place, way))
-    above: dict[tuple, list[tuple]] = {}
-    for route in sorted(routes, key=lambda r: boxes[r.target].column - boxes[r.source].column):
-        if route.way == "over":
-            first, last = boxes[route.source].column, boxes[route.target].column
-            others = above.setdefault(_track(boxes[route.source]), [])
-            route.level = 1 + max((level for a, b, level in others if a <= last and first <= b), default=0)
-            others.append((first, last, route.level))
-    return routes
-
-
 def _spread(boxes: list[Box], routes: list[Route]) -> tuple[float, list[float], list[float]]:
     """The size of the text, the gap before each column, and the width of each, so that all fits the page."""
     columns = 1 + max(box.column for box in boxes)
@@ -195,7 +135,7 @@ def _spread(boxes: list[Box], routes: list[Route]) -> tuple[float, list[float], 
     least = [0.0] + [_CROSSING if cross else _GAP for cross in crossing[1:]]
     for size, page in _CHOICES:
         extents = [max(_extent(box, size) for box in boxes if box.column == column) for column in range(columns)]
-        spare = page - (_LEFT + _RIGHT + sum(extents) + sum(least))
+        spare = page - (_LEFT + MARGIN + sum(extents) + sum(least))
         if spare >= 0:
             break
     share = min(max(spare, 0) / max(columns - 1, 1), 0.7)
@@ -213,18 +153,18 @@ def _set_across(boxes: list[Box], gaps: list[float], extents: list[float]) -> fl
         x += gap + extent
     for box in boxes:
         box.x = middles[box.column]
-    return max(x + _RIGHT, WIDTH)
+    return max(x + MARGIN, WIDTH)
 
 
 def _set_down(boxes: list[Box], routes: list[Route], size: float) -> tuple[dict, float, list]:
     """Heights from the bottom of the page; gives the rows, the height of the page, and what stands at its foot."""
     y, rows = _TOP, {}  # downwards first
-    for track in sorted({_track(box) for box in boxes}):
-        members = [box for box in boxes if _track(box) == track]
-        levels = max((r.level for r in routes if _track(boxes[r.source]) == track), default=0)
+    for height in sorted({track(box) for box in boxes}):
+        members = [box for box in boxes if track(box) == height]
+        levels = max((r.level for r in routes if track(boxes[r.source]) == height), default=0)
         tallest = max(box.height for box in members)
-        rows.setdefault(track[1], y)
-        y += _BUS * (levels + (levels > 0)) + tallest / 2
+        rows.setdefault(members[0].row, y)
+        y += BUS * (levels + (levels > 0)) + tallest / 2
         for box in members:
             box.y = y
             box.text_top = y + box.height / 2 + 0.04
@@ -243,38 +183,12 @@ def _feet(boxes: list[Box], size: float) -> list[tuple[float, float, str]]:
     for box in boxes:
         if box.block.kind == "join":
             sums[box.x] += box.block.parameters
-    upper, lower = (0.08 + size * (LINE * line + 0.5) / 72 for line in (1, 0))
-    feet, end = [], 0.08 + text_width(FOOT, size)
+    upper, lower = (MARGIN + size * (LINE * line + 0.5) / 72 for line in (1, 0))
+    end = MARGIN + text_width(_FOOT, size)
+    feet = [(MARGIN, upper, _FOOT)] if sums else []
     for x, count in sorted(sums.items()):
         half = text_width(weights(count), size) / 2 + 0.03
         raised = x - half >= end
         end = x + half if raised else end
-        feet.append((x, upper if raised else lower, weights(count)))
+        feet.append((x - half + 0.03, upper if raised else lower, weights(count)))
     return feet
-
-
-def _points(route: Route, boxes: list[Box], extents: list[float]) -> list[tuple[float, float]]:
-    source, target = boxes[route.source], boxes[route.target]
-    start, end = (source.x + source.width / 2 + 0.02, source.y), (target.x - target.width / 2 - 0.02, target.y)
-    if route.way == "straight":
-        return [start, end]
-    if route.way == "over":
-        tallest = max(box.height for box in boxes if _track(box) == _track(source))
-        bus = source.y + tallest / 2 + _BUS * route.level
-        points = [(source.x, source.y + source.height / 2 + 0.02), (source.x, bus)]
-        if _track(source) == _track(target):
-            return [*points, (target.x, bus), (target.x, target.y + target.height / 2 + 0.02)]
-    else:  # beside the straight arrows
-        points = [(start[0], start[1] + _shift(source, target))]
-    column = source.column if route.way == "early" else target.column - 1
-    middle = {box.column: box.x for box in boxes}
-    left, right = middle[column] + extents[column] / 2, middle[column + 1] - extents[column + 1] / 2
-    arrival = target.y + _shift(target, source)
-    right = min(right, end[0])
-    left = min(max(left + _AIR, points[-1][0]), right - _AIR)
-    return [*points, (left, points[-1][1]), (right, arrival), (end[0], arrival)]
-
-
-def _shift(box: Box, other: Box) -> float:
-    """How far from the middle of a box an arrow from or to another height is attached."""
-    return math.copysign(0.25 * box.height, other.y - box.y) if box.block.kind == "block" else 0.0

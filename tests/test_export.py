@@ -1,0 +1,172 @@
+"""ONNX files: the same results as PyTorch, at any size; complete and readable by others, or not there at all."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from seglib import config, models, predict, weights
+from seglib.__main__ import main
+from seglib.augment import normalize
+from seglib.predict import PredictionError, Predictor
+
+for package in ("onnx", "onnxscript", "onnxruntime"):
+    pytest.importorskip(package)
+
+from seglib import export  # noqa: E402
+
+CLASSES = {1: ["ground", "leaf"], 2: ["ground", "leaf"], 3: ["sky", "tree", "road"]}
+
+
+def released(folder, outputs=1, name="unet", **options):
+    """Weights as training writes them; the statistics of the normalisation are not those of a fresh network."""
+    torch.manual_seed(0)
+    model = models.create(name, outputs, **options)
+    model.train()
+    with torch.no_grad():
+        for _ in range(3):
+            model(torch.randn(2, 3, 64, 64))
+    wanted = config.parse(json.dumps({"model": {"name": name, "options": options}, "run": "/home/me/secret"}))
+    wanted.inference.longest_side = 80
+    notes = {"config": config.to_dict(wanted), "classes": CLASSES[outputs], "num_outputs": outputs,
+             "palette": [[0, 0, 0], [255, 0, 0], [0, 0, 255]][: len(CLASSES[outputs])]}  # fmt: skip
+    weights.write_tensors(folder / "small.safetensors", model.state_dict(), notes)
+    return folder / "small.safetensors"
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """(the weights, the ONNX file, what the export reported) of a small U-Net with one sigmoid output."""
+    folder = tmp_path_factory.mktemp("exported")
+    file = released(folder, width=2)
+    return file, folder / "small.onnx", export.export(str(file), folder / "small.onnx")
+
+
+def photograph(height, width):
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def test_the_file_gives_pytorchs_logits_at_any_size(exported):
+    source, file, report = exported
+    assert report["error"] <= export.TOLERANCE and report["bytes"] == file.stat().st_size
+    model, _ = weights.load(str(source))
+    network, _ = predict.load(str(file))
+    for number, height, width in ((1, 32, 32), (3, 45, 171), (2, 301, 33)):
+        images = torch.randint(256, (number, 3, height, width), dtype=torch.uint8)
+        with torch.inference_mode():
+            expected, found = model(normalize(images)), network(images)
+        assert found.shape == (number, 2, height, width) and found.dtype == torch.float32
+        torch.testing.assert_close(found.softmax(1)[:, 1:], expected.sigmoid(), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("options", [{}, {"flip": True, "scales": (0.75, 1.0)}, {"tile": 48}])
+@pytest.mark.parametrize("size", [(70, 101), (9, 200)])
+def test_prediction_treats_the_file_as_the_network(exported, size, options):
+    (first, notes), (second, described) = (predict.load(str(file)) for file in exported[:2])
+    expected, found = (
+        Predictor(model, described["config"]["inference"]["longest_side"], **options).probabilities(photograph(*size))
+        for model in (first, second)
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert described["classes"] == notes["classes"] and described["palette"] == notes["palette"]
+
+
+def test_the_notes_are_in_the_metadata_and_at_the_end_of_the_file(exported):
+    import onnx
+
+    source, file, _ = exported
+    content = file.read_bytes()
+    onnx.checker.check_model(onnx.load_from_string(content))
+    text = content.decode("latin-1")
+    notes = json.loads(text[text.rindex('{"format": "seglib"') :])  # as a browser reads them, which has no metadata
+    assert notes == predict.load(str(file))[1]
+    trained = weights.read_tensors(source)[1]
+    assert notes["config"]["inference"] == trained["config"]["inference"] and notes["classes"] == ["ground", "leaf"]
+    assert b"secret" not in content, "where a network was trained is nobody's concern"
+
+
+@pytest.mark.parametrize("name, options", [("hrnet_w18_small_v1", {})])
+def test_other_networks(tmp_path, name, options):
+    file = released(tmp_path, 3, name, **options)
+    report = export.export(str(file), tmp_path / "a.onnx", sizes=((64, 64), (45, 131)))
+    assert report["error"] <= export.TOLERANCE
+
+
+def test_nothing_is_written_if_the_results_differ(exported, tmp_path, monkeypatch):
+    source, file, _ = exported
+    other = export.BytesToLogits(models.create("unet", 1, width=2)).eval()
+    with pytest.raises(export.ExportError, match="at 64x64 are wrong by .* nothing was written"):
+        export.compare(other, file.read_bytes(), export.SIZES)
+
+    class Undefined(nn.Module):
+        def forward(self, image):
+            return image[:, :2] * torch.nan
+
+    with pytest.raises(export.ExportError, match="wrong by nan"):
+        export.compare(Undefined(), file.read_bytes(), export.SIZES)
+    with pytest.raises(export.ExportError, match="onnxruntime refuses"):
+        export.compare(other, b"no graph", export.SIZES)
+    monkeypatch.setattr(export, "to_onnx", lambda network: file.read_bytes())
+    changed = released(tmp_path, 1, width=3)
+    (tmp_path / "kept.onnx").write_text("as before")
+    with pytest.raises(export.ExportError, match="nothing was written"):
+        export.export(str(changed), tmp_path / "kept.onnx")
+    assert (tmp_path / "kept.onnx").read_text() == "as before"
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["kept.onnx", "small.safetensors"]
+
+
+def test_missing_packages_are_named_together(exported, tmp_path, monkeypatch):
+    source, file, _ = exported
+    find = export.find_spec
+    monkeypatch.setattr(export, "find_spec", lambda name: None if name.startswith("onnx") else find(name))
+    with pytest.raises(export.ExportError, match="python -m pip install onnx onnxscript onnxruntime"):
+        export.export(str(source), tmp_path / "a.onnx")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(PredictionError, match="python -m pip install onnxruntime"):
+        predict.load(str(file))
+
+
+def test_files_that_are_no_exports_are_refused(exported, tmp_path):
+    import onnx
+
+    source, file, _ = exported
+    with pytest.raises(PredictionError, match=r"absent\.onnx: no such file"):
+        predict.load(str(tmp_path / "absent.onnx"))
+    (tmp_path / "cut.onnx").write_bytes(file.read_bytes()[:2000])
+    (tmp_path / "text.onnx").write_text("no network")
+    for name in ("cut", "text"):
+        with pytest.raises(PredictionError, match=rf"{name}\.onnx: damaged, or no ONNX file"):
+            predict.load(str(tmp_path / f"{name}.onnx"))
+    strange = onnx.load(file)
+    del strange.metadata_props[:]
+    onnx.save(strange, tmp_path / "strange.onnx")
+    with pytest.raises(PredictionError, match=r"strange\.onnx: not written by"):
+        predict.load(str(tmp_path / "strange.onnx"))
+    with pytest.raises(export.ExportError, match="is an ONNX file already"):
+        export.export(str(file), tmp_path / "a.onnx")
+
+
+def test_the_commands(exported, tmp_path, monkeypatch, capsys):
+    source, file, _ = exported
+    monkeypatch.setattr(export, "to_onnx", lambda network: file.read_bytes())  # a quarter of a minute
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(photograph(50, 60)).save("a.png")
+    assert main(["export", str(source)]) == 0
+    assert "small.onnx" in (shown := capsys.readouterr().out) and "agree to" in shown
+    assert main(["predict", "a.png", "--weights", "small.onnx", "--out", "onnx", "--device", "cpu"]) == 0
+    assert main(["predict", "a.png", "--weights", str(source), "--out", "torch", "--device", "cpu"]) == 0
+    found, expected = (np.asarray(Image.open(f"{folder}/a_mask.png")) for folder in ("onnx", "torch"))
+    assert found.shape == (50, 60) and (found != expected).mean() < 0.002
+    capsys.readouterr()
+    for words, named in (
+        (["export", "nonsense"], "'nonsense' is no released weights"),
+        (["export", str(source), "--out", "a.bin"], "--out a.bin: must be a file whose name ends in .onnx"),
+        (["predict", "a.png", "--weights", "absent.onnx"], "absent.onnx: no such file"),
+    ):
+        assert main(words) == 1
+        error = capsys.readouterr().err
+        assert named in error and len(error.splitlines()) == 1

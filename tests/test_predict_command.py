@@ -1,0 +1,116 @@
+"""The command predict: which pictures, which results, bad files, going on after an interruption."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from seglib import config, models, predict, weights
+from seglib.__main__ import main
+
+PALETTE = [[0, 0, 0], [250, 0, 0]]
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder, which is the current one, with small weights, three photographs and a broken one."""
+    torch.manual_seed(0)
+    model = models.create("unet", 2, width=2)
+    wanted = config.parse(json.dumps({"model": {"name": "unet", "options": {"width": 2}}}))
+    wanted.inference.longest_side = 0
+    notes = {"config": config.to_dict(wanted), "classes": ["ground", "leaf"], "palette": PALETTE, "num_outputs": 2}
+    weights.write_tensors(tmp_path / "w.safetensors", model.state_dict(), notes)
+    (tmp_path / "photos" / "more").mkdir(parents=True)
+    for number, name in enumerate(("a.png", "b.tif", "more/a.png")):
+        picture = np.random.default_rng(number).integers(0, 256, (40 + number, 50, 3), dtype=np.uint8)
+        Image.fromarray(picture).save(tmp_path / "photos" / name)
+    (tmp_path / "photos" / "bad.jpg").write_text("no picture")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def called(place, capsys):
+    def call(*words):
+        try:
+            code = main(["predict", *map(str, words), "--weights", "w.safetensors", "--out", "out", "--device", "cpu"])
+        except SystemExit as refused:
+            code = refused.code
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    return call
+
+
+def written(place):
+    return sorted(file.name for file in (place / "out").iterdir())
+
+
+def test_patterns_and_bad_files(called, place):
+    code, out, err = called("photos/**/*.*", "photos/a.png")
+    assert code == 1 and "3 of 4 images segmented; masks and overlays are in out/" in out
+    assert err.splitlines() == [f"skipped: {place_of_bad()}"]
+    assert written(place) == ["a-2_mask.png", "a-2_overlay.png", "a_mask.png", "a_overlay.png", "b_mask.png",
+                              "b_overlay.png"]  # fmt: skip
+    code, out, err = called("nothing/*.png")
+    assert code == 1 and "nothing/*.png: no picture fits this pattern" in err
+
+
+def place_of_bad():
+    return "photos/bad.jpg: not an image that can be read, or one cut short; get it again as PNG."
+
+
+def test_the_kinds_that_are_asked_for(called, place):
+    code, out, _ = called("photos/a.png", "--kind", "cutout")
+    assert code == 0 and "1 of 1 images segmented; cutouts are in out/" in out and written(place) == ["a_cutout.png"]
+    model, _ = weights.load("w.safetensors")
+    image = np.asarray(Image.open("photos/a.png"))
+    found = predict.Predictor(model).probabilities(image)
+    with Image.open("out/a_cutout.png") as cut:
+        assert cut.mode == "RGBA" and cut.size == (50, 40)
+        alpha = np.asarray(cut)[:, :, 3]
+        np.testing.assert_allclose(alpha, 255 * found[1], atol=0.6)
+        assert ((alpha > 0) & (alpha < 255)).any(), "soft, not a stencil"
+    code, _, _ = called("photos/a.png", "--kind", "mask, cutout")
+    assert code == 0 and written(place) == ["a_cutout.png", "a_mask.png"]
+    assert (np.asarray(Image.open("out/a_mask.png")) == found.argmax(0)).all()
+    code, _, err = called("photos/a.png", "--kind", "mask,sketch")
+    assert code == 2 and "--kind: 'sketch' is none of mask, overlay, cutout" in err
+
+
+def test_going_on_leaves_out_what_is_there(called, place):
+    called("photos/a.png")
+    (place / "out" / "a_mask.png").write_text("untouched")
+    code, out, _ = called("photos/a.png", "photos/b.tif", "photos/more/a.png", "--skip-existing")
+    assert code == 0 and "1 of 3 images have their results already" in out and "2 of 2 images segmented" in out
+    assert (place / "out" / "a_mask.png").read_text() == "untouched"
+    code, out, _ = called("photos/a.png", "--skip-existing", "--kind", "mask,cutout")
+    assert "0 of 1 images have" in out and (place / "out" / "a_mask.png").read_bytes() != b"untouched"
+    code, out, _ = called("photos/a.png", "photos/b.tif", "photos/more/a.png", "--skip-existing")
+    assert code == 0 and "3 of 3 images have" in out and "0 of 0 images segmented" in out
+
+
+def test_windows_by_options(called, place):
+    code, out, _ = called("photos/a.png", "--tile", "32", "--overlap", "0.5", "--batch-size", "2", "--multi-scale")
+    assert code == 0
+    for words, named in ((["--tile", "5"], "tile is 5"), (["--overlap", "2"], "overlap is 2"),
+                         (["--batch-size", "0"], "batch_size is 0")):  # fmt: skip
+        code, _, err = called("photos/a.png", *words)
+        assert code == 1 and named in err and len(err.splitlines()) == 1
+
+
+def test_large_pictures_are_read_by_window_or_refused(called, place, monkeypatch):
+    pytest.importorskip("tifffile")
+    monkeypatch.setattr("seglib.predict.tiff.LARGE", 2000)
+    code, out, err = called("photos/b.tif", "photos/more/a.png")
+    assert code == 1 and "1 of 2 images segmented" in out
+    assert "more/a.png: more than 2,000 pixels" in err and "save it as a tiled TIFF" in err
+    assert written(place) == ["b_mask.tif"]
+    with Image.open("out/b_mask.tif") as mask:
+        assert mask.size == (50, 41) and set(np.unique(np.asarray(mask))) <= {0, 1}
+    code, out, _ = called("photos/b.tif", "--skip-existing")
+    assert code == 0 and "1 of 1 images have their results already" in out
+    code, _, err = called("photos/b.tif", "--kind", "overlay")
+    assert code == 1 and "only the mask is made; add mask to --kind" in err
