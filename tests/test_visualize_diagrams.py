@@ -72,7 +72,8 @@ def parts_of(figure):
     axes = figure.axes[0]
     arrows = [patch for patch in axes.patches if isinstance(patch, FancyArrowPatch)]
     shapes = [patch.get_window_extent(renderer) for patch in axes.patches if patch not in arrows]
-    words = [text.get_window_extent(renderer) for text in axes.texts] + [axes._left_title.get_window_extent(renderer)]
+    written = [*axes.texts, axes._left_title, *figure.legends]
+    words = [text.get_window_extent(renderer) for text in written]
     # From a line of text to the next the boxes of the letters touch; a pixel at each edge is air.
     words = [word.padded(-1) for word in words]
     return shapes, words, [axes.transData.transform_path(arrow._path_original) for arrow in arrows]

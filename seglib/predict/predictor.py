@@ -18,7 +18,7 @@ from .windows import blended
 NO_MEMORY = re.compile("out of memory|(not enough|insufficient|allocate) memory|failed to allocate", re.IGNORECASE)
 MIN_SIDE = 32  # thinner pictures are padded to this, so that every network can halve them five times
 TILE = 512  # side of the windows where there must be windows and none was chosen
-CHUNK = 2**21  # pixels that are labelled at once
+CHUNK = 2**20  # pixels that are labelled at once
 LEAST = 1e-30  # a probability whose logarithm is finite
 
 
@@ -134,8 +134,8 @@ class Predictor:
         Probabilities are blended, because logits have no bound: one window's error could outweigh its neighbour.
         """
         batch = max(1, self.batch_size // (2 if self.flip else 1))
-        for band in blended(rows, height, width, tile, self.overlap, batch, lambda w: self._logits(w).softmax(2)):
-            yield band.clamp_min_(LEAST).log_()
+        bands = blended(rows, height, width, tile, self.overlap, batch, lambda w: self._logits(w).softmax(2))
+        return map(lambda band: band.clamp_min_(LEAST).log_(), bands)  # a loop would hold the last one meanwhile
 
     def _logits(self, windows: np.ndarray) -> Tensor:
         """(N, V, C, h, w) float32 logits of uint8 windows (N, h, w, 3); V is 2 with the mirror image, else 1."""
@@ -164,7 +164,7 @@ class Predictor:
         total = seen[0].rows(top, bottom)
         for scaled in seen[1:]:
             total += scaled.rows(top, bottom)
-        return total / len(seen)
+        return total.div_(len(seen))
 
     def _side(self, size: Sequence[int], scale: float) -> int:
         """To how many pixels the longer side of a picture is scaled."""

@@ -44,7 +44,7 @@ _ARROWS = {
 _ARROW_LABELS = {
     "plain": "next step",
     "skip": "skip",
-    "coarser": "convolution to a coarser stream or other width",
+    "coarser": "to a coarser stream or other width",
     "finer": "to a finer stream",
 }
 _HEAD, _FOOT = 0.52, 0.3  # inches above the drawing and below it
@@ -147,9 +147,8 @@ def _draw_route(axes, sheet: Sheet, route: Route) -> str:
 def _draw_legend(figure: Picture, looks: set[str]) -> None:
     handles = [Patch(color=_COLOURS[look], label=label) for look, label in _BOX_LABELS.items() if look in looks]
     if "join" in looks:
-        handles.append(
-            Line2D([], [], linestyle="", marker="o", markerfacecolor="white", markeredgecolor=INK, label="streams meet or begin")
-        )
+        ring = {"linestyle": "", "marker": "o", "markerfacecolor": "white", "markeredgecolor": INK}
+        handles.append(Line2D([], [], label="streams meet or begin", **ring))
     handles += [Line2D([], [], label=label, **_ARROWS[look]) for look, label in _ARROW_LABELS.items() if look in looks]
     x = MARGIN / figure.get_figwidth()
     figure.legend(handles=handles, loc="lower left", bbox_to_anchor=(x, 0.07 / figure.get_figheight()), ncols=6)
