@@ -23,8 +23,9 @@ PROFILE ?= quick
 course: $(READY)
 	$(BIN)/python -m seglib course run --profile $(PROFILE)
 
+# Two at a time: most tests keep one core busy, and some wait.  Alone: $(BIN)/python -m pytest
 test: $(READY)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(READY)
 	$(BIN)/python -m ruff check .

@@ -18,7 +18,7 @@ from .windows import blended
 NO_MEMORY = re.compile("out of memory|(not enough|insufficient|allocate) memory|failed to allocate", re.IGNORECASE)
 MIN_SIDE = 32  # thinner pictures are padded to this, so that every network can halve them five times
 TILE = 512  # side of the windows where there must be windows and none was chosen
-CHUNK = 2**20  # pixels that are labelled at once
+CHUNK = 2**19  # pixels that are labelled at once
 LEAST = 1e-30  # a probability whose logarithm is finite
 
 
@@ -114,7 +114,8 @@ class Predictor:
                 raise self._too_large(image.shape)
             small = fit(image, side)
             if self.tile and max(small.shape[:2]) > self.tile:
-                logits = torch.cat(list(self._windows(lambda a, b, s=small: s[a:b], *small.shape[:2], self.tile)), 2)
+                bands = self._windows(lambda a, b, s=small: s[a:b], *small.shape[:2], self.tile)
+                logits = torch.cat([band.clone() for band in bands], 2)
             else:
                 logits = self._logits(small[None])[0]
             seen.append(Enlarged(iter([logits]), len(small), *image.shape[:2]))
@@ -134,8 +135,8 @@ class Predictor:
         Probabilities are blended, because logits have no bound: one window's error could outweigh its neighbour.
         """
         batch = max(1, self.batch_size // (2 if self.flip else 1))
-        bands = blended(rows, height, width, tile, self.overlap, batch, lambda w: self._logits(w).softmax(2))
-        return map(lambda band: band.clamp_min_(LEAST).log_(), bands)  # a loop would hold the last one meanwhile
+        for band in blended(rows, height, width, tile, self.overlap, batch, lambda w: self._logits(w).softmax(2)):
+            yield band.clamp_min_(LEAST).log_()
 
     def _logits(self, windows: np.ndarray) -> Tensor:
         """(N, V, C, h, w) float32 logits of uint8 windows (N, h, w, 3); V is 2 with the mirror image, else 1."""
@@ -150,8 +151,9 @@ class Predictor:
         logits = logits[:, :, :height, :width].float()
         if logits.shape[1] == 1:  # the softmax of these two is the sigmoid of the one
             logits = torch.cat([-logits, logits], 1) / 2
-        straight, *mirrored = logits.split(number)
-        return torch.stack([straight, *(view.flip(-1) for view in mirrored)], 1)
+        if not self.flip:
+            return logits[:, None]
+        return torch.stack([logits[:number], logits[number:].flip(-1)], 1)
 
     def _labelled(self, seen: list[Enlarged], height: int, width: int) -> Iterator[np.ndarray]:
         step = max(1, CHUNK // width)

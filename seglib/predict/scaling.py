@@ -86,38 +86,45 @@ class Enlarged:
 
     def __init__(self, bands: Iterator[Tensor], length: int, height: int, width: int):
         self.bands, self.length, self.height, self.width = bands, length, height, width
-        self.held: Tensor | None = None
-        self.start = 0  # the row of all bands that is the first one held
+        self.parts: list[Tensor] = []  # the bands that are still needed
+        self.start = self.end = 0  # the rows, of those of all bands, that they have
 
     def rows(self, top: int, bottom: int) -> Tensor:
         """The probabilities (C, bottom - top, width) of these rows, the mean over the V views."""
         low, high, share = neighbours(top, bottom, self.length, self.height)
-        self._hold(int(low[0]), int(high[-1]) + 1)
+        given = self._given(int(low[0]), int(high[-1]) + 1)
         if (top, bottom) == (0, self.height):
-            logits = F.interpolate(self.held, (self.height, self.width), mode="bilinear", align_corners=False)
+            logits = F.interpolate(given, (self.height, self.width), mode="bilinear", align_corners=False)
         elif self.length == self.height:
-            logits = self._sideways(self.held[:, :, top - self.start : bottom - self.start])
+            logits = self._sideways(given[:, :, : bottom - top])
         else:
-            above, below = (torch.from_numpy(rows - self.start).to(self.held.device) for rows in (low, high))
-            share = torch.from_numpy(share).to(self.held)[:, None]
-            logits = self._sideways(torch.lerp(self.held[:, :, above], self.held[:, :, below], share))
-        return logits.softmax(1).mean(0)
+            above, below = (torch.from_numpy(rows - low[0]).to(given.device) for rows in (low, high))
+            share = torch.from_numpy(share).to(given)[:, None]
+            logits = self._sideways(torch.lerp(given[:, :, above], given[:, :, below], share))
+        found = logits.softmax(1)
+        return found.mean(0) if len(found) > 1 else found[0]
 
     def _sideways(self, logits: Tensor) -> Tensor:
         if logits.shape[-1] == self.width:
             return logits
         return F.interpolate(logits, (logits.shape[-2], self.width), mode="bilinear", align_corners=False)
 
-    def _hold(self, top: int, bottom: int) -> None:
-        """Make the rows `top` to `bottom` of the bands those that are held."""
-        parts = []
-        if self.held is not None:
-            passed = min(top - self.start, self.held.shape[2])
-            parts, self.start = [self.held[:, :, passed:]], self.start + passed
-        end = self.start + (parts[0].shape[2] if parts else 0)
-        if end < bottom and parts:
-            parts, self.held = [parts[0].clone()], None  # lets go of the band before the next one is made
-        while end < bottom:
-            parts.append(next(self.bands))
-            end += parts[-1].shape[2]
-        self.held = parts[0] if len(parts) == 1 else torch.cat(parts, 2)
+    def _given(self, top: int, bottom: int) -> Tensor:
+        """The rows `top` to `bottom` of all bands."""
+        if self.end < bottom:
+            self.parts = [self._cut(top, self.end)] if top < self.end else []
+            self.start = min(top, self.end)
+            while self.end < bottom:
+                # The next band takes the place of the last one, of which few rows are left.
+                self.parts = [part.clone() for part in self.parts]
+                self.parts.append(next(self.bands))
+                self.end += self.parts[-1].shape[2]
+        return self._cut(top, bottom)
+
+    def _cut(self, top: int, bottom: int) -> Tensor:
+        found, first = [], self.start
+        for part in self.parts:
+            found.append(part[:, :, max(0, top - first) : max(0, bottom - first)])
+            first += part.shape[2]
+        found = [part for part in found if part.shape[2]]
+        return found[0] if len(found) == 1 else torch.cat(found, 2)

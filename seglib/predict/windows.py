@@ -42,24 +42,26 @@ def blended(
     """What `network` finds in all windows of a picture, as bands (..., n, width) from its top to its bottom.
 
     `rows` gives the picture of `height` x `width`; `network` maps `batch` windows at most, uint8 (N, h, w, 3), to
-    (N, ..., h, w).  Only one row of windows is held at a time, whatever the picture's height.
+    float (N, ..., h, w), which may be overwritten.  Only one row of windows is held at a time, whatever the picture's
+    height: a band's memory serves the next one, so keep no band for longer.
     """
     high, wide = min(side, height), min(side, width)
     tops, lefts = window_starts(height, high, overlap), window_starts(width, wide, overlap)
     down, across = window_weights(tops, high, height, overlap), window_weights(lefts, wide, width, overlap)
-    kept = None  # of the windows above: the rows that they share with the next ones
-    for top, end, share in zip(tops, [*tops[1:], height], torch.from_numpy(down), strict=True):
+    held = None
+    for top, end, share in zip(tops, [*tops[1:], height], down, strict=True):
         picture = rows(top, top + high)
-        band = None
         for first in range(0, len(lefts), batch):
             some = lefts[first : first + batch]
             found = network(np.stack([picture[:, left : left + wide] for left in some]))
-            if band is None:
-                band = found.new_zeros(*found.shape[1:-1], width)
+            if held is None:
+                held = found.new_zeros(*found.shape[1:-1], width)
             for left, weight, planes in zip(some, across[first : first + batch], found, strict=True):
-                band[..., left : left + wide] += planes * torch.from_numpy(weight).to(planes.device)
-        band *= share.to(band.device)[:, None]
-        if kept is not None:
-            band[..., : kept.shape[-2], :] += kept
-        kept = band[..., end - top :, :].clone()  # a view would hold on to the whole band
-        yield band[..., : end - top, :]
+                planes *= torch.from_numpy(share[:, None] * weight).to(planes.device)
+                held[..., left : left + wide] += planes
+            del found, planes
+        done = end - top
+        yield held[..., :done, :]
+        below = held[..., done:, :]  # what the next row of windows shares with this one
+        held[..., : high - done, :] = below.clone() if high > 2 * done else below
+        held[..., high - done :, :] = 0
