@@ -19,7 +19,7 @@ from . import files, models
 
 BYTES_A_WEIGHT = 16  # float32 weight, gradient and Adam's two averages
 README = Path(__file__).resolve().parents[1] / "README.md"
-BEGIN, END = "<!-- models: python -m seglib models --write -->", "<!-- end of models -->"
+BEGIN, END = "<!-- models: python -m seglib models --counted --write -->", "<!-- end of models -->"
 LARGEST_FIELD = 4096  # pixels; a field that pooling spreads over the whole image is larger
 ROWS = 16  # of the strip on which the receptive field is found: as wide as any field, no higher than needed
 

@@ -42,11 +42,6 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", 0))
 
 
-def restarted() -> bool:
-    """Did torchrun start these processes again after some of them died?"""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
-
-
 class _Total(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:

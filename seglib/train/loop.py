@@ -35,10 +35,9 @@ def train(
     Under torchrun every process calls this and sees its share of each batch; the first one writes.
     """
     run = Run(config)
-    there = (run.folder / "checkpoint.pt").exists()
-    if resume or (there and processes.restarted()):
+    if resume:
         run.restore()
-    elif there:
+    elif (run.folder / "checkpoint.pt").exists():
         raise TrainingError(f"{run.folder}: already holds a run; add --resume to go on, or choose another --run.")
     if processes.rank() == 0:
         run.folder.mkdir(parents=True, exist_ok=True)
