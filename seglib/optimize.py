@@ -16,7 +16,8 @@ def amp_dtype(mode: str, device: torch.device) -> torch.dtype | None:
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities"):
-        return torch.bfloat16 if torch.cpu.get_capabilities().get("amx_bf16") else None
+        able = torch.cpu.get_capabilities()  # other CPUs emulate it, which is slower than float32
+        return torch.bfloat16 if able.get("amx_bf16") or able.get("avx512_bf16") else None
     return None
 
 

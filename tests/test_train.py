@@ -345,7 +345,7 @@ def test_precision_is_lowered_only_where_asked_or_gained(monkeypatch):
     assert amp_dtype("off", cpu) is None
     assert amp_dtype("bf16", cpu) is torch.bfloat16 and amp_dtype("fp16", cpu) is torch.float16
     assert amp_dtype("auto", torch.device("mps")) is None
-    for found, expected in (({"amx_bf16": True}, torch.bfloat16), ({}, None)):
+    for found, expected in (({"amx_bf16": True}, torch.bfloat16), ({"avx512_bf16": True}, torch.bfloat16), ({}, None)):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=found: found, raising=False)
         assert amp_dtype("auto", cpu) is expected
 

@@ -34,7 +34,9 @@ def first(keys: Sequence[str], count: int) -> dict[str, list[str]]:
 
 # How each committed list was made; `python -m seglib data split NAME` makes it again.
 RULES = {
-    "horses": {"default": divide, "first278": lambda keys: first(keys, 278)},
+    # Nine photographs are in the set twice (004 = 146, 006 = 018, 071 = 219, 118 = 171, 175 = 205, 180 = 203,
+    # 240 = 274, 246 = 294, 263 = 264): the first seed that divides none of these pairs.
+    "horses": {"default": lambda keys: divide(keys, seed=27), "first278": lambda keys: first(keys, 278)},
     # 102 and 270 are one photograph: the first seed that puts both on the same side.
     "humans": {"default": lambda keys: divide(keys, seed=1)},
 }
