@@ -6,13 +6,18 @@ from typing import TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 T = TypeVar("T")
 
 
 def started_by_torchrun() -> bool:
     return int(os.environ.get("WORLD_SIZE", 1)) > 1
+
+
+def may_restart() -> bool:
+    """Did torchrun start this with --max-restarts, so that it may do so again after a failure?"""
+    return int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0)) > 0
 
 
 def join(device: torch.device) -> None:
@@ -70,6 +75,13 @@ def gather(value: T) -> list[T]:
     values: list = [None] * count()
     dist.all_gather_object(values, value)
     return values
+
+
+def spread_buffers(model: nn.Module) -> None:
+    """Give every process the buffers of `model`, such as running statistics, that the first one has."""
+    if count() > 1:
+        for buffer in model.buffers():
+            dist.broadcast(buffer, 0)
 
 
 def any_of(flag: bool) -> bool:

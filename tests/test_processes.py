@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from seglib import config as configuration
+from seglib import weights
 from seglib.plan import Plan, Share
 from tests.test_train import checkpoint, tiny
 
@@ -27,8 +28,29 @@ def create(name, classes, **options):
     return nn.Sequential(*layers)
 
 models.create = create
-train.train(config.load(sys.argv[1]), progress=False)
+wanted = config.load(sys.argv[1])
 """
+TRAIN = SCRIPT + "train.train(wanted, progress=False)"
+# Stopped in the second epoch as by Ctrl-C, and resumed by the same processes.
+STOP_AND_GO_ON = SCRIPT + """
+import os, signal
+from seglib.train import watch
+
+def stopping(run, *batch):
+    loss = original(run, *batch)
+    if run.step == 4:
+        os.kill(os.getpid(), signal.SIGINT)
+    return loss
+
+watch.CHECK_EVERY, original, train.Run.train_step = 1, train.Run.train_step, stopping
+try:
+    train.train(wanted, progress=False)
+    sys.exit("not stopped")
+except KeyboardInterrupt:
+    train.Run.train_step = original
+train.train(wanted, resume=True, progress=False)
+"""
+TORCHRUN = "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"
 
 
 def launch(folder: Path, *command: str) -> subprocess.Popen:
@@ -67,20 +89,34 @@ def uneven(folder, **changes):
     return config
 
 
-def test_two_processes_give_what_one_gives(tmp_path):
-    """Losses, scores and weights, an uneven last batch with an ignored picture included; and both write once."""
-    (tmp_path / "script.py").write_text(SCRIPT)
-    alone = launch(tmp_path, "script.py", written(uneven(tmp_path / "one")))
-    finish(alone)
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    process = launch(tmp_path, *torchrun, "script.py", written(uneven(tmp_path / "two")))
-    finish(process)
-    mine, theirs = (json.loads((tmp_path / name / "history.json").read_text()) for name in ("one", "two"))
+@pytest.mark.parametrize("name, script", [("copied", TRAIN), ("shared out", STOP_AND_GO_ON)])
+def test_two_processes_give_what_one_gives(tmp_path, name, script):
+    """Losses, scores and weights, an uneven last batch with an ignored picture included; and both write once.
+
+    Whether each has a copy of the weights or a share: then the run also stops in the middle and goes on.
+    """
+    (tmp_path / "one.py").write_text(TRAIN)
+    (tmp_path / "two.py").write_text(script)
+    sharding = "full" if name == "shared out" else "none"
+    finish(launch(tmp_path, "one.py", written(uneven(tmp_path / "one"))))
+    finish(launch(tmp_path, *TORCHRUN, "two.py", written(uneven(tmp_path / "two", sharding=sharding))))
+    mine, theirs = (json.loads((tmp_path / run / "history.json").read_text()) for run in ("one", "two"))
     assert [entry["images"] for entry in theirs] == [11, 11, 11]
     for a, b in zip(mine, theirs, strict=True):
         assert b["loss"] == pytest.approx(a["loss"], rel=1e-5)
         assert b["val"] == pytest.approx(a["val"], abs=1e-3)
-    one, two = checkpoint(tmp_path / "one")["model"], checkpoint(tmp_path / "two")["model"]
+    one, two = checkpoint(tmp_path / "one"), checkpoint(tmp_path / "two")
+    for part in ("model", "average"):
+        alike(one[part], two[part])
+    assert one["optimizer"]["param_groups"] == two["optimizer"]["param_groups"]
+    for number, state in one["optimizer"]["state"].items():
+        alike(state, two["optimizer"]["state"][number])
+    released = [weights.read_tensors(tmp_path / run / "best.safetensors")[0] for run in ("one", "two")]
+    alike(*released)
+
+
+def alike(one: dict, two: dict) -> None:
+    assert one.keys() == two.keys()
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, rtol=1e-4, atol=1e-5)
 

@@ -160,6 +160,7 @@ class Config:
         metric: the val score by which the best checkpoint is chosen
         checkpoint_minutes: time between checkpoints within an epoch; 0 writes them at its end only
         compile: let torch.compile speed the network up, after a minute or more
+        sharding: of several processes each has a copy of the weights (none), or a share (full), to save memory
         tensorboard: write the history for TensorBoard into the run folder too
         trace_steps: steps to profile at the beginning; trace.json in the run folder shows where the time goes
     """
@@ -178,6 +179,7 @@ class Config:
     metric: Literal["miou", "boundary_iou", "pixel_accuracy", "foreground_iou"] = "miou"
     checkpoint_minutes: float = 10.0
     compile: bool = False
+    sharding: Literal["none", "full"] = "none"
     tensorboard: bool = False
     trace_steps: int = 0
     data: DataConfig = field(default_factory=DataConfig)

@@ -84,6 +84,7 @@ def validate(config: Config) -> None:
         (config.accumulate >= 1, "accumulate", config.accumulate, "at least 1"),
         (config.checkpoint_minutes >= 0, "checkpoint_minutes", config.checkpoint_minutes, "0 or more"),
         (config.trace_steps >= 0, "trace_steps", config.trace_steps, "0 or more"),
+        (not (config.compile and config.sharding == "full"), "compile", True, "false where sharding is full"),
         (config.evaluate_every >= 1, "evaluate_every", config.evaluate_every, "at least 1"),
         (config.seed >= 0, "seed", config.seed, "0 or more"),
         (config.workers >= -1, "workers", config.workers, "-1 or more"),

@@ -17,8 +17,11 @@ from .windows import blended
 
 NO_MEMORY = re.compile("out of memory|(not enough|insufficient|allocate) memory|failed to allocate", re.IGNORECASE)
 MIN_SIDE = 32  # thinner pictures are padded to this, so that every network can halve them five times
-TILE = 512  # side of the windows where there must be windows and none was chosen
-CHUNK = 2**19  # pixels that are labelled at once
+TILE = 512  # side of the windows where there must be windows and none was chosen, at most
+LEAST_TILE = 64  # and at least: in smaller ones the network sees too little
+BAND_BYTES = 2**29  # what one row of such windows may hold, in all classes and views
+CHUNK = 2**19  # pixels that are labelled at once, of up to CLASSES classes, fewer of more
+CLASSES = 16
 LEAST = 1e-30  # a probability whose logarithm is finite
 
 
@@ -96,12 +99,16 @@ class Predictor:
     def label_rows(self, picture: Picture) -> Iterator[np.ndarray]:
         """As `labels`, but for a picture that is read, and labelled, row by row: uint8 (n, W) from top to bottom.
 
-        It is always shown in windows, of 512 pixels if `tile` is 0.  The memory needed is, for each scale and
-        mirror image, about 5 bytes times classes, window side and scaled width.
+        It is always shown in windows.  The memory needed is, for each scale and mirror image, about 5 bytes times
+        classes, window side and scaled width; so if `tile` is 0 the side is 512 pixels, or less where classes and
+        views are many and the picture wide: what takes 4 of these bytes stays below 512 MiB.
         """
         size = picture.height, picture.width
         with self._enough_memory(size):
-            yield from self._labelled([self._streamed(picture, scale) for scale in self.scales], *size)
+            views, classes = self._logits(np.zeros((1, MIN_SIDE, MIN_SIDE, 3), np.uint8)).shape[1:3]
+            tile = self.tile or self._window_side(size, views * classes)
+            seen = [self._streamed(picture, scale, tile) for scale in self.scales]
+            yield from self._labelled(seen, *size, classes)
 
     def _seen(self, image: np.ndarray) -> list[Enlarged]:
         """What the network makes of a whole picture, at each of the scales."""
@@ -121,9 +128,21 @@ class Predictor:
             seen.append(Enlarged(iter([logits]), len(small), *image.shape[:2]))
         return seen
 
-    def _streamed(self, picture: Picture, scale: float) -> Enlarged:
+    def _window_side(self, size: Sequence[int], planes: int) -> int:
+        """The side of the windows for a picture of this size where none was chosen; `planes` are classes by views."""
+        width = sum(fitted_size(*size, self._side(size, scale))[1] for scale in self.scales)
+        side = min(TILE, BAND_BYTES // (4 * planes * width) // 32 * 32)
+        if side < LEAST_TILE:
+            raise PredictionError(
+                f"a picture of {size[1]}x{size[0]} in {planes * len(self.scales)} planes (classes by scales and mirror "
+                f"images) would have to be shown in windows of less than {LEAST_TILE} pixels, or take more memory: "
+                f"choose a smaller --longest-side, leave --multi-scale out, or allow the memory by --tile {TILE}."
+            )
+        return side
+
+    def _streamed(self, picture: Picture, scale: float, tile: int) -> Enlarged:
         """What the network makes of a picture at one scale, computed when its rows are asked for."""
-        tile, size = self.tile or TILE, (picture.height, picture.width)
+        size = picture.height, picture.width
         height, width = fitted_size(*size, self._side(size, scale))
         if tile * width > MAX_PIXELS:
             raise self._too_large(size)
@@ -155,8 +174,8 @@ class Predictor:
             return logits[:, None]
         return torch.stack([logits[:number], logits[number:].flip(-1)], 1)
 
-    def _labelled(self, seen: list[Enlarged], height: int, width: int) -> Iterator[np.ndarray]:
-        step = max(1, CHUNK // width)
+    def _labelled(self, seen: list[Enlarged], height: int, width: int, classes: int = 1) -> Iterator[np.ndarray]:
+        step = max(1, CHUNK * CLASSES // max(CLASSES, classes) // width)
         for top in range(0, height, step):
             found = self._average(seen, top, min(top + step, height))
             yield found.max(0).indices.to(torch.uint8).cpu().numpy()  # several times as fast as argmax on a CPU

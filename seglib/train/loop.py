@@ -16,7 +16,7 @@ from ..config import Config
 from ..plan import Augmented, Share
 from .interrupt import Interrupt
 from .run import Run, TrainingError
-from .watch import CHECK_EVERY, Watch
+from .watch import Watch
 
 
 def train(
@@ -70,10 +70,7 @@ def _loop(run: Run, loader: DataLoader, watch: Watch, interrupt: Interrupt) -> b
     for images, masks in _readable(loader):
         watch.waited(time.perf_counter() - began)
         watch.saw(run.train_step(images, masks))
-        # Several processes have to agree to stop, which costs a message; so they ask each other now and then.
-        alone = processes.count() == 1
-        asked = interrupt.asked if alone else run.step % CHECK_EVERY == 0 and processes.any_of(interrupt.asked)
-        if asked:
+        if watch.agreed(interrupt.asked):
             watch.pause()
             return True
         began = time.perf_counter()

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from .. import config as configuration
 from .. import data, files, models, processes, weights
@@ -21,10 +20,11 @@ from ..losses import SegmentationLoss, class_weights
 from ..optimize import Average, amp_dtype, learning_rate, make_optimizer
 from ..plan import Plan
 from ..predict import Predictor, pick_device
+from . import spread
 
 # Options that change nothing in the result, so that a resumed run may have others.
-FREE_TO_CHANGE = {"run", "device", "workers", "data.root", "data.cache_mb", "compile", "checkpoint_minutes",
-                  "tensorboard", "trace_steps"}  # fmt: skip
+FREE_TO_CHANGE = {"run", "device", "workers", "data.root", "data.cache_mb", "compile", "sharding",
+                  "checkpoint_minutes", "tensorboard", "trace_steps"}  # fmt: skip
 
 
 class TrainingError(RuntimeError):
@@ -56,15 +56,16 @@ class Run:
             )
         if config.metric == "foreground_iou" and self.train_set.num_classes != 2:
             raise TrainingError(f"metric is foreground_iou, but {self.train_set.name} has more classes; choose miou.")
-        model = make_model(config.model, self.classes)
-        if processes.count() > 1 and self.device.type == "cuda":  # there is no such layer for CPUs
-            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-        self.model = model.to(self.device, memory_format=torch.channels_last)
-        self.forward = torch.compile(self.model) if config.compile else self.model
-        if processes.count() > 1:
-            own = [self.device] if self.device.type == "cuda" else None
-            self.forward = DistributedDataParallel(self.forward, device_ids=own)
+        self.shared = config.sharding == "full" and processes.count() > 1
+        self.model = spread.place(make_model(config.model, self.classes), self.device, self.shared)
         self.average = Average(self.model, config.ema) if config.ema else None
+        self.forward = torch.compile(self.model) if config.compile else self.model
+        if self.shared:
+            self.shell = spread.empty(self.model)
+            for model in (self.model, self.average.model) if self.average else (self.model,):
+                spread.share(model, self.device)
+        elif processes.count() > 1:
+            self.forward = spread.copy(self.forward, self.device)
         self.loss = make_loss(config, self.model, self.train_set).to(self.device)
         self.optimizer = make_optimizer(self.model, config)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.amp is torch.float16)
@@ -94,7 +95,8 @@ class Run:
         self.optimizer.zero_grad(set_to_none=True)
         losses = []
         for i, (some, truth) in enumerate(zip(images.tensor_split(parts), masks.tensor_split(parts), strict=True)):
-            waits = processes.count() > 1 and i < parts - 1  # gradients are exchanged once a step
+            # Copies exchange their gradients once a step; shares do it every time, or they would have to be whole.
+            waits = processes.count() > 1 and not self.shared and i < parts - 1
             with self.forward.no_sync() if waits else nullcontext():
                 with torch.autocast(self.device.type, self.amp, enabled=self.amp is not None):
                     outputs = self.forward(normalize(some))
@@ -116,27 +118,36 @@ class Run:
         self.step += 1
 
     def finite(self) -> bool:
-        """Are all weights numbers?  Waits for the device."""
-        return bool(torch.stack([p.isfinite().all() for p in self.model.parameters()]).all())
+        """Are all weights numbers?  Waits for the device, and for the other processes."""
+        own = [p.to_local() if self.shared else p for p in self.model.parameters()]
+        return not processes.any_of(not torch.stack([p.isfinite().all() for p in own]).all())
 
     def measure(self) -> dict:
         """The scores on val."""
-        predictor = Predictor(self.best_model, **asdict(self.config.inference), device=self.device, amp_dtype=self.amp)
+        # On CPUs every process has statistics of its own; those that are saved, and so measured, are the first one's.
+        processes.spread_buffers(self.best_model)
+        model = spread.gathered(self.best_model, self.shell, self.device) if self.shared else self.best_model
+        predictor = Predictor(model, **asdict(self.config.inference), device=self.device, amp_dtype=self.amp)
         try:
             return evaluate(predictor, self.val_set)
         finally:
             self.model.train()  # the predictor left it in eval mode where there is no average to measure
 
     def save(self) -> None:
-        """Write `checkpoint.pt` and `history.json`, each atomically; of several processes the first one does."""
+        """Write `checkpoint.pt` and `history.json`, each atomically; of several processes, all of which must call it,
+        the first one does."""
+        networks = {
+            "model": self.model.state_dict(),
+            "average": self.average.model.state_dict() if self.average else None,
+            "optimizer": self.optimizer.state_dict(),
+        }
+        networks = spread.whole(networks, keep=processes.rank() == 0)
         if processes.rank():
             return
         state = {
             "config": configuration.to_dict(self.config),
             "step": self.step,
-            "model": self.model.state_dict(),
-            "average": self.average.model.state_dict() if self.average else None,
-            "optimizer": self.optimizer.state_dict(),
+            **networks,
             "scaler": self.scaler.state_dict(),
             "history": self.history,
             "partial": self.partial,
@@ -162,10 +173,10 @@ class Run:
                     f"{file}: {option} was {before.get(option)} and is now {now.get(option)}; "
                     "resume with the configuration of the run, or choose another --run."
                 )
-        self.model.load_state_dict(state["model"])
+        spread.load(self.model, state["model"])
         if self.average:
-            self.average.model.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
+            spread.load(self.average.model, state["average"])
+        spread.load_optimizer(self.optimizer, state["optimizer"])
         if self.scaler.is_enabled() and state["scaler"]:  # a run may go on where another precision is used
             self.scaler.load_state_dict(state["scaler"])
         self.step, self.history, self.partial = state["step"], state["history"], state["partial"]

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from .. import config as configuration
 from .. import processes, weights
 from ..optimize import learning_rate
+from . import spread
 from .run import Run, TrainingError
 
 CHECK_EVERY = 20  # steps between two looks at the loss; looking waits for the device
@@ -75,10 +76,18 @@ class Watch:
         epoch, place = divmod(run.step, run.plan.steps_per_epoch)
         if place == 0:
             self._end_epoch(epoch - 1)
-        elif run.config.checkpoint_minutes and time.perf_counter() - self.saved > 60 * run.config.checkpoint_minutes:
+        elif run.config.checkpoint_minutes and self.agreed(
+            time.perf_counter() - self.saved > 60 * run.config.checkpoint_minutes
+        ):
             self.pause()
         elif len(self.losses) - self.checked >= CHECK_EVERY:
             self._check()
+
+    def agreed(self, flag: bool) -> bool:
+        """Is `flag` true in any process?  They have to agree on when to pause, which costs a message: now and then."""
+        if processes.count() == 1:
+            return flag
+        return self.run.step % CHECK_EVERY == 0 and processes.any_of(flag)
 
     def _check(self, weights_too: bool = False) -> None:
         """TrainingError at the first loss that is not finite, or if asked where a weight is not."""
@@ -134,6 +143,7 @@ class Watch:
 
     def _keep_best(self, entry: dict) -> None:
         run = self.run
+        tensors = spread.whole(run.best_model.state_dict(), keep=processes.rank() == 0)
         if processes.rank():
             return
         notes = {
@@ -144,7 +154,7 @@ class Watch:
             "epoch": entry["epoch"],
             "val": entry["val"],
         }
-        weights.write_tensors(run.folder / "best.safetensors", run.best_model.state_dict(), notes)
+        weights.write_tensors(run.folder / "best.safetensors", tensors, notes)
 
 
 def _summary(entry: dict) -> str:
