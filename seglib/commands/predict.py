@@ -2,17 +2,25 @@
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
-
-import numpy as np
 
 from .shared import Parser, add_inference, make_folder, make_predictor
 
 HELP = "segment photographs with released or own weights"
 KINDS = ("mask", "overlay", "cutout")
+EXAMPLES = """\
+examples:
+  python -m seglib predict photo.jpg                                     a mask and an overlay in predictions/
+  python -m seglib predict 'photos/**/*.jpg' --kind cutout --skip-existing
+  python -m seglib predict photos/ --weights runs/mine/best.safetensors
+  python -m seglib predict huge.tif --longest-side 0 --tile 512          read and written by window
+  python -m seglib predict photos/ --engine ray                          on all processors, or many machines
+"""
 
 
 def add_arguments(part: Parser) -> None:
+    part.formatter_class, part.epilog = argparse.RawDescriptionHelpFormatter, EXAMPLES
     part.add_argument("images", nargs="+", metavar="IMAGE",
                       help="image files, folders, or patterns in quotes ('photos/**/*.jpg'); "
                            "'example' is a photograph that comes with matplotlib")  # fmt: skip
@@ -23,6 +31,11 @@ def add_arguments(part: Parser) -> None:
                       help="what to write: mask (PNG of labels), overlay, cutout (the foreground on transparent "
                            "ground); default mask,overlay. Of huge TIFF files a mask, as TIFF")  # fmt: skip
     part.add_argument("--skip-existing", action="store_true", help="leave out images whose results are in --out")
+    part.add_argument("--engine", choices=("local", "ray"), default="local",
+                      help="local: one after the other; ray: many at once, on this machine's processors or on a Ray "
+                           "cluster (pip install 'ray[data]')")  # fmt: skip
+    part.add_argument("--ray-address", default="", metavar="ADDRESS",
+                      help="of a running Ray cluster, as HOST:6379; default: one is started here for the while")  # fmt: skip
     add_inference(part)
 
 
@@ -38,10 +51,37 @@ def kinds(text: str) -> tuple[str, ...]:
 def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from .. import data, predict
+    from .. import cluster, predict, segment
 
-    model, notes = predict.load(args.weights)
-    predictor = make_predictor(args, notes["config"]["inference"], model)
+    if args.ray_address and args.engine != "ray":
+        raise predict.PredictionError("--ray-address is for --engine ray; add that, or leave the address out.")
+    if Path(args.weights).is_file():
+        args.weights = str(Path(args.weights).absolute())  # other processes may work in another folder
+    segmenter, classes = load(args)
+    jobs = find_jobs(args)
+    failed = []
+    if args.engine == "ray":
+        found = cluster.results(jobs, partial(_segmenter, args), args.ray_address, args.device in ("auto", "cuda"))
+    else:
+        found = segment.results(jobs, segmenter)
+    for result in tqdm(found, total=len(jobs), disable=None if len(jobs) > 1 else True):  # None: only on a terminal
+        if result.fault:
+            failed.append(result.fault)
+        else:
+            shares = zip(classes, result.counts / result.counts.sum(), strict=False)
+            tqdm.write(f"{result.file}: " + ", ".join(f"{name} {share:.1%}" for name, share in shares))
+    for fault in failed:
+        print(f"skipped: {fault}", file=sys.stderr)
+    done = len(jobs) - len(failed)
+    where = f"; {' and '.join(f'{kind}s' for kind in args.kind)} are in {args.out}/" if done else ""
+    print(f"{done} of {len(jobs)} images segmented{where}")
+    return 1 if failed else 0
+
+
+def find_jobs(args: argparse.Namespace) -> list[tuple[Path, Path]]:
+    """The photographs to segment and the beginnings of their results' names; makes the folder for these."""
+    from .. import predict, segment
+
     named = predict.image_files(args.images)
     pictures, taken = predict.without_results(named, args.out)
     if len(pictures) < len(named):
@@ -49,67 +89,19 @@ def run(args: argparse.Namespace) -> int:
     make_folder(args.out, "--out")
     jobs = [(file, args.out / predict.free_name(file.stem, taken)) for file in pictures]
     if args.skip_existing:
-        jobs = [job for job in jobs if not all(_exists(job[1], kind) for kind in args.kind)]
+        jobs = [job for job in jobs if not segment.has_results(job[1], args.kind)]
         print(f"{len(pictures) - len(jobs)} of {len(pictures)} images have their results already")
-    failed = []
-    for file, target in tqdm(jobs, disable=None if len(jobs) > 1 else True):  # None: only on a terminal
-        try:
-            counts = _segment(file, target, args.kind, predictor, notes["palette"])
-        except (data.DataError, predict.PredictionError) as error:
-            failed.append(error)
-            continue
-        shares = zip(notes["classes"], counts / counts.sum(), strict=False)
-        tqdm.write(f"{file}: " + ", ".join(f"{name} {share:.1%}" for name, share in shares))
-    for error in failed:
-        print(f"skipped: {error}", file=sys.stderr)
-    done = len(jobs) - len(failed)
-    where = f"; {' and '.join(f'{kind}s' for kind in args.kind)} are in {args.out}/" if done else ""
-    print(f"{done} of {len(jobs)} images segmented{where}")
-    return 1 if failed else 0
+    return jobs
 
 
-def _file(target: Path, kind: str, ending: str = "png") -> Path:
-    return target.with_name(f"{target.name}_{kind}.{ending}")
+def load(args: argparse.Namespace):
+    """The Segmenter that `args` ask for, and the names of its classes."""
+    from .. import predict, segment
+
+    model, notes = predict.load(args.weights)
+    predictor = make_predictor(args, notes["config"]["inference"], model)
+    return segment.Segmenter(predictor, notes["palette"], args.kind), notes["classes"]
 
 
-def _exists(target: Path, kind: str) -> bool:
-    return _file(target, kind).exists() or _file(target, "mask", "tif").exists()
-
-
-def _segment(file: Path, target: Path, kinds: tuple[str, ...], predictor, palette) -> np.ndarray:
-    """Write the results of one picture; returns the number of pixels of each label, (256,)."""
-    from .. import data, predict, visualize
-
-    if predict.is_large(file):
-        return _segment_large(file, target, kinds, predictor, palette)
-    image = data.read_image(file)
-    if "cutout" in kinds:
-        probabilities = predictor.probabilities(image)
-        labels = probabilities.argmax(0).astype(np.uint8)
-        predict.save_image(_file(target, "cutout"), predict.cutout(image, probabilities))
-    else:
-        labels = predictor.labels(image)
-    if "overlay" in kinds:
-        overlay = visualize.overlay(image, labels, palette, background_class=0)
-        predict.save_image(_file(target, "overlay"), overlay)
-    if "mask" in kinds:
-        predict.save_mask(_file(target, "mask"), labels, palette)
-    return np.bincount(labels.ravel(), minlength=256)
-
-
-def _segment_large(file: Path, target: Path, kinds: tuple[str, ...], predictor, palette) -> np.ndarray:
-    from tqdm import tqdm
-
-    from .. import predict
-
-    if "mask" not in kinds:
-        raise predict.PredictionError(
-            f"{file}: of an image of more than {predict.LARGE:,} pixels only the mask is made; add mask to --kind."
-        )
-    with tqdm(unit="row", leave=False, disable=None) as bar:
-
-        def progress(done: int, height: int) -> None:
-            bar.total = height
-            bar.update(done - bar.n)
-
-        return predict.segment_tiff(predictor, file, _file(target, "mask", "tif"), palette, progress)
+def _segmenter(args: argparse.Namespace):
+    return load(args)[0]

@@ -1,0 +1,79 @@
+"""Photographs to files: which results a photograph gets, how they are made, and one photograph after the other."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from . import data, predict, visualize
+
+KINDS = ("mask", "overlay", "cutout")
+Job = tuple[Path, Path]  # a photograph, and the place and beginning of the names of its results
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a photograph: the number of its pixels of every label, int64 (256,), or why there is none."""
+
+    file: Path
+    counts: np.ndarray | None
+    fault: str = ""
+
+
+class Segmenter:
+    """Writes the results of photographs, each atomically: `kinds` of KINDS, coloured by `palette` (classes, 3)."""
+
+    def __init__(self, predictor: predict.Predictor, palette: Sequence[Sequence[int]], kinds: Sequence[str]):
+        self.predictor, self.palette, self.kinds = predictor, palette, kinds
+
+    def attempt(self, job: Job) -> Result:
+        """Do a job.  OSError if a result cannot be written; what is wrong with the photograph is in the Result."""
+        try:
+            return Result(job[0], self._large(*job) if predict.is_large(job[0]) else self._small(*job))
+        except (data.DataError, predict.PredictionError) as error:
+            return Result(job[0], None, str(error))
+
+    def _small(self, file: Path, target: Path) -> np.ndarray:
+        image = data.read_image(file)
+        if "cutout" in self.kinds:
+            probabilities = self.predictor.probabilities(image)
+            labels = probabilities.argmax(0).astype(np.uint8)
+            predict.save_image(result_file(target, "cutout"), predict.cutout(image, probabilities))
+        else:
+            labels = self.predictor.labels(image)
+        if "overlay" in self.kinds:
+            overlay = visualize.overlay(image, labels, self.palette, background_class=0)
+            predict.save_image(result_file(target, "overlay"), overlay)
+        if "mask" in self.kinds:
+            predict.save_mask(result_file(target, "mask"), labels, self.palette)
+        return np.bincount(labels.ravel(), minlength=256)
+
+    def _large(self, file: Path, target: Path) -> np.ndarray:
+        if "mask" not in self.kinds:
+            raise predict.PredictionError(
+                f"{file}: of an image of more than {predict.LARGE:,} pixels only the mask is made; add mask to --kind."
+            )
+        with tqdm(unit="row", leave=False, disable=None) as bar:
+
+            def progress(done: int, height: int) -> None:
+                bar.total = height
+                bar.update(done - bar.n)
+
+            place = result_file(target, "mask", "tif")
+            return predict.segment_tiff(self.predictor, file, place, self.palette, progress)
+
+
+def results(jobs: Sequence[Job], segmenter: Segmenter) -> Iterator[Result]:
+    """Do the jobs one after the other, in this process."""
+    return map(segmenter.attempt, jobs)
+
+
+def result_file(target: Path, kind: str, ending: str = "png") -> Path:
+    return target.with_name(f"{target.name}_{kind}.{ending}")
+
+
+def has_results(target: Path, kinds: Sequence[str]) -> bool:
+    """Are all `kinds` of results there, or the one that there is of a large picture?"""
+    return result_file(target, "mask", "tif").exists() or all(result_file(target, kind).exists() for kind in kinds)
