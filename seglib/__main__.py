@@ -2,7 +2,11 @@
 
 import argparse
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 
 from .commands.shared import Parser
@@ -52,6 +56,23 @@ def expected_errors() -> tuple[type[Exception], ...]:
     )  # fmt: skip
 
 
+@contextmanager
+def polite_kills() -> Iterator[None]:
+    """Within it a polite kill (SIGTERM) is a Ctrl-C: what was started is stopped, what was begun is cleaned up."""
+    if threading.current_thread() is not threading.main_thread():  # signals reach no other thread
+        yield
+        return
+
+    def interrupt(number, frame) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
 def main(words: list[str] | None = None) -> int:
     words = sys.argv[1:] if words is None else words
     # The doctor comes alone, for it must be able to say that a package is missing which another command imports.
@@ -60,7 +81,8 @@ def main(words: list[str] | None = None) -> int:
     if args.rest and args.command not in ("train", "tune"):
         parser.error(f"unrecognized arguments: {' '.join(args.rest)}")
     try:
-        return args.run(args)
+        with polite_kills():
+            return args.run(args)
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         return 130

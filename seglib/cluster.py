@@ -72,8 +72,12 @@ def _connect(ray, address: str) -> None:
             ray.init("local", num_cpus=processors, include_dashboard=False, object_store_memory=LEAST_MEMORY, **quiet)
     except Exception as error:  # Ray raises whatever it likes, Exception itself among others
         reason = " ".join(str(error).split())[:200]
-        where = f"--ray-address {address}: no Ray cluster answers there" if address else "--engine ray: it cannot start"
-        raise PredictionError(f"{where} ({reason}); start one by `ray start --head`, or leave the address out.") from None
+        told = (
+            f"--ray-address {address}: no Ray cluster answers there; correct it, or leave it out to start one here"
+            if address
+            else "--engine ray: Ray cannot start here; try again when the machine is less busy, or take --engine local"
+        )
+        raise PredictionError(f"{told} ({reason}).") from None
     logging.getLogger("ray.data").setLevel(logging.ERROR)
 
 

@@ -160,16 +160,14 @@ def test_saving_twice_gives_the_same_bytes(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no POSIX signals")
-def test_ctrl_c_leaves_no_kernel_and_keeps_the_notebook(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_or_a_polite_kill_leaves_no_kernel_and_keeps_the_notebook(tmp_path, number):
     tell = "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))"
     path = write_notebook(tmp_path, "01_one", tell, "time.sleep(600)")
     before = path.read_bytes()
-    script = (
-        "import argparse, sys\nfrom seglib.commands import course\nparser = argparse.ArgumentParser()\n"
-        "course.add_arguments(parser)\nsys.exit(course.run(parser.parse_args()))"
-    )
+    words = ["course", "run", "--notebooks", tmp_path, "--out", tmp_path / "out", "--save"]
     process = subprocess.Popen(
-        [sys.executable, "-c", script, "run", "--notebooks", tmp_path, "--out", tmp_path / "out", "--save"],
+        [sys.executable, "-m", "seglib", *words],
         cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # ignored in background jobs
     )  # fmt: skip
@@ -177,7 +175,7 @@ def test_ctrl_c_leaves_no_kernel_and_keeps_the_notebook(tmp_path):
     try:
         while not (pid_file.exists() and pid_file.read_text()) and process.poll() is None:
             time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, errors = process.communicate(timeout=300)
     finally:
         process.kill()

@@ -13,15 +13,20 @@ from seglib.__main__ import main
 PALETTE = [[0, 0, 0], [250, 0, 0]]
 
 
+def write_weights(file, width):
+    """A U-Net that has learned nothing, and sees pictures at their own size."""
+    torch.manual_seed(0)
+    model = models.create("unet", 2, width=width)
+    wanted = config.parse(json.dumps({"model": {"name": "unet", "options": {"width": width}}}))
+    wanted.inference.longest_side = 0
+    notes = {"config": config.to_dict(wanted), "classes": ["ground", "leaf"], "palette": PALETTE, "num_outputs": 2}
+    weights.write_tensors(file, model.state_dict(), notes)
+
+
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """A folder, which is the current one, with small weights, three photographs and a broken one."""
-    torch.manual_seed(0)
-    model = models.create("unet", 2, width=2)
-    wanted = config.parse(json.dumps({"model": {"name": "unet", "options": {"width": 2}}}))
-    wanted.inference.longest_side = 0
-    notes = {"config": config.to_dict(wanted), "classes": ["ground", "leaf"], "palette": PALETTE, "num_outputs": 2}
-    weights.write_tensors(tmp_path / "w.safetensors", model.state_dict(), notes)
+    write_weights(tmp_path / "w.safetensors", width=2)
     (tmp_path / "photos" / "more").mkdir(parents=True)
     for number, name in enumerate(("a.png", "b.tif", "more/a.png")):
         picture = np.random.default_rng(number).integers(0, 256, (40 + number, 50, 3), dtype=np.uint8)

@@ -90,6 +90,47 @@ def test_by_rows_as_in_memory(network, monkeypatch, size, options):
     assert (labels != expected).mean() <= (0.004 if "longest_side" in options or "scales" in options else 0)
 
 
+class Planes(nn.Module):
+    """As many classes as asked for, of which the last but one is everywhere."""
+
+    def __init__(self, classes):
+        super().__init__()
+        self.register_buffer("bias", torch.arange(classes)[:, None, None] % (classes - 1) * 1.0)
+
+    def forward(self, x):
+        return x[:, :1] * 0 + self.bias
+
+
+@pytest.mark.parametrize("classes", [2, 11, 19, 100])
+@pytest.mark.parametrize("options", [{}, {"flip": True}, {"longest_side": 5000}, {"scales": (0.5, 1.0), "flip": True}])
+def test_windows_are_as_large_as_memory_allows(classes, options):
+    """For a picture of 20,000 pixels across: their rows, in float32, stay below 512 MiB, or the picture is refused."""
+    predictor = Predictor(Planes(classes), **options)
+    views, width = 1 + predictor.flip, (options.get("longest_side") or 20_000) * sum(predictor.scales)
+    row = 4 * classes * views * width
+    try:
+        side = predictor._window_side((20_000, 20_000), classes * views)
+    except PredictionError as error:
+        assert 64 * row > 2**29 and "--multi-scale" in str(error) and "--tile 512" in str(error)
+    else:
+        assert 64 <= side <= 512 and side % 32 == 0 and side * row <= 2**29
+        assert side == 512 or (side + 32) * row > 2**29
+
+
+def test_many_classes_are_labelled_in_smaller_windows(monkeypatch):
+    image, predictor = scene(150, 400), Predictor(Planes(60))
+    seen = []
+    predictor.model.register_forward_pre_hook(lambda model, given: seen.append(given[0].shape[-1]))
+    monkeypatch.setattr("seglib.predict.predictor.BAND_BYTES", 4 * 60 * 400 * 100)
+    rows = list(predictor.label_rows(Held(image)))
+    assert np.concatenate(rows).shape == (150, 400) and (np.concatenate(rows) == 58).all()
+    assert set(seen) == {32, 96}  # the first one counts the classes
+    monkeypatch.setattr("seglib.predict.predictor.BAND_BYTES", 4 * 60 * 400 * 63)
+    with pytest.raises(PredictionError, match="400x150 in 60 planes .* less than 64 pixels"):
+        next(predictor.label_rows(Held(image)))
+    assert next(Predictor(Planes(60), tile=512).label_rows(Held(image))).shape[1] == 400  # asked for, so done
+
+
 def test_parts_of_a_result_are_the_result(network, monkeypatch):
     image = scene(200, 170)
     whole = Predictor(network, longest_side=90, scales=(0.8, 1.1), flip=True).labels(image)

@@ -35,7 +35,7 @@ def add_arguments(part: Parser) -> None:
                       help="local: one after the other; ray: many at once, on this machine's processors or on a Ray "
                            "cluster (pip install 'ray[data]')")  # fmt: skip
     part.add_argument("--ray-address", default="", metavar="ADDRESS",
-                      help="of a running Ray cluster, as HOST:6379; default: one is started here for the while")  # fmt: skip
+                      help="of a running Ray cluster, as HOST:6379 (default: one for the while)")  # fmt: skip
     add_inference(part)
 
 
