@@ -37,7 +37,10 @@ def build_parser(commands: tuple[str, ...] = COMMANDS) -> Parser:
     for name in commands:
         command = import_module(f"seglib.commands.{name}")
         # train has a help of its own, of every option of a configuration
-        part = parts.add_parser(name, help=command.HELP, add_help=name != "train")
+        part = parts.add_parser(
+            name, help=command.HELP, add_help=name != "train", epilog=command.EXAMPLES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )  # fmt: skip
         command.add_arguments(part)
         part.set_defaults(run=command.run)
     return parser

@@ -49,8 +49,10 @@ def results(
 
 
 def _ray():
-    # Read when Ray is imported: nothing is told to anybody, and a busy machine has more than half a minute to start it.
-    for name, value in (("USAGE_STATS_ENABLED", "0"), ("agent_register_timeout_ms", "300000")):
+    # Read when Ray is imported.  Nothing is told to anybody; warnings that only Ray's makers understand are not shown; and
+    # a busy machine has more than half a minute to start it.
+    wanted = {"USAGE_STATS_ENABLED": "0", "BACKEND_LOG_LEVEL": "fatal", "agent_register_timeout_ms": "300000"}
+    for name, value in wanted.items():
         os.environ.setdefault(f"RAY_{name}", value)
     try:
         import ray

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seglib import weights
-from seglib.__main__ import build_parser, main
+from seglib import config, weights
+from seglib.__main__ import COMMANDS, build_parser, main
 from seglib.commands.train import split_configuration
 
 REPOSITORY = Path(__file__).parents[1]
@@ -257,6 +258,20 @@ def test_options_of_a_training_come_with_a_space_or_an_equals_sign(words):
         assert split_configuration(rest) == ("c.yaml", ["--epochs=3", "--workers=-1"])
     assert split_configuration(["--epochs", "--run=x"]) == (None, ["--epochs", "--run=x"])
     assert split_configuration(["--loss.terms", "{ce: 1}"]) == (None, ["--loss.terms={ce: 1}"])
+
+
+def test_help_of_every_command_shows_examples_that_can_be_parsed(called):
+    for name in (*COMMANDS, "doctor"):
+        shown = called(name, "--help").stdout
+        lines = shown.split("examples:\n")[1].split("\n\n")[0].splitlines()
+        assert len(lines) >= 2, name
+        for line in lines:
+            words = shlex.split(line.split("   ")[0])
+            assert words[:4] == ["python", "-m", "seglib", name]
+            args, rest = build_parser((name,)).parse_known_args(words[3:])
+            assert args.command == name and (not rest or name in ("train", "tune"))
+            if name in ("train", "tune"):
+                config.load(REPOSITORY / rest[0], split_configuration(rest)[1])
 
 
 def test_help_names_every_command():

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from seglib import config as configuration
 from seglib import data, train, weights
@@ -381,6 +382,45 @@ def test_parts_of_a_batch_add_up_to_it(tmp_path):
         run.train_step(images, masks)
         gradients.append(torch.cat([p.grad.flatten() for p in run.model.parameters()]))
     torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-3, atol=1e-6)
+
+
+class Watched(TorchDispatchMode):
+    """Notes the operations whose results the computer would have to wait for, were they made on a GPU."""
+
+    WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "_unique2", "item"}
+
+    def __init__(self):
+        super().__init__()
+        self.waited, self.seen = [], 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        name = operation.overloadpacket.__name__
+        self.seen += 1
+        picked = name in ("index", "index_put", "index_put_") and any(
+            isinstance(i, torch.Tensor) and i.dtype is torch.bool for i in args[1]
+        )
+        self.waited += [name] * (picked or name in self.WAITING)
+        return operation(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    "name, options, amp", [("unet", {"width": 4}, "bf16"), ("u2netp", {}, "off"), ("hrnet_w18_small_v1", {}, "off")]
+)
+def test_no_step_waits_for_the_device(tmp_path, name, options, amp):
+    config = tiny(tmp_path / "run", amp=amp)
+    config.model = configuration.ModelConfig(name, options)
+    config.loss.terms = dict.fromkeys(("ce", "dice", "focal", "lovasz", "ohem", "boundary"), 1.0)
+    config.loss.class_weights = [1.0, 2.0]
+    run = train.Run(config)
+    images = torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8)
+    masks = torch.randint(0, 2, (4, 32, 32), dtype=torch.uint8)
+    run.train_step(images, masks)  # the optimiser makes its state at the first one
+    with Watched() as watched:
+        loss = run.train_step(images, masks)
+    assert watched.seen > 100 and not watched.waited
+    with watched:
+        float(loss)
+    assert watched.waited, "or this test sees nothing"
 
 
 def test_a_weight_that_is_no_number_is_never_written(tmp_path, monkeypatch):

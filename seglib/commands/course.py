@@ -10,6 +10,12 @@ from ..course.lesson import PROFILES
 from .shared import Parser
 
 HELP = "run or check the notebooks"
+EXAMPLES = """\
+examples:
+  python -m seglib course run                                all notebooks, some minutes
+  python -m seglib course run 02 --profile full --data DIR   one, on the real photographs
+  python -m seglib course check                              are the saved notebooks in order?
+"""
 
 
 def add_arguments(parser: Parser) -> None:

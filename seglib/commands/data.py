@@ -5,6 +5,12 @@ import argparse
 from .shared import Parser, add_root
 
 HELP = "list, download, check and split data sets"
+EXAMPLES = """\
+examples:
+  python -m seglib data list              what there is, and what is here
+  python -m seglib data download horses   fetch it, or say how to get it
+  python -m seglib data check my-folder   read every file of a folder of your own
+"""
 
 
 def add_arguments(part: Parser) -> None:

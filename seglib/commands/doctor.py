@@ -6,6 +6,11 @@ from pathlib import Path
 from .shared import Parser, add_root
 
 HELP = "check this environment, and say what to do about what is missing"
+EXAMPLES = """\
+examples:
+  python -m seglib doctor
+  python -m seglib doctor --root /data --runs /scratch/runs   where data sets lie and runs go
+"""
 
 
 def add_arguments(part: Parser) -> None:

@@ -7,6 +7,12 @@ from pathlib import Path
 from .shared import Parser, add_inference, add_root, make_folder, make_predictor, share
 
 HELP = "measure weights on a data set"
+EXAMPLES = """\
+examples:
+  python -m seglib evaluate unet-horses --data horses --split val     released weights, on a data set
+  python -m seglib evaluate runs/mine/best.safetensors --data my-folder --json scores.json
+  python -m seglib evaluate unet-horses --data horses --multi-scale   three scales and mirror images
+"""
 
 
 def add_arguments(part: Parser) -> None:

@@ -6,6 +6,11 @@ from pathlib import Path
 from .shared import Parser, make_folder
 
 HELP = "write weights as an ONNX file, for onnxruntime and browsers"
+EXAMPLES = """\
+examples:
+  python -m seglib export unet-horses   unet-horses.onnx, in this folder
+  python -m seglib export runs/mine/best.safetensors --out mine.onnx
+"""
 
 
 def add_arguments(part: Parser) -> None:

@@ -6,6 +6,11 @@ import sys
 from .shared import Parser
 
 HELP = "a table of the networks: parameters, multiply-adds, receptive field, memory, time"
+EXAMPLES = """\
+examples:
+  python -m seglib models --counted   at once; without it time and memory are measured
+  python -m seglib models unet hrnet_w18 --size 256 256 --classes 2
+"""
 
 
 def add_arguments(part: Parser) -> None:

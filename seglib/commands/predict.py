@@ -14,13 +14,12 @@ examples:
   python -m seglib predict photo.jpg                                     a mask and an overlay in predictions/
   python -m seglib predict 'photos/**/*.jpg' --kind cutout --skip-existing
   python -m seglib predict photos/ --weights runs/mine/best.safetensors
-  python -m seglib predict huge.tif --longest-side 0 --tile 512          read and written by window
+  python -m seglib predict huge.tif --longest-side 0                     read and written by window
   python -m seglib predict photos/ --engine ray                          on all processors, or many machines
 """
 
 
 def add_arguments(part: Parser) -> None:
-    part.formatter_class, part.epilog = argparse.RawDescriptionHelpFormatter, EXAMPLES
     part.add_argument("images", nargs="+", metavar="IMAGE",
                       help="image files, folders, or patterns in quotes ('photos/**/*.jpg'); "
                            "'example' is a photograph that comes with matplotlib")  # fmt: skip

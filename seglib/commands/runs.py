@@ -9,6 +9,11 @@ from pathlib import Path
 from .shared import Parser, make_folder
 
 HELP = "compare training runs: what differs between them, best scores, minutes, state"
+EXAMPLES = """\
+examples:
+  python -m seglib runs                                   all that lie in runs/
+  python -m seglib runs runs/a runs/b --plot curves.png   two of them, and their curves
+"""
 
 
 def add_arguments(part: Parser) -> None:

@@ -6,6 +6,13 @@ from pathlib import Path
 from .shared import Parser
 
 HELP = "train a network as a configuration says"
+EXAMPLES = """\
+examples:
+  python -m seglib train configs/horses-laptop.yaml                  a small U-Net, minutes
+  python -m seglib train configs/horses-laptop.yaml --run=runs/mine --optimizer.lr=1e-3 --epochs=12
+  python -m seglib train configs/horses-laptop.yaml --resume         go on with a run that was stopped
+  python -m seglib train configs/horses-laptop.yaml --print_config   what would be done
+"""
 
 
 def add_arguments(part: Parser) -> None:
@@ -42,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.help:
         print("usage: python -m seglib train [CONFIG.yaml] [--resume] [--OPTION=VALUE ...]\n")
+        print(EXAMPLES)
         print(config.parser().format_help().split("\n\n", 1)[1])
         return 0
     try:

@@ -22,9 +22,8 @@ examples:
 
 def add_arguments(part: Parser) -> None:
     # All else that follows `tune` is the configuration's: see `split_configuration`.
-    part.formatter_class = argparse.RawDescriptionHelpFormatter
     part.usage = "%(prog)s CONFIG.yaml [--trials N] [--space FILE] [--out DIR] [--resume] [--OPTION=VALUE ...]"
-    part.description, part.epilog = DESCRIPTION, EXAMPLES
+    part.description = DESCRIPTION
     part.add_argument("--trials", type=int, default=20, metavar="N", help="trials in all (%(default)s)")
     part.add_argument("--space", type=Path, metavar="FILE", help="YAML of what to vary, and between which values "
                       "(default: learning rate, weight decay, batch size, augmentation)")  # fmt: skip

@@ -6,6 +6,12 @@ from pathlib import Path
 from .shared import Parser, add_root
 
 HELP = "list released weights, fetch them, release a run"
+EXAMPLES = """\
+examples:
+  python -m seglib weights list              the released weights and their scores
+  python -m seglib weights get unet-horses   make sure that they are here
+  python -m seglib weights release runs/mine mine-horses --from "COMMAND" --hardware "a laptop, two cores"
+"""
 
 
 def add_arguments(part: Parser) -> None:
