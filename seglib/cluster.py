@@ -49,11 +49,9 @@ def results(
 
 
 def _ray():
-    # Read when Ray is imported.  Nothing is told to anybody; warnings that only Ray's makers understand are not shown; and
-    # a busy machine has more than half a minute to start it.
-    wanted = {"USAGE_STATS_ENABLED": "0", "BACKEND_LOG_LEVEL": "fatal", "agent_register_timeout_ms": "300000"}
-    for name, value in wanted.items():
-        os.environ.setdefault(f"RAY_{name}", value)
+    # Read when Ray is imported: nothing is told to anybody, and warnings for Ray's makers are not shown.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         import ray
         import ray.data

@@ -3,12 +3,15 @@
 from collections.abc import Callable
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from . import processes
 from .data import SegmentationDataset
 from .metrics import Counts, combine
 from .predict import Predictor
+
+COUNTING = {"cuda"}  # devices that count themselves what they have found
 
 
 def evaluate(
@@ -31,9 +34,13 @@ def evaluate(
     mine = range(processes.rank(), len(dataset), processes.count())
     for index in tqdm(mine, desc=f"evaluate {dataset.name}", disable=quiet, leave=False):
         item = dataset[index]
-        prediction = predictor.labels(item["image"])
+        found = predictor.label_map(item["image"])
+        prediction = found.cpu().numpy()
         own = Counts(dataset.num_classes, ratio)
-        own.update(item["mask"], prediction)
+        if found.device.type in COUNTING:
+            own.update(torch.tensor(item["mask"], device=found.device), found)
+        else:
+            own.update(item["mask"], prediction)
         total.merge(own)
         scores = own.scores(dataset.classes)
         per_image[item["key"]] = {"miou": scores["miou"], "boundary_iou": scores["boundary_iou"]}

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
-from seglib import predict
+from seglib import data, models, predict
+from seglib import evaluate as evaluation
 from seglib.augment import MEAN, STD, fit, normalize
 from seglib.predict import PredictionError, Predictor
 from seglib.predict.windows import window_starts, window_weights
@@ -228,3 +229,18 @@ def test_a_saved_mask_holds_the_labels_and_shows_the_palette(tmp_path):
 def test_pictures_of_the_same_name_do_not_overwrite_each_other():
     taken = set()
     assert [predict.free_name(stem, taken) for stem in ("a", "b", "a", "a")] == ["a", "b", "a-2", "a-3"]
+
+
+def test_what_is_counted_on_the_device_is_what_is_counted_here(monkeypatch):
+    """A GPU counts by tensors; the processor's tensors stand for its own."""
+    torch.manual_seed(0)
+    dataset = data.load("streets", "val", length=3, size=[48, 64])
+    predictor = predict.Predictor(models.create("unet", dataset.num_classes, width=4))
+    here, asked = evaluation.evaluate(predictor, dataset), []
+    monkeypatch.setattr(evaluation, "COUNTING", {"cpu"})
+    original = evaluation.Counts.update
+    monkeypatch.setattr(
+        evaluation.Counts, "update", lambda counts, *maps: asked.extend(map(type, maps)) or original(counts, *maps)
+    )
+    assert evaluation.evaluate(predictor, dataset) == here
+    assert asked == [torch.Tensor] * 6

@@ -92,8 +92,13 @@ class Predictor:
     @torch.inference_mode()
     def labels(self, image: np.ndarray) -> np.ndarray:
         """The most probable class of every pixel, uint8 (H, W), for a uint8 RGB picture (H, W, 3)."""
+        return self.label_map(image).cpu().numpy()
+
+    @torch.inference_mode()
+    def label_map(self, image: np.ndarray) -> Tensor:
+        """As `labels`, but left on the device."""
         with self._enough_memory(image.shape):
-            return np.concatenate(list(self._labelled(self._seen(image), *image.shape[:2])))
+            return torch.cat(list(self._labelled(self._seen(image), *image.shape[:2])))
 
     @torch.inference_mode()
     def label_rows(self, picture: Picture) -> Iterator[np.ndarray]:
@@ -108,7 +113,8 @@ class Predictor:
             views, classes = self._logits(np.zeros((1, MIN_SIDE, MIN_SIDE, 3), np.uint8)).shape[1:3]
             tile = self.tile or self._window_side(size, views * classes)
             seen = [self._streamed(picture, scale, tile) for scale in self.scales]
-            yield from self._labelled(seen, *size, classes)
+            for labels in self._labelled(seen, *size, classes):
+                yield labels.cpu().numpy()
 
     def _seen(self, image: np.ndarray) -> list[Enlarged]:
         """What the network makes of a whole picture, at each of the scales."""
@@ -174,11 +180,11 @@ class Predictor:
             return logits[:, None]
         return torch.stack([logits[:number], logits[number:].flip(-1)], 1)
 
-    def _labelled(self, seen: list[Enlarged], height: int, width: int, classes: int = 1) -> Iterator[np.ndarray]:
+    def _labelled(self, seen: list[Enlarged], height: int, width: int, classes: int = 1) -> Iterator[Tensor]:
         step = max(1, CHUNK * CLASSES // max(CLASSES, classes) // width)
         for top in range(0, height, step):
             found = self._average(seen, top, min(top + step, height))
-            yield found.max(0).indices.to(torch.uint8).cpu().numpy()  # several times as fast as argmax on a CPU
+            yield found.max(0).indices.to(torch.uint8)  # several times as fast as argmax on a CPU
 
     def _average(self, seen: list[Enlarged], top: int, bottom: int) -> Tensor:
         """The probabilities (C, bottom - top, W) of some rows, averaged over the scales."""
