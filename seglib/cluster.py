@@ -13,7 +13,8 @@ import numpy as np
 from .predict import PredictionError
 from .segment import Job, Result, Segmenter
 
-TOGETHER = 8  # photographs that a process is given at once, at most; those of one that dies are done again
+TOGETHER = 8  # photographs that a process is given at once; those of one that dies are done again
+MOST_PARTS = 10_000  # into which the work is cut: of very many photographs more are given at once
 LEAST_MEMORY = 2**27  # bytes for Ray's store of objects, for the photographs do not go through it
 SHARED = "the photographs, the weights and --out must have the same paths on all machines, and seglib be installed"
 
@@ -28,6 +29,8 @@ def results(
     order in which they are ready, one for each job.  Raises PredictionError if Ray is missing or fails, OSError if a
     result cannot be written.
     """
+    if not jobs:
+        return
     ray = _ray()
     absolute = [(str(file.absolute()), str(target.absolute())) for file, target in jobs]
     try:
@@ -39,6 +42,8 @@ def results(
             waiting.remove(row["number"])
             counts = None if row["fault"] else np.array(row["counts"])
             yield Result(jobs[row["number"]][0], counts, row["fault"])
+    except ray.exceptions.RayTaskError:  # a fault of this program, which must stay visible
+        raise
     except ray.exceptions.RayError as error:
         reason = " ".join(str(error).split())[:300]
         raise PredictionError(f"--engine ray: Ray gave up ({reason}); what is written stays: {SHARED}.") from None
@@ -86,11 +91,13 @@ def _rows(ray, jobs: Sequence[tuple[str, str]], make: Callable[[], Segmenter], g
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
     there = ray.cluster_resources()
-    gpus = int(there.get("GPU", 0)) if gpu else 0
+    gpus, processors = int(there.get("GPU", 0)) if gpu else 0, int(there.get("CPU", 0))
     # Ray's own work needs a processor: where actors held them all, they would wait for their work for ever.
-    actors = min(len(jobs), gpus or max(1, int(there["CPU"]) - 1))
+    if processors < 2 - bool(gpus):
+        raise PredictionError(f"--ray-address: the cluster has {processors} processors, but needs two; add some.")
+    actors = min(len(jobs), gpus or processors - 1)
     items = [{"number": number, "file": file, "target": target} for number, (file, target) in enumerate(jobs)]
-    blocks = min(len(jobs), max(4 * actors, -(-len(jobs) // TOGETHER)))
+    blocks = min(len(jobs), max(4 * actors, min(MOST_PARTS, -(-len(jobs) // TOGETHER))))
     yield from (
         ray.data.from_items(items, override_num_blocks=blocks)
         .map(

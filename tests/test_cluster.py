@@ -116,7 +116,8 @@ def test_what_a_process_says_reaches_the_caller(tmp_path, monkeypatch):
                 yield process({"number": number, "file": file, "target": target})
 
     ended = []
-    ray = SimpleNamespace(exceptions=SimpleNamespace(RayError=RuntimeError), shutdown=lambda: ended.append(1))
+    kinds = SimpleNamespace(RayError=RuntimeError, RayTaskError=RecursionError)
+    ray = SimpleNamespace(exceptions=kinds, shutdown=lambda: ended.append(1))
     monkeypatch.setattr(cluster, "_ray", lambda: ray)
     monkeypatch.setattr(cluster, "_connect", lambda ray, address: None)
     monkeypatch.setattr(cluster, "_rows", rows)
@@ -131,4 +132,38 @@ def test_what_a_process_says_reaches_the_caller(tmp_path, monkeypatch):
         results("good", "full")
     with pytest.raises(predict.PredictionError, match="1 photographs got no result; go on with --skip-existing"):
         results("good", "lost")
-    assert len(ended) == 3
+    assert len(ended) == 3 and results() == []
+
+
+def test_a_processor_is_left_to_ray(monkeypatch):
+    """What is asked of Ray Data, as a stand-in hears it."""
+    heard = {}
+
+    class Heard:
+        def map(self, what, **asked):
+            heard.update(asked)
+            return self
+
+        def iter_rows(self):
+            return []
+
+    def asked(photographs, gpu=False, **there):
+        heard.clear()
+        stand_in = SimpleNamespace(
+            cluster_resources=lambda: there,
+            data=SimpleNamespace(
+                DataContext=SimpleNamespace(get_current=SimpleNamespace),
+                ActorPoolStrategy=lambda size: size,
+                from_items=lambda items, override_num_blocks: heard.update(blocks=override_num_blocks) or Heard(),
+            ),
+        )
+        assert list(cluster._rows(stand_in, [("a", "b")] * photographs, None, gpu)) == []
+        return heard["compute"], heard["blocks"], heard["num_cpus"], heard["num_gpus"]
+
+    assert asked(100, CPU=8) == (7, 28, 1, 0)
+    assert asked(3, CPU=8) == (3, 3, 1, 0)
+    assert asked(1_000_000, CPU=2) == (1, 10_000, 1, 0)
+    assert asked(100, gpu=True, CPU=8, GPU=2) == (2, 13, 0, 1)
+    assert asked(100, gpu=False, CPU=8, GPU=2) == (7, 28, 1, 0)
+    with pytest.raises(predict.PredictionError, match="has 1 processors, but needs two"):
+        asked(100, CPU=1)
