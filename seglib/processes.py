@@ -1,7 +1,6 @@
 """Several processes that train or measure together.  torchrun starts them; alone, everything here does nothing."""
 
 import os
-import time
 from datetime import timedelta
 from typing import TypeVar
 
@@ -10,16 +9,10 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 T = TypeVar("T")
-PATIENCE = timedelta(minutes=30)  # for which a process waits for the others
 
 
 def started_by_torchrun() -> bool:
     return int(os.environ.get("WORLD_SIZE", 1)) > 1
-
-
-def may_restart() -> bool:
-    """Did torchrun start this with --max-restarts, so that it may do so again after a failure?"""
-    return int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0)) > 0
 
 
 def join(device: torch.device) -> None:
@@ -27,32 +20,7 @@ def join(device: torch.device) -> None:
     if started_by_torchrun() and not dist.is_initialized():
         if device.type == "cuda":
             torch.cuda.set_device(device)
-        own = _own_store() if may_restart() else {}
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE, **own)
-
-
-def _own_store() -> dict:
-    """What makes the processes meet in a store of their own, which the first of them opens.
-
-    torchrun's would still hold the addresses of those who met there before a restart; gloo would call them.
-    """
-    host, rank, size = os.environ["MASTER_ADDR"], int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    board = dist.TCPStore(host, int(os.environ["MASTER_PORT"]), is_master=False, timeout=PATIENCE)
-    if rank == 0:
-        store = dist.TCPStore(host, 0, size, is_master=True, wait_for_workers=False, timeout=PATIENCE)
-        board.set("seglib/port", str(store.port))
-        return {"store": store, "rank": rank, "world_size": size}
-    deadline = time.monotonic() + PATIENCE.total_seconds()
-    while True:
-        port = int(board.get("seglib/port"))  # waits until there is one; it may be that of the process that died
-        try:
-            store = dist.TCPStore(host, port, is_master=False, timeout=timedelta(seconds=3))
-        except dist.DistError:
-            if time.monotonic() > deadline:
-                raise
-            continue
-        store.set_timeout(PATIENCE)
-        return {"store": store, "rank": rank, "world_size": size}
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(minutes=30))
 
 
 def leave() -> None:

@@ -1,7 +1,6 @@
 """Train a network."""
 
 import argparse
-from pathlib import Path
 
 from .shared import Parser
 
@@ -45,7 +44,7 @@ def split_configuration(words: list[str]) -> tuple[str | None, list[str]]:
 def run(args: argparse.Namespace) -> int:
     import yaml
 
-    from .. import config, processes, train
+    from .. import config, train
 
     if args.help:
         print("usage: python -m seglib train [CONFIG.yaml] [--resume] [--OPTION=VALUE ...]\n")
@@ -61,9 +60,8 @@ def run(args: argparse.Namespace) -> int:
         plain = yaml.safe_dump(config.to_dict(wanted), sort_keys=False)
         print(config.commented(wanted) if args.print_config == "comments" else plain, end="")
         return 0
-    again = processes.may_restart() and (Path(wanted.run) / "checkpoint.pt").exists()
     try:
-        history = train.train(wanted, resume=args.resume or again)
+        history = train.train(wanted, resume=args.resume)
     except KeyboardInterrupt:
         print(f"\nStopped; go on with: python -m seglib train {wanted.run}/config.yaml --resume")
         return 130
