@@ -6,9 +6,14 @@ After Cheng et al., "Boundary IoU: Improving Object-Centric Image Segmentation E
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+
+import numpy as np
 
 from .confusion import count_pairs
 from .labels import Array, MetricError, as_bytes, integers, to_marks
+
+Differences = Callable[[int], Array]
 
 
 def boundary_width(height: int, width: int, ratio: float = 0.02) -> int:
@@ -33,7 +38,10 @@ def boundary_bands(labels: Array, width: int) -> Array:
     Returns:
         bool (..., H, W), of the kind and on the device of ``labels``.
     """
-    return _band_bits([integers(labels, "the label map")], width) > 0
+    labels = integers(labels, "the label map")
+    flat = labels.reshape(-1)
+    everywhere = as_bytes(flat == flat) * 255
+    return _band_bits(lambda step: as_bytes(flat[step:] != flat[:-step]), everywhere, labels.shape, width) > 0
 
 
 def boundary_counts(
@@ -52,39 +60,59 @@ def boundary_counts(
 
 def boundary_of_marks(truth: Array, prediction: Array, num_classes: int, width: int) -> tuple[Array, Array]:
     """``boundary_counts`` of two maps of marks 0..C, class + 1 or 0 for ignored, as ``labels.to_marks`` makes them."""
-    bits = _band_bits([truth, prediction], width)
-    in_truth, in_prediction = as_bytes((bits & 1) > 0), as_bytes((bits & 2) > 0) & as_bytes(truth > 0)
-    pairs = count_pairs(truth * in_truth, prediction * in_prediction, num_classes)
+    bits = _band_bits(_differences(truth, prediction, num_classes), truth.reshape(-1) | 255, truth.shape, width)
+    in_truth, in_prediction = as_bytes(bits > 15), as_bytes((bits & 15) > 0) & as_bytes(truth > 0)
+    return _shared_and_joint(truth * in_truth, prediction * in_prediction, num_classes)
+
+
+def _shared_and_joint(truth: Array, prediction: Array, num_classes: int) -> tuple[Array, Array]:
+    """Two int64 (C,): of each of the marks 1..C, the pixels that have it in both maps, and in at least one."""
+    if num_classes <= 2 and isinstance(truth, np.ndarray):  # marks 1 and 2 are a bit each, which spares a matrix
+        both, either = truth & prediction, truth | prediction
+        return _count_bits(both, num_classes), _count_bits(either, num_classes)
+    pairs = count_pairs(truth, prediction, num_classes)
     both = pairs.diagonal()[1:]
     return both, pairs.sum(0)[1:] + pairs.sum(1)[1:] - both
 
 
-def _band_bits(maps: list[Array], width: int) -> Array:
-    """uint8 (..., H, W) whose bit i is set in the bands of map i: one pass over bytes serves up to 8 maps."""
-    shape = maps[0].shape
+def _count_bits(values: np.ndarray, bits: int) -> np.ndarray:
+    return np.array([np.count_nonzero(values & 1 << position) for position in range(bits)], np.int64)
+
+
+def _differences(truth: Array, prediction: Array, num_classes: int) -> Differences:
+    """Both maps at once: the upper four bits tell whether the truth differs, the lower four whether the prediction."""
+    if num_classes <= 15:  # two marks fit into a byte, and xor compares both at once
+        packed = (truth * 16 + prediction).reshape(-1)
+        return lambda step: packed[step:] ^ packed[:-step]
+    true, predicted = truth.reshape(-1), prediction.reshape(-1)
+
+    def differences(step: int) -> Array:
+        # numpy multiplies bytes faster than it shifts them
+        return as_bytes(true[step:] != true[:-step]) * 16 | as_bytes(predicted[step:] != predicted[:-step])
+
+    return differences
+
+
+def _band_bits(differences: Differences, everywhere: Array, shape: tuple[int, ...], width: int) -> Array:
+    """uint8 (..., H, W) = ``shape``, not 0 in the bands; each bit by itself, so that one pass serves several maps.
+
+    ``differences(step)`` has a bit set where a pixel of the flattened maps differs from the one ``step`` further on.
+    ``everywhere`` is 255 at every pixel of them; it becomes the result.
+    """
     if len(shape) < 2 or width < 1:
         raise MetricError(f"bands need labels (..., H, W), not {tuple(shape)}, and a width >= 1, not {width}")
-    row = shape[-1]
-    flats = [labels.reshape(-1) for labels in maps]  # where the pixel below is one row's length further on
-    changes = _as_bits([flat[1:] != flat[:-1] for flat in flats])
+    row = shape[-1]  # so much further on is the pixel below
+    changes = differences(1)
     changes[row - 1 :: row] = 255  # beyond the end of a row lies the outside
-    mixed = _as_bits([flat[row:-1] != flat[: -row - 1] for flat in flats])  # 2x2 blocks, by their top left pixel
+    mixed = differences(row)[:-1]  # 2x2 blocks, by their top left pixel
     mixed |= changes[:-row]
     mixed |= changes[row:]
     mixed = _any_of_next(_any_of_next(mixed, 2 * width, step=1), 2 * width, step=row)  # windows, likewise
-    bits = as_bytes(flats[0] == flats[0]) * 255
     centre = width * row + width
-    bits[centre : centre + len(mixed)] = mixed
-    bits = bits.reshape(shape)
+    everywhere[centre : centre + len(mixed)] = mixed
+    bits = everywhere.reshape(shape)
     bits[..., :width, :] = 255
     bits[..., -width:, :] = 255
-    return bits
-
-
-def _as_bits(flags: list[Array]) -> Array:
-    bits = as_bytes(flags[0])
-    for position, more in enumerate(flags[1:], start=1):
-        bits |= as_bytes(more) * (1 << position)  # numpy multiplies bytes faster than it shifts them
     return bits
 
 

@@ -77,6 +77,9 @@ def frequency_weighted_iou(confusion: Array) -> float:
 
 def confusion_of_marks(truth: Array, prediction: Array, num_classes: int) -> Array:
     """``confusion_matrix`` of two maps of marks 0..C, class + 1 or 0 for ignored, as ``labels.to_marks`` makes them."""
+    if num_classes <= 2 and isinstance(truth, np.ndarray):  # few passes over bytes take less than one bincount
+        pairs, marks = truth * 3 + prediction, range(1, num_classes + 1)
+        return np.array([[np.count_nonzero(pairs == 3 * t + p) for p in marks] for t in marks], np.int64)
     return count_pairs(truth, prediction, num_classes)[1:, 1:]
 
 
@@ -85,20 +88,11 @@ def count_pairs(truth: Array, prediction: Array, num_classes: int) -> Array:
     side = num_classes + 1
     if isinstance(truth, torch.Tensor):
         pairs = truth.int() * side + prediction
-    else:
-        pairs = truth.astype(next(t for t in (np.uint8, np.int16, np.int32) if np.iinfo(t).max >= side * side)) * side
-        pairs += prediction
-    return _tally(pairs, side * side).reshape(side, side)
-
-
-def _tally(values: Array, size: int) -> Array:
-    """int64 (size,): how often each of 0..size-1 occurs."""
-    if isinstance(values, torch.Tensor):
-        return torch.bincount(values.reshape(-1), minlength=size)
-    if size <= 16:  # so many passes over bytes, a register of them at a time, take less than one bincount
-        counts = [np.count_nonzero(values == value) for value in range(1, size)]
-        return np.array([values.size - sum(counts), *counts], np.int64)
-    return torch.bincount(torch.from_numpy(values).reshape(-1), minlength=size).numpy()  # no copy as 64-bit integers
+        return torch.bincount(pairs.reshape(-1), minlength=side * side).reshape(side, side)
+    pairs = truth.astype(next(t for t in (np.uint8, np.int16, np.int32) if np.iinfo(t).max >= side * side)) * side
+    pairs += prediction
+    counts = torch.bincount(torch.from_numpy(pairs).reshape(-1), minlength=side * side)  # no copy as 64-bit integers
+    return counts.numpy().reshape(side, side)
 
 
 def _marginals(confusion: Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
