@@ -5,6 +5,7 @@ from copy import deepcopy
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from .config import Config
 
@@ -55,12 +56,15 @@ class Average:
     def __init__(self, model: nn.Module, decay: float):
         self.model = deepcopy(model).eval().requires_grad_(False)
         self.decay = decay
+        # Collected once: a deep network's state_dict takes longer to make than to average.
+        pairs = list(zip(self.model.state_dict().values(), model.state_dict().values(), strict=True))
+        self.averaged = [pair for pair in pairs if pair[0].is_floating_point()]
+        self.copied = [pair for pair in pairs if not pair[0].is_floating_point()]
 
     @torch.no_grad()
-    def update(self, model: nn.Module, step: int) -> None:
+    def update(self, step: int) -> None:
+        """Move towards the weights as they are after `step`, counted from 0, of the network given at first."""
         decay = min(self.decay, (1 + step) / (10 + step))  # the first steps are not worth remembering
-        for mine, theirs in zip(self.model.state_dict().values(), model.state_dict().values(), strict=True):
-            if mine.is_floating_point():
-                mine.lerp_(theirs, 1 - decay)
-            else:
-                mine.copy_(theirs)
+        get_ema_multi_avg_fn(decay)(*map(list, zip(*self.averaged, strict=True)), None)
+        for mine, theirs in self.copied:
+            mine.copy_(theirs)

@@ -333,9 +333,9 @@ def test_the_average_follows_the_weights():
     average = Average(model, decay=0.5)
     for step, value in ((0, 1.0), (100, 3.0)):
         torch.nn.init.constant_(model.weight, value)
-        average.update(model, step)
+        average.update(step)
     model.num_batches_tracked += 5
-    average.update(model, 101)
+    average.update(101)
     # 1 -> 1, then halfway to 3 twice: 2, 2.5
     torch.testing.assert_close(average.model.weight, torch.full((2,), 2.5))
     assert average.model.num_batches_tracked == 5

@@ -114,7 +114,7 @@ class Run:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.average:
-            self.average.update(self.model, self.step)
+            self.average.update(self.step)
         self.step += 1
 
     def finite(self) -> bool:

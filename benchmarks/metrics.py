@@ -1,0 +1,98 @@
+"""Metrics, on one thread: confusion matrix and mIoU against torchmetrics, Boundary IoU against OpenCV."""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import torch
+
+from seglib import data, metrics
+
+from .measure import check_equal, contest, interleaved, need, threads
+
+SIZES = {"224x224x2": (224, 224, 2), "360x480x11": (360, 480, 11), "1024x2048x19": (1024, 2048, 19)}
+REPEATS = {2: 101, 11: 31, 19: 9}
+IGNORE = 255
+
+
+def maps(height: int, width: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """A drawn truth, and a prediction that strays from it by a few pixels: uint8 (height, width)."""
+    name = "creatures" if classes == 2 else "streets"
+    truth = data.load(name, "val", length=1, size=[height, width])[0]["mask"]
+    if classes > 11:  # every other stripe shows other classes, so that there are enough of them
+        stripe = (np.arange(width) // (width // 16) % 2 == 1) & (truth < classes - 11)
+        truth = np.where(stripe, truth + 11, truth).astype(np.uint8)
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    reach = height / 100
+    moved = columns + reach * np.sin(rows / 40), rows + reach * np.cos(columns / 30)
+    prediction = cv2.remap(truth, *moved, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    prediction[prediction == IGNORE] = 0
+    return truth.copy(), prediction
+
+
+def per_class_counts(truth: np.ndarray, prediction: np.ndarray, classes: int, width: int) -> np.ndarray:
+    """int64 (2, C), intersections and unions of the bands: a mask less its erosion, one class after the other.
+
+    As in the code of the paper's authors, summed over the classes of a label map; pixels that are to be ignored
+    leave both bands.
+    """
+    kernel = np.ones((3, 3), np.uint8)
+
+    def band(mask: np.ndarray) -> np.ndarray:
+        framed = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+        return mask - cv2.erode(framed, kernel, iterations=width)[1:-1, 1:-1]
+
+    kept = (truth != IGNORE).astype(np.uint8)
+    some_ignored = not kept.all()
+    counts = np.zeros((2, classes), np.int64)
+    for label in range(classes):
+        bands = [band((labels == label).astype(np.uint8)) for labels in (truth, prediction)]
+        true, predicted = (b * kept for b in bands) if some_ignored else bands
+        counts[:, label] = np.count_nonzero(true & predicted), np.count_nonzero(true | predicted)
+    return counts
+
+
+def boundary(size: str) -> dict:
+    height, width, classes = SIZES[size]
+    truth, prediction = maps(height, width, classes)
+    reach = metrics.boundary_width(height, width)
+    with threads(1):
+        return _take_turns(
+            lambda: np.stack(metrics.boundary_counts(truth, prediction, classes, reach, IGNORE)),
+            lambda: per_class_counts(truth, prediction, classes, reach),
+            classes, 0,
+        ) | {"peer_is": "OpenCV's erosion, class by class, as the paper's authors do"}  # fmt: skip
+
+
+def confusion(size: str) -> dict:
+    functional = need("torchmetrics.functional.classification", "torchmetrics")
+    truth, prediction, classes = _tensors(size)
+    options = {"num_classes": classes, "ignore_index": IGNORE, "validate_args": False}
+    with threads(1):
+        return _take_turns(
+            lambda: metrics.confusion_matrix(truth, prediction, classes, IGNORE),
+            lambda: functional.multiclass_confusion_matrix(prediction, truth, **options),
+            classes, 0,
+        ) | {"peer_is": "torchmetrics' confusion matrix without its checks of the labels"}  # fmt: skip
+
+
+def jaccard(size: str) -> dict:
+    functional = need("torchmetrics.functional.classification", "torchmetrics")
+    truth, prediction, classes = _tensors(size)
+    options = {"num_classes": classes, "ignore_index": IGNORE}
+    with threads(1):
+        return _take_turns(
+            lambda: metrics.mean_iou(metrics.confusion_matrix(truth, prediction, classes, IGNORE)),
+            lambda: functional.multiclass_jaccard_index(prediction, truth, **options),
+            classes, 1e-5,
+        ) | {"peer_is": "torchmetrics' Jaccard index, as it comes"}  # fmt: skip
+
+
+def _tensors(size: str) -> tuple[torch.Tensor, torch.Tensor, int]:
+    truth, prediction = map(torch.from_numpy, maps(*SIZES[size]))
+    return truth, prediction, SIZES[size][2]
+
+
+def _take_turns(ours: Callable[[], object], peer: Callable[[], object], classes: int, tolerance: float) -> dict:
+    check_equal(ours(), peer(), "the counts", tolerance)
+    return contest(*interleaved(ours, peer, REPEATS[classes]), "ms", lambda seconds: seconds * 1e3, False)
