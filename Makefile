@@ -10,11 +10,12 @@ READY := $(VENV)/.seglib-ready
 export NO_ALBUMENTATIONS_UPDATE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help course test lint setup clean
+.PHONY: help course test bench lint setup clean
 
 help:
 	@echo "make course   run the notebooks top to bottom in the quick profile (PROFILE=full: on the real data)"
 	@echo "make test     run the tests"
+	@echo "make bench    measure speed and memory beside other libraries, write the tables (DATA=folder of the data sets)"
 	@echo "make lint     look through the code and the notebooks with ruff"
 	@echo "make setup    make the environment $(VENV); the others do it by themselves"
 	@echo "make clean    remove what the commands wrote, the environment excepted"
@@ -26,6 +27,13 @@ course: $(READY)
 # Two at a time: most tests keep one core busy, and some wait.  Alone: $(BIN)/python -m pytest
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+# Other libraries are what ours is measured against; one that cannot be installed is reported and left out.
+DATA ?= data
+bench: $(READY)
+	-$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements-bench.txt
+	$(BIN)/python -m benchmarks run --root $(DATA)
+	$(BIN)/python -m benchmarks table
 
 lint: $(READY)
 	$(BIN)/python -m ruff check .
@@ -49,4 +57,4 @@ $(BIN)/python:
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
-	find seglib tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find seglib tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -13,6 +13,10 @@ import torch
 
 LEAST_SECONDS = 0.005  # a sample of something shorter is made of several calls
 Call = Callable[[], object]
+Clock = Callable[[], float]
+wall = time.perf_counter
+# Of this process: what the wall clock shows for one thread on a machine that has nothing else to do.
+processor = time.process_time
 
 
 class Skipped(Exception):
@@ -35,7 +39,7 @@ def need(package: str, distribution: str = "") -> ModuleType:
 
 def check_equal(ours: object, peer: object, what: str, tolerance: float = 0.0) -> None:
     """Unequal unless both hold the same numbers in the same shape, to `tolerance` of the peer's largest one."""
-    mine, theirs = (np.asarray(torch.as_tensor(np.asarray(side)).double()) for side in (ours, peer))
+    mine, theirs = (np.asarray(side, np.float64) for side in (ours, peer))
     if mine.shape != theirs.shape:
         raise Unequal(f"{what}: ours has the shape {mine.shape}, the peer's {theirs.shape}")
     apart = np.abs(mine - theirs).max(initial=0)
@@ -56,32 +60,36 @@ def threads(count: int) -> Iterator[None]:
         cv2.setNumThreads(before[1])
 
 
-def interleaved(ours: Call, peer: Call, repeats: int) -> tuple[list[float], list[float]]:
+def interleaved(ours: Call, peer: Call, repeats: int, clock: Clock = wall) -> tuple[list[float], list[float]]:
     """Seconds a call of both, `repeats` times ours, peer, ours, peer; each is called beforehand to warm up."""
-    calls = [(side, _calls_a_sample(side)) for side in (ours, peer)]
+    calls = [(side, _calls_a_sample(side, clock)) for side in (ours, peer)]
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(repeats):
         for (side, number), seconds in zip(calls, times, strict=True):
-            seconds.append(_seconds(side, number))
+            seconds.append(_seconds(side, number, clock))
     return times
 
 
-def alone(call: Call, repeats: int) -> list[float]:
+def alone(call: Call, repeats: int, clock: Clock = wall) -> list[float]:
     """Seconds a call, `repeats` times, after one to warm up."""
-    number = _calls_a_sample(call)
-    return [_seconds(call, number) for _ in range(repeats)]
+    number = _calls_a_sample(call, clock)
+    return [_seconds(call, number, clock) for _ in range(repeats)]
 
 
-def _calls_a_sample(call: Call) -> int:
-    _seconds(call, 1)
-    return max(1, round(LEAST_SECONDS / max(_seconds(call, 1), 1e-9)))
+def _calls_a_sample(call: Call, clock: Clock) -> int:
+    """So many that a sample is long enough; the quickest of a few calls tells, which also warm up."""
+    first = _seconds(call, 1, clock)
+    if first > 20 * LEAST_SECONDS:
+        return 1
+    quickest = min(_seconds(call, 1, clock) for _ in range(5))
+    return max(1, round(LEAST_SECONDS / max(quickest, 1e-6)))
 
 
-def _seconds(call: Call, number: int) -> float:
-    began = time.perf_counter()
+def _seconds(call: Call, number: int, clock: Clock) -> float:
+    began = clock()
     for _ in range(number):
         call()
-    return (time.perf_counter() - began) / number
+    return (clock() - began) / number
 
 
 def quartiles(values: Sequence[float]) -> list[float]:

@@ -8,7 +8,7 @@ import torch
 
 from seglib import data, metrics
 
-from .measure import check_equal, contest, interleaved, need, threads
+from .measure import check_equal, contest, interleaved, need, processor, threads
 
 SIZES = {"224x224x2": (224, 224, 2), "360x480x11": (360, 480, 11), "1024x2048x19": (1024, 2048, 19)}
 REPEATS = {2: 101, 11: 31, 19: 9}
@@ -95,4 +95,5 @@ def _tensors(size: str) -> tuple[torch.Tensor, torch.Tensor, int]:
 
 def _take_turns(ours: Callable[[], object], peer: Callable[[], object], classes: int, tolerance: float) -> dict:
     check_equal(ours(), peer(), "the counts", tolerance)
-    return contest(*interleaved(ours, peer, REPEATS[classes]), "ms", lambda seconds: seconds * 1e3, False)
+    times = interleaved(ours, peer, REPEATS[classes], processor)
+    return contest(*times, "ms", lambda seconds: seconds * 1e3, False)

@@ -26,6 +26,7 @@ class Plan:
         self.steps_per_epoch = -(-images // config.batch_size)
         self.steps = config.epochs * self.steps_per_epoch
         self.start = 0  # the first step to give
+        self._epoch, self._order = -1, np.empty(0, int)  # the last order drawn, which the next step will want again
 
     def crop_size(self, epoch: int) -> int:
         """Several sizes share the epochs equally, in order."""
@@ -33,8 +34,10 @@ class Plan:
 
     def batch(self, step: int) -> list[tuple[int, int]]:
         epoch, place = divmod(step, self.steps_per_epoch)
-        order = np.random.default_rng([self.seed, epoch]).permutation(self.images)
-        chosen = order[place * self.batch_size : (place + 1) * self.batch_size]
+        if epoch != self._epoch:  # drawing the order of a million images takes as long as a step
+            self._epoch = epoch
+            self._order = np.random.default_rng([self.seed, epoch]).permutation(self.images)
+        chosen = self._order[place * self.batch_size : (place + 1) * self.batch_size]
         return [(epoch, int(index)) for index in chosen]
 
     def count(self, step: int) -> int:

@@ -58,10 +58,14 @@ def integers(labels: Array, name: str) -> Array:
 
 
 def _check_range(labels: Array, num_classes: int, name: str, advice: str) -> None:
-    if labels.min() < 0 or labels.max() >= num_classes:
+    if labels.max() >= num_classes or (_signed(labels) and labels.min() < 0):
         wrong = np.unique(to_numpy(labels[(labels < 0) | (labels >= num_classes)])).tolist()
         listed = ", ".join(map(str, wrong[:10])) + (", ..." if len(wrong) > 10 else "")
         raise MetricError(f"{name} holds labels outside 0..{num_classes - 1}, namely {listed}: {advice}")
+
+
+def _signed(labels: Array) -> bool:
+    return labels.dtype != torch.uint8 if isinstance(labels, torch.Tensor) else labels.dtype.kind == "i"
 
 
 def as_bytes(array: Array) -> Array:

@@ -1,0 +1,102 @@
+"""python -m benchmarks run | table"""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+from seglib.data import DataError  # noqa: E402
+
+from . import groups, results, scaling, table  # noqa: E402
+from .measure import Skipped, Unequal  # noqa: E402
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="python -m benchmarks", allow_abbrev=False, description=__doc__)
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
+    run = verbs.add_parser("run", allow_abbrev=False, help="measure, and write each result as soon as it is there")
+    run.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these entries, or those that begin so")
+    run.add_argument("--resume", action="store_true", help="leave out what the last run has measured already")
+    run.add_argument("--root", type=Path, default=Path("data"), help="where the data sets lie (%(default)s)")
+    run.add_argument("--results", type=Path, default=results.FILE, help="file of results (%(default)s)")
+    run.add_argument("--list", action="store_true", help="show the names of the entries and stop")
+    shown = verbs.add_parser("table", help="write the README's table and benchmarks/scaling.md from the results")
+    shown.add_argument("--results", type=Path, default=results.FILE, help="file of results (%(default)s)")
+    return top
+
+
+def chosen(entries: list[groups.Entry], only: list[str]) -> list[groups.Entry]:
+    """The entries to measure.  ValueError for a name that none has."""
+    for name in only:
+        if not any(entry.name.startswith(name) for entry in entries):
+            raise ValueError(f"--only {name}: there is no such entry; `python -m benchmarks run --list` shows all.")
+    if not only:
+        return [entry for entry in entries if not entry.optional]
+    return [entry for entry in entries if any(entry.name.startswith(name) for name in only)]
+
+
+def measure(entry: groups.Entry) -> dict:
+    """The whole entry; `skipped` says why where there are no numbers.  Unequal if the two sides differ."""
+    whole = {"name": entry.name, "group": entry.group, "title": entry.title, "aim": entry.aim}
+    numbers = {"unit": None, "ours": None, "peer": None, "ratio": None, "spread": None}
+    try:
+        numbers |= entry.measure()
+    except (Skipped, DataError) as reason:
+        numbers["skipped"] = str(reason)
+    return whole | numbers | {"machine": results.machine(), "versions": results.versions()}
+
+
+def run(args: argparse.Namespace) -> int:
+    every = groups.entries(args.root)
+    if args.list:
+        print("\n".join(entry.name + (" (only if named)" if entry.optional else "") for entry in every))
+        return 0
+    before = results.read(args.results)
+    number = results.last_round(before) + (0 if args.resume or args.only else 1)
+    wanted = chosen(every, args.only)
+    if args.resume:
+        done = {entry["name"] for entry in before if entry.get("round") == number}
+        wanted = [entry for entry in wanted if entry.name not in done]
+    failed = 0
+    for count, entry in enumerate(wanted, 1):
+        began = time.perf_counter()
+        print(f"[{count}/{len(wanted)}] {entry.name}", end=": ", flush=True)
+        try:
+            measured = measure(entry) | {"round": max(1, number)}
+        except Unequal as difference:
+            failed += 1
+            print(f"not measured, for {difference}", flush=True)
+            continue
+        results.put(measured, [e.name for e in every], args.results)
+        print(f"{table.summary(measured)} ({time.perf_counter() - began:.0f} s)", flush=True)
+    print(f"{len(wanted) - failed} entries are in {args.results}; show them: python -m benchmarks table")
+    return 1 if failed else 0
+
+
+def show(args: argparse.Namespace) -> int:
+    entries = results.read(args.results)
+    if not entries:
+        raise results.ResultsError(f"{args.results}: there are no results yet; measure with: python -m benchmarks run")
+    table.write(entries)
+    scaling.write(entries)
+    print(table.text(entries))
+    return 0
+
+
+def main() -> int:
+    args = parser().parse_args()
+    try:
+        return run(args) if args.verb == "run" else show(args)
+    except KeyboardInterrupt:
+        print("\nStopped; go on with: python -m benchmarks run --resume")
+        return 130
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""Everything that is measured, in the order of the table: names, titles, and who measures it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from . import large, memory, metrics, networks, parts, pipeline, runs
+
+
+@dataclass(frozen=True)
+class Entry:
+    """`measure()` gives the numbers; `optional` entries take minutes and run only when they are asked for."""
+
+    name: str
+    group: str
+    title: str
+    measure: Callable[[], dict]
+    optional: bool = False
+    aim: str = ""
+
+
+AIMS = {"224x224x2": "1.5", "360x480x11": "5", "1024x2048x19": "8"}
+
+
+def entries(root: Path) -> list[Entry]:
+    """All entries for this machine, with the horses under `root`."""
+    found = []
+    for size in metrics.SIZES:
+        shown = "x".join(size.split("x")[:2]) + f", {size.rpartition('x')[2]} classes"
+        found += [
+            Entry(f"boundary-iou-{size}", "metrics", f"Boundary IoU, {shown}", partial(metrics.boundary, size),
+                  aim=AIMS[size]),
+            Entry(f"confusion-{size}", "metrics", f"confusion matrix, {shown}", partial(metrics.confusion, size),
+                  aim="2"),
+            Entry(f"miou-{size}", "metrics", f"mIoU, {shown}", partial(metrics.jaccard, size)),
+        ]  # fmt: skip
+    found.sort(key=lambda entry: entry.name.split("-")[0])
+    found += _pipeline(root)
+    for device in ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]:
+        found += _networks(device)
+    found.append(Entry("two-processes", "scaling", "training, a second process", runs.two_processes))
+    for part, what in (("read", "reading"), ("compute", "computing"), ("write", "writing")):
+        title = f"prediction: {what} an image"
+        found.append(Entry(f"predict-{part}", "scaling", title, partial(parts.prediction, root, part)))
+    found.append(Entry("listing", "scaling", "listing files", parts.listing))
+    found.append(Entry("shuffling", "scaling", "drawing an epoch's order", parts.shuffling))
+    for side in large.SIDES:
+        title = f"prediction of {side:,} x {side:,} pixels"
+        found.append(Entry(f"large-{side}", "scaling", title, partial(large.measured, side)))
+    found.append(Entry("quality", "quality", f"from scratch to mIoU {runs.AIM_MIOU:.2f} on horses",
+                       partial(runs.quality, root), optional=True, aim="3 minutes"))  # fmt: skip
+    return found
+
+
+def _pipeline(root: Path) -> list[Entry]:
+    rows = [
+        ("pipeline", "input-pipeline", "files to training batches, from the second epoch on", "5",
+         "a plain data set that decodes by Pillow at each call and augments by torchvision v2", True),
+        ("decoding", "decoding-once", "decoded images kept in memory", "",
+         "no other library: our own, decoding anew in each epoch", False),
+        ("augmentation", "augmentation", "augmentation of decoded images", "",
+         "torchvision v2 on tensors, the same transforms and strengths", True),
+    ]  # fmt: skip
+
+    def measured(which: str, peer: str, library: bool) -> dict:
+        note = f"{pipeline.IMAGES} horses, crops of {pipeline.SIDE}, one thread"
+        return pipeline.measured(root, which) | {"peer_is": peer, "library": library, "note": note}
+
+    return [
+        Entry(name, "input", title, partial(measured, which, peer, library), aim=aim)
+        for which, name, title, aim, peer, library in rows
+    ]
+
+
+def _networks(device: str) -> list[Entry]:
+    on = "" if device == "cpu" else f"-{device}"
+    where = "" if device == "cpu" else ", on the GPU"
+    found = [Entry(f"matmul{on}", "networks", f"large matrix product{where}", partial(networks.peak, device))]
+    for name, pair in networks.PAIRS.items():
+        for what, shown in (("train", "training step"), ("infer", "inference")):
+            title = f"{pair.title}: {shown}{where}"
+            found.append(Entry(f"{name}-{what}{on}", "networks", title, partial(networks.speed, name, what, device)))
+        title = f"{pair.title}: memory of a training step{where}"
+        found.append(Entry(f"{name}-memory{on}", "networks", title, partial(memory.training, name, device)))
+    return found

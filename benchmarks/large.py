@@ -1,0 +1,59 @@
+"""Predicting a picture of any size by windows: seconds and peak memory, each size in a fresh process."""
+
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from seglib import data, models, predict
+
+from .measure import need, single
+from .memory import in_fresh_process, peak_bytes
+
+SIDES = (1000, 2000, 5000, 10000, 20000)
+MODEL = "hrnet_w18_small_v1"
+PART = 400  # side of the tiles
+
+
+def measured(side: int) -> dict:
+    """Seconds a megapixel for `side` x `side` pixels; `seconds` and `peak_mib` of the whole."""
+    need("tifffile")
+    found = in_fresh_process(__name__, str(side))
+    note = f"{found['seconds']:.0f} s and at most {found['mib']:.0f} MiB resident; {MODEL}, windows of 512"
+    return single([found["seconds"] / side**2 * 1e6], "s/megapixel") | {
+        "note": note, "side": side, "seconds": found["seconds"], "peak_mib": found["mib"],
+    }  # fmt: skip
+
+
+def write_picture(file: Path, side: int) -> None:
+    """A tiled TIFF of repeated streets."""
+    import tifffile
+
+    part = data.load("streets", "val", length=1, size=[PART, PART])[0]["image"]
+    starts = range(0, side, PART)
+    parts = (part[: side - y, : side - x] for y in starts for x in starts)
+    with tifffile.TiffWriter(file) as writer:
+        writer.write(parts, shape=(side, side, 3), dtype=np.uint8, tile=(PART, PART), photometric="rgb",
+                     compression="zlib", metadata=None, maxworkers=1)  # fmt: skip
+
+
+def _child(side: int) -> dict:
+    torch.manual_seed(0)
+    predictor = predict.Predictor(models.create(MODEL, 2), device="cuda" if torch.cuda.is_available() else "cpu")
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "in.tif", Path(folder) / "out.tif"
+        write_picture(source, side)
+        began = time.perf_counter()
+        counts = predict.segment_tiff(predictor, source, target, [(0, 0, 0), (255, 255, 255)])
+        seconds = time.perf_counter() - began
+    if counts.sum() != side**2:
+        raise SystemExit(f"{counts.sum():,} pixels were labelled instead of {side**2:,}")
+    return {"seconds": seconds, "mib": peak_bytes() / 2**20}
+
+
+if __name__ == "__main__":
+    print(json.dumps(_child(int(sys.argv[1]))))

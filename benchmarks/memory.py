@@ -1,0 +1,67 @@
+"""Peak memory, each side in a fresh process: what a training step adds to the imported libraries."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from .measure import Skipped, contest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def peak_bytes() -> int:
+    """The largest resident size this process has had.  Skipped where the system does not tell it of one process."""
+    return _status("VmHWM")
+
+
+def resident_bytes() -> int:
+    return _status("VmRSS")
+
+
+def _status(key: str) -> int:
+    # Not getrusage: on Linux a process begins there with the peak of the one that started it.
+    status = Path("/proc/self/status")
+    if not status.exists():
+        raise Skipped("peak memory of a process is read from /proc/self/status, which only Linux has")
+    return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(key)) * 1024
+
+
+def in_fresh_process(module: str, *arguments: str, threads: int | None = None) -> dict:
+    """What `python -m module arguments` prints, a JSON object.  Skipped with its last line if it fails."""
+    environment = os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments], capture_output=True, text=True, cwd=REPOSITORY, env=environment
+    )
+    if done.returncode:
+        raise Skipped(f"its process ended with {done.returncode}: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def training(name: str, device: str) -> dict:
+    """MiB that two training steps need."""
+    from .networks import PAIRS
+
+    PAIRS[name].peer()  # says by itself what is missing
+    mine, theirs = ([in_fresh_process(__name__, name, side, device)["bytes"]] for side in ("ours", "peer"))
+    numbers = contest(mine, theirs, "MiB", lambda size: size / 2**20, False)
+    note = "the network, its optimiser and two training steps, in a fresh process"
+    return numbers | {"peer_is": PAIRS[name].peer_is, "library": PAIRS[name].library, "note": note}
+
+
+def _child(name: str, which: str, device: str) -> int:
+    import torch
+
+    from .networks import PAIRS, Side
+
+    pair = PAIRS[name]
+    before = resident_bytes()
+    side = Side(getattr(pair, which)(), pair.batch * (4 if device == "cuda" else 1), device, which == "ours")
+    for _ in range(2):
+        side.step()
+    return torch.cuda.max_memory_allocated() if device == "cuda" else peak_bytes() - before
+
+
+if __name__ == "__main__":
+    print(json.dumps({"bytes": _child(*sys.argv[1:])}))

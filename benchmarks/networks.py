@@ -1,0 +1,201 @@
+"""Networks: a training step and inference of ours beside a library's, and the memory each needs in a fresh process."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from seglib import costs, models
+from seglib.optimize import amp_dtype
+
+from .measure import alone, check_equal, contest, interleaved, need, single
+
+SIDE = 224
+CLASSES = 21
+AUXILIARY = 0.4
+REPEATS = {"cpu": 5, "cuda": 30}
+TOLERANCE = 1e-4  # of the largest output, in float32: sums come in another order
+
+
+class Body(nn.Module):
+    """A network cut off before its head, for training by any loss of its maps."""
+
+    def __init__(self, network: nn.Module, run: Callable[[nn.Module, Tensor], list[Tensor]]):
+        super().__init__()
+        self.network, self.run = network, run
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return self.run(self.network, x)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two networks for the same work.  `load` gives ours the peer's weights; None where they are not the same."""
+
+    title: str
+    peer_is: str
+    ours: Callable[[], nn.Module]
+    peer: Callable[[], nn.Module]
+    load: Callable[[nn.Module, nn.Module], object] | None
+    batch: int  # on a CPU; four times as many on a GPU
+    library: bool = True  # else the peer is a variant of our own
+
+
+def _timm_streams(network: nn.Module, x: Tensor) -> list[Tensor]:
+    x = network.act1(network.bn1(network.conv1(x)))
+    return network.stages(network.act2(network.bn2(network.conv2(x))))
+
+
+def _torchvision() -> nn.Module:
+    build = need("torchvision").models.segmentation.deeplabv3_resnet50
+    return build(weights=None, weights_backbone=None, num_classes=CLASSES, aux_loss=True)
+
+
+def _smp_module() -> ModuleType:
+    return need("segmentation_models_pytorch", "segmentation-models-pytorch")
+
+
+PAIRS = {
+    "dilated_resnet50": Pair(
+        "dilated ResNet-50, DeepLabV3's head", "torchvision's deeplabv3_resnet50 with the same weights",
+        lambda: models.create("dilated_resnet50", CLASSES), _torchvision,
+        lambda ours, peer: models.load_official(ours, peer.state_dict()), 4,
+    ),
+    "unet": Pair(
+        "U-Net, 31.0M weights", "segmentation-models-pytorch's Unet on a VGG-13 of four levels, 24.3M weights and 3 % "
+        "more multiply-adds: another network of like size",
+        lambda: models.create("unet", CLASSES),
+        lambda: _smp_module().Unet("vgg13_bn", encoder_depth=4, decoder_channels=(512, 256, 128, 64),
+                                   encoder_weights=None, classes=CLASSES),
+        None, 2,
+    ),
+    "hrnet_w18": Pair(
+        "HRNet-W18's body", "timm's hrnet_w18 up to its streams, with the same weights",
+        lambda: Body(models.create("hrnet_w18", CLASSES, upsampling="nearest"), lambda net, x: net.features(x)),
+        lambda: Body(need("timm").create_model("hrnet_w18", pretrained=False), _timm_streams),
+        lambda ours, peer: models.load_official(ours.network, peer.network.state_dict()), 4,
+    ),
+    "unet-layout": Pair(
+        "U-Net, channels last", "no other library: our own U-Net in PyTorch's default layout, as most write it",
+        lambda: models.create("unet", CLASSES), lambda: models.create("unet", CLASSES),
+        lambda ours, peer: ours.load_state_dict(peer.state_dict()), 2, library=False,
+    ),
+}  # fmt: skip
+
+
+def tensors(output: Tensor | dict | list | tuple) -> list[Tensor]:
+    """What a network gives, as a list: torchvision's are dictionaries, ours with auxiliary heads tuples."""
+    if isinstance(output, Tensor):
+        return [output]
+    return list(output.values() if isinstance(output, dict) else output)
+
+
+class Side:
+    """One of a pair, ready to train or to infer at random images, the usual way of whoever it comes from."""
+
+    def __init__(self, model: nn.Module, batch: int, device: str, ours: bool):
+        layout = torch.channels_last if ours else torch.contiguous_format
+        self.model = model.to(device, memory_format=layout)
+        self.amp = amp_dtype("auto", torch.device(device))
+        self.device, self.batch = device, batch
+        random = torch.Generator().manual_seed(0)
+        images = torch.randn(batch, 3, SIDE, SIDE, generator=random)
+        self.images = images.to(device, memory_format=layout)
+        self.truth = torch.randint(CLASSES, (batch, SIDE, SIDE), generator=random).to(device)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), **({"fused": True} if ours else {}))
+
+    def _loss(self, outputs: list[Tensor]) -> Tensor:
+        if outputs[0].shape[-1] != SIDE:  # a body's maps, with nothing to compare them to
+            return sum(maps.float().square().mean() for maps in outputs)
+        return sum(
+            weight * F.cross_entropy(logits.float(), self.truth)
+            for weight, logits in zip((1, AUXILIARY), outputs, strict=False)
+        )
+
+    def step(self) -> None:
+        self.model.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.device, self.amp, enabled=self.amp is not None):
+            outputs = tensors(self.model(self.images))
+        self._loss(outputs).backward()
+        self.optimizer.step()
+        self._wait()
+
+    @torch.inference_mode()
+    def infer(self) -> None:
+        self.model.eval()
+        with torch.autocast(self.device, self.amp, enabled=self.amp is not None):
+            self.model(self.images)
+        self._wait()
+
+    @torch.inference_mode()
+    def exact(self) -> Tensor:
+        """The first output for one image, in float32 and inference mode."""
+        return tensors(self.model.eval()(self.images[:1]))[0].cpu()
+
+    def _wait(self) -> None:
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+
+
+def sides(name: str, device: str) -> tuple[Side, Side]:
+    """Both sides of a pair, once they have been found to give the same; different networks, the same shape."""
+    pair = PAIRS[name]
+    torch.manual_seed(0)
+    peer, ours = pair.peer(), pair.ours()
+    if pair.load:
+        pair.load(ours, peer)
+    batch = pair.batch * (4 if device == "cuda" else 1)
+    both = Side(ours, batch, device, ours=True), Side(peer, batch, device, ours=False)
+    mine, theirs = (side.exact() for side in both)
+    if pair.load:
+        tf32 = device == "cuda"  # whose convolutions round inputs to 10 bits
+        check_equal(mine, theirs, f"{name}'s outputs", 2e-2 if tf32 else TOLERANCE)
+    else:
+        check_equal(mine.shape, theirs.shape, f"the shapes of {name}'s outputs")
+    return both
+
+
+def speed(name: str, what: str, device: str) -> dict:
+    """Images a second of `what`: "train" or "infer"."""
+    pair = PAIRS[name]
+    ours, peer = sides(name, device)
+    calls = (ours.step, peer.step) if what == "train" else (ours.infer, peer.infer)
+    numbers = contest(*interleaved(*calls, REPEATS[device]), "images/s", lambda s: ours.batch / s, True)
+    precision = str(ours.amp or torch.float32).removeprefix("torch.")
+    peak = matmul_flops(device, ours.amp or torch.float32)
+    works = [_operations(side.model) * (3 if what == "train" else 1) for side in (ours, peer)]
+    shares = [work * rate / peak for work, rate in zip(works, (numbers["ours"], numbers["peer"]), strict=True)]
+    return numbers | {
+        "peer_is": pair.peer_is, "library": pair.library, "share_of_peak": shares,
+        "note": f"{ours.batch} images of {SIDE}x{SIDE}, {precision}; {shares[0]:.0%} of what a large matrix product "
+        f"reaches in it, the peer {shares[1]:.0%}",
+    }  # fmt: skip
+
+
+def _operations(model: nn.Module) -> float:
+    """Floating-point operations of a forward pass of one image; a training step is taken for three of them."""
+    return 2.0 * costs.multiply_adds(model, (SIDE, SIDE))
+
+
+def matmul_flops(device: str, dtype: torch.dtype, side: int | None = None) -> float:
+    """Operations a second of a product of two square matrices, the median of seven."""
+    side = side or (8192 if device == "cuda" else 2048)
+    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+
+    def product() -> None:
+        a @ b
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    return 2.0 * side**3 / sorted(alone(product, 7))[3]
+
+
+def peak(device: str) -> dict:
+    """The rate of the matrix product against which shares are reckoned, at the precision that training takes."""
+    dtype = amp_dtype("auto", torch.device(device)) or torch.float32
+    note = f"two matrices of {8192 if device == 'cuda' else 2048} rows in {str(dtype).removeprefix('torch.')}"
+    return single([matmul_flops(device, dtype) / 1e9 for _ in range(3)], "GFLOP/s") | {"note": note}

@@ -1,0 +1,78 @@
+"""What a large job is made of, measured one by one: reading, computing, writing, listing, keeping names."""
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from seglib import data, predict
+from seglib.config import Config
+from seglib.plan import Plan
+
+from .measure import single, threads
+
+FILES = 2000
+PICTURES = 24
+WEIGHTS = "unet-horses"
+
+
+def prediction(root: Path, part: str) -> dict:
+    """Milliseconds an image of horses, on one thread, to "read" it, to "compute" its labels, or to "write" them.
+
+    The entry's `bytes` is the mean size of the files read or written, `decoded_bytes` that of an image and its mask.
+    """
+    files = [pair.image for pair in data.pairs(data.source("horses"), "train", root)[:PICTURES]]
+    images = [data.read_image(file) for file in files]
+    model, notes = predict.load(WEIGHTS)
+    predictor = predict.Predictor(model, notes["config"]["inference"]["longest_side"])
+    with threads(1), tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "mask.png"
+        masks = [predictor.labels(images[0])] * PICTURES if part == "write" else [None] * PICTURES
+        calls: dict[str, Callable[[int], object]] = {
+            "read": lambda i: data.read_image(files[i]),
+            "compute": lambda i: predictor.labels(images[i]),
+            "write": lambda i: predict.save_mask(target, masks[i], notes["palette"]),
+        }
+        calls[part](0)
+        times = [_milliseconds(lambda i=i: calls[part](i)) for i in range(PICTURES)]
+        size = target.stat().st_size if part == "write" else float(np.mean([f.stat().st_size for f in files]))
+    decoded = float(np.mean([image.size // 3 * 4 for image in images]))
+    note = f"images of horses, the weights {WEIGHTS}, one thread"
+    return single(times, "ms/image") | {"note": note, "bytes": size, "decoded_bytes": decoded}
+
+
+def _milliseconds(call: Callable[[], object]) -> float:
+    began = time.process_time()
+    call()
+    return (time.process_time() - began) * 1e3
+
+
+def listing() -> dict:
+    """Microseconds a file to list a folder and to look at each file, as `predict` does before it begins."""
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(FILES):
+            (Path(folder) / f"{number:09}.jpg").touch()
+        times = []
+        for _ in range(5):
+            began = time.perf_counter()
+            found = predict.image_files([folder])
+            times.append((time.perf_counter() - began) / FILES * 1e6)
+    per_file = sys.getsizeof(found[0]) + sys.getsizeof(os.fspath(found[0]))
+    note = f"a folder of {FILES} files, their names held in memory at {per_file} bytes or more each"
+    return single(times, "us/file") | {"note": note, "bytes": per_file}
+
+
+def shuffling() -> dict:
+    """Nanoseconds an image to draw the order of an epoch of a million, in the master process."""
+    times = []
+    for epoch in range(3):
+        plan = Plan(1_000_000, Config(epochs=3))
+        began = time.perf_counter()
+        plan.batch(epoch * plan.steps_per_epoch)
+        times.append((time.perf_counter() - began) * 1e9 / plan.images)
+    note = "the order of a million images, drawn once an epoch, at 8 bytes an image"
+    return single(times, "ns/image") | {"note": note, "bytes": 8}

@@ -1,0 +1,70 @@
+"""What whole training runs take: minutes to a score, and what a second process adds."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import yaml
+
+from .measure import Skipped, contest, single
+from .memory import REPOSITORY
+
+AIM_MIOU = 0.90
+SHORT = {
+    "epochs": 4, "batch_size": 16, "evaluate_every": 4, "device": "cpu",
+    "data": {"name": "creatures", "options": {"length": 64, "size": [160, 160]}},
+    "augment": {"crop_sizes": [160]}, "model": {"name": "hrnet_w18_small_v1"}, "inference": {"longest_side": 160},
+}  # fmt: skip
+
+
+def _trained(command: list[str], run: Path, threads: int | None) -> list[dict]:
+    """The history of a run.  Skipped with the last line of what it said if it fails."""
+    environment = os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, cwd=REPOSITORY, env=environment)
+    if done.returncode:
+        raise Skipped(f"training ended with {done.returncode}: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
+    return json.loads((run / "history.json").read_text(encoding="utf-8"))
+
+
+def minutes_to(history: list[dict], miou: float) -> float:
+    """Minutes until an entry of a run's history has that score on val.  Skipped if none has."""
+    minutes = 0.0
+    for entry in history:
+        minutes += entry["seconds"] / 60
+        if entry.get("val", {}).get("miou", 0) >= miou:
+            return minutes
+    best = max((entry["val"]["miou"] for entry in history if "val" in entry), default=0)
+    raise Skipped(f"the run ended at mIoU {best:.4f}, below {miou}")
+
+
+def quality(root: Path) -> dict:
+    """Minutes from scratch to mIoU .90 on the val split of horses, measurements on the way included."""
+    file = REPOSITORY / "configs" / "horses-laptop.yaml"
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        command = ["-m", "seglib", "train", str(file), f"--run={run}", f"--data.root={Path(root).resolve()}"]
+        history = _trained(command, run, None)
+    reached = max(entry["val"]["miou"] for entry in history if "val" in entry)
+    note = f"configs/horses-laptop.yaml; after all {len(history)} epochs mIoU {reached:.4f}"
+    return single([minutes_to(history, AIM_MIOU)], "minutes") | {"note": note}
+
+
+def two_processes() -> dict:
+    """Training images a second of two processes of one thread, and of one such process, in turns."""
+    rates = {1: [], 2: []}
+    with tempfile.TemporaryDirectory() as folder:
+        for turn in range(2):
+            for processes in (2, 1):
+                run = Path(folder) / f"{turn}-{processes}"
+                file = run.with_suffix(".yaml")
+                file.write_text(yaml.safe_dump(SHORT | {"run": str(run)}), encoding="utf-8")
+                launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+                command = [*(launch if processes == 2 else []), "-m", "seglib", "train", str(file)]
+                history = _trained(command, run, 1)[1:-1]  # the first epoch decodes, the last one measures
+                rates[processes] += [entry["images"] / entry["seconds"] for entry in history]
+    numbers = contest(rates[2], rates[1], "images/s", lambda rate: rate, True)
+    note = "hrnet_w18_small_v1, batches of 16 images of 160x160, gloo; both sides use one thread a process"
+    return numbers | {"peer_is": "no other library: our own training in one process", "library": False, "note": note}

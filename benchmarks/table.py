@@ -1,0 +1,68 @@
+"""The README's table of speed, every number from the file of results."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from seglib import files
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+BEGIN, END = "<!-- benchmarks: python -m benchmarks table -->", "<!-- end of benchmarks -->"
+HEAD = ["work", "ours", "theirs", "times as good", "from - to", "aim", "against"]
+
+
+def number(value: float) -> str:
+    """Three figures, without an exponent."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 0.1 else f"{value:.3f}"
+
+
+def summary(entry: dict) -> str:
+    """One line for a terminal."""
+    if "skipped" in entry:
+        return f"skipped: {entry['skipped']}"
+    line = f"{number(entry['ours'])} {entry['unit']}"
+    if entry["ratio"] is None:
+        return line
+    return f"{line}, the peer {number(entry['peer'])}: {entry['ratio']:.2f} times as good"
+
+
+def row(entry: dict) -> list[str]:
+    """The cells of an entry that has a peer, or was skipped."""
+    if "skipped" in entry:
+        return [entry["title"], "skipped", "", "", "", entry["aim"], entry["skipped"]]
+    ratio, spread = ([f"{value:.2f}" for value in values] for values in ([entry["ratio"]], entry["spread"]))
+    return [entry["title"], f"{number(entry['ours'])} {entry['unit']}", f"{number(entry['peer'])} {entry['unit']}",
+            f"**{ratio[0]}**" if entry.get("library", True) else ratio[0], " - ".join(spread), entry["aim"],
+            entry["peer_is"]]  # fmt: skip
+
+
+def text(entries: Sequence[dict]) -> str:
+    """The table, then what it was measured on, then the notes and what is behind."""
+    shown = [entry for entry in entries if entry["ratio"] is not None or "skipped" in entry]
+    rows = [HEAD, ["---"] * len(HEAD), *(row(entry) for entry in shown)]
+    lines = [f"| {' | '.join(cells)} |" for cells in rows]
+    alone = [e for e in entries if e["group"] in ("quality", "networks") and e["ratio"] is None and "skipped" not in e]
+    notes = [f"- {entry['title']}: {summary(entry)}" + _note(entry) for entry in alone]
+    notes += [f"- {entry['title']}{_note(entry)}" for entry in shown if entry.get("note") and "skipped" not in entry]
+    machines = list(dict.fromkeys(entry["machine"] for entry in entries))
+    versions = {name: version for entry in entries for name, version in entry["versions"].items()}
+    measured = f"Measured on: {'; '.join(machines)}. " + ", ".join(f"{n} {v}" for n, v in sorted(versions.items()))
+    return "\n".join([*lines, "", measured + ".", "", *behind(entries), *notes])
+
+
+def behind(entries: Sequence[dict]) -> list[str]:
+    """A line that names what is slower or larger than its peer, or that nothing is."""
+    losers = [entry for entry in entries if entry["ratio"] is not None and entry["ratio"] < 1]
+    if not losers:
+        return ["Ours is behind in none of these.", ""]
+    return ["Ours is behind in: " + "; ".join(f"{e['title']} ({e['ratio']:.2f})" for e in losers) + ".", ""]
+
+
+def _note(entry: dict) -> str:
+    return f": {entry['note']}" if entry.get("note") else ""
+
+
+def write(entries: Sequence[dict], readme: Path = README) -> None:
+    """Put the table between its marks.  OSError if they are gone."""
+    files.replace_between(readme, BEGIN, END, text(entries))
