@@ -27,19 +27,16 @@ AIMS = {"224x224x2": "1.5", "360x480x11": "5", "1024x2048x19": "8"}
 
 def entries(root: Path) -> list[Entry]:
     """All entries for this machine, with the horses under `root`."""
-    found = []
-    for size in metrics.SIZES:
-        shown = "x".join(size.split("x")[:2]) + f", {size.rpartition('x')[2]} classes"
-        found += [
-            Entry(f"boundary-iou-{size}", "metrics", f"Boundary IoU, {shown}", partial(metrics.boundary, size),
-                  aim=AIMS[size]),
-            Entry(f"confusion-{size}", "metrics", f"confusion matrix, {shown}", partial(metrics.confusion, size),
-                  aim="2"),
-            Entry(f"miou-{size}", "metrics", f"mIoU, {shown}", partial(metrics.jaccard, size)),
-        ]  # fmt: skip
-    found.sort(key=lambda entry: entry.name.split("-")[0])
+    devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+    found = [
+        Entry(f"boundary-iou-{size}", "metrics", f"Boundary IoU, {_shown(size)}", partial(metrics.boundary, size),
+              aim=AIMS[size])
+        for size in metrics.SIZES
+    ]  # fmt: skip
+    for device in devices:
+        found += _confusion(device)
     found += _pipeline(root)
-    for device in ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]:
+    for device in devices:
         found += _networks(device)
     found.append(Entry("two-processes", "scaling", "training, a second process", runs.two_processes))
     for part, what in (("read", "reading"), ("compute", "computing"), ("write", "writing")):
@@ -52,6 +49,27 @@ def entries(root: Path) -> list[Entry]:
         found.append(Entry(f"large-{side}", "scaling", title, partial(large.measured, side)))
     found.append(Entry("quality", "quality", f"from scratch to mIoU {runs.AIM_MIOU:.2f} on horses",
                        partial(runs.quality, root), optional=True, aim="3 minutes"))  # fmt: skip
+    return found
+
+
+def _shown(size: str) -> str:
+    height, width, classes = metrics.SIZES[size]
+    return f"{height}x{width}, {classes} classes"
+
+
+def _on(device: str) -> tuple[str, str]:
+    """The endings of names and titles."""
+    return ("", "") if device == "cpu" else (f"-{device}", ", on the GPU")
+
+
+def _confusion(device: str) -> list[Entry]:
+    on, where = _on(device)
+    found = []
+    for name, title, measure, aim in (("confusion", "confusion matrix", metrics.confusion, "2"),
+                                      ("miou", "mIoU", metrics.jaccard, "")):  # fmt: skip
+        for size in metrics.SIZES:
+            title_here = f"{title}, {_shown(size)}{where}"
+            found.append(Entry(f"{name}-{size}{on}", "metrics", title_here, partial(measure, size, device), aim=aim))
     return found
 
 
@@ -76,8 +94,7 @@ def _pipeline(root: Path) -> list[Entry]:
 
 
 def _networks(device: str) -> list[Entry]:
-    on = "" if device == "cpu" else f"-{device}"
-    where = "" if device == "cpu" else ", on the GPU"
+    on, where = _on(device)
     found = [Entry(f"matmul{on}", "networks", f"large matrix product{where}", partial(networks.peak, device))]
     for name, pair in networks.PAIRS.items():
         for what, shown in (("train", "training step"), ("infer", "inference")):

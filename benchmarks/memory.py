@@ -1,7 +1,6 @@
 """Peak memory, each side in a fresh process: what a training step adds to the imported libraries."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -28,12 +27,9 @@ def _status(key: str) -> int:
     return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(key)) * 1024
 
 
-def in_fresh_process(module: str, *arguments: str, threads: int | None = None) -> dict:
+def in_fresh_process(module: str, *arguments: str) -> dict:
     """What `python -m module arguments` prints, a JSON object.  Skipped with its last line if it fails."""
-    environment = os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
-    done = subprocess.run(
-        [sys.executable, "-m", module, *arguments], capture_output=True, text=True, cwd=REPOSITORY, env=environment
-    )
+    done = subprocess.run([sys.executable, "-m", module, *arguments], capture_output=True, text=True, cwd=REPOSITORY)
     if done.returncode:
         raise Skipped(f"its process ended with {done.returncode}: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
     return json.loads(done.stdout.splitlines()[-1])

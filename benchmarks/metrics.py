@@ -8,7 +8,7 @@ import torch
 
 from seglib import data, metrics
 
-from .measure import check_equal, contest, interleaved, need, processor, threads
+from .measure import check_equal, contest, interleaved, need, processor, threads, wall
 
 SIZES = {"224x224x2": (224, 224, 2), "360x480x11": (360, 480, 11), "1024x2048x19": (1024, 2048, 19)}
 REPEATS = {2: 101, 11: 31, 19: 9}
@@ -56,44 +56,44 @@ def boundary(size: str) -> dict:
     height, width, classes = SIZES[size]
     truth, prediction = maps(height, width, classes)
     reach = metrics.boundary_width(height, width)
-    with threads(1):
-        return _take_turns(
-            lambda: np.stack(metrics.boundary_counts(truth, prediction, classes, reach, IGNORE)),
-            lambda: per_class_counts(truth, prediction, classes, reach),
-            classes, 0,
-        ) | {"peer_is": "OpenCV's erosion, class by class, as the paper's authors do"}  # fmt: skip
+    return _take_turns(
+        lambda: np.stack(metrics.boundary_counts(truth, prediction, classes, reach, IGNORE)),
+        lambda: per_class_counts(truth, prediction, classes, reach),
+        classes, "cpu",
+    ) | {"peer_is": "OpenCV's erosion, class by class, as the paper's authors do"}  # fmt: skip
 
 
-def confusion(size: str) -> dict:
+def confusion(size: str, device: str) -> dict:
     functional = need("torchmetrics.functional.classification", "torchmetrics")
-    truth, prediction, classes = _tensors(size)
+    truth, prediction, classes = _tensors(size, device)
     options = {"num_classes": classes, "ignore_index": IGNORE, "validate_args": False}
-    with threads(1):
-        return _take_turns(
-            lambda: metrics.confusion_matrix(truth, prediction, classes, IGNORE),
-            lambda: functional.multiclass_confusion_matrix(prediction, truth, **options),
-            classes, 0,
-        ) | {"peer_is": "torchmetrics' confusion matrix without its checks of the labels"}  # fmt: skip
+    return _take_turns(
+        lambda: metrics.confusion_matrix(truth, prediction, classes, IGNORE).cpu(),
+        lambda: functional.multiclass_confusion_matrix(prediction, truth, **options).cpu(),
+        classes, device,
+    ) | {"peer_is": "torchmetrics' confusion matrix without its checks of the labels"}  # fmt: skip
 
 
-def jaccard(size: str) -> dict:
+def jaccard(size: str, device: str) -> dict:
     functional = need("torchmetrics.functional.classification", "torchmetrics")
-    truth, prediction, classes = _tensors(size)
+    truth, prediction, classes = _tensors(size, device)
     options = {"num_classes": classes, "ignore_index": IGNORE}
-    with threads(1):
-        return _take_turns(
-            lambda: metrics.mean_iou(metrics.confusion_matrix(truth, prediction, classes, IGNORE)),
-            lambda: functional.multiclass_jaccard_index(prediction, truth, **options),
-            classes, 1e-5,
-        ) | {"peer_is": "torchmetrics' Jaccard index, as it comes"}  # fmt: skip
+    return _take_turns(
+        lambda: metrics.mean_iou(metrics.confusion_matrix(truth, prediction, classes, IGNORE)),
+        lambda: functional.multiclass_jaccard_index(prediction, truth, **options).cpu(),
+        classes, device, 1e-5,
+    ) | {"peer_is": "torchmetrics' Jaccard index, as it comes"}  # fmt: skip
 
 
-def _tensors(size: str) -> tuple[torch.Tensor, torch.Tensor, int]:
-    truth, prediction = map(torch.from_numpy, maps(*SIZES[size]))
+def _tensors(size: str, device: str) -> tuple[torch.Tensor, torch.Tensor, int]:
+    truth, prediction = (torch.from_numpy(labels).to(device) for labels in maps(*SIZES[size]))
     return truth, prediction, SIZES[size][2]
 
 
-def _take_turns(ours: Callable[[], object], peer: Callable[[], object], classes: int, tolerance: float) -> dict:
+def _take_turns(
+    ours: Callable[[], object], peer: Callable[[], object], classes: int, device: str, tolerance: float = 0
+) -> dict:
     check_equal(ours(), peer(), "the counts", tolerance)
-    times = interleaved(ours, peer, REPEATS[classes], processor)
+    with threads(1):
+        times = interleaved(ours, peer, REPEATS[classes], processor if device == "cpu" else wall)
     return contest(*times, "ms", lambda seconds: seconds * 1e3, False)

@@ -65,8 +65,7 @@ PAIRS = {
         lambda ours, peer: models.load_official(ours, peer.state_dict()), 4,
     ),
     "unet": Pair(
-        "U-Net, 31.0M weights", "segmentation-models-pytorch's Unet on a VGG-13 of four levels, 24.3M weights and 3 % "
-        "more multiply-adds: another network of like size",
+        "U-Net", "segmentation-models-pytorch's Unet on a VGG-13 of four levels: another network, of like size",
         lambda: models.create("unet", CLASSES),
         lambda: _smp_module().Unet("vgg13_bn", encoder_depth=4, decoder_channels=(512, 256, 128, 64),
                                    encoder_weights=None, classes=CLASSES),
@@ -165,15 +164,18 @@ def speed(name: str, what: str, device: str) -> dict:
     ours, peer = sides(name, device)
     calls = (ours.step, peer.step) if what == "train" else (ours.infer, peer.infer)
     numbers = contest(*interleaved(*calls, REPEATS[device]), "images/s", lambda s: ours.batch / s, True)
-    precision = str(ours.amp or torch.float32).removeprefix("torch.")
-    peak = matmul_flops(device, ours.amp or torch.float32)
+    dtype = ours.amp or torch.float32
+    top = matmul_flops(device, dtype)
     works = [_operations(side.model) * (3 if what == "train" else 1) for side in (ours, peer)]
-    shares = [work * rate / peak for work, rate in zip(works, (numbers["ours"], numbers["peer"]), strict=True)]
-    return numbers | {
-        "peer_is": pair.peer_is, "library": pair.library, "share_of_peak": shares,
-        "note": f"{ours.batch} images of {SIDE}x{SIDE}, {precision}; {shares[0]:.0%} of what a large matrix product "
-        f"reaches in it, the peer {shares[1]:.0%}",
-    }  # fmt: skip
+    shares = [work * rate / top for work, rate in zip(works, (numbers["ours"], numbers["peer"]), strict=True)]
+    note = (
+        f"{ours.batch} images of {SIDE}x{SIDE}, {str(dtype).removeprefix('torch.')}; {shares[0]:.0%} of what a large "
+        f"matrix product reaches, the peer {shares[1]:.0%}"
+    )
+    if not pair.load:
+        sizes = [costs.parameters(side.model) / 1e6 for side in (ours, peer)]
+        note += f"; {sizes[0]:.1f}M weights, the peer {sizes[1]:.1f}M for {works[1] / works[0]:.2f} times the work"
+    return numbers | {"peer_is": pair.peer_is, "library": pair.library, "share_of_peak": shares, "note": note}
 
 
 def _operations(model: nn.Module) -> float:

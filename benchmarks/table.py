@@ -43,8 +43,12 @@ def text(entries: Sequence[dict]) -> str:
     rows = [HEAD, ["---"] * len(HEAD), *(row(entry) for entry in shown)]
     lines = [f"| {' | '.join(cells)} |" for cells in rows]
     alone = [e for e in entries if e["group"] in ("quality", "networks") and e["ratio"] is None and "skipped" not in e]
-    notes = [f"- {entry['title']}: {summary(entry)}" + _note(entry) for entry in alone]
-    notes += [f"- {entry['title']}{_note(entry)}" for entry in shown if entry.get("note") and "skipped" not in entry]
+    said: dict[str, list[str]] = {}  # a note once, however many entries have it
+    for entry in [*alone, *shown]:
+        if entry.get("note") and "skipped" not in entry:
+            title = f"{entry['title']}, {summary(entry)}" if entry in alone else entry["title"]
+            said.setdefault(entry["note"], []).append(title)
+    notes = [f"- {'; '.join(titles)}: {note}." for note, titles in said.items()]
     machines = list(dict.fromkeys(entry["machine"] for entry in entries))
     versions = {name: version for entry in entries for name, version in entry["versions"].items()}
     measured = f"Measured on: {'; '.join(machines)}. " + ", ".join(f"{n} {v}" for n, v in sorted(versions.items()))
@@ -57,10 +61,6 @@ def behind(entries: Sequence[dict]) -> list[str]:
     if not losers:
         return ["Ours is behind in none of these.", ""]
     return ["Ours is behind in: " + "; ".join(f"{e['title']} ({e['ratio']:.2f})" for e in losers) + ".", ""]
-
-
-def _note(entry: dict) -> str:
-    return f": {entry['note']}" if entry.get("note") else ""
 
 
 def write(entries: Sequence[dict], readme: Path = README) -> None:

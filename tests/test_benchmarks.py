@@ -155,7 +155,7 @@ def test_the_table_says_what_is_behind():
     lines = table.text([entry(), slower, variant]).splitlines()
     assert lines[2] == "| work a | 2,000 ms | 4,000 ms | **2.00** | 2.00 - 3.00 | 2 | a library |"
     assert "| **0.80** | 0.70 - 0.90 |" in lines[3] and "| 2.00 | 2.00 - 3.00 |" in lines[4]
-    assert "Ours is behind in: work b (0.80)." in lines and "- work b: on one thread" in lines
+    assert "Ours is behind in: work b (0.80)." in lines and "- work b: on one thread." in lines
     assert "Ours is behind in none of these." in table.text([entry()])
 
 
