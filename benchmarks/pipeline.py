@@ -120,10 +120,8 @@ def measured(root: Path, which: str) -> dict:
     epochs = itertools.count(1)
     ways = Ways(root)
     convert = as_tensors()
-
-    def v2_on_decoded(index: int) -> object:
-        item = ways.kept[index]
-        return ways.plain.transform(convert(item["image"], False), convert(item["mask"], True))
+    items = [ways.kept[index] for index in range(IMAGES)]
+    decoded = [(convert(item["image"].copy(), False), convert(item["mask"].copy(), True)) for item in items]
 
     def ours(index: int) -> object:
         return ways.ours[next(epochs), index]
@@ -131,10 +129,8 @@ def measured(root: Path, which: str) -> dict:
     peer = {
         "pipeline": lambda index: ways.plain[index],
         "decoding": lambda index: ways.ours_anew[next(epochs), index],
-        "augmentation": v2_on_decoded,
+        "augmentation": lambda index: ways.plain.transform(*decoded[index]),
     }[which]
     with threads(1):
-        for index in range(IMAGES):
-            ways.kept[index]
         times = interleaved(_turns(ours), _turns(peer), REPEATS, processor)
     return contest(*times, "images/s", lambda seconds: AT_ONCE / seconds, True)
