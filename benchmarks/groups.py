@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from . import large, memory, metrics, networks, parts, pipeline, runs
+from .measure import ONE_THREAD
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def _pipeline(root: Path) -> list[Entry]:
     ]  # fmt: skip
 
     def measured(which: str, peer: str, library: bool) -> dict:
-        note = f"{pipeline.IMAGES} horses, crops of {pipeline.SIDE}, one thread"
+        note = f"{pipeline.IMAGES} horses, crops of {pipeline.SIDE}, {ONE_THREAD}"
         return pipeline.measured(root, which) | {"peer_is": peer, "library": library, "note": note}
 
     return [

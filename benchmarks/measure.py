@@ -17,6 +17,7 @@ Clock = Callable[[], float]
 wall = time.perf_counter
 # Of this process: what the wall clock shows for one thread on a machine that has nothing else to do.
 processor = time.process_time
+ONE_THREAD = "one thread, timed by what the processor spent on it"
 
 
 class Skipped(Exception):
