@@ -267,4 +267,7 @@ def _archive_errors(archive: Path) -> Iterator[None]:
             raise
         raise DownloadError(f"{archive}: no such file; check the name.") from None
     except DAMAGE as error:
-        raise DownloadError(f"{archive}: not a zip or tar archive, or a damaged one ({error}); get it again.") from None
+        reason = " ".join(str(error).split())[:200]  # tarfile lists what it tried, a line each
+        raise DownloadError(
+            f"{archive}: not a zip or tar archive, or a damaged one ({reason}); get it again."
+        ) from None

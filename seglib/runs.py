@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
+from .config import read_yaml
 
 # Where a run lies, what it runs on and what it tells meanwhile: these change nothing in the result.
 PLACES = {"run", "device", "workers", "data.root", "data.cache_mb", "compile", "checkpoint_minutes", "tensorboard",
@@ -98,12 +98,12 @@ def _content(record: Record, name: str, kind: type):
     file = record.folder / name
     try:
         text = file.read_text(encoding="utf-8")
-        content = json.loads(text) if file.suffix == ".json" else yaml.safe_load(text)
+        content = json.loads(text) if file.suffix == ".json" else read_yaml(text)
     except FileNotFoundError:
         if name == "config.yaml":
             record.faults.append(f"{file}: not there, so what was asked of this run is unknown.")
         return None
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:120]
         record.faults.append(f"{file}: cannot be read ({reason}); the run is shown without it.")
         return None

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from . import download, files, models
+from . import download, files, header, models
 
 FOLDER = Path(__file__).resolve().parents[1] / "weights"
 ADDRESS_VARIABLE = "SEGLIB_WEIGHTS_URL"  # overrides the manifest's release address
@@ -38,7 +38,7 @@ def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict]:
             tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise WeightsError(f"{file}: no such file; check the name.") from None
-    except (SafetensorError, json.JSONDecodeError, OSError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:  # the last two from the notes' JSON
         raise WeightsError(f"{file}: the weights are damaged or no safetensors file ({error}).") from None
     return {name: t.float() if t.dtype is torch.float16 else t for name, t in tensors.items()}, notes
 
@@ -119,18 +119,33 @@ def load(name: str) -> tuple[nn.Module, dict]:
 def open_file(file: Path) -> tuple[nn.Module, dict]:
     """`load` for a file of this project, whatever its name.  Raises WeightsError."""
     tensors, notes = read_tensors(file)
-    missing = {"config", "classes", "palette", "num_outputs"} - notes.keys()
-    if missing:
-        raise WeightsError(f"{file}: not written by this project (no {', '.join(sorted(missing))} in its header).")
+    if missing := header.missing(notes):
+        raise WeightsError(f"{file}: not written by this project (no {', '.join(missing)} in its header).")
+    if fault := header.fault(notes):
+        raise WeightsError(f"{file}: {fault} in its header makes no sense; get the file again.")
     described = notes["config"]["model"]
-    model = models.create(described["name"], notes["num_outputs"], **described["options"])
     try:
+        with torch.device("meta"):  # costs nothing, whatever size the header claims
+            asked = models.create(described["name"], notes["num_outputs"], **described["options"]).state_dict()
+        shapes = {name: tensor.shape for name, tensor in tensors.items()}
+        if shapes != {name: tensor.shape for name, tensor in asked.items()}:
+            raise RuntimeError(_difference(shapes, asked))
+        model = models.create(described["name"], notes["num_outputs"], **described["options"])
         model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise WeightsError(
-            f"{file}: the tensors do not fit {described['name']} ({str(error).splitlines()[-1].strip()})."
-        ) from None
+    except (RuntimeError, ValueError, TypeError, OverflowError) as error:  # a ModelError is a ValueError
+        reason = str(error).splitlines()[-1].strip()[:300]
+        raise WeightsError(f"{file}: the tensors do not fit {str(described['name'])[:40]} ({reason}).") from None
     return model.eval(), notes
+
+
+def _difference(shapes: Mapping[str, torch.Size], asked: Mapping[str, Tensor]) -> str:
+    """The first thing in which a file's tensors differ from what the network asks for."""
+    for name in (*asked, *shapes):
+        if name not in shapes or name not in asked:
+            return f"{name} is {'missing' if name in asked else 'left over'}"
+        if shapes[name] != asked[name].shape:
+            return f"{name} is {tuple(shapes[name])}, but must be {tuple(asked[name].shape)}"
+    return ""
 
 
 def card(name: str) -> dict:

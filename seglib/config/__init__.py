@@ -15,6 +15,7 @@ from .options import (
     OptimizerConfig,
     ScheduleConfig,
 )
+from .plain import read_yaml
 from .reading import ConfigError, commented, load, parse, parser, to_dict, validate
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "load",
     "parse",
     "parser",
+    "read_yaml",
     "to_dict",
     "validate",
 ]

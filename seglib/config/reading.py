@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import math
 import re
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
@@ -10,6 +11,14 @@ import jsonargparse
 import yaml
 
 from .options import Config
+from .plain import FAULTS, read_yaml
+
+# More than anyone means: the largest values of options that decide over time, memory and processes.
+LARGEST = {
+    "epochs": 10**6, "batch_size": 10**6, "accumulate": 10**6, "seed": 2**63 - 1, "num_classes": 255, "workers": 256,
+    "evaluate_every": 10**6, "trace_steps": 10**6, "data.cache_mb": 2**30, "inference.longest_side": 10**6,
+    "augment.crop_sizes": 2**15,
+}  # fmt: skip
 
 
 class ConfigError(ValueError):
@@ -46,11 +55,12 @@ def parse(text: str, overrides: list[str] = (), where: str = "the configuration"
     """The Config of a YAML text and command-line overrides.  Raises ConfigError; `where` names the text in it."""
     reader = parser()
     try:
+        read_yaml(text)  # refuses what could keep the parser busy for ever
         values = reader.parse_string(text or "{}")
         if overrides:
             where = f"{where} with {' '.join(overrides)}" if text else " ".join(overrides)
         values = reader.parse_args(list(overrides), namespace=values)
-    except (jsonargparse.ArgumentError, TypeError, ValueError) as error:
+    except (jsonargparse.ArgumentError, *FAULTS) as error:
         raise ConfigError(f"{where}: {' '.join(str(error).split())[:400]}") from None
     config = _build(Config, values.as_dict())
     if config.loss.class_weights is None:  # as the first released weights have it
@@ -78,6 +88,7 @@ def _plain(value):
 
 def validate(config: Config) -> None:
     """ConfigError for the first value out of its range."""
+    _check_numbers(to_dict(config))
     checks = [
         (config.epochs >= 1, "epochs", config.epochs, "at least 1"),
         (config.batch_size >= 1, "batch_size", config.batch_size, "at least 1"),
@@ -117,6 +128,20 @@ def validate(config: Config) -> None:
     for good, option, value, wanted in checks:
         if not good:
             raise ConfigError(f"{option} is {value}, but must be {wanted}.")
+
+
+def _check_numbers(values: dict, prefix: str = "") -> None:
+    """ConfigError for a number that is not finite or, as far as LARGEST knows the option, too large."""
+    for name, value in values.items():
+        option = prefix + name
+        if isinstance(value, dict):
+            _check_numbers(value, f"{option}.")
+            continue
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, int | float) and not abs(number) < math.inf:
+                raise ConfigError(f"{option} is {number}, but must be finite.")
+            if option in LARGEST and number > LARGEST[option]:
+                raise ConfigError(f"{option} is {str(number)[:40]}, but must be at most {LARGEST[option]}.")
 
 
 def commented(config: Config) -> str:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import yaml
 
+from ..config import read_yaml
 from .dataset import IGNORE, Pair, Source
 from .images import DataError, jpeg_hint, labels_by_colour, labels_by_id, mask_colours, read_mask
 from .matching import SUFFIXES, by_stem, image_files
@@ -134,9 +134,9 @@ class Decoder:
 def read_classes(file: Path) -> Classes:
     """Read and judge a classes.yaml.  DataError says the first thing wrong with it."""
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: not readable as YAML ({' '.join(str(error).split())}); see data/README.md.") from None
+        content = read_yaml(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{file}: not readable as YAML ({error}); see data/README.md.") from None
     _require(isinstance(content, dict) and "classes" in content, file, "must have a list 'classes'")
     unknown = sorted(map(str, content.keys() - {"classes", "colors", "ignore"}))
     _require(not unknown, file, f"unknown entry '{', '.join(unknown)}'; the entries are classes, colors and ignore")

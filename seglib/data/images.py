@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 JPEG = (".jpg", ".jpeg")
-MAX_PIXELS = 500_000_000  # a picture that claims more is refused before it is decoded
+MAX_PIXELS = 178_956_970  # a picture that claims more is refused before it is decoded; Pillow's own limit too
 
 
 class DataError(ValueError):
@@ -34,6 +34,8 @@ def _open(path: Path) -> Image.Image:
         raise DataError(f"{path}: not an image that can be read, or one cut short; get it again as PNG.") from None
     except Image.DecompressionBombError:
         raise DataError(f"{path}: claims more than {MAX_PIXELS:,} pixels; refused as unsafe.") from None
+    except MemoryError:
+        raise DataError(f"{path}: decoding it takes more memory than there is; make it smaller.") from None
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, AttributeError) as error:
         if isinstance(error, DataError):
             raise
@@ -50,7 +52,7 @@ def read_image(path: Path | str) -> np.ndarray:
     """
     image = ImageOps.exif_transpose(_open(Path(path)))
     if image.mode in ("I;16", "I;16B", "I;16L", "I;16N", "I"):
-        values = np.asarray(image).astype(np.int64)
+        values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:
             raise DataError(f"{path}: pixel values outside 0..65535; save it as an 8-bit or 16-bit image.")
         grey = (values // 257).astype(np.uint8)

@@ -90,6 +90,8 @@ class TiffPicture:
             LookupError,
             TypeError,
             RuntimeError,
+            ArithmeticError,
+            MemoryError,
         )
         self.name, self.stream = file, open(file, "rb")
         self.segments: dict[int, np.ndarray] = {}  # decoded rows of strips or tiles that may be needed again
@@ -97,7 +99,7 @@ class TiffPicture:
             self.tiff = tifffile.TiffFile(self.stream)
             self.page = page = self.tiff.pages[0]
             self.height, self.width, self.samples = page.imagelength, page.imagewidth, page.samplesperpixel
-            unfit = self._unfit()
+            unfit = self._unfit() if self.height and self.width else "a size of nothing in its header"
         except self.faults as error:
             self.stream.close()
             raise PredictionError(f"{file}: no TIFF file that can be read ({error}); save it again.") from None

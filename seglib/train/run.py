@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+import zipfile
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -161,18 +162,27 @@ class Run:
         """Go back to `checkpoint.pt`.  TrainingError if it is not there, damaged, or of another configuration."""
         file = self.folder / "checkpoint.pt"
         try:
-            state = torch.load(file, map_location=self.device, weights_only=True)
+            state = _sound_checkpoint(file, self.device)
+            self._check_same(file, state["config"])
+            self._take(state)
         except FileNotFoundError:
             raise TrainingError(f"{file}: there is no checkpoint to resume; start without --resume.") from None
+        except TrainingError:
+            raise
         except Exception as error:  # torch names damage by many types
             raise TrainingError(f"{file}: the checkpoint is damaged ({type(error).__name__}); start anew.") from None
-        before, now = _flat(state["config"]), _flat(configuration.to_dict(self.config))
+
+    def _check_same(self, file: Path, config: dict) -> None:
+        """TrainingError if `config`, that of a checkpoint, would not have led to the same result."""
+        before, now = _flat(config), _flat(configuration.to_dict(self.config))
         for option in sorted((before.keys() | now.keys()) - FREE_TO_CHANGE):
             if before.get(option) != now.get(option):
                 raise TrainingError(
-                    f"{file}: {option} was {before.get(option)} and is now {now.get(option)}; "
+                    f"{file}: {option} was {str(before.get(option))[:100]} and is now {now.get(option)}; "
                     "resume with the configuration of the run, or choose another --run."
                 )
+
+    def _take(self, state: dict) -> None:
         spread.load(self.model, state["model"])
         if self.average:
             spread.load(self.average.model, state["average"])
@@ -180,6 +190,16 @@ class Run:
         if self.scaler.is_enabled() and state["scaler"]:  # a run may go on where another precision is used
             self.scaler.load_state_dict(state["scaler"])
         self.step, self.history, self.partial = state["step"], state["history"], state["partial"]
+        if not 0 <= self.step <= self.plan.steps or not isinstance(self.history, list):
+            raise ValueError(f"step {self.step} of {self.plan.steps}")
+
+
+def _sound_checkpoint(file: Path, device: torch.device) -> dict:
+    """What `Run.save` wrote; raises whatever zipfile and torch raise if the file is damaged."""
+    with zipfile.ZipFile(file) as packed:
+        if packed.testzip() is not None:  # torch does not compare the checksums that it writes
+            raise zipfile.BadZipFile(f"{file}: a checksum differs")
+    return torch.load(file, map_location=device, weights_only=True)
 
 
 def make_model(config: ModelConfig, num_classes: int) -> nn.Module:

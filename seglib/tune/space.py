@@ -122,31 +122,40 @@ def default_space(config: Config) -> Space:
 def read_space(file: Path | str) -> Space:
     """The space of a YAML file.  TuneError naming the file, and the option whose entry is no range and no choice."""
     try:
-        content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        content = configuration.read_yaml(Path(file).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise TuneError(f"{file}: no such file; see configs/search/horses.yaml for what it should hold.") from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError) as error:
         raise TuneError(f"{file}: the search space cannot be read ({' '.join(str(error).split())[:200]}).") from None
     if not isinstance(content, dict) or not content:
         raise TuneError(f"{file}: holds no options; write lines like 'optimizer.lr: {{low: 3e-4, high: 1e-2}}'.")
-    return {str(path): _entry(f"{file}: {path}", entry) for path, entry in content.items()}
+    return {str(path): _entry(f"{file}: {_shown(path)}", entry) for path, entry in content.items()}
 
 
 def _entry(where: str, entry: object) -> Range | Choices:
     if isinstance(entry, Mapping) and set(entry) == {"choices"}:
         values = entry["choices"]
         if not isinstance(values, list) or len({str(value) for value in values}) < max(2, len(values)):
-            raise TuneError(f"{where}: choices must be a list of at least two different values, not {values}.")
+            raise TuneError(f"{where}: choices must be a list of at least two different values, not {_shown(values)}.")
         return Choices(tuple(values))
     if not isinstance(entry, Mapping) or not {"low", "high"} <= set(entry) <= {"low", "high", "log"}:
-        raise TuneError(f"{where}: needs low and high (and log, if wanted), or choices, but has {entry}.")
+        raise TuneError(f"{where}: needs low and high (and log, if wanted), or choices, but has {_shown(entry)}.")
     low, high = (_number(f"{where}.{name}", entry[name]) for name in ("low", "high"))
     log = entry.get("log", False)
     if not isinstance(log, bool):
-        raise TuneError(f"{where}: log is {log}, but must be true or false.")
+        raise TuneError(f"{where}: log is {_shown(log)}, but must be true or false.")
     if not low < high or (log and low <= 0):
-        raise TuneError(f"{where}: low is {low} and high is {high}, but low must be below high, and above 0 with log.")
+        raise TuneError(
+            f"{where}: low is {_shown(low)} and high is {_shown(high)}, but low must be below high, "
+            "and above 0 with log."
+        )
     return Range(low, high, log)
+
+
+def _shown(value: object) -> str:
+    """`value` in one short line."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= 80 else f"{text[:80]}..."
 
 
 def _number(where: str, value: object) -> float:
@@ -156,7 +165,7 @@ def _number(where: str, value: object) -> float:
             raise ValueError
         number = value if isinstance(value, int) else float(value)
     except (TypeError, ValueError):
-        raise TuneError(f"{where} is '{value}', but must be a number.") from None
+        raise TuneError(f"{where} is '{_shown(value)}', but must be a number.") from None
     if not abs(number) < float("inf"):
         raise TuneError(f"{where} is {number}, but must be finite.")
     return number

@@ -117,8 +117,8 @@ def _same_search(config: Config, space: Space, folder: Path) -> None:
         files.write_text(file, yaml.safe_dump(asked, sort_keys=False))
         return
     try:
-        before = runs.flat(yaml.safe_load(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, yaml.YAMLError, AttributeError):
+        before = runs.flat(configuration.read_yaml(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, AttributeError):
         raise TuneError(f"{file}: cannot be read, so this search cannot go on; choose another --out.") from None
     now = runs.flat(asked)
     for option in sorted((before.keys() | now.keys()) - {f"config.{name}" for name in runs.PLACES}):

@@ -1,0 +1,64 @@
+"""The command: try so many spoiled inputs of each kind, show the counts, write them and the README's table."""
+
+import argparse
+import json
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from tqdm import tqdm
+
+from seglib import files
+
+from . import watch
+from .kinds import KINDS
+
+RESULTS = Path(__file__).with_name("results.json")
+README = watch.REPOSITORY / "README.md"
+BEGIN, END = "<!-- inputs: python -m tests.fuzz --cases 1000 --write -->", "<!-- end of inputs -->"
+PACKAGES = ("pillow", "tifffile", "torch", "safetensors", "pyyaml", "jsonargparse")
+
+
+def table(results: dict) -> str:
+    """The README's table of a results file."""
+    columns = ("spoiled inputs", "tried", "read all the same", "refused", "anything else", "slowest", "memory")
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    for entry in results["kinds"]:
+        numbers = (f"{entry[name]:,}" for name in ("tried", "read", "refused"))
+        lines.append(
+            f"| {entry['name']} | {' | '.join(numbers)} | {len(entry['faults'])} "
+            f"| {entry['slowest_seconds']:.1f} s | {entry['peak_megabytes']:,} MB |"
+        )
+    total = {name: sum(entry[name] for entry in results["kinds"]) for name in ("tried", "read", "refused")}
+    faults = sum(len(entry["faults"]) for entry in results["kinds"])
+    counts = " | ".join(f"{count:,}" for count in total.values())
+    return "\n".join([*lines, f"| together | {counts} | {faults} | | |"])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", allow_abbrev=False, description=__doc__)
+    parser.add_argument("--cases", type=int, default=300, help="inputs of each kind (%(default)s)")
+    parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS), help="which (all)")
+    parser.add_argument("--write", action="store_true", help="write results.json and the README's table")
+    args = parser.parse_args()
+    if args.write and set(args.kinds) != set(KINDS):
+        parser.error("--write takes all kinds: leave --kinds out")
+    with tqdm(total=args.cases * len(args.kinds), unit="input") as bar:
+        tallies = watch.run(dict.fromkeys(args.kinds, args.cases), lambda done: bar.update(done - bar.n))
+    results = {
+        "command": f"python -m tests.fuzz --cases {args.cases} --write",
+        "versions": {name: version(name) for name in PACKAGES},
+        "kinds": [{"name": KINDS[kind].title, **tally.to_dict()} for kind, tally in tallies.items()],
+    }
+    print(table(results))
+    for kind, tally in tallies.items():
+        for fault in tally.faults[:5]:
+            print(f"\n{kind}, {fault[:12]}...{fault[-700:]}", file=sys.stderr)
+    if args.write:
+        files.write_text(RESULTS, json.dumps(results, indent=1) + "\n")
+        files.replace_between(README, BEGIN, END, table(results))
+    return int(any(tally.faults for tally in tallies.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""Archives to spoil: unpacked inside their folder, or refused with nothing left behind."""
+
+import io
+import os
+import stat
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from numpy.random import Generator
+
+from seglib.download import DownloadError, extract
+
+from .mutate import spoiled
+from .verdict import one_line
+
+NAMES = ("a.txt", "set/a.txt", "set/deep/b.txt", "set", "set/", "./a.txt", "../evil", "set/../../evil", "/evil",
+         "C:/evil", "..\\evil", "\\\\host\\evil", "", ".", "..", "a\0b", "x" * 300, "a/" * 200 + "b", "\ud7ff", "NUL",
+         "A.TXT", "set/./a.txt", "link/evil", "\u202egpj", "a\nb", "~/evil", "set//a.txt")  # fmt: skip
+LINKS = ("/etc", "..", "set", "a.txt", "/dev/zero")
+TAR_KINDS = (tarfile.REGTYPE,) * 6 + (tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE,
+             tarfile.BLKTYPE, tarfile.FIFOTYPE, tarfile.CONTTYPE, tarfile.GNUTYPE_SPARSE)  # fmt: skip
+ZIP_KINDS = (0,) * 4 + (stat.S_IFREG,) * 2 + (stat.S_IFDIR, stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO)
+MAX_BYTES, MAX_FILES = 3_000_000, 50
+
+
+def attempt(folder: Path) -> Callable[[Generator], str]:
+    """A function that packs hostile names or spoils a good archive, and unpacks it: "read" or "refused"."""
+    outside = folder / "outside"
+    outside.mkdir()
+    (outside / "mine.txt").write_text("mine")
+    good = [_zip([("set/a.txt", b"alpha" * 100, 0), ("set/b.txt", os.urandom(3000), 0)], zipfile.ZIP_DEFLATED)]
+    good += [_tar([("set/a.txt", b"alpha" * 100, tarfile.REGTYPE)], mode) for mode in ("w", "w:gz", "w:bz2", "w:xz")]
+    file = folder / "archive"
+
+    def one(rng: Generator) -> str:
+        content = spoiled(good[int(rng.integers(len(good)))], rng, good) if rng.random() < 0.5 else packed(rng)
+        file.write_bytes(content)
+        target = outside / "target"
+        try:
+            extract(file, target, max_bytes=MAX_BYTES, max_files=MAX_FILES)
+        except DownloadError as error:
+            assert sorted(os.listdir(outside)) == ["mine.txt"], "something was left behind"
+            return one_line(error, "archive")
+        finally:
+            assert (outside / "mine.txt").read_text() == "mine"
+        _judge(target)
+        assert sorted(os.listdir(outside)) == ["mine.txt", "target"]
+        _remove(target)
+        return "read"
+
+    return one
+
+
+def packed(rng: Generator) -> bytes:
+    """An archive of members of chance, now and then one that unpacks to far more than it is."""
+
+    def content() -> bytes:
+        return bytes(4_000_000) if rng.random() < 0.05 else rng.bytes(int(rng.integers(50)))
+
+    names = [NAMES[min(int(rng.integers(len(NAMES) * 2)), len(NAMES) - 1)] for _ in range(int(rng.integers(1, 6)))]
+    if rng.random() < 0.5:
+        names = [name if rng.random() < 0.1 else f"set/{i}.txt" for i, name in enumerate(names)]
+    if rng.random() < 0.05:
+        names = [f"{i}" for i in range(60)]
+    if rng.random() < 0.5:
+        kinds = [ZIP_KINDS[int(rng.integers(len(ZIP_KINDS)))] for _ in names]
+        way = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)[int(rng.integers(4))]
+        return _zip([(name, content(), kind) for name, kind in zip(names, kinds, strict=True)], way)
+    kinds = [TAR_KINDS[int(rng.integers(len(TAR_KINDS)))] for _ in names]
+    mode = ("w", "w:gz", "w:bz2", "w:xz")[int(rng.integers(4))]
+    return _tar([(name, content(), kind) for name, kind in zip(names, kinds, strict=True)], mode, rng)
+
+
+def _zip(members: list[tuple[str, bytes, int]], way: int) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", way) as packed:
+        for name, data, kind in members:
+            info = zipfile.ZipInfo(name)
+            info.external_attr = (kind | 0o644) << 16
+            info.compress_type = way
+            packed.writestr(info, data)
+    return buffer.getvalue()
+
+
+def _tar(members: list[tuple[str, bytes, bytes]], mode: str, rng: Generator | None = None) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as packed:
+        for name, data, kind in members:
+            info = tarfile.TarInfo(name)
+            info.type = kind
+            if kind in (tarfile.SYMTYPE, tarfile.LNKTYPE):
+                info.linkname = LINKS[int(rng.integers(len(LINKS)))]
+            info.size = len(data) if kind in (tarfile.REGTYPE, tarfile.CONTTYPE) else 0
+            packed.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def _judge(target: Path) -> None:
+    """Only plain files and folders, and not more of them than was allowed."""
+    total = 0
+    for place, folders, names in os.walk(target):
+        for name in folders + names:
+            status = os.lstat(os.path.join(place, name))
+            assert stat.S_ISDIR(status.st_mode) or (stat.S_ISREG(status.st_mode) and status.st_nlink == 1)
+            assert not status.st_mode & (stat.S_ISUID | stat.S_ISGID | 0o111) or stat.S_ISDIR(status.st_mode)
+            total += status.st_size * stat.S_ISREG(status.st_mode)
+    assert total <= MAX_BYTES
+
+
+def _remove(target: Path) -> None:
+    for place, folders, names in os.walk(target, topdown=False):
+        for name in names:
+            os.unlink(os.path.join(place, name))
+        for name in folders:
+            os.rmdir(os.path.join(place, name))
+    os.rmdir(target)

@@ -1,0 +1,83 @@
+"""Runs the worker and watches it: what it dies of or hangs at is noted, and the next case begun."""
+
+import json
+import os
+import selectors
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+PATIENCE = 120  # seconds without a word: imports and the slowest case take a fraction of it
+REPOSITORY = Path(__file__).resolve().parents[2]
+WORKER = ["-m", "tests.fuzz.worker"]
+
+
+@dataclass
+class Tally:
+    """What became of the cases of one kind; `faults` tells of those that were neither read nor refused."""
+
+    read: int = 0
+    refused: int = 0
+    slowest_seconds: float = 0.0
+    peak_megabytes: int = 0
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def tried(self) -> int:
+        return self.read + self.refused + len(self.faults)
+
+    def add(self, told: dict) -> None:
+        if told["found"] == "wrong":
+            self.faults.append(f"case {told['case']}: {told['detail']}")
+        else:
+            setattr(self, told["found"], getattr(self, told["found"]) + 1)
+        self.slowest_seconds = max(self.slowest_seconds, told["seconds"])
+        self.peak_megabytes = max(self.peak_megabytes, told["peak"] >> 20)
+
+    def to_dict(self) -> dict:
+        return {"tried": self.tried, **asdict(self), "slowest_seconds": round(self.slowest_seconds, 2)}
+
+
+def run(plans: dict[str, int], progress: Callable[[int], object] = lambda done: None) -> dict[str, Tally]:
+    """Try the first `plans[kind]` cases of each kind; `progress` is told how many are done."""
+    tallies, left = {kind: Tally() for kind in plans}, {kind: (0, count) for kind, count in plans.items() if count}
+    while left:
+        ended = _one_worker(left, tallies, progress)
+        if left:  # it did not get through: the case it was at is the fault
+            kind, (first, count) = next(iter(left.items()))
+            tallies[kind].faults.append(f"case {first}: the process {ended}")
+            _done(left, kind, first)
+    return tallies
+
+
+def _one_worker(left: dict, tallies: dict, progress: Callable[[int], object]) -> str:
+    """Let one process work through what is left, taking out what is done; returns how it ended."""
+    words = [f"{kind}:{first}:{count}" for kind, (first, count) in left.items()]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        [sys.executable, *WORKER, *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        env=environment,
+    ) as process, selectors.DefaultSelector() as selector:  # fmt: skip
+        selector.register(process.stdout, selectors.EVENT_READ)
+        rest = b""
+        while True:
+            if not selector.select(PATIENCE):
+                process.kill()
+                return f"was silent for {PATIENCE} seconds"
+            piece = os.read(process.stdout.fileno(), 1 << 16)
+            if not piece:
+                return f"ended with status {process.wait()}"
+            *lines, rest = (rest + piece).split(b"\n")
+            for told in map(json.loads, lines):
+                tallies[told["kind"]].add(told)
+                _done(left, told["kind"], told["case"])
+            progress(sum(tally.tried for tally in tallies.values()))
+
+
+def _done(left: dict, kind: str, case: int) -> None:
+    first, count = left[kind]
+    left[kind] = (case + 1, count - (case + 1 - first))
+    if left[kind][1] == 0:
+        del left[kind]

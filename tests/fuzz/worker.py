@@ -1,0 +1,76 @@
+"""The process that runs the cases: python -m tests.fuzz.worker KIND:FIRST:COUNT ...  Writes a line of JSON a case."""
+
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from .kinds import KINDS
+
+MEMORY = 3 << 30  # bytes that the cases may add to what the process has after its imports
+
+
+def status(name: str) -> int:
+    """A line of /proc/self/status, in bytes; 0 where there is none."""
+    try:
+        text = Path("/proc/self/status").read_text()
+    except OSError:
+        return 0
+    return int(text.split(f"{name}:")[1].split()[0]) << 10
+
+
+def bound_memory() -> None:
+    if status("VmSize"):
+        limit = status("VmSize") + MEMORY
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def forget_peak() -> int:
+    """Let the peak of memory begin anew; returns what the process has now."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return 0
+    return status("VmRSS")
+
+
+def run(kind: str, first: int, count: int, folder: Path, out) -> None:
+    attempt = KINDS[kind].make(folder)
+    held = forget_peak()
+    for number in range(first, first + count):
+        began, detail = time.monotonic(), ""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                found = attempt(np.random.default_rng([zlib.crc32(kind.encode()), number]))
+        except Exception:  # whatever is not the promised refusal is what is looked for
+            found, detail = "wrong", traceback.format_exc()[-2000:]
+        told = {"kind": kind, "case": number, "found": found, "detail": detail}
+        told |= {"seconds": time.monotonic() - began, "peak": max(0, status("VmHWM") - held)}
+        print(json.dumps(told), file=out, flush=True)
+
+
+def main() -> None:
+    out = os.fdopen(os.dup(1), "w")  # what decoders print goes to stderr, which nobody reads
+    os.dup2(2, 1)
+    plans = [word.split(":") for word in sys.argv[1:]]
+    for name in {kind for kind, _, _ in plans}:
+        KINDS[name].imports()
+    with tempfile.TemporaryDirectory() as folder:
+        bound_memory()
+        for kind, first, count in plans:
+            place = Path(folder) / f"{kind}-{first}".replace(" ", "-")
+            place.mkdir()
+            run(kind, int(first), int(count), place, out)
+
+
+if __name__ == "__main__":
+    main()

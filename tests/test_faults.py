@@ -1,0 +1,284 @@
+"""What breaks while a network is trained, and what is left then: RELIABILITY.md promises it, these tests hold it."""
+
+import contextlib
+import ctypes
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from seglib import config as configuration
+from seglib import data, train, weights
+from tests.test_train import checkpoint, same, tiny, without_clock
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="finds processes and drops rights as on Linux")
+CAP_DAC_OVERRIDE, PR_CAPBSET_DROP = 1, 24
+
+
+def command(config, *words, **options) -> subprocess.Popen:
+    """`python -m seglib train` with `config`, as a person starts it."""
+    file = Path(f"{config.run}.yaml")
+    file.write_text(json.dumps(configuration.to_dict(config)))
+    return subprocess.Popen(
+        [sys.executable, "-m", "seglib", "train", str(file), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, cwd=REPOSITORY, env={**os.environ, "OMP_NUM_THREADS": "1"}, **options,
+    )  # fmt: skip
+
+
+def refused(process: subprocess.Popen) -> str:
+    """The one sentence with which the command failed."""
+    _, err = process.communicate(timeout=240)
+    said = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert process.returncode == 1 and len(said) == 1 and "Traceback" not in err, err
+    return said[0]
+
+
+def pictures(folder: Path, count: int = 8) -> Path:
+    """A folder of one's own with `count` small pictures."""
+    generator = np.random.default_rng(0)
+    for part, top, shape in (("images", 255, (40, 40, 3)), ("masks", 2, (40, 40))):
+        (folder / part).mkdir(parents=True)
+        for i in range(count):
+            values = generator.integers(0, top, shape, dtype=np.uint8)
+            Image.fromarray(values).save(folder / part / f"{i}.png")
+    return folder
+
+
+def on_pictures(config, folder: Path):
+    config.data.name, config.data.options, config.data.cache_mb = str(folder), {}, 0
+    return config
+
+
+def after_step(monkeypatch, number: int, act) -> None:
+    """Call `act(run)` when that many steps are done."""
+    original = train.Run.train_step
+
+    def stepping(run, *batch):
+        loss = original(run, *batch)
+        if run.step == number:
+            act(run)
+        return loss
+
+    monkeypatch.setattr(train.Run, "train_step", stepping)
+
+
+def ends_as_if_nothing_happened(config, whole) -> None:
+    """Resuming `config`'s run gives the weights of the run `whole`, bit for bit."""
+    train.train(config, resume=True, progress=False)
+    one, other = checkpoint(whole.run), checkpoint(config.run)
+    assert same(one["model"], other["model"]) and same(one["average"], other["average"])
+    assert without_clock(one["history"]) == without_clock(other["history"])
+
+
+@LINUX
+def test_a_loading_process_that_is_killed_is_told_and_the_run_resumes(tmp_path):
+    whole = tiny(tmp_path / "whole", epochs=12)
+    train.train(whole, progress=False)
+    config = tiny(tmp_path / "run", epochs=12, workers=1)
+    process = command(config)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "run" / "checkpoint.pt").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert children, "the run had no loading process any more"
+    for child in children:
+        os.kill(int(child), signal.SIGKILL)
+    assert "a process that loads images died" in (said := refused(process)) and "--resume" in said
+    assert 0 < checkpoint(tmp_path / "run")["step"] < 36
+    ends_as_if_nothing_happened(config, whole)
+
+
+def test_a_data_file_that_is_deleted_under_way_is_named_and_the_run_resumes_once_it_is_back(tmp_path, monkeypatch):
+    folder = pictures(tmp_path / "set")
+    whole = on_pictures(tiny(tmp_path / "whole", epochs=3), folder)
+    train.train(whole, progress=False)
+    config = on_pictures(tiny(tmp_path / "run", epochs=3), folder)
+    gone, kept = folder / "images" / "5.png", tmp_path / "kept.png"
+    after_step(monkeypatch, 3, lambda run: gone.rename(kept))
+    with pytest.raises(data.DataError, match=r"images/5\.png: no such file"):
+        train.train(config, progress=False)
+    monkeypatch.undo()
+    assert checkpoint(tmp_path / "run")["step"] in (2, 4)
+    kept.rename(gone)
+    ends_as_if_nothing_happened(config, whole)
+
+
+def test_a_data_file_that_is_changed_under_way_is_read_anew_and_judged_anew(tmp_path):
+    folder = pictures(tmp_path / "set")
+    dataset = data.load(str(folder), "all")
+    before = [dataset[i]["image"].copy() for i in range(2)]
+    Image.fromarray(before[1]).save(folder / "images" / "0.png")
+    assert np.array_equal(dataset[0]["image"], before[1]) and np.array_equal(dataset[1]["image"], before[1])
+    Image.fromarray(np.full((40, 40), 7, np.uint8)).save(folder / "masks" / "0.png")
+    with pytest.raises(data.DataError, match=r"masks/0\.png: .*7"):
+        dataset[0]
+
+
+@pytest.mark.parametrize("what", ["gradient", "outputs"])
+def test_numbers_that_are_none_stop_the_run_before_anything_is_overwritten(tmp_path, monkeypatch, what):
+    """A gradient, or an output of the network, that is NaN in the middle of an epoch."""
+    whole = tiny(tmp_path / "whole", epochs=3, checkpoint_minutes=1e-9)
+    train.train(whole, progress=False)
+    config = tiny(tmp_path / "run", epochs=3, checkpoint_minutes=1e-9)
+
+    def spoil(run):
+        if what == "gradient":
+            parameter = next(run.model.parameters())
+            parameter.register_hook(lambda gradient: gradient * float("nan"))
+        else:
+            run.model.register_forward_hook(lambda model, inputs, outputs: outputs * float("nan"))
+
+    after_step(monkeypatch, 4, spoil)
+    with pytest.raises(train.TrainingError, match=r"step 4 of 9.*checkpoint.*untouched"):
+        train.train(config, progress=False)
+    monkeypatch.undo()
+    saved = checkpoint(tmp_path / "run")
+    assert saved["step"] == 4
+    assert all(t.isfinite().all() for t in saved["model"].values() if t.is_floating_point())
+    ends_as_if_nothing_happened(config, whole)
+
+
+def test_a_clock_that_jumps_changes_nothing(tmp_path, monkeypatch):
+    train.train(tiny(tmp_path / "whole"), progress=False)
+    jumps = iter([0, 1e9, -1e9, 3600, -3600] * 10_000)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + next(jumps))
+    monkeypatch.setattr("tqdm.std.time", time.time)
+    history = train.train(tiny(tmp_path / "run", checkpoint_minutes=1e-9), progress=True)
+    assert all(0 < entry["seconds"] < 600 and 0 <= entry["waiting_share"] <= 1 for entry in history)
+    assert same(checkpoint(tmp_path / "whole")["model"], checkpoint(tmp_path / "run")["model"])
+
+
+def test_a_full_disk_stops_the_command_in_a_sentence_and_keeps_what_was_there(tmp_path):
+    """The files of the process may not grow beyond half of a checkpoint, as on a disk that is nearly full."""
+    whole = tiny(tmp_path / "whole", epochs=4)
+    train.train(whole, progress=False)
+    config = tiny(tmp_path / "run", epochs=4)
+
+    class Stop(Exception):
+        pass
+
+    def stop(entry):
+        raise Stop
+
+    with contextlib.suppress(Stop):
+        train.train(config, progress=False, on_measured=stop)
+    before = {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()}
+    limit = len(before["best.safetensors"]) // 2
+    said = refused(
+        command(config, "--resume", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    )
+    assert re.search(r"(best\.safetensors|checkpoint\.pt): .*as it was before", said)
+    assert {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()} == before
+    ends_as_if_nothing_happened(config, whole)
+
+
+def without_roots_rights() -> None:
+    """Root may write into any folder; this process and what it starts shall not."""
+    ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0)
+
+
+@LINUX
+def test_a_folder_that_cannot_be_written_is_named_at_the_start(tmp_path):
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o555)
+    config = tiny(tmp_path / "run")
+    config.run = str(locked / "run")
+    config_file = tmp_path / "config.yaml"
+    config_file.write_text(json.dumps(configuration.to_dict(config)))
+    words = [sys.executable, "-m", "seglib", "train", str(config_file)]
+    done = subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY,
+        preexec_fn=without_roots_rights,
+    )  # fmt: skip
+    assert str(locked / "run") in refused(done) and not list(locked.iterdir())
+
+
+def test_files_in_a_folder_that_became_read_only_stay_as_they_are(tmp_path, monkeypatch):
+    """What the system answers there, whoever asks: root is refused nothing."""
+    import tempfile
+
+    config = tiny(tmp_path / "run", epochs=3)
+    whole = tiny(tmp_path / "whole", epochs=3)
+    train.train(whole, progress=False)
+
+    def deny(*_, **options):
+        raise PermissionError(13, "Permission denied", str(options.get("dir")))
+
+    after_step(monkeypatch, 4, lambda run: monkeypatch.setattr(tempfile, "mkstemp", deny))
+    with pytest.raises(OSError, match="Permission denied; nothing was written"):
+        train.train(config, progress=False)
+    monkeypatch.undo()
+    assert checkpoint(tmp_path / "run")["step"] == 3
+    ends_as_if_nothing_happened(config, whole)
+
+
+def test_a_polite_kill_is_taken_as_ctrl_c(tmp_path, monkeypatch):
+    whole = tiny(tmp_path / "whole")
+    train.train(whole, progress=False)
+    config = tiny(tmp_path / "run")
+    after_step(monkeypatch, 2, lambda run: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(KeyboardInterrupt):
+        train.train(config, progress=False)
+    monkeypatch.undo()
+    assert checkpoint(tmp_path / "run")["step"] == 2
+    ends_as_if_nothing_happened(config, whole)
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "empty", "appended pickle"])
+def test_a_damaged_checkpoint_is_refused_and_never_half_loaded(tmp_path, damage):
+    """One bit anywhere in the weights is enough; torch.load alone does not look at the checksums."""
+    train.train(tiny(tmp_path / "run"), progress=False)
+    file = tmp_path / "run" / "checkpoint.pt"
+    good = bytearray(file.read_bytes())
+    if damage == "flipped":
+        value = next(iter(checkpoint(tmp_path / "run")["model"].values()))
+        place = bytes(good).index(bytes(value.untyped_storage()))
+        good[place + 5] ^= 4
+    file.write_bytes({"cut": good[:-100], "empty": b"", "appended pickle": b"\x80\x04N."}.get(damage, bytes(good)))
+    with pytest.raises(train.TrainingError, match="checkpoint.pt: the checkpoint is damaged"):
+        train.train(tiny(tmp_path / "run"), resume=True, progress=False)
+
+
+SLOW = bool(os.environ.get("SEGLIB_SLOW"))
+
+
+@LINUX
+@pytest.mark.parametrize("workers", [0, 1])
+def test_memory_files_and_processes_stay_as_few_as_they_were(tmp_path, workers):
+    """A soak: some hundred steps, with SEGLIB_SLOW=1 an hour's worth; what is kept must not grow with the steps."""
+    epochs = 4000 // (1 + workers) if SLOW else 60 // (1 + workers)
+    config = tiny(tmp_path / "run", epochs=epochs, workers=workers, evaluate_every=5)
+    config.data.options = {"length": 6, "size": [32, 32]}
+    config.model.options, config.augment.crop_sizes = {"width": 2}, [32]
+    seen = []
+
+    def look(entry):
+        status = Path("/proc/self/status").read_text()
+        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+        memory = int(status.split("VmRSS:")[1].split()[0]) / 1024
+        seen.append((memory, len(os.listdir("/proc/self/fd")), len(children)))
+
+    files_before = len(os.listdir("/proc/self/fd"))
+    train.train(config, progress=False, on_measured=look)
+    half = len(seen) // 2
+    memory, files, children = zip(*seen[half:], strict=True)
+    print(f"\n{epochs * 2} steps, {workers} workers: {memory[0]:.0f} MB at half time, {memory[-1]:.0f} MB at the end, "
+          f"{files[-1]} open files, {children[-1]} processes")  # fmt: skip
+    assert max(memory) - memory[0] < 20
+    assert len(set(files)) == 1 and len(set(children)) == 1
+    assert len(os.listdir("/proc/self/fd")) <= files_before + 1
+    assert not list((tmp_path / "run").glob(".*")), "temporary files were left behind"
+    weights.load(str(tmp_path / "run" / "best.safetensors"))
+    assert torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["step"] == 2 * epochs

@@ -1,0 +1,142 @@
+"""Spoiled and hostile inputs: some hundred here, thousands by `python -m tests.fuzz`, whose counts the README shows."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from seglib.config import ConfigError, parse, read_yaml
+from seglib.data import DataError, read_image
+from seglib.data.images import MAX_PIXELS
+from tests.fuzz import watch
+from tests.fuzz.__main__ import BEGIN, END, README, RESULTS, table
+from tests.fuzz.kinds import KINDS
+from tests.fuzz.mutate import spoiled
+from tests.fuzz.texts import LAUGHS
+
+# Many where a case takes a millisecond, few where it builds a network or a parser.
+QUICK = {"own": 25, "checkpoint": 25, "text": 40, "archive": 60}
+CASES = {kind: int(os.environ.get("SEGLIB_FUZZ", QUICK.get(kind, 80))) for kind in KINDS}
+
+
+def test_spoiled_inputs_are_read_or_refused_in_a_sentence_and_nothing_else():
+    tallies = watch.run(CASES)
+    assert {kind: tally.faults for kind, tally in tallies.items() if tally.faults} == {}
+    assert {kind: tally.tried for kind, tally in tallies.items()} == CASES
+    assert all(tally.refused for tally in tallies.values())
+    assert sum(tally.read for tally in tallies.values()) > 100  # the damage is not so great that nothing is left to do
+
+
+def test_the_watch_notices_crashes_hangs_and_wrong_errors(monkeypatch, tmp_path):
+    """A worker that dies at one case, is silent at another and raises at a third."""
+    script = tmp_path / "worker.py"
+    script.write_text(
+        "import json, os, sys, time\n"
+        "kind, first, count = sys.argv[1].split(':')\n"
+        "for case in range(int(first), int(first) + int(count)):\n"
+        "    if case == 2: os.abort()\n"
+        "    if case == 4: time.sleep(60)\n"
+        "    found = {5: 'wrong', 6: 'refused'}.get(case, 'read')\n"
+        "    print(json.dumps({'kind': kind, 'case': case, 'found': found, 'detail': 'KeyError', 'seconds': 0.5,\n"
+        "                      'peak': 3 << 20}), flush=True)\n"
+    )
+    monkeypatch.setattr(watch, "WORKER", [str(script)])
+    monkeypatch.setattr(watch, "PATIENCE", 2)
+    tally = watch.run({"PNG": 8})["PNG"]
+    assert (tally.read, tally.refused, tally.tried) == (4, 1, 8)
+    assert tally.slowest_seconds == 0.5 and tally.peak_megabytes == 3
+    died, hung, wrong = tally.faults
+    assert "case 2: the process ended with status -6" in died and "case 4: the process was silent" in hung
+    assert wrong == "case 5: KeyError"
+
+
+def test_a_case_is_determined_by_its_number():
+    data = bytes(range(256)) * 4
+    one, two = ([spoiled(data, np.random.default_rng(i), [data]) for i in range(50)] for _ in range(2))
+    assert one == two and len(set(one)) > 45 and data not in one
+
+
+def test_the_readme_shows_the_counts_of_the_last_long_run():
+    results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    text = README.read_text(encoding="utf-8")
+    assert text.split(BEGIN)[1].split(END)[0].strip() == table(results)
+    assert [entry["name"] for entry in results["kinds"]] == [kind.title for kind in KINDS.values()]
+    for entry in results["kinds"]:
+        assert entry["tried"] == entry["read"] + entry["refused"] + len(entry["faults"]) and entry["faults"] == []
+
+
+def test_pictures_that_unpack_to_more_than_is_allowed_are_refused_unread(tmp_path, monkeypatch):
+    """A bomb: a small file of many pixels.  The limit is ours, whatever Pillow's is set to."""
+    assert MAX_PIXELS < 200_000_000
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    file = tmp_path / "bomb.png"
+    Image.new("1", (15_000, 12_000)).save(file)
+    assert file.stat().st_size < 100_000
+    with pytest.raises(DataError, match=r"bomb\.png: 15000x12000 pixels; at most 178,956,970"):
+        read_image(file)
+
+
+def test_a_picture_for_which_there_is_no_memory_is_refused(tmp_path, monkeypatch):
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+
+    def load(self):
+        raise MemoryError
+
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", load)
+    with pytest.raises(DataError, match=r"a\.png: decoding it takes more memory"):
+        read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        (LAUGHS + "epochs: 3", "line 2: .a0 stands for a value elsewhere"),
+        ("a: &a [*a]", "stands for a value elsewhere"),
+        ("[" * 3000, "line 1: lists or mappings more than 40 deep"),
+        ("{a: " * 3000, "more than 40 deep"),
+        ("a: 0x" + "f" * 4000, "a value of more than 3,000 characters"),
+        ("# " + "x" * 2_000_000, "longer than 1,000,000 characters"),
+        ("day: 2001-99-99", "month"),
+        ("n: !!float x", "could not convert"),
+        ("n: !!python/object/apply:os.getcwd []", "could not determine a constructor"),
+        ("a: [", "expected"),
+    ],
+)
+def test_yaml_that_could_do_harm_is_refused_in_one_line(text, said):
+    with pytest.raises(ValueError, match=said) as caught:
+        read_yaml(text)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ConfigError):
+        parse(text)
+
+
+def test_harmless_yaml_is_what_it_says():
+    assert read_yaml("a: [1, {b: 0.5}, 'c']\nd: null") == {"a": [1, {"b": 0.5}, "c"], "d": None}
+    assert read_yaml("") is None
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("optimizer: {lr: .inf}", "optimizer.lr is inf, but must be finite"),
+        ("checkpoint_minutes: .nan", "checkpoint_minutes is nan, but must be finite"),
+        ("loss: {terms: {ce: .inf}}", "loss.terms.ce is inf"),
+        ("inference: {scales: [1, .inf]}", "inference.scales is inf"),
+        ("workers: 100000", "workers is 100000, but must be at most 256"),
+        ("epochs: 10000000", "epochs is 10000000, but must be at most 1000000"),
+        (f"seed: {2**63}", "seed is 9223372036854775808, but must be at most 9223372036854775807"),
+        ("augment: {crop_sizes: [32, 100000]}", "augment.crop_sizes is 100000, but must be at most 32768"),
+    ],
+)
+def test_numbers_that_nobody_means_are_refused(text, said):
+    with pytest.raises(ConfigError, match=said):
+        parse(text)
+
+
+def test_the_largest_seed_trains(tmp_path):
+    from seglib import train
+    from tests.test_train import tiny
+
+    assert len(train.train(tiny(tmp_path / "run", seed=2**63 - 1, epochs=1), progress=False)) == 1

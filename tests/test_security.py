@@ -1,0 +1,145 @@
+"""What SECURITY.md promises and no other test holds; and that the tests exist which it and RELIABILITY.md name."""
+
+import ast
+import io
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save as to_bytes
+
+from seglib import models, train, weights
+from seglib.models import CheckpointError, pretrained
+from tests.fuzz.networks import WILD, hostile, pickles, small
+from tests.test_train import tiny
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PACKAGE = sorted((REPOSITORY / "seglib").rglob("*.py"))
+
+
+@pytest.mark.parametrize("document", ["SECURITY.md", "RELIABILITY.md"])
+def test_every_test_that_a_document_names_exists(document):
+    text = (REPOSITORY / document).read_text(encoding="utf-8")
+    named = re.findall(r"\[(test_\w+)\]\((tests/\w+\.py)\)", text)
+    assert len(named) >= 15 and len(named) == len(re.findall(r"\btest_\w+(?!\w*\.py)\b(?=\])", text))
+    for test, file in named:
+        tree = ast.parse((REPOSITORY / file).read_text(encoding="utf-8"))
+        assert test in {part.name for part in tree.body if isinstance(part, ast.FunctionDef)}, f"{file} has no {test}"
+
+
+def test_files_are_loaded_without_running_them_everywhere():
+    """No pickle, no eval, no shell; torch.load and its like only with weights_only=True; YAML only as plain values."""
+    for file in PACKAGE:
+        for call in (part for part in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(part, ast.Call)):
+            name = ast.unparse(call.func)
+            where = f"{file.relative_to(REPOSITORY)}:{call.lineno}: {name}"
+            assert name not in ("eval", "exec", "os.system", "os.popen", "__import__", "yaml.load"), where
+            assert not re.match(r"(pickle|marshal|shelve|dill|joblib)\.", name), where
+            options = {option.arg: ast.unparse(option.value) for option in call.keywords}
+            assert options.get("shell", "False") == "False" and options.get("allow_pickle", "False") == "False", where
+            if name in ("torch.load", "torch.hub.load_state_dict_from_url"):
+                assert options.get("weights_only") == "True", where
+
+
+def test_no_pickle_is_ever_run(tmp_path, monkeypatch):
+    """A payload in every place from which weights are read; it would make a folder."""
+    mark = tmp_path / "mark"
+    run = train.Run(tiny(tmp_path / "run"))
+    run.folder.mkdir()
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    published = tmp_path / "checkpoints" / "hrnet_w18_small_v1-f460c6bc.pth"
+    published.parent.mkdir()
+    monkeypatch.setattr(pretrained, "_digits", lambda file: "")  # as if somebody had forged the hash
+    for content in pickles(mark):
+        (tmp_path / "own.safetensors").write_bytes(content)
+        with pytest.raises(weights.WeightsError, match="damaged or no safetensors file"):
+            weights.load(str(tmp_path / "own.safetensors"))
+        (run.folder / "checkpoint.pt").write_bytes(content)
+        with pytest.raises(train.TrainingError, match="damaged"):
+            run.restore()
+        published.write_bytes(content)
+        with pytest.raises(CheckpointError, match="hrnet_w18_small_v1"):
+            pretrained.fetch("hrnet_w18_small_v1", "imagenet")
+        assert not mark.exists()
+    torch.load(io.BytesIO(pickles(mark)[1]), weights_only=False)
+    assert mark.exists()  # the payload works: had anything run it, this test would have seen it
+
+
+def test_a_header_that_lies_is_refused_before_anything_is_built(tmp_path, monkeypatch):
+    tensors, notes = small()
+    file = tmp_path / "own.safetensors"
+
+    def said(**changes) -> str:
+        changed = json.loads(json.dumps({**notes, **changes}))
+        file.write_bytes(to_bytes(tensors, {"notes": json.dumps(changed)}))
+        with pytest.raises(weights.WeightsError) as caught:
+            weights.load(str(file))
+        return str(caught.value)
+
+    def config(**model):
+        return {**notes["config"], "model": {**notes["config"]["model"], **model}}
+
+    assert "config.model in its header makes no sense" in said(config=config(options={"width": 10**9}))
+    assert "palette in its header" in said(palette=[[0, 0, 0], [0, 0, 256]])
+    assert "palette in its header" in said(palette=[[0, 0, 0]])
+    assert "classes in its header" in said(classes=["a\n", "b"])
+    assert "num_outputs in its header" in said(num_outputs=10**6)
+    assert "config.inference in its header" in said(config={**notes["config"], "inference": {"longest_side": -1}})
+    real, devices = models.create, []
+
+    def watched(*words, **options):
+        model = real(*words, **options)
+        devices.append(next(model.parameters()).device.type)
+        return model
+
+    monkeypatch.setattr(models, "create", watched)
+    assert "enter.0.weight is (2, 3, 3, 3), but must be (4096, 3, 3, 3)" in said(config=config(options={"width": 4096}))
+    assert "the tensors do not fit hrnet_w18" in said(config=config(name="hrnet_w18", options={}))
+    assert "'vgg' is no model" in said(config=config(name="vgg"))
+    assert devices == ["meta", "meta"]  # which takes no memory
+
+
+def test_the_fuzz_replaces_what_matters():
+    """Else its counts would say little: every part of the notes is hit, and with every wild value."""
+    _, notes = small()
+    changed = [hostile(notes, np.random.default_rng(i)) for i in range(400)]
+    assert sum(one != notes for one in changed) > 390
+    for part in ("classes", "palette", "num_outputs", "config"):
+        assert any(one.get(part) != notes[part] for one in changed)
+    options = [one.get("config") or {} for one in changed]
+    widths = [o["model"]["options"] for o in options if isinstance(o, dict) and isinstance(o.get("model"), dict)
+              and isinstance(o["model"].get("options"), dict)]  # fmt: skip
+    assert any(width.get("width") not in (2, None) for width in widths) and len(WILD) > 15
+
+
+def test_importing_and_training_open_no_connection(tmp_path):
+    script = f"""
+import socket, sys
+def refuse(*_):
+    raise AssertionError("a connection was opened")
+socket.socket.connect = socket.socket.connect_ex = socket.create_connection = socket.getaddrinfo = refuse
+import seglib.__main__
+seglib.__main__.expected_errors()
+from seglib import train
+from tests.test_train import tiny
+train.train(tiny({str(tmp_path / "run")!r}, epochs=1), progress=False)
+print("trained")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=REPOSITORY, timeout=240)
+    assert done.stdout.strip().endswith("trained"), done.stderr
+
+
+def test_every_package_of_the_lock_file_is_pinned_by_a_hash():
+    text = (REPOSITORY / "requirements-lock.txt").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[\w.-]+==[\w.!+-]+ \\", line) for line in lines[::2])
+    assert all(re.fullmatch(r"    --hash=sha256:[0-9a-f]{64}", line) for line in lines[1::2])
+    assert not re.search(r"https?:|file:|--index|--find-links|/", "".join(lines))
+    pinned = {re.sub(r"[-_.]+", "-", line.split("==")[0]).lower() for line in lines[::2]}
+    wanted = re.findall(r"^([\w-]+)", (REPOSITORY / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    assert {name.lower() for name in wanted} <= pinned
