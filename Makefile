@@ -10,12 +10,15 @@ READY := $(VENV)/.seglib-ready
 export NO_ALBUMENTATIONS_UPDATE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help course test bench lint setup clean
+.PHONY: help course test bench coverage mutation fuzz lint setup clean
 
 help:
 	@echo "make course   run the notebooks top to bottom in the quick profile (PROFILE=full: on the real data)"
 	@echo "make test     run the tests"
 	@echo "make bench    measure speed and memory beside other libraries, write the tables (DATA=folder of the data sets)"
+	@echo "make coverage runs the tests and tells which lines and branches of the package they reach"
+	@echo "make mutation changes metrics, losses and resuming in small ways and tells what the tests do not notice: hours"
+	@echo "make fuzz     spoils input files by the thousand; the counts go into the README"
 	@echo "make lint     look through the code and the notebooks with ruff"
 	@echo "make setup    make the environment $(VENV); the others do it by themselves"
 	@echo "make clean    remove what the commands wrote, the environment excepted"
@@ -34,6 +37,25 @@ bench: $(READY)
 	-$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements-bench.txt
 	$(BIN)/python -m benchmarks run --root $(DATA)
 	$(BIN)/python -m benchmarks table
+
+# In one process: what several write at a time would have to be told apart.
+coverage: $(READY)
+	$(BIN)/python -m pip install --disable-pip-version-check -q "coverage>=7.10"
+	$(BIN)/python -m coverage erase
+	OMP_NUM_THREADS=1 $(BIN)/python -m coverage run -m pytest -q
+	$(BIN)/python -m coverage combine -q
+	$(BIN)/python -m coverage report
+
+mutation: $(READY)
+	@for name in boundary confusion counts labels; do \
+	    $(BIN)/python -m tests.mutation seglib/metrics/$$name.py tests/test_metrics.py; done; \
+	for name in combined overlap pixelwise sums; do \
+	    $(BIN)/python -m tests.mutation seglib/losses/$$name.py tests/test_losses.py; done; \
+	for name in plan train/run; do \
+	    $(BIN)/python -m tests.mutation seglib/$$name.py tests/test_train.py tests/test_faults.py; done
+
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz --cases 1000 --write
 
 lint: $(READY)
 	$(BIN)/python -m ruff check .
