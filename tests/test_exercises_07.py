@@ -1,0 +1,188 @@
+"""Notebook 07's checkers: right answers pass, each typical mistake gets its own hint, nonsense never raises."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+from torch.nn import functional as F
+
+from seglib import metrics
+from seglib.exercises import judge, names
+
+NOTEBOOK = "07_human_segmentation"
+
+
+def verdict(number: int, answer):
+    return judge(f"{NOTEBOOK}/{number}", answer)
+
+
+def iou(logits, labels, threshold=0.0, ignore=True):
+    found, truth, valid = logits[:, 0] > threshold, labels == 1, (labels != 255) | (not ignore)
+    return ((found & truth & valid).sum() / ((found | truth) & valid).sum()).item()
+
+
+def resized(mask, height, width, centre=0.5, rule=np.floor):
+    rows = [min(int(rule((i + centre) * mask.shape[0] / height)), mask.shape[0] - 1) for i in range(height)]
+    columns = [min(int(rule((j + centre) * mask.shape[1] / width)), mask.shape[1] - 1) for j in range(width)]
+    return mask[rows][:, columns]
+
+
+def bce(z, t):
+    z, t = z[t != 255], t[t != 255]
+    pixel = z.clamp(min=0) - z * t + torch.log1p(torch.exp(-z.abs()))
+    return pixel.sum() / max(len(pixel), 1)
+
+
+def naive(z, t, eps=0.0):
+    p, t = torch.sigmoid(z[t != 255]), t[t != 255]
+    p = p.clamp(eps, 1 - eps) if eps else p
+    return -(t * p.log() + (1 - t) * (1 - p).log()).mean()
+
+
+def adam(weight, gradient, m, v, step, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8):
+    m = beta1 * m + (1 - beta1) * gradient
+    v = beta2 * v + (1 - beta2) * gradient**2
+    return weight - lr * (m / (1 - beta1**step)) / ((v / (1 - beta2**step)) ** 0.5 + eps), m, v
+
+
+def paste(figure, alpha, background):
+    alpha = alpha[..., None]
+    return (alpha * figure + (1 - alpha) * background).round().astype(np.uint8)
+
+
+RIGHT = {1: iou, 2: resized, 3: bce, 4: adam, 5: paste}
+
+
+def test_the_notebook_has_these_exercises():
+    assert names(NOTEBOOK) == [f"{NOTEBOOK}/{number}" for number in RIGHT]
+
+
+@pytest.mark.parametrize("number", RIGHT)
+def test_right_answers_are_accepted(number):
+    assert verdict(number, RIGHT[number]).right is True
+
+
+@pytest.mark.parametrize(
+    ("number", "answer"),
+    [
+        (1, lambda z, t: metrics.iou(metrics.confusion_matrix(t.numpy(), (z[:, 0].sigmoid() > 0.5).numpy(), 2))[1]),
+        (2, lambda m, h, w: cv2.resize(m, (w, h), interpolation=cv2.INTER_NEAREST_EXACT)),
+        (2, lambda m, h, w: np.asarray(Image.fromarray(m).resize((w, h), Image.Resampling.NEAREST))),
+        (2, lambda m, h, w: F.interpolate(torch.tensor(m)[None, None].float(), (h, w), mode="nearest-exact")[0, 0]),
+        (3, lambda z, t: sum(F.binary_cross_entropy_with_logits(z[t != 255], t[t != 255].float(), reduction="none"))
+         / max(int((t != 255).sum()), 1)),
+        (3, lambda z, t: bce(z, t).item()),
+        (4, lambda *given: torch.tensor(adam(*given), dtype=torch.float64)),
+        (5, lambda f, a, b: (b + a[..., None] * (f.astype(float) - b) + 0.5).astype(np.uint8)),
+    ],
+)  # fmt: skip
+def test_other_ways_to_the_same_are_accepted(number, answer):
+    found = verdict(number, answer)
+    assert found.right is True, found.message
+
+
+@pytest.mark.parametrize("number", RIGHT)
+@pytest.mark.parametrize("stub", [None, ..., lambda *given: None])
+def test_stubs_count_as_not_attempted(number, stub):
+    found = verdict(number, stub)
+    assert found.right is None and "not attempted" in found.message
+
+
+@pytest.mark.parametrize("number", RIGHT)
+@pytest.mark.parametrize(
+    "nonsense",
+    [3.7, "text", [1, 2], object(), np.zeros(3), int, nn.Linear, nn.Identity(), lambda: 1, lambda *given: "text",
+     lambda *given: np.zeros((0, 2)), lambda *given: [[1], [2, 3]], lambda *given: 1 / 0, lambda *given: torch.zeros(2),
+     lambda *given: float("nan"), lambda *given: (None, 1, 2), np.full((4, 4), np.nan), {"a": 1}],
+)  # fmt: skip
+def test_nonsense_is_told_and_never_raises(number, nonsense):
+    found = verdict(number, nonsense)
+    assert found.right is not True and len(found.message) < 400
+
+
+def stepped(change):
+    """An answer to exercise 4 whose weight, m and v are changed after the right step."""
+    return lambda w, g, m, v, *rest: change(w, g, m, v, rest, adam(w, g, m, v, *rest))
+
+
+@pytest.mark.parametrize(
+    ("number", "answer", "word"),
+    [
+        (1, lambda z, t: iou(z, t, 0.5), "before it"),
+        (1, lambda z, t: iou(z, t, ignore=False), "false alarms"),
+        (1, lambda z, t: iou(z, t.clamp(max=1)), "taken for foreground"),
+        (1, lambda z, t: (iou(z[:1], t[:1]) + iou(z[1:], t[1:])) / 2, "mean of the images"),
+        (1, lambda z, t: ((z[:, 0] > 0) == (t == 1))[t != 255].float().mean(), "accuracy"),
+        (1, lambda z, t: 2 * iou(z, t) / (1 + iou(z, t)), "Dice"),
+        (1, lambda z, t: iou(-z, torch.where(t == 255, t, 1 - t)), "of the background"),
+        (1, lambda z, t: iou(z + 100, t), "everything was called"),
+        (1, lambda z, t: iou(z.argmax(1, keepdim=True), t), "argmax is always 0"),
+        (1, lambda z, t: 0.987, "logits above 0"),
+        (1, lambda z, t: iou(z, t) if z.shape[2] == 2 else 0.9, "logits above 0"),
+        (2, lambda m, h, w: resized(m, w, h), "exchanged"),
+        (2, lambda m, h, w: m, "must have that shape"),
+        (2, lambda m, h, w: cv2.resize(m, (w, h)), "must not be averaged"),
+        (2, lambda m, h, w: cv2.resize(m, (w, h), interpolation=cv2.INTER_AREA), "must not be averaged"),
+        (2, lambda m, h, w: cv2.resize(m, (w, h), interpolation=cv2.INTER_NEAREST), "upper left corner"),
+        (2, lambda m, h, w: resized(m, h, w, 0.0), "upper left corner"),
+        (2, lambda m, h, w: resized(m, h, w, 0.5, np.round), "half of the time"),
+        (2, lambda m, h, w: resized(m, h, w, 0.5, np.ceil), "not ceil"),
+        (2, lambda m, h, w: m[np.linspace(0, m.shape[0] - 1, h).round().astype(int)][
+            :, np.linspace(0, m.shape[1] - 1, w).round().astype(int)], "align_corners"),
+        (2, lambda m, h, w: np.zeros((h, w)), "takes the label at row"),
+        (3, lambda z, t: bce(z, t) * (t != 255).sum(), "divide by the number"),
+        (3, lambda z, t: bce(z, t) * (t != 255).sum() / t.numel(), "not out of the number"),
+        (3, lambda z, t: bce(z, torch.where(t == 255, 0, t)), "count as background"),
+        (3, lambda z, t: F.binary_cross_entropy_with_logits(z, t.float()), "used as a number"),
+        (3, lambda z, t: bce(-z, t), "exchanged"),
+        (3, lambda z, t: bce(z[t == 1], t[t == 1]), "only the foreground"),
+        (3, lambda z, t: -bce(z, t), "the sign"),
+        (3, lambda z, t: 1.0, "max(z, 0)"),
+        (3, naive, "let the exponential see"),
+        (3, lambda z, t: naive(z, t, 1e-6), "kept away from 0 and 1"),
+        (3, lambda z, t: bce(z, t).clamp(max=300), "for a logit of 1000"),
+        (3, lambda z, t: bce(z, t) * len(z[t != 255]) / len(z[t != 255]) if (t != 255).any() else np.nan,
+         "never divide"),
+        (4, lambda w, g, m, v, step, *rest: (adam(w, g, m, v, 10**6, *rest)[0], *adam(w, g, m, v, step, *rest)[1:]),
+         "corrections are missing"),
+        (4, stepped(lambda w, g, m, v, rest, right: (2 * w - right[0], *right[1:])), "uphill"),
+        (4, stepped(lambda w, g, m, v, r, right: (
+            w - r[1] * right[1] / (1 - r[2] ** r[0]) / (right[2] / (1 - r[3] ** r[0]) + r[4]), *right[1:])),
+         "square root of v"),
+        (4, stepped(lambda w, g, m, v, r, right: (
+            w - r[1] * right[1] / (1 - r[2] ** r[0]) / (right[2] / (1 - r[3] ** r[0]) + r[4]) ** 0.5, *right[1:])),
+         "outside the square root"),
+        (4, stepped(lambda w, g, m, v, r, right: (
+            right[0], right[1] / (1 - r[2] ** r[0]), right[2] / (1 - r[3] ** r[0]))), "hand on m and v"),
+        (4, lambda w, g, m, v, step, *rest: adam(w, g, m, v, step + 1, *rest), "do not add one"),
+        (4, lambda w, g, m, v, step, lr, b1, b2, eps: adam(w, g, m, v, step, lr, b2, b1, eps), "are exchanged"),
+        (4, lambda w, g, m, v, step, lr, b1, b2, e: adam(w, g, m, v, step, lr, 1 - b1, 1 - b2, e), "old mean keeps"),
+        (4, stepped(lambda w, g, m, v, r, right: adam_with_first_power(w, g, m, v, *r)), "*squared*"),
+        (4, stepped(lambda w, g, m, v, r, right: (
+            w - r[1] * m / (1 - r[2] ** r[0]) / ((right[2] / (1 - r[3] ** r[0])) ** 0.5 + r[4]), *right[1:])), "old m"),
+        (4, stepped(lambda w, g, m, v, r, right: (w - r[1] * g, *right[1:])), "plain gradient descent"),
+        (4, lambda *given: adam(*given)[0], "three numbers"),
+        (4, lambda *given: (0, 0, 0), "update m and v"),
+        (5, lambda f, a, b: (a[..., None] * f + (1 - a[..., None]) * b).astype(np.uint8), "cut off"),
+        (5, lambda f, a, b: paste(f, 1 - a, b), "turned round"),
+        (5, lambda f, a, b: paste(f, a > 0.5, b), "made hard"),
+        (5, lambda f, a, b: (a[..., None] * f).astype(np.uint8) + b, "weighted by 1 - alpha"),
+        (5, lambda f, a, b: paste(f, a, 0 * b), "background is missing"),
+        (5, lambda f, a, b: (a[..., None] * f).astype(np.uint8) + ((1 - a[..., None]) * b).astype(np.uint8),
+         "add first"),
+        (5, lambda f, a, b: a[..., None] * f + (1 - a[..., None]) * b, "must be uint8"),
+        (5, lambda f, a, b: f[:-1], "the pictures' shape"),
+        (5, lambda f, a, b: f, "then rounded"),
+    ],
+)  # fmt: skip
+def test_typical_mistakes_get_their_own_hint(number, answer, word):
+    found = verdict(number, answer)
+    assert found.right is False and word in found.message, found.message
+
+
+def adam_with_first_power(w, g, m, v, step, lr, beta1, beta2, eps):
+    v = beta2 * v + (1 - beta2) * abs(g)
+    m = beta1 * m + (1 - beta1) * g
+    return w - lr * (m / (1 - beta1**step)) / ((v / (1 - beta2**step)) ** 0.5 + eps), m, v
