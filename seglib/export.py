@@ -68,15 +68,19 @@ class BytesToLogits(nn.Module):
         return torch.cat([torch.zeros_like(logits), logits], 1) if logits.shape[1] == 1 else logits
 
 
-def to_onnx(network: nn.Module) -> bytes:
-    """The graph of a network on uint8 pictures, for any number of them, of any height and width."""
+def to_onnx(network: nn.Module, fold: bool = True) -> bytes:
+    """The graph of a network on uint8 pictures, for any number of them, of any height and width.
+
+    `fold` computes what is constant beforehand, such as a normalisation within the convolution before it; without it
+    the graph holds the network's weights as they are.
+    """
     example = torch.zeros(2, 3, 2 * MIN_SIDE, 3 * MIN_SIDE, dtype=torch.uint8)
     sizes = {0: torch.export.Dim("batch", min=1), 2: torch.export.Dim("height", min=MIN_SIDE),
              3: torch.export.Dim("width", min=MIN_SIDE)}  # fmt: skip
     with _quiet():
         program = torch.onnx.export(
             network, (example,), dynamo=True, external_data=False, opset_version=OPSET, verbose=False,
-            dynamic_shapes=(sizes,), input_names=["image"], output_names=["logits"],
+            optimize=fold, dynamic_shapes=(sizes,), input_names=["image"], output_names=["logits"],
         )  # fmt: skip
     return program.model_proto.SerializeToString()
 

@@ -1,0 +1,78 @@
+"""Build the site: lay everything out as sources for Sphinx, run it, weigh the result.
+
+    python site/build.py            # into build/site/html; a second build redoes only what has changed
+
+Nothing is downloaded once `site/deps.py` has its files, and no notebook is run: their saved outputs are shown.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import demo_models
+import deps
+import examples
+import explorer
+import generated
+from staging import Stage
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+BUILD = ROOT / "build" / "site"
+LIMIT = 60_000_000  # bytes
+
+
+def lay_out(stage: Stage) -> None:
+    """Everything that Sphinx reads, into the stage's folder."""
+    cache = BUILD / "cache"
+    static = stage.folder / "_static"
+    stage.tree(HERE / "pages", ".")
+    stage.tree(HERE / "static", "_static")
+    for package in deps.PACKAGES:
+        deps.fetch(package)
+        stage.keep(*deps.unpack(package, static))
+    kept, left = demo_models.chosen()
+    models = demo_models.entries(kept, stage, cache)
+    demo_models.describe(models, examples.write(models, stage), static / "ort", stage)
+    explorer.write(stage, cache)
+    generated.course(ROOT / "notebooks", stage)
+    generated.released(kept, left, stage)
+    generated.networks(stage, cache)
+    generated.api(stage)
+
+
+def run_sphinx(source: Path, out: Path) -> None:
+    command = [sys.executable, "-m", "sphinx", "-b", "html", "-c", HERE, "-d", BUILD / "doctrees", "-W", "--keep-going",
+               "-q", source, out]  # fmt: skip
+    if subprocess.run([str(part) for part in command]).returncode:
+        sys.exit("error: Sphinx reported the above; mend the page or the docstring that it names.")
+
+
+def bytes_of(folder: Path) -> int:
+    """All files under `folder`, in bytes."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Build the site.")
+    parser.add_argument("--out", type=Path, default=BUILD / "html", help="the folder of the finished site")
+    out = parser.parse_args().out
+    stage = Stage(BUILD / "source")
+    lay_out(stage)
+    stage.sweep()
+    shutil.rmtree(out / "_static", ignore_errors=True)  # Sphinx copies it anew, and leaves what has gone
+    run_sphinx(stage.folder, out)
+    (out / ".nojekyll").touch()  # GitHub Pages hides folders that begin with _ otherwise
+    size = bytes_of(out)
+    if size > LIMIT:
+        sys.exit(f"error: the site has {size / 1e6:.1f} MB, over {LIMIT / 1e6:.0f}; lower demo_models.BUDGET.")
+    print(f"the site is in {out}: {size / 1e6:.1f} MB. Look at it: python -m http.server -d {out}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (deps.DepsError, demo_models.WeightsError, demo_models.ExportError) as error:
+        sys.exit(f"error: {error}")

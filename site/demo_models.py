@@ -1,0 +1,119 @@
+"""Released weights for the browser: the graph of each network without its weights, and the released file beside it.
+
+The demo reads the very .safetensors file that is released: it stretches the fp16 numbers to fp32, and the ONNX graph
+says where in them each of its tensors lies.  So the site holds every weight once, for the demo and for download.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import onnx
+import torch
+from onnx import TensorProto, numpy_helper
+
+from staging import Stage
+
+from seglib import export, weights
+from seglib.export import ExportError
+from seglib.predict import MIN_SIDE
+from seglib.weights import WeightsError
+
+__all__ = ["BUDGET", "ExportError", "WeightsError", "bare_graph", "chosen", "describe", "entries"]
+
+FOLDER = "_static/demo/models"
+
+BUDGET = 34_000_000  # bytes of weights in the site, of the 60 MB that all of it may have
+LARGE = 1024  # tensors of fewer bytes stay in the graph
+STRETCH = 2  # an fp32 number has twice the bytes of an fp16 one
+
+
+def chosen(budget: int = BUDGET) -> tuple[list[str], list[str]]:
+    """(names of the weights that the site holds, those that it has no room for): the small ones first."""
+    kept, left, room = [], [], budget
+    for name in sorted(weights.names(), key=lambda n: weights.manifest()["weights"][n]["bytes"]):
+        size = weights.manifest()["weights"][name]["bytes"]
+        (kept if size <= room else left).append(name)
+        room -= size if size <= room else 0
+    order = weights.names()
+    return sorted(kept, key=order.index), sorted(left, key=order.index)
+
+
+def entries(names: Sequence[str], stage: Stage, cache: Path) -> list[dict]:
+    """Put graph and weights of all `names` on the stage; returns what the page must know of each.
+
+    Graphs depend on weights, exporter and this file only, and are kept in `cache`.
+    """
+    found = []
+    for name in names:
+        file, card = weights.find(name), weights.card(name)
+        graph = cached_graph(name, card["sha256"], cache)
+        stage.put(f"{FOLDER}/{name}.onnx", graph)
+        stage.put(f"{FOLDER}/{file.name}", file.read_bytes())
+        _, notes = weights.read_tensors(file)
+        found.append({
+            "name": name, "data": card["data"]["name"], "parameters": card["model"]["parameters"],
+            "miou": card["scores"]["miou"],
+            "graph": f"{name}.onnx", "graph_bytes": len(graph), "weights": file.name, "weights_bytes": card["bytes"],
+            "classes": list(notes["classes"]), "palette": notes["palette"],
+            "longest_side": notes["config"]["inference"]["longest_side"], "smallest_side": MIN_SIDE,
+        })  # fmt: skip
+    return found
+
+
+def describe(models: Sequence[dict], examples: Sequence[dict], runtimes: Path, stage: Stage) -> None:
+    """Put `models.json`, all that the page reads: networks, example pictures, and the runtimes' sizes in bytes."""
+    sizes = {device: (runtimes / f"{device}.wasm.gz").stat().st_size for device in ("webgpu", "wasm")}
+    content = {"models": models, "examples": examples, "sizes": sizes}
+    stage.put(f"{FOLDER}/models.json", json.dumps(content, indent=1))
+
+
+def cached_graph(name: str, sha256: str, cache: Path) -> bytes:
+    """`bare_graph` of released weights, from `cache` if it was made there by the same code."""
+    parts = [sha256.encode(), torch.__version__.encode(), onnx.__version__.encode()]
+    parts += [Path(file).read_bytes() for file in (__file__, export.__file__)]
+    kept = cache / f"{name}-{hashlib.sha256(b''.join(parts)).hexdigest()[:16]}.onnx"
+    if not kept.exists():
+        print(f"exporting {name} for the browser", flush=True)
+        cache.mkdir(parents=True, exist_ok=True)
+        kept.write_bytes(bare_graph(name))
+    return kept.read_bytes()
+
+
+def bare_graph(name: str) -> bytes:
+    """The ONNX graph of the weights `name`, whose large tensors are said to lie in the file "weights".
+
+    That file is the released one's tensors as fp32, in the same order.  ExportError if onnxruntime does not agree
+    with PyTorch, or if little of the network was found in the released file.
+    """
+    model, notes = weights.load(name)
+    network = export.BytesToLogits(model).eval()
+    content = export.with_notes(export.to_onnx(network, fold=False), export.kept_notes(notes))
+    export.compare(network, content, [(96, 128)])
+    graph = onnx.load_from_string(content)
+    places = _places(weights.find(name))
+    tensors = {value.numpy().tobytes(): key for key, value in model.state_dict().items() if key in places}
+    for tensor in graph.graph.initializer:
+        raw = numpy_helper.to_array(tensor).tobytes()
+        if tensor.data_type == TensorProto.FLOAT and len(raw) >= LARGE and raw in tensors:
+            _point(tensor, STRETCH * places[tensors[raw]], len(raw))
+    bare = graph.SerializeToString()
+    if len(bare) > len(content) / 4:
+        raise ExportError(f"{name}: the exported graph does not hold the released tensors as they are.")
+    return bare
+
+
+def _places(file: Path) -> dict[str, int]:
+    """Where each fp16 tensor begins among the tensors' bytes, as the header of a safetensors file says."""
+    with open(file, "rb") as stream:
+        header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+    return {key: entry["data_offsets"][0] for key, entry in header.items() if entry.get("dtype") == "F16"}
+
+
+def _point(tensor: TensorProto, offset: int, length: int) -> None:
+    tensor.ClearField("raw_data")
+    tensor.ClearField("float_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", "weights"), ("offset", offset), ("length", length)):
+        tensor.external_data.append(onnx.StringStringEntryProto(key=key, value=str(value)))

@@ -1,0 +1,169 @@
+// The page: choose a picture and a network, see the result, save it.
+
+import { takePicture } from "./camera.js";
+import { PictureError, readPicture } from "./picture.js";
+import { maskPng } from "./png.js";
+import { cutoutPng, shares, show } from "./view.js";
+
+const root = document.querySelector("#demo");
+const part = (name) => root.querySelector(`[data-part="${name}"]`);
+const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
+const query = new URLSearchParams(location.search); // ?model=NAME, ?device=wasm (leaves the graphics processor out)
+const waiting = new Map();
+const state = { models: [], sizes: {}, picture: null, result: null, kind: "overlay", task: 0 };
+
+worker.addEventListener("message", ({ data }) => waiting.get(data.id)?.(data));
+worker.addEventListener("error", () => fail(new Error("This browser cannot run the demo; a current one can.")));
+
+async function start() {
+  const answer = await fetch(new URL("models/models.json", import.meta.url));
+  const { models, sizes, examples } = await answer.json();
+  Object.assign(state, { models, sizes });
+  part("models").replaceChildren(...models.map(modelChoice));
+  part("examples").replaceChildren(...examples.map(exampleButton));
+  const asked = root.querySelector(`input[value="${CSS.escape(query.get("model") ?? "")}"][name="model"]`);
+  if (asked) asked.checked = true;
+  listen();
+  root.dataset.ready = "true";
+}
+
+function modelChoice(model, number) {
+  const label = document.createElement("label");
+  const input = Object.assign(document.createElement("input"), { type: "radio", name: "model", value: model.name });
+  input.checked = number === 0;
+  input.addEventListener("change", () => segment());
+  const name = Object.assign(document.createElement("strong"), { textContent: model.name });
+  const about = document.createElement("span");
+  about.textContent = `${model.classes.slice(0, 3).join(", ")}${model.classes.length > 3 ? ", ..." : ""}`;
+  const facts = document.createElement("small");
+  facts.textContent = `${(model.parameters / 1e6).toFixed(1)}M weights, ${megabytes(model.weights_bytes)}, mIoU ${model.miou.toFixed(3)}`;
+  label.append(input, name, about, facts);
+  return label;
+}
+
+function exampleButton({ file, title, model }) {
+  const button = Object.assign(document.createElement("button"), { type: "button", title });
+  const address = new URL(`models/${file}`, import.meta.url);
+  button.append(Object.assign(new Image(), { src: address, alt: title, loading: "lazy" }));
+  button.addEventListener("click", async () => {
+    const choice = root.querySelector(`input[value="${model}"]`);
+    if (choice) choice.checked = true;
+    await use(async () => readPicture(await (await fetch(address)).blob(), file));
+  });
+  return button;
+}
+
+function listen() {
+  const [file, drop] = [part("file"), part("drop")];
+  file.addEventListener("change", () => file.files[0] && use(() => readPicture(file.files[0])).then(() => (file.value = "")));
+  part("camera").addEventListener("click", () => use(() => takePicture(part("dialog"))));
+  for (const name of ["dragover", "dragleave", "drop"]) {
+    root.addEventListener(name, (event) => {
+      event.preventDefault();
+      drop.classList.toggle("over", name === "dragover");
+      const dropped = name === "drop" && event.dataTransfer.files[0];
+      if (dropped) use(() => readPicture(dropped));
+    });
+  }
+  addEventListener("paste", ({ clipboardData }) => clipboardData.files[0] && use(() => readPicture(clipboardData.files[0])));
+  part("slider").addEventListener("input", slide);
+  root.querySelectorAll('input[name="kind"]').forEach((input) => input.addEventListener("change", () => {
+    state.kind = input.value;
+    draw();
+  }));
+  part("save-mask").addEventListener("click", async () => {
+    const { labels } = state.result;
+    save(await maskPng(labels, state.picture.height, state.picture.width, state.model.palette), "mask");
+  });
+  part("save-cutout").addEventListener("click", async () => save(await cutoutPng(state.picture, state.result), "cutout"));
+}
+
+async function use(read) {
+  try {
+    const picture = await read();
+    if (!picture) return;
+    state.picture = picture;
+    await segment();
+  } catch (error) {
+    fail(error);
+  }
+}
+
+async function segment() {
+  if (!state.picture) return;
+  const { pixels, height, width } = state.picture;
+  const model = state.models.find(({ name }) => name === root.querySelector('input[name="model"]:checked').value);
+  const id = ++state.task;
+  busy("Loading the network ...", 0);
+  const answer = new Promise((done) => waiting.set(id, (data) => ("progress" in data ? loading(id, data.progress) : done(data))));
+  worker.postMessage({ id, model, sizes: state.sizes, wanted: query.get("device"), pixels, height, width });
+  const { result, error } = await answer;
+  waiting.delete(id);
+  if (id !== state.task) return; // the reader has chosen something else meanwhile
+  if (error) return fail(new Error(error));
+  Object.assign(state, { result, model });
+  draw();
+  tell();
+}
+
+function loading(id, share) {
+  if (id !== state.task) return;
+  if (share < 1) busy(`Loading the network ... ${Math.round(100 * share)} %`, share);
+  else busy("The network is looking at the picture ...");
+}
+
+function busy(text, share) {
+  const bar = part("progress");
+  root.dataset.state = "busy";
+  part("status").textContent = text;
+  if (share === undefined) bar.removeAttribute("value");
+  else bar.value = share;
+}
+
+function fail(error) {
+  root.dataset.state = state.result ? "done" : "idle";
+  const words = error instanceof PictureError ? error.message : `That did not work. ${error.message}`;
+  part("error").textContent = words;
+  part("error").hidden = false;
+  part("status").textContent = "";
+}
+
+function draw() {
+  if (!state.result) return;
+  root.dataset.state = "done";
+  root.dataset.kind = state.kind;
+  part("error").hidden = true;
+  part("stage").style.aspectRatio = `${state.picture.width} / ${state.picture.height}`;
+  part("stage").style.maxWidth = `calc(72vh * ${state.picture.width / state.picture.height})`;
+  show(state.kind, { before: part("before"), after: part("after") }, state.picture, state.result, state.model.palette);
+  slide();
+}
+
+function slide() {
+  part("stage").style.setProperty("--cut", `${part("slider").value}%`);
+}
+
+function tell() {
+  const { result, model, picture } = state;
+  const on = result.device === "webgpu" ? "graphics processor (WebGPU)" : "processor (WebAssembly, one thread)";
+  const scaled = picture.shrunk ? ` The photograph was first scaled down to ${picture.width} x ${picture.height}, the most that browsers hold safely.` : "";
+  part("status").textContent = `${model.name} took ${seconds(result.took)} on this machine's ${on}; it saw the picture at ${result.seen.join(" x ")} pixels.${scaled}`;
+  part("legend").replaceChildren(...shares(result, model).map(({ name, colour, share }) => {
+    const item = document.createElement("li");
+    const swatch = document.createElement("i");
+    swatch.style.background = colour;
+    item.append(swatch, `${name} `, Object.assign(document.createElement("span"), { textContent: `${(100 * share).toFixed(1)} %` }));
+    return item;
+  }));
+}
+
+function save(blob, kind) {
+  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: `${state.picture.name}_${kind}.png` });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
+const seconds = (milliseconds) => `${(milliseconds / 1000).toFixed(milliseconds < 1000 ? 2 : 1)} s`;
+
+start().catch(fail);

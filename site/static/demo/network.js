@@ -1,0 +1,93 @@
+// Networks in the browser: onnxruntime-web, the graph, and the released weights, each fetched once and remembered.
+
+const RUNTIMES = {
+  webgpu: { script: "../ort/ort.webgpu.bundle.min.mjs", binary: "../ort/webgpu.wasm.gz" },
+  wasm: { script: "../ort/ort.wasm.bundle.min.mjs", binary: "../ort/wasm.wasm.gz" },
+};
+const here = new URL(".", import.meta.url);
+const sessions = new Map();
+const runtimes = new Map();
+
+/** "webgpu" where the browser has a graphics processor to offer, else "wasm". */
+export async function bestDevice() {
+  try {
+    return (await navigator.gpu?.requestAdapter()) ? "webgpu" : "wasm";
+  } catch {
+    return "wasm";
+  }
+}
+
+/** Logits (1, classes, rows, columns) for planes (1, 3, rows, columns); `progress(done, all)` counts bytes. */
+export async function run(model, device, sizes, planes, rows, columns, progress) {
+  const key = `${device} ${model.name}`;
+  if (!sessions.has(key)) sessions.set(key, await open(model, device, sizes, progress));
+  const { ort, session } = sessions.get(key);
+  const image = new ort.Tensor("uint8", planes, [1, 3, rows, columns]);
+  const { logits } = await session.run({ image });
+  const values = await logits.getData(); // from the graphics processor's memory, if it is there
+  logits.dispose();
+  return values;
+}
+
+async function open(model, device, sizes, progress) {
+  const all = (runtimes.has(device) ? 0 : sizes[device]) + model.graph_bytes + model.weights_bytes;
+  let done = 0;
+  const count = (bytes) => progress((done += bytes), all);
+  if (!runtimes.has(device)) runtimes.set(device, await startRuntime(device, sizes[device], count));
+  const ort = runtimes.get(device);
+  const graph = await fetchBytes(`models/${model.graph}`, model.graph_bytes, count);
+  const file = await fetchBytes(`models/${model.weights}`, model.weights_bytes, count);
+  const session = await ort.InferenceSession.create(graph, {
+    executionProviders: [device],
+    externalData: [{ path: "weights", data: new Uint8Array(stretched(file.buffer).buffer) }],
+    logSeverityLevel: 3,
+  });
+  return { ort, session };
+}
+
+async function startRuntime(device, size, count) {
+  const { script, binary } = RUNTIMES[device];
+  const packed = await fetchBytes(binary, size, count);
+  const ort = await import(script);
+  ort.env.wasm.numThreads = 1; // more would need headers that plain hosting does not send
+  ort.env.wasm.wasmBinary = await unpacked(packed);
+  return ort;
+}
+
+/** A server that is told so may have unpacked the file already. */
+async function unpacked(bytes) {
+  if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes.buffer;
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream).arrayBuffer();
+}
+
+async function fetchBytes(name, size, count) {
+  const answer = await fetch(new URL(name, here)).catch(() => null);
+  if (!answer?.ok) throw new Error("The network could not be loaded; check your connection and try again.");
+  const parts = [];
+  let length = 0;
+  for (const reader = answer.body.getReader(); ; ) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    parts.push(value);
+    count(value.length);
+    length += value.length;
+  }
+  if (length < size) throw new Error("The network arrived incomplete; try again.");
+  const bytes = new Uint8Array(length);
+  parts.reduce((at, part) => (bytes.set(part, at), at + part.length), 0);
+  return bytes;
+}
+
+/** All fp16 numbers of a safetensors file as fp32, in the same order. */
+function stretched(buffer) {
+  const header = Number(new DataView(buffer).getBigUint64(0, true));
+  const table = Float32Array.from({ length: 65536 }, (_, bits) => halfToNumber(bits));
+  return Float32Array.from(new Uint16Array(buffer, 8 + header), (bits) => table[bits]);
+}
+
+function halfToNumber(bits) {
+  const [sign, exponent, fraction] = [bits >> 15 ? -1 : 1, (bits >> 10) & 31, bits & 1023];
+  if (exponent === 31) return fraction ? NaN : sign * Infinity;
+  return sign * (exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24);
+}

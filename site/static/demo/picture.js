@@ -1,0 +1,51 @@
+// Pictures from files and from the camera, as pixels.  Nothing leaves this machine.
+
+const MOST_PIXELS = 16_000_000; // what canvases hold on phones
+
+/** A fault that is the file's, told in words for the reader. */
+export class PictureError extends Error {}
+
+/** { name, canvas, pixels (RGBA), height, width, shrunk } of a File or Blob.  PictureError if it is no picture. */
+export async function readPicture(file, name = file.name ?? "picture") {
+  if (file.size === 0) throw new PictureError(`${name} is empty.`);
+  if (/\.(heic|heif)$/i.test(name)) await decoded(file, name, " Photographs in HEIC open in Safari only; save it as JPEG.");
+  const bitmap = await decoded(file, name, kindHint(file, name));
+  const picture = drawn(bitmap, bitmap.width, bitmap.height, name);
+  bitmap.close();
+  return picture;
+}
+
+async function decoded(file, name, hint) {
+  try {
+    // As the package reads it: upright, and the numbers as they are in the file, without a colour profile.
+    return await createImageBitmap(file, { imageOrientation: "from-image", colorSpaceConversion: "none" });
+  } catch {
+    throw new PictureError(`${name} could not be read as a picture.${hint}`);
+  }
+}
+
+function kindHint(file, name) {
+  if (file.type.startsWith("image/") || /\.(png|jpe?g|webp|gif|bmp|avif)$/i.test(name)) {
+    return " The file is damaged, or in a format that this browser does not know; try a JPEG or PNG.";
+  }
+  return " Choose a photograph: JPEG, PNG or WebP.";
+}
+
+/** What a video shows right now, as `readPicture` gives it. */
+export function framePicture(video) {
+  return drawn(video, video.videoWidth, video.videoHeight, "camera");
+}
+
+function drawn(source, fullWidth, fullHeight, name) {
+  const factor = Math.min(1, Math.sqrt(MOST_PIXELS / (fullWidth * fullHeight)));
+  const width = Math.max(1, Math.floor(fullWidth * factor));
+  const height = Math.max(1, Math.floor(fullHeight * factor));
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  if (!context) throw new PictureError(`${name} is too large for this browser.`);
+  context.fillStyle = "white"; // behind transparent parts, as in the package
+  context.fillRect(0, 0, width, height);
+  context.drawImage(source, 0, 0, width, height);
+  const pixels = context.getImageData(0, 0, width, height).data;
+  return { name: name.replace(/\.[^.]*$/, ""), canvas, pixels, height, width, shrunk: factor < 1 };
+}

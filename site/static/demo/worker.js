@@ -1,0 +1,39 @@
+// All that takes long, away from the page: scaling, the network, scaling back.  Takes one picture at a time.
+
+import { bestDevice, run } from "./network.js";
+import { enlarge, fit } from "./scaling.js";
+
+let device = null;
+
+addEventListener("message", async ({ data: task }) => {
+  try {
+    const result = await segment(task);
+    postMessage({ id: task.id, result }, [result.labels.buffer, result.opacity.buffer]);
+  } catch (error) {
+    postMessage({ id: task.id, error: error.message || String(error) });
+  }
+});
+
+async function segment({ id, model, sizes, wanted, pixels, height, width }) {
+  device ??= wanted || (await bestDevice());
+  const small = fit(pixels, height, width, model.longest_side, model.smallest_side);
+  const { logits, took } = await compute(id, model, sizes, small);
+  const begin = performance.now();
+  const found = enlarge(logits, model.classes.length, small, height, width);
+  return { ...found, device, seen: [small.w, small.h], took: took + performance.now() - begin };
+}
+
+async function compute(id, model, sizes, { planes, rows, columns }) {
+  const progress = (done, all) => postMessage({ id, progress: done / all });
+  let begin = performance.now();
+  // The time that loading took is no part of the network's.
+  const loaded = (done, all) => (progress(done, all), (begin = performance.now()));
+  try {
+    const logits = await run(model, device, sizes, planes, rows, columns, loaded);
+    return { logits, took: performance.now() - begin };
+  } catch (error) {
+    if (device !== "webgpu") throw error;
+    device = "wasm"; // a graphics processor that refuses is no reason to give up
+    return compute(id, model, sizes, { planes, rows, columns });
+  }
+}
