@@ -10,7 +10,7 @@ READY := $(VENV)/.seglib-ready
 export NO_ALBUMENTATIONS_UPDATE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help course test bench coverage mutation fuzz lint setup clean
+.PHONY: help course test bench coverage mutation fuzz lint site site-deps setup clean
 
 help:
 	@echo "make course   run the notebooks top to bottom in the quick profile (PROFILE=full: on the real data)"
@@ -20,6 +20,7 @@ help:
 	@echo "make mutation changes metrics, losses and resuming in small ways and tells what the tests do not notice: hours"
 	@echo "make fuzz     spoils input files by the thousand; the counts go into the README"
 	@echo "make lint     look through the code and the notebooks with ruff"
+	@echo "make site     build the site into build/site/html, without a network once its packages are there"
 	@echo "make setup    make the environment $(VENV); the others do it by themselves"
 	@echo "make clean    remove what the commands wrote, the environment excepted"
 
@@ -59,6 +60,17 @@ fuzz: $(READY)
 
 lint: $(READY)
 	$(BIN)/python -m ruff check .
+
+# Scripts and fonts of others come from npm, once, by site-deps; everything else is here.
+site: $(VENV)/.seglib-site-ready
+	$(BIN)/python site/build.py
+
+site-deps: $(VENV)/.seglib-site-ready
+	$(BIN)/python site/deps.py
+
+$(VENV)/.seglib-site-ready: requirements-site.txt requirements-extra.txt $(READY)
+	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements-site.txt
+	@touch $@
 
 setup: $(READY)
 

@@ -6,6 +6,7 @@ Nothing is downloaded once `site/deps.py` has its files, and no notebook is run:
 """
 
 import argparse
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -50,6 +51,18 @@ def run_sphinx(source: Path, out: Path) -> None:
         sys.exit("error: Sphinx reported the above; mend the page or the docstring that it names.")
 
 
+def inputs() -> str:
+    """A digest of everything that the site is made of."""
+    folders = [("site", "*"), ("notebooks", "*.ipynb"), ("seglib", "*.py"), ("weights", "*")]
+    files = [file for folder, names in folders for file in (ROOT / folder).rglob(names) if file.is_file()]
+    total = hashlib.sha256()
+    for file in sorted([*files, ROOT / "README.md"]):
+        if "__pycache__" not in file.parts and ".ipynb_checkpoints" not in file.parts:
+            total.update(file.relative_to(ROOT).as_posix().encode() + b"\0")
+            total.update(hashlib.sha256(file.read_bytes()).digest())
+    return total.hexdigest()
+
+
 def bytes_of(folder: Path) -> int:
     """All files under `folder`, in bytes."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
@@ -58,7 +71,13 @@ def bytes_of(folder: Path) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Build the site.")
     parser.add_argument("--out", type=Path, default=BUILD / "html", help="the folder of the finished site")
-    out = parser.parse_args().out
+    parser.add_argument("--if-changed", action="store_true", help="do nothing if the site is made of what is here now")
+    args = parser.parse_args()
+    out, stamp, made_of = args.out, args.out.with_name(f"{args.out.name}.made-of"), inputs()
+    if args.if_changed and stamp.exists() and stamp.read_text() == made_of:
+        print(f"the site in {out} is up to date")
+        return
+    stamp.unlink(missing_ok=True)
     stage = Stage(BUILD / "source")
     lay_out(stage)
     stage.sweep()
@@ -68,6 +87,7 @@ def main() -> None:
     size = bytes_of(out)
     if size > LIMIT:
         sys.exit(f"error: the site has {size / 1e6:.1f} MB, over {LIMIT / 1e6:.0f}; lower demo_models.BUDGET.")
+    stamp.write_text(made_of)
     print(f"the site is in {out}: {size / 1e6:.1f} MB. Look at it: python -m http.server -d {out}")
 
 

@@ -34,9 +34,9 @@ def write(stage: Stage, cache: Path) -> None:
         items = data.load(drawn, split="val", length=COUNT, size=SIZE)
         if items.num_classes != len(card["classes"]):
             continue
-        listed.append({"name": name, "drawn": drawn, "classes": card["classes"],
-                       "pictures": [_one(stage, drawn, name, items, *found) for found in
-                                    zip(range(COUNT), _predictions(name, card["sha256"], items, cache), strict=True)]})  # fmt: skip
+        predictions = _predictions(name, card["sha256"], items, cache)
+        pictures = [_one(stage, drawn, name, items, i, labels) for i, labels in enumerate(predictions)]
+        listed.append({"name": name, "drawn": drawn, "classes": card["classes"], "pictures": pictures})
     stage.put(f"{FOLDER}/explorer.json", json.dumps(listed))
     _hero(stage)
 

@@ -4,8 +4,11 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from diagrams import diagram
+from examples import jpeg
+from PIL import Image
 from staging import Stage
 
 from seglib import cards, models, weights
@@ -60,12 +63,19 @@ def course(folder: Path, stage: Stage) -> None:
             f"<span>{words}</span></a>{solved}</li>"
         )
     # The titles of solutions are those of the notebooks; the list tells them apart.
-    tree = ["```{toctree}", ":hidden:", *(f"course/{file.stem}" for file in notebooks), "solutions", "```"]
+    tree = ["```{toctree}", ":hidden:", *(f"{_title(file, about)} <course/{file.stem}>" for file in notebooks),
+            "solutions", "```"]
     listed = "\n".join(["```{raw} html", '<ol class="chapters">', *items, "</ol>", "```", "", *tree])
     stage.put("course.md", lines.replace("<!-- notebooks -->", listed))
-    rows = [f"Solutions {about.get(f.stem, (f.stem,))[0]} <course/solutions/{f.stem}>" for f in solutions]
+    rows = [f"{_title(f, about)} <course/solutions/{f.stem}>" for f in solutions]
     text = "# Solutions\n\nTry first: each exercise has a checker that says what is likely wrong.\n"
     stage.put("solutions.md", "\n".join([text, "```{toctree}", ":maxdepth: 1", *rows, "```", ""]))
+
+
+def _title(file: Path, about: dict) -> str:
+    """"02 U-Net": number and name as the README has them."""
+    number, name = about.get(file.stem, (file.stem.replace("_", " "),))[0].split(" ", 1)
+    return f"{number} {name[0].upper()}{name[1:]}"
 
 
 def _among(file: Path, others: Sequence[Path]) -> bool:
@@ -76,7 +86,8 @@ def released(kept: Sequence[str], left: Sequence[str], stage: Stage) -> None:
     """The results table, and a page for each of the released weights: its card and where to get the file."""
     for name in [*kept, *left]:
         card = weights.card(name)
-        stage.put(f"weights/{name}.png", (weights.FOLDER / f"{name}.png").read_bytes())
+        with Image.open(weights.FOLDER / f"{name}.png") as figure:
+            stage.put(f"weights/{name}.jpg", jpeg(np.asarray(figure.convert("RGB")), 85))
         here = f"../_static/demo/models/{card['file']}"
         link = (
             f'<p class="actions"><a class="button" href="{here}" download>Download {card["file"]}</a> '
@@ -85,7 +96,7 @@ def released(kept: Sequence[str], left: Sequence[str], stage: Stage) -> None:
             else f"<p>The file is too large for this site; it is <code>weights/{card['file']}</code> in the "
             "repository.</p>"
         )
-        title, body = cards.text(card).split("\n", 1)
+        title, body = cards.text(card).replace(f"]({name}.png)", f"]({name}.jpg)").split("\n", 1)
         stage.put(f"weights/{name}.md", f"{title}\n\n```{{raw}} html\n{link}\n```\n{body}")
     page = (stage.folder / "results.md").read_text(encoding="utf-8")
     tree = ["```{toctree}", ":hidden:", *(f"weights/{name}" for name in [*kept, *left]), "```"]

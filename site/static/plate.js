@@ -13,7 +13,7 @@ document.querySelector(".theme").addEventListener("click", () => {
 const menu = document.querySelector(".menu");
 menu.addEventListener("click", () => menu.setAttribute("aria-expanded", menu.getAttribute("aria-expanded") !== "true"));
 
-for (const slider of document.querySelectorAll("figure.compare input")) {
+for (const slider of document.querySelectorAll("figure .compare input")) {
   slider.addEventListener("input", () => slider.parentElement.style.setProperty("--cut", `${slider.value}%`));
 }
 

@@ -58,8 +58,8 @@ function listen() {
   file.addEventListener("change", () => file.files[0] && use(() => readPicture(file.files[0])).then(() => (file.value = "")));
   part("camera").addEventListener("click", () => use(() => takePicture(part("dialog"))));
   for (const name of ["dragover", "dragleave", "drop"]) {
-    root.addEventListener(name, (event) => {
-      event.preventDefault();
+    document.addEventListener(name, (event) => {
+      event.preventDefault(); // else the browser would open the file in place of the page
       drop.classList.toggle("over", name === "dragover");
       const dropped = name === "drop" && event.dataTransfer.files[0];
       if (dropped) use(() => readPicture(dropped));

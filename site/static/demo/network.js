@@ -1,12 +1,12 @@
-// Networks in the browser: onnxruntime-web, the graph, and the released weights, each fetched once and remembered.
+// Networks in the browser: onnxruntime-web, the graph, and the released weights.
 
 const RUNTIMES = {
   webgpu: { script: "../ort/ort.webgpu.bundle.min.mjs", binary: "../ort/webgpu.wasm.gz" },
   wasm: { script: "../ort/ort.wasm.bundle.min.mjs", binary: "../ort/wasm.wasm.gz" },
 };
 const here = new URL(".", import.meta.url);
-const sessions = new Map();
 const runtimes = new Map();
+let loaded = null; // { key, ort, session }: one network at a time, for the sake of phones
 
 /** "webgpu" where the browser has a graphics processor to offer, else "wasm". */
 export async function bestDevice() {
@@ -20,8 +20,12 @@ export async function bestDevice() {
 /** Logits (1, classes, rows, columns) for planes (1, 3, rows, columns); `progress(done, all)` counts bytes. */
 export async function run(model, device, sizes, planes, rows, columns, progress) {
   const key = `${device} ${model.name}`;
-  if (!sessions.has(key)) sessions.set(key, await open(model, device, sizes, progress));
-  const { ort, session } = sessions.get(key);
+  if (loaded?.key !== key) {
+    await loaded?.session.release();
+    loaded = null;
+    loaded = { key, ...(await open(model, device, sizes, progress)) };
+  }
+  const { ort, session } = loaded;
   const image = new ort.Tensor("uint8", planes, [1, 3, rows, columns]);
   const { logits } = await session.run({ image });
   const values = await logits.getData(); // from the graphics processor's memory, if it is there

@@ -9,7 +9,7 @@ export function show(kind, { before, after }, picture, result, palette) {
   const height = Math.max(1, Math.round(picture.height * factor));
   for (const canvas of [before, after]) Object.assign(canvas, { width, height });
   before.getContext("2d").drawImage(picture.canvas, 0, 0, width, height);
-  const context = after.getContext("2d");
+  const context = after.getContext("2d", { willReadFrequently: true });
   context.drawImage(picture.canvas, 0, 0, width, height);
   const image = context.getImageData(0, 0, width, height);
   const place = (x, y) => Math.min(picture.height - 1, Math.floor((y + 0.5) / factor)) * picture.width

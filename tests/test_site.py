@@ -1,0 +1,370 @@
+"""The site in a real browser: every page, every link, both widths, light and dark, and the demo against PyTorch."""
+
+import contextlib
+import functools
+import http.server
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urldefrag, urljoin, urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from seglib import augment, data, predict, weights
+from seglib.metrics import Counts
+
+for package in ("sphinx", "myst_nb", "sphinxcontrib.bibtex", "onnxruntime", "onnxscript", "playwright"):
+    pytest.importorskip(package, reason=f"the site needs {package}: pip install -r requirements-site.txt")
+
+from playwright.sync_api import sync_playwright  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[1]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DEPS = ROOT / "build" / "site" / "deps"
+WIDTHS = {"phone": 390, "desktop": 1280}
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium (or Chrome)"),
+    pytest.mark.skipif(not shutil.which("npm") and not DEPS.exists(), reason="no npm to fetch the site's scripts"),
+]
+
+
+@pytest.fixture(scope="session")
+def site() -> Path:
+    """The built site.  Test processes wait for each other: the first one builds it, if anything has changed."""
+    import fcntl
+
+    (ROOT / "build").mkdir(exist_ok=True)
+    with open(ROOT / "build" / "site.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        command = [sys.executable, ROOT / "site" / "build.py", "--if-changed"]
+        paths = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=paths)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return ROOT / "build" / "site" / "html"
+
+
+@pytest.fixture(scope="session")
+def address(site):
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=site))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@contextlib.contextmanager
+def opened(browser, address, width="desktop", scheme="light"):
+    """A page, and the list that collects what it complains of or asks other hosts for."""
+    context = browser.new_context(viewport={"width": WIDTHS[width], "height": 844}, color_scheme=scheme)
+    page = context.new_page()
+    wrong = []
+    page.on("console", lambda message: message.type in ("error", "warning") and wrong.append(message.text))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("request", lambda r: r.url.startswith((address, "data:", "blob:")) or wrong.append(f"asks for {r.url}"))
+    page.on("response", lambda answer: answer.status < 400 or wrong.append(f"{answer.status} {answer.url}"))
+    yield page, wrong
+    context.close()
+
+
+def pages(site: Path) -> list[str]:
+    return sorted(file.relative_to(site).as_posix() for file in site.rglob("*.html") if "_static" not in file.parts)
+
+
+# what the built files say
+
+
+class Links(HTMLParser):
+    def __init__(self, text: str):
+        super().__init__()
+        self.links, self.anchors, self.images = [], set(), []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        self.anchors |= {found.get("id"), found.get("name")}
+        self.links += [found[key] for key in ("href", "src") if found.get(key)]
+        if tag == "img":
+            self.images.append(found)
+
+
+def test_every_link_leads_to_a_file_and_to_a_place_in_it(site):
+    read = {name: Links((site / name).read_text(encoding="utf-8")) for name in pages(site)}
+    broken = []
+    for name, parsed in read.items():
+        for link in parsed.links:
+            target, anchor = urldefrag(urljoin(f"http://site/{name}", link))
+            if urlsplit(target).netloc != "site" or target.startswith("data:"):
+                continue
+            path = unquote(urlsplit(target).path).lstrip("/") or "index.html"
+            if not (site / path).is_file() or (anchor and path in read and unquote(anchor) not in read[path].anchors):
+                broken.append(f"{name}: {link}")
+    assert not broken
+    assert len(read) > 30 and sum(len(parsed.links) for parsed in read.values()) > 1000
+
+
+def test_every_notebook_and_every_released_weight_is_there(site):
+    for file in (ROOT / "notebooks").rglob("*.ipynb"):
+        page = (site / "course" / file.relative_to(ROOT / "notebooks")).with_suffix(".html")
+        code = [cell for cell in json.loads(file.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+        assert page.read_text(encoding="utf-8").count('class="cell_input docutils') == len(code)
+    results = (site / "results.html").read_text(encoding="utf-8")
+    for name in weights.names():
+        assert f"{weights.card(name)['scores']['miou']:.4f}" in results
+        assert (site / "weights" / f"{name}.html").exists()
+
+
+def test_the_site_is_light(site):
+    assert sum(file.stat().st_size for file in site.rglob("*") if file.is_file()) < 60_000_000
+
+
+def test_every_reference_is_identified_and_cited(site):
+    entries = (ROOT / "site" / "pages" / "references.bib").read_text(encoding="utf-8").split("\n@")[1:]
+    keys = [entry.split("{")[1].split(",")[0] for entry in entries]
+    text = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "site" / "pages").glob("*.md"))
+    cited = {key for keys in re.findall(r"\{cite\}`([^`]+)`", text) for key in keys.split(",")}
+    assert sorted(cited) == sorted(keys) and len(set(keys)) == len(keys) > 40
+    for entry in entries:
+        assert re.search(r"eprint = \{\d{4}\.\d{4,5}\}|doi = \{10\.\d{4,}/", entry), entry
+    shown = (site / "references.html").read_text(encoding="utf-8")
+    assert shown.count('class="citation"') == len(keys)
+
+
+# what the browser says
+
+
+@pytest.mark.parametrize("half", [0, 1])
+def test_every_page_loads_and_holds_its_layout(site, address, browser, half):
+    """At phone and desktop width, light and dark by turns; nothing is asked of another host."""
+    problems = []
+    with opened(browser, address) as (light, wrong), opened(browser, address, scheme="dark") as (dark, more):
+        for number, name in enumerate(pages(site)[half::2]):
+            page = (light, dark)[number % 2]
+            page.goto(address + name, wait_until="load")
+            page.wait_for_function("!window.MathJax?.startup || MathJax.startup.promise.then(() => true)")
+            for width in WIDTHS.values():
+                page.set_viewport_size({"width": width, "height": 844})
+                over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+                problems += [f"{name} is {over} pixels too wide at {width}"] if over > 0 else []
+            problems += [f"{name}: {words}" for words in (*wrong, *more)]
+            wrong.clear(), more.clear()
+    assert not problems
+
+
+CONTRAST = """() => {
+  const light = (colour) => {
+    const canvas = new OffscreenCanvas(1, 1).getContext("2d");
+    canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
+    const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map((v) => v / 255)
+      .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = light(getComputedStyle(document.body).backgroundColor);
+  const parts = "main :is(p, h1, h2, a:not(.button, .headerlink), code, pre span, figcaption), .bar a, footer";
+  return [...document.querySelectorAll(parts)]
+    .map((part) => [part.textContent.trim().slice(0, 30), light(getComputedStyle(part).color)])
+    .filter(([text]) => text)
+    .map(([text, own]) => [text, (Math.max(own, ground) + 0.05) / (Math.min(own, ground) + 0.05), ground]);
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_from_its_ground(address, browser, scheme):
+    with opened(browser, address, scheme=scheme) as (page, _):
+        for name in ("index.html", "api/metrics.html", "course/02_unet.html"):
+            page.goto(address + name)
+            found = page.evaluate(CONTRAST)
+            assert len(found) > 20
+            assert all((ground < 0.05) == (scheme == "dark") for _, _, ground in found)
+            assert not [(text, round(ratio, 2)) for text, ratio, _ in found if ratio < 4.5]
+
+
+def test_the_chosen_theme_stays(address, browser):
+    with opened(browser, address) as (page, _):
+        page.goto(address + "index.html")
+        assert page.get_attribute("html", "data-theme") == "light"
+        page.click(".theme")
+        page.goto(address + "course.html")
+        assert page.get_attribute("html", "data-theme") == "dark"
+
+
+def test_the_menu_opens_on_a_phone(address, browser):
+    with opened(browser, address, "phone") as (page, _):
+        page.goto(address + "course.html")
+        assert not page.is_visible("#areas")
+        page.click(".menu")
+        page.click("#areas >> text=Networks")
+        assert page.url.endswith("networks.html")
+
+
+def test_search_finds_a_page(address, browser):
+    with opened(browser, address) as (page, wrong):
+        page.goto(address + "index.html")
+        page.fill(".search input", "gridding")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#search-results li >> text=Dilated", timeout=20_000)
+        assert not wrong
+
+
+def test_the_explorer_sorts_by_iou(site, address, browser):
+    with opened(browser, address) as (page, wrong):
+        page.goto(address + "explorer.html")
+        for order, ways in (("worst", 1), ("best", -1)):
+            page.select_option('[name="order"]', order)
+            found = page.eval_on_selector_all(".results li", "rows => rows.map((row) => +row.dataset.miou)")
+            assert found == sorted(found, key=lambda v: ways * v) and len(set(found)) > 8
+        assert not wrong
+    listed = json.loads((site / "_static" / "explorer" / "explorer.json").read_text())
+    first = listed[0]["pictures"][5]
+    truth, found = (np.asarray(Image.open(site / "_static" / "explorer" / f"{first['stem']}-{end}.png"))
+                    for end in ("truth", listed[0]["name"]))  # fmt: skip
+    counts = Counts(len(listed[0]["classes"]))
+    counts.update(truth, found)
+    assert counts.scores()["miou"] == pytest.approx(first["miou"])
+
+
+# the demo
+
+
+def drawn(kind: str, size: tuple[int, int], file: Path) -> Path:
+    Image.fromarray(data.load(kind, split="val", length=4, size=size)[3]["image"]).save(file, quality=90)
+    return file
+
+
+def choose(page, file: Path) -> None:
+    page.set_input_files('[data-part="file"]', file)
+    page.wait_for_function("document.querySelector('#demo').dataset.state !== 'busy'", timeout=120_000)
+
+
+def saved(page, part: str) -> Image.Image:
+    with page.expect_download() as download:
+        page.click(f'[data-part="{part}"]')
+    return Image.open(download.value.path())
+
+
+def test_the_demo_gives_pytorchs_masks(site, address, browser, tmp_path):
+    """With every network of the site, on pictures that are shrunk, enlarged and, being thin, filled up."""
+    listed = json.loads((site / "_static" / "demo" / "models" / "models.json").read_text())["models"]
+    assert listed
+    photo = drawn("creatures", (391, 517), tmp_path / "photo.jpg")
+    files = [photo, drawn("streets", (150, 211), tmp_path / "small.png")]
+    Image.open(photo).crop((0, 150, 517, 190)).save(tmp_path / "thin.png")
+    with opened(browser, address) as (page, wrong):
+        for number, model in enumerate(listed):
+            page.goto(f"{address}demo.html?model={model['name']}&device=wasm")
+            page.wait_for_selector("#demo[data-ready]")
+            network, notes = weights.load(model["name"])
+            predictor = predict.Predictor(network, **notes["config"]["inference"])
+            for file in [*files, tmp_path / "thin.png"] if number == 0 else files[:1]:
+                choose(page, file)
+                mask = saved(page, "save-mask")
+                labels, expected = np.asarray(mask), predictor.labels(data.read_image(file))
+                assert labels.shape == expected.shape and mask.mode == "P"
+                assert mask.getpalette()[: 3 * len(model["palette"])] == sum(model["palette"], [])
+                counts = Counts(len(model["classes"]))
+                counts.update(expected, labels)
+                assert (labels == expected).mean() >= 0.995 and counts.scores()["miou"] > 0.99
+                assert re.search(r"took [\d.]+ s", page.inner_text('[data-part="status"]'))
+        assert not wrong
+
+
+def test_the_demo_on_a_phone_by_keyboard_and_with_bad_files(address, browser, tmp_path):
+    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "cut.png").write_bytes(drawn("creatures", (64, 80), tmp_path / "whole.png").read_bytes()[:300])
+    (tmp_path / "empty.jpg").touch()
+    with opened(browser, address, "phone", "dark") as (page, wrong):
+        page.goto(address + "demo.html?device=wasm")
+        page.wait_for_selector("#demo[data-ready]")
+        for file, words in (("notes.txt", "Choose a photograph"), ("cut.png", "damaged"), ("empty.jpg", "is empty")):
+            choose(page, tmp_path / file)
+            page.wait_for_function(f"document.querySelector('[role=alert]').textContent.includes('{words}')")
+            assert page.is_visible('[role="alert"]') and not page.is_visible('[data-part="stage"]')
+        page.focus('[data-part="examples"] button')
+        page.keyboard.press("Enter")
+        page.wait_for_selector('#demo[data-state="done"]', timeout=120_000)
+        assert not page.is_visible('[role="alert"]')
+        page.focus('[data-part="slider"]')
+        for _ in range(10):
+            page.keyboard.press("ArrowRight")
+        assert page.evaluate("document.querySelector('[data-part=stage]').style.getPropertyValue('--cut')") == "60%"
+        page.click("text=Cut-out")
+        cutout = np.asarray(saved(page, "save-cutout"))
+        assert cutout.shape[2] == 4 and len(np.unique(cutout[..., 3])) > 50
+        assert page.evaluate("document.documentElement.scrollWidth") == WIDTHS["phone"]
+        assert not wrong
+
+
+def test_pictures_are_scaled_as_the_package_scales_them(address, browser):
+    generator = np.random.default_rng(0)
+    with opened(browser, address) as (page, _):
+        page.goto(address + "demo.html")
+        for height, width, longest in ((120, 90, 60), (91, 133, 64), (40, 57, 96), (33, 70, 70), (300, 41, 64)):
+            image = generator.integers(0, 256, (height, width, 3), dtype=np.uint8)
+            rgba = np.dstack([image, np.full((height, width), 255, np.uint8)])
+            found = page.evaluate(
+                """async ([pixels, height, width, longest]) => {
+                  const { fit } = await import("./_static/demo/scaling.js");
+                  const { planes, rows, columns } = fit(Uint8Array.from(pixels), height, width, longest, 1);
+                  return [[...planes], rows, columns];
+                }""",
+                [rgba.ravel().tolist(), height, width, longest],
+            )
+            ours = np.array(found[0], int).reshape(3, *found[1:]).transpose(1, 2, 0)
+            theirs = augment.fit(image, longest).astype(int)
+            assert ours.shape == theirs.shape and np.abs(ours - theirs).max() <= 1
+
+
+# what the site is made with
+
+
+@pytest.fixture
+def deps(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "site")
+    import deps
+
+    return deps
+
+
+def test_other_bytes_than_expected_are_refused(deps, tmp_path, monkeypatch):
+    npm = tmp_path / "bin" / "npm"
+    npm.parent.mkdir()
+    npm.write_text("#!/bin/sh\necho other > left-pad-1.0.0.tgz\n")
+    npm.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{npm.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(deps, "CACHE", tmp_path / "cache")
+    with pytest.raises(deps.DepsError, match="sha512 differs"):
+        deps.fetch(deps.Package("left-pad", "1.0.0", "sha512-AAAA", {}))
+    assert not list((tmp_path / "cache").iterdir())
+    npm.write_text("#!/bin/sh\necho no such host >&2\nexit 1\n")
+    with pytest.raises(deps.DepsError, match="no such host"):
+        deps.fetch(deps.Package("left-pad", "1.0.0", "sha512-AAAA", {}))
+
+
+def test_prose_becomes_restructuredtext(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "site")
+    from prose import as_rst
+
+    lines = ["Calls `f(a,", "b)` with *args and |x|, see name_.", "", "    ``kept``: as it is"]
+    as_rst(lines)
+    assert lines == ["Calls ``f(a, b)``", r"with \*args and \|x\|, see name\_.", "", "    ``kept``: as it is"]
