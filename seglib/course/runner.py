@@ -125,7 +125,7 @@ def kernel_environment(profile: str, data: Path, report_file: Path, scratch: Pat
         "IPYTHONDIR": str(scratch / "ipython"),  # start-up files and extensions of the user stay out
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         "NO_ALBUMENTATIONS_UPDATE": "1",
-        # Threads that wait for each other shall sleep: where other work shares the cores, spinning took three times as long.
+        # Threads that wait for each other shall sleep: where other work shares the cores, spinning tripled the time.
         "OMP_WAIT_POLICY": "passive",
     }
 
