@@ -62,13 +62,13 @@ def test_every_photograph_gets_its_result_once_though_a_process_is_killed(place)
     finally:
         process.kill()
     assert process.returncode == 1 and "Traceback" not in err, err
-    skipped = [line for line in err.splitlines() if line.startswith("skipped")]  # Ray too tells of the death
+    skipped = [line for line in err.splitlines() if line.startswith("skipped")]  # Ray tells of the death too
     assert skipped == [f"skipped: {place}/{place_of_bad()}"]
     told = out.splitlines()
     assert told[0] == f"1 of {PHOTOGRAPHS + 1} images have their results already"
     assert told[-1] == f"{PHOTOGRAPHS - 1} of {PHOTOGRAPHS} images segmented; masks are in out/"
     named = [f"photos/p{number:02}.png" for number in range(PHOTOGRAPHS) if number != 7]
-    assert sorted(line.partition(":")[0] for line in told[1:-1]) == named
+    assert sorted(line.partition(":")[0] for line in told if line.startswith("photos/")) == named
     assert written(place) == sorted(file.name for file in (place / "local").iterdir())
     for name in written(place):
         if name != "p07_mask.png":
