@@ -188,7 +188,7 @@ def _zip_kind(member: zipfile.ZipInfo) -> str:
     kind = stat.S_IFMT(member.external_attr >> 16)  # 0 when packed on a system without file types
     if member.flag_bits & 1:
         return "an encrypted file"
-    if member.is_dir():
+    if member.filename.endswith("/"):  # is_dir() fails on a name that is empty
         return "folder"
     return {0: "file", stat.S_IFREG: "file", stat.S_IFLNK: "a link"}.get(kind, "a device or pipe")
 

@@ -294,6 +294,14 @@ def test_a_name_twice_is_refused(tmp_path, pack):
         extract(archive, tmp_path / "here" / "set")
 
 
+def test_a_member_without_a_name_is_refused(tmp_path):
+    """A zip's names end at a zero byte."""
+    archive = zip_of(tmp_path / "archive", {"xyz": b"1"})
+    archive.write_bytes(archive.read_bytes().replace(b"xyz", b"\0yz"))
+    with pytest.raises(DownloadError, match="without a name"):
+        extract(archive, tmp_path / "here" / "set")
+
+
 @pytest.mark.parametrize("pack", [zip_of, tar_of])
 def test_damaged_archives(tmp_path, pack):
     noise = os.urandom(20_000)
