@@ -26,8 +26,8 @@ from .style import (
 SCORE_NAMES = {
     "miou": "mIoU",
     "boundary_iou": "Boundary IoU",
-    "foreground_iou": "IoU of the foreground",
-    "boundary_iou_foreground": "Boundary IoU of the foreground",
+    "foreground_iou": "foreground IoU",
+    "boundary_iou_foreground": "foreground Boundary IoU",
     "pixel_accuracy": "pixel accuracy",
 }
 
