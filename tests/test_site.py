@@ -78,6 +78,7 @@ def browser():
 def opened(browser, address, width="desktop", scheme="light"):
     """A page, and the list that collects what it complains of or asks other hosts for."""
     context = browser.new_context(viewport={"width": WIDTHS[width], "height": 844}, color_scheme=scheme)
+    context.set_default_timeout(120_000)  # a machine that is busy with other tests is slow
     page = context.new_page()
     wrong = []
     page.on("console", lambda message: message.type in ("error", "warning") and wrong.append(message.text))
@@ -223,7 +224,7 @@ def test_search_finds_a_page(address, browser):
         page.goto(address + "index.html")
         page.fill(".search input", "gridding")
         page.keyboard.press("Enter")
-        page.wait_for_selector("#search-results li >> text=Dilated", timeout=20_000)
+        page.wait_for_selector("#search-results li >> text=Dilated")
         assert not wrong
 
 
@@ -254,7 +255,7 @@ def drawn(kind: str, size: tuple[int, int], file: Path) -> Path:
 
 def choose(page, file: Path) -> None:
     page.set_input_files('[data-part="file"]', file)
-    page.wait_for_function("document.querySelector('#demo').dataset.state !== 'busy'", timeout=120_000)
+    page.wait_for_function("document.querySelector('#demo').dataset.state !== 'busy'")
 
 
 def saved(page, part: str) -> Image.Image:
@@ -302,7 +303,7 @@ def test_the_demo_on_a_phone_by_keyboard_and_with_bad_files(address, browser, tm
             assert page.is_visible('[role="alert"]') and not page.is_visible('[data-part="stage"]')
         page.focus('[data-part="examples"] button')
         page.keyboard.press("Enter")
-        page.wait_for_selector('#demo[data-state="done"]', timeout=120_000)
+        page.wait_for_selector('#demo[data-state="done"]')
         assert not page.is_visible('[role="alert"]')
         page.focus('[data-part="slider"]')
         for _ in range(10):

@@ -8,7 +8,6 @@ export class PictureError extends Error {}
 /** { name, canvas, pixels (RGBA), height, width, shrunk } of a File or Blob.  PictureError if it is no picture. */
 export async function readPicture(file, name = file.name ?? "picture") {
   if (file.size === 0) throw new PictureError(`${name} is empty.`);
-  if (/\.(heic|heif)$/i.test(name)) await decoded(file, name, " Photographs in HEIC open in Safari only; save it as JPEG.");
   const bitmap = await decoded(file, name, kindHint(file, name));
   const picture = drawn(bitmap, bitmap.width, bitmap.height, name);
   bitmap.close();
@@ -25,6 +24,7 @@ async function decoded(file, name, hint) {
 }
 
 function kindHint(file, name) {
+  if (/\.(heic|heif)$/i.test(name)) return " Few browsers read HEIC; save the photograph as JPEG.";
   if (file.type.startsWith("image/") || /\.(png|jpe?g|webp|gif|bmp|avif)$/i.test(name)) {
     return " The file is damaged, or in a format that this browser does not know; try a JPEG or PNG.";
   }
