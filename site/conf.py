@@ -51,7 +51,6 @@ html_title = project
 html_static_path = [str(STATIC)]
 html_copy_source = False
 html_show_sphinx = False
-html_favicon = str(STATIC / "icon.svg")
 html_last_updated_fmt = None
 html_permalinks_icon = "#"
 html_domain_indices = False

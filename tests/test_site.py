@@ -169,7 +169,8 @@ def test_every_page_loads_and_holds_its_layout(site, address, browser, half):
                 over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
                 problems += [f"{name} is {over} pixels too wide at {width}"] if over > 0 else []
             problems += [f"{name}: {words}" for words in (*wrong, *more)]
-            wrong.clear(), more.clear()
+            wrong.clear()
+            more.clear()
     assert not problems
 
 
