@@ -255,8 +255,10 @@ def drawn(kind: str, size: tuple[int, int], file: Path) -> Path:
 
 
 def choose(page, file: Path) -> None:
+    before = page.get_attribute("#demo", "data-finished")
     page.set_input_files('[data-part="file"]', file)
-    page.wait_for_function("document.querySelector('#demo').dataset.state !== 'busy'")
+    count = "document.querySelector('#demo').dataset.finished ?? null"
+    page.wait_for_function(f"(before) => ({count}) !== before", arg=before)
 
 
 def saved(page, part: str) -> Image.Image:

@@ -10,7 +10,7 @@ const part = (name) => root.querySelector(`[data-part="${name}"]`);
 const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
 const query = new URLSearchParams(location.search); // ?model=NAME, ?device=wasm (leaves the graphics processor out)
 const waiting = new Map();
-const state = { models: [], sizes: {}, picture: null, result: null, kind: "overlay", task: 0 };
+const state = { models: [], sizes: {}, picture: null, shown: null, kind: "overlay", task: 0 };
 
 worker.addEventListener("message", ({ data }) => waiting.get(data.id)?.(data));
 worker.addEventListener("error", () => fail(new Error("This browser cannot run the demo; a current one can.")));
@@ -72,10 +72,10 @@ function listen() {
     draw();
   }));
   part("save-mask").addEventListener("click", async () => {
-    const { labels } = state.result;
-    save(await maskPng(labels, state.picture.height, state.picture.width, state.model.palette), "mask");
+    const { result, picture, model } = state.shown;
+    save(await maskPng(result.labels, picture.height, picture.width, model.palette), "mask");
   });
-  part("save-cutout").addEventListener("click", async () => save(await cutoutPng(state.picture, state.result), "cutout"));
+  part("save-cutout").addEventListener("click", async () => save(await cutoutPng(state.shown.picture, state.shown.result), "cutout"));
 }
 
 async function use(read) {
@@ -91,7 +91,8 @@ async function use(read) {
 
 async function segment() {
   if (!state.picture) return;
-  const { pixels, height, width } = state.picture;
+  const picture = state.picture;
+  const { pixels, height, width } = picture;
   const model = state.models.find(({ name }) => name === root.querySelector('input[name="model"]:checked').value);
   const id = ++state.task;
   busy("Loading the network ...", 0);
@@ -101,7 +102,7 @@ async function segment() {
   waiting.delete(id);
   if (id !== state.task) return; // the reader has chosen something else meanwhile
   if (error) return fail(new Error(error));
-  Object.assign(state, { result, model });
+  state.shown = { picture, result, model }; // together: while the next picture is worked on, this one can be saved
   draw();
   tell();
 }
@@ -121,21 +122,26 @@ function busy(text, share) {
 }
 
 function fail(error) {
-  root.dataset.state = state.result ? "done" : "idle";
+  finished(state.shown ? "done" : "idle");
   const words = error instanceof PictureError ? error.message : `That did not work. ${error.message}`;
   part("error").textContent = words;
   part("error").hidden = false;
   part("status").textContent = "";
 }
 
+/** The page rests; how often it has come to rest is told for those who wait for it. */
+function finished(how) {
+  root.dataset.state = how;
+  root.dataset.finished = Number(root.dataset.finished ?? 0) + 1;
+}
+
 function draw() {
-  if (!state.result) return;
-  root.dataset.state = "done";
+  if (!state.shown) return;
+  const { picture, result, model } = state.shown;
   root.dataset.kind = state.kind;
-  part("error").hidden = true;
-  part("stage").style.aspectRatio = `${state.picture.width} / ${state.picture.height}`;
-  part("stage").style.maxWidth = `calc(72vh * ${state.picture.width / state.picture.height})`;
-  show(state.kind, { before: part("before"), after: part("after") }, state.picture, state.result, state.model.palette);
+  part("stage").style.aspectRatio = `${picture.width} / ${picture.height}`;
+  part("stage").style.maxWidth = `calc(72vh * ${picture.width / picture.height})`;
+  show(state.kind, { before: part("before"), after: part("after") }, picture, result, model.palette);
   slide();
 }
 
@@ -144,7 +150,8 @@ function slide() {
 }
 
 function tell() {
-  const { result, model, picture } = state;
+  const { result, model, picture } = state.shown;
+  part("error").hidden = true;
   const on = result.device === "webgpu" ? "graphics processor (WebGPU)" : "processor (WebAssembly, one thread)";
   const scaled = picture.shrunk ? ` The photograph was first scaled down to ${picture.width} x ${picture.height}, the most that browsers hold safely.` : "";
   part("status").textContent = `${model.name} took ${seconds(result.took)} on this machine's ${on}; it saw the picture at ${result.seen.join(" x ")} pixels.${scaled}`;
@@ -155,10 +162,11 @@ function tell() {
     item.append(swatch, `${name} `, Object.assign(document.createElement("span"), { textContent: `${(100 * share).toFixed(1)} %` }));
     return item;
   }));
+  finished("done");
 }
 
 function save(blob, kind) {
-  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: `${state.picture.name}_${kind}.png` });
+  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: `${state.shown.picture.name}_${kind}.png` });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
