@@ -81,7 +81,8 @@ def main() -> None:
     stage = Stage(BUILD / "source")
     lay_out(stage)
     stage.sweep()
-    shutil.rmtree(out / "_static", ignore_errors=True)  # Sphinx copies it anew, and leaves what has gone
+    for folder in ("_static", "_modules"):  # Sphinx leaves there what has gone, or was made with an older theme
+        shutil.rmtree(out / folder, ignore_errors=True)
     run_sphinx(stage.folder, out)
     (out / ".nojekyll").touch()  # GitHub Pages hides folders that begin with _ otherwise
     size = bytes_of(out)
