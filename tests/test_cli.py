@@ -283,6 +283,13 @@ def test_help_names_every_command():
     assert done.returncode == 0 and "--optimizer.lr" in done.stdout
 
 
+def test_a_run_that_is_not_there_cannot_be_released(called, tmp_path):
+    """By the command line itself: an argument of a command once took the name under which its function is kept."""
+    words = ["weights", "release", str(tmp_path / "gone"), "mine", "--from", "a command", "--hardware", "a machine"]
+    done = called(*words)
+    assert done.returncode == 1 and str(tmp_path / "gone") in done.stderr and done.stderr.count("\n") == 1
+
+
 def test_lists_work_without_any_data(tmp_path):
     done = seglib("data", "list", "--root", tmp_path)
     assert done.returncode == 0 and "horses" in done.stdout and "creatures" in done.stdout

@@ -20,7 +20,7 @@ def add_arguments(part: Parser) -> None:
     verbs.add_parser("get", help="make sure that released weights are here and intact").add_argument("name")
     verbs.add_parser("table", help="write the README's table from the cards")
     sub = verbs.add_parser("release", help="measure a run and write its weights, card and manifest line")
-    sub.add_argument("run", type=Path, help="the run's folder")
+    sub.add_argument("folder", type=Path, metavar="RUN", help="the run's folder")
     sub.add_argument("name", help="name of the released weights")
     add_root(sub)
     sub.add_argument("--from", dest="made_by", required=True, help="the command that makes the run again")
@@ -42,5 +42,5 @@ def run(args: argparse.Namespace) -> int:
         cards.write_table()
         print(cards.table())
     else:
-        print(cards.text(release.release(args.run, args.name, args.root, args.made_by, args.hardware)))
+        print(cards.text(release.release(args.folder, args.name, args.root, args.made_by, args.hardware)))
     return 0
