@@ -2,6 +2,7 @@
 
 import math
 from copy import deepcopy
+from functools import cached_property
 
 import torch
 from torch import nn
@@ -56,15 +57,23 @@ class Average:
     def __init__(self, model: nn.Module, decay: float):
         self.model = deepcopy(model).eval().requires_grad_(False)
         self.decay = decay
-        # Collected once: a deep network's state_dict takes longer to make than to average.
-        pairs = list(zip(self.model.state_dict().values(), model.state_dict().values(), strict=True))
-        self.averaged = [pair for pair in pairs if pair[0].is_floating_point()]
-        self.copied = [pair for pair in pairs if not pair[0].is_floating_point()]
+        self.source = model
+
+    @cached_property
+    def _pairs(self) -> tuple[list, list]:
+        """The tensors to average and those to copy, each with its source.
+
+        Collected once, since a deep network's state_dict takes longer to make than to average; but not before the
+        first step, since networks that are shared out among processes get other tensors until then.
+        """
+        pairs = list(zip(self.model.state_dict().values(), self.source.state_dict().values(), strict=True))
+        return [p for p in pairs if p[0].is_floating_point()], [p for p in pairs if not p[0].is_floating_point()]
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Move towards the weights as they are after `step`, counted from 0, of the network given at first."""
         decay = min(self.decay, (1 + step) / (10 + step))  # the first steps are not worth remembering
-        get_ema_multi_avg_fn(decay)(*map(list, zip(*self.averaged, strict=True)), None)
-        for mine, theirs in self.copied:
+        averaged, copied = self._pairs
+        get_ema_multi_avg_fn(decay)(*map(list, zip(*averaged, strict=True)), None)
+        for mine, theirs in copied:
             mine.copy_(theirs)

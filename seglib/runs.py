@@ -12,8 +12,8 @@ from pathlib import Path
 from .config import read_yaml
 
 # Where a run lies, what it runs on and what it tells meanwhile: these change nothing in the result.
-PLACES = {"run", "device", "workers", "data.root", "data.cache_mb", "compile", "checkpoint_minutes", "tensorboard",
-          "trace_steps"}  # fmt: skip
+PLACES = {"run", "device", "workers", "data.root", "data.cache_mb", "compile", "sharding", "checkpoint_minutes",
+          "tensorboard", "trace_steps"}  # fmt: skip
 MARKS = ("config.yaml", "history.json", "checkpoint.pt")  # a folder with one of these holds a run, or held one
 SCORES = ("miou", "boundary_iou", "pixel_accuracy", "foreground_iou")
 
