@@ -8,10 +8,11 @@ const here = new URL(".", import.meta.url);
 const runtimes = new Map();
 let loaded = null; // { key, ort, session }: one network at a time, for the sake of phones
 
-/** "webgpu" where the browser has a graphics processor to offer, else "wasm". */
+/** "webgpu" where the browser has a graphics processor to offer, and not a program that plays one, else "wasm". */
 export async function bestDevice() {
   try {
-    return (await navigator.gpu?.requestAdapter()) ? "webgpu" : "wasm";
+    const adapter = await navigator.gpu?.requestAdapter();
+    return adapter && !adapter.info?.isFallbackAdapter ? "webgpu" : "wasm";
   } catch {
     return "wasm";
   }

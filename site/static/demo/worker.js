@@ -3,6 +3,8 @@
 import { bestDevice, run } from "./network.js";
 import { enlarge, fit } from "./scaling.js";
 
+const PATIENCE = 30_000; // milliseconds, for a graphics processor; the slowest need a few seconds
+
 let device = null;
 
 addEventListener("message", async ({ data: task }) => {
@@ -29,11 +31,23 @@ async function compute(id, model, sizes, { planes, rows, columns }) {
   // The time that loading took is no part of the network's.
   const loaded = (done, all) => (progress(done, all), (begin = performance.now()));
   try {
-    const logits = await run(model, device, sizes, planes, rows, columns, loaded);
+    const running = run(model, device, sizes, planes, rows, columns, loaded);
+    const logits = await (device === "webgpu" ? answered(running, () => begin) : running);
     return { logits, took: performance.now() - begin };
   } catch (error) {
     if (device !== "webgpu") throw error;
     device = "wasm"; // a graphics processor that refuses is no reason to give up
     return compute(id, model, sizes, { planes, rows, columns });
   }
+}
+
+/** What `running` gives; an error where a driver is silent for too long `since` the last sign of life, or gives no numbers. */
+async function answered(running, since) {
+  const silence = new Promise((_, fail) => {
+    const watch = setInterval(() => performance.now() - since() > PATIENCE && fail(new Error("no answer")), 1000);
+    running.finally(() => clearInterval(watch)).catch(() => {});
+  });
+  const logits = await Promise.race([running, silence]);
+  if (!logits.every(Number.isFinite)) throw new Error("no numbers");
+  return logits;
 }
