@@ -20,7 +20,7 @@ def text(card: dict) -> str:
         "",
         f"![best and worst predictions]({card['name']}.png)",
         "",
-        f"{card['model']['name']}({options}) with {card['model']['parameters']:,} parameters, trained from scratch on "
+        f"{card['model']['name']}({options}) with {card['model']['parameters']:,} parameters, {_origin(training)} on "
         f"{card['data']['name']} (split list `{card['data']['list']}`, {card['data']['trained_on']}).",
         "",
         f"| on {card['data']['measured_on']}, {card['data']['images']} images at native size | single scale | "
@@ -51,6 +51,14 @@ def text(card: dict) -> str:
         f"- Made with Python {card['software']['python']}, torch {card['software']['torch']}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _origin(training: dict) -> str:
+    """How the weights came to the data set that they are for."""
+    start = training.get("start")
+    if not start:
+        return "trained from scratch"
+    return f"trained from scratch on {start['data']} ({start['epochs']} epochs, {start['minutes']} minutes), then fine-tuned"
 
 
 def _repetition_lines(card: dict) -> list[str]:

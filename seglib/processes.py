@@ -72,6 +72,12 @@ def gather(value: T) -> list[T]:
     return values
 
 
+def wait() -> None:
+    """Go on when every process has come here."""
+    if count() > 1:
+        dist.barrier()
+
+
 def spread_buffers(model: nn.Module) -> None:
     """Give every process the buffers of `model`, such as running statistics, that the first one has."""
     if count() > 1:

@@ -22,13 +22,14 @@ def release(run: Path | str, name: str, root: Path | str, command: str, hardware
     """Release the best weights of the run folder `run` as `name`; returns the card.
 
     Measures the rounded fp16 weights on the val split under `root`.  `command` makes the run again
-    and `hardware` says on what it was made.  Raises WeightsError if the run has no weights, and
-    DataError if the data set is not there; files that existed stay as they are then.
+    and `hardware` says on what it was made.  Raises WeightsError if the run has no weights or those
+    that it started from are gone, and DataError if the data set is not there; files that existed stay as they are then.
     """
     run = Path(run)
     tensors, notes = weights.read_tensors(run / "best.safetensors")
     history = json.loads((run / "history.json").read_text(encoding="utf-8"))
     config = configuration.parse(json.dumps(notes["config"]))
+    start = _start(config)
     config.run, config.data.root = f"runs/{name}", "data"  # where the run was made is nobody's concern
     dataset = data.load(config.data.name, config.data.val_split, root, config.data.list_name, **config.data.options)
     notes = {
@@ -74,8 +75,8 @@ def release(run: Path | str, name: str, root: Path | str, command: str, hardware
         "scores": scores["single"],
         "scores_multi_scale": {**scores["multi"], "scales": list(SCALES), "flip": True},
         **({"in_training_too": repeated, "scores_without_them": scores["without"]} if repeated else {}),
-        "training": {"command": command, "hardware": hardware, "epochs": config.epochs, "best_epoch": best["epoch"] + 1,
-                     "minutes": round(sum(h["seconds"] for h in history) / 60, 1), "config": notes["config"]},
+        "training": {"command": command, "hardware": hardware, **start, "epochs": config.epochs,
+                     "best_epoch": best["epoch"] + 1, "minutes": _minutes(history), "config": notes["config"]},
         "software": {"python": platform.python_version(), "torch": torch.__version__.split("+")[0]},
     }  # fmt: skip
     files.write_text(weights.FOLDER / f"{name}.json", json.dumps(card, indent=1) + "\n")
@@ -84,6 +85,27 @@ def release(run: Path | str, name: str, root: Path | str, command: str, hardware
     files.write_text(weights.FOLDER / "manifest.json", json.dumps(listed, indent=1) + "\n")
     files.write_text(weights.FOLDER / f"{name}.md", cards.text(card))
     return card
+
+
+def _start(config: configuration.Config) -> dict:
+    """On what, and for how long, the weights that the run started from had been trained.  WeightsError if unknown."""
+    if config.model.start is None:
+        return {}
+    first = config.model.start
+    before = weights.load(first)[1]["config"]
+    if before["model"]["start"] is not None:
+        raise weights.WeightsError(
+            f"{first}: began with other weights itself, and a card tells of one start; train from the first."
+        )
+    if first in weights.names():
+        minutes = weights.card(first)["training"]["minutes"]
+    else:
+        minutes = _minutes(json.loads(Path(first).with_name("history.json").read_text(encoding="utf-8")))
+    return {"start": {"weights": first, "data": before["data"]["name"], "epochs": before["epochs"], "minutes": minutes}}
+
+
+def _minutes(history: list[dict]) -> float:
+    return round(sum(entry["seconds"] for entry in history) / 60, 1)
 
 
 def _measured(predictor: Predictor, dataset: data.SegmentationDataset, picture: Path | None = None) -> dict:

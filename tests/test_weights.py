@@ -192,6 +192,28 @@ def test_a_release_measures_what_it_writes(tmp_path, monkeypatch):
     assert f"{scores['miou']:.4f}" in text and card["sha256"] in text
 
 
+def test_a_card_tells_what_the_weights_started_from(tmp_path, monkeypatch):
+    from seglib import train
+    from tests.test_train import tiny
+
+    monkeypatch.setattr(weights, "FOLDER", tmp_path)
+    (tmp_path / "manifest.json").write_text('{"address": "", "weights": {}}')
+    words = tmp_path, "python -m seglib train x.yaml", "a test"
+    train.train(tiny(tmp_path / "first", epochs=1), progress=False)
+    second = tiny(tmp_path / "second", epochs=1)
+    second.model.start = str(tmp_path / "first" / "best.safetensors")
+    train.train(second, progress=False)
+    start = release.release(tmp_path / "second", "second", *words)["training"]["start"]
+    assert (start["weights"], start["data"], start["epochs"]) == (second.model.start, "creatures", 1)
+    assert "scratch on creatures (1 epochs, " in (tmp_path / "second.md").read_text()
+    third = tiny(tmp_path / "third", epochs=1)
+    third.model.start = "second"
+    train.train(third, progress=False)
+    with pytest.raises(weights.WeightsError, match="second: began with other weights itself"):
+        release.release(tmp_path / "third", "third", *words)
+    assert weights.names() == ["second"]
+
+
 @pytest.mark.parametrize("name", weights.names())
 def test_released_files_cards_and_manifest_agree(name):
     entry, card = weights.manifest()["weights"][name], weights.card(name)

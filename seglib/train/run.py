@@ -136,15 +136,18 @@ class Run:
 
     def save(self) -> None:
         """Write `checkpoint.pt` and `history.json`, each atomically; of several processes, all of which must call it,
-        the first one does."""
+        the first one does, and the others wait for it."""
         networks = {
             "model": self.model.state_dict(),
             "average": self.average.model.state_dict() if self.average else None,
             "optimizer": self.optimizer.state_dict(),
         }
         networks = spread.whole(networks, keep=processes.rank() == 0)
-        if processes.rank():
-            return
+        if processes.rank() == 0:
+            self._write(networks)
+        processes.wait()  # who goes on from the checkpoint at once must not find the one before it
+
+    def _write(self, networks: dict) -> None:
         state = {
             "config": configuration.to_dict(self.config),
             "step": self.step,
