@@ -1,4 +1,4 @@
-"""python -m benchmarks run | table"""
+"""python -m benchmarks run | table | compare"""
 
 import argparse
 import os
@@ -10,7 +10,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 from seglib.data import DataError  # noqa: E402
 
-from . import groups, results, scaling, table  # noqa: E402
+from . import comparison, groups, results, scaling, table  # noqa: E402
 from .measure import Skipped, Unequal  # noqa: E402
 
 
@@ -25,6 +25,11 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--list", action="store_true", help="show the names of the entries and stop")
     shown = verbs.add_parser("table", help="write the README's table and benchmarks/scaling.md from the results")
     shown.add_argument("--results", type=Path, default=results.FILE, help="file of results (%(default)s)")
+    compare = verbs.add_parser("compare", help="train networks, class weights and seeds side by side: hours, resumable")
+    compare.add_argument("--only", nargs="+", choices=list(comparison.VARIANTS), default=list(comparison.VARIANTS),
+                         metavar="NAME", help="these runs (all that are not in comparison.json)")  # fmt: skip
+    compare.add_argument("--root", type=Path, default=Path("data"), help="where the data sets lie (%(default)s)")
+    compare.add_argument("--runs", type=Path, default=Path("runs/comparison"), help="folder for the runs (%(default)s)")
     return top
 
 
@@ -89,9 +94,11 @@ def show(args: argparse.Namespace) -> int:
 def main() -> int:
     args = parser().parse_args()
     try:
+        if args.verb == "compare":
+            return 1 if comparison.run(args.only, args.runs, args.root) else 0
         return run(args) if args.verb == "run" else show(args)
     except KeyboardInterrupt:
-        print("\nStopped; go on with: python -m benchmarks run --resume")
+        print(f"\nStopped; go on with: python -m benchmarks {args.verb}{' --resume' if args.verb == 'run' else ''}")
         return 130
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)

@@ -58,7 +58,8 @@ def _origin(training: dict) -> str:
     start = training.get("start")
     if not start:
         return "trained from scratch"
-    return f"trained from scratch on {start['data']} ({start['epochs']} epochs, {start['minutes']} minutes), then fine-tuned"
+    spent = f"{start['epochs']} epochs, {start['minutes']} minutes"
+    return f"trained from scratch on {start['data']} ({spent}), then fine-tuned"
 
 
 def _repetition_lines(card: dict) -> list[str]:

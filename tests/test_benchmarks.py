@@ -10,7 +10,10 @@ import pytest
 import torch
 
 from benchmarks import __main__ as command
-from benchmarks import groups, measure, metrics, networks, results, runs, scaling, table
+from benchmarks import comparison, groups, measure, metrics, networks, results, runs, scaling, table
+from seglib import config, data, weights
+from seglib.evaluate import evaluate
+from seglib.predict import Predictor
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -214,3 +217,43 @@ def test_the_package_does_not_import_the_benchmarks():
     for file in (REPOSITORY / "seglib").rglob("*.py"):
         words = file.read_text(encoding="utf-8").split()
         assert not {"benchmarks", "benchmarks."} & {b for a, b in pairwise(words) if a in ("import", "from")}, file
+
+
+def test_runs_are_compared_once_each_on_a_page(tmp_path, monkeypatch):
+    """Two real runs with two seeds: a second call trains nothing, and the page has what evaluating gives."""
+    small = ["--epochs=1", "--data.name=streets", "--data.options={length: 4, size: [64, 64]}", "--batch_size=4",
+             "--augment.crop_sizes=[64]", "--model.name=unet", "--model.options={width: 2}", "--workers=0"]  # fmt: skip
+    names = ["horses, seed 0", "horses, seed 1"]
+    variants = {
+        name: comparison.Variant("configs/comparison.yaml", (*small, f"--seed={i}")) for i, name in enumerate(names)
+    }
+    monkeypatch.setattr(comparison, "VARIANTS", variants)
+    places = {"runs": tmp_path / "runs", "root": tmp_path, "file": tmp_path / "found.json", "to": tmp_path / "page.md"}
+    assert comparison.run(names, **places) == 0
+    entries = results.read(places["file"])
+    assert [entry["name"] for entry in entries] == names and entries[0]["miou"] != entries[1]["miou"]
+    model, _ = weights.load(str(tmp_path / "runs" / "horses-seed-1" / "best.safetensors"))
+    val = data.load("streets", "val", length=4, size=[64, 64])
+    assert evaluate(Predictor(model, 0), val)["miou"] == entries[1]["miou"]
+    page = places["to"].read_text(encoding="utf-8")
+    mean = np.mean([entry["miou"] for entry in entries])
+    assert f"| {entries[0]['miou']:.4f} |" in page and f"Over 2 seeds: mIoU {mean:.4f} ±" in page
+    monkeypatch.setattr(comparison, "trained", lambda *_: pytest.fail("trained again"))
+    assert comparison.run(names, **places) == 0
+
+
+def test_a_comparison_that_fails_is_told_and_the_next_one_goes_on(tmp_path, monkeypatch, capfd):
+    variants = {
+        "mini_hrnet": comparison.Variant("configs/no-such.yaml"),
+        "hrnet_w18": comparison.Variant("configs/none.yaml"),
+    }
+    monkeypatch.setattr(comparison, "VARIANTS", variants)
+    assert comparison.run(list(variants), tmp_path, tmp_path, tmp_path / "found.json", tmp_path / "page.md") == 2
+    assert "mini_hrnet: the run failed" in capfd.readouterr().err and not (tmp_path / "found.json").exists()
+
+
+def test_the_comparisons_can_be_read_and_belong_to_a_group():
+    listed = {name for names, _ in comparison.GROUPS.values() for name in names}
+    assert listed == set(comparison.VARIANTS)
+    for variant in comparison.VARIANTS.values():
+        config.load(REPOSITORY / variant.config, list(variant.options))

@@ -32,7 +32,9 @@ wanted = config.load(sys.argv[1])
 """
 TRAIN = SCRIPT + "train.train(wanted, progress=False)"
 # Stopped in the second epoch as by Ctrl-C, and resumed by the same processes.
-STOP_AND_GO_ON = SCRIPT + """
+STOP_AND_GO_ON = (
+    SCRIPT
+    + """
 import os, signal
 from seglib.train import watch
 
@@ -51,6 +53,7 @@ except KeyboardInterrupt:
     train.Run.train_step = original
 train.train(wanted, resume=True, progress=False)
 """
+)
 TORCHRUN = "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"
 
 

@@ -1,0 +1,150 @@
+"""Whole training runs side by side at an equal budget: networks, class weights, seeds; a file of scores and a page."""
+
+import json
+import statistics
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from seglib import config as configuration
+from seglib import costs, data, files, weights
+from seglib.evaluate import evaluate
+from seglib.predict import Predictor
+
+from . import results
+from .measure import Skipped
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+FILE = Path(__file__).with_name("comparison.json")
+PAGE = Path(__file__).with_name("comparison.md")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A run: a configuration and what differs from it."""
+
+    config: str
+    options: tuple[str, ...] = ()
+
+
+STREETS, HORSES = "configs/comparison.yaml", "configs/horses-laptop.yaml"
+NETWORKS = ("hrnet_w18", "mini_hrnet_v1", "mini_hrnet_v2", "mini_hrnet_v3", "mini_hrnet")
+REMEDIES = {
+    **{f"mini_hrnet, {rule}": (f"--loss.class_weights={rule}",) for rule in ("sqrt_freq", "hrnet", "inv_freq")},
+    "mini_hrnet, dice": ("--loss.terms={ce: 1.0, dice: 1.0}",),
+    "mini_hrnet, lovasz": ("--loss.terms={ce: 1.0, lovasz: 1.0}",),
+}
+VARIANTS = {
+    **{name: Variant(STREETS, (f"--model.name={name}",)) for name in reversed(NETWORKS)},
+    **{name: Variant(STREETS, options) for name, options in REMEDIES.items()},
+    **{f"horses, seed {seed}": Variant(HORSES, (f"--seed={seed}", "--evaluate_every=44")) for seed in range(5)},
+}
+GROUPS = {
+    "Networks": (NETWORKS, "Pictures, crops, rates and steps are the same; plain cross-entropy; the last weights."),
+    "Rare classes": (("mini_hrnet", *REMEDIES), "One network, other losses; the first row has plain cross-entropy."),
+    "Seeds": (tuple(f"horses, seed {seed}" for seed in range(5)),
+              f"`{HORSES}` with other first weights, order and augmentation; the weights of the last step."),
+}  # fmt: skip
+
+
+def trained(name: str, runs: Path, root: Path) -> Path:
+    """The folder of the finished run, which goes on if it was stopped.  Skipped if it fails."""
+    variant, run = VARIANTS[name], runs / name.replace(", ", "-").replace(" ", "-")
+    command = [sys.executable, "-m", "seglib", "train", variant.config, *variant.options, f"--run={run.resolve()}",
+               f"--data.root={root.resolve()}"]  # fmt: skip
+    if (run / "checkpoint.pt").exists():
+        command.append("--resume")
+    if subprocess.run(command, cwd=REPOSITORY).returncode:
+        raise Skipped(f"{name}: the run failed, see above")
+    return run
+
+
+def measured(name: str, run: Path, root: Path) -> dict:
+    """What the run in folder `run` cost, and its scores on val at native size."""
+    model, notes = weights.load(str(run / "best.safetensors"))
+    config = configuration.parse(json.dumps(notes["config"]))
+    dataset = data.load(config.data.name, config.data.val_split, root, config.data.list_name, **config.data.options)
+    scores = evaluate(Predictor(model, **asdict(config.inference)), dataset)
+    height, width = dataset[0]["image"].shape[:2]
+    history = json.loads((run / "history.json").read_text(encoding="utf-8"))
+    return {
+        "name": name,
+        "command": " ".join(["python -m seglib train", VARIANTS[name].config, *VARIANTS[name].options]),
+        "parameters": costs.parameters(model),
+        "multiply_adds": costs.multiply_adds(model, (height, width)) if config.data.name == "camvid" else None,
+        "minutes": round(sum(entry["seconds"] for entry in history) / 60, 1),
+        "epochs": len(history),
+        **{key: scores[key] for key in ("miou", "boundary_iou", "pixel_accuracy")},
+        "iou": {label: values["iou"] for label, values in scores["per_class"].items()},
+        "machine": results.machine(),
+        "versions": results.versions(),
+    }
+
+
+def page(entries: list[dict]) -> str:
+    """The comparison as Markdown, a part for each group of which something was measured."""
+    found = {entry["name"]: entry for entry in entries}
+    told = "Written by `python -m benchmarks compare`; scores are those on the val split, at native size."
+    lines = ["# Side by side at an equal budget", "", told]
+    for title, (names, told) in GROUPS.items():
+        rows = [found[name] for name in names if name in found]
+        if not rows:
+            continue
+        lines += ["", f"## {title}", "", told, "", *_summary(rows)]
+        if title == "Seeds":
+            lines += ["", *_spread(rows)]
+        else:
+            lines += ["", "IoU of each class:", "", *_classes(rows)]
+    machines = "; ".join(dict.fromkeys(entry["machine"] for entry in entries))
+    return "\n".join([*lines, "", f"Measured on: {machines}.", ""])
+
+
+def _summary(rows: list[dict]) -> list[str]:
+    lines = ["| run | parameters | multiply-adds | minutes | mIoU | Boundary IoU | pixel accuracy |", "|---" * 7 + "|"]
+    for row in rows:
+        work = f"{row['multiply_adds'] / 1e9:.1f} G" if row["multiply_adds"] else ""
+        lines.append(
+            f"| {row['name']} | {row['parameters'] / 1e6:.2f} M | {work} | {row['minutes']:.1f} | {row['miou']:.4f} | "
+            f"{row['boundary_iou']:.4f} | {row['pixel_accuracy']:.4f} |"
+        )
+    return lines
+
+
+def _classes(rows: list[dict]) -> list[str]:
+    labels = list(rows[0]["iou"])
+    lines = [f"| run | {' | '.join(labels)} |", "|---" * (len(labels) + 1) + "|"]
+    for row in rows:
+        cells = ("absent" if row["iou"][label] is None else f"{row['iou'][label]:.3f}" for label in labels)
+        lines.append(f"| {row['name']} | {' | '.join(cells)} |")
+    return lines
+
+
+def _spread(rows: list[dict]) -> list[str]:
+    """Mean and standard deviation over the runs."""
+    if len(rows) < 2:
+        return []
+    parts = []
+    for title, key in (("mIoU", "miou"), ("Boundary IoU", "boundary_iou")):
+        values = [row[key] for row in rows]
+        parts.append(f"{title} {statistics.mean(values):.4f} ± {statistics.stdev(values):.4f}")
+    return [f"Over {len(rows)} seeds: {', '.join(parts)} (mean and standard deviation)."]
+
+
+def run(names: list[str], runs: Path, root: Path, file: Path = FILE, to: Path = PAGE) -> int:
+    """Train and measure what is not in `file` yet, each at once written there and to the page `to`; how many failed."""
+    failed = 0
+    for name in names:
+        if any(entry["name"] == name for entry in results.read(file)):
+            print(f"{name}: in {file.name} already", flush=True)
+            continue
+        try:
+            entry = measured(name, trained(name, runs, root), root)
+        except (Skipped, data.DataError) as reason:
+            failed += 1
+            print(reason, file=sys.stderr)
+            continue
+        results.put(entry, list(VARIANTS), file)
+        files.write_text(to, page(results.read(file)))
+        print(f"{name}: mIoU {entry['miou']:.4f} in {entry['minutes']} minutes", flush=True)
+    return failed
