@@ -37,13 +37,16 @@ def in_fresh_process(module: str, *arguments: str) -> dict:
 
 def training(name: str, device: str) -> dict:
     """MiB that two training steps need."""
-    from .networks import PAIRS
+    from .networks import PAIRS, weights_told
 
-    PAIRS[name].peer()  # says by itself what is missing
+    pair = PAIRS[name]
+    peer = pair.peer()  # says by itself what is missing
     mine, theirs = ([in_fresh_process(__name__, name, side, device)["bytes"]] for side in ("ours", "peer"))
     numbers = contest(mine, theirs, "MiB", lambda size: size / 2**20, False)
     note = "the network, its optimiser and two training steps, in a fresh process"
-    return numbers | {"peer_is": PAIRS[name].peer_is, "library": PAIRS[name].library, "note": note}
+    if not pair.load:  # weights take four numbers each, with gradients and the optimiser's two averages
+        note += f"; {weights_told(pair.ours(), peer)}, of 16 bytes each while training"
+    return numbers | {"peer_is": pair.peer_is, "library": pair.library, "note": note}
 
 
 def _child(name: str, which: str, device: str) -> int:

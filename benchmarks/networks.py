@@ -173,9 +173,14 @@ def speed(name: str, what: str, device: str) -> dict:
         f"matrix product reaches, the peer {shares[1]:.0%}"
     )
     if not pair.load:
-        sizes = [costs.parameters(side.model) / 1e6 for side in (ours, peer)]
-        note += f"; {sizes[0]:.1f}M weights, the peer {sizes[1]:.1f}M for {works[1] / works[0]:.2f} times the work"
+        note += f"; {weights_told(ours.model, peer.model)} for {works[1] / works[0]:.2f} times the work"
     return numbers | {"peer_is": pair.peer_is, "library": pair.library, "share_of_peak": shares, "note": note}
+
+
+def weights_told(ours: nn.Module, peer: nn.Module) -> str:
+    """How large two networks are that are not the same."""
+    sizes = [costs.parameters(model) / 1e6 for model in (ours, peer)]
+    return f"{sizes[0]:.1f}M weights, the peer {sizes[1]:.1f}M"
 
 
 def _operations(model: nn.Module) -> float:

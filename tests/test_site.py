@@ -69,7 +69,8 @@ def address(site):
 @pytest.fixture(scope="module")
 def browser():
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        switches = ["--no-sandbox", "--use-fake-device-for-media-stream"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=switches)
         yield browser
         browser.close()
 
@@ -316,6 +317,29 @@ def test_the_demo_on_a_phone_by_keyboard_and_with_bad_files(address, browser, tm
         cutout = np.asarray(saved(page, "save-cutout"))
         assert cutout.shape[2] == 4 and len(np.unique(cutout[..., 3])) > 50
         assert page.evaluate("document.documentElement.scrollWidth") == WIDTHS["phone"]
+        assert not wrong
+
+
+def test_the_camera_takes_a_picture_or_says_why_not(address, browser):
+    """With the browser's drawn camera, which shows a moving pie on green."""
+    with opened(browser, address) as (page, wrong):
+        page.goto(address + "demo.html?device=wasm")
+        page.wait_for_selector("#demo[data-ready]")
+        page.click('[data-part="camera"]')
+        page.wait_for_function("document.querySelector('[role=alert]').textContent.includes('camera was not allowed')")
+        page.context.grant_permissions(["camera"])
+        page.click('[data-part="camera"]')
+        page.wait_for_function("document.querySelector('dialog[open] video')?.videoWidth > 0")
+        page.keyboard.press("Escape")
+        page.wait_for_selector("dialog", state="hidden")
+        assert page.get_attribute("#demo", "data-state") == "idle" and not page.is_visible('[data-part="stage"]')
+        page.click('[data-part="camera"]')
+        page.wait_for_function("document.querySelector('dialog[open] video')?.videoWidth > 0")
+        size = page.evaluate("(video => [video.videoWidth, video.videoHeight])(document.querySelector('video'))")
+        page.click("[data-take]")
+        page.wait_for_selector('#demo[data-state="done"]')
+        assert not page.is_visible("dialog") and page.evaluate("document.querySelector('video').srcObject") is None
+        assert saved(page, "save-mask").size == tuple(size)
         assert not wrong
 
 
