@@ -207,9 +207,13 @@ def _judged(
     for count, (name, size, kind, start) in enumerate(members, 1):
         path = PurePosixPath(name.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name) or "\0" in name:
-            raise DownloadError(f"{archive}: '{name}' would be written outside its folder; the archive is not safe.")
+            raise DownloadError(
+                f"{archive}: {name[:200]!r} would be written outside its folder; the archive is not safe."
+            )
         if kind not in ("file", "folder"):
-            raise DownloadError(f"{archive}: '{name}' is {kind}, which no data set needs; the archive is not safe.")
+            raise DownloadError(
+                f"{archive}: {name[:200]!r} is {kind}, which no data set needs; the archive is not safe."
+            )
         total += max(size, 0)
         if total > max_bytes or count > max_files:
             raise DownloadError(
@@ -217,7 +221,7 @@ def _judged(
             )
         if kind == "file":
             if path in seen or not path.parts:
-                raise DownloadError(f"{archive}: holds '{name}' twice or without a name; get the archive again.")
+                raise DownloadError(f"{archive}: holds {name[:200]!r} twice or without a name; get the archive again.")
             seen.add(path)
             files.append((path, size, start))
     if not files:

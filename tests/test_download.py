@@ -249,6 +249,14 @@ def test_links_and_devices_in_a_tar_are_refused(tmp_path, kind):
     assert os.listdir(tmp_path) == ["archive"]
 
 
+def test_a_hostile_name_is_shown_in_one_line(tmp_path):
+    name = "line\nbreak\x1b[31m" + "n" * 5000
+    archive = tar_of(tmp_path / "archive", {name: b"/tmp"}, {name: tarfile.SYMTYPE})
+    with pytest.raises(DownloadError, match=r"'line\\nbreak\\x1b") as raised:
+        extract(archive, tmp_path / "target" / "set")
+    assert "\n" not in str(raised.value) and len(str(raised.value)) < 500
+
+
 @pytest.mark.parametrize("mode", [0o120777, 0o010644, 0o020644])
 def test_links_and_devices_in_a_zip_are_refused(tmp_path, mode):
     archive = zip_of(tmp_path / "archive", {"good.txt": b"good", "link": b"/tmp"}, {"link": mode})

@@ -6,6 +6,7 @@ import math
 import re
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import jsonargparse
 import yaml
@@ -69,10 +70,19 @@ def parse(text: str, overrides: list[str] = (), where: str = "the configuration"
     return config
 
 
-def _build(kind: type, values: dict):
-    """The dataclass `kind` of nested dictionaries whose types the parser has checked."""
+def _build(kind: type, values: dict, prefix: str = ""):
+    """The dataclass `kind` of nested dictionaries whose types the parser has checked, but for null and for groups."""
     parts = {f.name: f.default_factory for f in fields(kind) if is_dataclass(f.default_factory)}
-    return kind(**{name: _build(parts[name], value) if name in parts else value for name, value in values.items()})
+    hints, found = get_type_hints(kind), {}
+    for name, value in values.items():
+        if name in parts:
+            if not isinstance(value, dict):
+                raise ConfigError(f"{prefix}{name} is {str(value)[:40]}, but must be a group of options.")
+            value = _build(parts[name], value, f"{prefix}{name}.")
+        elif value is None and type(None) not in get_args(hints[name]):
+            raise ConfigError(f"{prefix}{name} is null, but must have a value; leave it out to take the default.")
+        found[name] = value
+    return kind(**found)
 
 
 def to_dict(config: Config) -> dict:

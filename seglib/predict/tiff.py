@@ -6,6 +6,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
+from operator import index
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +99,9 @@ class TiffPicture:
         try:
             self.tiff = tifffile.TiffFile(self.stream)
             self.page = page = self.tiff.pages[0]
-            self.height, self.width, self.samples = page.imagelength, page.imagewidth, page.samplesperpixel
+            # `index` refuses what a damaged header may hold in place of numbers.
+            self.height, self.width = index(page.imagelength), index(page.imagewidth)
+            self.samples = index(page.samplesperpixel)
             unfit = self._unfit() if self.height and self.width else "a size of nothing in its header"
         except self.faults as error:
             self.stream.close()
