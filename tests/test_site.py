@@ -68,8 +68,10 @@ def address(site):
 
 @pytest.fixture(scope="module")
 def browser():
+    """With a drawn camera, and a graphics processor played by a program, which the demo uses only if it is told to."""
     with sync_playwright() as playwright:
-        switches = ["--no-sandbox", "--use-fake-device-for-media-stream"]
+        switches = ["--no-sandbox", "--use-fake-device-for-media-stream",
+                    "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"]  # fmt: skip
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=switches)
         yield browser
         browser.close()
@@ -291,6 +293,26 @@ def test_the_demo_gives_pytorchs_masks(site, address, browser, tmp_path):
                 counts.update(expected, labels)
                 assert (labels == expected).mean() >= 0.995 and counts.scores()["miou"] > 0.99
                 assert re.search(r"took [\d.]+ s", page.inner_text('[data-part="status"]'))
+        assert not wrong
+
+
+def test_the_graphics_processor_gives_the_same_mask(address, browser, tmp_path):
+    """A thin picture of a creature, since a program that plays a graphics processor is slow."""
+    image = data.load("creatures", "val", length=3, size=[120, 240])[2]["image"][50:74]
+    Image.fromarray(image).save(tmp_path / "thin.png")
+    with opened(browser, address) as (page, wrong):
+        page.set_default_timeout(300_000)
+        page.goto(address + "demo.html?device=webgpu")
+        if not page.evaluate("navigator.gpu?.requestAdapter().then(Boolean)"):
+            pytest.skip("this Chromium has no WebGPU, not even in software")
+        page.wait_for_selector("#demo[data-ready]")
+        choose(page, tmp_path / "thin.png")
+        page.wait_for_selector('#demo[data-state="done"]')
+        assert "WebGPU" in page.inner_text('[data-part="status"]')
+        model = page.get_attribute('input[name="model"]:checked', "value")
+        network, notes = weights.load(model)
+        expected = predict.Predictor(network, **notes["config"]["inference"]).labels(image)
+        assert 0.02 < expected.mean() < 0.98 and (np.asarray(saved(page, "save-mask")) == expected).mean() >= 0.995
         assert not wrong
 
 

@@ -8,7 +8,7 @@ import { cutoutPng, shares, show } from "./view.js";
 const root = document.querySelector("#demo");
 const part = (name) => root.querySelector(`[data-part="${name}"]`);
 const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
-const query = new URLSearchParams(location.search); // ?model=NAME, ?device=wasm (leaves the graphics processor out)
+const query = new URLSearchParams(location.search); // ?model=NAME, ?device=wasm|webgpu (one's own choice of processor)
 const waiting = new Map();
 const state = { models: [], sizes: {}, picture: null, shown: null, kind: "overlay", task: 0 };
 

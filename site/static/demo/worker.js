@@ -3,7 +3,7 @@
 import { bestDevice, run } from "./network.js";
 import { enlarge, fit } from "./scaling.js";
 
-const PATIENCE = 30_000; // milliseconds, for a graphics processor; the slowest need a few seconds
+const PATIENCE = 30_000; // milliseconds, for a graphics processor that nobody asked for; the slowest need a few seconds
 
 let device = null;
 
@@ -19,32 +19,32 @@ addEventListener("message", async ({ data: task }) => {
 async function segment({ id, model, sizes, wanted, pixels, height, width }) {
   device ??= wanted || (await bestDevice());
   const small = fit(pixels, height, width, model.longest_side, model.smallest_side);
-  const { logits, took } = await compute(id, model, sizes, small);
+  const { logits, took } = await compute(id, model, sizes, small, wanted ? Infinity : PATIENCE);
   const begin = performance.now();
   const found = enlarge(logits, model.classes.length, small, height, width);
   return { ...found, device, seen: [small.w, small.h], took: took + performance.now() - begin };
 }
 
-async function compute(id, model, sizes, { planes, rows, columns }) {
+async function compute(id, model, sizes, { planes, rows, columns }, patience) {
   const progress = (done, all) => postMessage({ id, progress: done / all });
   let begin = performance.now();
   // The time that loading took is no part of the network's.
   const loaded = (done, all) => (progress(done, all), (begin = performance.now()));
   try {
     const running = run(model, device, sizes, planes, rows, columns, loaded);
-    const logits = await (device === "webgpu" ? answered(running, () => begin) : running);
+    const logits = await (device === "webgpu" ? answered(running, () => begin, patience) : running);
     return { logits, took: performance.now() - begin };
   } catch (error) {
     if (device !== "webgpu") throw error;
     device = "wasm"; // a graphics processor that refuses is no reason to give up
-    return compute(id, model, sizes, { planes, rows, columns });
+    return compute(id, model, sizes, { planes, rows, columns }, patience);
   }
 }
 
 /** What `running` gives; an error where a driver is silent for too long `since` the last sign of life, or gives no numbers. */
-async function answered(running, since) {
+async function answered(running, since, patience) {
   const silence = new Promise((_, fail) => {
-    const watch = setInterval(() => performance.now() - since() > PATIENCE && fail(new Error("no answer")), 1000);
+    const watch = setInterval(() => performance.now() - since() > patience && fail(new Error("no answer")), 1000);
     running.finally(() => clearInterval(watch)).catch(() => {});
   });
   const logits = await Promise.race([running, silence]);
