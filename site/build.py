@@ -40,6 +40,7 @@ def lay_out(stage: Stage) -> None:
     explorer.write(stage, cache)
     generated.course(ROOT / "notebooks", stage)
     generated.released(kept, left, stage)
+    generated.reading(stage)
     generated.networks(stage, cache)
     generated.api(stage)
 

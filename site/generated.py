@@ -9,6 +9,7 @@ import torch
 from diagrams import diagram
 from examples import jpeg
 from PIL import Image
+from pybtex.database import parse_file
 from staging import Stage
 
 from seglib import cards, models, weights
@@ -102,6 +103,16 @@ def released(kept: Sequence[str], left: Sequence[str], stage: Stage) -> None:
     tree = ["```{toctree}", ":hidden:", *(f"weights/{name}" for name in [*kept, *left]), "```"]
     table = cards.table().replace("(weights/", "(./weights/")
     stage.put("results.md", page.replace("<!-- results -->", "\n".join([table, "", *tree])))
+
+
+def reading(stage: Stage) -> None:
+    """The reading list, each paper with its title, which the bibliography has."""
+    entries = parse_file(str(stage.folder / "references.bib")).entries
+    named = (stage.folder / "reading.md").read_text(encoding="utf-8")
+    for key, entry in entries.items():
+        title = re.sub(r"[{}]", "", entry.fields["title"])
+        named = named.replace(f"{{cite}}`{key}`", f"*{title}* {{cite}}`{key}`")
+    stage.put("reading.md", named)
 
 
 def networks(stage: Stage, cache: Path) -> None:
