@@ -77,7 +77,7 @@ class Report:
         yield f"{'':11} {'ignored':{width}} {share:8.3%} {self.ignored:>15,} (share of all pixels)"
 
 
-_RELEASED = {True: "the copy that the released weights were made with", False: "differs from that of the weights"}
+_RELEASED = {True: "the copy that the course was made with", False: "differs from the one the course was made with"}
 
 
 def _listed(head: str, findings: list[str], none: str) -> list[str]:

@@ -36,12 +36,14 @@ SCORE_NAMES = {
 def training_curves(history: Sequence[dict], scores: Sequence[str] = ("miou", "boundary_iou")) -> Picture:
     """Loss, validation scores and learning rate by epoch.
 
-    history: one dict for each epoch, {"epoch": int, "loss": float, "lr": float, "val": {score: float}}; "lr" and
+    history: one dict for each epoch, {"epoch": int, "loss": float, "lr": float, "val": {score: float}}; epochs count
+    from 0 there, as training writes them, and from 1 in the figure, as people do; "lr" and
     "val" may be missing. `scores` names the entries of "val" to draw; the best of the first is ringed.
     """
     history = list(history)
     if not history or any("epoch" not in entry or "loss" not in entry for entry in history):
         raise VisualizeError("the training history needs at least one epoch, each with its epoch and loss")
+    history = [{**entry, "epoch": entry["epoch"] + 1} for entry in history]
     drawn = {name: points for name in scores if (points := _validation(history, name))}
     rates = [(entry["epoch"], entry["lr"]) for entry in history if entry.get("lr") is not None]
     shares = [1.0] + [1.25] * bool(drawn) + [0.75] * bool(rates)
@@ -57,7 +59,7 @@ def training_curves(history: Sequence[dict], scores: Sequence[str] = ("miou", "b
     if rates:
         _curve(axes[-1], *zip(*rates, strict=True), QUIET)
         peak = max(rate for _, rate in rates)
-        head(axes[-1], "Learning rate", f"peak {peak:.3g}")
+        head(axes[-1], "Learning rate", f"highest after an epoch {peak:.3g}")
         axes[-1].set_ylim(0, 1.05 * peak or 1)
         axes[-1].yaxis.set_major_formatter("{x:g}")
     return figure
