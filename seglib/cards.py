@@ -58,6 +58,8 @@ def _origin(training: dict) -> str:
     start = training.get("start")
     if not start:
         return "trained from scratch"
+    if "epochs" not in start:
+        return f"begun with {start['data']} and trained"
     spent = f"{start['epochs']} epochs, {start['minutes']} minutes"
     return f"trained from scratch on {start['data']} ({spent}), then fine-tuned"
 

@@ -1,8 +1,11 @@
 """Write files so that a failure loses nothing."""
 
+import errno
 import os
+import sqlite3
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -13,7 +16,7 @@ def write_atomically(file: Path, write: Callable[[IO[bytes]], object]) -> None:
     Raises OSError, naming the file, if the disk is full or the folder not writable.
     """
     file = Path(file)
-    mode = file.stat().st_mode & 0o777 if file.exists() else 0o644  # mkstemp keeps its files private
+    mode = file.stat().st_mode & 0o777 if file.exists() else 0o666 & ~_umask()  # mkstemp keeps its files private
     try:
         handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     except OSError as error:
@@ -31,6 +34,34 @@ def write_atomically(file: Path, write: Callable[[IO[bytes]], object]) -> None:
         if isinstance(error, OSError):
             raise OSError(error.errno, f"{error.strerror}; the file is as it was before", str(file)) from None
         raise
+
+
+class Busy(RuntimeError):
+    """Another process has a folder for itself."""
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other processes that ask for it out of `folder`: they get Busy.  The lock dies with its process.
+
+    Where the file system knows no locks, nobody is kept out.
+    """
+    with closing(sqlite3.connect(folder / "lock", timeout=0, isolation_level=None)) as lock:
+        try:
+            lock.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):
+                raise Busy(str(folder)) from None
+            if not os.access(folder, os.W_OK):
+                raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(folder / "lock")) from None
+        yield
+
+
+def _umask() -> int:
+    """What the system takes from the rights of new files; it can be read by setting it only."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def write_text(file: Path, text: str) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 MOST = 4096  # no option of a network is larger; a header that claims more would only fill the memory
+JOINERS = "\u00a0\u200c\u200d"  # a blank that holds words together, and what Persian and Hindi join letters with
 NEEDED = ("config", "classes", "palette", "num_outputs")
 
 
@@ -29,9 +30,12 @@ def _whole(value: object, low: int, high: int) -> bool:
 
 
 def _classes(names: object) -> bool:
-    """Names that can be printed, too: JSON lets half characters in, which no encoding has."""
-    listed = isinstance(names, list) and 1 <= len(names) <= 255
-    return listed and all(isinstance(name, str) and name.isprintable() and len(name) <= 200 for name in names)
+    return isinstance(names, list) and 1 <= len(names) <= 255 and all(map(is_name, names))
+
+
+def is_name(text: object) -> bool:
+    """A name that can be printed: JSON lets half characters in, which no encoding has, and commands to terminals."""
+    return isinstance(text, str) and len(text) <= 200 and all(c.isprintable() or c in JOINERS for c in text)
 
 
 def _palette(colours: object, names: object) -> bool:

@@ -12,6 +12,7 @@ from . import config as configuration
 from .augment import MEAN, STD
 from .data import checking
 from .evaluate import evaluate
+from .models import pretrained
 from .predict import Predictor
 
 MAX_BYTES = 64_000_000
@@ -92,6 +93,8 @@ def _start(config: configuration.Config) -> dict:
     if config.model.start is None:
         return {}
     first = config.model.start
+    if first in pretrained.PUBLIC.get(config.model.name, {}):
+        return {"start": {"weights": first, "data": f"the public weights '{first}'"}}
     before = weights.load(first)[1]["config"]
     if before["model"]["start"] is not None:
         raise weights.WeightsError(

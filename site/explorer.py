@@ -51,8 +51,13 @@ def _hero(stage: Stage) -> None:
 
 
 def _predictions(name: str, sha256: str, items, cache: Path) -> np.ndarray:
-    """uint8 (COUNT, H, W), from `cache` if they were made there from the same weights and pictures."""
-    drawing = [Path(file).read_bytes() for file in sorted(Path(data.__file__).parent.glob("*.py"))]
+    """uint8 (COUNT, H, W), from `cache` if they were made there from the same weights and pictures by the same code."""
+    package = Path(data.__file__).parents[1]
+    files = [
+        package / "augment.py",
+        *(f for part in ("data", "models", "predict") for f in (package / part).glob("*.py")),
+    ]
+    drawing = [file.read_bytes() for file in sorted(files)]
     key = hashlib.sha256(b"".join([sha256.encode(), repr((COUNT, SIZE)).encode(), *drawing])).hexdigest()[:16]
     kept = cache / f"{name}-{items.name}-{key}.npy"
     if not kept.exists():

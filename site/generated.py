@@ -64,8 +64,13 @@ def course(folder: Path, stage: Stage) -> None:
             f"<span>{words}</span></a>{solved}</li>"
         )
     # The titles of solutions are those of the notebooks; the list tells them apart.
-    tree = ["```{toctree}", ":hidden:", *(f"{_title(file, about)} <course/{file.stem}>" for file in notebooks),
-            "solutions", "```"]
+    tree = [
+        "```{toctree}",
+        ":hidden:",
+        *(f"{_title(file, about)} <course/{file.stem}>" for file in notebooks),
+        "solutions",
+        "```",
+    ]
     listed = "\n".join(["```{raw} html", '<ol class="chapters">', *items, "</ol>", "```", "", *tree])
     stage.put("course.md", lines.replace("<!-- notebooks -->", listed))
     rows = [f"{_title(f, about)} <course/solutions/{f.stem}>" for f in solutions]
@@ -74,7 +79,7 @@ def course(folder: Path, stage: Stage) -> None:
 
 
 def _title(file: Path, about: dict) -> str:
-    """"02 U-Net": number and name as the README has them."""
+    """ "02 U-Net": number and name as the README has them."""
     number, name = about.get(file.stem, (file.stem.replace("_", " "),))[0].split(" ", 1)
     return f"{number} {name[0].upper()}{name[1:]}"
 

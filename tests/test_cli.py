@@ -90,6 +90,7 @@ def test_every_kind_of_picture_is_taken_and_a_bad_one_is_reported_not_fatal(tmp_
         (["train", "configs/horses-laptop.yaml", "--device=toaster"], "toaster"),
         (["train", "configs/horses-laptop.yaml", "--loss.terms={hinge: 1}"], "hinge"),
         (["data", "check", "unicorns"], "unicorns"),
+        (["models", "unet", "--counted", "--size", "0", "64"], "--size is 0 x 64, but must be at least 64"),
         (["data", "check", "horses"], "data download horses"),
     ],
 )  # fmt: skip

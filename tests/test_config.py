@@ -47,6 +47,8 @@ def test_the_command_line_goes_over_the_file(tmp_path):
         ("augment: {flip: 2}", "augment.flip is 2"),
         ("augment: {rotate: null}", "augment.rotate is null"),
         ("optimizer: [1, 2]", "optimizer"),
+        ("inference: {scales: [200]}", "inference.scales"),
+        ("data: {options: {root: x}}", "data.options"),
         ("loss: null", "loss is None, but must be a group"),
         ("augment: {crop_sizes: []}", "augment.crop_sizes"),
         ("augment: {crop_area: [0.9, 0.1]}", "augment.crop_area"),

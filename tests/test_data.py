@@ -386,6 +386,7 @@ WRONG_CLASSES = {
     "classes: [a, b]\ncolors: [[0, 0, 0], [0, 0, 256]]": "is not [red, green, blue]",
     "classes: [a, b]\ncolors: [[0, 0, 0], [0, 0, true]]": "is not [red, green, blue]",
     "classes: [a, b]\ncolors: [[0, 0, 0], [0, 0, 0]]": "given to two classes",
+    'classes: [a, "b\\e[31m"]': "some that cannot be printed",
     "classes: [a, b]\nignore: 1": "the id 1 is ignored and also",
     "classes: [a, b]\nignore: 300": "0 to 255",
     "classes: [a, b]\nignore: [0, 0, 0]": "must be a whole number",
@@ -411,7 +412,7 @@ def test_folder_split_by_ratio(tmp_path):
 def test_folder_split_by_lists(tmp_path):
     own(tmp_path, count=5)
     (tmp_path / "train.txt").write_text("p3\np0.png\n\n")
-    (tmp_path / "val.txt").write_text("p1\n")
+    (tmp_path / "val.txt").write_text("p1\n", encoding="utf-8-sig")  # as Windows writes it
     assert data.load(str(tmp_path), "train").keys == ["p0", "p3"] and data.load(str(tmp_path), "val").keys == ["p1"]
     assert len(data.load(str(tmp_path), "all")) == 5
     with pytest.raises(DataError, match="no split 'test'"):

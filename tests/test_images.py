@@ -129,6 +129,25 @@ def test_exif_orientation(tmp_path, rgb, orientation):
     assert_close(read_image(tmp_path / "a.jpg"), rgb, 12)
 
 
+def test_odd_entries_of_a_camera_do_not_spoil_the_picture(tmp_path, rgb):
+    exif = Image.Exif()
+    exif.update({0x0112: 6, 0x010F: "maker", 0x011A: 72.0, 0x0132: "2026:01:01 00:00:00"})
+    exif.get_ifd(0x8769)[0x9003] = "2026:01:01 00:00:00"
+    Image.fromarray(rgb).save(tmp_path / "a.jpg", exif=exif, quality=98)
+    whole = (tmp_path / "a.jpg").read_bytes()
+    start, end, generator = whole.index(b"Exif"), whole.index(b"\xff\xdb"), np.random.default_rng(0)
+    turned = 0
+    for _ in range(300):
+        spoiled = bytearray(whole)
+        for place in generator.integers(start + 6, end, 4):
+            spoiled[place] = generator.integers(256)
+        (tmp_path / "b.jpg").write_bytes(spoiled)
+        found = read_image(tmp_path / "b.jpg")
+        turned += found.shape == rgb.transpose(1, 0, 2).shape
+        assert sorted(found.shape) == sorted(rgb.shape)
+    assert turned > 100  # most still say how the camera was held
+
+
 def test_first_frame_of_an_animation(tmp_path, rgb):
     frames = [Image.new("RGB", (8, 6), colour) for colour in ("red", "blue")]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])

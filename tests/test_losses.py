@@ -274,6 +274,27 @@ def test_several_outputs_are_weighted_and_a_single_one_is_not():
         two((main, side, side), labels)
 
 
+@pytest.mark.parametrize(
+    "name, option, value",
+    [
+        ("ohem", "kept", 0),
+        ("ohem", "threshold", 0),
+        ("boundary", "width", 0),
+        ("boundary", "width", -1),
+        ("focal", "gamma", -1),
+    ],
+)
+def test_options_out_of_range_are_refused(name, option, value):
+    with pytest.raises(LossError, match=f"loss '{name}': {option} is {value}, but must be"):
+        SegmentationLoss({name: 1.0}, options={name: {option: value}})
+
+
+@pytest.mark.parametrize("wrong", [{"terms": {"ce": -1.0}}, {"class_weights": [1, -1]}, {"output_weights": [1, -1]}])
+def test_mistakes_are_never_rewarded(wrong):
+    with pytest.raises(LossError, match="must be 0 or more"):
+        SegmentationLoss(**({"terms": {"ce": 1.0}} | wrong))
+
+
 def test_options_reach_their_loss():
     torch.manual_seed(0)
     logits, labels = torch.randn(1, 3, 4, 4), torch.randint(0, 3, (1, 4, 4))

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
+from torch.nn import functional as F
 
 from seglib import data, models, predict
 from seglib import evaluate as evaluation
@@ -68,6 +69,18 @@ def test_probabilities_are_averaged_not_logits():
 
     found = Predictor(SureOfSmallPictures(), scales=(0.8, 1.0)).probabilities(picture())[1]
     np.testing.assert_allclose(found, (1 + 1 / (1 + np.e)) / 2, rtol=1e-5)
+
+
+def test_small_pictures_are_enlarged_and_their_results_shrunk_whole():
+    """The network's map is many times the picture: its outer rows count too."""
+    torch.manual_seed(0)
+    model = nn.Conv2d(3, 2, 3, padding=1)
+    image = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    found = Predictor(model, 600).probabilities(image)
+    scaled = torch.from_numpy(fit(image, 600)).permute(2, 0, 1)[None]
+    with torch.no_grad():
+        logits = F.interpolate(model(normalize(scaled)), (40, 60), mode="bilinear", align_corners=False)
+    np.testing.assert_allclose(found, logits.softmax(1)[0].numpy(), atol=1e-5)
 
 
 def test_a_mirrored_view_is_mirrored_back():

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from seglib import config as configuration
-from seglib import data, train, weights
+from seglib import data, files, train, weights
 from seglib.config import Config
 from seglib.models import CheckpointError
 from seglib.optimize import Average, amp_dtype, learning_rate, make_optimizer
@@ -161,8 +162,9 @@ def test_a_process_killed_again_and_again_ends_with_the_same_weights(tmp_path):
     assert without_clock(whole["history"]) == without_clock(killed["history"])
 
 
-def test_ctrl_c_in_a_terminal_leaves_a_resumable_checkpoint(tmp_path):
-    """A real process group with loading processes, all of which get the signal, as from a terminal."""
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_in_a_terminal_leaves_a_resumable_checkpoint(tmp_path, sent):
+    """A real process group with loading processes, all of which get the signal, as from a terminal or a scheduler."""
     config = configuration.to_dict(tiny(tmp_path / "run", epochs=500, workers=2))
     (tmp_path / "config.yaml").write_text(json.dumps(config))
     command = [sys.executable, "-m", "seglib", "train", str(tmp_path / "config.yaml")]
@@ -172,7 +174,7 @@ def test_ctrl_c_in_a_terminal_leaves_a_resumable_checkpoint(tmp_path):
     deadline = time.monotonic() + 120
     while not (tmp_path / "run" / "checkpoint.pt").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, sent)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130 and f"train {tmp_path}/run/config.yaml --resume" in out, err
     assert "Traceback" not in err
@@ -185,6 +187,46 @@ def test_an_existing_run_is_not_overwritten(tmp_path):
     with pytest.raises(train.TrainingError, match="already holds a run; add --resume"):
         train.train(tiny(tmp_path / "run", seed=3), progress=False)
     assert (tmp_path / "run" / "checkpoint.pt").read_bytes() == before
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path):
+    config = tiny(tmp_path / "run", epochs=1)
+    (tmp_path / "run").mkdir()
+    with files.alone(tmp_path / "run"), pytest.raises(train.TrainingError, match="another run is at work there"):
+        train.train(config, progress=False)
+    assert not (tmp_path / "run" / "config.yaml").exists()
+    assert len(train.train(config, progress=False)) == 1
+
+
+def test_masks_with_nothing_to_score_are_named_and_nothing_is_lost(tmp_path):
+    for part, values in (("train", (0, 1)), ("val", (255, 255))):
+        for kind in ("images", "masks"):
+            (tmp_path / "set" / kind / part).mkdir(parents=True)
+        image, mask = np.zeros((40, 40, 3), np.uint8), np.repeat(np.uint8([values]), 20, 1).repeat(40, 0)
+        Image.fromarray(image).save(tmp_path / "set" / "images" / part / "a.png")
+        Image.fromarray(mask).save(tmp_path / "set" / "masks" / part / "a.png")
+    (tmp_path / "set" / "classes.yaml").write_text("classes: [ground, thing]\nignore: 255\n")
+    config = tiny(tmp_path / "run", epochs=1)
+    config.data.name, config.data.options = str(tmp_path / "set"), {}
+    with pytest.raises(train.TrainingError, match="set, val: there is nothing to score by miou"):
+        train.train(config, progress=False)
+    assert checkpoint(tmp_path / "run")["step"] == 1
+
+
+def test_a_full_memory_is_told_in_a_sentence(tmp_path, monkeypatch):
+    def full(run, *batch):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nAnd more.")
+
+    monkeypatch.setattr(train.Run, "train_step", full)
+    with pytest.raises(train.TrainingError, match=r"memory is full \(CUDA out of memory.*; raise --accumulate"):
+        train.train(tiny(tmp_path / "run"), progress=False)
+
+
+def test_output_weights_are_one_an_output(tmp_path):
+    config = tiny(tmp_path / "run")
+    config.loss.output_weights = [0.0, 5.0]
+    with pytest.raises(train.TrainingError, match="has 2 factors, but unet has 1 outputs"):
+        train.train(config, progress=False)
 
 
 def test_resuming_refuses_another_configuration_and_damage(tmp_path):
@@ -363,6 +405,8 @@ def test_a_run_starts_from_trained_weights(tmp_path, capsys):
     )
     assert "2 of the network start fresh" in capsys.readouterr().err
     assert len(train.train(config, progress=False)) == 1
+    (tmp_path / "before" / "best.safetensors").unlink()  # the checkpoint has all that a resumed run needs
+    assert len(train.train(config, resume=True, progress=False)) == 1
     config.model.start = "imagenet"
     with pytest.raises(CheckpointError, match="no public weights for unet"):
         train.make_model(config.model, 11)

@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import os
 import threading
 
 import numpy as np
@@ -167,6 +168,12 @@ def test_writing_is_all_or_nothing(tmp_path):
     assert file.read_bytes() == b"before" and list(tmp_path.iterdir()) == [file]
     with pytest.raises(OSError, match="nothing was written"):
         files.write_atomically(tmp_path / "nowhere" / "file", lambda stream: None)
+    before = os.umask(0o077)
+    try:
+        files.write_atomically(tmp_path / "private", lambda stream: None)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "private").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_release_measures_what_it_writes(tmp_path, monkeypatch):

@@ -33,7 +33,9 @@ def run(args: argparse.Namespace) -> int:
     from .. import data, evaluate, files, weights
 
     model, notes = weights.load(args.weights)
-    dataset = data.load(args.data, args.split, args.root, args.list_name).without(args.without)
+    trained_on = notes["config"]["data"]
+    options = trained_on.get("options", {}) if args.data == trained_on["name"] else {}  # as many, of the same size
+    dataset = data.load(args.data, args.split, args.root, args.list_name, **options).without(args.without)
     if list(dataset.classes) != list(notes["classes"]):
         raise data.DataError(
             f"{args.weights} knows the classes {', '.join(notes['classes'])}, but {args.data} has "

@@ -5,6 +5,7 @@ import sys
 
 from .shared import Parser
 
+SMALLEST = 64  # below it the coarsest maps of some networks have one pixel, of which nothing can be normalised
 HELP = "a table of the networks: parameters, multiply-adds, receptive field, memory, time"
 EXAMPLES = """\
 examples:
@@ -29,6 +30,10 @@ def run(args: argparse.Namespace) -> int:
 
     names = args.names or models.names()
     models.check_names(names)
+    if min(args.size) < SMALLEST:
+        raise models.ModelError(
+            f"--size is {' x '.join(map(str, args.size))}, but must be at least {SMALLEST} each way."
+        )
     bar = tqdm(names, disable=None, leave=False)
     rows = [costs.costs(name, tuple(args.size), args.classes, not args.counted) for name in bar]
     table = costs.table(rows)

@@ -8,7 +8,6 @@ from pathlib import Path
 from .shared import Parser, add_inference, make_folder, make_predictor
 
 HELP = "segment photographs with released or own weights"
-KINDS = ("mask", "overlay", "cutout")
 EXAMPLES = """\
 examples:
   python -m seglib predict photo.jpg                                     a mask and an overlay in predictions/
@@ -40,6 +39,8 @@ def add_arguments(part: Parser) -> None:
 
 def kinds(text: str) -> tuple[str, ...]:
     """The kinds of results in a list such as "mask,cutout"; else an error, which argparse completes."""
+    from ..segment import KINDS
+
     chosen = tuple(dict.fromkeys(text.replace(" ", "").split(",")))
     unknown = [kind for kind in chosen if kind not in KINDS]
     if unknown:

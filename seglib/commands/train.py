@@ -1,6 +1,8 @@
 """Train a network."""
 
 import argparse
+import os
+from pathlib import Path
 
 from .shared import Parser
 
@@ -41,10 +43,16 @@ def split_configuration(words: list[str]) -> tuple[str | None, list[str]]:
     return (files[0] if files else None), options
 
 
+def _program() -> str:
+    """How the command was started, as far as it is known."""
+    count = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    return f"torchrun --nproc-per-node={count} -m seglib train" if count != "1" else "python -m seglib train"
+
+
 def run(args: argparse.Namespace) -> int:
     import yaml
 
-    from .. import config, train
+    from .. import config, processes, train
 
     if args.help:
         print("usage: python -m seglib train [CONFIG.yaml] [--resume] [--OPTION=VALUE ...]\n")
@@ -63,8 +71,17 @@ def run(args: argparse.Namespace) -> int:
     try:
         history = train.train(wanted, resume=args.resume)
     except KeyboardInterrupt:
-        print(f"\nStopped; go on with: python -m seglib train {wanted.run}/config.yaml --resume")
+        if processes.rank() == 0:
+            if (Path(wanted.run) / "checkpoint.pt").exists():
+                print(f"\nStopped; go on with: {_program()} {wanted.run}/config.yaml --resume")
+            else:
+                print("\nStopped before there was anything to go on from.")
         return 130
+    finally:
+        rank = processes.rank()
+        processes.leave()
+    if rank:  # the first of several processes speaks for all
+        return 0
     best = max((entry for entry in history if "val" in entry), key=lambda entry: entry["val"][wanted.metric])
     minutes = sum(entry["seconds"] for entry in history) / 60
     print(f"{minutes:.1f} minutes; best epoch {best['epoch'] + 1}: "

@@ -127,8 +127,10 @@ def validate(config: Config) -> None:
         (0 < config.augment.crop_ratio[0] <= config.augment.crop_ratio[1], "augment.crop_ratio",
          config.augment.crop_ratio, "two rising ratios above 0"),
         (config.inference.longest_side >= 0, "inference.longest_side", config.inference.longest_side, "0 or more"),
-        (bool(config.inference.scales) and min(config.inference.scales or [0]) > 0, "inference.scales",
-         config.inference.scales, "factors above 0"),
+        (bool(config.inference.scales) and all(0 < scale < 100 for scale in config.inference.scales),
+         "inference.scales", config.inference.scales, "factors above 0 and below 100"),
+        (not set(config.data.options) - {"length", "size", "seed"}, "data.options", config.data.options,
+         "of length, size and seed, for the drawn sets"),
     ]  # fmt: skip
     checks += [
         (0 <= p <= 1, f"augment.{name}", p, "a probability in [0, 1]")

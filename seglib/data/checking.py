@@ -125,10 +125,12 @@ class _Survey:
         parts = list(self.hashes.items())
         for i, (_, ours) in enumerate(parts):
             for _, theirs in parts[i + 1 :]:
-                products = np.stack([h for _, h in ours]) @ np.stack([h for _, h in theirs]).T
-                for a, b in np.argwhere((64 - products) / 2 <= ALIKE_BITS):
-                    pair = (ours[a][0], theirs[b][0])
-                    alike += [] if frozenset(pair) in equal else [pair]
+                columns = np.stack([h for _, h in theirs]).T
+                for start in range(0, len(ours), 256):  # not all at once: a million pairs of a million take terabytes
+                    products = np.stack([h for _, h in ours[start : start + 256]]) @ columns
+                    for a, b in np.argwhere(products >= 64 - 2 * ALIKE_BITS):
+                        pair = (ours[start + a][0], theirs[b][0])
+                        alike += [] if frozenset(pair) in equal else [pair]
         return alike
 
 

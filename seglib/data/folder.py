@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import header
 from ..config import read_yaml
 from .dataset import IGNORE, Pair, Source
 from .images import DataError, jpeg_hint, labels_by_colour, labels_by_id, mask_colours, read_mask
@@ -89,7 +90,7 @@ def _listed_keys(file: Path, keys: list[str]) -> list[str]:
     """The image names in a list file, one a line, with or without their suffix."""
     known, listed = set(keys), []
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").splitlines()  # Windows begins files with a mark
     except UnicodeDecodeError:
         raise DataError(f"{file}: not a text in UTF-8; save the list in that encoding.") from None
     for line in lines:
@@ -144,6 +145,10 @@ def read_classes(file: Path) -> Classes:
     _require(isinstance(names, list) and 2 <= len(names) <= 255, file, "'classes' must be a list of 2 to 255 names")
     wrong = next((name for name in names if not isinstance(name, str) or not name.strip()), None)
     _require(wrong is None, file, f"the class {wrong!r} is not a name; put it in quotes")
+    wrong = next((name for name in names if not header.is_name(name)), None)
+    _require(
+        wrong is None, file, f"the class {wrong!r:.60} is longer than 200 letters or has some that cannot be printed"
+    )
     twice = next((name for name, times in Counter(names).items() if times > 1), None)
     _require(twice is None, file, f"the class '{twice}' is listed twice")
     if colours is not None:

@@ -4,9 +4,15 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 JPEG = (".jpg", ".jpeg")
+ORIENTATION = 0x0112  # EXIF's entry for it, 1 to 8
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
 MAX_PIXELS = 178_956_970  # a picture that claims more is refused before it is decoded; Pillow's own limit too
 
 
@@ -44,13 +50,22 @@ def _open(path: Path) -> Image.Image:
     return image
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    """The picture as the camera was held, if it says so; Pillow's own function also writes the other entries anew."""
+    try:
+        turn = TURNS.get(image.getexif().get(ORIENTATION))
+    except Exception:  # damaged entries raise whatever they like, and the pixels are good all the same
+        turn = None
+    return image if turn is None else image.transpose(turn)
+
+
 def read_image(path: Path | str) -> np.ndarray:
     """The picture as uint8 RGB (H, W, 3), upright.
 
     Grey, palette, 16-bit, CMYK and transparent images are converted (transparent parts become white)
     and the camera's EXIF orientation is applied.  Raises DataError naming the file.
     """
-    image = ImageOps.exif_transpose(_open(Path(path)))
+    image = _upright(_open(Path(path)))
     if image.mode in ("I;16", "I;16B", "I;16L", "I;16N", "I"):
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:

@@ -1,6 +1,7 @@
 """Losses by name, their weighted sums, and the class weights that suit a data set."""
 
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -13,6 +14,8 @@ from .sums import IGNORE, LossError, Total, alone
 LOSSES = {"ce": cross_entropy, "bce": binary_cross_entropy, "dice": dice, "focal": focal, "lovasz": lovasz,
           "ohem": ohem, "boundary": boundary}  # fmt: skip
 SCHEMES = ("none", "sqrt_freq", "inv_freq", "hrnet")
+# What the losses' options may be.
+RANGES = {"gamma": (0, 100), "threshold": (1e-6, 1), "kept": (1, 2**62), "width": (1, 10**6)}
 # The factors that HRNet uses for Cityscapes' 19 classes (github.com/HRNet/HRNet-Semantic-Segmentation).
 _HRNET = (0.8373, 0.918, 0.866, 1.0345, 1.0166, 0.9969, 0.9754, 1.0489, 0.8786, 1.0023, 0.9539, 0.9843, 1.1116,
           0.9037, 1.0865, 1.0955, 1.0865, 1.1529, 1.0507)  # fmt: skip
@@ -63,6 +66,11 @@ class SegmentationLoss(nn.Module):
         unknown = sorted(set(terms) - set(LOSSES))
         if unknown or not terms:
             raise LossError(f"loss {unknown or terms} is not known; choose from: {', '.join(LOSSES)}.")
+        given = [*terms.values(), *(() if class_weights is None else class_weights), *(output_weights or ())]
+        if min(given) < 0:
+            raise LossError(
+                "weights of losses, classes and outputs must be 0 or more; a negative one rewards mistakes."
+            )
         self.terms = dict(terms)
         self.options = _checked_options(terms, options or {})
         for name in terms:
@@ -76,7 +84,8 @@ class SegmentationLoss(nn.Module):
     def forward(self, outputs: Tensor | Sequence[Tensor], labels: Tensor) -> Tensor:
         outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
         factors = self.output_weights or (1.0,) * len(outputs)
-        if len(factors) < len(outputs):
+        # Of several outputs a network gives only the first outside training.
+        if len(factors) < len(outputs) or len(factors) > len(outputs) > 1:
             raise LossError(f"{len(factors)} output weights for {len(outputs)} outputs; give one an output.")
         labels = labels.long()
         return sum(f * self._single(logits.float(), labels) for f, logits in zip(factors, outputs, strict=False))
@@ -105,4 +114,7 @@ def _checked_options(terms: Mapping[str, float], options: Mapping[str, Mapping])
                 raise LossError(
                     f"loss '{name}' has no option '{keyword}' here; it takes: {', '.join(known) or 'none'}."
                 )
+            low, high = RANGES.get(keyword, (-math.inf, math.inf))
+            if not low <= keywords[keyword] <= high:
+                raise LossError(f"loss '{name}': {keyword} is {keywords[keyword]}, but must be {low:g} to {high:g}.")
     return {name: dict(options.get(name, {})) for name in terms}

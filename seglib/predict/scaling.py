@@ -91,16 +91,22 @@ class Enlarged:
 
     def rows(self, top: int, bottom: int) -> Tensor:
         """The probabilities (C, bottom - top, width) of these rows, the mean over the V views."""
+        if (top, bottom) == (0, self.height):  # and so all given rows, of which a small picture may not touch the outer
+            given = self._given(0, self.length)
+            logits = F.interpolate(given, (self.height, self.width), mode="bilinear", align_corners=False)
+            return self._mean(logits)
         low, high, share = neighbours(top, bottom, self.length, self.height)
         given = self._given(int(low[0]), int(high[-1]) + 1)
-        if (top, bottom) == (0, self.height):
-            logits = F.interpolate(given, (self.height, self.width), mode="bilinear", align_corners=False)
-        elif self.length == self.height:
+        if self.length == self.height:
             logits = self._sideways(given[:, :, : bottom - top])
         else:
             above, below = (torch.from_numpy(rows - low[0]).to(given.device) for rows in (low, high))
             share = torch.from_numpy(share).to(given)[:, None]
             logits = self._sideways(torch.lerp(given[:, :, above], given[:, :, below], share))
+        return self._mean(logits)
+
+    @staticmethod
+    def _mean(logits: Tensor) -> Tensor:
         found = logits.softmax(1)
         return found.mean(0) if len(found) > 1 else found[0]
 

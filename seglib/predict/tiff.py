@@ -191,9 +191,10 @@ class TiffPicture:
         if page.photometric == GREY_INVERTED:
             colours = 255 - colours
         if page.extrasamples and page.extrasamples[0] in (1, 2):  # transparency; else something unknown
-            alpha = values[:, :, -1:].astype(np.uint16)
+            alpha = values[:, :, -1:].astype(np.uint32)
             share = 255 if page.extrasamples[0] == 1 else alpha  # 1: the colours are multiplied by it already
-            colours = ((colours * share + (255 - alpha) * 255 + 127) // 255).astype(np.uint8)
+            mixed = (colours.astype(np.uint32) * share + (255 - alpha) * 255 + 127) // 255
+            colours = np.minimum(mixed, 255).astype(np.uint8)  # damaged ones may be brighter than their share allows
         return colours if colours.shape[2] == 3 else np.repeat(colours, 3, axis=2)
 
 

@@ -1,10 +1,13 @@
 """The training loop: plain PyTorch, the same on CPU and GPU, in one process or many."""
 
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import cv2
+import torch
 import yaml
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -34,14 +37,33 @@ def train(
 
     Under torchrun every process calls this and sees its share of each batch; the first one writes.
     """
-    run = Run(config)
+    run = Run(config, resume)
     if resume:
         run.restore()
     elif (run.folder / "checkpoint.pt").exists():
         raise TrainingError(f"{run.folder}: already holds a run; add --resume to go on, or choose another --run.")
-    if processes.rank() == 0:
-        run.folder.mkdir(parents=True, exist_ok=True)
-        files.write_text(run.folder / "config.yaml", yaml.safe_dump(configuration.to_dict(config), sort_keys=False))
+    with _folder(run), _explained():
+        return _train(run, progress, on_measured)
+
+
+@contextmanager
+def _folder(run: Run) -> Iterator[None]:
+    """The run's folder with its configuration, kept from other runs.  TrainingError if one is at work there."""
+    if processes.rank():
+        yield
+        return
+    run.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with files.alone(run.folder):
+            text = yaml.safe_dump(configuration.to_dict(run.config), sort_keys=False)
+            files.write_text(run.folder / "config.yaml", text)
+            yield
+    except files.Busy:
+        raise TrainingError(f"{run.folder}: another run is at work there; wait, or choose another --run.") from None
+
+
+def _train(run: Run, progress: bool, on_measured: Callable[[dict], None] | None) -> list[dict]:
+    config = run.config
     run.plan.start = run.step
     loader = DataLoader(
         Augmented(run.train_set, run.plan, config),
@@ -70,7 +92,7 @@ def _loop(run: Run, loader: DataLoader, watch: Watch, interrupt: Interrupt) -> b
     for images, masks in _readable(loader):
         watch.waited(time.perf_counter() - began)
         watch.saw(run.train_step(images, masks))
-        if watch.agreed(interrupt.asked):
+        if watch.agreed("stop", interrupt.asked):
             watch.pause()
             return True
         began = time.perf_counter()
@@ -78,9 +100,33 @@ def _loop(run: Run, loader: DataLoader, watch: Watch, interrupt: Interrupt) -> b
 
 
 def _start_worker(number: int) -> None:
-    """Ctrl-C reaches every process of a terminal, and only the one that trains shall act on it; and one thread each."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Ctrl-C and polite kills reach every process of a group, and only the one that trains shall act on them; and one
+    thread each."""
+    for asked in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(asked, signal.SIG_IGN)
     cv2.setNumThreads(0)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """What PyTorch raises in the middle of anything for want of memory or of a loading process, in a sentence."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise TrainingError(
+            f"the device's memory is full ({str(error).splitlines()[0][:200]}); raise --accumulate, or lower "
+            "--batch_size or --augment.crop_sizes. The last checkpoint is good."
+        ) from None
+    except (RuntimeError, ConnectionError, EOFError) as error:  # the latter where one dies while it hands over a batch
+        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
+            raise
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler would raise again, wherever we are then
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise TrainingError(
+            f"a process that loads images died ({reason}); the last checkpoint is good: go on with "
+            "--resume, and with fewer --workers if memory ran out."
+        ) from None
 
 
 def _readable(loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
@@ -91,11 +137,4 @@ def _readable(loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
         text = str(error)
         raise data.DataError(
             text.rpartition("DataError: ")[2].strip() if text.startswith("Caught ") else text
-        ) from None
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise TrainingError(
-            f"a process that loads images died ({str(error).splitlines()[0]}); the last checkpoint is good: go on with "
-            "--resume, and with fewer --workers if memory ran out."
         ) from None

@@ -5,7 +5,7 @@ import json
 import sys
 import zipfile
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import config as configuration
-from .. import data, files, models, processes, weights
+from .. import data, files, models, processes, runs, weights
 from ..augment import normalize
 from ..config import Config, ModelConfig
 from ..evaluate import evaluate
@@ -23,10 +23,6 @@ from ..plan import Plan
 from ..predict import Predictor, pick_device
 from . import spread
 
-# Options that change nothing in the result, so that a resumed run may have others.
-FREE_TO_CHANGE = {"run", "device", "workers", "data.root", "data.cache_mb", "compile", "sharding",
-                  "checkpoint_minutes", "tensorboard", "trace_steps"}  # fmt: skip
-
 
 class TrainingError(RuntimeError):
     """A run that cannot start or go on; the message says where, why and what to do."""
@@ -35,7 +31,7 @@ class TrainingError(RuntimeError):
 class Run:
     """One training run: everything that changes while it goes on, and how to save and restore it."""
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, resume: bool = False):
         self.config = config
         self.folder = Path(config.run)
         many = processes.started_by_torchrun() and config.device in ("auto", "cuda") and torch.cuda.is_available()
@@ -45,8 +41,9 @@ class Run:
         self.workers = config.workers if config.workers >= 0 else 0 if self.device.type == "cpu" else 4
         self.train_set, self.val_set = (
             data.load(config.data.name, split, config.data.root, config.data.list_name,
-                      (config.data.cache_mb << 20) // max(1, self.workers), **config.data.options)
-            for split in (config.data.train_split, config.data.val_split)
+                      (config.data.cache_mb << 20) // readers, **config.data.options)
+            # Each loading process has the train set to itself; val is read by this one alone.
+            for split, readers in ((config.data.train_split, max(1, self.workers)), (config.data.val_split, 1))
         )  # fmt: skip
         torch.manual_seed(config.seed)
         self.classes = config.num_classes or self.train_set.num_classes
@@ -58,7 +55,8 @@ class Run:
         if config.metric == "foreground_iou" and self.train_set.num_classes != 2:
             raise TrainingError(f"metric is foreground_iou, but {self.train_set.name} has more classes; choose miou.")
         self.shared = config.sharding == "full" and processes.count() > 1
-        self.model = spread.place(make_model(config.model, self.classes), self.device, self.shared)
+        described = replace(config.model, start=None) if resume else config.model  # the checkpoint has all weights
+        self.model = spread.place(make_model(described, self.classes), self.device, self.shared)
         self.average = Average(self.model, config.ema) if config.ema else None
         self.forward = torch.compile(self.model) if config.compile else self.model
         if self.shared:
@@ -177,8 +175,8 @@ class Run:
 
     def _check_same(self, file: Path, config: dict) -> None:
         """TrainingError if `config`, that of a checkpoint, would not have led to the same result."""
-        before, now = _flat(config), _flat(configuration.to_dict(self.config))
-        for option in sorted((before.keys() | now.keys()) - FREE_TO_CHANGE):
+        before, now = runs.flat(config), runs.flat(configuration.to_dict(self.config))
+        for option in sorted((before.keys() | now.keys()) - runs.PLACES):
             if before.get(option) != now.get(option):
                 raise TrainingError(
                     f"{file}: {option} was {str(before.get(option))[:100]} and is now {now.get(option)}; "
@@ -220,13 +218,11 @@ def make_loss(config: Config, model: nn.Module, train_set: data.SegmentationData
     asked = config.loss.class_weights
     if isinstance(asked, str):
         asked = class_weights(asked, train_set.pixel_counts() if asked != "none" else [])
-    outputs = config.loss.output_weights or getattr(model, "OUTPUT_WEIGHTS", None)
+    own = getattr(model, "OUTPUT_WEIGHTS", None)
+    outputs = config.loss.output_weights or own
+    if outputs and len(outputs) != len(own or (1,)):
+        raise TrainingError(
+            f"loss.output_weights has {len(outputs)} factors, but {config.model.name} has {len(own or (1,))} outputs; "
+            "give one an output, or leave it out."
+        )
     return SegmentationLoss(config.loss.terms, asked, 255, outputs, config.loss.options, processes.total)
-
-
-def _flat(values: dict, prefix: str = "") -> dict:
-    """{"a": {"b": 1}} as {"a.b": 1}."""
-    flat = {}
-    for name, value in values.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return flat

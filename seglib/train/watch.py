@@ -16,6 +16,7 @@ from . import spread
 from .run import Run, TrainingError
 
 CHECK_EVERY = 20  # steps between two looks at the loss; looking waits for the device
+AGREE_WITHIN = 5.0  # seconds until several processes hear that one was asked to stop; torchrun kills after thirty
 
 
 class Watch:
@@ -26,6 +27,7 @@ class Watch:
         self.board = None
         self.tracer = None
         self.saved = time.perf_counter()
+        self.asked: dict[str, tuple[int, float, int]] = {}  # what -> the step, the time, and the step to ask again
         before = run.partial
         self._reset()
         if before:
@@ -77,17 +79,27 @@ class Watch:
         if place == 0:
             self._end_epoch(epoch - 1)
         elif run.config.checkpoint_minutes and self.agreed(
-            time.perf_counter() - self.saved > 60 * run.config.checkpoint_minutes
+            "checkpoint", time.perf_counter() - self.saved > 60 * run.config.checkpoint_minutes
         ):
             self.pause()
         elif len(self.losses) - self.checked >= CHECK_EVERY:
             self._check()
 
-    def agreed(self, flag: bool) -> bool:
-        """Is `flag` true in any process?  They have to agree on when to pause, which costs a message: now and then."""
+    def agreed(self, what: str, flag: bool) -> bool:
+        """Is `flag` true in any process?  They have to agree on when to pause, which costs a message: now and then.
+
+        `what` is asked about: "stop" or "checkpoint".  How many steps go by depends on the slowest of them all.
+        """
         if processes.count() == 1:
             return flag
-        return self.run.step % CHECK_EVERY == 0 and processes.any_of(flag)
+        step, now = self.run.step, time.perf_counter()
+        last, moment, due = self.asked.get(what, (step - 1, self.began, step))
+        if step < due:
+            return False
+        answers = processes.gather((flag, (now - moment) / (step - last)))
+        pause = int(AGREE_WITHIN / max(seconds for _, seconds in answers))
+        self.asked[what] = step, now, step + max(1, min(CHECK_EVERY, pause))
+        return any(wanted for wanted, _ in answers)
 
     def _check(self, weights_too: bool = False) -> None:
         """TrainingError at the first loss that is not finite, or if asked where a weight is not."""
@@ -124,9 +136,9 @@ class Watch:
         if last or (epoch + 1) % config.evaluate_every == 0:
             scores = run.measure()
             names = ("miou", "boundary_iou", "pixel_accuracy", "foreground_iou")
-            entry["val"] = {name: scores[name] for name in names if name in scores}
-            best = max((h["val"][config.metric] for h in run.history if "val" in h), default=-1)
-            if entry["val"][config.metric] > best:
+            entry["val"] = {name: scores[name] for name in names if scores.get(name) is not None}
+            best = max((h["val"].get(config.metric, -1) for h in run.history if "val" in h), default=-1)
+            if entry["val"].get(config.metric, -1) > best:
                 self._keep_best(entry)
         entry["seconds"] = time.perf_counter() - self.began
         run.history.append(entry)
@@ -138,6 +150,11 @@ class Watch:
             for name, value in {**entry, **entry.get("val", {})}.items():
                 if isinstance(value, (int, float)):
                     self.board.add_scalar(name, value, epoch)
+        if config.metric not in entry.get("val", {config.metric: 0}):
+            raise TrainingError(
+                f"{run.val_set.name}, {config.data.val_split}: there is nothing to score by {config.metric}, for no "
+                "class that it counts occurs in the masks; choose another data.val_split or metric."
+            )
         if self.on_measured and "val" in entry:
             self.on_measured(entry)
 
@@ -158,7 +175,9 @@ class Watch:
 
 
 def _summary(entry: dict) -> str:
-    val = f", val mIoU {entry['val']['miou']:.4f}, B-IoU {entry['val']['boundary_iou']:.4f}" if "val" in entry else ""
+    titles = {"miou": "mIoU", "boundary_iou": "B-IoU"}
+    found = [f"{title} {entry['val'][name]:.4f}" for name, title in titles.items() if name in entry.get("val", {})]
+    val = f", val {', '.join(found)}" if found else ""
     waiting = f", {entry['waiting_share']:.0%} waiting for data" if entry["waiting_share"] > 0.1 else ""
     return f"epoch {entry['epoch'] + 1}, loss {entry['loss']:.4f}{val}{waiting}"
 

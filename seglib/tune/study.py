@@ -1,9 +1,8 @@
 """The search itself: Optuna proposes, `seglib.train` tries, and every result is in the study before the next trial."""
 
 import gc
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +23,11 @@ def search(
 ) -> dict:
     """Train until the search in `folder` has `trials` trials; returns what came of them, and writes it there.
 
-    Trial 0 is `config` as it is, if it lies within `space`.  A trial whose score falls behind the median of those
-    before it is pruned; one whose training fails is recorded as failed.  What is proposed depends on `config.seed`
-    and the trials before alone.  Ctrl-C raises KeyboardInterrupt after a checkpoint; `resume` goes on from there, in
-    the middle of the trial.  The checkpoints of ended trials are deleted, their best weights kept.
+    Trial 0 is `config`, its numbers to three digits, if it lies within `space`.  A trial whose score falls behind
+    the median of those before it is pruned; one whose training fails is recorded as failed.  What is proposed
+    depends on `config.seed` and the trials before alone.  Ctrl-C raises KeyboardInterrupt after a checkpoint; `resume`
+    goes on from there, in the middle of the trial.  The checkpoints of ended trials are deleted, their best weights
+    kept.
 
     Returns the dictionary of `summarize`.  Raises TuneError: Optuna is missing, `folder` holds another search or
     none to resume, an option of the space is unknown, all trials failed.
@@ -70,14 +70,11 @@ def _optuna():
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """TuneError if another process searches here: both would train the same trial.  The lock dies with its process."""
-    with closing(sqlite3.connect(folder / "lock", timeout=0, isolation_level=None)) as lock:
-        try:
-            lock.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error):
-                raise OSError(f"{folder / 'lock'}: {error}; is the folder writable?") from None
-            raise TuneError(f"{folder}: another search works there; wait for it, or choose another --out.") from None
-        yield
+    try:
+        with files.alone(folder):
+            yield
+    except files.Busy:
+        raise TuneError(f"{folder}: another search works there; wait for it, or choose another --out.") from None
 
 
 @contextmanager
@@ -163,7 +160,7 @@ def _try(optuna, study, trial, config: Config, space: Space, folder: Path, progr
         history = train.train(wanted, resume=resume, progress=progress, on_measured=on_measured)
     except optuna.TrialPruned:
         study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-    except (train.TrainingError, torch.OutOfMemoryError) as error:
+    except train.TrainingError as error:
         trial.set_user_attr("reason", " ".join(str(error).split())[:500])
         study.tell(trial, state=optuna.trial.TrialState.FAIL)
     else:

@@ -65,7 +65,9 @@ def overlay(
     untouched = labels == ignore_index
     if background_class is not None:
         untouched |= labels == background_class
-    result = _mix(image, colours, alpha)
+    result = np.empty_like(image)
+    for top in range(0, len(image), 256):  # in floating point the whole of a large picture would fill the memory
+        result[top : top + 256] = _mix(image[top : top + 256], colours[top : top + 256], alpha)
     if outline:
         result = np.where(_outline(labels)[..., None], colours, result)
     return np.where(untouched[..., None], image, result)
