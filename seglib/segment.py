@@ -36,18 +36,18 @@ class Segmenter:
             return Result(job[0], None, str(error))
 
     def _small(self, file: Path, target: Path) -> np.ndarray:
-        image = data.read_image(file)
+        image, source = data.read_image(file), predict.source_mark(file)
         if "cutout" in self.kinds:
             probabilities = self.predictor.probabilities(image)
             labels = probabilities.argmax(0).astype(np.uint8)
-            predict.save_image(result_file(target, "cutout"), predict.cutout(image, probabilities))
+            predict.save_image(result_file(target, "cutout"), predict.cutout(image, probabilities), source)
         else:
             labels = self.predictor.labels(image)
         if "overlay" in self.kinds:
             overlay = visualize.overlay(image, labels, self.palette, background_class=0)
-            predict.save_image(result_file(target, "overlay"), overlay)
+            predict.save_image(result_file(target, "overlay"), overlay, source)
         if "mask" in self.kinds:
-            predict.save_mask(result_file(target, "mask"), labels, self.palette)
+            predict.save_mask(result_file(target, "mask"), labels, self.palette, source)
         return np.bincount(labels.ravel(), minlength=256)
 
     def _large(self, file: Path, target: Path) -> np.ndarray:

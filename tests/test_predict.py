@@ -239,9 +239,25 @@ def test_a_saved_mask_holds_the_labels_and_shows_the_palette(tmp_path):
         assert saved.convert("RGB").getpixel((0, 1)) == (0, 0, 255)
 
 
-def test_pictures_of_the_same_name_do_not_overwrite_each_other():
-    taken = set()
-    assert [predict.free_name(stem, taken) for stem in ("a", "b", "a", "a")] == ["a", "b", "a-2", "a-3"]
+def test_pictures_of_the_same_name_do_not_overwrite_each_other(tmp_path):
+    """In one call or in several, and whatever their order."""
+    out, labels = tmp_path / "out", np.zeros((4, 4), np.uint8)
+    out.mkdir()
+
+    def names(*pictures):
+        taken = set()
+        found = [predict.free_name(tmp_path / file, out, taken) for file in pictures]
+        for name, file in zip(found, pictures, strict=True):
+            predict.save_mask(out / f"{name}_mask.png", labels, [(0, 0, 0)], predict.source_mark(tmp_path / file))
+        return found
+
+    assert names("x/a.jpg", "x/b.jpg", "y/a.jpg", "z/a.jpg") == ["a", "b", "a-2", "a-3"]
+    assert names("y/a.jpg", "w/a.jpg", "x/a.jpg") == ["a-2", "a-4", "a"]
+    Image.new("L", (4, 4)).save(out / "c_mask.png")  # painted by hand
+    assert names("x/c.jpg") == ["c-2"]
+    predict.save_mask(out / "d_mask.png", labels, [(0, 0, 0)])  # as versions before this one wrote it
+    assert names("x/d.jpg") == ["d"]
+    assert len(predict.source_mark(tmp_path)) == 16
 
 
 def test_what_is_counted_on_the_device_is_what_is_counted_here(monkeypatch):

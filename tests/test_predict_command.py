@@ -1,6 +1,7 @@
 """The command predict: which pictures, which results, bad files, going on after an interruption."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -87,14 +88,19 @@ def test_the_kinds_that_are_asked_for(called, place):
 
 def test_going_on_leaves_out_what_is_there(called, place):
     called("photos/a.png")
-    (place / "out" / "a_mask.png").write_text("untouched")
+    mask = place / "out" / "a_mask.png"
+    os.utime(mask, (1, 1))
     code, out, _ = called("photos/a.png", "photos/b.tif", "photos/more/a.png", "--skip-existing")
     assert code == 0 and "1 of 3 images have their results already" in out and "2 of 2 images segmented" in out
-    assert (place / "out" / "a_mask.png").read_text() == "untouched"
+    assert mask.stat().st_mtime == 1
     code, out, _ = called("photos/a.png", "--skip-existing", "--kind", "mask,cutout")
-    assert "0 of 1 images have" in out and (place / "out" / "a_mask.png").read_bytes() != b"untouched"
+    assert "0 of 1 images have" in out and mask.stat().st_mtime > 1
     code, out, _ = called("photos/a.png", "photos/b.tif", "photos/more/a.png", "--skip-existing")
     assert code == 0 and "3 of 3 images have" in out and "0 of 0 images segmented" in out
+    before = mask.read_bytes()
+    code, _, _ = called("photos/more/a.png")  # alone it is not the first of its name
+    assert code == 0 and mask.read_bytes() == before
+    assert [name for name in written(place) if "mask" in name] == ["a-2_mask.png", "a_mask.png", "b_mask.png"]
 
 
 def test_windows_by_options(called, place):

@@ -87,7 +87,7 @@ def find_jobs(args: argparse.Namespace) -> list[tuple[Path, Path]]:
     if len(pictures) < len(named):
         print(f"{len(named) - len(pictures)} results of an earlier run in {args.out}/ are left out")
     make_folder(args.out, "--out")
-    jobs = [(file, args.out / predict.free_name(file.stem, taken)) for file in pictures]
+    jobs = [(file, args.out / predict.free_name(file, args.out, taken)) for file in pictures]
     if args.skip_existing:
         jobs = [job for job in jobs if not segment.has_results(job[1], args.kind)]
         print(f"{len(pictures) - len(jobs)} of {len(pictures)} images have their results already")

@@ -3,11 +3,20 @@
 from .errors import PredictionError
 from .onnx_network import OnnxNetwork, load
 from .predictor import MIN_SIDE, TILE, Predictor, pick_device
-from .results import cutout, free_name, image_files, is_result, save_image, save_mask, without_results
+from .results import (
+    cutout,
+    free_name,
+    image_files,
+    is_result,
+    save_image,
+    save_mask,
+    source_mark,
+    without_results,
+)  # fmt: skip
 from .tiff import LARGE, TiffPicture, is_large, segment_tiff, write_label_tiff
 
 __all__ = [
     "LARGE", "MIN_SIDE", "TILE", "OnnxNetwork", "PredictionError", "Predictor", "TiffPicture", "cutout",
     "free_name", "image_files", "is_large", "is_result", "load", "pick_device", "save_image", "save_mask",
-    "segment_tiff", "without_results", "write_label_tiff",
+    "segment_tiff", "source_mark", "without_results", "write_label_tiff",
 ]  # fmt: skip

@@ -1,6 +1,7 @@
 """Which files are pictures, and how the files are named that are made of them."""
 
 import glob
+import hashlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from .errors import PredictionError
 
 ENDINGS = ("_mask.png", "_overlay.png", "_cutout.png", "_mask.tif")  # of the files that are written for a picture
 MADE_BY = "seglib predict"  # in the header of each of them
-SOFTWARE_TAG = 305  # where TIFF keeps that
+SOFTWARE_TAG, DESCRIPTION_TAG = 305, 270  # where TIFF keeps that, and from which picture it was made
 
 
 def image_files(names: Sequence[str | Path]) -> list[Path]:
@@ -71,22 +72,44 @@ def without_results(files: Sequence[Path], out: Path) -> tuple[list[Path], set[s
 
 def is_result(file: Path) -> bool:
     """Whether this program wrote the file, by its header."""
+    return made_from(file) is not None
+
+
+def made_from(file: Path) -> str | None:
+    """The `source_mark` of the picture that the result `file` was made from, "" if unknown; None if it is no result."""
     try:
         with Image.open(file) as picture:
-            made_by = getattr(picture, "tag_v2", {}).get(SOFTWARE_TAG) or picture.info.get("Software")
+            tags = getattr(picture, "tag_v2", {})
+            made_by = tags.get(SOFTWARE_TAG) or picture.info.get("Software")
+            mark = tags.get(DESCRIPTION_TAG) or picture.info.get("Source")
     except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return False
-    return made_by == MADE_BY
+        return None
+    return (mark or "") if made_by == MADE_BY else None
 
 
-def free_name(stem: str, taken: set[str]) -> str:
-    """`stem`, or with a number behind it if another picture of that name was `taken`; marks it as taken."""
-    name, number = stem, 1
-    while name in taken:
+def source_mark(file: Path) -> str:
+    """By what the results of `file` are known as its own: a hash of its name and folders, which does not tell them.
+
+    A set of pictures may move, and a picture be edited; one of the same name in another folder is another.
+    """
+    return hashlib.sha256("/".join(file.absolute().parts[-3:]).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def free_name(file: Path, out: Path, taken: set[str]) -> str:
+    """The name of the results of the picture `file` in the folder `out`, which is marked as `taken`.
+
+    It is the picture's, with a number behind it where that is taken or has results of another picture.
+    """
+    mark, name, number = source_mark(file), file.stem, 1
+    while name in taken or any(made_from(own) not in ("", mark) for own in _results(out, name)):
         number += 1
-        name = f"{stem}-{number}"
+        name = f"{file.stem}-{number}"
     taken.add(name)
     return name
+
+
+def _results(out: Path, name: str) -> list[Path]:
+    return [file for ending in ENDINGS if (file := out / f"{name}{ending}").exists()]
 
 
 def cutout(image: np.ndarray, probabilities: np.ndarray, background: int = 0) -> np.ndarray:
@@ -98,21 +121,25 @@ def cutout(image: np.ndarray, probabilities: np.ndarray, background: int = 0) ->
     return np.concatenate([np.where(alpha, image, 0), alpha], axis=2)
 
 
-def save_mask(file: Path, labels: np.ndarray, palette: Sequence[Sequence[int]]) -> None:
-    """Write a label map (H, W) uint8 as a PNG whose pixel values are the labels and whose palette shows them."""
+def save_mask(file: Path, labels: np.ndarray, palette: Sequence[Sequence[int]], source: str = "") -> None:
+    """Write a label map (H, W) uint8 as a PNG whose pixel values are the labels and whose palette shows them.
+
+    `source`: the `source_mark` of the picture that it was made from.
+    """
     picture = Image.fromarray(labels)
     picture.putpalette(bytes(np.asarray(palette, np.uint8).ravel()))  # from grey to palette mode, values unchanged
-    _save(file, picture)
+    _save(file, picture, source)
 
 
-def save_image(file: Path, image: np.ndarray) -> None:
-    """Write a uint8 picture (H, W, 3) or (H, W, 4) as a PNG."""
-    _save(file, Image.fromarray(image))
+def save_image(file: Path, image: np.ndarray, source: str = "") -> None:
+    """Write a uint8 picture (H, W, 3) or (H, W, 4) as a PNG; `source` as for `save_mask`."""
+    _save(file, Image.fromarray(image), source)
 
 
-def _save(file: Path, picture: Image.Image) -> None:
+def _save(file: Path, picture: Image.Image, source: str) -> None:
     header = PngImagePlugin.PngInfo()
     header.add_text("Software", MADE_BY)
+    header.add_text("Source", source)
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", pnginfo=header)
     write_atomically(file, lambda stream: stream.write(buffer.getvalue()))

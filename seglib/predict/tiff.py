@@ -15,7 +15,7 @@ from PIL import Image
 from ..files import write_atomically
 from .errors import PredictionError
 from .predictor import Predictor
-from .results import MADE_BY
+from .results import MADE_BY, source_mark
 
 LARGE = 128_000_000  # a picture of more pixels is not read as a whole
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how TIFF and BigTIFF files begin
@@ -69,7 +69,7 @@ def segment_tiff(
 
     with TiffPicture(source) as picture:
         rows = counted(predictor.label_rows(picture), picture.height)
-        write_label_tiff(target, rows, picture.height, picture.width, palette)
+        write_label_tiff(target, rows, picture.height, picture.width, palette, source_mark(source))
     return counts
 
 
@@ -199,9 +199,12 @@ class TiffPicture:
 
 
 def write_label_tiff(
-    file: Path, rows: Iterator[np.ndarray], height: int, width: int, palette: Sequence[Sequence[int]]
+    file: Path, rows: Iterator[np.ndarray], height: int, width: int, palette: Sequence[Sequence[int]], source: str = ""
 ) -> None:
-    """Write a label map that comes in `rows`, uint8 (n, width), as a tiled, compressed TIFF that shows the palette."""
+    """Write a label map that comes in `rows`, uint8 (n, width), as a tiled, compressed TIFF that shows the palette.
+
+    `source`: the `source_mark` of the picture that it was made from.
+    """
     colours = np.zeros((256, 3), np.uint16)
     colours[: len(palette)] = np.asarray(palette) * 257
 
@@ -210,7 +213,8 @@ def write_label_tiff(
         with _tifffile(file).TiffWriter(stream, bigtiff=height * width > 2**31) as writer:
             writer.write(
                 _tiles(rows, width), shape=(height, width), dtype=np.uint8, tile=(TILE, TILE), compression="zlib",
-                photometric="palette", colormap=colours.T, software=MADE_BY, metadata=None, maxworkers=1,
+                photometric="palette", colormap=colours.T, software=MADE_BY, description=source or None,
+                metadata=None, maxworkers=1,
             )  # fmt: skip
 
     write_atomically(file, write)
