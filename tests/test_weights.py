@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from seglib import cards, config, data, files, models, release, weights
+from seglib.__main__ import main
 from seglib.download import DownloadError, file_sha256
 
 
@@ -207,6 +208,10 @@ def test_a_card_tells_what_the_weights_started_from(tmp_path, monkeypatch):
     (tmp_path / "manifest.json").write_text('{"address": "", "weights": {}}')
     words = tmp_path, "python -m seglib train x.yaml", "a test"
     train.train(tiny(tmp_path / "first", epochs=1), progress=False)
+    # Drawn pictures are measured as they were drawn in training, ten of them here.
+    words_to_measure = ["evaluate", str(tmp_path / "first" / "best.safetensors"), "--data", "creatures", "--json"]
+    assert main([*words_to_measure, str(tmp_path / "scores.json")]) == 0
+    assert json.loads((tmp_path / "scores.json").read_text())["images"] == 10
     second = tiny(tmp_path / "second", epochs=1)
     second.model.start = str(tmp_path / "first" / "best.safetensors")
     train.train(second, progress=False)
@@ -219,6 +224,12 @@ def test_a_card_tells_what_the_weights_started_from(tmp_path, monkeypatch):
     with pytest.raises(weights.WeightsError, match="second: began with other weights itself"):
         release.release(tmp_path / "third", "third", *words)
     assert weights.names() == ["second"]
+
+
+def test_a_card_names_public_weights_that_the_run_began_with():
+    described = config.load(None, ["--model.name=hrnet_w18", "--model.start=imagenet"])
+    start = release._start(described)
+    assert cards._origin(start) == "begun with the public weights 'imagenet' and trained"
 
 
 @pytest.mark.parametrize("name", weights.names())
