@@ -56,7 +56,7 @@ def test_this_environment_has_what_the_tests_need(tmp_path):
     "versions, subject, level, said, remedy",
     [
         ({"tqdm": None}, "tqdm", "fault", "not installed; needed", "python -m pip install 'tqdm>="),
-        ({"torch": "2.1.0+cpu"}, "torch", "fault", "is 2.1.0+cpu, but >=2.11 is needed", "pip install 'torch>=2.11'"),
+        ({"torch": "2.1.0+cpu"}, "torch", "fault", "is 2.1.0+cpu, but >=2.13 is needed", "pip install 'torch>=2.13'"),
         ({"albumentations": "3.0.1"}, "albumentations", "fault", "is 3.0.1, but >=2.0.8,<3", "'albumentations>=2"),
         ({"nbclient": None}, "nbclient", "note", "needed for the notebooks", "pip install 'nbclient"),
         ({"ruff": "0.1"}, "ruff", "note", "needed for the tests", "pip install 'ruff"),
@@ -103,7 +103,7 @@ def test_versions_are_compared_number_by_number(version, wanted, good):
 
 def test_requirements_are_read_with_their_headings(monkeypatch, tmp_path):
     wanted = packages.requirements()
-    assert wanted["torch"] == (">=2.11", "") and wanted["jsonargparse"][1] == ""
+    assert wanted["torch"] == (">=2.13", "") and wanted["jsonargparse"][1] == ""
     assert wanted["nbclient"][1] == "the notebooks" and wanted["pytest"][1] == "the tests"
     monkeypatch.setattr(packages, "REQUIREMENTS", tmp_path / "absent.txt")  # as in an installed wheel
     lines = ["torch>=2.11", 'jsonargparse[signatures]>=4.40; extra == "x"']

@@ -145,7 +145,7 @@ def test_odd_entries_of_a_camera_do_not_spoil_the_picture(tmp_path, rgb):
         found = read_image(tmp_path / "b.jpg")
         turned += found.shape == rgb.transpose(1, 0, 2).shape
         assert sorted(found.shape) == sorted(rgb.shape)
-    assert turned > 100  # most still say how the camera was held
+    assert turned > 50  # many still say how the camera was held
 
 
 def test_first_frame_of_an_animation(tmp_path, rgb):
