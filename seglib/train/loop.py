@@ -21,8 +21,6 @@ from .interrupt import Interrupt
 from .run import Run, TrainingError
 from .watch import Watch
 
-GRACE = 15  # seconds in which a loading process still serves after a polite kill, so that a step can be finished
-
 
 def train(
     config: Config,
@@ -102,11 +100,8 @@ def _loop(run: Run, loader: DataLoader, watch: Watch, interrupt: Interrupt) -> b
 
 
 def _start_worker(number: int) -> None:
-    """Ctrl-C and polite kills reach every process of a group, and only the one that trains shall act on them; and one
-    thread each."""
+    """Ctrl-C reaches every process of a terminal, and only the one that trains shall act on it; and one thread each."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "alarm"):  # a polite kill may be meant for this process alone: it goes a little later
-        signal.signal(signal.SIGTERM, lambda number, frame: signal.alarm(GRACE))
     cv2.setNumThreads(0)
 
 
