@@ -17,7 +17,7 @@ help:
 	@echo "make test     run the tests"
 	@echo "make bench    measure speed and memory beside other libraries, write the tables (DATA=folder of the data sets)"
 	@echo "make coverage runs the tests and tells which lines and branches of the package they reach"
-	@echo "make mutation changes metrics, losses and resuming in small ways and tells what the tests do not notice: hours"
+	@echo "make mutation changes metrics, losses and resuming in small ways and tells what the tests do not notice: two hours"
 	@echo "make fuzz     spoils input files by the thousand; the counts go into the README"
 	@echo "make lint     look through the code and the notebooks with ruff"
 	@echo "make site     build the site into build/site/html, without a network once its packages are there"
@@ -47,13 +47,18 @@ coverage: $(READY)
 	$(BIN)/python -m coverage combine -q
 	$(BIN)/python -m coverage report
 
+TRAINED := tests/test_train.py tests/test_faults.py
 mutation: $(READY)
 	@for name in boundary confusion counts labels; do \
 	    $(BIN)/python -m tests.mutation seglib/metrics/$$name.py tests/test_metrics.py; done; \
 	for name in combined overlap pixelwise sums; do \
 	    $(BIN)/python -m tests.mutation seglib/losses/$$name.py tests/test_losses.py; done; \
-	for name in plan train/run; do \
-	    $(BIN)/python -m tests.mutation seglib/$$name.py tests/test_train.py tests/test_faults.py; done
+	$(BIN)/python -m tests.mutation seglib/plan.py $(TRAINED); \
+	$(BIN)/python -m tests.mutation seglib/train/interrupt.py $(TRAINED); \
+	$(BIN)/python -m tests.mutation seglib/train/loop.py $(TRAINED) --within train,_folder,_train,_loop; \
+	$(BIN)/python -m tests.mutation seglib/train/watch.py $(TRAINED) --within __init__,_reset,pause; \
+	$(BIN)/python -m tests.mutation seglib/train/run.py $(TRAINED) \
+	    --within train_step,_move,finite,save,_write,restore,_check_same,_take,_sound_checkpoint
 
 fuzz: $(READY)
 	$(BIN)/python -m tests.fuzz --cases 1000 --write

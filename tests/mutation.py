@@ -2,27 +2,31 @@
 
     python -m tests.mutation seglib/metrics/boundary.py tests/test_metrics.py      every change of one file
     python -m tests.mutation --sample 40 ...                                       so many of them, evenly spread
+    python -m tests.mutation --within save,restore ...                             those inside these functions
 
 A change that no test notices "survives": either the tests miss something, or the changed code does the same.  Those
 that were looked at and found to do the same are listed in tests/mutation_equivalent.txt with the reason.  Every change
-runs in a process forked from one that has the libraries loaded.  Needs a system with fork.
+is made in a copy of the package and tested by a process forked from one that has the libraries loaded.  Needs a system
+with fork.
 """
 
 import argparse
 import ast
 import copy
 import importlib
-import importlib.abc
-import importlib.util
 import os
+import shutil
 import signal
 import sys
-from collections.abc import Iterator
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 EQUIVALENT = Path(__file__).with_name("mutation_equivalent.txt")
-PATIENCE = 300  # seconds of the processor for the tests of one change; a change may make a loop endless
+PATIENCE = 300  # seconds for the tests of one change, which may make a loop or a wait endless
 SWAPS = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
     ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.And: ast.Or, ast.Or: ast.And,
@@ -64,23 +68,41 @@ def changed(node: ast.AST) -> Iterator[ast.AST]:
 
 def _in_annotations(tree: ast.AST) -> set[int]:
     """The ids of the nodes that only tell types."""
-    told = [getattr(node, field, None) for node in ast.walk(tree) for field in ("annotation", "returns")]
-    return {id(part) for annotation in told if annotation is not None for part in ast.walk(annotation)}
+    return _ids(getattr(node, field, None) for node in ast.walk(tree) for field in ("annotation", "returns"))
+
+
+def _ids(nodes: Iterable[ast.AST | None]) -> set[int]:
+    """Of these nodes and all in them."""
+    return {id(part) for node in nodes if node is not None for part in ast.walk(node)}
 
 
 def _listed(value) -> list:
     return value if isinstance(value, list) else [value]
 
 
-def mutants(source: str) -> Iterator[tuple[str, str]]:
-    """(what was changed, the whole source with that change) for each place and way."""
+def mutants(source: str, within: Collection[str] = ()) -> Iterator[tuple[str, str]]:
+    """(what was changed, the whole source with that change) for each place and way; `within` names functions, or all.
+
+    What was changed: "line: function: before -> after", and a number if that happens more than once in the function.
+    """
     tree = ast.parse(source)
-    left_out = _in_annotations(tree)
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    # Inner functions come later and take what is in them from the outer ones.
+    names = {id(part): node.name for node in functions for part in ast.walk(node)}
+    told: Counter[str] = Counter()
+    missing = set(within).difference(node.name for node in functions)
+    if missing:
+        raise SystemExit(f"there is no function {' and no '.join(sorted(missing))}")
+    kept = _ids(node for node in functions if node.name in within) if within else _ids([tree])
+    kept -= _in_annotations(tree)
     for node in list(ast.walk(tree)):
-        for other in changed(node) if id(node) not in left_out else ():
-            told = f"{node.lineno}: {ast.unparse(node).splitlines()[0]} -> {ast.unparse(other).splitlines()[0]}"
+        for other in changed(node) if id(node) in kept else ():
+            change = f"{ast.unparse(node).splitlines()[0]} -> {ast.unparse(other).splitlines()[0]}"
+            change = f"{names.get(id(node), 'outside')}: {change}"
+            told[change] += 1
+            again = f" ({told[change]})" if told[change] > 1 else ""
             _Replace(node, other).visit(tree)
-            yield told, ast.unparse(ast.fix_missing_locations(tree))
+            yield f"{node.lineno}: {change}{again}", ast.unparse(ast.fix_missing_locations(tree))
             _Replace(other, node).visit(tree)
 
 
@@ -92,40 +114,55 @@ class _Replace(ast.NodeTransformer):
         return self.new if node is self.old else self.generic_visit(node)
 
 
-class _Changed(importlib.abc.MetaPathFinder, importlib.abc.SourceLoader):
-    """Gives one module another source."""
+class Copy:
+    """A copy of the package and its tests, whose `file` is written anew for each change.
 
-    def __init__(self, file: Path, source: str):
-        self.file, self.source = str(file), source
-        self.name = ".".join(file.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__")
+    Processes that tests start import it as well.
+    """
 
-    def find_spec(self, name, path, target=None):
-        packs = [str(Path(self.file).parent)] if self.file.endswith("__init__.py") else None
-        if name != self.name:
-            return None
-        return importlib.util.spec_from_file_location(name, self.file, loader=self, submodule_search_locations=packs)
+    def __init__(self, folder: Path, file: Path):
+        self.folder, self.file = folder, folder / file.relative_to(REPOSITORY)
+        self.killed = 0  # how many tests did not end by themselves
+        folder.mkdir(exist_ok=True)
+        for part in REPOSITORY.iterdir():
+            if part.name in ("seglib", "tests"):
+                shutil.copytree(part, folder / part.name, ignore=shutil.ignore_patterns("__pycache__"))
+            elif not part.name.startswith("."):
+                (folder / part.name).symlink_to(part)
 
-    def get_filename(self, name):
-        return self.file
+    def survives(self, source: str, tests: list[str], patience: int = PATIENCE) -> bool:
+        """Do all tests pass with this source in the place of the file's?"""
+        self.file.write_text(source, encoding="utf-8")
+        child = os.fork()
+        if child == 0:
+            self._test(tests, patience)
+        end = time.monotonic() + patience
+        while not (ended := os.waitpid(child, os.WNOHANG))[0]:
+            if time.monotonic() > end:
+                os.killpg(child, signal.SIGKILL)
+            time.sleep(0.02)
+        self.killed += os.WIFSIGNALED(ended[1])
+        return ended[1] == 0
 
-    def get_data(self, path):
-        return self.source.encode()
+    def _test(self, tests: list[str], patience: int) -> None:
+        import resource
 
-
-def survives(file: Path, source: str, tests: list[str]) -> bool:
-    """Do all tests pass with this source in the place of the file's?"""
-    child = os.fork()
-    if child == 0:
+        os.setpgid(0, 0)  # to be ended with all that it starts
+        resource.setrlimit(resource.RLIMIT_CPU, (patience, patience))
         silent = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silent, 1)
         os.dup2(silent, 2)
-        signal.setitimer(signal.ITIMER_PROF, PATIENCE)
+        os.chdir(self.folder)
+        os.environ["PYTHONPATH"] = str(self.folder)
+        os.environ["PYTHONDONTWRITEBYTECODE"] = "1"  # two changes within a second would share it
+        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # those of other libraries complain of what is imported
         sys.dont_write_bytecode = True
-        sys.meta_path.insert(0, _Changed(file, source))
+        sys.path.insert(0, str(self.folder))
+        for name in [name for name in sys.modules if name.partition(".")[0] in ("tests", "seglib")]:
+            del sys.modules[name]
         import pytest
 
         os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests]) != 0))
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def main() -> int:
@@ -134,6 +171,8 @@ def main() -> int:
     parser.add_argument("file", type=Path, help="the file to change")
     parser.add_argument("tests", nargs="+", help="the tests that should notice, as for pytest")
     parser.add_argument("--sample", type=int, default=0, help="try so many changes, evenly spread; 0 all")
+    parser.add_argument("--within", type=lambda text: text.split(","), default=(), metavar="NAME,...",
+                        help="change only these functions")  # fmt: skip
     args = parser.parse_args()
     for library in HEAVY:  # once, for all children; and nothing of the package
         importlib.import_module(library)
@@ -141,22 +180,25 @@ def main() -> int:
     file = (REPOSITORY / args.file).resolve()
     name = file.relative_to(REPOSITORY).as_posix()
     source = file.read_text(encoding="utf-8")
-    if not survives(file, source, args.tests):
-        print("the tests fail without any change", file=sys.stderr)
-        return 2
-    found = [(told, text) for told, text in mutants(source) if text != ast.unparse(ast.parse(source))]
+    found = [(told, text) for told, text in mutants(source, args.within) if text != ast.unparse(ast.parse(source))]
     step = max(1, len(found) // args.sample) if args.sample else 1
     noticed, alive, same = 0, [], 0
-    for told, text in found[::step]:
-        if any(line.startswith(f"{name}: {told.partition(': ')[2]} |") for line in known):
-            same += 1
-        elif survives(file, text, args.tests):
-            alive.append(told)
-            print(f"survives: {name}:{told}", flush=True)
-        else:
-            noticed += 1
+    with tempfile.TemporaryDirectory() as folder:
+        copied = Copy(Path(folder), file)
+        if not copied.survives(source, args.tests):
+            print("the tests fail without any change", file=sys.stderr)
+            return 2
+        for told, text in found[::step]:
+            if any(line.startswith(f"{name}: {told.partition(': ')[2]} |") for line in known):
+                same += 1
+            elif copied.survives(text, args.tests):
+                alive.append(told)
+                print(f"survives: {name}:{told}", flush=True)
+            else:
+                noticed += 1
     tried = noticed + len(alive) + same
-    print(f"{name}: {tried} of {len(found)} changes tried; {noticed} noticed, {same} do the same, {len(alive)} survive")
+    print(f"{name}: {tried} of {len(found)} changes tried; {noticed} noticed ({copied.killed} of them by running out of "
+          f"time), {same} do the same, {len(alive)} survive")  # fmt: skip
     return int(bool(alive))
 
 

@@ -178,6 +178,10 @@ def test_boundary_width(height, width, ratio, expected):
     assert metrics.boundary_width(height, width, ratio) == expected
 
 
+def test_boundary_width_is_two_per_cent_of_the_diagonal_unless_told_otherwise():
+    assert metrics.boundary_width(300, 400) == 10
+
+
 def test_boundary_width_rounds_half_to_even():
     assert [metrics.boundary_width(3, 4, ratio) for ratio in (0.5, 0.7)] == [2, 4]  # of 2.5 and 3.5
 
@@ -225,6 +229,28 @@ def test_many_classes_on_a_large_image():
     truth[100:150, 30:90] = 255
     prediction = np.roll(np.where(truth == 255, 0, truth), (3, -5), (0, 1)).astype(np.uint8)
     assert boundary(truth, prediction, 19, 11) == list(opencv_counts(truth, prediction, 19, 11))
+
+
+@pytest.mark.parametrize("num_classes", [1, 2, 3, 14, 15, 16, 17, 40, 255])
+def test_bands_lie_between_any_two_classes(num_classes):
+    """Labels share bytes with other labels on the way: every difference between two of them has to be seen."""
+    pairs = [(a, b) for b in range(num_classes) for a in range(b)]
+    some = 200 if num_classes < 100 else 15
+    for a, b in pairs[:: 1 + len(pairs) // some] or [(0, 0)]:
+        halves = np.array([[a] * 4 + [b] * 3] * 8, np.uint8)
+        whole, left = np.full_like(halves, a), np.full_like(halves, b)
+        rim = 8 * 7 - 6 * 5  # of an image of one class: all but the pixels whose neighbours are all inside
+        for truth, prediction in ((halves, whole), (whole, halves), (halves, halves), (whole, left)):
+            both, either = metrics.boundary_counts(truth, prediction, num_classes, 1)
+            tensors = metrics.boundary_counts(*map(torch.from_numpy, (truth, prediction)), num_classes, 1)
+            np.testing.assert_array_equal(np.stack(tensors), [both, either])
+            if a == b:
+                assert (both[a], either[a]) == (rim, rim)
+                continue
+            bands = [[opencv_band(m == c, 1) for m in (truth, prediction)] for c in (a, b)]
+            assert [both[a], both[b]] == [(g & p).sum() for g, p in bands], (a, b)
+            assert [either[a], either[b]] == [(g | p).sum() for g, p in bands], (a, b)
+            assert both.sum() == both[a] + both[b] and either.sum() == either[a] + either[b]
 
 
 # Properties
@@ -361,8 +387,13 @@ def test_bool_read_only_and_batched_label_maps():
     np.testing.assert_array_equal(metrics.confusion_matrix(truth == 1, prediction == 1, 2), expected)
     bools = torch.tensor(truth.tolist()) == 1, torch.tensor(prediction.tolist()) == 1
     np.testing.assert_array_equal(metrics.confusion_matrix(*bools, 2), expected)
-    one_by_one = np.sum([metrics.boundary_counts(t, p, 2, 3) for t, p in zip(truth, prediction, strict=True)], 0)
-    np.testing.assert_array_equal(metrics.boundary_counts(truth, prediction, 2, 3), one_by_one)
+    one_by_one = np.sum([metrics.boundary_counts(t, p, 2, 1) for t, p in zip(truth, prediction, strict=True)], 0)
+    np.testing.assert_array_equal(metrics.boundary_counts(truth, prediction, 2, 1), one_by_one)
+    blocks = truth.repeat(5, 1).repeat(5, 2)  # in which not every pixel lies in a band
+    bands = [metrics.boundary_bands(labels, 1) for labels in blocks]
+    np.testing.assert_array_equal(metrics.boundary_bands(blocks, 1), bands)
+    one_by_one = np.sum([metrics.boundary_counts(labels, labels, 2, 1) for labels in blocks], 0)
+    np.testing.assert_array_equal(metrics.boundary_counts(blocks, blocks, 2, 1), one_by_one)
 
 
 def test_label_maps_are_left_unchanged():
@@ -404,7 +435,9 @@ def test_the_width_of_the_bands_follows_each_image():
 def test_absent_classes_are_null_and_skipped():
     truth = np.array([[0, 0, 2, 2]], np.uint8)
     prediction = np.array([[0, 0, 2, 0]], np.uint8)
-    scores = counted([(truth, prediction)], 4).scores("abcd")
+    counts = counted([(truth, prediction)], 4)
+    assert counts.foreground_ious == counts.foreground_boundary_ious == []  # there is no foreground among four
+    scores = counts.scores("abcd")
     assert scores["miou"] == pytest.approx((2 / 3 + 1 / 2) / 2)
     null = dict.fromkeys(["iou", "boundary_iou", "dice", "precision", "recall"]) | {"pixels": 0}
     assert scores["per_class"]["b"] == scores["per_class"]["d"] == null
@@ -473,6 +506,7 @@ def test_update_takes_single_images(labels):
         (lambda: metrics.boundary_counts(GOOD[0], GOOD[0], 2, 1), r"not \(3,\)"),
         (lambda: metrics.boundary_counts(GOOD, GOOD, 2, -1), "width >= 1, not -1"),
         (lambda: metrics.boundary_width(0, 3), "0x3 image"),
+        (lambda: metrics.boundary_width(3, 0), "3x0 image"),
         (lambda: metrics.boundary_width(3, 3, -0.1), "ratio -0.1"),
         (lambda: metrics.boundary_width(3, 3, math.nan), "ratio nan"),
         (lambda: metrics.boundary_width(3, 3, math.inf), "ratio inf"),

@@ -1,8 +1,12 @@
 """The changes that `python -m tests.mutation` makes are those it tells, one at a time, and leave types alone."""
 
 import ast
+import os
+from pathlib import Path
 
-from tests.mutation import mutants
+import pytest
+
+from tests.mutation import REPOSITORY, Copy, mutants
 
 SOURCE = '''
 def share(part: int | None, whole: float = 2) -> int | None:
@@ -26,3 +30,36 @@ def test_every_change_is_one_and_another():
                  "whole: float=3", ", 1)", "if False:"):  # fmt: skip
         assert part in whole, part
     assert whole.count("part: int | None") == len(sources)
+
+
+def test_only_the_functions_asked_for_are_changed_and_repeated_changes_are_numbered():
+    source = SOURCE + "\n\ndef twice(a):\n    def inner(b):\n        return b + 5\n    return a + 5 + 5\n"
+    told = [told for told, _ in mutants(source, ["twice"])]
+    assert sorted(told) == [
+        "11: inner: 5 -> 6", "11: inner: b + 5 -> b - 5",
+        "12: twice: 5 -> 6", "12: twice: 5 -> 6 (2)", "12: twice: a + 5 + 5 -> a + 5 - 5", "12: twice: a + 5 -> a - 5",
+    ]  # fmt: skip
+    assert {told.split(": ")[1] for told, _ in mutants(source)} == {"share", "twice", "inner"}
+    with pytest.raises(SystemExit, match="no function thrice"):
+        list(mutants(source, ["thrice"]))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_change_survives_only_where_no_test_notices_it_in_this_process_or_another(tmp_path):
+    """In a copy of the package: what processes that tests start import is changed too, and waits have an end."""
+    import seglib
+
+    file = REPOSITORY / "seglib" / "processes.py"
+    source = file.read_text(encoding="utf-8")
+    test = tmp_path / "test_it.py"
+    test.write_text(
+        "import subprocess, sys\n"
+        "def test_it():\n"
+        "    script = 'from seglib import processes; sys.exit(processes.count() != 1)'\n"
+        "    assert subprocess.run([sys.executable, '-c', 'import sys; ' + script]).returncode == 0\n"
+    )
+    copied = Copy(tmp_path / "copy", file)
+    assert copied.survives(source, [str(test)])
+    assert not copied.survives(source + "\ndef count(): return 2\n", [str(test)])
+    assert not copied.survives(source + "\nimport time; time.sleep(1e6)\n", [str(test)], patience=5) and copied.killed == 1
+    assert file.read_text(encoding="utf-8") == source and Path(seglib.__file__).parent == file.parent
