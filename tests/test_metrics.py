@@ -293,6 +293,12 @@ def test_parts_add_up_to_the_whole(items, cut):
         np.testing.assert_array_equal(total.confusion, whole.confusion)
 
 
+def test_the_counts_of_one_part_are_its_own():
+    part = counted([(np.array([[0, 1, 9]], np.uint8), np.array([[0, 0, 1]], np.uint8))], 2, ratio=0.5, ignore_index=9)
+    total = metrics.combine([part])
+    assert total is not part and total.scores() == part.scores() and total.ignore_index == 9
+
+
 def test_combining_leaves_the_parts_alone():
     image = np.array([[0, 1], [1, 1]], np.uint8)
     parts = [counted([(image, image)], 2) for _ in range(2)]
@@ -375,6 +381,8 @@ def test_an_ignore_index_that_8_bits_cannot_hold_ignores_nothing_in_8_bits():
     truth = torch.tensor([[0, 156]], dtype=torch.uint8)  # 156 is -100 modulo 256
     with pytest.raises(MetricError, match="namely 156"):
         metrics.confusion_matrix(truth, torch.zeros_like(truth), 2, ignore_index=-100)
+    for ignored in (-256, 256):  # 0 modulo 256
+        assert metrics.confusion_matrix(truth // 156, truth // 156, 2, ignored).tolist() == [[1, 0], [0, 1]]
 
 
 def test_bool_read_only_and_batched_label_maps():
@@ -470,6 +478,7 @@ GOOD = np.zeros((2, 3), np.uint8)
         (GOOD, GOOD + 5, "prediction holds labels outside 0..4, namely 5:"),
         (GOOD, GOOD.astype(np.int32) - 3, "namely -3:"),
         (np.arange(100, 130).reshape(5, 6), np.zeros((5, 6), int), r"namely 100, 101, .*, 109, \.\.\.:"),
+        (np.arange(100, 110).reshape(5, 2), np.zeros((5, 2), int), r"namely 100, 101, .*, 108, 109: map"),
         (GOOD.astype(np.float32), GOOD, "truth is (torch.)?float32, but labels are integers"),
         (GOOD, GOOD.astype(np.float64), "prediction is (torch.)?float64, but labels are integers"),
         (GOOD.astype(np.complex64), GOOD, "truth is (torch.)?complex64"),
@@ -515,6 +524,8 @@ def test_update_takes_single_images(labels):
         (lambda: Counts(256, ignore_index=-1), "num_classes is 256"),
         (lambda: metrics.confusion_matrix(GOOD, GOOD, 0), "num_classes is 0"),
         (lambda: Counts(3, ignore_index=2), "ignore_index 2 is one of the classes 0..2"),
+        (lambda: Counts(3, ignore_index=0), "ignore_index 0 is one of the classes 0..2"),
+        (lambda: metrics.confusion_matrix(GOOD == 0, GOOD, 1), "the truth holds labels outside 0..0, namely 1:"),
         (lambda: metrics.combine([]), "no counts to combine"),
         (lambda: metrics.combine([Counts(2), Counts(3)]), r"\(2, 0.02, 255\) and \(3, 0.02, 255\) do not add up"),
         (lambda: Counts(2) + Counts(2, ratio=0.01), "do not add up"),
