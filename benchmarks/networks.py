@@ -98,7 +98,7 @@ class Side:
     def __init__(self, model: nn.Module, batch: int, device: str, ours: bool):
         layout = torch.channels_last if ours else torch.contiguous_format
         self.model = model.to(device, memory_format=layout)
-        self.amp = amp_dtype("auto", torch.device(device))
+        self.amp = amp_dtype("auto", torch.device(device), model)
         self.device, self.batch = device, batch
         random = torch.Generator().manual_seed(0)
         images = torch.randn(batch, 3, SIDE, SIDE, generator=random)

@@ -11,8 +11,18 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from .config import Config
 
 
-def amp_dtype(mode: str, device: torch.device) -> torch.dtype | None:
-    """The lower precision to compute in; "auto" names one only where the hardware gains from it."""
+def amp_dtype(mode: str, device: torch.device, model: nn.Module | None = None) -> torch.dtype | None:
+    """The lower precision to compute in; "auto" names one only where the hardware gains from it.
+
+    If `model` is to be trained in it: ValueError, or None for "auto", where its gradients would be wrong.
+    """
+    if device.type == "cpu" and mode in ("auto", "bf16") and (wrong := _wrong_in_bfloat16(model)):
+        if mode == "auto":
+            return None
+        raise ValueError(
+            f"amp is bf16, but on CPUs PyTorch computes wrong gradients of convolutions like {wrong} in it; "
+            "leave amp at auto, or off."
+        )
     if mode != "auto":
         return {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[mode]
     if device.type == "cuda":
@@ -21,6 +31,19 @@ def amp_dtype(mode: str, device: torch.device) -> torch.dtype | None:
         able = torch.cpu.get_capabilities()  # other CPUs emulate it, which is slower than float32
         return torch.bfloat16 if able.get("amx_bf16") or able.get("avx512_bf16") else None
     return None
+
+
+def _wrong_in_bfloat16(model: nn.Module | None) -> str | None:
+    """The first convolution of `model` whose weights get a wrong gradient from PyTorch, on CPUs in bfloat16.
+
+    That of dilated ones whose input channels do not fill blocks of 16: far off or NaN on larger maps, while output and
+    gradient of the input are right.  Seen with PyTorch 2.15 on a CPU with avx512_bf16; float32 is right.
+    """
+    return next(
+        (name for name, layer in (model.named_modules() if model else ())
+         if isinstance(layer, nn.Conv2d) and max(layer.dilation) > 1 and layer.in_channels % 16),
+        None,
+    )  # fmt: skip
 
 
 def learning_rate(config: Config, step: int, steps: int) -> float:

@@ -197,8 +197,9 @@ def main() -> int:
             else:
                 noticed += 1
     tried = noticed + len(alive) + same
-    print(f"{name}: {tried} of {len(found)} changes tried; {noticed} noticed ({copied.killed} of them by running out of "
-          f"time), {same} do the same, {len(alive)} survive")  # fmt: skip
+    late = f" ({copied.killed} of them by running out of time)" if copied.killed else ""
+    print(f"{name}: {tried} of {len(found)} changes tried; {noticed} noticed{late}, {same} do the same, "
+          f"{len(alive)} survive")  # fmt: skip
     return int(bool(alive))
 
 

@@ -392,6 +392,41 @@ def test_precision_is_lowered_only_where_asked_or_gained(monkeypatch):
         assert amp_dtype("auto", cpu) is expected
 
 
+def test_bf16_is_refused_where_its_gradients_are_wrong(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
+    config = tiny(tmp_path / "run", amp="auto")
+    config.model.name, config.model.options = "mini_hrnet", {}
+    assert train.Run(config).amp is None
+    config.amp = "bf16"
+    with pytest.raises(train.TrainingError, match="mini_hrnet: .* like stage2.0.branches.0.1.conv1 .* auto, or off"):
+        train.Run(config)
+    plain = torch.nn.Conv2d(24, 24, 3, padding=1), torch.nn.Conv2d(32, 24, 3, padding=2, dilation=2)
+    assert all(amp_dtype("auto", torch.device("cpu"), layer) is torch.bfloat16 for layer in plain)
+
+
+@pytest.mark.parametrize(("name", "side"), [("mini_hrnet", 128), ("u2netp", 96), ("dilated_resnet50", 64)])
+def test_gradients_in_the_precision_chosen_for_this_machine_point_the_way_of_float32(tmp_path, name, side):
+    """Low precision changes the last digits; a library's fault, such as NaN, the direction."""
+    config = tiny(tmp_path / "run", amp="auto")
+    config.model.name, config.model.options = name, {}
+    run = train.Run(config)
+    run.model.eval()  # the statistics of a small batch would amplify what is rounded
+    images, masks = torch.rand(2, 3, side, side), torch.randint(0, 2, (2, side, side))
+    gradients = []
+    for amp in (None, run.amp):
+        run.model.zero_grad()
+        with torch.autocast("cpu", amp, enabled=amp is not None):
+            output = run.model(images)
+        torch.nn.functional.cross_entropy(output.float(), masks).backward()
+        gradients.append({n: p.grad.flatten().clone() for n, p in run.model.named_parameters() if p.grad is not None})
+    largest = max(float(gradient.norm()) for gradient in gradients[0].values())
+    for parameter, expected in gradients[0].items():
+        if expected.norm() > 1e-4 * largest:  # smaller ones may be nothing but rounding
+            found = torch.nn.functional.cosine_similarity(gradients[1][parameter], expected, 0)
+            assert found > 0.9, (parameter, float(found))
+        assert gradients[1][parameter].isfinite().all(), parameter
+
+
 def test_a_run_starts_from_trained_weights(tmp_path, capsys):
     """With another number of classes all but the last layer is taken over; an unknown name says so."""
     train.train(tiny(tmp_path / "before"), progress=False)

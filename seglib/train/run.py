@@ -37,7 +37,6 @@ class Run:
         many = processes.started_by_torchrun() and config.device in ("auto", "cuda") and torch.cuda.is_available()
         self.device = pick_device(f"cuda:{processes.local_rank()}" if many else config.device)
         processes.join(self.device)
-        self.amp = amp_dtype(config.amp, self.device)
         self.workers = config.workers if config.workers >= 0 else 0 if self.device.type == "cpu" else 4
         self.train_set, self.val_set = (
             data.load(config.data.name, split, config.data.root, config.data.list_name,
@@ -56,13 +55,18 @@ class Run:
             raise TrainingError(f"metric is foreground_iou, but {self.train_set.name} has more classes; choose miou.")
         self.shared = config.sharding == "full" and processes.count() > 1
         described = replace(config.model, start=None) if resume else config.model  # the checkpoint has all weights
-        self.model = spread.place(make_model(described, self.classes), self.device, self.shared)
+        model = make_model(described, self.classes)
+        try:
+            self.amp = amp_dtype(config.amp, self.device, model)
+        except ValueError as error:
+            raise TrainingError(f"{config.model.name}: {error}") from None
+        self.model = spread.place(model, self.device, self.shared)
         self.average = Average(self.model, config.ema) if config.ema else None
         self.forward = torch.compile(self.model) if config.compile else self.model
         if self.shared:
             self.shell = spread.empty(self.model)
-            for model in (self.model, self.average.model) if self.average else (self.model,):
-                spread.share(model, self.device)
+            for network in (self.model, self.average.model) if self.average else (self.model,):
+                spread.share(network, self.device)
         elif processes.count() > 1:
             self.forward = spread.copy(self.forward, self.device)
         self.loss = make_loss(config, self.model, self.train_set).to(self.device)
