@@ -26,7 +26,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 EQUIVALENT = Path(__file__).with_name("mutation_equivalent.txt")
-PATIENCE = 300  # seconds for the tests of one change, which may make a loop or a wait endless
+PATIENCE = 900  # seconds for the tests of one change, which may make a loop or a wait endless
 SWAPS = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
     ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.And: ast.Or, ast.Or: ast.And,
@@ -148,7 +148,7 @@ class Copy:
         import resource
 
         os.setpgid(0, 0)  # to be ended with all that it starts
-        resource.setrlimit(resource.RLIMIT_CPU, (patience, patience))
+        resource.setrlimit(resource.RLIMIT_CPU, (patience, patience))  # of those that leave the group, too
         silent = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silent, 1)
         os.dup2(silent, 2)
@@ -162,7 +162,8 @@ class Copy:
             del sys.modules[name]
         import pytest
 
-        os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests]) != 0))
+        # First what failed last: one test often notices several changes in a row.
+        os._exit(int(pytest.main(["-x", "-q", "--ff", *tests]) != 0))
 
 
 def main() -> int:

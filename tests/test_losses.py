@@ -143,11 +143,12 @@ def test_several_outputs_are_summed():
 @pytest.mark.parametrize(
     "terms, weights, channels, message",
     [
-        ({"crossentropy": 1.0}, None, 2, "choose from: ce, bce, dice"),
-        ({}, None, 2, "choose from"),
+        ({"crossentropy": 1.0, "ce": 1.0}, None, 2, "loss 'crossentropy' is not known; choose from: ce, bce, dice"),
+        ({}, None, 2, "the loss has no terms; choose from"),
         ({"ce": 1.0}, None, 1, "use 'bce'"),
         ({"bce": 1.0}, None, 2, "use 'ce'"),
         ({"ce": 1.0}, [1.0, 2.0], 3, "2 class weights for 3 classes"),
+        ({"bce": 1.0}, [1.0, 2.0, 3.0], 1, "3 class weights for 2 classes"),
     ],
 )
 def test_what_does_not_fit_is_refused(terms, weights, channels, message):
@@ -272,21 +273,113 @@ def test_several_outputs_are_weighted_and_a_single_one_is_not():
     torch.testing.assert_close(two(main, labels), one(main, labels))
     with pytest.raises(LossError, match="2 output weights for 3 outputs"):
         two((main, side, side), labels)
+    with pytest.raises(LossError, match="3 output weights for 2 outputs"):
+        SegmentationLoss({"ce": 1.0}, output_weights=(1.0, 0.4, 0.4))((main, side), labels)
 
 
 @pytest.mark.parametrize(
     "name, option, value",
     [
         ("ohem", "kept", 0),
+        ("ohem", "kept", 2**63),
         ("ohem", "threshold", 0),
+        ("ohem", "threshold", 9e-7),
+        ("ohem", "threshold", 1.01),
         ("boundary", "width", 0),
         ("boundary", "width", -1),
+        ("boundary", "width", 1_000_001),
         ("focal", "gamma", -1),
+        ("focal", "gamma", 100.5),
     ],
 )
 def test_options_out_of_range_are_refused(name, option, value):
     with pytest.raises(LossError, match=f"loss '{name}': {option} is {value}, but must be"):
         SegmentationLoss({name: 1.0}, options={name: {option: value}})
+
+
+@pytest.mark.parametrize(
+    "name, option, values",
+    [
+        ("ohem", "kept", (1, 2**62)),
+        ("ohem", "threshold", (1e-6, 1)),
+        ("boundary", "width", (1, 10**6)),
+        ("focal", "gamma", (0, 100)),
+    ],
+)
+def test_options_at_the_ends_of_their_range_are_taken(name, option, values):
+    for value in values:
+        SegmentationLoss({name: 1.0}, options={name: {option: value}})
+
+
+def test_options_that_are_not_given_are_those_of_the_papers():
+    logits, labels = draw(3, 3, size=(1, 12, 12))
+    assert focal(logits, labels) == focal(logits, labels, gamma=2.0) != focal(logits, labels, gamma=3.0)
+    regions = labels.clone()
+    regions[:, :, :3], regions[:, :, 3:] = 0, 1
+    assert boundary(logits, regions) == boundary(logits, regions, width=3) != boundary(logits, regions, width=4)
+    # Of 131,172 pixels all but 100 have a probability of 0.5, the others of 0.95.
+    share = torch.full((1, 131_172), 0.5, dtype=torch.float64)
+    share[:, :100] = 0.95
+    logits = torch.stack([share, 1 - share], 1).log().unsqueeze(2)
+    labels = torch.zeros(1, 1, 131_172, dtype=torch.long)
+    assert float(ohem(logits, labels)) == pytest.approx(math.log(2), rel=1e-12)
+    labels[:, :, 200] = IGNORE  # 131,071 hard ones are left: an easy one, and all of its kind, are kept too
+    hard, easy = 131_071, 100
+    expected = (hard * math.log(2) - easy * math.log(0.95)) / (hard + easy)
+    assert float(ohem(logits, labels)) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", [name for name in LOSSES if name != "bce"])
+def test_a_weight_of_zero_leaves_a_class_out(name):
+    logits, labels = draw(5, 3, ignored=0)
+    loss = SegmentationLoss({name: 1.0}, class_weights=[1.0, 0.0, 2.0])
+    if name == "dice" or name == "lovasz":  # these are means over classes
+        each = [SegmentationLoss({name: 1.0}, class_weights=[c == 0, 0.0, c == 2])(logits, labels) for c in (0, 2)]
+        expected = (each[0] + 2 * each[1]) / 3
+    else:
+        expected = SegmentationLoss({name: 1.0}, class_weights=[1.0, 5.0, 2.0])(
+            logits, torch.where(labels == 1, IGNORE, labels)
+        )
+    if name != "boundary":  # the outline is that of all classes
+        torch.testing.assert_close(loss(logits, labels), expected)
+    assert SegmentationLoss({"ce": 1.0, name: 0.0} if name != "ce" else {"ce": 0.0})(logits, labels).isfinite()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_two_processes_with_the_same_batch_have_the_loss_of_one(name):
+    """`total` adds up what the processes have; losses that rank the pixels of a batch keep to their own."""
+    logits, labels = draw(7, 1 if name == "bce" else 3)
+    asked = []
+
+    def of_both(x):
+        asked.append(x)
+        return 2 * x
+
+    together = SegmentationLoss({name: 1.0}, total=of_both)(logits, labels)
+    torch.testing.assert_close(together, SegmentationLoss({name: 1.0})(logits, labels))
+    assert bool(asked) == (name not in ("lovasz", "ohem"))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_one_pixel_is_its_own_mean_whatever_its_weight(name):
+    """Sums of few pixels, or of small weights, are divided by themselves and not by more."""
+    logits, labels = draw(9, 1 if name == "bce" else 2, ignored=0, size=(1, 1, 2))
+    labels[:] = torch.tensor([1, IGNORE if name != "boundary" else 0])
+    weights = [1e-3, 1e-3] if name == "boundary" else [7.0, 1e-3]
+    expected = SegmentationLoss({name: 1.0}, class_weights=[1.0, 1.0])(logits, labels)
+    torch.testing.assert_close(SegmentationLoss({name: 1.0}, class_weights=weights)(logits, labels), expected)
+    if name not in ("dice", "lovasz", "boundary"):
+        x = logits[0, :, 0, 0].tolist()
+        p = probability_of_truth(x, 1)
+        factor = (1 - p) ** 2 if name == "focal" else 1.0
+        assert float(expected) == pytest.approx(-factor * math.log(p), rel=1e-5)
+    elif name != "boundary":
+        p = softmax(logits[0, :, 0, 0].tolist())[1]
+        assert float(expected) == pytest.approx(1 - 2 * p / (p + 1) if name == "dice" else 1 - p, rel=1e-5)
+
+
+def test_class_weights_are_not_part_of_a_checkpoint():
+    assert not SegmentationLoss({"ce": 1.0}, class_weights=[1.0, 2.0]).state_dict()
 
 
 @pytest.mark.parametrize("wrong", [{"terms": {"ce": -1.0}}, {"class_weights": [1, -1]}, {"output_weights": [1, -1]}])
@@ -311,7 +404,13 @@ def test_class_weights_of_a_histogram():
     assert class_weights("inv_freq", [10, 30, 0]) == pytest.approx([1.5, 0.5, 1.0])
     rare, common = class_weights("sqrt_freq", [10, 40])
     assert rare / common == pytest.approx(2) and rare + common == pytest.approx(2)
-    assert len(class_weights("hrnet", [1] * 19)) == 19
+    published = {
+        "road": 0.8373, "sidewalk": 0.918, "building": 0.866, "wall": 1.0345, "fence": 1.0166, "pole": 0.9969,
+        "traffic light": 0.9754, "traffic sign": 1.0489, "vegetation": 0.8786, "terrain": 1.0023, "sky": 0.9539,
+        "person": 0.9843, "rider": 1.1116, "car": 0.9037, "truck": 1.0865, "bus": 1.0955, "train": 1.0865,
+        "motorcycle": 1.1529, "bicycle": 1.0507,
+    }  # fmt: skip
+    assert class_weights("hrnet", [1] * 19) == list(published.values())
     with pytest.raises(LossError, match="19 classes, not for 2"):
         class_weights("hrnet", [1, 1])
     with pytest.raises(LossError, match="choose from: none, sqrt_freq, inv_freq, hrnet"):

@@ -478,6 +478,8 @@ GOOD = np.zeros((2, 3), np.uint8)
         (GOOD, GOOD + 5, "prediction holds labels outside 0..4, namely 5:"),
         (GOOD, GOOD.astype(np.int32) - 3, "namely -3:"),
         (np.arange(100, 130).reshape(5, 6), np.zeros((5, 6), int), r"namely 100, 101, .*, 109, \.\.\.:"),
+        (GOOD.astype(int) - [[0, 0, 1]], GOOD, "truth holds labels outside 0..4, namely -1:"),
+        (np.arange(100, 111).reshape(11, 1), np.zeros((11, 1), int), r"namely 100, 101, .*, 109, \.\.\.:"),
         (np.arange(100, 110).reshape(5, 2), np.zeros((5, 2), int), r"namely 100, 101, .*, 108, 109: map"),
         (GOOD.astype(np.float32), GOOD, "truth is (torch.)?float32, but labels are integers"),
         (GOOD, GOOD.astype(np.float64), "prediction is (torch.)?float64, but labels are integers"),

@@ -1,7 +1,6 @@
 """Losses by name, their weighted sums, and the class weights that suit a data set."""
 
 import inspect
-import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -65,7 +64,8 @@ class SegmentationLoss(nn.Module):
         super().__init__()
         unknown = sorted(set(terms) - set(LOSSES))
         if unknown or not terms:
-            raise LossError(f"loss {unknown or terms} is not known; choose from: {', '.join(LOSSES)}.")
+            wrong = f"loss '{unknown[0]}' is not known" if unknown else "the loss has no terms"
+            raise LossError(f"{wrong}; choose from: {', '.join(LOSSES)}.")
         given = [*terms.values(), *(() if class_weights is None else class_weights), *(output_weights or ())]
         if min(given) < 0:
             raise LossError(
@@ -114,7 +114,7 @@ def _checked_options(terms: Mapping[str, float], options: Mapping[str, Mapping])
                 raise LossError(
                     f"loss '{name}' has no option '{keyword}' here; it takes: {', '.join(known) or 'none'}."
                 )
-            low, high = RANGES.get(keyword, (-math.inf, math.inf))
+            low, high = RANGES[keyword]
             if not low <= keywords[keyword] <= high:
                 raise LossError(f"loss '{name}': {keyword} is {keywords[keyword]}, but must be {low:g} to {high:g}.")
     return {name: dict(options.get(name, {})) for name in terms}
