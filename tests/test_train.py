@@ -462,6 +462,22 @@ def test_parts_of_a_batch_add_up_to_it(tmp_path):
     torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-3, atol=1e-6)
 
 
+def test_gradients_are_clipped_to_the_norm_asked_for_and_not_at_all_if_it_is_0(tmp_path):
+    moved = {}
+    for norm in (0.0, 1e-3, 1e6):
+        config = tiny(tmp_path / "run", ema=0)
+        config.optimizer = configuration.OptimizerConfig("sgd", lr=1.0, weight_decay=0.0, momentum=0.0, clip_norm=norm)
+        config.schedule.warmup = 0.0
+        run = train.Run(config)
+        before = [parameter.detach().clone() for parameter in run.model.parameters()]
+        images = torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+        run.train_step(images, torch.zeros(2, 32, 32, dtype=torch.long))
+        steps = zip(run.model.parameters(), before, strict=True)
+        moved[norm] = sum(float((after.detach() - earlier).square().sum()) for after, earlier in steps) ** 0.5
+    assert moved[1e-3] == pytest.approx(1e-3, rel=0.01)
+    assert moved[0.0] == moved[1e6] > 0.1
+
+
 class Watched(TorchDispatchMode):
     """Notes the operations whose results the computer would have to wait for, were they made on a GPU."""
 
