@@ -527,7 +527,7 @@ def test_update_takes_single_images(labels):
         (lambda: metrics.confusion_matrix(GOOD, GOOD, 0), "num_classes is 0"),
         (lambda: Counts(3, ignore_index=2), "ignore_index 2 is one of the classes 0..2"),
         (lambda: Counts(3, ignore_index=0), "ignore_index 0 is one of the classes 0..2"),
-        (lambda: metrics.confusion_matrix(GOOD == 0, GOOD, 1), "the truth holds labels outside 0..0, namely 1:"),
+        (lambda: metrics.confusion_matrix(GOOD, GOOD == 0, 1), "the prediction holds labels outside 0..0, namely 1:"),
         (lambda: metrics.combine([]), "no counts to combine"),
         (lambda: metrics.combine([Counts(2), Counts(3)]), r"\(2, 0.02, 255\) and \(3, 0.02, 255\) do not add up"),
         (lambda: Counts(2) + Counts(2, ratio=0.01), "do not add up"),

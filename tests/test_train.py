@@ -462,6 +462,24 @@ def test_parts_of_a_batch_add_up_to_it(tmp_path):
     torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.parametrize("before", [None, torch.float16])
+@pytest.mark.parametrize("after", [None, torch.float16])
+def test_a_run_may_go_on_where_auto_takes_another_precision(tmp_path, monkeypatch, before, after):
+    config = tiny(tmp_path / "run", amp="auto")
+    monkeypatch.setattr("seglib.train.run.amp_dtype", lambda *given: before)
+    run = train.Run(config)
+    run.scaler.scale(torch.ones(1))  # which then has a scale to save, if it is used
+    if before:
+        run.scaler.update(2.0**7)
+    run.folder.mkdir()
+    run.save()
+    monkeypatch.setattr("seglib.train.run.amp_dtype", lambda *given: after)
+    resumed = train.Run(config, resume=True)
+    resumed.restore()
+    resumed.scaler.scale(torch.ones(1))
+    assert resumed.scaler.get_scale() == (1 if not after else 2.0**7 if before else 2.0**16)
+
+
 def test_gradients_are_clipped_to_the_norm_asked_for_and_not_at_all_if_it_is_0(tmp_path):
     moved = {}
     for norm in (0.0, 1e-3, 1e6):
