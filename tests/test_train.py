@@ -480,6 +480,27 @@ def test_a_run_may_go_on_where_auto_takes_another_precision(tmp_path, monkeypatc
     assert resumed.scaler.get_scale() == (1 if not after else 2.0**7 if before else 2.0**16)
 
 
+@pytest.mark.parametrize(("changes", "sound"), [
+    ({"step": -1}, False), ({"step": 0}, True), ({"step": 6}, True), ({"step": 7}, False),
+    ({"step": 10**9}, False), ({"history": {}}, False), ({"history": []}, True), ({"step": None}, False),
+])  # fmt: skip
+def test_a_checkpoint_beyond_the_plan_of_its_run_is_refused(tmp_path, changes, sound):
+    config = tiny(tmp_path / "run")
+    run = train.Run(config)
+    assert run.plan.steps == 6
+    run.folder.mkdir()
+    run.save()
+    state = torch.load(run.folder / "checkpoint.pt", weights_only=True) | changes
+    torch.save(state, run.folder / "checkpoint.pt")
+    resumed = train.Run(config, resume=True)
+    if sound:
+        resumed.restore()
+        assert (resumed.step, resumed.history) == (state["step"], state["history"])
+    else:
+        with pytest.raises(train.TrainingError, match="the checkpoint is damaged"):
+            resumed.restore()
+
+
 def test_gradients_are_clipped_to_the_norm_asked_for_and_not_at_all_if_it_is_0(tmp_path):
     moved = {}
     for norm in (0.0, 1e-3, 1e6):
