@@ -448,9 +448,11 @@ def test_a_run_starts_from_trained_weights(tmp_path, capsys):
 
 def test_parts_of_a_batch_add_up_to_it(tmp_path):
     """Without batch normalisation, in evaluation mode, accumulation changes nothing but rounding."""
-    gradients = []
-    for parts in (1, 3):
+    gradients, sizes = [], {}
+    for parts in (1, 2, 3):
         run = train.Run(tiny(tmp_path / "run", accumulate=parts, seed=4))
+        seen = sizes[parts] = []
+        run.model.register_forward_pre_hook(lambda model, given, seen=seen: seen.append(len(given[0])))
         run.loss = train.make_loss(run.config, run.model, run.train_set)
         run.model.eval()
         generator = torch.Generator().manual_seed(0)
@@ -459,7 +461,9 @@ def test_parts_of_a_batch_add_up_to_it(tmp_path):
         run.loss.terms = {"ce": 1.0}
         run.train_step(images, masks)
         gradients.append(torch.cat([p.grad.flatten() for p in run.model.parameters()]))
-    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-3, atol=1e-6)
+    for some in gradients[1:]:
+        torch.testing.assert_close(some, gradients[0], rtol=1e-3, atol=1e-6)
+    assert sizes == {1: [3], 2: [2, 1], 3: [1, 1, 1]}  # which is what saves the memory
 
 
 @pytest.mark.parametrize("before", [None, torch.float16])
