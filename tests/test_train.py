@@ -330,6 +330,22 @@ def test_every_image_is_seen_once_an_epoch_in_an_order_of_its_own():
     assert list(plan) == batches[4:] and len(plan) == 5
 
 
+def test_the_cost_of_a_step_is_its_pixels():
+    config = tiny("unused")
+    plan = Plan(10, config)
+    assert [plan.count(step) for step in range(plan.steps)] == [4, 4, 2] * 2
+    assert [plan.pixels(step) for step in range(plan.steps)] == [
+        4 * 32**2, 4 * 32**2, 2 * 32**2, 4 * 48**2, 4 * 48**2, 2 * 48**2
+    ]  # fmt: skip
+
+
+def test_a_process_without_an_image_of_its_own_sees_one_whose_mask_is_ignored():
+    config = tiny("unused")
+    augmented = Augmented(data.load("creatures", "train", **config.data.options), Plan(10, config), config)
+    (image, mask), (same_image, ignored) = augmented[0, 7], augmented[0, ~7]
+    assert torch.equal(image, same_image) and bool((ignored == 255).all()) and not bool((mask == 255).all())
+
+
 def test_augmentation_depends_on_seed_epoch_and_index_alone():
     config = tiny("unused")
     dataset = data.load("creatures", "train", **config.data.options)
