@@ -5,7 +5,8 @@
     python -m tests.mutation --within save,restore ...                             those inside these functions
 
 A change that no test notices "survives": either the tests miss something, or the changed code does the same.  Those
-that were looked at and found to do the same are listed in tests/mutation_equivalent.txt with the reason.  Every change
+that were looked at and found to do the same, or to be noticed by other tests, are listed in
+tests/mutation_explained.txt with the reason, and are not tried.  Every change
 is made in a copy of the package and tested by a process forked from one that has the libraries loaded.  Needs a system
 with fork.
 """
@@ -25,7 +26,7 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-EQUIVALENT = Path(__file__).with_name("mutation_equivalent.txt")
+EXPLAINED = Path(__file__).with_name("mutation_explained.txt")
 PATIENCE = 900  # seconds for the tests of one change, which may make a loop or a wait endless
 SWAPS = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -177,7 +178,7 @@ def main() -> int:
     args = parser.parse_args()
     for library in HEAVY:  # once, for all children; and nothing of the package
         importlib.import_module(library)
-    known = EQUIVALENT.read_text(encoding="utf-8").splitlines()
+    known = EXPLAINED.read_text(encoding="utf-8").splitlines()
     file = (REPOSITORY / args.file).resolve()
     name = file.relative_to(REPOSITORY).as_posix()
     source = file.read_text(encoding="utf-8")
@@ -199,7 +200,7 @@ def main() -> int:
                 noticed += 1
     tried = noticed + len(alive) + same
     late = f" ({copied.killed} of them by running out of time)" if copied.killed else ""
-    print(f"{name}: {tried} of {len(found)} changes tried; {noticed} noticed{late}, {same} do the same, "
+    print(f"{name}: {tried} of {len(found)} changes tried; {noticed} noticed{late}, {same} explained, "
           f"{len(alive)} survive")  # fmt: skip
     return int(bool(alive))
 

@@ -305,3 +305,46 @@ def test_an_unexpected_failure_keeps_its_traceback(tmp_path):
     script = "import seglib.__main__ as m, seglib.weights as w\nw.names = lambda: 1 / 0\nm.main(['weights', 'list'])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=REPOSITORY)
     assert done.returncode == 1 and "ZeroDivisionError" in done.stderr and "Traceback" in done.stderr
+
+
+def test_tables_are_put_between_their_marks_in_a_readme(called, tmp_path, monkeypatch):
+    from seglib import cards, costs
+
+    readme = tmp_path / "README.md"
+    for module, words, mark in (
+        (costs, ("models", "unet", "--counted", "--size", 64, 64, "--write"), "unet | 31,0"),
+        (cards, ("weights", "table"), "unet-horses.md"),
+    ):
+        monkeypatch.setattr(module, "README", readme)
+        readme.write_text(f"Before\n{module.BEGIN}\nold\n{module.END}\nafter\n", encoding="utf-8")
+        done = called(*words)
+        text = readme.read_text(encoding="utf-8")
+        assert done.returncode == 0 and mark in done.stdout and mark in text, done
+        assert text.startswith("Before\n") and text.endswith("\nafter\n") and "old" not in text
+        readme.write_text("Before\n", encoding="utf-8")
+        done = called(*words)
+        assert done.returncode == 1 and "are missing; put them back" in done.stderr
+        assert readme.read_text(encoding="utf-8") == "Before\n"
+
+
+@RELEASED
+def test_weights_get_prints_where_they_lie(called):
+    assert called("weights", "get", "unet-horses").stdout.strip() == str(weights.find("unet-horses"))
+
+
+def test_the_lists_of_an_incomplete_data_set_are_not_made(called, realdata, tmp_path, monkeypatch):
+    from seglib.data import splits
+
+    if not (realdata / "weizmann_horse_db").is_dir():
+        pytest.skip(f"no horses in {realdata}")
+    words = "data", "split", "horses", "--root", realdata
+    committed = {file.relative_to(splits.LISTS): file.read_text() for file in (splits.LISTS / "horses").rglob("*.txt")}
+    monkeypatch.setattr(splits, "LISTS", tmp_path)
+    done = called(*words)
+    assert done.returncode == 0 and {file: (tmp_path / file).read_text() for file in committed} == committed
+    (tmp_path / "horses" / "more.txt").write_text("horse999\n")
+    done = called(*words)
+    assert done.returncode == 1
+    assert "1 images of the committed lists are not here, horse999 for one; complete it" in done.stderr
+    done = called("evaluate", "unet-horses", "--data", "horses", "--split", "gone", "--root", realdata)
+    assert done.returncode == 1 and "horses has no split 'gone' in the list 'default'; choose 'all'" in done.stderr
