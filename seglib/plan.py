@@ -62,7 +62,7 @@ class Share:
     all ignored; that is written as an index of ~index.
     """
 
-    def __init__(self, plan: Plan, rank: int = 0, count: int = 1):
+    def __init__(self, plan: Plan, rank: int, count: int):
         self.plan, self.rank, self.count = plan, rank, count
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
