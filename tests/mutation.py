@@ -5,9 +5,9 @@
     python -m tests.mutation --within save,restore ...                             those inside these functions
 
 A change that no test notices "survives": either the tests miss something, or the changed code does the same.  Those
-that were looked at and found to do the same, or to be noticed by other tests, are listed in tests/mutation_explained.txt with
-the reason, and are not tried.  Every change is made in a copy of the package and tested by a process forked from one
-that has the libraries loaded.  Needs a system with fork.
+that were looked at and found to do the same, or to be noticed by other tests, are listed in mutation_explained.txt
+beside this file with the reason, and are not tried.  Every change is made in a copy of the package and tested by a
+process forked from one that has the libraries loaded.  Needs a system with fork.
 """
 
 import argparse
