@@ -1,5 +1,6 @@
 """The training loop: it learns, it resumes bit for bit, it stops clearly, and it loses nothing."""
 
+import contextlib
 import json
 import os
 import random
@@ -535,6 +536,23 @@ def test_gradients_are_clipped_to_the_norm_asked_for_and_not_at_all_if_it_is_0(t
         moved[norm] = sum(float((after.detach() - earlier).square().sum()) for after, earlier in steps) ** 0.5
     assert moved[1e-3] == pytest.approx(1e-3, rel=0.01)
     assert moved[0.0] == moved[1e6] > 0.1
+
+
+def test_a_batch_is_cut_into_as_many_parts_as_every_process_can_fill(tmp_path, monkeypatch):
+    """With two processes, of which this is one: they must take the same number of parts."""
+    run = train.Run(tiny(tmp_path / "run", accumulate=3))
+    seen, waits = [], []
+    run.loss = train.make_loss(run.config, run.model, run.train_set)
+    run.loss.terms, run.loss.options = {"ce": 1.0}, {"ce": {}}
+    run.model.register_forward_pre_hook(lambda model, given: seen.append(len(given[0])))
+    run.model.no_sync = lambda: waits.append(len(seen)) or contextlib.nullcontext()
+    monkeypatch.setattr("seglib.processes.count", lambda: 2)
+    assert [run.plan.count(step) for step in range(3)] == [4, 4, 2]
+    for step, images in ((0, 2), (1, 2), (2, 1)):
+        assert run.step == step
+        run.train_step(torch.zeros(images, 32, 32, 3, dtype=torch.uint8), torch.zeros(images, 32, 32, dtype=torch.long))
+    assert seen == [1, 1, 1, 1, 1]
+    assert waits == [0, 2]  # gradients are exchanged after the last part of each step
 
 
 class Watched(TorchDispatchMode):
