@@ -523,6 +523,23 @@ def test_a_checkpoint_beyond_the_plan_of_its_run_is_refused(tmp_path, changes, s
             resumed.restore()
 
 
+def test_a_checkpoint_with_options_that_this_version_does_not_know_or_without_some_is_refused(tmp_path):
+    config = tiny(tmp_path / "run")
+    run = train.Run(config)
+    run.folder.mkdir()
+    run.save()
+    state = torch.load(run.folder / "checkpoint.pt", weights_only=True)
+    for change, message in (
+        (lambda options: options.update(nesterov=True), "optimizer.nesterov was True and is now None"),
+        (lambda options: options.pop("momentum"), "optimizer.momentum was None and is now 0.9"),
+    ):
+        options = dict(state["config"]["optimizer"])
+        change(options)
+        torch.save(state | {"config": state["config"] | {"optimizer": options}}, run.folder / "checkpoint.pt")
+        with pytest.raises(train.TrainingError, match=message):
+            train.Run(config, resume=True).restore()
+
+
 def test_gradients_are_clipped_to_the_norm_asked_for_and_not_at_all_if_it_is_0(tmp_path):
     moved = {}
     for norm in (0.0, 1e-3, 1e6):
