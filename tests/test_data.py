@@ -181,6 +181,11 @@ def test_a_mask_is_resized_by_nearest_neighbour_only_if_the_proportions_agree():
     pair = Pair("a", Path("a.png"), Path("m.png"))
     mask = np.arange(12, dtype=np.uint8).reshape(3, 4)
     assert np.array_equal(FilePairs._resized(mask, (6, 8), pair), mask.repeat(2, 0).repeat(2, 1))
+    # The centre of the new pixel lies on the line between two: it takes the second, whatever OpenCV's version.
+    wide = np.arange(40, dtype=np.uint8).reshape(4, 10)
+    assert np.array_equal(FilePairs._resized(wide, (2, 5), pair), wide[1::2, 1::2])
+    assert np.array_equal(FilePairs._resized(wide, (6, 15), pair), wide[[0, 1, 1, 2, 3, 3]][:, [
+        0, 1, 1, 2, 3, 3, 4, 5, 5, 6, 7, 7, 8, 9, 9]])  # fmt: skip
     large = np.zeros((503, 805), np.uint8)
     assert FilePairs._resized(large, (395, 633), pair).shape == (395, 633)  # a pair of humans
     with pytest.raises(DataError, match="another shape"):
