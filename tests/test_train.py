@@ -181,6 +181,18 @@ def test_ctrl_c_in_a_terminal_leaves_a_resumable_checkpoint(tmp_path):
     assert checkpoint(tmp_path / "run")["step"] > 0
 
 
+def test_progress_is_shown_on_a_terminal_unless_told_otherwise(tmp_path, monkeypatch):
+    from seglib.train import loop
+
+    shown, bar = [], loop.tqdm
+    monkeypatch.setattr(
+        loop, "tqdm", lambda **given: shown.append(given["disable"]) or bar(**given | {"disable": True})
+    )
+    train.train(tiny(tmp_path / "a", epochs=1))
+    train.train(tiny(tmp_path / "b", epochs=1), progress=False)
+    assert shown == [None, True]  # None leaves it to tqdm, which asks whether it writes to a terminal
+
+
 def test_an_existing_run_is_not_overwritten(tmp_path):
     train.train(tiny(tmp_path / "run"), progress=False)
     before = (tmp_path / "run" / "checkpoint.pt").read_bytes()
