@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -179,6 +180,14 @@ def test_ctrl_c_in_a_terminal_leaves_a_resumable_checkpoint(tmp_path):
     assert process.returncode == 130 and f"train {tmp_path}/run/config.yaml --resume" in out, err
     assert "Traceback" not in err
     assert checkpoint(tmp_path / "run")["step"] > 0
+
+
+def test_a_run_in_a_thread_that_signals_do_not_reach(tmp_path):
+    found = []
+    thread = threading.Thread(target=lambda: found.append(train.train(tiny(tmp_path / "run", epochs=1))))
+    thread.start()
+    thread.join()
+    assert len(found) == 1 and len(found[0]) == 1
 
 
 def test_progress_is_shown_on_a_terminal_unless_told_otherwise(tmp_path, monkeypatch):
