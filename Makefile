@@ -17,7 +17,7 @@ help:
 	@echo "make test     run the tests"
 	@echo "make bench    measure speed and memory beside other libraries, write the tables (DATA=folder of the data sets)"
 	@echo "make coverage runs the tests and tells which lines and branches of the package they reach"
-	@echo "make mutation changes metrics, losses and resuming in small ways and tells what the tests do not notice: two hours"
+	@echo "make mutation changes metrics, losses and resuming in small ways and tells what the tests do not notice: hours"
 	@echo "make fuzz     spoils input files by the thousand; the counts go into the README"
 	@echo "make lint     look through the code and the notebooks with ruff"
 	@echo "make site     build the site into build/site/html, without a network once its packages are there"

@@ -183,7 +183,7 @@ def main() -> int:
     source = file.read_text(encoding="utf-8")
     found = [(told, text) for told, text in mutants(source, args.within) if text != ast.unparse(ast.parse(source))]
     step = max(1, len(found) // args.sample) if args.sample else 1
-    noticed, alive, same = 0, [], 0
+    noticed, alive, explained = 0, [], 0
     with tempfile.TemporaryDirectory() as folder:
         copied = Copy(Path(folder), file)
         if not copied.survives(source, args.tests):
@@ -191,15 +191,15 @@ def main() -> int:
             return 2
         for told, text in found[::step]:
             if any(line.startswith(f"{name}: {told.partition(': ')[2]} |") for line in known):
-                same += 1
+                explained += 1
             elif copied.survives(text, args.tests):
                 alive.append(told)
                 print(f"survives: {name}:{told}", flush=True)
             else:
                 noticed += 1
-    tried = noticed + len(alive) + same
+    tried = noticed + len(alive) + explained
     late = f" ({copied.killed} of them by running out of time)" if copied.killed else ""
-    print(f"{name}: {tried} of {len(found)} changes tried; {noticed} noticed{late}, {same} explained, "
+    print(f"{name}: {tried} of {len(found)} changes tried; {noticed} noticed{late}, {explained} explained, "
           f"{len(alive)} survive")  # fmt: skip
     return int(bool(alive))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutation import REPOSITORY, Copy, mutants
+from tests.mutation import EXPLAINED, REPOSITORY, Copy, mutants
 
 SOURCE = '''
 def share(part: int | None, whole: float = 2) -> int | None:
@@ -42,6 +42,18 @@ def test_only_the_functions_asked_for_are_changed_and_repeated_changes_are_numbe
     assert {told.split(": ")[1] for told, _ in mutants(source)} == {"share", "twice", "inner"}
     with pytest.raises(SystemExit, match="no function thrice"):
         list(mutants(source, ["thrice"]))
+
+
+def test_every_explanation_is_of_a_change_that_can_be_made():
+    lines = EXPLAINED.read_text(encoding="utf-8").splitlines()
+    explained = {line.partition(" | ")[0] for line in lines}
+    assert lines and len(explained) == len(lines) and all(line.partition(" | ")[2] for line in lines)
+    made = {
+        f"{name}: {told.partition(': ')[2]}"
+        for name in {line.partition(": ")[0] for line in lines}
+        for told, _ in mutants((REPOSITORY / name).read_text(encoding="utf-8"))
+    }
+    assert not explained - made
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

@@ -153,7 +153,7 @@ class Config:
         seed: seed of the weights, the order and the augmentation
         num_classes: outputs of the network; 0 takes the data set's classes, 1 gives a binary set one sigmoid output
         ema: decay of the running average of the weights; 0 keeps none
-        amp: mixed precision; auto uses it where the hardware gains from it
+        amp: mixed precision; auto uses it where the hardware gains from it and gradients stay right
         device: auto takes cuda, else mps, else cpu
         workers: processes that load images; -1 chooses by device
         evaluate_every: epochs between measurements on the val split
