@@ -44,9 +44,10 @@ def text(card: dict) -> str:
         f"- Measure again: `{_measuring(card)}`",
         f"- Train again: `{training['command']}` ({training['minutes']} minutes on {training['hardware']}; "
         f"the best of {training['epochs']} epochs was {training['best_epoch']})",
+        f"- {_curve(card)}",
         f"- Classes: {', '.join(card['classes'])}",
-        f"- Input: RGB in 0..1, minus {card['input']['mean']}, over {card['input']['std']}; the longer side scaled to "
-        f"{card['input']['longest_side']} pixels, logits scaled back to the picture's size",
+        f"- Input: RGB in 0..1, minus {card['input']['mean']}, over {card['input']['std']}; "
+        f"{_scaling(card['input']['longest_side'])}",
         f"- File: `{card['file']}`, {card['bytes']:,} bytes, fp16 tensors; sha256 `{card['sha256']}`",
         f"- Made with Python {card['software']['python']}, torch {card['software']['torch']}",
     ]
@@ -81,6 +82,21 @@ def _measuring(card: dict) -> str:
     of = card["data"]
     listed = "" if of["list"] == "default" else f" --list {of['list']}"
     return f"python -m seglib evaluate {card['name']} --data {of['name']} --split {of['measured_on']}{listed}"
+
+
+def _curve(card: dict, most: int = 8) -> str:
+    """How the score on val rose, at so many of the epochs after which it was measured."""
+    curve = card["training"]["curve"]
+    last = len(curve["epochs"]) - 1
+    chosen = sorted({round(i * last / (most - 1)) for i in range(most)})
+    rise = ", ".join(f"{curve['miou'][i]:.3f} ({curve['epochs'][i]})" for i in chosen)
+    return f"mIoU on {card['data']['chosen_on']} while it was trained, and after how many epochs: {rise}"
+
+
+def _scaling(longest_side: int) -> str:
+    if not longest_side:
+        return "at the picture's own size"
+    return f"the longer side scaled to {longest_side} pixels, logits scaled back to the picture's size"
 
 
 def _shown(value: float | None) -> str:

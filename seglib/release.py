@@ -77,7 +77,8 @@ def release(run: Path | str, name: str, root: Path | str, command: str, hardware
         "scores_multi_scale": {**scores["multi"], "scales": list(SCALES), "flip": True},
         **({"in_training_too": repeated, "scores_without_them": scores["without"]} if repeated else {}),
         "training": {"command": command, "hardware": hardware, **start, "epochs": config.epochs,
-                     "best_epoch": best["epoch"] + 1, "minutes": _minutes(history), "config": notes["config"]},
+                     "best_epoch": best["epoch"] + 1, "minutes": _minutes(history), "curve": _curve(history),
+                     "config": notes["config"]},
         "software": {"python": platform.python_version(), "torch": torch.__version__.split("+")[0]},
     }  # fmt: skip
     files.write_text(weights.FOLDER / f"{name}.json", json.dumps(card, indent=1) + "\n")
@@ -109,6 +110,13 @@ def _start(config: configuration.Config) -> dict:
 
 def _minutes(history: list[dict]) -> float:
     return round(sum(entry["seconds"] for entry in history) / 60, 1)
+
+
+def _curve(history: list[dict]) -> dict:
+    """The scores on the val split and the numbers of epochs after which they were measured."""
+    measured = [entry for entry in history if "val" in entry]
+    scores = {key: [round(entry["val"][key], 4) for entry in measured] for key in ("miou", "boundary_iou")}
+    return {"epochs": [entry["epoch"] + 1 for entry in measured], **scores}
 
 
 def _measured(predictor: Predictor, dataset: data.SegmentationDataset, picture: Path | None = None) -> dict:

@@ -229,6 +229,57 @@ def test_leaving_images_out(tmp_path):
         found.without(["p0", "p1", "p2"])
 
 
+def test_several_sets_as_one(tmp_path):
+    horses(tmp_path, ["horse001", "horse002"])
+    mine = own(tmp_path / "own", count=3, classes="classes: [background, dog]")
+    names = ["horses", str(mine), "creatures"]
+    parts = [data.load(name, "all" if name != "creatures" else "train", tmp_path, **options) for name, options in
+             zip(names, ({}, {}, {"length": 4, "size": [40, 50]}), strict=True)]  # fmt: skip
+    found = data.load(f"horses+{mine}", "all", tmp_path)
+    assert found.name == "horses+own" and found.classes == ("background", "horse or dog")
+    assert found.palette.tolist() == parts[0].palette.tolist()
+    for index, (part, i) in enumerate([(0, 0), (0, 1), (1, 0), (1, 1), (1, 2)]):
+        expected = parts[part][i]
+        assert found.keys[index] == found[index]["key"] == f"{parts[part].name}/{expected['key']}"
+        for what in ("image", "mask"):
+            assert np.array_equal(found[index][what], expected[what])
+    assert found.pixel_counts() == (np.add(parts[0].pixel_counts(), parts[1].pixel_counts())).tolist()
+    assert found.without(["own/p1"]).keys == ["horses/horse001", "horses/horse002", "own/p0", "own/p2"]
+    again = pickle.loads(pickle.dumps(found))
+    assert np.array_equal(again[4]["image"], picture(2))
+    with pytest.raises(IndexError):
+        found[5]
+
+
+def test_options_are_for_the_drawn_ones_of_several_sets(tmp_path):
+    mine = own(tmp_path / "own", count=3, classes="classes: [background, dog]")
+    (mine / "train.txt").write_text("p0\np2\n")
+    (mine / "val.txt").write_text("p1\n")
+    found = data.load(f"{mine}+creatures", "train", length=4, size=[40, 50])
+    assert len(found) == 6 and found[2]["image"].shape == (40, 50, 3)
+    assert np.array_equal(found[5]["mask"], data.load("creatures", "train", length=4, size=[40, 50])[3]["mask"])
+
+
+@pytest.mark.parametrize(
+    "name, options, reason",
+    [
+        ("creatures+streets", {}, "creatures has 2 classes and streets 11: .*the same number"),
+        ("creatures+creatures", {}, "creatures is joined with itself"),
+        ("creatures+", {}, "names no data set beside a '\\+'"),
+        ("creatures+hors", {}, "'hors' is no data set"),
+        ("horses+humans", {"length": 3}, "horses\\+humans takes no option 'length'; only creatures, streets do"),
+    ],
+)
+def test_sets_that_do_not_go_together(name, options, reason, tmp_path):
+    with pytest.raises(DataError, match=reason):
+        data.load(name, root=tmp_path, **options)
+
+
+def test_what_needs_one_data_set_does_not_take_several(tmp_path):
+    with pytest.raises(DataError, match="horses\\+humans is several data sets; name one"):
+        checking.check("horses+humans", tmp_path)
+
+
 def test_cache_decodes_once_and_follows_changes(tmp_path):
     horses(tmp_path, ["horse001"])
     found = data.load("horses", "all", root=tmp_path)

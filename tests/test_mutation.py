@@ -76,3 +76,30 @@ def test_a_change_survives_only_where_no_test_notices_it_in_this_process_or_anot
     assert not copied.survives(source + "\nimport time; time.sleep(1e6)\n", [str(test)], patience=5)
     assert copied.killed == 1
     assert file.read_text(encoding="utf-8") == source and Path(seglib.__file__).parent == file.parent
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_tests_that_noticed_come_first_and_then_the_quick_ones(tmp_path):
+    file = REPOSITORY / "seglib" / "processes.py"
+    source = file.read_text(encoding="utf-8")
+    test, log = tmp_path / "test_it.py", tmp_path / "log"
+    test.write_text(
+        "import time\n"
+        "from seglib import processes\n"
+        "def ran(letter):\n"
+        f"    with open({str(log)!r}, 'a') as file:\n"
+        "        file.write(letter)\n"
+        "def test_slow():\n"
+        "    time.sleep(0.5)\n"
+        "    ran('a')\n"
+        "def test_quick():\n"
+        "    ran('b')\n"
+        "def test_noticing():\n"
+        "    time.sleep(1)\n"
+        "    ran('c')\n"
+        "    assert processes.count() == 1\n"
+    )
+    copied = Copy(tmp_path / "copy", file)
+    changed = source + "\ndef count(): return 2\n"
+    assert [copied.survives(text, [str(test)]) for text in (source, changed, changed)] == [True, False, False]
+    assert log.read_text() == "abc" + "bac" + "c"  # as in the file; the quick ones first; the one that noticed first

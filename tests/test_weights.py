@@ -195,6 +195,10 @@ def test_a_release_measures_what_it_writes(tmp_path, monkeypatch):
     scores = evaluate(Predictor(model, 48), val)
     assert {name: scores[name] for name in card["scores"]} == card["scores"]
     assert card["training"]["best_epoch"] == 1 + max(history, key=lambda e: e["val"]["miou"])["epoch"]
+    curve, judged = card["training"]["curve"], [entry for entry in history if "val" in entry]
+    assert curve["epochs"] == [entry["epoch"] + 1 for entry in judged]
+    assert np.allclose(curve["miou"], [entry["val"]["miou"] for entry in judged], atol=5e-5)
+    assert np.allclose(curve["boundary_iou"], [entry["val"]["boundary_iou"] for entry in judged], atol=5e-5)
     assert str(tmp_path) not in json.dumps(card) + json.dumps(header)
     text = (tmp_path / "small.md").read_text()
     assert f"{scores['miou']:.4f}" in text and card["sha256"] in text
@@ -224,6 +228,17 @@ def test_a_card_tells_what_the_weights_started_from(tmp_path, monkeypatch):
     with pytest.raises(weights.WeightsError, match="second: began with other weights itself"):
         release.release(tmp_path / "third", "third", *words)
     assert weights.names() == ["second"]
+
+
+def test_a_card_shows_how_the_score_rose_and_how_pictures_are_scaled():
+    curve = {"epochs": list(range(5, 105, 5)), "miou": [i / 100 for i in range(20)]}
+    shown = cards._curve({"data": {"chosen_on": "val"}, "training": {"curve": curve}})
+    steps = "0.000 (5), 0.030 (20), 0.050 (30), 0.080 (45), 0.110 (60), 0.140 (75), 0.160 (85), 0.190 (100)"
+    assert shown.endswith(f": {steps}")
+    curve = {"epochs": [3], "miou": [0.5]}
+    assert cards._curve({"data": {"chosen_on": "val"}, "training": {"curve": curve}}).endswith(": 0.500 (3)")
+    assert cards._scaling(0) == "at the picture's own size"
+    assert cards._scaling(320).startswith("the longer side scaled to 320 pixels")
 
 
 def test_a_card_names_public_weights_that_the_run_began_with():

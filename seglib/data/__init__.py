@@ -5,11 +5,12 @@ All are opened alike, and give pictures with their label maps:
     from seglib import data
     train = data.load("horses", split="train", root="data")
     train[0]["image"], train[0]["mask"]
+    both = data.load("horses+humans", split="train", root="data")       label 1 is "horse or human"
 """
 
 from pathlib import Path
 
-from . import camvid, cityscapes, folder, horses, humans, splits, synthetic
+from . import camvid, cityscapes, folder, horses, humans, mixture, splits, synthetic
 from .dataset import IGNORE, Pair, SegmentationDataset, Source
 from .dataset import FilePairs as _FilePairs
 from .images import DataError, read_image, read_mask
@@ -38,6 +39,8 @@ def source(name: str) -> Source:
         raise DataError(f"{name} is drawn on demand, each split by itself: it has no files and needs no lists.")
     if Path(name).is_dir():
         return folder.source(Path(name))
+    if "+" in name:
+        raise DataError(f"{name} is several data sets; name one of them here.")
     raise DataError(f"'{name}' is no data set and no folder; choose one of: {', '.join(names())}, or a folder's path.")
 
 
@@ -74,11 +77,14 @@ def load(
 ) -> SegmentationDataset:
     """Open a data set.
 
-    `name`: one of `names()`, or the path of a folder of your own; `split`: train, val, test or all;
+    `name`: one of `names()`, the path of a folder of your own, or several of these joined by "+", which are then one
+    set, label by label (`mixture.joined`); `split`: train, val, test or all;
     `root`: the folder in which the data sets lie; `list_name`: which committed split list;
     `cache_bytes`: how much decoded data may stay in memory.  `options` go to the drawing functions
     of the synthetic sets: `length`, `size` (height, width), `seed`.  Raises DataError.
     """
+    if "+" in name and not Path(name).exists():
+        return mixture.joined(_parts(name.split("+"), split, root, list_name, cache_bytes, options))
     if name in DRAWN:
         return synthetic.load(name, split, cache_bytes, **options)
     if options:
@@ -90,3 +96,13 @@ def load(
             raise DataError(f"{pair.image}: there is no mask {pair.mask}; add it or remove the image.")
     read = _FilePairs(chosen, described.decode, cache_bytes)
     return SegmentationDataset(described.name, described.classes, described.palette, [p.key for p in chosen], read)
+
+
+def _parts(names: list[str], split: str, root, list_name: str, cache_bytes: int, options: dict):
+    """Each of the data sets, the memory shared out; the options are for those that are drawn."""
+    if not all(names):
+        raise DataError(f"'{'+'.join(names)}' names no data set beside a '+'; write for example horses+humans.")
+    if options and not any(name in DRAWN for name in names):
+        raise DataError(f"{'+'.join(names)} takes no option '{next(iter(options))}'; only {', '.join(DRAWN)} do.")
+    cache_bytes //= len(names)
+    return [load(name, split, root, list_name, cache_bytes, **(options if name in DRAWN else {})) for name in names]
