@@ -168,7 +168,7 @@ class Copy:
 
 
 class Order:
-    """A pytest plugin: first the tests that noticed the most changes so far, which is kept in `file`, then the quick."""
+    """A pytest plugin: first the tests that noticed most changes so far, which is kept in `file`, then the quick."""
 
     def __init__(self, file: Path):
         self.file = file
