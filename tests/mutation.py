@@ -136,7 +136,10 @@ class Copy:
         self.file.write_text(source, encoding="utf-8")
         child = os.fork()
         if child == 0:
-            self._test(tests, patience)
+            try:
+                self._test(tests, patience)
+            finally:
+                os._exit(1)  # whatever was raised: what follows is the parent's, the removal of this copy for one
         end = time.monotonic() + patience
         while not (ended := os.waitpid(child, os.WNOHANG))[0]:
             if time.monotonic() > end:
