@@ -15,8 +15,7 @@ class DataConfig:
     """Which images.
 
     Args:
-        name: a name from `python -m seglib data list`, the path of a folder of your own, or several of these, as
-            horses+humans: one set then, in which label 1 of each is the same class
+        name: a name from `python -m seglib data list`, a folder of your own, or several as one: horses+humans
         root: folder in which the data sets lie
         list_name: which committed split list
         train_split: split to train on

@@ -208,7 +208,11 @@ def listing(root: Path | str = "data") -> str:
         lines.append(f"{name:11} {described.title:34} {len(described.classes):3} classes  {here}")
     for name, drawn in DRAWN.items():
         lines.append(f"{name:11} {drawn.title:34} {len(drawn.classes):3} classes  drawn on demand, nothing to download")
-    return "\n".join([*lines, "", "or the path of a folder of your own with images/ and masks/: see data/README.md"])
+    others = [
+        "or the path of a folder of your own with images/ and masks/: see data/README.md",
+        "or several as one, joined by a plus: horses+humans",
+    ]
+    return "\n".join([*lines, "", *others])
 
 
 def _is_there(described: Source, root: Path) -> bool:
