@@ -32,6 +32,15 @@ def test_every_test_that_a_document_names_exists(document):
         assert test in {part.name for part in tree.body if isinstance(part, ast.FunctionDef)}, f"{file} has no {test}"
 
 
+def test_the_readme_counts_the_faults_that_are_tried():
+    faults = (REPOSITORY / "RELIABILITY.md").read_text(encoding="utf-8").split("| what breaks |")[1].split("\n\n")[0]
+    rows = [line for line in faults.splitlines() if line.startswith("| ")]
+    tests = set(re.findall(r"\[(test_\w+)\]", faults))
+    assert all("[test_" in row for row in rows)
+    told = f"{len(rows)} faults put into training runs, each with its stated outcome, by {len(tests)} tests."
+    assert told in (REPOSITORY / "README.md").read_text(encoding="utf-8")
+
+
 def test_files_are_loaded_without_running_them_everywhere():
     """No pickle, no eval, no shell; torch.load and its like only with weights_only=True; YAML only as plain values."""
     for file in PACKAGE:
