@@ -182,12 +182,12 @@ def test_ctrl_c_in_a_terminal_leaves_a_resumable_checkpoint(tmp_path):
     assert checkpoint(tmp_path / "run")["step"] > 0
 
 
-def test_a_run_in_a_thread_that_signals_do_not_reach(tmp_path):
-    found = []
-    thread = threading.Thread(target=lambda: found.append(train.train(tiny(tmp_path / "run", epochs=1))))
+def test_a_run_in_a_thread_that_signals_do_not_reach_and_in_a_folder_within_new_ones(tmp_path):
+    found, run = [], tmp_path / "new" / "newer" / "run"
+    thread = threading.Thread(target=lambda: found.append(train.train(tiny(run, epochs=1))))
     thread.start()
     thread.join()
-    assert len(found) == 1 and len(found[0]) == 1
+    assert len(found) == 1 and len(found[0]) == 1 and (run / "best.safetensors").is_file()
 
 
 def test_progress_is_shown_on_a_terminal_unless_told_otherwise(tmp_path, monkeypatch):
