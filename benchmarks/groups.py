@@ -101,6 +101,8 @@ def _networks(device: str) -> list[Entry]:
         for what, shown in (("train", "training step"), ("infer", "inference")):
             title = f"{pair.title}: {shown}{where}"
             found.append(Entry(f"{name}-{what}{on}", "networks", title, partial(networks.speed, name, what, device)))
+        if pair.alike:
+            continue
         title = f"{pair.title}: memory of a training step{where}"
         found.append(Entry(f"{name}-memory{on}", "networks", title, partial(memory.training, name, device)))
     return found

@@ -1,7 +1,7 @@
 """Networks: a training step and inference of ours beside a library's, and the memory each needs in a fresh process."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 
 import torch
@@ -42,6 +42,7 @@ class Pair:
     load: Callable[[nn.Module, nn.Module], object] | None
     batch: int  # on a CPU; four times as many on a GPU
     library: bool = True  # else the peer is a variant of our own
+    alike: bool = False  # the peer too in channels last and with the fused optimiser
 
 
 def _timm_streams(network: nn.Module, x: Tensor) -> list[Tensor]:
@@ -83,6 +84,11 @@ PAIRS = {
         lambda ours, peer: ours.load_state_dict(peer.state_dict()), 2, library=False,
     ),
 }  # fmt: skip
+PAIRS |= {
+    f"{name}-alike": replace(pair, title=f"{pair.title}, the peer in our layout and with our optimiser", alike=True)
+    for name, pair in PAIRS.items()
+    if pair.library
+}
 
 
 def tensors(output: Tensor | dict | list | tuple) -> list[Tensor]:
@@ -93,10 +99,10 @@ def tensors(output: Tensor | dict | list | tuple) -> list[Tensor]:
 
 
 class Side:
-    """One of a pair, ready to train or to infer at random images, the usual way of whoever it comes from."""
+    """One of a pair, ready to train or to infer at random images, as our loop does it or in PyTorch's defaults."""
 
-    def __init__(self, model: nn.Module, batch: int, device: str, ours: bool):
-        layout = torch.channels_last if ours else torch.contiguous_format
+    def __init__(self, model: nn.Module, batch: int, device: str, as_ours: bool):
+        layout = torch.channels_last if as_ours else torch.contiguous_format
         self.model = model.to(device, memory_format=layout)
         self.amp = amp_dtype("auto", torch.device(device), model)
         self.device, self.batch = device, batch
@@ -104,7 +110,7 @@ class Side:
         images = torch.randn(batch, 3, SIDE, SIDE, generator=random)
         self.images = images.to(device, memory_format=layout)
         self.truth = torch.randint(CLASSES, (batch, SIDE, SIDE), generator=random).to(device)
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), **({"fused": True} if ours else {}))
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), **({"fused": True} if as_ours else {}))
 
     def _loss(self, outputs: list[Tensor]) -> Tensor:
         if outputs[0].shape[-1] != SIDE:  # a body's maps, with nothing to compare them to
@@ -148,7 +154,7 @@ def sides(name: str, device: str) -> tuple[Side, Side]:
     if pair.load:
         pair.load(ours, peer)
     batch = pair.batch * (4 if device == "cuda" else 1)
-    both = Side(ours, batch, device, ours=True), Side(peer, batch, device, ours=False)
+    both = Side(ours, batch, device, as_ours=True), Side(peer, batch, device, as_ours=pair.alike)
     mine, theirs = (side.exact() for side in both)
     if pair.load:
         tf32 = device == "cuda"  # whose convolutions round inputs to 10 bits

@@ -26,8 +26,8 @@ def page(entries: Sequence[dict]) -> str:
     lines = [
         "# What a million and a billion images cost",
         "",
-        "Made by `python -m benchmarks table` from `results.json`; everything here is reckoned from rates measured on: "
-        f"{machines}. Nothing was run at these numbers of images.",
+        "Made by `python -m benchmarks table` from `results.json`; all but the last table is reckoned from rates "
+        f"measured on: {machines}. Nothing was run at these numbers of images.",
     ]
     for title, needed, write in parts:
         missing = [name for name in needed if name not in found]

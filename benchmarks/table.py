@@ -56,11 +56,20 @@ def text(entries: Sequence[dict]) -> str:
 
 
 def behind(entries: Sequence[dict]) -> list[str]:
-    """A line that names what is slower or larger than its peer, or that nothing is."""
+    """A line that names what is slower or larger than its peer, or that nothing is; and one of the aims not met."""
     losers = [entry for entry in entries if entry["ratio"] is not None and entry["ratio"] < 1]
-    if not losers:
-        return ["Ours is behind in none of these.", ""]
-    return ["Ours is behind in: " + "; ".join(f"{e['title']} ({e['ratio']:.2f})" for e in losers) + ".", ""]
+    told = "; ".join(f"{entry['title']} ({entry['ratio']:.2f})" for entry in losers)
+    lines = [f"Ours is behind in: {told}." if losers else "Ours is behind in none of these.", ""]
+    short = "; ".join(f"{e['title']} ({summary(e)}; aim {e['aim']})" for e in entries if falls_short(e))
+    return [*lines, f"Short of the aim: {short}.", ""] if short else lines
+
+
+def falls_short(entry: dict) -> bool:
+    """Is there an aim that is not met?  It is a ratio, or for what has no peer a number of the entry's unit at most."""
+    if not entry["aim"] or "skipped" in entry:
+        return False
+    aim = float(entry["aim"].split()[0])
+    return entry["ours"] > aim if entry["ratio"] is None else entry["ratio"] < aim
 
 
 def write(entries: Sequence[dict], readme: Path = README) -> None:

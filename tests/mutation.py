@@ -84,12 +84,15 @@ def _listed(value) -> list:
 def mutants(source: str, within: Collection[str] = ()) -> Iterator[tuple[str, str]]:
     """(what was changed, the whole source with that change) for each place and way; `within` names functions, or all.
 
-    What was changed: "line: function: before -> after", and a number if that happens more than once in the function.
+    What was changed: "line: function: before -> after in `statement`", and a number if that can be done more than
+    once in the statement.  Of statements that go on, such as an if, their first line is told.
     """
     tree = ast.parse(source)
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     # Inner functions come later and take what is in them from the outer ones.
     names = {id(part): node.name for node in functions for part in ast.walk(node)}
+    # Walked from the outside in, so that the innermost is what is kept.
+    statements = {id(part): node for node in ast.walk(tree) if isinstance(node, ast.stmt) for part in ast.walk(node)}
     told: Counter[str] = Counter()
     missing = set(within).difference(node.name for node in functions)
     if missing:
@@ -99,7 +102,9 @@ def mutants(source: str, within: Collection[str] = ()) -> Iterator[tuple[str, st
     for node in list(ast.walk(tree)):
         for other in changed(node) if id(node) in kept else ():
             change = f"{ast.unparse(node).splitlines()[0]} -> {ast.unparse(other).splitlines()[0]}"
-            change = f"{names.get(id(node), 'outside')}: {change}"
+            statement = ast.unparse(statements[id(node)]).splitlines()[0]
+            where = f" in `{statement}`" if statements[id(node)] is not node else ""
+            change = f"{names.get(id(node), 'outside')}: {change}{where}"
             told[change] += 1
             again = f" ({told[change]})" if told[change] > 1 else ""
             _Replace(node, other).visit(tree)

@@ -162,6 +162,18 @@ def test_the_table_says_what_is_behind():
     assert "Ours is behind in none of these." in table.text([entry()])
 
 
+def test_the_table_says_which_aims_are_missed():
+    alone = {**entry("d", aim="3 minutes"), "group": "quality", "unit": "minutes", "ratio": None, "peer": None}
+    entries = [entry("a", ratio=2.0, aim="2"), entry("b", ratio=1.5, aim="2"), entry("c", ratio=0.5, aim=""),
+               alone | {"ours": 4.0}, {"name": "e", "aim": "5", "skipped": "no peer"}]  # fmt: skip
+    assert [table.falls_short(e) for e in entries] == [False, True, False, True, False]
+    assert not table.falls_short(alone | {"ours": 3.0})
+    lines = table.text([entries[0], entries[1], entries[3]]).splitlines()
+    (told,) = [line for line in lines if line.startswith("Short of the aim: ")]
+    assert "work b (" in told and "1.50 times as good; aim 2)" in told and "4.00 minutes; aim 3 minutes)" in told
+    assert "work a" not in told and "Short of" not in table.text([entries[0]])
+
+
 def test_numbers_have_three_figures():
     shown = {1234.5: "1,234", 12.345: "12.3", 1.2345: "1.23", 0.5: "0.50", 0.01234: "0.012"}
     assert {value: table.number(value) for value in shown} == shown

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import inspect
 import io
 import os
 import shutil
@@ -284,6 +285,9 @@ def test_bombs_are_refused_by_what_they_declare(tmp_path, pack):
         with pytest.raises(DownloadError, match="refused as unsafe"):
             extract(archive, tmp_path / "target" / "set", **limits)
     assert sorted(os.listdir(tmp_path)) == ["big", "many"]
+    assert (download.MAX_BYTES, download.MAX_FILES) == (64 * 2**30, 200_000)  # what SECURITY.md promises
+    defaults = inspect.signature(extract).parameters
+    assert [defaults[name].default for name in ("max_bytes", "max_files")] == [64 * 2**30, 200_000]
 
 
 def test_a_zip_that_holds_more_than_it_declares_is_refused(tmp_path):

@@ -150,6 +150,43 @@ def test_files_that_are_no_exports_are_refused(exported, tmp_path):
         export.export(str(file), tmp_path / "a.onnx")
 
 
+def test_an_export_with_other_notes_or_another_graph_is_refused(exported, tmp_path):
+    import onnx
+
+    source, file, _ = exported
+    network = onnx.load(file)
+    good = json.loads(network.metadata_props[0].value)
+
+    def load(notes: dict, changed=None):
+        changed = changed or onnx.load(file)
+        del changed.metadata_props[:]
+        changed.metadata_props.add(key="notes", value=json.dumps(notes))
+        onnx.save(changed, tmp_path / "other.onnx")
+        return predict.load(str(tmp_path / "other.onnx"))
+
+    for notes, told in (
+        ([], "classes, config, num_outputs, palette"),
+        ({}, "classes, config, num_outputs, palette"),
+        ({**good, "classes": ["\x1b[2J", "b"]}, "classes"),
+        ({**good, "palette": [[0, 0, 0]]}, "palette"),
+        ({**good, "config": {**good["config"], "inference": {}}}, r"config\.inference"),
+    ):
+        with pytest.raises(PredictionError, match=rf"other\.onnx: {told} in its notes makes no sense"):
+            load(notes)
+    foreign = onnx.load(file)
+    foreign.graph.node[0].domain = "somebody.else"
+    foreign.opset_import.add(domain="somebody.else", version=1)
+    with pytest.raises(PredictionError, match=r"other\.onnx: damaged, or no ONNX file"):
+        load(good, foreign)
+    three = {**good, "classes": ["a", "b", "c"], "palette": [[0, 0, 0]] * 3, "num_outputs": 3}
+    model, _ = load(three)
+    with pytest.raises(PredictionError, match=r"gives \(1, 2, 48, 48\), not \(1, 3, 48, 48\)"):
+        model(torch.zeros(1, 3, 48, 48, dtype=torch.uint8))
+    model, _ = load(good)
+    with pytest.raises(PredictionError, match="cannot be run on pictures"):
+        model(torch.zeros(1, 3, 48, 48))  # not the bytes that the graph takes
+
+
 def test_the_commands(exported, tmp_path, monkeypatch, capsys):
     source, file, _ = exported
     monkeypatch.setattr(export, "to_onnx", lambda network: file.read_bytes())  # a quarter of a minute

@@ -19,7 +19,7 @@ from tests.test_train import checkpoint, tiny
 REPOSITORY = Path(__file__).resolve().parents[1]
 # A network without batch normalisation, whose statistics each CPU process would take from its own share.
 SCRIPT = """
-import sys
+import os, sys
 from torch import nn
 from seglib import config, models, train
 
@@ -27,7 +27,12 @@ def create(name, classes, **options):
     layers = nn.Conv2d(3, 8, 3, padding=1), nn.GroupNorm(2, 8), nn.ReLU(), nn.Conv2d(8, classes, 3, padding=1)
     return nn.Sequential(*layers)
 
+def noted(run, networks):
+    (run.folder / f"wrote-{os.environ.get('RANK', 0)}").touch()
+    write(run, networks)
+
 models.create = create
+write, train.Run._write = train.Run._write, noted
 wanted = config.load(sys.argv[1])
 """
 TRAIN = SCRIPT + "train.train(wanted, progress=False)"
@@ -35,7 +40,7 @@ TRAIN = SCRIPT + "train.train(wanted, progress=False)"
 STOP_AND_GO_ON = (
     SCRIPT
     + """
-import os, signal
+import signal
 from seglib.train import watch
 
 def stopping(run, *batch):
@@ -109,6 +114,7 @@ def test_two_processes_give_what_one_gives(tmp_path, name, script):
     for a, b in zip(mine, theirs, strict=True):
         assert b["loss"] == pytest.approx(a["loss"], rel=1e-5)
         assert b["val"] == pytest.approx(a["val"], abs=1e-3)
+    assert [file.name for file in (tmp_path / "two").glob("wrote-*")] == ["wrote-0"]
     one, two = checkpoint(tmp_path / "one"), checkpoint(tmp_path / "two")
     for part in ("model", "average"):
         alike(one[part], two[part])

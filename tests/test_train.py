@@ -234,15 +234,6 @@ def test_masks_with_nothing_to_score_are_named_and_nothing_is_lost(tmp_path):
     assert checkpoint(tmp_path / "run")["step"] == 1
 
 
-def test_a_full_memory_is_told_in_a_sentence(tmp_path, monkeypatch):
-    def full(run, *batch):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nAnd more.")
-
-    monkeypatch.setattr(train.Run, "train_step", full)
-    with pytest.raises(train.TrainingError, match=r"memory is full \(CUDA out of memory.*; raise --accumulate"):
-        train.train(tiny(tmp_path / "run"), progress=False)
-
-
 def test_output_weights_are_one_an_output(tmp_path):
     config = tiny(tmp_path / "run")
     config.loss.output_weights = [0.0, 5.0]
@@ -635,20 +626,40 @@ def test_no_step_waits_for_the_device(tmp_path, name, options, amp):
     assert watched.waited, "or this test sees nothing"
 
 
-def test_a_weight_that_is_no_number_is_never_written(tmp_path, monkeypatch):
+@pytest.mark.parametrize("what", ["weight", "statistic", "average", "average's statistic"])
+def test_a_weight_that_is_no_number_is_never_written(tmp_path, monkeypatch, what):
     """The loss of the last step of an epoch was fine, its gradient was not."""
     original = train.Run.train_step
 
     def poisoned(run, *batch):
         loss = original(run, *batch)
         if run.step == 6:
-            next(run.model.parameters()).data[0] = float("nan")
+            network = run.average.model if "average" in what else run.model
+            tensors = network.buffers() if "statistic" in what else network.parameters()
+            next(tensors).data[0] = float("nan")
         return loss
 
     monkeypatch.setattr(train.Run, "train_step", poisoned)
     with pytest.raises(train.TrainingError, match="a weight is no longer a number after step 5 of 6"):
         train.train(tiny(tmp_path / "run"), progress=False)
     assert checkpoint(tmp_path / "run")["step"] == 3
+
+
+def test_losses_do_not_stay_on_the_device_through_a_long_epoch(tmp_path, monkeypatch):
+    from seglib.train import watch
+
+    waiting, saw = [], watch.Watch.saw
+
+    def counting(self, loss):
+        saw(self, loss)
+        waiting.append(len(self.fresh))
+
+    monkeypatch.setattr(watch.Watch, "saw", counting)
+    config = tiny(tmp_path / "run", epochs=1, batch_size=1)
+    config.data.options = {"length": 50, "size": [32, 32]}
+    (entry,) = train.train(config, progress=False)
+    assert len(waiting) == 50 and max(waiting) == watch.CHECK_EVERY - 1 and waiting[-1] == 0
+    assert entry["images"] == 50 and 0.1 < entry["loss"] < 3
 
 
 def test_a_run_can_be_traced_and_shown_on_a_board(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .. import weights
+from .. import header, weights
 from .errors import PredictionError
 
 NOTES = "notes"  # the entry of the file's metadata that says what the network knows
@@ -46,10 +46,22 @@ class OnnxNetwork(nn.Module):
             if isinstance(error, OSError) or not type(error).__module__.startswith("onnxruntime"):
                 raise
             raise PredictionError(f"{name}: damaged, or no ONNX file; export it again.") from None
+        if fault := ", ".join(header.missing(self.notes)) or header.fault(self.notes):
+            raise PredictionError(f"{name}: {fault} in its notes makes no sense; export it again.")
+        self.name = name
 
     def forward(self, images: Tensor) -> Tensor:
         feeds = {self.session.get_inputs()[0].name: np.ascontiguousarray(images.cpu().numpy())}
-        return torch.from_numpy(self.session.run(None, feeds)[0]).to(images.device)
+        try:
+            logits = torch.from_numpy(self.session.run(None, feeds)[0])
+        except Exception as error:
+            if not type(error).__module__.startswith("onnxruntime"):
+                raise
+            raise PredictionError(f"{self.name}: cannot be run on pictures; export it again.") from None
+        expected = (len(images), len(self.notes["classes"]), *images.shape[-2:])
+        if logits.shape != expected:
+            raise PredictionError(f"{self.name}: gives {tuple(logits.shape)}, not {expected}; export it again.")
+        return logits.to(images.device)
 
 
 def load(name: str) -> tuple[nn.Module, dict]:

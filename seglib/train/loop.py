@@ -1,5 +1,6 @@
 """The training loop: plain PyTorch, the same on CPU and GPU, in one process or many."""
 
+import re
 import signal
 import threading
 import time
@@ -110,21 +111,27 @@ def _explained() -> Iterator[None]:
     """What PyTorch raises in the middle of anything for want of memory or of a loading process, in a sentence."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        raise TrainingError(
-            f"the device's memory is full ({str(error).splitlines()[0][:200]}); raise --accumulate, or lower "
-            "--batch_size or --augment.crop_sizes. The last checkpoint is good."
-        ) from None
-    except (RuntimeError, ConnectionError, EOFError) as error:  # the latter where one dies while it hands over a batch
+    except (MemoryError, RuntimeError, ConnectionError, EOFError) as error:  # the last two where a process dies
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        if _is_want_of_memory(error):
+            raise TrainingError(
+                f"memory is full ({reason}); raise --accumulate, or lower --batch_size or --augment.crop_sizes, and go "
+                "on with --resume if there is a checkpoint: the last one is good."
+            ) from None
         if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
             raise
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler would raise again, wherever we are then
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise TrainingError(
             f"a process that loads images died ({reason}); the last checkpoint is good: go on with "
             "--resume, and with fewer --workers if memory ran out."
         ) from None
+
+
+def _is_want_of_memory(error: Exception) -> bool:
+    """On CPUs and some accelerators PyTorch tells it in the text alone."""
+    told = isinstance(error, RuntimeError) and re.search(r"DefaultCPUAllocator|out of memory", str(error))
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or bool(told)
 
 
 def _readable(loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:

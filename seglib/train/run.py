@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from .. import config as configuration
 from .. import data, files, models, processes, runs, weights
@@ -121,9 +122,11 @@ class Run:
         self.step += 1
 
     def finite(self) -> bool:
-        """Are all weights numbers?  Waits for the device, and for the other processes."""
-        own = [p.to_local() if self.shared else p for p in self.model.parameters()]
-        return not processes.any_of(not torch.stack([p.isfinite().all() for p in own]).all())
+        """Are all weights numbers, statistics and averages too?  Waits for the device, and for the other processes."""
+        networks = (self.model, self.average.model) if self.average else (self.model,)
+        tensors = [tensor for network in networks for tensor in (*network.parameters(), *network.buffers())]
+        own = [tensor.to_local() if isinstance(tensor, DTensor) else tensor for tensor in tensors]
+        return not processes.any_of(not torch.stack([tensor.isfinite().all() for tensor in own]).all())
 
     def measure(self) -> dict:
         """The scores on val."""
@@ -188,6 +191,8 @@ class Run:
                 )
 
     def _take(self, state: dict) -> None:
+        if not 0 <= state["step"] <= self.plan.steps or not isinstance(state["history"], list):
+            raise ValueError(f"step {state['step']} of {self.plan.steps}")
         spread.load(self.model, state["model"])
         if self.average:
             spread.load(self.average.model, state["average"])
@@ -195,8 +200,6 @@ class Run:
         if self.scaler.is_enabled() and state["scaler"]:  # a run may go on where another precision is used
             self.scaler.load_state_dict(state["scaler"])
         self.step, self.history, self.partial = state["step"], state["history"], state["partial"]
-        if not 0 <= self.step <= self.plan.steps or not isinstance(self.history, list):
-            raise ValueError(f"step {self.step} of {self.plan.steps}")
 
 
 def _sound_checkpoint(file: Path, device: torch.device) -> dict:

@@ -31,8 +31,7 @@ class Watch:
         before = run.partial
         self._reset()
         if before:
-            self.losses = list(torch.tensor(before["losses"], device=run.device))
-            self.images, self.waiting, self.checked = before["images"], before["waiting"], len(self.losses)
+            self.losses, self.images, self.waiting = list(before["losses"]), before["images"], before["waiting"]
             self.began -= before["seconds"]
 
     def __enter__(self) -> "Watch":
@@ -51,16 +50,17 @@ class Watch:
 
     def _reset(self) -> None:
         self.run.partial = {}
-        self.losses: list[Tensor] = []
-        self.began, self.waiting, self.images, self.checked = time.perf_counter(), 0.0, 0, 0
+        self.losses: list[float] = []  # of the epoch so far
+        self.fresh: list[Tensor] = []  # those not looked at yet, still on the device
+        self.began, self.waiting, self.images = time.perf_counter(), 0.0, 0
 
     def pause(self) -> None:
         """Write a checkpoint in the middle of an epoch, unless the loss has gone astray."""
         self._check(weights_too=True)
         seconds = time.perf_counter() - self.began
         if self.losses:
-            self.run.partial = {"losses": torch.stack(self.losses).tolist(), "images": self.images,
-                                "waiting": self.waiting, "seconds": seconds}  # fmt: skip
+            self.run.partial = {"losses": self.losses, "images": self.images, "waiting": self.waiting,
+                                "seconds": seconds}  # fmt: skip
         self.run.save()
         self.saved = time.perf_counter()
 
@@ -70,7 +70,7 @@ class Watch:
     def saw(self, loss: Tensor) -> None:
         """Take note of the loss of the step just made; at the end of an epoch measure and save."""
         run = self.run
-        self.losses.append(loss)
+        self.fresh.append(loss)
         self.images += run.plan.count(run.step - 1)
         self.bar.update(run.plan.pixels(run.step - 1))
         if self.tracer:
@@ -82,7 +82,7 @@ class Watch:
             "checkpoint", time.perf_counter() - self.saved > 60 * run.config.checkpoint_minutes
         ):
             self.pause()
-        elif len(self.losses) - self.checked >= CHECK_EVERY:
+        elif len(self.fresh) >= CHECK_EVERY:
             self._check()
 
     def agreed(self, what: str, flag: bool) -> bool:
@@ -104,7 +104,7 @@ class Watch:
     def _check(self, weights_too: bool = False) -> None:
         """TrainingError at the first loss that is not finite, or if asked where a weight is not."""
         run = self.run
-        values = torch.stack(self.losses[self.checked :]).tolist() if len(self.losses) > self.checked else []
+        values = torch.stack(self.fresh).tolist() if self.fresh else []
         for step, value in enumerate(values, run.step - len(values)):
             if not math.isfinite(value):
                 keys = ", ".join(run.train_set.keys[index] for _, index in run.plan.batch(step))
@@ -114,7 +114,8 @@ class Watch:
                     f"{step // run.plan.steps_per_epoch}, learning rate {rate:.2g}, images {keys}); the checkpoint in "
                     f"{run.folder} is untouched: lower optimizer.lr, or try --amp=off."
                 )
-        self.checked = len(self.losses)
+        self.losses += values
+        self.fresh = []
         if weights_too and not run.finite():
             raise TrainingError(
                 f"a weight is no longer a number after step {run.step - 1} of {run.plan.steps}, though the loss was; "
@@ -126,7 +127,7 @@ class Watch:
         self._check(weights_too=True)
         entry = {
             "epoch": epoch,
-            "loss": float(torch.stack(self.losses).mean()),
+            "loss": float(torch.tensor(self.losses).mean()),
             "lr": learning_rate(config, run.step - 1, run.plan.steps),
             "crop_size": run.plan.crop_size(epoch),
             "images": self.images,
