@@ -248,6 +248,20 @@ def test_a_polite_kill_is_taken_as_ctrl_c(tmp_path, monkeypatch):
     ends_as_if_nothing_happened(config, whole)
 
 
+def test_the_time_before_a_stop_counts(tmp_path, monkeypatch):
+    config = tiny(tmp_path / "run", epochs=1)
+    after_step(monkeypatch, 2, lambda run: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(KeyboardInterrupt):
+        train.train(config, progress=False)
+    monkeypatch.undo()
+    stopped = checkpoint(config.run)
+    assert 0 < stopped["partial"]["seconds"] < 600 and 0 <= stopped["partial"]["waiting"] < 600
+    stopped["partial"] |= {"seconds": 4000.0, "waiting": 1000.0}
+    torch.save(stopped, tmp_path / "run" / "checkpoint.pt")
+    (entry,) = train.train(config, resume=True, progress=False)
+    assert 4000 < entry["seconds"] < 4600 and 0.2 < entry["waiting_share"] < 0.3
+
+
 @pytest.mark.parametrize("kind", ["CUDA", "CPU", "MPS", "Python"])
 def test_a_full_memory_is_told_in_a_sentence_and_the_run_resumes(tmp_path, monkeypatch, kind):
     whole = tiny(tmp_path / "whole")

@@ -58,9 +58,7 @@ class Watch:
         """Write a checkpoint in the middle of an epoch, unless the loss has gone astray."""
         self._check(weights_too=True)
         seconds = time.perf_counter() - self.began
-        if self.losses:
-            self.run.partial = {"losses": self.losses, "images": self.images, "waiting": self.waiting,
-                                "seconds": seconds}  # fmt: skip
+        self.run.partial = {"losses": self.losses, "images": self.images, "waiting": self.waiting, "seconds": seconds}
         self.run.save()
         self.saved = time.perf_counter()
 
