@@ -9,7 +9,6 @@ BEGIN, END = "<!-- results: python -m seglib weights table -->", "<!-- end of re
 def text(card: dict) -> str:
     """The card as Markdown for people; every number comes from `card`."""
     scores, multi, training = card["scores"], card["scores_multi_scale"], card["training"]
-    options = ", ".join(f"{k}={v}" for k, v in card["model"]["options"].items())
     rows = [("mIoU", "miou"), (f"Boundary IoU (ratio {scores['boundary_ratio']})", "boundary_iou"),
             ("pixel accuracy", "pixel_accuracy"), ("foreground IoU", "foreground_iou"),
             ("foreground IoU, mean over images", "foreground_iou_per_image"),
@@ -20,7 +19,7 @@ def text(card: dict) -> str:
         "",
         f"![best and worst predictions]({card['name']}.png)",
         "",
-        f"{card['model']['name']}({options}) with {card['model']['parameters']:,} parameters, {_origin(training)} on "
+        f"{_network(card['model'])} with {card['model']['parameters']:,} parameters, {_origin(training)} on "
         f"{card['data']['name']} (split list `{card['data']['list']}`, {card['data']['trained_on']}).",
         "",
         f"| on {card['data']['measured_on']}, {card['data']['images']} images at native size | single scale | "
@@ -52,6 +51,12 @@ def text(card: dict) -> str:
         f"- Made with Python {card['software']['python']}, torch {card['software']['torch']}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _network(model: dict) -> str:
+    """The architecture with its options, if it has any."""
+    options = ", ".join(f"{name}={value}" for name, value in model["options"].items())
+    return f"{model['name']}({options})" if options else model["name"]
 
 
 def _origin(training: dict) -> str:
@@ -112,9 +117,8 @@ def table() -> str:
     for name in weights.names():
         card = weights.card(name)
         one, multi, of = card["scores"], card["scores_multi_scale"], card["data"]
-        options = ", ".join(f"{key}={value}" for key, value in card["model"]["options"].items())
         lines.append(
-            f"| [{name}](weights/{name}.md) | {card['model']['name']}({options}), "
+            f"| [{name}](weights/{name}.md) | {_network(card['model'])}, "
             f"{card['model']['parameters'] / 1e6:.1f}M | {of['name']}, {of['images']} images of {of['measured_on']} | "
             f"{one['miou']:.4f} | {one['boundary_iou']:.4f} | {multi['miou']:.4f}, {multi['boundary_iou']:.4f} | "
             f"{card['bytes'] / 1e6:.1f} MB |"
