@@ -9,11 +9,13 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -188,6 +190,8 @@ def test_a_run_in_a_thread_that_signals_do_not_reach_and_in_a_folder_within_new_
     thread.start()
     thread.join()
     assert len(found) == 1 and len(found[0]) == 1 and (run / "best.safetensors").is_file()
+    kept = yaml.safe_load((run / "config.yaml").read_text())
+    assert list(kept) == [field.name for field in fields(Config)]  # in the order in which people know them
 
 
 def test_progress_is_shown_on_a_terminal_unless_told_otherwise(tmp_path, monkeypatch):
