@@ -20,6 +20,7 @@ from PIL import Image
 
 from seglib import config as configuration
 from seglib import data, train, weights
+from seglib.train.interrupt import Interrupt
 from tests.test_train import checkpoint, same, tiny, without_clock
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -246,6 +247,16 @@ def test_a_polite_kill_is_taken_as_ctrl_c(tmp_path, monkeypatch):
     monkeypatch.undo()
     assert checkpoint(tmp_path / "run")["step"] == 2
     ends_as_if_nothing_happened(config, whole)
+
+
+def test_a_second_ctrl_c_stops_at_once():
+    before = signal.getsignal(signal.SIGINT)
+    with Interrupt() as interrupt:
+        signal.raise_signal(signal.SIGINT)
+        assert interrupt.asked
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_the_time_before_a_stop_counts(tmp_path, monkeypatch):
