@@ -67,7 +67,7 @@ def _predicting(found: dict[str, dict]) -> list[str]:
 def _training(found: dict[str, dict]) -> list[str]:
     rows = []
     for name, entry in found.items():
-        if not (name.endswith("-train") or "-train-" in name) or "layout" in name:
+        if not (name.endswith("-train") or "-train-" in name) or "layout" in name or "-alike-" in name:
             continue
         rates = [count / entry["ours"] for count in MANY]
         rows.append([entry["title"], f"{number(entry['ours'])} images/s", *map(hours, rates), number(rates[1] / 86400)])
