@@ -94,6 +94,7 @@ def mutants(source: str, within: Collection[str] = ()) -> Iterator[tuple[str, st
     # Walked from the outside in, so that the innermost is what is kept.
     statements = {id(part): node for node in ast.walk(tree) if isinstance(node, ast.stmt) for part in ast.walk(node)}
     told: Counter[str] = Counter()
+    lines = source.splitlines()
     missing = set(within).difference(node.name for node in functions)
     if missing:
         raise SystemExit(f"there is no function {' and no '.join(sorted(missing))}")
@@ -102,7 +103,8 @@ def mutants(source: str, within: Collection[str] = ()) -> Iterator[tuple[str, st
     for node in list(ast.walk(tree)):
         for other in changed(node) if id(node) in kept else ():
             change = f"{ast.unparse(node).splitlines()[0]} -> {ast.unparse(other).splitlines()[0]}"
-            statement = ast.unparse(statements[id(node)]).splitlines()[0]
+            # As it is written: what `ast` makes of it differs between versions of Python.
+            statement = lines[statements[id(node)].lineno - 1].strip()
             where = f" in `{statement}`" if statements[id(node)] is not node else ""
             change = f"{names.get(id(node), 'outside')}: {change}{where}"
             told[change] += 1

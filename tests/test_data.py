@@ -264,7 +264,7 @@ def test_options_are_for_the_drawn_ones_of_several_sets(tmp_path):
     "name, options, reason",
     [
         ("creatures+streets", {}, "creatures has 2 classes and streets 11: .*the same number"),
-        ("creatures+creatures", {}, "creatures is joined with itself"),
+        ("creatures+creatures", {}, "two of the joined sets are called creatures"),
         ("creatures+", {}, "names no data set beside a '\\+'"),
         ("creatures+hors", {}, "'hors' is no data set"),
         ("horses+humans", {"length": 3}, "horses\\+humans takes no option 'length'; only creatures, streets do"),

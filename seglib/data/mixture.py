@@ -27,7 +27,7 @@ def joined(parts: Sequence[SegmentationDataset]) -> SegmentationDataset:
 
     Label 1 of one set becomes the same as label 1 of the others, whatever it is called: a class whose names differ
     is called "horse or human".  Colours are the first set's.  DataError if the sets have different numbers of classes,
-    or one comes twice.
+    or two have the same name.
     """
     first, names = parts[0], [part.name for part in parts]
     for part, name in zip(parts, names, strict=True):
@@ -37,7 +37,7 @@ def joined(parts: Sequence[SegmentationDataset]) -> SegmentationDataset:
                 "label and must have the same number; join others, or make a folder of your own with equal labels."
             )
         if names.count(name) > 1:
-            raise DataError(f"{name} is joined with itself; name each set once.")
+            raise DataError(f"two of the joined sets are called {name}; name each once, and rename one of two folders.")
     classes = [" or ".join(dict.fromkeys(same)) for same in zip(*(part.classes for part in parts), strict=True)]
     keys = [f"{part.name}/{key}" for part in parts for key in part.keys]
     return SegmentationDataset("+".join(names), classes, first.palette, keys, _Joined(parts))
