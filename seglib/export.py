@@ -82,7 +82,14 @@ def to_onnx(network: nn.Module, fold: bool = True) -> bytes:
             network, (example,), dynamo=True, external_data=False, opset_version=OPSET, verbose=False,
             optimize=fold, dynamic_shapes=(sizes,), input_names=["image"], output_names=["logits"],
         )  # fmt: skip
-    return program.model_proto.SerializeToString()
+    file = program.model_proto
+    # The exporter notes down for each node which lines of which files it comes from: of no use to whoever runs the
+    # graph, more bytes than all else in a deep network of few weights, and the paths are those of this machine.
+    for part in (file, file.graph, *file.graph.node, *file.graph.value_info, *file.graph.initializer,
+                 *file.graph.input, *file.graph.output):  # fmt: skip
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    return file.SerializeToString()
 
 
 def kept_notes(notes: dict) -> dict:
