@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--root", type=Path, default=Path("data"), help="where the data sets lie (%(default)s)")
     run.add_argument("--results", type=Path, default=results.FILE, help="file of results (%(default)s)")
     run.add_argument("--list", action="store_true", help="show the names of the entries and stop")
-    shown = verbs.add_parser("table", help="write the README's table and benchmarks/scaling.md from the results")
+    shown = verbs.add_parser("table", help="write the README's table, notes.md and scaling.md from the results")
     shown.add_argument("--results", type=Path, default=results.FILE, help="file of results (%(default)s)")
     compare = verbs.add_parser("compare", help="train networks, class weights and seeds side by side: hours, resumable")
     compare.add_argument("--only", nargs="+", choices=list(comparison.VARIANTS), default=list(comparison.VARIANTS),

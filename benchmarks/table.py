@@ -1,4 +1,4 @@
-"""The README's table of speed, every number from the file of results."""
+"""The README's table of speed and the page of its notes, every number from the file of results."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from seglib import files
 
 README = Path(__file__).resolve().parents[1] / "README.md"
+NOTES = Path(__file__).with_name("notes.md")
 BEGIN, END = "<!-- benchmarks: python -m benchmarks table -->", "<!-- end of benchmarks -->"
 HEAD = ["work", "ours", "theirs", "times as good", "from - to", "aim", "against"]
 
@@ -38,21 +39,30 @@ def row(entry: dict) -> list[str]:
 
 
 def text(entries: Sequence[dict]) -> str:
-    """The table, then what it was measured on, then the notes and what is behind."""
-    shown = [entry for entry in entries if entry["ratio"] is not None or "skipped" in entry]
-    rows = [HEAD, ["---"] * len(HEAD), *(row(entry) for entry in shown)]
+    """The table, then what it was measured on, what is behind, and what was measured without a peer."""
+    rows = [HEAD, ["---"] * len(HEAD), *(row(entry) for entry in entries if _beside(entry))]
     lines = [f"| {' | '.join(cells)} |" for cells in rows]
-    alone = [e for e in entries if e["group"] in ("quality", "networks") and e["ratio"] is None and "skipped" not in e]
-    said: dict[str, list[str]] = {}  # a note once, however many entries have it
-    for entry in [*alone, *shown]:
-        if entry.get("note") and "skipped" not in entry:
-            title = f"{entry['title']}, {summary(entry)}" if entry in alone else entry["title"]
-            said.setdefault(entry["note"], []).append(title)
-    notes = [f"- {'; '.join(titles)}: {note}." for note, titles in said.items()]
     machines = list(dict.fromkeys(entry["machine"] for entry in entries))
     versions = {name: version for entry in entries for name, version in entry["versions"].items()}
     measured = f"Measured on: {'; '.join(machines)}. " + ", ".join(f"{n} {v}" for n, v in sorted(versions.items()))
-    return "\n".join([*lines, "", measured + ".", "", *behind(entries), *notes])
+    alone = [entry for entry in entries if entry["group"] in ("quality", "networks") and not _beside(entry)]
+    told = [f"- {entry['title']}, {summary(entry)}: {entry['note']}." for entry in alone if entry.get("note")]
+    return "\n".join([*lines, "", measured + ".", "", *behind(entries), *told])
+
+
+def notes(entries: Sequence[dict]) -> str:
+    """A page that says under which conditions the rows of the table were measured; a note once, with its rows."""
+    said: dict[str, list[str]] = {}
+    for entry in entries:
+        if _beside(entry) and entry.get("note") and "skipped" not in entry:
+            said.setdefault(entry["note"], []).append(entry["title"])
+    lines = ["# How each row of the table of speed was measured", "", "Written by `python -m benchmarks table`.", ""]
+    return "\n".join([*lines, *(f"- {'; '.join(titles)}: {note}." for note, titles in said.items()), ""])
+
+
+def _beside(entry: dict) -> bool:
+    """Is it a row of the table: measured beside a peer, or skipped?"""
+    return entry["ratio"] is not None or "skipped" in entry
 
 
 def behind(entries: Sequence[dict]) -> list[str]:
@@ -72,6 +82,7 @@ def falls_short(entry: dict) -> bool:
     return entry["ours"] > aim if entry["ratio"] is None else entry["ratio"] < aim
 
 
-def write(entries: Sequence[dict], readme: Path = README) -> None:
-    """Put the table between its marks.  OSError if they are gone."""
+def write(entries: Sequence[dict], readme: Path = README, page: Path = NOTES) -> None:
+    """Put the table between its marks, and the notes on their page.  OSError if the marks are gone."""
     files.replace_between(readme, BEGIN, END, text(entries))
+    files.write_text(page, notes(entries))

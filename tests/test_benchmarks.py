@@ -158,7 +158,8 @@ def test_the_table_says_what_is_behind():
     lines = table.text([entry(), slower, variant]).splitlines()
     assert lines[2] == "| work a | 2,000 ms | 4,000 ms | **2.00** | 2.00 - 3.00 | 2 | a library |"
     assert "| **0.80** | 0.70 - 0.90 |" in lines[3] and "| 2.00 | 2.00 - 3.00 |" in lines[4]
-    assert "Ours is behind in: work b (0.80)." in lines and "- work b: on one thread." in lines
+    assert "Ours is behind in: work b (0.80)." in lines
+    assert "\n- work b; work d: on one thread.\n" in table.notes([entry(), slower, entry("d", note="on one thread")])
     assert "Ours is behind in none of these." in table.text([entry()])
 
 
@@ -216,6 +217,7 @@ def test_the_readme_shows_the_results():
     shown = readme.partition(table.BEGIN)[2].partition(table.END)[0].strip("\n")
     assert entries and shown == table.text(entries)
     assert scaling.PAGE.read_text(encoding="utf-8") == scaling.page(entries)
+    assert table.NOTES.read_text(encoding="utf-8") == table.notes(entries)
     for found in entries:
         assert {"name", "ours", "peer", "ratio", "unit", "spread", "versions", "machine"} <= found.keys()
         if found["ratio"] is not None:
