@@ -139,6 +139,18 @@ def test_every_notebook_and_every_released_weight_is_there(site):
         assert (site / "weights" / f"{name}.html").exists()
 
 
+def test_all_kinds_of_pictures_find_a_network_before_a_second_one(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "site")
+    import demo_models
+
+    sizes = {"unet-horses": 15, "small-horses": 2, "unet-humans": 15, "net-streets": 12, "other-horses": 8}
+    monkeypatch.setattr(weights, "manifest", lambda: {"weights": {n: {"bytes": s} for n, s in sizes.items()}})
+    monkeypatch.setattr(weights, "card", lambda name: {"data": {"name": name.partition("-")[2]}})
+    order = ["small-horses", "unet-humans", "net-streets", "other-horses", "unet-horses"]
+    for budget, kept in ((1, []), (5, order[:1]), (25, [*order[:2], order[3]]), (30, order[:3]), (52, order)):
+        assert demo_models.chosen(budget) == (kept, [name for name in sizes if name not in kept])
+
+
 def test_the_site_is_light(site):
     assert sum(file.stat().st_size for file in site.rglob("*") if file.is_file()) < 60_000_000
 
@@ -235,6 +247,7 @@ def test_search_finds_a_page(address, browser):
 def test_the_explorer_sorts_by_iou(site, address, browser):
     with opened(browser, address) as (page, wrong):
         page.goto(address + "explorer.html")
+        page.wait_for_selector(".results li")  # the list is fetched
         for order, ways in (("worst", 1), ("best", -1)):
             page.select_option('[name="order"]', order)
             found = page.eval_on_selector_all(".results li", "rows => rows.map((row) => +row.dataset.miou)")
