@@ -1,4 +1,4 @@
-"""Cityscapes: street scenes of 50 cities at 1024x2048, 19 classes.
+"""Cityscapes: street scenes at 1024x2048, 19 classes; filmed in 50 cities, 27 of which have the fine labels read here.
 
 Cordts et al., "The Cityscapes Dataset for Semantic Urban Scene Understanding", CVPR 2016.  The fine
 annotations store 34 ids; 19 of them are trained and scored, the rest are ignored.  The split is given: 2975
