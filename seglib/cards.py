@@ -95,7 +95,9 @@ def _curve(card: dict, most: int = 8) -> str:
     last = len(curve["epochs"]) - 1
     chosen = sorted({round(i * last / (most - 1)) for i in range(most)})
     rise = ", ".join(f"{curve['miou'][i]:.3f} ({curve['epochs'][i]})" for i in chosen)
-    return f"mIoU on {card['data']['chosen_on']} while it was trained, and after how many epochs: {rise}"
+    side = curve.get("longest_side", card["input"]["longest_side"])
+    other = "" if side == card["input"]["longest_side"] else f", {_scaling(side).partition(',')[0]}"
+    return f"mIoU on {card['data']['chosen_on']} while it was trained{other}, and after how many epochs: {rise}"
 
 
 def _scaling(longest_side: int) -> str:

@@ -19,11 +19,14 @@ MAX_BYTES = 64_000_000
 SCALES = (0.75, 1.0, 1.25)  # of the multi-scale measurement on the card, each also mirrored
 
 
-def release(run: Path | str, name: str, root: Path | str, command: str, hardware: str) -> dict:
+def release(
+    run: Path | str, name: str, root: Path | str, command: str, hardware: str, longest_side: int | None = None
+) -> dict:
     """Release the best weights of the run folder `run` as `name`; returns the card.
 
     Measures the rounded fp16 weights on the val split under `root`.  `command` makes the run again
-    and `hardware` says on what it was made.  Raises WeightsError if the run has no weights or those
+    and `hardware` says on what it was made.  `longest_side` in pixels replaces the one with which the run was
+    validated (0: pictures at their own size).  Raises WeightsError if the run has no weights or those
     that it started from are gone, and DataError if the data set is not there; files that existed stay as they are then.
     """
     run = Path(run)
@@ -32,6 +35,9 @@ def release(run: Path | str, name: str, root: Path | str, command: str, hardware
     config = configuration.parse(json.dumps(notes["config"]))
     start = _start(config)
     config.run, config.data.root = f"runs/{name}", "data"  # where the run was made is nobody's concern
+    validated_at = config.inference.longest_side
+    if longest_side is not None:
+        config.inference.longest_side = longest_side
     dataset = data.load(config.data.name, config.data.val_split, root, config.data.list_name, **config.data.options)
     notes = {
         "config": configuration.to_dict(config),
@@ -77,7 +83,8 @@ def release(run: Path | str, name: str, root: Path | str, command: str, hardware
         "scores_multi_scale": {**scores["multi"], "scales": list(SCALES), "flip": True},
         **({"in_training_too": repeated, "scores_without_them": scores["without"]} if repeated else {}),
         "training": {"command": command, "hardware": hardware, **start, "epochs": config.epochs,
-                     "best_epoch": best["epoch"] + 1, "minutes": _minutes(history), "curve": _curve(history),
+                     "best_epoch": best["epoch"] + 1, "minutes": _minutes(history),
+                     "curve": _curve(history) | {"longest_side": validated_at},
                      "config": notes["config"]},
         "software": {"python": platform.python_version(), "torch": torch.__version__.split("+")[0]},
     }  # fmt: skip

@@ -202,6 +202,17 @@ def test_a_release_measures_what_it_writes(tmp_path, monkeypatch):
     assert str(tmp_path) not in json.dumps(card) + json.dumps(header)
     text = (tmp_path / "small.md").read_text()
     assert f"{scores['miou']:.4f}" in text and card["sha256"] in text
+    assert curve["longest_side"] == 48 and "while it was trained, and" in text
+    sides = []
+    monkeypatch.setattr(release, "Predictor", lambda m, longest_side, *more, **options: (
+        sides.append(longest_side) or Predictor(m, longest_side, *more, **options)))  # fmt: skip
+    words = ["--from", "python -m seglib train x.yaml", "--hardware", "a test", "--longest-side", "64"]
+    assert main(["weights", "release", str(tmp_path / "run"), "larger", "--root", str(tmp_path), *words]) == 0
+    larger, (model, header) = weights.card("larger"), weights.load("larger")
+    assert larger["scores"]["miou"] == evaluate(Predictor(model, 64), val)["miou"] and set(sides) == {64}
+    assert larger["input"]["longest_side"] == header["config"]["inference"]["longest_side"] == 64
+    assert larger["training"]["curve"] == curve
+    assert "while it was trained, the longer side scaled to 48 pixels, and" in (tmp_path / "larger.md").read_text()
 
 
 def test_a_card_tells_what_the_weights_started_from(tmp_path, monkeypatch):
@@ -232,11 +243,12 @@ def test_a_card_tells_what_the_weights_started_from(tmp_path, monkeypatch):
 
 def test_a_card_shows_how_the_score_rose_and_how_pictures_are_scaled():
     curve = {"epochs": list(range(5, 105, 5)), "miou": [i / 100 for i in range(20)]}
-    shown = cards._curve({"data": {"chosen_on": "val"}, "training": {"curve": curve}})
+    shown = cards._curve({"data": {"chosen_on": "val"}, "input": {"longest_side": 64}, "training": {"curve": curve}})
     steps = "0.000 (5), 0.030 (20), 0.050 (30), 0.080 (45), 0.110 (60), 0.140 (75), 0.160 (85), 0.190 (100)"
     assert shown.endswith(f": {steps}")
     curve = {"epochs": [3], "miou": [0.5]}
-    assert cards._curve({"data": {"chosen_on": "val"}, "training": {"curve": curve}}).endswith(": 0.500 (3)")
+    one = {"data": {"chosen_on": "val"}, "input": {"longest_side": 64}, "training": {"curve": curve}}
+    assert cards._curve(one).endswith(": 0.500 (3)")
     assert cards._scaling(0) == "at the picture's own size"
     assert cards._scaling(320).startswith("the longer side scaled to 320 pixels")
 

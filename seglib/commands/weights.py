@@ -25,6 +25,8 @@ def add_arguments(part: Parser) -> None:
     add_root(sub)
     sub.add_argument("--from", dest="made_by", required=True, help="the command that makes the run again")
     sub.add_argument("--hardware", required=True, help="what it was trained on, for the card")
+    sub.add_argument("--longest-side", type=int, metavar="PIXELS",
+                     help="scale pictures to this longer side, 0 for their own size (as the run did)")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
@@ -42,5 +44,6 @@ def run(args: argparse.Namespace) -> int:
         cards.write_table()
         print(cards.table())
     else:
-        print(cards.text(release.release(args.folder, args.name, args.root, args.made_by, args.hardware)))
+        given = args.root, args.made_by, args.hardware, args.longest_side
+        print(cards.text(release.release(args.folder, args.name, *given)))
     return 0
