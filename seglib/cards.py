@@ -37,7 +37,7 @@ def text(card: dict) -> str:
         ),
         "",
         "All scores are counted over the data set, the two or more classes averaged, unless a row says otherwise. The "
-        f"checkpoint was chosen on the same {card['data']['chosen_on']} images, so expect a little less on new ones.",
+        f"{_chosen(card)} chosen on the same {card['data']['chosen_on']} images, so expect a little less on new ones.",
         "",
         *_repetition_lines(card),
         f"- Measure again: `{_measuring(card)}`",
@@ -89,13 +89,25 @@ def _measuring(card: dict) -> str:
     return f"python -m seglib evaluate {card['name']} --data {of['name']} --split {of['measured_on']}{listed}"
 
 
+def _chosen(card: dict) -> str:
+    return (
+        "checkpoint was"
+        if _validated_at(card) == card["input"]["longest_side"]
+        else "checkpoint and the longer side were"
+    )
+
+
+def _validated_at(card: dict) -> int:
+    return card["training"]["curve"].get("longest_side", card["input"]["longest_side"])
+
+
 def _curve(card: dict, most: int = 8) -> str:
     """How the score on val rose, at so many of the epochs after which it was measured."""
     curve = card["training"]["curve"]
     last = len(curve["epochs"]) - 1
     chosen = sorted({round(i * last / (most - 1)) for i in range(most)})
     rise = ", ".join(f"{curve['miou'][i]:.3f} ({curve['epochs'][i]})" for i in chosen)
-    side = curve.get("longest_side", card["input"]["longest_side"])
+    side = _validated_at(card)
     other = "" if side == card["input"]["longest_side"] else f", {_scaling(side).partition(',')[0]}"
     return f"mIoU on {card['data']['chosen_on']} while it was trained{other}, and after how many epochs: {rise}"
 
