@@ -90,15 +90,12 @@ def _measuring(card: dict) -> str:
 
 
 def _chosen(card: dict) -> str:
-    return (
-        "checkpoint was"
-        if _validated_at(card) == card["input"]["longest_side"]
-        else "checkpoint and the longer side were"
-    )
+    return "checkpoint and the longer side were" if _resized(card) else "checkpoint was"
 
 
-def _validated_at(card: dict) -> int:
-    return card["training"]["curve"].get("longest_side", card["input"]["longest_side"])
+def _resized(card: dict) -> bool:
+    """Do the released weights take pictures of another size than those with which the run was validated?"""
+    return card["training"]["curve"]["longest_side"] != card["input"]["longest_side"]
 
 
 def _curve(card: dict, most: int = 8) -> str:
@@ -107,8 +104,7 @@ def _curve(card: dict, most: int = 8) -> str:
     last = len(curve["epochs"]) - 1
     chosen = sorted({round(i * last / (most - 1)) for i in range(most)})
     rise = ", ".join(f"{curve['miou'][i]:.3f} ({curve['epochs'][i]})" for i in chosen)
-    side = _validated_at(card)
-    other = "" if side == card["input"]["longest_side"] else f", {_scaling(side).partition(',')[0]}"
+    other = f", {_scaling(curve['longest_side']).partition(',')[0]}" if _resized(card) else ""
     return f"mIoU on {card['data']['chosen_on']} while it was trained{other}, and after how many epochs: {rise}"
 
 

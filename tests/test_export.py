@@ -89,7 +89,7 @@ def test_the_notes_are_in_the_metadata_and_at_the_end_of_the_file(exported):
     trained = weights.read_tensors(source)[1]
     assert notes["config"]["inference"] == trained["config"]["inference"] and notes["classes"] == ["ground", "leaf"]
     assert b"secret" not in content, "where a network was trained is nobody's concern"
-    assert b".py" not in content and str(ROOT).encode() not in content, "nor is where its code lies"
+    assert b"export.py" not in content and str(ROOT).encode() not in content, "nor is where its code lies"
 
 
 @pytest.mark.parametrize("name, options", [("hrnet_w18_small_v1", {})])
