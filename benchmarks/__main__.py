@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
                          metavar="NAME", help="these runs (all that are not in comparison.json)")  # fmt: skip
     compare.add_argument("--root", type=Path, default=Path("data"), help="where the data sets lie (%(default)s)")
     compare.add_argument("--runs", type=Path, default=Path("runs/comparison"), help="folder for the runs (%(default)s)")
+    compare.add_argument("--note", default="", help="what to tell of the machine, such as that it was shared")
     return top
 
 
@@ -95,7 +96,7 @@ def main() -> int:
     args = parser().parse_args()
     try:
         if args.verb == "compare":
-            return 1 if comparison.run(args.only, args.runs, args.root) else 0
+            return 1 if comparison.run(args.only, args.runs, args.root, args.note) else 0
         return run(args) if args.verb == "run" else show(args)
     except KeyboardInterrupt:
         print(f"\nStopped; go on with: python -m benchmarks {args.verb}{' --resume' if args.verb == 'run' else ''}")

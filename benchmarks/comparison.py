@@ -10,7 +10,7 @@ from pathlib import Path
 from seglib import config as configuration
 from seglib import costs, data, files, weights
 from seglib.evaluate import evaluate
-from seglib.predict import Predictor
+from seglib.predict import Predictor, pick_device
 
 from . import results
 from .measure import Skipped
@@ -28,7 +28,7 @@ class Variant:
     options: tuple[str, ...] = ()
 
 
-STREETS, HORSES = "configs/comparison.yaml", "configs/horses-laptop.yaml"
+STREETS, HORSES = "configs/comparison.yaml", "configs/unet-horses.yaml"
 NETWORKS = ("hrnet_w18", "mini_hrnet_v1", "mini_hrnet_v2", "mini_hrnet_v3", "mini_hrnet")
 REMEDIES = {
     **{f"mini_hrnet, {rule}": (f"--loss.class_weights={rule}",) for rule in ("sqrt_freq", "inv_freq")},
@@ -38,7 +38,7 @@ REMEDIES = {
 VARIANTS = {
     **{name: Variant(STREETS, (f"--model.name={name}",)) for name in reversed(NETWORKS)},
     **{name: Variant(STREETS, options) for name, options in REMEDIES.items()},
-    **{f"horses, seed {seed}": Variant(HORSES, (f"--seed={seed}", "--evaluate_every=44")) for seed in range(5)},
+    **{f"horses, seed {seed}": Variant(HORSES, (f"--seed={seed}", "--evaluate_every=96")) for seed in range(5)},
 }
 GROUPS = {
     "Networks": (NETWORKS, "Pictures, crops, rates and steps are the same; plain cross-entropy; the last weights."),
@@ -60,24 +60,25 @@ def trained(name: str, runs: Path, root: Path) -> Path:
     return run
 
 
-def measured(name: str, run: Path, root: Path) -> dict:
-    """What the run in folder `run` cost, and its scores on val at native size."""
+def measured(name: str, run: Path, root: Path, note: str = "") -> dict:
+    """What the run in folder `run` cost, and its scores on val at native size; `note` goes with the machine."""
     model, notes = weights.load(str(run / "best.safetensors"))
     config = configuration.parse(json.dumps(notes["config"]))
     dataset = data.load(config.data.name, config.data.val_split, root, config.data.list_name, **config.data.options)
-    scores = evaluate(Predictor(model, **asdict(config.inference)), dataset)
     height, width = dataset[0]["image"].shape[:2]
+    multiply_adds = costs.multiply_adds(model, (height, width)) if config.data.name == "camvid" else None
+    scores = evaluate(Predictor(model, **asdict(config.inference), device=pick_device()), dataset)
     history = json.loads((run / "history.json").read_text(encoding="utf-8"))
     return {
         "name": name,
         "command": " ".join(["python -m seglib train", VARIANTS[name].config, *VARIANTS[name].options]),
         "parameters": costs.parameters(model),
-        "multiply_adds": costs.multiply_adds(model, (height, width)) if config.data.name == "camvid" else None,
+        "multiply_adds": multiply_adds,
         "minutes": round(sum(entry["seconds"] for entry in history) / 60, 1),
         "epochs": len(history),
         **{key: scores[key] for key in ("miou", "boundary_iou", "pixel_accuracy")},
         "iou": {label: values["iou"] for label, values in scores["per_class"].items()},
-        "machine": results.machine(),
+        "machine": "; ".join(filter(None, (results.machine(), note))),
         "versions": results.versions(),
     }
 
@@ -131,7 +132,7 @@ def _spread(rows: list[dict]) -> list[str]:
     return [f"Over {len(rows)} seeds: {', '.join(parts)} (mean and standard deviation)."]
 
 
-def run(names: list[str], runs: Path, root: Path, file: Path = FILE, to: Path = PAGE) -> int:
+def run(names: list[str], runs: Path, root: Path, note: str = "", file: Path = FILE, to: Path = PAGE) -> int:
     """Train and measure what is not in `file` yet, each at once written there and to the page `to`; how many failed."""
     failed = 0
     for name in names:
@@ -139,7 +140,7 @@ def run(names: list[str], runs: Path, root: Path, file: Path = FILE, to: Path = 
             print(f"{name}: in {file.name} already", flush=True)
             continue
         try:
-            entry = measured(name, trained(name, runs, root), root)
+            entry = measured(name, trained(name, runs, root), root, note)
         except (Skipped, data.DataError) as reason:
             failed += 1
             print(reason, file=sys.stderr)
