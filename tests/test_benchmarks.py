@@ -266,6 +266,20 @@ def test_a_comparison_that_fails_is_told_and_the_next_one_goes_on(tmp_path, monk
     assert "mini_hrnet: the run failed" in capfd.readouterr().err and not (tmp_path / "found.json").exists()
 
 
+def test_the_comparison_that_is_shown_is_the_measured_one():
+    entries = results.read(comparison.FILE)
+    assert [entry["name"] for entry in entries] == list(comparison.VARIANTS)
+    assert comparison.PAGE.read_text(encoding="utf-8") == comparison.page(entries)
+    seeds = [entry for entry in entries if entry["name"].startswith("horses")]
+    mious, minutes = [entry["miou"] for entry in seeds], [entry["minutes"] for entry in seeds]
+    told = f"{np.mean(mious):.3f} ± {np.std(mious, ddof=1):.3f} over five seeds, {np.median(minutes):.1f} minutes each"
+    assert told in (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    for entry in entries:
+        asked = comparison.VARIANTS[entry["name"]]
+        assert entry["command"] == " ".join(["python -m seglib train", asked.config, *asked.options])
+        assert entry["epochs"] == config.load(REPOSITORY / asked.config, list(asked.options)).epochs
+
+
 def test_the_comparisons_can_be_read_and_belong_to_a_group():
     listed = {name for names, _ in comparison.GROUPS.values() for name in names}
     assert listed == set(comparison.VARIANTS)
