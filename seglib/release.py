@@ -26,11 +26,15 @@ def release(
 
     Measures the rounded fp16 weights on the val split under `root`.  `command` makes the run again
     and `hardware` says on what it was made.  `longest_side` in pixels replaces the one with which the run was
-    validated (0: pictures at their own size).  Raises WeightsError if the run has no weights or those
+    validated (0: pictures at their own size).  Raises WeightsError if the run has no sound weights or those
     that it started from are gone, and DataError if the data set is not there; files that existed stay as they are then.
     """
     run = Path(run)
     tensors, notes = weights.read_tensors(run / "best.safetensors")
+    if wrong := [key for key, t in tensors.items() if not t.isfinite().all()]:
+        raise weights.WeightsError(
+            f"{run / 'best.safetensors'}: {wrong[0]} has values that are no numbers; train anew."
+        )
     history = json.loads((run / "history.json").read_text(encoding="utf-8"))
     config = configuration.parse(json.dumps(notes["config"]))
     start = _start(config)

@@ -21,13 +21,17 @@ class WeightsError(ValueError):
 
 
 def write_tensors(file: Path, tensors: Mapping[str, Tensor], notes: Mapping, half: bool = False) -> None:
-    """Write a safetensors file with `notes` as JSON in its header; `half` stores floats as fp16."""
+    """Write a safetensors file with `notes` as JSON in its header; `half` stores floats as fp16 where they fit."""
     ready = {
-        name: (t.half() if half and t.is_floating_point() else t).detach().cpu().contiguous()
-        for name, t in tensors.items()
+        name: (t.half() if half and _fits_half(t) else t).detach().cpu().contiguous() for name, t in tensors.items()
     }
     content = to_bytes(ready, {"notes": json.dumps(notes)})
     files.write_atomically(file, lambda stream: stream.write(content))
+
+
+def _fits_half(tensor: Tensor) -> bool:
+    """Do all values stay finite in fp16?  The running variance of a wide layer's sums can exceed its 65504."""
+    return tensor.is_floating_point() and bool((tensor.abs() <= torch.finfo(torch.float16).max).all())
 
 
 def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict]:

@@ -53,6 +53,16 @@ def test_fp16_files_come_back_as_the_same_network_in_fp32(shelf):
     assert torch.equal(weights.load(str(folder / "small.safetensors"))[0](x), model(x))
 
 
+def test_what_fp16_cannot_hold_is_kept_in_fp32(tmp_path):
+    """The running variance of a pyramid's last convolution was 80,000 in a real network, and infinity once rounded."""
+    tensors = {"large": torch.tensor([8e4, 1.1]), "least": torch.tensor([-65504.0, 1.1]), "none": torch.ones(0)}
+    weights.write_tensors(tmp_path / "file.safetensors", tensors, notes(), half=True)
+    found, _ = weights.read_tensors(tmp_path / "file.safetensors")
+    assert torch.equal(found["large"], tensors["large"])
+    assert torch.equal(found["least"], tensors["least"].half().float())
+    assert found["none"].shape == (0,)
+
+
 def test_every_flipped_byte_cut_and_addition_is_refused(shelf):
     folder, _ = shelf
     file = folder / "small.safetensors"
@@ -215,6 +225,18 @@ def test_a_release_measures_what_it_writes(tmp_path, monkeypatch):
     text = (tmp_path / "larger.md").read_text()
     assert "while it was trained, the longer side scaled to 48 pixels, and" in text
     assert "The checkpoint and the longer side were chosen" in text.replace("\n", " ")
+
+
+def test_weights_that_are_no_numbers_are_not_released(tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "FOLDER", tmp_path)
+    state = models.create("unet", 2, width=4).state_dict()
+    next(iter(state.values()))[0] = float("inf")
+    (tmp_path / "run").mkdir()
+    weights.write_tensors(tmp_path / "run" / "best.safetensors", state, notes())
+    (tmp_path / "run" / "history.json").write_text("[]")
+    with pytest.raises(weights.WeightsError, match=f"{next(iter(state))} has values that are no numbers"):
+        release.release(tmp_path / "run", "small", tmp_path, "python -m seglib train x.yaml", "a test")
+    assert not (tmp_path / "small.safetensors").exists()
 
 
 def test_a_card_tells_what_the_weights_started_from(tmp_path, monkeypatch):
