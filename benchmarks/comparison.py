@@ -41,10 +41,11 @@ VARIANTS = {
     **{f"horses, seed {seed}": Variant(HORSES, (f"--seed={seed}", "--evaluate_every=96")) for seed in range(5)},
 }
 GROUPS = {
-    "Networks": (NETWORKS, "Pictures, crops, rates and steps are the same; plain cross-entropy; the last weights."),
+    "Networks": (NETWORKS, f"`{STREETS}`: pictures, crops, rates and steps are the same; plain cross-entropy; one seed "
+                 "each. Multiply-adds are those of a frame of 360 x 480."),
     "Rare classes": (("mini_hrnet", *REMEDIES), "One network, other losses; the first row has plain cross-entropy."),
     "Seeds": (tuple(f"horses, seed {seed}" for seed in range(5)),
-              f"`{HORSES}` with other first weights, order and augmentation; the weights of the last step."),
+              f"`{HORSES}` with other first weights, order and augmentation."),
 }  # fmt: skip
 
 
@@ -86,7 +87,10 @@ def measured(name: str, run: Path, root: Path, note: str = "") -> dict:
 def page(entries: list[dict]) -> str:
     """The comparison as Markdown, a part for each group of which something was measured."""
     found = {entry["name"]: entry for entry in entries}
-    told = "Written by `python -m benchmarks compare`; scores are those on the val split, at native size."
+    told = (
+        "Written by `python -m benchmarks compare`; scores are those on the val split, at native size, of the running "
+        "average of the weights (EMA) after the last step."
+    )
     lines = ["# Side by side at an equal budget", "", told]
     for title, (names, told) in GROUPS.items():
         rows = [found[name] for name in names if name in found]
