@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from . import cards, data, download, files, visualize, weights
+from . import cards, data, download, files, runs, visualize, weights
 from . import config as configuration
 from .augment import MEAN, STD
 from .data import checking
@@ -38,7 +38,8 @@ def release(
     history = json.loads((run / "history.json").read_text(encoding="utf-8"))
     config = configuration.parse(json.dumps(notes["config"]))
     start = _start(config)
-    config.run, config.data.root = f"runs/{name}", "data"  # where the run was made is nobody's concern
+    _forget_places(config)
+    config.run = f"runs/{name}"
     validated_at = config.inference.longest_side
     if longest_side is not None:
         config.inference.longest_side = longest_side
@@ -98,6 +99,16 @@ def release(
     files.write_text(weights.FOLDER / "manifest.json", json.dumps(listed, indent=1) + "\n")
     files.write_text(weights.FOLDER / f"{name}.md", cards.text(card))
     return card
+
+
+def _forget_places(config: configuration.Config) -> None:
+    """Set the options that tell where and how fast a run was made, and change nothing of it, to their defaults."""
+    for option in runs.PLACES:
+        *inner, last = option.split(".")
+        part, default = config, configuration.Config()
+        for name in inner:
+            part, default = getattr(part, name), getattr(default, name)
+        setattr(part, last, getattr(default, last))
 
 
 def _start(config: configuration.Config) -> dict:

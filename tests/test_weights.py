@@ -210,6 +210,8 @@ def test_a_release_measures_what_it_writes(tmp_path, monkeypatch):
     assert np.allclose(curve["miou"], [entry["val"]["miou"] for entry in judged], atol=5e-5)
     assert np.allclose(curve["boundary_iou"], [entry["val"]["boundary_iou"] for entry in judged], atol=5e-5)
     assert str(tmp_path) not in json.dumps(card) + json.dumps(header)
+    made = config.parse(json.dumps(header["config"]))
+    assert (asked.workers, asked.device) == (0, "cpu") and (made.workers, made.device) == (-1, "auto")
     text = (tmp_path / "small.md").read_text()
     assert f"{scores['miou']:.4f}" in text and card["sha256"] in text
     assert curve["longest_side"] == 48 and "while it was trained, and" in text
