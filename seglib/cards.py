@@ -47,7 +47,8 @@ def text(card: dict) -> str:
         f"- Classes: {', '.join(card['classes'])}",
         f"- Input: RGB in 0..1, minus {card['input']['mean']}, over {card['input']['std']}; "
         f"{_scaling(card['input']['longest_side'])}",
-        f"- File: `{card['file']}`, {card['bytes']:,} bytes, fp16 where it can hold the numbers; sha256 `{card['sha256']}`",
+        f"- File: `{card['file']}`, {card['bytes']:,} bytes, fp16 where it can hold the numbers; "
+        f"sha256 `{card['sha256']}`",
         f"- Made with Python {card['software']['python']}, torch {card['software']['torch']}",
     ]
     return "\n".join(lines) + "\n"
