@@ -4,6 +4,8 @@ from . import files, weights
 
 README = weights.FOLDER.parent / "README.md"
 BEGIN, END = "<!-- results: python -m seglib weights table -->", "<!-- end of results -->"
+JUDGED = {"miou": "mIoU", "boundary_iou": "Boundary IoU", "pixel_accuracy": "pixel accuracy",
+          "foreground_iou": "foreground IoU"}  # fmt: skip
 
 
 def text(card: dict) -> str:
@@ -42,7 +44,8 @@ def text(card: dict) -> str:
         *_repetition_lines(card),
         f"- Measure again: `{_measuring(card)}`",
         f"- Train again: `{training['command']}` ({training['minutes']} minutes on {training['hardware']}; "
-        f"the best of {training['epochs']} epochs was {training['best_epoch']})",
+        f"the best of {training['epochs']} epochs by {JUDGED[training['config']['metric']]} was "
+        f"{training['best_epoch']})",
         f"- {_curve(card)}",
         f"- Classes: {', '.join(card['classes'])}",
         f"- Input: RGB in 0..1, minus {card['input']['mean']}, over {card['input']['std']}; "
