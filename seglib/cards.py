@@ -1,11 +1,10 @@
 """What people read of released weights: a card each, and the table in the README; every number from the cards' JSON."""
 
 from . import files, weights
+from .visualize.progress import SCORE_NAMES
 
 README = weights.FOLDER.parent / "README.md"
 BEGIN, END = "<!-- results: python -m seglib weights table -->", "<!-- end of results -->"
-JUDGED = {"miou": "mIoU", "boundary_iou": "Boundary IoU", "pixel_accuracy": "pixel accuracy",
-          "foreground_iou": "foreground IoU"}  # fmt: skip
 
 
 def text(card: dict) -> str:
@@ -44,7 +43,7 @@ def text(card: dict) -> str:
         *_repetition_lines(card),
         f"- Measure again: `{_measuring(card)}`",
         f"- Train again: `{training['command']}` ({training['minutes']} minutes on {training['hardware']}; "
-        f"the best of {training['epochs']} epochs by {JUDGED[training['config']['metric']]} was "
+        f"the best of {training['epochs']} epochs by {SCORE_NAMES[training['config']['metric']]} was "
         f"{training['best_epoch']})",
         f"- {_curve(card)}",
         f"- Classes: {', '.join(card['classes'])}",
