@@ -25,21 +25,22 @@ def prediction(root: Path, part: str) -> dict:
 
     The entry's `bytes` is the mean size of the files read or written, `decoded_bytes` that of an image and its mask.
     """
-    files = [pair.image for pair in data.pairs(data.source("horses"), "train", root)[:PICTURES]]
+    pairs = data.pairs(data.source("horses"), "train", root)
+    files = [pairs[i * len(pairs) // PICTURES].image for i in range(PICTURES)]  # evenly: the first ones are small
     images = [data.read_image(file) for file in files]
     model, notes = predict.load(WEIGHTS)
     predictor = predict.Predictor(model, notes["config"]["inference"]["longest_side"])
     with threads(1), tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "mask.png"
-        masks = [predictor.labels(images[0])] * PICTURES if part == "write" else [None] * PICTURES
+        written = [Path(folder) / f"{i}.png" for i in range(PICTURES)]
+        masks = [predictor.labels(image) if part == "write" else None for image in images]
         calls: dict[str, Callable[[int], object]] = {
             "read": lambda i: data.read_image(files[i]),
             "compute": lambda i: predictor.labels(images[i]),
-            "write": lambda i: predict.save_mask(target, masks[i], notes["palette"]),
+            "write": lambda i: predict.save_mask(written[i], masks[i], notes["palette"]),
         }
         calls[part](0)
         times = [_milliseconds(lambda i=i: calls[part](i)) for i in range(PICTURES)]
-        size = target.stat().st_size if part == "write" else float(np.mean([f.stat().st_size for f in files]))
+        size = float(np.mean([f.stat().st_size for f in (written if part == "write" else files)]))
     decoded = float(np.mean([image.size // 3 * 4 for image in images]))
     note = f"images of horses, the weights {WEIGHTS}, one thread"
     return single(times, "ms/image") | {"note": note, "bytes": size, "decoded_bytes": decoded}

@@ -42,7 +42,8 @@ def training_steps(config: AugmentConfig, size: int) -> list[A.BasicTransform]:
     """The transforms that `config` switches on, in the order in which they are applied."""
     color = config.color
     steps: list[tuple[float, A.BasicTransform]] = [
-        # INTER_AREA averages when it shrinks, which is most of the time; other modes would alias.
+        # INTER_AREA averages where it shrinks; other modes would alias.  Where it enlarges, as more than half of the
+        # crops of a run's last sizes are, it repeats pixels; whether interpolating would train better is not known.
         (1, A.RandomResizedCrop((size, size), config.crop_area, config.crop_ratio,
                                 interpolation=cv2.INTER_AREA, mask_interpolation=cv2.INTER_NEAREST_EXACT)),
         (config.flip, A.HorizontalFlip(p=config.flip)),

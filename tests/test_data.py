@@ -704,6 +704,22 @@ def test_real_data_passes_its_check(realdata, name, parts):
     assert all(report.pixels) and (report.ignored > 0) == (name == "camvid")
 
 
+def test_photographs_that_are_known_to_be_one_are_reported_where_a_list_divides_them(realdata):
+    real(realdata, "horses")
+    divided = [("train/horse075", "val/horse234"), ("train/horse193", "val/horse254")]
+    assert sorted(checking.check("horses", realdata, progress=False).suspects) == divided
+    other = checking.check("horses", realdata, list_name="first278", progress=False)
+    divided = [("train/horse245", "val/horse313"), ("train/horse246", "val/horse294")]
+    assert sorted(other.suspects + other.duplicates) == divided
+
+
+@pytest.mark.parametrize("name", splits.REPEATED)
+def test_of_photographs_that_are_known_to_be_one_the_lists_divide_these(name):
+    side = {key: split for split in ("train", "val") for key in splits.read_list(name, "default", split)}
+    divided = [pair for pair in splits.REPEATED[name] if side[pair[0]] != side[pair[1]]]
+    assert divided == {"horses": [("horse075", "horse234"), ("horse193", "horse254")], "humans": []}[name]
+
+
 @pytest.mark.parametrize("name", ["horses", "humans"])
 def test_the_command_reproduces_the_lists(realdata, name, tmp_path, monkeypatch):
     keys = real(realdata, name).keys

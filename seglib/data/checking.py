@@ -14,9 +14,10 @@ from tqdm import tqdm
 from .. import download as downloading
 from . import DRAWN, SOURCES, load, source
 from .contents import DigestingReader, by_split, content_digest, released_digests, verify, write_digests
-from .dataset import IGNORE, Source
+from .dataset import IGNORE, Pair, Source
 from .images import DataError
 from .matching import masks_without_image
+from .splits import REPEATED
 
 __all__ = ["Report", "check", "content_digest", "download", "listing", "write_digests"]
 
@@ -38,7 +39,7 @@ class Report:
     pixels: list[int] = field(default_factory=list)  # per class
     ignored: int = 0
     duplicates: list[tuple[str, str]] = field(default_factory=list)  # equal pixels in two splits
-    suspects: list[tuple[str, str]] = field(default_factory=list)  # look alike, in two splits
+    suspects: list[tuple[str, str]] = field(default_factory=list)  # look alike or are known to be one, in two splits
     released: dict[str, bool] = field(default_factory=dict)  # split -> is it what released weights were trained on
     notices: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
@@ -158,6 +159,9 @@ def check(name: str, root: Path | str = "data", list_name: str = "default", prog
     _surveyed(report, {split: ([p.key for p in reader.pairs], reader) for split, reader in readers.items()}, progress)
     report.faults += [f"{key}: in the split list, but not on the disk; complete the data set." for key in missing]
     report.notices += masks_without_image([pair for part in parts.values() for pair in part])
+    known = _divided(name, parts)
+    found = {frozenset(pair) for pair in report.duplicates + report.suspects}
+    report.suspects += [pair for pair in known if frozenset(pair) not in found]
     way = "complete the data set" if name in SOURCES else "see data/README.md for the ways to give one"
     report.notices += [
         f"no split '{split}', and `python -m seglib train` needs one: {way}, or name another by --data.{split}_split"
@@ -168,6 +172,13 @@ def check(name: str, root: Path | str = "data", list_name: str = "default", prog
         expected = released_digests().get(name, {})
         report.released = {s: reader.digest() == expected[s] for s, reader in readers.items() if s in expected}
     return report
+
+
+def _divided(name: str, parts: dict[str, list[Pair]]) -> list[tuple[str, str]]:
+    """The places of photographs that are known to be in the set twice, of those that these parts divide."""
+    split_of = {pair.key: split for split, part in parts.items() for pair in part}
+    pairs = [(a, b) for a, b in REPEATED.get(name, []) if a in split_of and b in split_of]
+    return [(f"{split_of[a]}/{a}", f"{split_of[b]}/{b}") for a, b in pairs if split_of[a] != split_of[b]]
 
 
 def _surveyed(report: Report, parts: dict[str, tuple[list[str], Callable]], progress: bool) -> Report:

@@ -32,10 +32,23 @@ def first(keys: Sequence[str], count: int) -> dict[str, list[str]]:
     return {"train": keys[:count], "val": keys[count:]}
 
 
+# Pairs of keys that are one photograph.  The last three differ in crop or tint, so that no sieve of `check` finds
+# them; they were found by matching SIFT descriptors of all pictures and looking at those that agreed.
+REPEATED = {
+    "horses": [
+        (f"horse{a}", f"horse{b}")
+        for a, b in (
+            ("004", "146"), ("006", "018"), ("071", "219"), ("118", "171"), ("175", "205"), ("180", "203"),
+            ("240", "274"), ("246", "294"), ("263", "264"), ("075", "234"), ("193", "254"), ("245", "313"),
+        )
+    ],
+    "humans": [("102", "270")],
+}  # fmt: skip
+
 # How each committed list was made; `python -m seglib data split NAME` makes it again.
 RULES = {
-    # Nine photographs are in the set twice (004 = 146, 006 = 018, 071 = 219, 118 = 171, 175 = 205, 180 = 203,
-    # 240 = 274, 246 = 294, 263 = 264): the first seed that divides none of these pairs.
+    # The first seed that divides none of the first nine pairs.  The other three were found when all weights had been
+    # trained; it divides 075 from 234 and 193 from 254, and the cards give the scores without the two in val.
     "horses": {"default": lambda keys: divide(keys, seed=27), "first278": lambda keys: first(keys, 278)},
     # 102 and 270 are one photograph: the first seed that puts both on the same side.
     "humans": {"default": lambda keys: divide(keys, seed=1)},
