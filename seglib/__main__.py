@@ -78,6 +78,8 @@ def polite_kills() -> Iterator[None]:
 
 def main(words: list[str] | None = None) -> int:
     words = sys.argv[1:] if words is None else words
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may have letters that a terminal lacks
     # The doctor comes alone, for it must be able to say that a package is missing which another command imports.
     parser = build_parser(("doctor",) if words[:1] == ["doctor"] else COMMANDS)
     args, args.rest = parser.parse_known_args(words)
@@ -85,10 +87,15 @@ def main(words: list[str] | None = None) -> int:
         parser.error(f"unrecognized arguments: {' '.join(args.rest)}")
     try:
         with polite_kills():
-            return args.run(args)
+            code = args.run(args)
+            sys.stdout.flush()  # here, where a pipe that nobody reads any more is met with calm
+            return code
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # who read our output, `head` for one, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python's last flush would complain
+        return 1
     except expected_errors() as error:
         if os.environ.get("SEGLIB_TRACEBACK"):
             raise

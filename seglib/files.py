@@ -46,7 +46,11 @@ def alone(folder: Path) -> Iterator[None]:
 
     Where the file system knows no locks, nobody is kept out.
     """
-    with closing(sqlite3.connect(folder / "lock", timeout=0, isolation_level=None)) as lock:
+    try:
+        opened = sqlite3.connect(folder / "lock", timeout=0, isolation_level=None)
+    except sqlite3.OperationalError:
+        raise OSError(errno.EACCES, "not allowed to write there", str(folder)) from None
+    with closing(opened) as lock:
         try:
             lock.execute("BEGIN EXCLUSIVE")
         except sqlite3.OperationalError as error:

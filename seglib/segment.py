@@ -1,5 +1,7 @@
 """Photographs to files: which results a photograph gets, how they are made, and one photograph after the other."""
 
+import errno
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,11 +31,16 @@ class Segmenter:
         self.predictor, self.palette, self.kinds = predictor, palette, kinds
 
     def attempt(self, job: Job) -> Result:
-        """Do a job.  OSError if a result cannot be written; what is wrong with the photograph is in the Result."""
+        """Do a job.  OSError if no result can be written; what is wrong with the photograph is in the Result."""
         try:
             return Result(job[0], self._large(*job) if predict.is_large(job[0]) else self._small(*job))
         except (data.DataError, predict.PredictionError) as error:
-            return Result(job[0], None, str(error))
+            fault = str(error)
+            return Result(job[0], None, fault if str(job[0]) in fault else f"{job[0]}: {fault}")
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            return Result(job[0], None, f"{job[0]}: the names of its results would be too long; rename it.")
 
     def _small(self, file: Path, target: Path) -> np.ndarray:
         image, source = data.read_image(file), predict.source_mark(file)
@@ -76,4 +83,5 @@ def result_file(target: Path, kind: str, ending: str = "png") -> Path:
 
 def has_results(target: Path, kinds: Sequence[str]) -> bool:
     """Are all `kinds` of results there, or the one that there is of a large picture?"""
-    return result_file(target, "mask", "tif").exists() or all(result_file(target, kind).exists() for kind in kinds)
+    large, *others = (result_file(target, "mask", "tif"), *(result_file(target, kind) for kind in kinds))
+    return os.path.exists(large) or all(map(os.path.exists, others))  # Path.exists raises where names are too long

@@ -36,6 +36,8 @@ def _fits_half(tensor: Tensor) -> bool:
 
 def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict]:
     """The tensors of a safetensors file, fp16 as fp32, and its notes.  WeightsError if missing or damaged."""
+    if Path(file).exists() and not os.access(file, os.R_OK):  # safetensors would say that it is not there
+        raise WeightsError(f"{file}: not allowed to read it; check the file's permissions.")
     try:
         with safe_open(file, framework="pt") as content:
             notes = json.loads((content.metadata() or {}).get("notes", "{}"))

@@ -210,6 +210,25 @@ def test_predicting_into_the_pictures_folder_takes_no_result_for_a_picture(calle
 
 
 @RELEASED
+def test_letters_that_a_terminal_lacks_stop_nothing(tmp_path):
+    write = Image.fromarray(np.zeros((20, 30, 3), np.uint8))
+    for name in ("a \u99ac.png", "b.png"):
+        write.save(tmp_path / name)
+    done = seglib("predict", tmp_path, "--out", tmp_path / "out", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0 and "2 of 2 images segmented" in done.stdout and "a \\u99ac.png" in done.stdout
+
+
+def test_a_pipe_that_is_closed_early_is_no_error():
+    command = f"{shlex.quote(sys.executable)} -m seglib models --counted | head -1"
+    done = subprocess.run(["bash", "-c", command], cwd=REPOSITORY, capture_output=True, text=True, timeout=300)
+    assert done.stderr == "" and len(done.stdout.splitlines()) == 1
+
+
+def test_the_option_without_may_be_repeated():
+    args = build_parser().parse_args(["evaluate", "w", "--data", "d", "--without", "a", "b", "--without", "c"])
+    assert args.without == ["a", "b", "c"] and build_parser().parse_args(["evaluate", "w", "--data", "d"]).without == []
+
+
 def test_predicting_nothing_promises_no_masks(called, tmp_path):
     done = called("predict", "nowhere.png", "--out", tmp_path)
     assert done.returncode == 1 and done.stdout.splitlines()[-1] == "0 of 1 images segmented"

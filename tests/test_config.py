@@ -75,6 +75,36 @@ def test_mistakes_on_the_command_line_are_refused_by_name():
             config.load(None, [option])
 
 
+@pytest.mark.parametrize(
+    "option, named",
+    [
+        ("--epoch=3", "there is no option --epoch; did you mean --epochs"),
+        ("--data=own", "--data is a group of options, so name one of them: --data.name"),
+        ("--xyzzy=1", "there is no option --xyzzy; `python -m seglib train --help` lists them"),
+        ("--loss.trems={ce: 1}", "did you mean --loss.terms"),
+        ("--run=", "run is empty, but must be the name of a folder"),
+        ("epochs=3", "'epochs=3' is no option; write --NAME=VALUE"),
+    ],
+)
+def test_options_that_are_none_are_refused_with_what_may_be_meant(option, named):
+    with pytest.raises(ConfigError) as caught:
+        config.load(None, [option])
+    assert named in str(caught.value)
+
+
+def test_options_below_a_dictionary_are_set_one_by_one():
+    changed = config.load(None, ["--loss.terms.ce=2", "--model.options.width=8", "--data.options.length=4"])
+    assert (
+        changed.loss.terms["ce"] == 2 and changed.model.options == {"width": 8} and changed.data.options["length"] == 4
+    )
+
+
+@pytest.mark.parametrize("text", ["epochs: 1\nseed: 2\nepochs: 3\n", "data:\n  name: a\n  name: b\n"])
+def test_a_key_that_is_there_twice_is_refused(text):
+    with pytest.raises(ConfigError, match="line 3: '(epochs|name)' is there twice; keep one"):
+        config.parse(text)
+
+
 def test_a_missing_or_unreadable_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match="absent.yaml: no such configuration file"):
         config.load(tmp_path / "absent.yaml")

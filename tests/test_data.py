@@ -578,8 +578,75 @@ def test_check_says_that_a_split_for_training_is_missing(tmp_path, capsys):
     assert "no split 'val'" in report.notices[0] and "data/README.md" in report.notices[0]
     camvid(tmp_path, test=["a"])
     notices = checking.check("camvid", tmp_path, progress=False).notices
-    assert [notice.split(",")[0] for notice in notices] == ["no split 'train'", "no split 'val'"]
-    assert all("complete the data set" in notice for notice in notices)
+    assert [notice.split(",")[0] for notice in notices[-2:]] == ["no split 'train'", "no split 'val'"]
+    assert all("complete the data set" in notice for notice in notices[-2:])
+
+
+def test_check_names_classes_without_a_pixel(tmp_path):
+    own(tmp_path, count=3)
+    (tmp_path / "classes.yaml").write_text("classes: [ground, cat, dog]\n")
+    notices = checking.check(str(tmp_path), progress=False).notices
+    assert notices == ["no pixel of the class dog; if that is not meant, look at the masks"]
+
+
+def test_a_palette_that_shows_the_object_in_black_is_not_guessed_at(tmp_path):
+    own(tmp_path, count=2)
+    mask = Image.fromarray(halves(0, 1))
+    mask.putpalette(bytes([255, 255, 255, 0, 0, 0]))
+    mask.save(tmp_path / "masks/p0.png")
+    with pytest.raises(DataError, match=r"p0.png: the value 0 is shown as \(255, 255, 255\) and 1 as black"):
+        data.load(str(tmp_path), "all")[0]
+    (tmp_path / "classes.yaml").write_text("classes: [a, b]\ncolors: [[0, 0, 0], [255, 255, 255]]\n")
+    assert (data.load(str(tmp_path), "all")[0]["mask"] == halves(1, 0)).all()
+    (tmp_path / "classes.yaml").unlink()
+    mask.putpalette(bytes([0, 0, 0, 200, 0, 0]))  # as results of `predict` are
+    mask.save(tmp_path / "masks/p0.png")
+    assert (data.load(str(tmp_path), "all")[0]["mask"] == halves(0, 1)).all()
+
+
+def test_masks_that_no_person_painted_get_no_list_of_classes(tmp_path):
+    own(tmp_path, count=2)
+    save(tmp_path / "masks/p0.png", np.arange(600, dtype=np.uint8).reshape(20, 30))
+    report = checking.check(str(tmp_path), progress=False)
+    assert len(report.faults) == 1 and "\n" not in report.faults[0] and "each pixel one class" in report.faults[0]
+    mask = 255 * halves(0, 1, 40, 60)
+    mask[3, 3] = 7
+    for i in range(2):
+        save(tmp_path / f"masks/p{i}.png", mask)
+    report = checking.check(str(tmp_path), progress=False)
+    assert "\n" not in report.faults[0] and "strays" in report.faults[0]
+
+
+def test_a_mask_turns_as_its_header_says(tmp_path):
+    own(tmp_path, count=2)
+    turned = Image.Exif()
+    turned[274] = 3
+    Image.fromarray(halves(0, 1)).save(tmp_path / "masks/p0.png", exif=turned)
+    assert (data.load(str(tmp_path), "all")[0]["mask"] == halves(1, 0)).all()
+
+
+def test_what_lies_under_transparent_parts_of_a_mask_is_no_class(tmp_path):
+    own(tmp_path, count=2)
+    white = np.full((20, 30, 4), 255, np.uint8)
+    white[:, :15, 3] = 0
+    Image.fromarray(white).save(tmp_path / "masks/p0.png")
+    with pytest.raises(DataError, match="p0.png: the mask has transparent parts that hold other values than 0"):
+        data.load(str(tmp_path), "all")[0]
+    white[:, :15] = 0
+    Image.fromarray(white).save(tmp_path / "masks/p0.png")
+    assert (data.load(str(tmp_path), "all")[0]["mask"] == halves(0, 1)).all()
+
+
+def test_names_are_matched_in_either_spelling_of_their_accents(tmp_path):
+    own(tmp_path, count=2)
+    composed, apart = "ch\u00e9vre", "che\u0301vre"
+    save(tmp_path / f"images/{apart}.png", picture(7))
+    save(tmp_path / f"masks/{composed}.png", halves(0, 1))
+    (tmp_path / "train.txt").write_text(f"{apart}\n", encoding="utf-8")
+    (tmp_path / "val.txt").write_text("p0\n")
+    assert data.load(str(tmp_path), "train").keys == [composed]
+    report = checking.check(str(tmp_path), progress=False)
+    assert report.ok and not any("without an image" in notice for notice in report.notices)
 
 
 @pytest.mark.parametrize("name", list(data.DRAWN))

@@ -203,11 +203,11 @@ def without_roots_rights() -> None:
 
 
 @LINUX
-def test_a_folder_that_cannot_be_written_is_named_at_the_start(tmp_path):
+@pytest.mark.parametrize("run", ["locked", "locked/run"])
+def test_a_folder_that_cannot_be_written_is_named_at_the_start(tmp_path, run):
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o555)
-    config = tiny(tmp_path / "run")
-    config.run = str(locked / "run")
+    config = tiny(tmp_path / run)
     config_file = tmp_path / "config.yaml"
     config_file.write_text(json.dumps(configuration.to_dict(config)))
     words = [sys.executable, "-m", "seglib", "train", str(config_file)]
@@ -215,7 +215,7 @@ def test_a_folder_that_cannot_be_written_is_named_at_the_start(tmp_path):
         words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY,
         preexec_fn=without_roots_rights,
     )  # fmt: skip
-    assert str(locked / "run") in refused(done) and not list(locked.iterdir())
+    assert config.run in refused(done) and not list(locked.iterdir())
 
 
 def test_files_in_a_folder_that_became_read_only_stay_as_they_are(tmp_path, monkeypatch):

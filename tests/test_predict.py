@@ -257,7 +257,27 @@ def test_pictures_of_the_same_name_do_not_overwrite_each_other(tmp_path):
     assert names("x/c.jpg") == ["c-2"]
     predict.save_mask(out / "d_mask.png", labels, [(0, 0, 0)])  # as versions before this one wrote it
     assert names("x/d.jpg") == ["d"]
-    assert len(predict.source_mark(tmp_path)) == 16
+    assert len(predict.source_mark(tmp_path)) == 16  # of the place alone, where nothing can be read
+
+
+def test_a_result_is_known_by_the_place_of_its_picture_or_by_its_content(tmp_path):
+    out, labels = tmp_path / "out", np.zeros((4, 4), np.uint8)
+    day1, day2, moved = (tmp_path / day / "trip/photos/1.jpg" for day in ("day1", "day2", "moved"))
+    for file, text in ((day1, b"one"), (day2, b"two"), (moved, b"one")):
+        file.parent.mkdir(parents=True)
+        file.write_bytes(text)
+    out.mkdir()
+    predict.save_mask(out / "1_mask.png", labels, [(0, 0, 0)], predict.source_mark(day1))
+    assert predict.free_name(day2, out, set()) == "1-2"  # its last folders have the same names
+    assert predict.free_name(moved, out, set()) == "1"
+    day1.write_bytes(b"edited")
+    assert predict.free_name(day1, out, set()) == "1"
+
+
+def test_results_larger_than_pillow_opens_are_known_as_results(tmp_path, monkeypatch):
+    predict.save_mask(tmp_path / "a_mask.png", np.zeros((40, 40), np.uint8), [(0, 0, 0)])
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert predict.is_result(tmp_path / "a_mask.png") and Image.MAX_IMAGE_PIXELS == 100
 
 
 def test_what_is_counted_on_the_device_is_what_is_counted_here(monkeypatch):

@@ -56,7 +56,7 @@ def written(place):
 
 def test_patterns_and_bad_files(called, place):
     code, out, err = called("photos/**/*.*", "photos/a.png")
-    assert code == 1 and "3 of 4 images segmented; masks and overlays are in out/" in out
+    assert code == 1 and "3 of 4 images segmented; the results are in out/" in out
     assert err.splitlines() == [f"skipped: {place_of_bad()}"]
     assert written(place) == ["a-2_mask.png", "a-2_overlay.png", "a_mask.png", "a_overlay.png", "b_mask.png",
                               "b_overlay.png"]  # fmt: skip
@@ -68,9 +68,27 @@ def place_of_bad():
     return "photos/bad.jpg: not an image that can be read, or one cut short; get it again as PNG."
 
 
+def test_a_name_too_long_for_results_and_a_picture_too_large_are_named_and_the_rest_is_done(called, place, monkeypatch):
+    long = "n" * 245 + ".png"
+    (place / "photos" / "a.png").rename(place / "photos" / long)
+    code, out, err = called("photos/" + long, "photos/b.tif")
+    assert code == 1 and "1 of 2 images segmented" in out and written(place) == ["b_mask.png", "b_overlay.png"]
+    assert f"skipped: photos/{long}: the names of its results would be too long; rename it." in err
+
+    def full(*ignored, **ignored_too):
+        raise MemoryError
+
+    monkeypatch.setattr(torch.nn.functional, "interpolate", full)
+    monkeypatch.setattr(models.UNet, "forward", full)
+    code, _, err = called("photos/b.tif")
+    assert code == 1 and "skipped: photos/b.tif: a picture of 50x41 needs more memory than there is" in err
+
+
 def test_the_kinds_that_are_asked_for(called, place):
     code, out, _ = called("photos/a.png", "--kind", "cutout")
-    assert code == 0 and "1 of 1 images segmented; cutouts are in out/" in out and written(place) == ["a_cutout.png"]
+    assert (
+        code == 0 and "1 of 1 images segmented; the results are in out/" in out and written(place) == ["a_cutout.png"]
+    )
     model, _ = weights.load("w.safetensors")
     image = np.asarray(Image.open("photos/a.png"))
     found = predict.Predictor(model).probabilities(image)

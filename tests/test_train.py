@@ -214,6 +214,42 @@ def test_an_existing_run_is_not_overwritten(tmp_path):
     assert (tmp_path / "run" / "checkpoint.pt").read_bytes() == before
 
 
+def test_results_without_a_checkpoint_are_not_overwritten(tmp_path):
+    """A search deletes the checkpoints of its trials, and people those of their runs."""
+    config = tiny(tmp_path / "run", epochs=1)
+    train.train(config, progress=False)
+    (tmp_path / "run" / "checkpoint.pt").unlink()
+    before = (tmp_path / "run" / "best.safetensors").read_bytes()
+    with pytest.raises(train.TrainingError, match="holds the results of a run without its checkpoint"):
+        train.train(config, progress=False)
+    assert (tmp_path / "run" / "best.safetensors").read_bytes() == before
+
+
+def test_a_configuration_that_lies_in_the_run_folder_is_not_lost(tmp_path):
+    config, folder = tiny(tmp_path / "run", epochs=1), tmp_path / "run"
+    folder.mkdir()
+    text = "# mine\n" + yaml.safe_dump(configuration.to_dict(config))
+    (folder / "config.yaml").write_text(text)
+    train.train(config, progress=False)
+    assert (folder / "config.yaml").read_text() == text  # it says what was done
+    for file in ("checkpoint.pt", "history.json", "best.safetensors"):
+        (folder / file).unlink()
+    config.batch_size = 5
+    train.train(config, progress=False)
+    assert configuration.load(folder / "config.yaml") == config
+    assert (folder / "config-before-1.yaml").read_text() == text
+
+
+def test_a_file_in_place_of_the_run_folder_and_a_start_that_is_nothing_are_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(train.TrainingError, match="file: is a file, and a run needs a folder"):
+        train.train(tiny(tmp_path / "file"), progress=False)
+    config = tiny(tmp_path / "run")
+    config.model.start = "unet-horse"
+    with pytest.raises(train.TrainingError, match="model.start is 'unet-horse'.*did you mean unet-horses"):
+        train.train(config, progress=False)
+
+
 def test_two_runs_do_not_share_a_folder(tmp_path):
     config = tiny(tmp_path / "run", epochs=1)
     (tmp_path / "run").mkdir()

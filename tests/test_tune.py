@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seglib import config as configuration
-from seglib import models, train, tune, visualize
+from seglib import data, models, train, tune, visualize
 from seglib.__main__ import main
 from seglib.config import Config, ConfigError
 from seglib.losses import LossError
@@ -271,6 +271,14 @@ def test_a_folder_is_not_searched_twice(tmp_path, monkeypatch):
         searched(monkeypatch, folder, 3, resume=True)
     lock.close()
     assert len(searched(monkeypatch, folder, 3, resume=True)["trials"]) == 3
+
+
+def test_a_mistyped_data_set_leaves_no_search_behind(tmp_path):
+    config = tiny(tmp_path / "run")
+    config.data.name, config.data.options = str(tmp_path / "onw"), {}
+    with pytest.raises(data.DataError, match="onw"):
+        tune.search(config, SPACE, 1, tmp_path / "out", progress=False)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_damaged_study_is_named(tmp_path, monkeypatch):

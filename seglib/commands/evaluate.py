@@ -21,7 +21,8 @@ def add_arguments(part: Parser) -> None:
     part.add_argument("--split", default="val", help="train, val, test or all (%(default)s)")
     part.add_argument("--list", dest="list_name", default="default", help="which split list (%(default)s)")
     add_root(part)
-    part.add_argument("--without", nargs="+", default=[], metavar="KEY", help="images to leave out, by name")
+    part.add_argument("--without", nargs="+", action="extend", default=[], metavar="KEY",
+                      help="images to leave out, by name")  # fmt: skip
     part.add_argument(
         "--ratio", type=share, default=0.02, help="boundary width as a share of the diagonal (%(default)s)"
     )

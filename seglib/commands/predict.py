@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     for fault in failed:
         print(f"skipped: {fault}", file=sys.stderr)
     done = len(jobs) - len(failed)
-    where = f"; {' and '.join(f'{kind}s' for kind in args.kind)} are in {args.out}/" if done else ""
+    where = f"; the results are in {args.out}/" if done else ""
     print(f"{done} of {len(jobs)} images segmented{where}")
     return 1 if failed else 0
 

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 from pathlib import Path
 
 from .shared import Parser
@@ -73,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         if processes.rank() == 0:
             if (Path(wanted.run) / "checkpoint.pt").exists():
-                print(f"\nStopped; go on with: {_program()} {wanted.run}/config.yaml --resume")
+                print(f"\nStopped; go on with: {_program()} {shlex.quote(f'{wanted.run}/config.yaml')} --resume")
             else:
                 print("\nStopped before there was anything to go on from.")
         return 130
@@ -86,7 +87,8 @@ def run(args: argparse.Namespace) -> int:
     minutes = sum(entry["seconds"] for entry in history) / 60
     print(f"{minutes:.1f} minutes; best epoch {best['epoch'] + 1}: "
           + ", ".join(f"{name} {value:.4f}" for name, value in best["val"].items()))  # fmt: skip
-    print(f"weights: {wanted.run}/best.safetensors; measure them: "
-          f"python -m seglib evaluate {wanted.run}/best.safetensors --data {wanted.data.name} "
-          f"--split {wanted.data.val_split} --list {wanted.data.list_name} --root {wanted.data.root}")  # fmt: skip
+    best_file, of = f"{wanted.run}/best.safetensors", wanted.data
+    measuring = shlex.join(["python", "-m", "seglib", "evaluate", best_file, "--data", of.name, "--split", of.val_split,
+                            "--list", of.list_name, "--root", of.root])  # fmt: skip
+    print(f"weights: {best_file}; measure them: {measuring}")
     return 0

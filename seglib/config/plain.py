@@ -19,9 +19,25 @@ def read_yaml(text: str) -> object:
         raise ValueError(f"longer than {MAX_CHARACTERS:,} characters")
     try:
         _look_through(text)
+        _refuse_repeated(yaml.compose(text, Loader=yaml.SafeLoader))
         return yaml.safe_load(text)
     except FAULTS as error:
         raise ValueError(" ".join(str(error).split())[:300]) from None
+
+
+def _refuse_repeated(node: yaml.Node | None) -> None:
+    """ValueError for a mapping that names a key twice: the reader would take the last one without a word."""
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            name = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else None
+            if name in seen:
+                raise ValueError(f"line {key.start_mark.line + 1}: '{key.value[:40]}' is there twice; keep one")
+            seen |= {name} - {None}
+            _refuse_repeated(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _refuse_repeated(value)
 
 
 def _look_through(text: str) -> None:

@@ -1,12 +1,14 @@
 """Configurations from YAML and the command line, checked, and back to YAML with comments."""
 
+import difflib
 import functools
 import inspect
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import get_args, get_origin, get_type_hints
 
 import jsonargparse
 import yaml
@@ -55,6 +57,8 @@ def load(file: Path | str | None = None, overrides: list[str] | None = None) -> 
 def parse(text: str, overrides: list[str] = (), where: str = "the configuration") -> Config:
     """The Config of a YAML text and command-line overrides.  Raises ConfigError; `where` names the text in it."""
     reader = parser()
+    for override in overrides:
+        _check_name(override)
     try:
         read_yaml(text)  # refuses what could keep the parser busy for ever
         values = reader.parse_string(text or "{}")
@@ -68,6 +72,32 @@ def parse(text: str, overrides: list[str] = (), where: str = "the configuration"
         config.loss.class_weights = "none"
     validate(config)
     return config
+
+
+def _check_name(override: str) -> None:
+    """ConfigError for a word like "--epoch=3" that sets nothing, with the options that may be meant."""
+    name = override.partition("=")[0].removeprefix("--").removesuffix("+")  # NAME+=VALUE adds to a list
+    free, known, groups = [], [], []
+    for path, kind in _options(Config):
+        (groups if is_dataclass(kind) else known).append(path)
+        free += [f"{path}."] if dict in (kind, get_origin(kind), *map(get_origin, get_args(kind))) else []
+    if not override.startswith("--"):
+        raise ConfigError(f"'{override}' is no option; write --NAME=VALUE.")
+    if name in groups:
+        members = [path for path in known if path.startswith(f"{name}.")]
+        raise ConfigError(f"--{name} is a group of options, so name one of them: --{', --'.join(members)}.")
+    if name not in known and not name.startswith(tuple(free)):
+        near = difflib.get_close_matches(name, known, 3, 0.5)
+        hint = f"did you mean --{' or --'.join(near)}?" if near else "`python -m seglib train --help` lists them."
+        raise ConfigError(f"there is no option --{name}; {hint}")
+
+
+def _options(kind: type, prefix: str = "") -> Iterator[tuple[str, type]]:
+    """The path of each option and group below the dataclass `kind`, with its type."""
+    for name, hint in get_type_hints(kind).items():
+        yield f"{prefix}{name}", hint
+        if is_dataclass(hint):
+            yield from _options(hint, f"{prefix}{name}.")
 
 
 def _build(kind: type, values: dict, prefix: str = ""):
@@ -100,6 +130,7 @@ def validate(config: Config) -> None:
     """ConfigError for the first value out of its range."""
     _check_numbers(to_dict(config))
     checks = [
+        (bool(config.run.strip()), "run", "empty", "the name of a folder"),
         (config.epochs >= 1, "epochs", config.epochs, "at least 1"),
         (config.batch_size >= 1, "batch_size", config.batch_size, "at least 1"),
         (config.accumulate >= 1, "accumulate", config.accumulate, "at least 1"),

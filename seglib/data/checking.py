@@ -200,6 +200,9 @@ def _surveyed(report: Report, parts: dict[str, tuple[list[str], Callable]], prog
         report.sizes = {"smallest": ordered[0], "median": ordered[len(ordered) // 2], "largest": ordered[-1]}
     report.pixels = survey.histogram[: len(report.classes)].tolist()
     report.ignored = int(survey.histogram[IGNORE])
+    unseen = [name for name, count in zip(report.classes, report.pixels, strict=True) if not count]
+    if unseen and sum(report.images.values()):
+        report.notices.append(f"no pixel of the class {', '.join(unseen)}; if that is not meant, look at the masks")
     report.duplicates, within = survey.duplicates()
     report.notices += within
     report.suspects = survey.suspects()

@@ -4,6 +4,7 @@ The form of classes.yaml and the ways to give a split are described in data/READ
 """
 
 import colorsys
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from .splits import divide
 CLASSES_FILE = "classes.yaml"
 SPLITS = ("train", "val", "test")
 INSTRUCTIONS = "Put pictures in images/, masks of the same name in masks/, and name the classes in classes.yaml."
+MOST_CLASSES = 32  # distinct values in masks beyond which nobody painted them
+STRAY = 1e-3  # share of all pixels below which a value beside 0 and 1, or 0 and 255, is taken for a slip of the brush
 SURVEYED = 50  # masks looked at to describe what a folder without classes.yaml holds
 
 Colour = tuple[int, int, int]
@@ -94,7 +97,7 @@ def _listed_keys(file: Path, keys: list[str]) -> list[str]:
     except UnicodeDecodeError:
         raise DataError(f"{file}: not a text in UTF-8; save the list in that encoding.") from None
     for line in lines:
-        name = line.strip()
+        name = unicodedata.normalize("NFC", line.strip())
         if name not in known and Path(name).suffix.lower() in SUFFIXES:
             name = name[: -len(Path(name).suffix)]
         if name and name not in known:
@@ -123,6 +126,8 @@ class Decoder:
         return labels_by_colour(values, file, table if ignore is None else table | {ignore: IGNORE})
 
     def _guessed(self, values: np.ndarray, file: Path) -> np.ndarray:
+        if values.ndim == 2 and values.max(initial=0) == 1:
+            self._check_palette(values, file)
         try:
             return labels_by_id(values, file, {0: 0, 1: 1}, {0: 0, 255: 1})
         except DataError:
@@ -130,6 +135,15 @@ class Decoder:
                 f"{file}: holds other values than 0 and 1 or 0 and 255{jpeg_hint(file)}, and there is no "
                 f"{self.path / CLASSES_FILE} to name the classes; {survey(file.parent)}"
             ) from None
+
+    def _check_palette(self, values: np.ndarray, file: Path) -> None:
+        """DataError if the file shows its value 1 as black and 0 as something else: programs number colours anyhow."""
+        shown = mask_colours(file)
+        if not shown[values == 1].any() and shown[values == 0].any():
+            raise DataError(
+                f"{file}: the value 0 is shown as {tuple(shown[values == 0][0].tolist())} and 1 as black, so which is "
+                f"background is not known; save it in grey, or name the colors in {self.path / CLASSES_FILE}."
+            )
 
 
 def read_classes(file: Path) -> Classes:
@@ -207,8 +221,13 @@ def survey(masks: Path) -> str:
     top, total = shares.most_common(12), sum(shares.values())
     what = "; ".join(f"{', '.join(map(str, value))} ({count / total:.1%})" for value, count in top)
     more = f" and {len(shares) - len(top)} more" if len(shares) > len(top) else ""
-    start = _suggestion(shares, coloured)
-    return f"{len(files)} masks there hold {what}{more}. A {CLASSES_FILE} to start from:\n{start}"
+    held = f"{len(files)} masks there hold {what}{more}."
+    common = {value for value, count in shares.items() if count >= STRAY * total}
+    if len(common) < len(shares) and (len(common) < 2 or common <= {(0,), (1,)} or common <= {(0,), (255,)}):
+        return f"{held} The rare values are strays, it seems: paint them over."
+    if len(shares) > MOST_CLASSES:
+        return f"{held} So many come from smoothing or compression: save masks as PNG, each pixel one class."
+    return f"{held} A {CLASSES_FILE} to start from:\n{_suggestion(shares, coloured)}"
 
 
 def _suggestion(shares: Counter, coloured: bool) -> str:

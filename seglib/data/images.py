@@ -82,11 +82,18 @@ def read_image(path: Path | str) -> np.ndarray:
 
 
 def read_mask(path: Path | str) -> np.ndarray:
-    """The values stored in a mask file: (H, W) label ids or palette indices, or (H, W, 3) colours.
+    """The values stored in a mask file: (H, W) label ids or palette indices, or (H, W, 3) colours; upright.
 
     Raises DataError naming the file.
     """
-    image = _open(Path(path))
+    image = _upright(_open(Path(path)))
+    if "A" in image.getbands():
+        hidden = np.asarray(image)[np.asarray(image.getchannel("A")) == 0][..., :-1]
+        if hidden.any():  # as programs write it that remove a background
+            raise DataError(
+                f"{path}: the mask has transparent parts that hold other values than 0, so whether they are background "
+                "is not known; save it without transparency, as an 8-bit PNG."
+            )
     if image.mode in ("LA", "PA"):
         image = image.getchannel(0)
     if image.mode in ("1", "L", "P"):
@@ -105,7 +112,7 @@ def read_mask(path: Path | str) -> np.ndarray:
 
 def mask_colours(path: Path | str) -> np.ndarray:
     """The colours that a mask file shows, (H, W, 3) uint8, those of its palette if it has one.  Raises DataError."""
-    image = _open(Path(path))
+    image = _upright(_open(Path(path)))
     image.info.pop("transparency", None)  # a mask has none; Pillow would warn
     return np.asarray(image.convert("RGB"))
 

@@ -1,6 +1,7 @@
 """Match image files with mask files."""
 
 import re
+import unicodedata
 from pathlib import Path
 
 from .dataset import Pair
@@ -14,14 +15,20 @@ def natural_order(name: str) -> list:
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
 
 
+def stem_of(file: Path) -> str:
+    """The name without its suffix, in one spelling: an accent is a letter of its own on some systems (NFC, NFD)."""
+    return unicodedata.normalize("NFC", file.stem)
+
+
 def image_files(folder: Path) -> dict[str, Path]:
     """{stem: file} of the pictures in `folder`, in natural order.  DataError if two share a stem."""
     files: dict[str, Path] = {}
     candidates = (f for f in Path(folder).iterdir() if f.suffix.lower() in SUFFIXES and not f.name.startswith("."))
     for file in sorted(candidates, key=lambda f: natural_order(f.name)):
-        if file.stem in files:
-            raise DataError(f"{file}: {files[file.stem].name} has the same stem; keep one of the two.")
-        files[file.stem] = file
+        stem = stem_of(file)
+        if stem in files:
+            raise DataError(f"{file}: {files[stem].name} has the same stem; keep one of the two.")
+        files[stem] = file
     return files
 
 
@@ -45,10 +52,10 @@ def masks_without_image(pairs: list[Pair]) -> list[str]:
     """Sentences about masks that belong to no image; only files named as the used masks are."""
     used = {pair.mask for pair in pairs}
     # What follows the key in a mask's name: nothing, or Cityscapes' ending, which no other of its files has.
-    endings = {pair.mask.stem.removeprefix(pair.key.split("/")[-1]) for pair in pairs}
+    endings = {stem_of(pair.mask).removeprefix(pair.key.split("/")[-1]) for pair in pairs}
     notices = []
     for folder in sorted({mask.parent for mask in used if mask.parent.is_dir()}):
         files = image_files(folder).values()
-        spare = [file for file in files if file not in used and any(file.stem.endswith(end) for end in endings)]
+        spare = [file for file in files if file not in used and any(stem_of(file).endswith(end) for end in endings)]
         notices += [f"{file}: a mask without an image" for file in spare]
     return notices

@@ -106,9 +106,10 @@ class SegmentationLoss(nn.Module):
 def _checked_options(terms: Mapping[str, float], options: Mapping[str, Mapping]) -> dict[str, dict]:
     """The keywords of each loss in `terms`; LossError for one that no loss in `terms` takes."""
     for name, keywords in options.items():
-        known = (
-            [k for k in list(inspect.signature(LOSSES[name]).parameters)[4:] if k != "total"] if name in terms else []
-        )
+        if name not in terms:
+            raise LossError(f"there are options for the loss '{name}', which is not among those asked for: "
+                            f"{', '.join(terms)}; add it to loss.terms.")  # fmt: skip
+        known = [k for k in list(inspect.signature(LOSSES[name]).parameters)[4:] if k != "total"]
         for keyword in keywords:
             if keyword not in known:
                 raise LossError(

@@ -3,13 +3,16 @@
 import glob
 import hashlib
 import io
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from ..data import SUFFIXES
+from ..download import file_sha256
 from ..files import write_atomically
 from .errors import PredictionError
 
@@ -78,21 +81,51 @@ def is_result(file: Path) -> bool:
 def made_from(file: Path) -> str | None:
     """The `source_mark` of the picture that the result `file` was made from, "" if unknown; None if it is no result."""
     try:
-        with Image.open(file) as picture:
+        with _any_size(), Image.open(file) as picture:
             tags = getattr(picture, "tag_v2", {})
             made_by = tags.get(SOFTWARE_TAG) or picture.info.get("Software")
             mark = tags.get(DESCRIPTION_TAG) or picture.info.get("Source")
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except (OSError, UnidentifiedImageError, ValueError, SyntaxError):
         return None
     return (mark or "") if made_by == MADE_BY else None
 
 
-def source_mark(file: Path) -> str:
-    """By what the results of `file` are known as its own: a hash of its name and folders, which does not tell them.
+@contextmanager
+def _any_size() -> Iterator[None]:
+    """Within it Pillow opens pictures of any size, of which the header alone is read."""
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
 
-    A set of pictures may move, and a picture be edited; one of the same name in another folder is another.
+
+def source_mark(file: Path) -> str:
+    """By what the results of `file` are known as its own: a hash of its place, and one of its content.
+
+    Either will do, for a picture may be edited, and a set of pictures may move; of the same name but with another
+    place and content is another picture.  The hashes tell neither.
     """
-    return hashlib.sha256("/".join(file.absolute().parts[-3:]).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return f"{_place_mark(file)} {_content_mark(file)}".strip()
+
+
+def _place_mark(file: Path) -> str:
+    return hashlib.sha256(str(file.absolute()).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def _content_mark(file: Path) -> str:
+    try:
+        return file_sha256(file)[:16]
+    except OSError:  # who segments it will tell why
+        return ""
+
+
+def _is_of(mark: str | None, file: Path) -> bool:
+    """Is a result with this mark one of the picture `file`?  So it is if the mark is "", as nothing is known then."""
+    if mark is None:
+        return False
+    known = mark.split()
+    return not known or _place_mark(file) in known or _content_mark(file) in known  # the content as a last resort
 
 
 def free_name(file: Path, out: Path, taken: set[str]) -> str:
@@ -100,8 +133,8 @@ def free_name(file: Path, out: Path, taken: set[str]) -> str:
 
     It is the picture's, with a number behind it where that is taken or has results of another picture.
     """
-    mark, name, number = source_mark(file), file.stem, 1
-    while name in taken or any(made_from(own) not in ("", mark) for own in _results(out, name)):
+    name, number = file.stem, 1
+    while name in taken or any(not _is_of(made_from(own), file) for own in _results(out, name)):
         number += 1
         name = f"{file.stem}-{number}"
     taken.add(name)
@@ -109,7 +142,8 @@ def free_name(file: Path, out: Path, taken: set[str]) -> str:
 
 
 def _results(out: Path, name: str) -> list[Path]:
-    return [file for ending in ENDINGS if (file := out / f"{name}{ending}").exists()]
+    files = (out / f"{name}{ending}" for ending in ENDINGS)
+    return [file for file in files if os.path.exists(file)]  # Path.exists would raise for a name that is too long
 
 
 def cutout(image: np.ndarray, probabilities: np.ndarray, background: int = 0) -> np.ndarray:

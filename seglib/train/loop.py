@@ -43,6 +43,8 @@ def train(
         run.restore()
     elif (run.folder / "checkpoint.pt").exists():
         raise TrainingError(f"{run.folder}: already holds a run; add --resume to go on, or choose another --run.")
+    elif (run.folder / "history.json").exists():
+        raise TrainingError(f"{run.folder}: holds the results of a run without its checkpoint; choose another --run.")
     with _folder(run), _explained():
         return _train(run, progress, on_measured)
 
@@ -53,14 +55,35 @@ def _folder(run: Run) -> Iterator[None]:
     if processes.rank():
         yield
         return
-    run.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        run.folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise TrainingError(f"{run.folder}: is a file, and a run needs a folder; choose another --run.") from None
     try:
         with files.alone(run.folder):
-            text = yaml.safe_dump(configuration.to_dict(run.config), sort_keys=False)
-            files.write_text(run.folder / "config.yaml", text)
+            _write_configuration(run)
             yield
     except files.Busy:
         raise TrainingError(f"{run.folder}: another run is at work there; wait, or choose another --run.") from None
+
+
+def _write_configuration(run: Run) -> None:
+    """Put the run's configuration into its folder.  One that is there and says the same stays, with its comments.
+
+    One that says something else, and is not that of a run which goes on, is kept under another name.
+    """
+    file = run.folder / "config.yaml"
+    if file.exists() and not run.step:
+        try:
+            if configuration.to_dict(configuration.load(file)) == configuration.to_dict(run.config):
+                return
+        except configuration.ConfigError:
+            pass
+        number = 1
+        while (kept := file.with_name(f"config-before-{number}.yaml")).exists():
+            number += 1
+        file.rename(kept)
+    files.write_text(file, yaml.safe_dump(configuration.to_dict(run.config), sort_keys=False))
 
 
 def _train(run: Run, progress: bool, on_measured: Callable[[dict], None] | None) -> list[dict]:

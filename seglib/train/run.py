@@ -1,5 +1,6 @@
 """Everything that changes while a network is trained, one step of training, and how to save and restore it."""
 
+import difflib
 import io
 import json
 import sys
@@ -19,6 +20,7 @@ from ..augment import normalize
 from ..config import Config, ModelConfig
 from ..evaluate import evaluate
 from ..losses import SegmentationLoss, class_weights
+from ..models import pretrained
 from ..optimize import Average, amp_dtype, learning_rate, make_optimizer
 from ..plan import Plan
 from ..predict import Predictor, pick_device
@@ -177,8 +179,13 @@ class Run:
             raise TrainingError(f"{file}: there is no checkpoint to resume; start without --resume.") from None
         except TrainingError:
             raise
+        except PermissionError:
+            raise TrainingError(f"{file}: not allowed to read it; check the file's permissions.") from None
         except Exception as error:  # torch names damage by many types
-            raise TrainingError(f"{file}: the checkpoint is damaged ({type(error).__name__}); start anew.") from None
+            raise TrainingError(
+                f"{file}: the checkpoint is damaged ({type(error).__name__}); start anew with another --run. "
+                "best.safetensors, where it is there, is not affected."
+            ) from None
 
     def _check_same(self, file: Path, config: dict) -> None:
         """TrainingError if `config`, that of a checkpoint, would not have led to the same result."""
@@ -213,11 +220,24 @@ def _sound_checkpoint(file: Path, device: torch.device) -> dict:
 def make_model(config: ModelConfig, num_classes: int) -> nn.Module:
     """The network that `config` asks for, with the weights it starts from; tells on stderr what was loaded."""
     if config.start is None or not (config.start in weights.names() or config.start.endswith(".safetensors")):
+        _check_start(config)
         return models.create(config.name, num_classes, pretrained=config.start, **config.options)
     model = models.create(config.name, num_classes, **config.options)
     file = Path(config.start) if config.start.endswith(".safetensors") else weights.find(config.start)
     print(f"{file.name}: {models.load_weights(model, weights.read_tensors(file)[0])}", file=sys.stderr)
     return model
+
+
+def _check_start(config: ModelConfig) -> None:
+    """TrainingError for a start that is neither released nor public."""
+    public = pretrained.PUBLIC.get(config.name, {})
+    if config.start is not None and config.start not in public:
+        near = difflib.get_close_matches(config.start, [*weights.names(), *public], 3, 0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"released are {', '.join(weights.names())}."
+        raise TrainingError(
+            f"model.start is '{config.start}', which is neither a .safetensors file, nor released weights, nor public "
+            f"ones of {config.name} ({', '.join(public) or 'there are none'}); {hint}"
+        )
 
 
 def make_loss(config: Config, model: nn.Module, train_set: data.SegmentationDataset) -> SegmentationLoss:

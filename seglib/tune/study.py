@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from .. import config as configuration
-from .. import files, runs, train
+from .. import data, files, runs, train
 from ..config import Config
 from .result import STATES, summarize, write
 from .space import Space, TuneError, check, flow, inside, with_options
@@ -41,6 +41,8 @@ def search(
         raise TuneError(f"{folder}: there is no search to resume; start without --resume.")
     if not resume and (folder / "study.db").exists():
         raise TuneError(f"{folder}: already holds a search; add --resume to go on, or choose another --out.")
+    for split in (config.data.train_split, config.data.val_split):  # before the folder is bound to a mistyped name
+        data.load(config.data.name, split, config.data.root, config.data.list_name, **config.data.options)
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder), _opened(optuna, folder, config.epochs // 4) as study:
         _same_search(config, space, folder)
