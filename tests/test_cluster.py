@@ -68,7 +68,7 @@ def test_every_photograph_gets_its_result_once_though_a_process_is_killed(place)
     assert skipped == [f"skipped: {place}/{place_of_bad()}"]
     told = out.splitlines()
     assert told[0] == f"1 of {PHOTOGRAPHS + 1} images have their results already"
-    assert told[-1] == f"{PHOTOGRAPHS - 1} of {PHOTOGRAPHS} images segmented; masks are in out/"
+    assert told[-1] == f"{PHOTOGRAPHS - 1} of {PHOTOGRAPHS} images segmented; the results are in out/"
     named = [f"photos/p{number:02}.png" for number in range(PHOTOGRAPHS) if number != 7]
     assert sorted(line.partition(":")[0] for line in told if line.startswith("photos/")) == named
     assert written(place) == sorted(file.name for file in (place / "local").iterdir())

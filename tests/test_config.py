@@ -78,9 +78,9 @@ def test_mistakes_on_the_command_line_are_refused_by_name():
 @pytest.mark.parametrize(
     "option, named",
     [
-        ("--epoch=3", "there is no option --epoch; did you mean --epochs"),
-        ("--data=own", "--data is a group of options, so name one of them: --data.name"),
-        ("--xyzzy=1", "there is no option --xyzzy; `python -m seglib train --help` lists them"),
+        ("--epoch=3", "--epoch is no option; did you mean --epochs"),
+        ("--data=own", "--data is no option; it is a group of options: --data.name"),
+        ("--xyzzy=1", "--xyzzy is no option; `python -m seglib train --help` lists them"),
         ("--loss.trems={ce: 1}", "did you mean --loss.terms"),
         ("--run=", "run is empty, but must be the name of a folder"),
         ("epochs=3", "'epochs=3' is no option; write --NAME=VALUE"),

@@ -22,7 +22,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from seglib import config as configuration
 from seglib import data, files, train, weights
 from seglib.config import Config
-from seglib.models import CheckpointError
 from seglib.optimize import Average, amp_dtype, learning_rate, make_optimizer
 from seglib.plan import Augmented, Plan
 
@@ -514,7 +513,7 @@ def test_a_run_starts_from_trained_weights(tmp_path, capsys):
     (tmp_path / "before" / "best.safetensors").unlink()  # the checkpoint has all that a resumed run needs
     assert len(train.train(config, resume=True, progress=False)) == 1
     config.model.start = "imagenet"
-    with pytest.raises(CheckpointError, match="no public weights for unet"):
+    with pytest.raises(train.TrainingError, match=r"nor public ones of unet \(there are none\)"):
         train.make_model(config.model, 11)
 
 

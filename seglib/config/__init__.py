@@ -5,6 +5,7 @@
 Nothing in the package reads a configuration by itself: whoever runs things passes it in.
 """
 
+from .names import remedy
 from .options import (
     AugmentConfig,
     Config,
@@ -33,6 +34,7 @@ __all__ = [
     "parse",
     "parser",
     "read_yaml",
+    "remedy",
     "to_dict",
     "validate",
 ]

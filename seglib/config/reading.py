@@ -1,18 +1,17 @@
 """Configurations from YAML and the command line, checked, and back to YAML with comments."""
 
-import difflib
 import functools
 import inspect
 import math
 import re
-from collections.abc import Iterator
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import get_args, get_origin, get_type_hints
+from typing import get_args, get_type_hints
 
 import jsonargparse
 import yaml
 
+from . import names
 from .options import Config
 from .plain import FAULTS, read_yaml
 
@@ -75,29 +74,12 @@ def parse(text: str, overrides: list[str] = (), where: str = "the configuration"
 
 
 def _check_name(override: str) -> None:
-    """ConfigError for a word like "--epoch=3" that sets nothing, with the options that may be meant."""
-    name = override.partition("=")[0].removeprefix("--").removesuffix("+")  # NAME+=VALUE adds to a list
-    free, known, groups = [], [], []
-    for path, kind in _options(Config):
-        (groups if is_dataclass(kind) else known).append(path)
-        free += [f"{path}."] if dict in (kind, get_origin(kind), *map(get_origin, get_args(kind))) else []
+    """ConfigError for a word like "--epoch=3" that sets nothing."""
     if not override.startswith("--"):
         raise ConfigError(f"'{override}' is no option; write --NAME=VALUE.")
-    if name in groups:
-        members = [path for path in known if path.startswith(f"{name}.")]
-        raise ConfigError(f"--{name} is a group of options, so name one of them: --{', --'.join(members)}.")
-    if name not in known and not name.startswith(tuple(free)):
-        near = difflib.get_close_matches(name, known, 3, 0.5)
-        hint = f"did you mean --{' or --'.join(near)}?" if near else "`python -m seglib train --help` lists them."
-        raise ConfigError(f"there is no option --{name}; {hint}")
-
-
-def _options(kind: type, prefix: str = "") -> Iterator[tuple[str, type]]:
-    """The path of each option and group below the dataclass `kind`, with its type."""
-    for name, hint in get_type_hints(kind).items():
-        yield f"{prefix}{name}", hint
-        if is_dataclass(hint):
-            yield from _options(hint, f"{prefix}{name}.")
+    name = override.partition("=")[0].removeprefix("--").removesuffix("+")  # NAME+=VALUE adds to a list
+    if hint := names.remedy(name, "--"):
+        raise ConfigError(f"--{name} is no option; {hint}")
 
 
 def _build(kind: type, values: dict, prefix: str = ""):

@@ -6,9 +6,8 @@ A space is a dictionary from an option's path, as on the command line, to a `Ran
     batch_size: {choices: [4, 8, 16]}
 """
 
-import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -188,13 +187,10 @@ def check(config: Config, space: Space) -> None:
 
     Raises TuneError for names; ConfigError, ModelError or LossError for values.
     """
-    known, free = _known(config)
     for path in space:
         if path in FIXED or path.startswith("data."):
             raise TuneError(f"the search space has '{path}', which all trials of a search must share; take it out.")
-        if path not in known and not path.startswith(tuple(f"{name}." for name in free)):
-            near = difflib.get_close_matches(path, known, 3, 0.5)
-            hint = f"did you mean {' or '.join(near)}?" if near else "`python -m seglib train --help` lists them."
+        if hint := configuration.remedy(path):
             raise TuneError(f"the search space has '{path}', which is no option; {hint}")
     samples = [entry.samples for entry in space.values()]
     for i in range(max(map(len, samples), default=0)):  # every sample once, in as few configurations as it takes
@@ -205,20 +201,6 @@ def check(config: Config, space: Space) -> None:
                 models.create(changed.model.name, 2, **changed.model.options)
         if any(path.startswith("loss.") for path in space):
             losses.SegmentationLoss(changed.loss.terms, None, options=changed.loss.options)
-
-
-def _known(part, prefix: str = "") -> tuple[list[str], list[str]]:
-    """The paths of all options, and those of them that are dictionaries, in which any name may stand."""
-    known, free = [], []
-    for option in fields(part):
-        value, path = getattr(part, option.name), prefix + option.name
-        if is_dataclass(value):
-            deeper = _known(value, f"{path}.")
-            known, free = known + deeper[0], free + deeper[1]
-        else:
-            known.append(path)
-            free += [path] if isinstance(value, dict) else []
-    return known, free
 
 
 def inside(config: Config, space: Space) -> dict | None:
