@@ -1,5 +1,6 @@
 """What a large job is made of, measured one by one: reading, computing, writing, listing, keeping names."""
 
+import math
 import os
 import sys
 import tempfile
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from seglib import data, predict
 from seglib.config import Config
@@ -23,7 +25,8 @@ WEIGHTS = "unet-horses"
 def prediction(root: Path, part: str) -> dict:
     """Milliseconds an image of horses, on one thread, to "read" it, to "compute" its labels, or to "write" them.
 
-    The entry's `bytes` is the mean size of the files read or written, `decoded_bytes` that of an image and its mask.
+    The times are of PICTURES of them.  The entry's `bytes` is the mean size of all files, or of those written,
+    `decoded_bytes` that of all images with their masks.
     """
     pairs = data.pairs(data.source("horses"), "train", root)
     files = [pairs[i * len(pairs) // PICTURES].image for i in range(PICTURES)]  # evenly: the first ones are small
@@ -40,10 +43,16 @@ def prediction(root: Path, part: str) -> dict:
         }
         calls[part](0)
         times = [_milliseconds(lambda i=i: calls[part](i)) for i in range(PICTURES)]
-        size = float(np.mean([f.stat().st_size for f in (written if part == "write" else files)]))
-    decoded = float(np.mean([image.size // 3 * 4 for image in images]))
+        counted = written if part == "write" else [pair.image for pair in pairs]
+        size = float(np.mean([file.stat().st_size for file in counted]))
+    decoded = float(np.mean([4 * math.prod(_size(pair.image)) for pair in pairs]))
     note = f"images of horses, the weights {WEIGHTS}, one thread"
     return single(times, "ms/image") | {"note": note, "bytes": size, "decoded_bytes": decoded}
+
+
+def _size(file: Path) -> tuple[int, int]:
+    with Image.open(file) as image:
+        return image.size
 
 
 def _milliseconds(call: Callable[[], object]) -> float:
