@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import select
 import signal
 import sys
 import threading
@@ -88,19 +89,31 @@ def main(words: list[str] | None = None) -> int:
     try:
         with polite_kills():
             code = args.run(args)
-            sys.stdout.flush()  # here, where a pipe that nobody reads any more is met with calm
+            if sys.stdout:  # flushed here, where a pipe that nobody reads any more is met with calm
+                sys.stdout.flush()
             return code
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # who read our output, `head` for one, has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python's last flush would complain
-        return 1
     except expected_errors() as error:
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            return 1
         if os.environ.get("SEGLIB_TRACEBACK"):
             raise
         print(f"error: {_sentence(error)}", file=sys.stderr)
         return 1
+
+
+def _nobody_reads() -> bool:
+    """Has the reader of our output, `head` for one, enough?  Then the rest of it goes nowhere, without complaint."""
+    if not sys.stdout or not hasattr(select, "poll"):
+        return False
+    ask = select.poll()
+    ask.register(sys.stdout.fileno(), 0)
+    if not any(event & (select.POLLERR | select.POLLHUP) for _, event in ask.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def _sentence(error: Exception) -> str:

@@ -83,7 +83,6 @@ def test_mistakes_on_the_command_line_are_refused_by_name():
         ("--xyzzy=1", "--xyzzy is no option; `python -m seglib train --help` lists them"),
         ("--loss.trems={ce: 1}", "did you mean --loss.terms"),
         ("--run=", "run is empty, but must be the name of a folder"),
-        ("epochs=3", "'epochs=3' is no option; write --NAME=VALUE"),
     ],
 )
 def test_options_that_are_none_are_refused_with_what_may_be_meant(option, named):
@@ -94,9 +93,10 @@ def test_options_that_are_none_are_refused_with_what_may_be_meant(option, named)
 
 def test_options_below_a_dictionary_are_set_one_by_one():
     changed = config.load(None, ["--loss.terms.ce=2", "--model.options.width=8", "--data.options.length=4"])
-    assert (
-        changed.loss.terms["ce"] == 2 and changed.model.options == {"width": 8} and changed.data.options["length"] == 4
-    )
+    assert changed.loss.terms["ce"] == 2 and changed.model.options == {"width": 8}
+    assert changed.data.options["length"] == 4
+    changed = config.load(None, ["--epochs", "3", "--data={name: humans}", "--augment.crop_sizes+=64"])
+    assert changed.epochs == 3 and changed.data.name == "humans" and changed.augment.crop_sizes[-1] == 64
 
 
 @pytest.mark.parametrize("text", ["epochs: 1\nseed: 2\nepochs: 3\n", "data:\n  name: a\n  name: b\n"])

@@ -404,7 +404,7 @@ def test_options_reach_their_loss():
     torch.testing.assert_close(plain, SegmentationLoss({"ce": 1.0})(logits, labels))
     with pytest.raises(LossError, match="'focal' has no option 'alpha' here; it takes: gamma"):
         SegmentationLoss({"focal": 1.0}, options={"focal": {"alpha": 0.0}})
-    with pytest.raises(LossError, match="options for the loss 'ohem', which is not among those asked for: ce"):
+    with pytest.raises(LossError, match="there are options for 'ohem', but asked for are ce; add it to loss.terms"):
         SegmentationLoss({"ce": 1.0}, options={"ohem": {"kept": 5}})
 
 

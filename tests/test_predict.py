@@ -1,5 +1,7 @@
 """Prediction: native sizes, averaged views, files."""
 
+import hashlib
+
 import numpy as np
 import pytest
 import torch
@@ -272,6 +274,9 @@ def test_a_result_is_known_by_the_place_of_its_picture_or_by_its_content(tmp_pat
     assert predict.free_name(moved, out, set()) == "1"
     day1.write_bytes(b"edited")
     assert predict.free_name(day1, out, set()) == "1"
+    earlier = hashlib.sha256(b"trip/photos/1.jpg").hexdigest()[:16]  # the mark of versions before this one
+    predict.save_mask(out / "1_mask.png", labels, [(0, 0, 0)], earlier)
+    assert predict.free_name(day2, out, set()) == "1"
 
 
 def test_results_larger_than_pillow_opens_are_known_as_results(tmp_path, monkeypatch):

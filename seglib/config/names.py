@@ -20,12 +20,17 @@ def options(part: object | None = None, prefix: str = "") -> tuple[list[str], li
     return known, free
 
 
+def members(path: str) -> list[str]:
+    """The options in the group `path`; none if it is no group."""
+    return [name for name in options()[0] if name.startswith(f"{path}.")]
+
+
 def remedy(path: str, dashes: str = "") -> str | None:
     """What to do about the `path`, if it is no option: half a sentence in which names begin with `dashes`."""
     known, free = options()
     if path in known or path.startswith(tuple(f"{name}." for name in free)):
         return None
-    if members := [name for name in known if name.startswith(f"{path}.")]:
-        return f"it is a group of options: {', '.join(f'{dashes}{name}' for name in members)}."
+    if grouped := members(path):
+        return f"it is a group of options: {', '.join(f'{dashes}{name}' for name in grouped)}."
     near = [f"{dashes}{name}" for name in difflib.get_close_matches(path, known, 3, 0.5)]
     return f"did you mean {' or '.join(near)}?" if near else "`python -m seglib train --help` lists them."

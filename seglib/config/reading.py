@@ -57,7 +57,8 @@ def parse(text: str, overrides: list[str] = (), where: str = "the configuration"
     """The Config of a YAML text and command-line overrides.  Raises ConfigError; `where` names the text in it."""
     reader = parser()
     for override in overrides:
-        _check_name(override)
+        if override.startswith("--"):  # else it is the value of the one before
+            _check_name(override)
     try:
         read_yaml(text)  # refuses what could keep the parser busy for ever
         values = reader.parse_string(text or "{}")
@@ -75,10 +76,10 @@ def parse(text: str, overrides: list[str] = (), where: str = "the configuration"
 
 def _check_name(override: str) -> None:
     """ConfigError for a word like "--epoch=3" that sets nothing."""
-    if not override.startswith("--"):
-        raise ConfigError(f"'{override}' is no option; write --NAME=VALUE.")
-    name = override.partition("=")[0].removeprefix("--").removesuffix("+")  # NAME+=VALUE adds to a list
-    if hint := names.remedy(name, "--"):
+    name, _, value = override.removeprefix("--").partition("=")
+    if names.members(name) and value.lstrip().startswith("{"):
+        return  # a group may be given whole
+    if hint := names.remedy(name.removesuffix("+"), "--"):  # NAME+=VALUE adds to a list
         raise ConfigError(f"--{name} is no option; {hint}")
 
 

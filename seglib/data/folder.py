@@ -14,15 +14,15 @@ import numpy as np
 from .. import header
 from ..config import read_yaml
 from .dataset import IGNORE, Pair, Source
-from .images import DataError, jpeg_hint, labels_by_colour, labels_by_id, mask_colours, read_mask
+from .images import DataError, check_hidden, jpeg_hint, labels_by_colour, labels_by_id, mask_colours, read_mask
 from .matching import SUFFIXES, by_stem, image_files
 from .splits import divide
 
 CLASSES_FILE = "classes.yaml"
 SPLITS = ("train", "val", "test")
 INSTRUCTIONS = "Put pictures in images/, masks of the same name in masks/, and name the classes in classes.yaml."
-MOST_CLASSES = 32  # distinct values in masks beyond which nobody painted them
-STRAY = 1e-3  # share of all pixels below which a value beside 0 and 1, or 0 and 255, is taken for a slip of the brush
+MOST_CLASSES = 64  # distinct values in masks beyond which a list of classes would be of no help
+STRAY = 1e-3  # share of all pixels below which a value beside 0 and 1, or 0 and 255, may be a slip of the brush
 SURVEYED = 50  # masks looked at to describe what a folder without classes.yaml holds
 
 Colour = tuple[int, int, int]
@@ -126,6 +126,7 @@ class Decoder:
         return labels_by_colour(values, file, table if ignore is None else table | {ignore: IGNORE})
 
     def _guessed(self, values: np.ndarray, file: Path) -> np.ndarray:
+        check_hidden(file)
         if values.ndim == 2 and values.max(initial=0) == 1:
             self._check_palette(values, file)
         try:
@@ -223,10 +224,10 @@ def survey(masks: Path) -> str:
     more = f" and {len(shares) - len(top)} more" if len(shares) > len(top) else ""
     held = f"{len(files)} masks there hold {what}{more}."
     common = {value for value, count in shares.items() if count >= STRAY * total}
-    if len(common) < len(shares) and (len(common) < 2 or common <= {(0,), (1,)} or common <= {(0,), (255,)}):
-        return f"{held} The rare values are strays, it seems: paint them over."
+    if common in ({(0,), (1,)}, {(0,), (255,)}) and len(common) < len(shares):
+        return f"{held} If the rare values are slips of the brush, paint them over; if classes, name them there."
     if len(shares) > MOST_CLASSES:
-        return f"{held} So many come from smoothing or compression: save masks as PNG, each pixel one class."
+        return f"{held} If nobody painted so many, smoothing or compression did: save PNG, each pixel one class."
     return f"{held} A {CLASSES_FILE} to start from:\n{_suggestion(shares, coloured)}"
 
 

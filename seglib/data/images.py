@@ -87,13 +87,6 @@ def read_mask(path: Path | str) -> np.ndarray:
     Raises DataError naming the file.
     """
     image = _upright(_open(Path(path)))
-    if "A" in image.getbands():
-        hidden = np.asarray(image)[np.asarray(image.getchannel("A")) == 0][..., :-1]
-        if hidden.any():  # as programs write it that remove a background
-            raise DataError(
-                f"{path}: the mask has transparent parts that hold other values than 0, so whether they are background "
-                "is not known; save it without transparency, as an 8-bit PNG."
-            )
     if image.mode in ("LA", "PA"):
         image = image.getchannel(0)
     if image.mode in ("1", "L", "P"):
@@ -108,6 +101,24 @@ def read_mask(path: Path | str) -> np.ndarray:
     colours = np.asarray(image)[:, :, :3]
     grey = (colours == colours[:, :, :1]).all()
     return colours[:, :, 0].copy() if grey else colours
+
+
+def check_hidden(path: Path | str) -> None:
+    """DataError if some parts of a mask are transparent and hold another value than 0, so that it may mean either.
+
+    Programs that remove a background write such files.
+    """
+    with Image.open(path) as image:
+        if "A" not in image.getbands():
+            return
+        image.load()
+        alpha = np.asarray(image.getchannel("A"))
+        hidden = np.asarray(image)[alpha == 0][..., :-1]
+    if alpha.any() and hidden.any():
+        raise DataError(
+            f"{path}: the mask has transparent parts that hold other values than 0, so whether they are background "
+            "is not known; save it without transparency, as an 8-bit PNG."
+        )
 
 
 def mask_colours(path: Path | str) -> np.ndarray:

@@ -47,8 +47,8 @@ REPEATED = {
 
 # How each committed list was made; `python -m seglib data split NAME` makes it again.
 RULES = {
-    # The first seed that divides none of the first nine pairs.  The other three were found when all weights had been
-    # trained; it divides 075 from 234 and 193 from 254, and the cards give the scores without the two in val.
+    # The first seed that divides none of the first nine pairs.  The other three were found when weights had been
+    # trained with it; it divides 075 from 234 and 193 from 254, and the cards give the scores without the two in val.
     "horses": {"default": lambda keys: divide(keys, seed=27), "first278": lambda keys: first(keys, 278)},
     # 102 and 270 are one photograph: the first seed that puts both on the same side.
     "humans": {"default": lambda keys: divide(keys, seed=1)},

@@ -107,8 +107,10 @@ def _checked_options(terms: Mapping[str, float], options: Mapping[str, Mapping])
     """The keywords of each loss in `terms`; LossError for one that no loss in `terms` takes."""
     for name, keywords in options.items():
         if name not in terms:
-            raise LossError(f"there are options for the loss '{name}', which is not among those asked for: "
-                            f"{', '.join(terms)}; add it to loss.terms.")  # fmt: skip
+            if not keywords:
+                continue
+            remedy = "add it to loss.terms" if name in LOSSES else f"the losses are {', '.join(LOSSES)}"
+            raise LossError(f"there are options for '{name}', but asked for are {', '.join(terms)}; {remedy}.")
         known = [k for k in list(inspect.signature(LOSSES[name]).parameters)[4:] if k != "total"]
         for keyword in keywords:
             if keyword not in known:

@@ -229,9 +229,9 @@ def make_model(config: ModelConfig, num_classes: int) -> nn.Module:
 
 
 def _check_start(config: ModelConfig) -> None:
-    """TrainingError for a start that is neither released nor public."""
+    """TrainingError for a start that is neither released nor public; of an unknown model its maker will tell."""
     public = pretrained.PUBLIC.get(config.name, {})
-    if config.start is not None and config.start not in public:
+    if config.start is not None and config.start not in public and config.name in models.names():
         near = difflib.get_close_matches(config.start, [*weights.names(), *public], 3, 0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"released are {', '.join(weights.names())}."
         raise TrainingError(

@@ -30,7 +30,7 @@ def search(
     kept.
 
     Returns the dictionary of `summarize`.  Raises TuneError: Optuna is missing, `folder` holds another search or
-    none to resume, an option of the space is unknown, all trials failed.
+    none to resume, an option of the space is unknown, all trials failed; DataError for a data set that is not there.
     """
     optuna = _optuna()
     folder = Path(folder)
@@ -41,7 +41,8 @@ def search(
         raise TuneError(f"{folder}: there is no search to resume; start without --resume.")
     if not resume and (folder / "study.db").exists():
         raise TuneError(f"{folder}: already holds a search; add --resume to go on, or choose another --out.")
-    for split in (config.data.train_split, config.data.val_split):  # before the folder is bound to a mistyped name
+    for split in () if resume else (config.data.train_split, config.data.val_split):
+        # Before the folder is bound to a mistyped name.
         data.load(config.data.name, split, config.data.root, config.data.list_name, **config.data.options)
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder), _opened(optuna, folder, config.epochs // 4) as study:
