@@ -55,7 +55,7 @@ mutation: $(READY)
 	    $(BIN)/python -m tests.mutation seglib/losses/$$name.py tests/test_losses.py; done; \
 	$(BIN)/python -m tests.mutation seglib/plan.py $(TRAINED); \
 	$(BIN)/python -m tests.mutation seglib/train/interrupt.py $(TRAINED); \
-	$(BIN)/python -m tests.mutation seglib/train/loop.py $(TRAINED) --within train,_folder,_train,_loop; \
+	$(BIN)/python -m tests.mutation seglib/train/loop.py $(TRAINED) --within train,_folder,_write_configuration,_train,_loop; \
 	$(BIN)/python -m tests.mutation seglib/train/watch.py $(TRAINED) --within __init__,_reset,pause; \
 	$(BIN)/python -m tests.mutation seglib/train/run.py $(TRAINED) \
 	    --within train_step,_move,finite,save,_write,restore,_check_same,_take,_sound_checkpoint

@@ -406,6 +406,9 @@ def test_options_reach_their_loss():
         SegmentationLoss({"focal": 1.0}, options={"focal": {"alpha": 0.0}})
     with pytest.raises(LossError, match="there are options for 'ohem', but asked for are ce; add it to loss.terms"):
         SegmentationLoss({"ce": 1.0}, options={"ohem": {"kept": 5}})
+    with pytest.raises(LossError, match="there are options for 'ohm', but asked for are ce; the losses are ce, "):
+        SegmentationLoss({"ce": 1.0}, options={"ohm": {"kept": 0.5}})
+    SegmentationLoss({"ce": 1.0}, options={"focal": {}})  # says nothing, which is no fault
 
 
 def test_class_weights_of_a_histogram():

@@ -233,10 +233,18 @@ def test_a_configuration_that_lies_in_the_run_folder_is_not_lost(tmp_path):
     assert (folder / "config.yaml").read_text() == text  # it says what was done
     for file in ("checkpoint.pt", "history.json", "best.safetensors"):
         (folder / file).unlink()
-    config.batch_size = 5
-    train.train(config, progress=False)
-    assert configuration.load(folder / "config.yaml") == config
+    for config.batch_size in (5, 3):
+        train.train(config, progress=False)
+        assert configuration.load(folder / "config.yaml") == config
+        for file in ("checkpoint.pt", "history.json", "best.safetensors"):
+            (folder / file).rename(folder / f"{file} of before")
     assert (folder / "config-before-1.yaml").read_text() == text
+    assert configuration.load(folder / "config-before-2.yaml").batch_size == 5
+    (folder / "checkpoint.pt of before").rename(folder / "checkpoint.pt")
+    config.data.cache_mb += 1  # a run may go on so, and it is the same run
+    train.train(config, resume=True, progress=False)
+    assert configuration.load(folder / "config.yaml") == config and not (folder / "config-before-3.yaml").exists()
+    assert next(iter(yaml.safe_load((folder / "config.yaml").read_text()))) == "run", "in the order of the options"
 
 
 def test_a_file_in_place_of_the_run_folder_and_a_start_that_is_nothing_are_named(tmp_path):
