@@ -83,5 +83,6 @@ def result_file(target: Path, kind: str, ending: str = "png") -> Path:
 
 def has_results(target: Path, kinds: Sequence[str]) -> bool:
     """Are all `kinds` of results there, or the one that there is of a large picture?"""
-    large, *others = (result_file(target, "mask", "tif"), *(result_file(target, kind) for kind in kinds))
-    return os.path.exists(large) or all(map(os.path.exists, others))  # Path.exists raises where names are too long
+    # os.path, as Path.exists raises for names that are too long.
+    usual = all(os.path.exists(result_file(target, kind)) for kind in kinds)
+    return usual or os.path.exists(result_file(target, "mask", "tif"))
