@@ -26,7 +26,7 @@ help:
 
 PROFILE ?= quick
 course: $(READY)
-	$(BIN)/python -m seglib course run --profile $(PROFILE)
+	$(BIN)/python -m course run --profile $(PROFILE)
 
 # Two at a time: most tests keep one core busy, and some wait.  Alone: $(BIN)/python -m pytest
 test: $(READY)

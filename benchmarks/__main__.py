@@ -26,8 +26,14 @@ def parser() -> argparse.ArgumentParser:
     shown = verbs.add_parser("table", help="write the README's table, notes.md and scaling.md from the results")
     shown.add_argument("--results", type=Path, default=results.FILE, help="file of results (%(default)s)")
     compare = verbs.add_parser("compare", help="train networks, class weights and seeds side by side: hours, resumable")
-    compare.add_argument("--only", nargs="+", choices=list(comparison.VARIANTS), default=list(comparison.VARIANTS),
-                         metavar="NAME", help="these runs (all that are not in comparison.json)")  # fmt: skip
+    compare.add_argument(
+        "--only",
+        nargs="+",
+        choices=list(comparison.VARIANTS),
+        default=list(comparison.VARIANTS),
+        metavar="NAME",
+        help="these runs (all that are not in comparison.json)",
+    )
     compare.add_argument("--root", type=Path, default=Path("data"), help="where the data sets lie (%(default)s)")
     compare.add_argument("--runs", type=Path, default=Path("runs/comparison"), help="folder for the runs (%(default)s)")
     compare.add_argument("--note", default="", help="what to tell of the machine, such as that it was shared")

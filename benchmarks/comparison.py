@@ -7,10 +7,11 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from course import costs
 from seglib import config as configuration
-from seglib import costs, data, files, weights
-from seglib.evaluate import evaluate
-from seglib.predict import Predictor, pick_device
+from seglib import data, files, weights
+from seglib.evaluation import evaluate
+from seglib.inference import Predictor, pick_device
 
 from . import results
 from .measure import Skipped
@@ -41,19 +42,32 @@ VARIANTS = {
     **{f"horses, seed {seed}": Variant(HORSES, (f"--seed={seed}", "--evaluate_every=96")) for seed in range(5)},
 }
 GROUPS = {
-    "Networks": (NETWORKS, f"`{STREETS}`: pictures, crops, rates and steps are the same; plain cross-entropy; one seed "
-                 "each. Multiply-adds are those of a frame of 360 x 480."),
+    "Networks": (
+        NETWORKS,
+        f"`{STREETS}`: pictures, crops, rates and steps are the same; plain cross-entropy; one seed "
+        "each. Multiply-adds are those of a frame of 360 x 480.",
+    ),
     "Rare classes": (("mini_hrnet", *REMEDIES), "One network, other losses; the first row has plain cross-entropy."),
-    "Seeds": (tuple(f"horses, seed {seed}" for seed in range(5)),
-              f"`{HORSES}` with other first weights, order and augmentation."),
-}  # fmt: skip
+    "Seeds": (
+        tuple(f"horses, seed {seed}" for seed in range(5)),
+        f"`{HORSES}` with other first weights, order and augmentation.",
+    ),
+}
 
 
 def trained(name: str, runs: Path, root: Path) -> Path:
     """The folder of the finished run, which goes on if it was stopped.  Skipped if it fails."""
     variant, run = VARIANTS[name], runs / name.replace(", ", "-").replace(" ", "-")
-    command = [sys.executable, "-m", "seglib", "train", variant.config, *variant.options, f"--run={run.resolve()}",
-               f"--data.root={root.resolve()}"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "seglib",
+        "train",
+        variant.config,
+        *variant.options,
+        f"--run={run.resolve()}",
+        f"--data.root={root.resolve()}",
+    ]
     if (run / "checkpoint.pt").exists():
         command.append("--resume")
     if subprocess.run(command, cwd=REPOSITORY).returncode:
@@ -72,7 +86,7 @@ def measured(name: str, run: Path, root: Path, note: str = "") -> dict:
     history = json.loads((run / "history.json").read_text(encoding="utf-8"))
     return {
         "name": name,
-        "command": " ".join(["python -m seglib train", VARIANTS[name].config, *VARIANTS[name].options]),
+        "command": " ".join(["seglib train", VARIANTS[name].config, *VARIANTS[name].options]),
         "parameters": costs.parameters(model),
         "multiply_adds": multiply_adds,
         "minutes": round(sum(entry["seconds"] for entry in history) / 60, 1),

@@ -30,10 +30,15 @@ def entries(root: Path) -> list[Entry]:
     """All entries for this machine, with the horses under `root`."""
     devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
     found = [
-        Entry(f"boundary-iou-{size}", "metrics", f"Boundary IoU, {_shown(size)}", partial(metrics.boundary, size),
-              aim=AIMS[size])
+        Entry(
+            f"boundary-iou-{size}",
+            "metrics",
+            f"Boundary IoU, {_shown(size)}",
+            partial(metrics.boundary, size),
+            aim=AIMS[size],
+        )
         for size in metrics.SIZES
-    ]  # fmt: skip
+    ]
     for device in devices:
         found += _confusion(device)
     found += _pipeline(root)
@@ -48,8 +53,16 @@ def entries(root: Path) -> list[Entry]:
     for side in large.SIDES:
         title = f"prediction of {side:,} x {side:,} pixels"
         found.append(Entry(f"large-{side}", "scaling", title, partial(large.measured, side)))
-    found.append(Entry("quality", "quality", f"from scratch to mIoU {runs.AIM_MIOU:.2f} on horses",
-                       partial(runs.quality, root), optional=True, aim="3 minutes"))  # fmt: skip
+    found.append(
+        Entry(
+            "quality",
+            "quality",
+            f"from scratch to mIoU {runs.AIM_MIOU:.2f} on horses",
+            partial(runs.quality, root),
+            optional=True,
+            aim="3 minutes",
+        )
+    )
     return found
 
 
@@ -66,8 +79,10 @@ def _on(device: str) -> tuple[str, str]:
 def _confusion(device: str) -> list[Entry]:
     on, where = _on(device)
     found = []
-    for name, title, measure, aim in (("confusion", "confusion matrix", metrics.confusion, "2"),
-                                      ("miou", "mIoU", metrics.jaccard, "")):  # fmt: skip
+    for name, title, measure, aim in (
+        ("confusion", "confusion matrix", metrics.confusion, "2"),
+        ("miou", "mIoU", metrics.jaccard, ""),
+    ):
         for size in metrics.SIZES:
             title_here = f"{title}, {_shown(size)}{where}"
             found.append(Entry(f"{name}-{size}{on}", "metrics", title_here, partial(measure, size, device), aim=aim))
@@ -76,13 +91,31 @@ def _confusion(device: str) -> list[Entry]:
 
 def _pipeline(root: Path) -> list[Entry]:
     rows = [
-        ("pipeline", "input-pipeline", "files to training batches, from the second epoch on", "5",
-         "a plain data set that decodes by Pillow at each call and augments by torchvision v2", True),
-        ("decoding", "decoding-once", "decoded images kept in memory", "",
-         "no other library: our own, decoding anew in each epoch", False),
-        ("augmentation", "augmentation", "augmentation of decoded images", "",
-         "torchvision v2 on tensors, the same transforms and strengths", True),
-    ]  # fmt: skip
+        (
+            "pipeline",
+            "input-pipeline",
+            "files to training batches, from the second epoch on",
+            "5",
+            "a plain data set that decodes by Pillow at each call and augments by torchvision v2",
+            True,
+        ),
+        (
+            "decoding",
+            "decoding-once",
+            "decoded images kept in memory",
+            "",
+            "no other library: our own, decoding anew in each epoch",
+            False,
+        ),
+        (
+            "augmentation",
+            "augmentation",
+            "augmentation of decoded images",
+            "",
+            "torchvision v2 on tensors, the same transforms and strengths",
+            True,
+        ),
+    ]
 
     def measured(which: str, peer: str, library: bool) -> dict:
         note = f"{pipeline.IMAGES} horses, crops of {pipeline.SIDE}, {ONE_THREAD}"

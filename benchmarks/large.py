@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from seglib import data, models, predict
+from seglib import data, inference, models
 
 from .measure import need, single
 from .memory import in_fresh_process, peak_bytes
@@ -25,8 +25,11 @@ def measured(side: int) -> dict:
     found = in_fresh_process(__name__, str(side))
     note = f"{found['seconds']:.0f} s and at most {found['mib']:.0f} MiB resident; {MODEL}, windows of 512"
     return single([found["seconds"] / side**2 * 1e6], "s/megapixel") | {
-        "note": note, "side": side, "seconds": found["seconds"], "peak_mib": found["mib"],
-    }  # fmt: skip
+        "note": note,
+        "side": side,
+        "seconds": found["seconds"],
+        "peak_mib": found["mib"],
+    }
 
 
 def write_picture(file: Path, side: int) -> None:
@@ -37,18 +40,26 @@ def write_picture(file: Path, side: int) -> None:
     starts = range(0, side, PART)
     parts = (part[: side - y, : side - x] for y in starts for x in starts)
     with tifffile.TiffWriter(file) as writer:
-        writer.write(parts, shape=(side, side, 3), dtype=np.uint8, tile=(PART, PART), photometric="rgb",
-                     compression="zlib", metadata=None, maxworkers=1)  # fmt: skip
+        writer.write(
+            parts,
+            shape=(side, side, 3),
+            dtype=np.uint8,
+            tile=(PART, PART),
+            photometric="rgb",
+            compression="zlib",
+            metadata=None,
+            maxworkers=1,
+        )
 
 
 def _child(side: int) -> dict:
     torch.manual_seed(0)
-    predictor = predict.Predictor(models.create(MODEL, 2), device="cuda" if torch.cuda.is_available() else "cpu")
+    predictor = inference.Predictor(models.create(MODEL, 2), device="cuda" if torch.cuda.is_available() else "cpu")
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "in.tif", Path(folder) / "out.tif"
         write_picture(source, side)
         began = time.perf_counter()
-        counts = predict.segment_tiff(predictor, source, target, [(0, 0, 0), (255, 255, 255)])
+        counts = inference.segment_tiff(predictor, source, target, [(0, 0, 0), (255, 255, 255)])
         seconds = time.perf_counter() - began
     if counts.sum() != side**2:
         raise SystemExit(f"{counts.sum():,} pixels were labelled instead of {side**2:,}")

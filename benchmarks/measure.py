@@ -115,15 +115,26 @@ def contest(
 
     middle = statistics.median(mine), statistics.median(theirs)
     return {
-        "unit": unit, "ours": middle[0], "peer": middle[1], "ratio": ratio(*middle),
+        "unit": unit,
+        "ours": middle[0],
+        "peer": middle[1],
+        "ratio": ratio(*middle),
         "spread": quartiles([ratio(a, b) for a, b in zip(mine, theirs, strict=True)]),
-        "ours_spread": quartiles(mine), "peer_spread": quartiles(theirs), "repeats": len(mine),
-    }  # fmt: skip
+        "ours_spread": quartiles(mine),
+        "peer_spread": quartiles(theirs),
+        "repeats": len(mine),
+    }
 
 
 def single(values: Sequence[float], unit: str) -> dict:
     """The numbers of an entry without a peer."""
     return {
-        "unit": unit, "ours": statistics.median(values), "peer": None, "ratio": None, "spread": None,
-        "ours_spread": quartiles(values), "peer_spread": None, "repeats": len(values),
-    }  # fmt: skip
+        "unit": unit,
+        "ours": statistics.median(values),
+        "peer": None,
+        "ratio": None,
+        "spread": None,
+        "ours_spread": quartiles(values),
+        "peer_spread": None,
+        "repeats": len(values),
+    }

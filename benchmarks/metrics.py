@@ -59,8 +59,9 @@ def boundary(size: str) -> dict:
     return _take_turns(
         lambda: np.stack(metrics.boundary_counts(truth, prediction, classes, reach, IGNORE)),
         lambda: per_class_counts(truth, prediction, classes, reach),
-        classes, "cpu",
-    ) | {"peer_is": "OpenCV's erosion, class by class, as the paper's authors do"}  # fmt: skip
+        classes,
+        "cpu",
+    ) | {"peer_is": "OpenCV's erosion, class by class, as the paper's authors do"}
 
 
 def confusion(size: str, device: str) -> dict:
@@ -70,8 +71,9 @@ def confusion(size: str, device: str) -> dict:
     return _take_turns(
         lambda: metrics.confusion_matrix(truth, prediction, classes, IGNORE).cpu(),
         lambda: functional.multiclass_confusion_matrix(prediction, truth, **options).cpu(),
-        classes, device,
-    ) | {"peer_is": "torchmetrics' confusion matrix without its checks of the labels"}  # fmt: skip
+        classes,
+        device,
+    ) | {"peer_is": "torchmetrics' confusion matrix without its checks of the labels"}
 
 
 def jaccard(size: str, device: str) -> dict:
@@ -81,8 +83,10 @@ def jaccard(size: str, device: str) -> dict:
     return _take_turns(
         lambda: metrics.mean_iou(metrics.confusion_matrix(truth, prediction, classes, IGNORE)),
         lambda: functional.multiclass_jaccard_index(prediction, truth, **options).cpu(),
-        classes, device, 1e-5,
-    ) | {"peer_is": "torchmetrics' Jaccard index, as it comes"}  # fmt: skip
+        classes,
+        device,
+        1e-5,
+    ) | {"peer_is": "torchmetrics' Jaccard index, as it comes"}
 
 
 def _tensors(size: str, device: str) -> tuple[torch.Tensor, torch.Tensor, int]:

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seglib import costs, models
-from seglib.optimize import amp_dtype
+from course import costs
+from seglib import models
+from seglib.training.optimizer import amp_dtype
 
 from .measure import alone, check_equal, contest, interleaved, need, single
 
@@ -61,29 +62,41 @@ def _smp_module() -> ModuleType:
 
 PAIRS = {
     "dilated_resnet50": Pair(
-        "dilated ResNet-50, DeepLabV3's head", "torchvision's deeplabv3_resnet50 with the same weights",
-        lambda: models.create("dilated_resnet50", CLASSES), _torchvision,
-        lambda ours, peer: models.load_official(ours, peer.state_dict()), 4,
+        "dilated ResNet-50, DeepLabV3's head",
+        "torchvision's deeplabv3_resnet50 with the same weights",
+        lambda: models.create("dilated_resnet50", CLASSES),
+        _torchvision,
+        lambda ours, peer: models.load_official(ours, peer.state_dict()),
+        4,
     ),
     "unet": Pair(
-        "U-Net", "segmentation-models-pytorch's Unet on a VGG-13 of four levels: another network, of like size",
+        "U-Net",
+        "segmentation-models-pytorch's Unet on a VGG-13 of four levels: another network, of like size",
         lambda: models.create("unet", CLASSES),
-        lambda: _smp_module().Unet("vgg13_bn", encoder_depth=4, decoder_channels=(512, 256, 128, 64),
-                                   encoder_weights=None, classes=CLASSES),
-        None, 2,
+        lambda: _smp_module().Unet(
+            "vgg13_bn", encoder_depth=4, decoder_channels=(512, 256, 128, 64), encoder_weights=None, classes=CLASSES
+        ),
+        None,
+        2,
     ),
     "hrnet_w18": Pair(
-        "HRNet-W18's body", "timm's hrnet_w18 up to its streams, with the same weights",
+        "HRNet-W18's body",
+        "timm's hrnet_w18 up to its streams, with the same weights",
         lambda: Body(models.create("hrnet_w18", CLASSES, upsampling="nearest"), lambda net, x: net.features(x)),
         lambda: Body(need("timm").create_model("hrnet_w18", pretrained=False), _timm_streams),
-        lambda ours, peer: models.load_official(ours.network, peer.network.state_dict()), 4,
+        lambda ours, peer: models.load_official(ours.network, peer.network.state_dict()),
+        4,
     ),
     "unet-layout": Pair(
-        "U-Net, channels last", "no other library: our own U-Net in PyTorch's default layout, as most write it",
-        lambda: models.create("unet", CLASSES), lambda: models.create("unet", CLASSES),
-        lambda ours, peer: ours.load_state_dict(peer.state_dict()), 2, library=False,
+        "U-Net, channels last",
+        "no other library: our own U-Net in PyTorch's default layout, as most write it",
+        lambda: models.create("unet", CLASSES),
+        lambda: models.create("unet", CLASSES),
+        lambda ours, peer: ours.load_state_dict(peer.state_dict()),
+        2,
+        library=False,
     ),
-}  # fmt: skip
+}
 PAIRS |= {
     f"{name}-alike": replace(pair, title=f"{pair.title}, the peer in our layout and with our optimiser", alike=True)
     for name, pair in PAIRS.items()

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from seglib import data, predict
+from seglib import data, inference
 from seglib.config import Config
-from seglib.plan import Plan
+from seglib.data.sampler import Plan
 
 from .measure import single, threads
 
@@ -31,15 +31,15 @@ def prediction(root: Path, part: str) -> dict:
     pairs = data.pairs(data.source("horses"), "train", root)
     files = [pairs[i * len(pairs) // PICTURES].image for i in range(PICTURES)]  # evenly: the first ones are small
     images = [data.read_image(file) for file in files]
-    model, notes = predict.load(WEIGHTS)
-    predictor = predict.Predictor(model, notes["config"]["inference"]["longest_side"])
+    model, notes = inference.load(WEIGHTS)
+    predictor = inference.Predictor(model, notes["config"]["inference"]["longest_side"])
     with threads(1), tempfile.TemporaryDirectory() as folder:
         written = [Path(folder) / f"{i}.png" for i in range(PICTURES)]
         masks = [predictor.labels(image) if part == "write" else None for image in images]
         calls: dict[str, Callable[[int], object]] = {
             "read": lambda i: data.read_image(files[i]),
             "compute": lambda i: predictor.labels(images[i]),
-            "write": lambda i: predict.save_mask(written[i], masks[i], notes["palette"]),
+            "write": lambda i: inference.save_mask(written[i], masks[i], notes["palette"]),
         }
         calls[part](0)
         times = [_milliseconds(lambda i=i: calls[part](i)) for i in range(PICTURES)]
@@ -49,8 +49,11 @@ def prediction(root: Path, part: str) -> dict:
     note = f"images of horses, the weights {WEIGHTS}, one thread"
     # The mean, not the median, for it stands for the sum over many images.
     return single(times, "ms/image") | {
-        "ours": float(np.mean(times)), "note": note, "bytes": size, "decoded_bytes": decoded
-    }  # fmt: skip
+        "ours": float(np.mean(times)),
+        "note": note,
+        "bytes": size,
+        "decoded_bytes": decoded,
+    }
 
 
 def _size(file: Path) -> tuple[int, int]:
@@ -72,7 +75,7 @@ def listing() -> dict:
         times = []
         for _ in range(5):
             began = time.perf_counter()
-            found = predict.image_files([folder])
+            found = inference.image_files([folder])
             times.append((time.perf_counter() - began) / FILES * 1e6)
     per_file = sys.getsizeof(found[0]) + sys.getsizeof(os.fspath(found[0]))
     note = f"a folder of {FILES} files, their names held in memory at {per_file} bytes or more each"

@@ -10,9 +10,9 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from seglib import data
-from seglib.augment import TrainingTransform
 from seglib.config import Config
-from seglib.plan import Augmented, Plan
+from seglib.data.sampler import Augmented, Plan
+from seglib.data.transforms import TrainingTransform
 
 from .measure import check_equal, contest, interleaved, need, processor, threads
 
@@ -54,16 +54,18 @@ def v2_transform(config: Config) -> Callable:
     from torchvision.transforms import v2
 
     a, c = config.augment, config.augment.color
-    return v2.Compose([
-        v2.RandomResizedCrop(SIDE, a.crop_area, a.crop_ratio, antialias=True),
-        v2.RandomHorizontalFlip(a.flip),
-        v2.RandomApply([v2.RandomRotation(a.rotate, v2.InterpolationMode.BILINEAR)], 0.5),
-        v2.RandomApply([v2.ColorJitter(c, c, c, c / 5)], 0.8),
-        v2.RandomGrayscale(a.grey),
-        v2.RandomApply([v2.GaussianBlur(7, (0.3, 1.5))], a.blur),
-        v2.RandomApply([v2.ToDtype(torch.float32, scale=True), v2.GaussianNoise(sigma=0.035)], a.noise),
-        v2.ToDtype(torch.uint8, scale=True),
-    ])  # fmt: skip
+    return v2.Compose(
+        [
+            v2.RandomResizedCrop(SIDE, a.crop_area, a.crop_ratio, antialias=True),
+            v2.RandomHorizontalFlip(a.flip),
+            v2.RandomApply([v2.RandomRotation(a.rotate, v2.InterpolationMode.BILINEAR)], 0.5),
+            v2.RandomApply([v2.ColorJitter(c, c, c, c / 5)], 0.8),
+            v2.RandomGrayscale(a.grey),
+            v2.RandomApply([v2.GaussianBlur(7, (0.3, 1.5))], a.blur),
+            v2.RandomApply([v2.ToDtype(torch.float32, scale=True), v2.GaussianNoise(sigma=0.035)], a.noise),
+            v2.ToDtype(torch.uint8, scale=True),
+        ]
+    )
 
 
 class Ways:

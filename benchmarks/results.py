@@ -12,8 +12,18 @@ import torch
 from seglib import files
 
 FILE = Path(__file__).parent / "results.json"
-DISTRIBUTIONS = ("torch", "torchvision", "numpy", "opencv-python-headless", "albumentations", "pillow", "torchmetrics",
-                 "segmentation-models-pytorch", "timm", "tifffile")  # fmt: skip
+DISTRIBUTIONS = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "opencv-python-headless",
+    "albumentations",
+    "pillow",
+    "torchmetrics",
+    "segmentation-models-pytorch",
+    "timm",
+    "tifffile",
+)
 
 
 class ResultsError(ValueError):

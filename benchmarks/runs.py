@@ -14,10 +14,15 @@ from .memory import REPOSITORY
 
 AIM_MIOU = 0.90
 SHORT = {
-    "epochs": 4, "batch_size": 16, "evaluate_every": 4, "device": "cpu",
+    "epochs": 4,
+    "batch_size": 16,
+    "evaluate_every": 4,
+    "device": "cpu",
     "data": {"name": "creatures", "options": {"length": 64, "size": [160, 160]}},
-    "augment": {"crop_sizes": [160]}, "model": {"name": "hrnet_w18_small_v1"}, "inference": {"longest_side": 160},
-}  # fmt: skip
+    "augment": {"crop_sizes": [160]},
+    "model": {"name": "hrnet_w18_small_v1"},
+    "inference": {"longest_side": 160},
+}
 
 
 def _trained(command: list[str], run: Path, threads: int | None) -> list[dict]:

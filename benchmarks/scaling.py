@@ -50,18 +50,24 @@ def _predicting(found: dict[str, dict]) -> list[str]:
     rows = []
     for count in MANY:
         total = sum(each) * count
-        rows.append([
-            f"{count:,}", *(hours(seconds * count) for seconds in each), hours(total), number(total / 86400),
-            f"{number(found['predict-read']['bytes'] * count / 1e9)} GB",
-            f"{number(found['predict-write']['bytes'] * count / 1e9)} GB",
-        ])  # fmt: skip
+        rows.append(
+            [
+                f"{count:,}",
+                *(hours(seconds * count) for seconds in each),
+                hours(total),
+                number(total / 86400),
+                f"{number(found['predict-read']['bytes'] * count / 1e9)} GB",
+                f"{number(found['predict-write']['bytes'] * count / 1e9)} GB",
+            ]
+        )
     head = ["images", "decoding", "computing", "writing", "core hours", "cores for one day", "read", "written"]
     rate = found["predict-read"]["bytes"] / sum(each) / 1e6
     return [
-        *_table(head, rows), "",
+        *_table(head, rows),
+        "",
         f"Core time, of {found['predict-compute']['note']}. Images do not depend on each other, so machines share them "
         f"out; a core at work reads {number(rate)} MB a second, which tells when the disk or the network is the limit.",
-    ]  # fmt: skip
+    ]
 
 
 def _training(found: dict[str, dict]) -> list[str]:
@@ -76,8 +82,11 @@ def _training(found: dict[str, dict]) -> list[str]:
     lines = _table(["network", "one machine", "a million", "a billion", "machines for a billion a day"], rows)
     if "two-processes" in found:
         second = found["two-processes"]["ratio"]
-        lines += ["", f"Where processes share a batch, a second one brought {second:.2f} times the rate on the cores "
-                  "of this machine; the last column takes twice for granted."]  # fmt: skip
+        lines += [
+            "",
+            f"Where processes share a batch, a second one brought {second:.2f} times the rate on the cores "
+            "of this machine; the last column takes twice for granted.",
+        ]
     return lines
 
 
@@ -85,19 +94,31 @@ def _limits(found: dict[str, dict]) -> list[str]:
     """Each limit as the number of images at which it is reached, smallest first."""
     read, listing, order = found["predict-read"], found["listing"], found["shuffling"]
     limits = [
-        (CACHE / read["decoded_bytes"], "decoded images fill the memory that training keeps for them by default",
-         _anew(found)),
-        (60 / (listing["ours"] / 1e6), "listing the files takes a minute before the first result",
-         "give each machine a folder of its own"),
-        (2**30 / listing["bytes"], "their names fill a GiB in every process that opens the data set",
-         "split the list; archives of thousands of images in place of single files"),
-        (60 / (order["ours"] / 1e9), "drawing the order of an epoch takes a minute in each process",
-         "shuffle archives, then images within some of them"),
+        (
+            CACHE / read["decoded_bytes"],
+            "decoded images fill the memory that training keeps for them by default",
+            _anew(found),
+        ),
+        (
+            60 / (listing["ours"] / 1e6),
+            "listing the files takes a minute before the first result",
+            "give each machine a folder of its own",
+        ),
+        (
+            2**30 / listing["bytes"],
+            "their names fill a GiB in every process that opens the data set",
+            "split the list; archives of thousands of images in place of single files",
+        ),
+        (
+            60 / (order["ours"] / 1e9),
+            "drawing the order of an epoch takes a minute in each process",
+            "shuffle archives, then images within some of them",
+        ),
         (2**30 / order["bytes"], "that order fills a GiB in each process", "the same"),
         (2**40 / found["predict-write"]["bytes"], "written masks fill a TiB", "keep only what is asked for"),
         (2**40 / read["bytes"], "images fill a TiB", "store them beside the machines that read them"),
         (2**40 / 2**14, "a disk of a TiB has no more inodes for files (ext4 makes one for 16 KiB)", "archives"),
-    ]  # fmt: skip
+    ]
     rows = [[f"{count:,.0f}", what, remedy] for count, what, remedy in sorted(limits)]
     return _table(["images", "what happens", "what helps"], rows)
 
@@ -113,15 +134,18 @@ def _large(found: dict[str, dict]) -> list[str]:
     sizes = sorted((e for name, e in found.items() if name.startswith("large-")), key=lambda e: e["side"])
     if not sizes:
         return ["Not measured yet: large-1000 and so on."]
-    rows = [[f"{e['side']:,} x {e['side']:,}", hours(e["seconds"]), f"{number(e['ours'])} s",
-             f"{e['peak_mib']:,.0f} MiB"] for e in sizes]  # fmt: skip
+    rows = [
+        [f"{e['side']:,} x {e['side']:,}", hours(e["seconds"]), f"{number(e['ours'])} s", f"{e['peak_mib']:,.0f} MiB"]
+        for e in sizes
+    ]
     first, last = sizes[0], sizes[-1]
     return [
-        *_table(["pixels", "time", "a megapixel", "peak memory of the process"], rows), "",
+        *_table(["pixels", "time", "a megapixel", "peak memory of the process"], rows),
+        "",
         f"A picture of {last['side'] ** 2 / first['side'] ** 2:,.0f} times the pixels took "
         f"{last['seconds'] / first['seconds']:,.0f} times as long and {last['peak_mib'] / first['peak_mib']:.2f} times "
         f"the memory (its libraries included). {last['note'].partition('; ')[2]}, files read and written by window.",
-    ]  # fmt: skip
+    ]
 
 
 def write(entries: Sequence[dict], file: Path = PAGE) -> None:

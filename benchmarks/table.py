@@ -33,9 +33,15 @@ def row(entry: dict) -> list[str]:
     if "skipped" in entry:
         return [entry["title"], "skipped", "", "", "", entry["aim"], entry["skipped"]]
     ratio, spread = ([f"{value:.2f}" for value in values] for values in ([entry["ratio"]], entry["spread"]))
-    return [entry["title"], f"{number(entry['ours'])} {entry['unit']}", f"{number(entry['peer'])} {entry['unit']}",
-            f"**{ratio[0]}**" if entry.get("library", True) else ratio[0], " - ".join(spread), entry["aim"],
-            entry["peer_is"]]  # fmt: skip
+    return [
+        entry["title"],
+        f"{number(entry['ours'])} {entry['unit']}",
+        f"{number(entry['peer'])} {entry['unit']}",
+        f"**{ratio[0]}**" if entry.get("library", True) else ratio[0],
+        " - ".join(spread),
+        entry["aim"],
+        entry["peer_is"],
+    ]
 
 
 def text(entries: Sequence[dict]) -> str:

@@ -10,15 +10,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .config import read_yaml
+from .errors import SeglibError
 
 # Where a run lies, what it runs on and what it tells meanwhile: these change nothing in the result.
-PLACES = {"run", "device", "workers", "data.root", "data.cache_mb", "compile", "sharding", "checkpoint_minutes",
-          "tensorboard", "trace_steps"}  # fmt: skip
+PLACES = {
+    "run",
+    "device",
+    "workers",
+    "data.root",
+    "data.cache_mb",
+    "compile",
+    "sharding",
+    "checkpoint_minutes",
+    "tensorboard",
+    "trace_steps",
+}
 MARKS = ("config.yaml", "history.json", "checkpoint.pt")  # a folder with one of these holds a run, or held one
 SCORES = ("miou", "boundary_iou", "pixel_accuracy", "foreground_iou")
 
 
-class RunError(ValueError):
+class RunError(SeglibError, ValueError):
     """Runs that cannot be read; the message names the folder, the fault and the remedy."""
 
 
@@ -124,7 +135,7 @@ def find(places: list[Path]) -> list[Record]:
             raise RunError(f"{place}: no such folder; name the one in which the runs lie.")
         folders |= {file.parent for mark in MARKS for file in place.rglob(mark)}
     if not folders:
-        raise RunError(f"{', '.join(map(str, places))}: no run lies there; `python -m seglib train` makes one.")
+        raise RunError(f"{', '.join(map(str, places))}: no run lies there; `seglib train` makes one.")
     return [read(folder) for folder in sorted(folders)]
 
 

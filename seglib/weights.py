@@ -10,13 +10,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from . import download, files, header, models
+from . import files, models, weights_metadata
+from .data import download
+from .errors import SeglibError
 
 FOLDER = Path(__file__).resolve().parents[1] / "weights"
 ADDRESS_VARIABLE = "SEGLIB_WEIGHTS_URL"  # overrides the manifest's release address
 
 
-class WeightsError(ValueError):
+class WeightsError(SeglibError, ValueError):
     """Weights that cannot be used; the message names the file, the fault and the remedy."""
 
 
@@ -125,9 +127,9 @@ def load(name: str) -> tuple[nn.Module, dict]:
 def open_file(file: Path) -> tuple[nn.Module, dict]:
     """`load` for a file of this project, whatever its name.  Raises WeightsError."""
     tensors, notes = read_tensors(file)
-    if missing := header.missing(notes):
+    if missing := weights_metadata.missing(notes):
         raise WeightsError(f"{file}: not written by this project (no {', '.join(missing)} in its header).")
-    if fault := header.fault(notes):
+    if fault := weights_metadata.fault(notes):
         raise WeightsError(f"{file}: {fault} in its header makes no sense; get the file again.")
     described = notes["config"]["model"]
     try:

@@ -46,8 +46,22 @@ def lay_out(stage: Stage) -> None:
 
 
 def run_sphinx(source: Path, out: Path) -> None:
-    command = [sys.executable, "-m", "sphinx", "-b", "html", "-c", HERE, "-d", BUILD / "doctrees", "-W", "--keep-going",
-               "-q", source, out]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-b",
+        "html",
+        "-c",
+        HERE,
+        "-d",
+        BUILD / "doctrees",
+        "-W",
+        "--keep-going",
+        "-q",
+        source,
+        out,
+    ]
     if subprocess.run([str(part) for part in command]).returncode:
         sys.exit("error: Sphinx reported the above; mend the page or the docstring that it names.")
 

@@ -17,9 +17,13 @@ version = release = seglib.__version__ if hasattr(seglib, "__version__") else "0
 language = "en"
 
 extensions = [
-    "myst_nb", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx.ext.napoleon", "sphinx.ext.viewcode",
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
     "sphinxcontrib.bibtex",
-]  # fmt: skip
+]
 
 # notebooks and pages
 nb_execution_mode = "off"

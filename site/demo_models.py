@@ -14,9 +14,9 @@ import torch
 from onnx import TensorProto, numpy_helper
 from staging import Stage
 
-from seglib import export, weights
-from seglib.export import ExportError
-from seglib.predict import MIN_SIDE
+from seglib import weights
+from seglib.inference import MIN_SIDE, export
+from seglib.inference.export import ExportError
 from seglib.weights import WeightsError
 
 __all__ = ["BUDGET", "ExportError", "WeightsError", "bare_graph", "chosen", "describe", "entries"]
@@ -58,13 +58,22 @@ def entries(names: Sequence[str], stage: Stage, cache: Path) -> list[dict]:
         stage.put(f"{FOLDER}/{name}.onnx", graph)
         stage.put(f"{FOLDER}/{file.name}", file.read_bytes())
         _, notes = weights.read_tensors(file)
-        found.append({
-            "name": name, "data": card["data"]["name"], "parameters": card["model"]["parameters"],
-            "miou": card["scores"]["miou"],
-            "graph": f"{name}.onnx", "graph_bytes": len(graph), "weights": file.name, "weights_bytes": card["bytes"],
-            "classes": list(notes["classes"]), "palette": notes["palette"],
-            "longest_side": notes["config"]["inference"]["longest_side"], "smallest_side": MIN_SIDE,
-        })  # fmt: skip
+        found.append(
+            {
+                "name": name,
+                "data": card["data"]["name"],
+                "parameters": card["model"]["parameters"],
+                "miou": card["scores"]["miou"],
+                "graph": f"{name}.onnx",
+                "graph_bytes": len(graph),
+                "weights": file.name,
+                "weights_bytes": card["bytes"],
+                "classes": list(notes["classes"]),
+                "palette": notes["palette"],
+                "longest_side": notes["config"]["inference"]["longest_side"],
+                "smallest_side": MIN_SIDE,
+            }
+        )
     return found
 
 

@@ -45,28 +45,42 @@ def _font(name: str, version: str, integrity: str, *styles: str) -> Package:
 
 PACKAGES = [
     Package(
-        "onnxruntime-web", "1.30.0",
+        "onnxruntime-web",
+        "1.30.0",
         "sha512-q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ==",
-        {"dist/ort.wasm.bundle.min.mjs": "ort/ort.wasm.bundle.min.mjs",
-         "dist/ort-wasm-simd-threaded.wasm": "ort/wasm.wasm.gz",
-         "dist/ort.webgpu.bundle.min.mjs": "ort/ort.webgpu.bundle.min.mjs",
-         "dist/ort-wasm-simd-threaded.asyncify.wasm": "ort/webgpu.wasm.gz"},
+        {
+            "dist/ort.wasm.bundle.min.mjs": "ort/ort.wasm.bundle.min.mjs",
+            "dist/ort-wasm-simd-threaded.wasm": "ort/wasm.wasm.gz",
+            "dist/ort.webgpu.bundle.min.mjs": "ort/ort.webgpu.bundle.min.mjs",
+            "dist/ort-wasm-simd-threaded.asyncify.wasm": "ort/webgpu.wasm.gz",
+        },
     ),
     Package(
-        "mathjax", "3.2.2",
+        "mathjax",
+        "3.2.2",
         "sha512-Bt+SSVU8eBG27zChVewOicYs7Xsdt40qm4+UpHyX7k0/O9NliPc+x77k1/FEsPsjKPZGJvtRZM1vO+geW0OhGw==",
         {"es5/tex-svg-full.js": "mathjax/tex-svg-full.js", "LICENSE": "mathjax/LICENSE"},
     ),
-    _font("inter", "5.3.0",
-          "sha512-OupL48va4JNofb97w6NYeF9S7W/kHNKM0Er8Dem5nqi4jeOLrVJDoE8tZEpnMJmtkvNbB1EIPPwHcdkF6b1oUA==",
-          "normal", "italic"),
-    _font("source-serif-4", "5.3.1",
-          "sha512-4Rtay22SC4lMvw11r/+9kxANB6P3M0X8s1NudBC2v0J1KU2y3DcMoNcT3lBoZ/CqLirzf+StlO6UlJilyrvaUg==",
-          "normal"),
-    _font("jetbrains-mono", "5.3.0",
-          "sha512-F32xpS2NsGYoQi2ADSkKTgpJj7ozajsGgDJ8woTnqjmIB+dxDIqImjl4pXZVEExu8UFZ2ndhmX18EBS/hdz3Lw==",
-          "normal"),
-]  # fmt: skip
+    _font(
+        "inter",
+        "5.3.0",
+        "sha512-OupL48va4JNofb97w6NYeF9S7W/kHNKM0Er8Dem5nqi4jeOLrVJDoE8tZEpnMJmtkvNbB1EIPPwHcdkF6b1oUA==",
+        "normal",
+        "italic",
+    ),
+    _font(
+        "source-serif-4",
+        "5.3.1",
+        "sha512-4Rtay22SC4lMvw11r/+9kxANB6P3M0X8s1NudBC2v0J1KU2y3DcMoNcT3lBoZ/CqLirzf+StlO6UlJilyrvaUg==",
+        "normal",
+    ),
+    _font(
+        "jetbrains-mono",
+        "5.3.0",
+        "sha512-F32xpS2NsGYoQi2ADSkKTgpJj7ozajsGgDJ8woTnqjmIB+dxDIqImjl4pXZVEExu8UFZ2ndhmX18EBS/hdz3Lw==",
+        "normal",
+    ),
+]
 
 
 def fetch(package: Package) -> None:

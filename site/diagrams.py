@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from course import figures
 from seglib import models, visualize
 
 SIZE = (256, 512)  # height and width of the picture that the networks are drawn for
@@ -26,7 +27,7 @@ def diagram(name: str, cache: Path) -> bytes:
 def draw(name: str) -> bytes:
     with torch.device("meta"):  # shapes without numbers
         network = models.create(name, num_classes=19)
-    figure = visualize.architecture(network, SIZE, title=name)
+    figure = figures.architecture(network, SIZE, title=name)
     buffer = io.BytesIO()
     # Without a date the same network gives the same file.
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})

@@ -14,8 +14,8 @@ from PIL import Image
 from staging import Stage
 
 from seglib import data, visualize, weights
+from seglib.inference import Predictor
 from seglib.metrics import Counts
-from seglib.predict import Predictor
 
 # Which drawn set asks a network for the same thing as its own data set; none is drawn of people.
 DRAWN = {"horses": "creatures", "camvid": "streets"}

@@ -12,7 +12,8 @@ from PIL import Image
 from pybtex.database import parse_file
 from staging import Stage
 
-from seglib import cards, models, weights
+from seglib import models, weights
+from tools import model_cards
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -102,11 +103,11 @@ def released(kept: Sequence[str], left: Sequence[str], stage: Stage) -> None:
             else f"<p>The file is too large for this site; it is <code>weights/{card['file']}</code> in the "
             "repository.</p>"
         )
-        title, body = cards.text(card).replace(f"]({name}.png)", f"]({name}.jpg)").split("\n", 1)
+        title, body = model_cards.text(card).replace(f"]({name}.png)", f"]({name}.jpg)").split("\n", 1)
         stage.put(f"weights/{name}.md", f"{title}\n\n```{{raw}} html\n{link}\n```\n{body}")
     page = (stage.folder / "results.md").read_text(encoding="utf-8")
     tree = ["```{toctree}", ":hidden:", *(f"weights/{name}" for name in [*kept, *left]), "```"]
-    table = cards.table().replace("(weights/", "(./weights/")
+    table = model_cards.table().replace("(weights/", "(./weights/")
     stage.put("results.md", page.replace("<!-- results -->", "\n".join([table, "", *tree])))
 
 

@@ -29,11 +29,29 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 EXPLAINED = Path(__file__).with_name("mutation_explained.txt")
 PATIENCE = 900  # seconds for the tests of one change, which may make a loop or a wait endless
 SWAPS = {
-    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
-    ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.And: ast.Or, ast.Or: ast.And,
-    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,
-    ast.Mod: ast.Mult, ast.Pow: ast.Mult, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd, ast.LShift: ast.RShift,
-}  # fmt: skip
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+    ast.And: ast.Or,
+    ast.Or: ast.And,
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Add,
+    ast.Div: ast.Mult,
+    ast.FloorDiv: ast.Mult,
+    ast.Mod: ast.Mult,
+    ast.Pow: ast.Mult,
+    ast.BitAnd: ast.BitOr,
+    ast.BitOr: ast.BitAnd,
+    ast.LShift: ast.RShift,
+}
 HEAVY = ("cv2", "hypothesis", "pytest", "sklearn.metrics", "torch", "torchvision", "albumentations")
 NAMES = {"min": "max", "max": "min", "any": "all", "all": "any"}
 
@@ -199,13 +217,22 @@ class Order:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.mutation", allow_abbrev=False, description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.mutation",
+        allow_abbrev=False,
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("file", type=Path, help="the file to change")
     parser.add_argument("tests", nargs="+", help="the tests that should notice, as for pytest")
     parser.add_argument("--sample", type=int, default=0, help="try so many changes, evenly spread; 0 all")
-    parser.add_argument("--within", type=lambda text: text.split(","), default=(), metavar="NAME,...",
-                        help="change only these functions")  # fmt: skip
+    parser.add_argument(
+        "--within",
+        type=lambda text: text.split(","),
+        default=(),
+        metavar="NAME,...",
+        help="change only these functions",
+    )
     args = parser.parse_args()
     for library in HEAVY:  # once, for all children; and nothing of the package
         importlib.import_module(library)
@@ -231,8 +258,10 @@ def main() -> int:
                 noticed += 1
     tried = noticed + len(alive) + explained
     late = f" ({copied.killed} of them by running out of time)" if copied.killed else ""
-    print(f"{name}: {tried} of {len(found)} changes tried; {noticed} noticed{late}, {explained} explained, "
-          f"{len(alive)} survive")  # fmt: skip
+    print(
+        f"{name}: {tried} of {len(found)} changes tried; {noticed} noticed{late}, {explained} explained, "
+        f"{len(alive)} survive"
+    )
     return int(bool(alive))
 
 

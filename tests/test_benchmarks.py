@@ -12,16 +12,25 @@ import torch
 from benchmarks import __main__ as command
 from benchmarks import comparison, groups, measure, metrics, networks, results, runs, scaling, table
 from seglib import config, data, losses, weights
-from seglib.evaluate import evaluate
-from seglib.predict import Predictor
+from seglib.evaluation import evaluate
+from seglib.inference import Predictor
 
 REPOSITORY = Path(__file__).parents[1]
 
 
 def entry(name="a", **changes):
     numbers = measure.contest([1.0, 2.0, 3.0], [4.0, 4.0, 6.0], "ms", lambda s: s * 1e3, False)
-    whole = {"name": name, "group": "metrics", "title": f"work {name}", "aim": "2", "peer_is": "a library",
-             "machine": "2 cores", "versions": {"torch": "2.11"}, "round": 1, **numbers}  # fmt: skip
+    whole = {
+        "name": name,
+        "group": "metrics",
+        "title": f"work {name}",
+        "aim": "2",
+        "peer_is": "a library",
+        "machine": "2 cores",
+        "versions": {"torch": "2.11"},
+        "round": 1,
+        **numbers,
+    }
     return whole | changes
 
 
@@ -72,8 +81,13 @@ def test_the_maps_hold_what_is_measured(classes):
 
 def test_networks_of_a_pair_are_compared(monkeypatch):
     """With the same weights they pass; once one weight differs they do not."""
-    tiny = networks.Pair("", "", *[lambda: torch.nn.Conv2d(3, 21, 3, padding=1)] * 2,
-                         lambda ours, peer: ours.load_state_dict(peer.state_dict()), 1)  # fmt: skip
+    tiny = networks.Pair(
+        "",
+        "",
+        *[lambda: torch.nn.Conv2d(3, 21, 3, padding=1)] * 2,
+        lambda ours, peer: ours.load_state_dict(peer.state_dict()),
+        1,
+    )
     monkeypatch.setattr(networks, "SIDE", 16)
     monkeypatch.setitem(networks.PAIRS, "tiny", tiny)
     ours, peer = networks.sides("tiny", "cpu")
@@ -129,8 +143,10 @@ def test_a_run_that_is_stopped_goes_on(tmp_path, monkeypatch, capsys):
     fake(monkeypatch, a=numbers(4.0), b=stop)
     assert command_line(monkeypatch, file) == 130  # a new round replaces one by one and loses nothing
     assert [(e["name"], e["ratio"], e["round"]) for e in results.read(file)] == [
-        ("a", 0.5, 2), ("b", 2, 1), ("c", 4, 1)
-    ]  # fmt: skip
+        ("a", 0.5, 2),
+        ("b", 2, 1),
+        ("c", 4, 1),
+    ]
 
 
 def test_sides_that_differ_fail_the_run(tmp_path, monkeypatch, capsys):
@@ -165,8 +181,13 @@ def test_the_table_says_what_is_behind():
 
 def test_the_table_says_which_aims_are_missed():
     alone = {**entry("d", aim="3 minutes"), "group": "quality", "unit": "minutes", "ratio": None, "peer": None}
-    entries = [entry("a", ratio=2.0, aim="2"), entry("b", ratio=1.5, aim="2"), entry("c", ratio=0.5, aim=""),
-               alone | {"ours": 4.0}, {"name": "e", "aim": "5", "skipped": "no peer"}]  # fmt: skip
+    entries = [
+        entry("a", ratio=2.0, aim="2"),
+        entry("b", ratio=1.5, aim="2"),
+        entry("c", ratio=0.5, aim=""),
+        alone | {"ours": 4.0},
+        {"name": "e", "aim": "5", "skipped": "no peer"},
+    ]
     assert [table.falls_short(e) for e in entries] == [False, True, False, True, False]
     assert not table.falls_short(alone | {"ours": 3.0})
     lines = table.text([entries[0], entries[1], entries[3]]).splitlines()
@@ -235,8 +256,16 @@ def test_the_package_does_not_import_the_benchmarks():
 
 def test_runs_are_compared_once_each_on_a_page(tmp_path, monkeypatch):
     """Two real runs with two seeds: a second call trains nothing, and the page has what evaluating gives."""
-    small = ["--epochs=1", "--data.name=streets", "--data.options={length: 4, size: [64, 64]}", "--batch_size=4",
-             "--augment.crop_sizes=[64]", "--model.name=unet", "--model.options={width: 2}", "--workers=0"]  # fmt: skip
+    small = [
+        "--epochs=1",
+        "--data.name=streets",
+        "--data.options={length: 4, size: [64, 64]}",
+        "--batch_size=4",
+        "--augment.crop_sizes=[64]",
+        "--model.name=unet",
+        "--model.options={width: 2}",
+        "--workers=0",
+    ]
     names = ["horses, seed 0", "horses, seed 1"]
     variants = {
         name: comparison.Variant("configs/comparison.yaml", (*small, f"--seed={i}")) for i, name in enumerate(names)
@@ -276,7 +305,7 @@ def test_the_comparison_that_is_shown_is_the_measured_one():
     assert told in (REPOSITORY / "README.md").read_text(encoding="utf-8")
     for entry in entries:
         asked = comparison.VARIANTS[entry["name"]]
-        assert entry["command"] == " ".join(["python -m seglib train", asked.config, *asked.options])
+        assert entry["command"] == " ".join(["seglib train", asked.config, *asked.options])
         assert entry["epochs"] == config.load(REPOSITORY / asked.config, list(asked.options)).epochs
 
 

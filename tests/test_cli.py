@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from seglib import config, weights
-from seglib.__main__ import COMMANDS, build_parser, main
-from seglib.commands.train import split_configuration
+from seglib.cli.main import COMMANDS, build_parser, main
+from seglib.cli.train import split_configuration
 
 REPOSITORY = Path(__file__).parents[1]
 RELEASED = pytest.mark.skipif("unet-horses" not in weights.names(), reason="unet-horses is not released yet")
@@ -22,9 +22,12 @@ RELEASED = pytest.mark.skipif("unet-horses" not in weights.names(), reason="unet
 def seglib(*arguments, cwd=REPOSITORY, **environment):
     return subprocess.run(
         [sys.executable, "-m", "seglib", *map(str, arguments)],
-        cwd=cwd, capture_output=True, text=True, timeout=300,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=300,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY), **environment},
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture
@@ -93,7 +96,7 @@ def test_every_kind_of_picture_is_taken_and_a_bad_one_is_reported_not_fatal(tmp_
         (["models", "unet", "--counted", "--size", "0", "64"], "--size is 0 x 64, but must be at least 64"),
         (["data", "check", "horses"], "data download horses"),
     ],
-)  # fmt: skip
+)
 def test_bad_input_gets_one_sentence_and_a_status(tmp_path, arguments, named):
     """Whatever is wrong: no traceback, the culprit's name, a non-zero status, and no file left behind."""
     extra = ["--data.root=nowhere", f"--run={tmp_path / 'run'}"] if arguments[0] == "train" else []
@@ -117,7 +120,7 @@ def test_bad_input_gets_one_sentence_and_a_status(tmp_path, arguments, named):
         (["predict", "example", "--longest-side", "-5"], "--longest-side is -5"),
         (["predict", "nowhere.png"], "nowhere.png: no such file"),
     ],
-)  # fmt: skip
+)
 def test_bad_input_to_released_weights(tmp_path, arguments, named):
     where = ["--root", tmp_path] if arguments[0] == "evaluate" else ["--out", tmp_path]
     done = seglib(*arguments, *where)
@@ -139,9 +142,20 @@ def test_train_evaluate_predict_on_a_folder_of_ones_own(tmp_path):
         Image.fromarray(image).save(tmp_path / "leaves" / "images" / f"leaf{i}.png")
         Image.fromarray(mask * 255).save(tmp_path / "leaves" / "masks" / f"leaf{i}.png")
     (tmp_path / "leaves" / "classes.yaml").write_text("classes: [soil, leaf]\ncolors: [[0, 0, 0], [255, 255, 255]]\n")
-    options = [f"--data.name={tmp_path / 'leaves'}", f"--run={tmp_path / 'run'}", "--epochs=12", "--ema=0.8",
-               "--augment.crop_sizes=[48]", "--model.options.width=4", "--optimizer.lr=1e-2", "--batch_size=4",
-               "--inference.longest_side=0", "--device=cpu", "--amp=off", "--evaluate_every=4"]  # fmt: skip
+    options = [
+        f"--data.name={tmp_path / 'leaves'}",
+        f"--run={tmp_path / 'run'}",
+        "--epochs=12",
+        "--ema=0.8",
+        "--augment.crop_sizes=[48]",
+        "--model.options.width=4",
+        "--optimizer.lr=1e-2",
+        "--batch_size=4",
+        "--inference.longest_side=0",
+        "--device=cpu",
+        "--amp=off",
+        "--evaluate_every=4",
+    ]
     done = seglib("train", *options)
     assert done.returncode == 0, done.stderr
     trained = tmp_path / "run" / "best.safetensors"
@@ -165,11 +179,9 @@ def test_train_evaluate_predict_on_a_folder_of_ones_own(tmp_path):
     [
         (["train", "configs/horses-laptop.yaml", "--epochs", "none"], "epochs=none"),
         (["train", "configs/horses-laptop.yaml", "configs/other.yaml"], "takes one configuration file, not configs/"),
-        (["data", "split", "creatures"], "creatures is drawn on demand"),
+        (["data", "split", "creatures"], "creatures is generated"),
         (["data", "check", "horses", "--roo", "data"], "unrecognized arguments: --roo"),
         (["predict", "example", "--long", "64"], "unrecognized arguments: --long"),
-        (["course", "check", "--note", "notebooks"], "unrecognized arguments: --note"),
-        (["course", "check", "99_absent"], "error: '99_absent' is no notebook"),
         (["evaluate", "unet-horses", "--data", "horses", "--ratio", "-1"], "argument --ratio: '-1' must be"),
         (["evaluate", "unet-horses", "--data", "horses", "--ratio", "nan"], "argument --ratio: 'nan' must be"),
     ],
@@ -221,8 +233,14 @@ def test_letters_that_a_terminal_lacks_stop_nothing(tmp_path):
 def test_a_pipe_that_nobody_reads_is_no_error():
     reader, writer = os.pipe()
     os.close(reader)
-    done = subprocess.run([sys.executable, "-m", "seglib", "data", "list"], cwd=REPOSITORY, timeout=300, stdout=writer,
-                          stderr=subprocess.PIPE, text=True)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "seglib", "data", "list"],
+        cwd=REPOSITORY,
+        timeout=300,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     os.close(writer)
     assert (done.returncode, done.stderr) == (1, "")
     closed = f"{shlex.quote(sys.executable)} -m seglib data list >&-"
@@ -288,7 +306,7 @@ def test_options_of_a_training_come_with_a_space_or_an_equals_sign(words):
 
 
 def test_help_of_every_command_shows_examples_that_can_be_parsed(called):
-    for name in (*COMMANDS, "doctor"):
+    for name in COMMANDS:
         shown = called(name, "--help").stdout
         lines = shown.split("examples:\n")[1].split("\n\n")[0].splitlines()
         assert len(lines) >= 2, name
@@ -304,7 +322,7 @@ def test_help_of_every_command_shows_examples_that_can_be_parsed(called):
 def test_help_names_every_command():
     done = seglib("--help")
     assert done.returncode == 0
-    for command in ("predict", "evaluate", "train", "data", "weights", "course"):
+    for command in ("predict", "evaluate", "train", "data", "weights", "models"):
         assert command in done.stdout
     done = seglib("train", "--help")
     assert done.returncode == 0 and "--optimizer.lr" in done.stdout
@@ -334,12 +352,13 @@ def test_an_unexpected_failure_keeps_its_traceback(tmp_path):
 
 
 def test_tables_are_put_between_their_marks_in_a_readme(called, tmp_path, monkeypatch):
-    from seglib import cards, costs
+    from course import costs
+    from tools import model_cards
 
     readme = tmp_path / "README.md"
     for module, words, mark in (
         (costs, ("models", "unet", "--counted", "--size", 64, 64, "--write"), "unet | 31,0"),
-        (cards, ("weights", "table"), "unet-horses.md"),
+        (model_cards, ("weights", "table"), "unet-horses.md"),
     ):
         monkeypatch.setattr(module, "README", readme)
         readme.write_text(f"Before\n{module.BEGIN}\nold\n{module.END}\nafter\n", encoding="utf-8")

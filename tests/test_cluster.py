@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seglib import cluster, predict, segment
+from seglib import inference
 from seglib.__main__ import main
+from seglib.inference import batch, ray_engine
 from tests.test_predict_command import place_of_bad, write_weights
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -48,9 +49,12 @@ def test_every_photograph_gets_its_result_once_though_a_process_is_killed(place)
     os.utime("out/p07_mask.png", (1, 1))
     process = subprocess.Popen(
         [sys.executable, "-m", "seglib", *words("out"), "--engine", "ray", "--skip-existing"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)},
-    )  # fmt: skip
+    )
     try:
         while len(written(place)) < 3 and process.poll() is None:
             time.sleep(0.005)
@@ -107,11 +111,11 @@ def test_what_a_process_says_reaches_the_caller(tmp_path, monkeypatch):
             if job[0].name == "full":
                 raise OSError(28, "No space left on device", str(job[1]))
             if job[0].name == "bad":
-                return segment.Result(job[0], None, "bad: is bad")
-            return segment.Result(job[0], np.arange(256))
+                return batch.Result(job[0], None, "bad: is bad")
+            return batch.Result(job[0], np.arange(256))
 
     def rows(ray, jobs, make, gpu):
-        process = cluster._Process(make)
+        process = ray_engine._Process(make)
         for number, (file, target) in reversed(list(enumerate(jobs))):
             if Path(file).name != "lost":
                 yield process({"number": number, "file": file, "target": target})
@@ -119,19 +123,19 @@ def test_what_a_process_says_reaches_the_caller(tmp_path, monkeypatch):
     ended = []
     kinds = SimpleNamespace(RayError=RuntimeError, RayTaskError=RecursionError)
     ray = SimpleNamespace(exceptions=kinds, shutdown=lambda: ended.append(1))
-    monkeypatch.setattr(cluster, "_ray", lambda: ray)
-    monkeypatch.setattr(cluster, "_connect", lambda ray, address: None)
-    monkeypatch.setattr(cluster, "_rows", rows)
+    monkeypatch.setattr(ray_engine, "_ray", lambda: ray)
+    monkeypatch.setattr(ray_engine, "_connect", lambda ray, address: None)
+    monkeypatch.setattr(ray_engine, "_rows", rows)
 
     def results(*names):
-        return list(cluster.results([(Path(name), tmp_path / name) for name in names], Segmenter))
+        return list(ray_engine.results([(Path(name), tmp_path / name) for name in names], Segmenter))
 
     bad, good = results("good", "bad")
     assert (good.file, good.fault, bad.file, bad.fault) == (Path("good"), "", Path("bad"), "bad: is bad")
     assert (good.counts == np.arange(256)).all() and bad.counts is None
     with pytest.raises(OSError, match="full: No space left on device"):
         results("good", "full")
-    with pytest.raises(predict.PredictionError, match="1 photographs got no result; go on with --skip-existing"):
+    with pytest.raises(inference.PredictionError, match="1 photographs got no result; go on with --skip-existing"):
         results("good", "lost")
     assert len(ended) == 3 and results() == []
 
@@ -158,7 +162,7 @@ def test_a_processor_is_left_to_ray(monkeypatch):
                 from_items=lambda items, override_num_blocks: heard.update(blocks=override_num_blocks) or Heard(),
             ),
         )
-        assert list(cluster._rows(stand_in, [("a", "b")] * photographs, None, gpu)) == []
+        assert list(ray_engine._rows(stand_in, [("a", "b")] * photographs, None, gpu)) == []
         return heard["compute"], heard["blocks"], heard["num_cpus"], heard["num_gpus"]
 
     assert asked(100, CPU=8) == (7, 28, 1, 0)
@@ -166,5 +170,5 @@ def test_a_processor_is_left_to_ray(monkeypatch):
     assert asked(1_000_000, CPU=2) == (1, 10_000, 1, 0)
     assert asked(100, gpu=True, CPU=8, GPU=2) == (2, 13, 0, 1)
     assert asked(100, gpu=False, CPU=8, GPU=2) == (7, 28, 1, 0)
-    with pytest.raises(predict.PredictionError, match="has 1 processors, but needs two"):
+    with pytest.raises(inference.PredictionError, match="has 1 processors, but needs two"):
         asked(100, CPU=1)

@@ -80,7 +80,7 @@ def test_mistakes_on_the_command_line_are_refused_by_name():
     [
         ("--epoch=3", "--epoch is no option; did you mean --epochs"),
         ("--data=own", "--data is no option; it is a group of options: --data.name"),
-        ("--xyzzy=1", "--xyzzy is no option; `python -m seglib train --help` lists them"),
+        ("--xyzzy=1", "--xyzzy is no option; `seglib train --help` lists them"),
         ("--loss.trems={ce: 1}", "did you mean --loss.terms"),
         ("--run=", "run is empty, but must be the name of a folder"),
     ],

@@ -17,11 +17,12 @@ import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from seglib import course, data, exercises
-from seglib.commands import course as course_command
-from seglib.course import checks, places, runner, saved
+import course
+from course import checker, exercises, places, runner, saved
+from course import cli as course_command
+from seglib import data
 
-REPOSITORY = Path(course.__file__).resolve().parents[2]
+REPOSITORY = Path(course.__file__).resolve().parents[1]
 SKELETON = "# A lesson\n\n## Goals\n\n## Exercises\n\n## Takeaways\n\n## Further reading\n"
 
 
@@ -45,8 +46,7 @@ def run(folder: Path, *names: str, **options) -> tuple[list[runner.Result], str]
 
 def command(*arguments: object) -> int:
     parser = argparse.ArgumentParser()
-    course_command.add_arguments(parser)
-    return course_command.run(parser.parse_args([str(argument) for argument in arguments]))
+    return course_command.main([str(argument) for argument in arguments])
 
 
 def outputs(path: Path, cell: int) -> str:
@@ -56,7 +56,7 @@ def outputs(path: Path, cell: int) -> str:
 
 
 def faults(path: Path) -> list[str]:
-    return [finding.message for finding in checks.check_notebook(path) if finding.fault]
+    return [finding.message for finding in checker.check_notebook(path) if finding.fault]
 
 
 def saved_notebook(folder: Path, *cells: str) -> Path:
@@ -83,9 +83,13 @@ def edit(path: Path, change) -> Path:
 
 def test_a_notebook_runs_in_this_python_and_its_folder(tmp_path):
     write_notebook(
-        tmp_path, "01_one", "import os, sys\nprint(sys.executable)", "print(os.getcwd())",
-        "import seglib\nprint(seglib.__file__)", "import matplotlib\nmatplotlib.get_backend()",
-    )  # fmt: skip
+        tmp_path,
+        "01_one",
+        "import os, sys\nprint(sys.executable)",
+        "print(os.getcwd())",
+        "import seglib\nprint(seglib.__file__)",
+        "import matplotlib\nmatplotlib.get_backend()",
+    )
     write_notebook(tmp_path, "02_two", "raise RuntimeError('not asked for')")
     results, printed = run(tmp_path, "01")
     copy = tmp_path / "out" / "01_one.ipynb"
@@ -101,10 +105,13 @@ def test_a_notebook_runs_in_this_python_and_its_folder(tmp_path):
 
 def test_a_lesson_tells_what_it_used(tmp_path, capsys):
     path = write_notebook(
-        tmp_path, "02_unet", "from seglib import course\nlesson = course.start('02_unet')",
-        "d = lesson.dataset('horses', 'train', drawn={'length': 3})", "lesson.report('mIoU', 0.5)",
+        tmp_path,
+        "02_unet",
+        "import course\nlesson = course.start('02_unet')",
+        "d = lesson.dataset('horses', 'train', drawn={'length': 3})",
+        "lesson.report('mIoU', 0.5)",
         "from seglib import metrics",
-    )  # fmt: skip
+    )
     assert command("run", "--notebooks", tmp_path, "--out", tmp_path / "out", "--data", tmp_path, "--save") == 0
     printed = capsys.readouterr().out
     assert "02_unet" in printed and "creatures for horses" in printed and "mIoU 0.5" in printed
@@ -113,7 +120,7 @@ def test_a_lesson_tells_what_it_used(tmp_path, capsys):
     assert stamp.profile == "quick" and stamp.data == ["creatures for horses"]
     assert stamp.headline == {"metric": "mIoU", "value": 0.5}
     assert {"seglib/metrics/__init__.py", "seglib/data/__init__.py"} <= set(stamp.modules)
-    assert "seglib/course/runner.py" not in stamp.modules
+    assert "course/runner.py" not in stamp.modules
     assert "in place of the real horses" in outputs(path, 2)
     assert faults(path) == []
     assert command("check", "--notebooks", tmp_path) == 0
@@ -144,10 +151,12 @@ def test_a_kernel_that_dies_is_told(tmp_path):
 
 def test_saving_twice_gives_the_same_bytes(tmp_path):
     path = write_notebook(
-        tmp_path, "01_one", "import tempfile\nprint(tempfile.gettempdir(), object())",
+        tmp_path,
+        "01_one",
+        "import tempfile\nprint(tempfile.gettempdir(), object())",
         "import matplotlib.pyplot as plt\nplt.plot([1, 3, 2])",
         "import sys\nfor i in range(3):\n    print(i, file=sys.stderr)",
-    )  # fmt: skip
+    )
     edit(path, lambda notebook: notebook.metadata.update(kernelspec={"name": "mine", "display_name": "my own"}))
     run(tmp_path, save=True)
     first = path.read_bytes()
@@ -165,12 +174,15 @@ def test_ctrl_c_or_a_polite_kill_leaves_no_kernel_and_keeps_the_notebook(tmp_pat
     tell = "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))"
     path = write_notebook(tmp_path, "01_one", tell, "time.sleep(600)")
     before = path.read_bytes()
-    words = ["course", "run", "--notebooks", tmp_path, "--out", tmp_path / "out", "--save"]
+    words = ["run", "--notebooks", tmp_path, "--out", tmp_path / "out", "--save"]
     process = subprocess.Popen(
         [sys.executable, "-m", "seglib", *words],
-        cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # ignored in background jobs
-    )  # fmt: skip
+    )
     pid_file = tmp_path / "pid"
     try:
         while not (pid_file.exists() and pid_file.read_text()) and process.poll() is None:
@@ -225,10 +237,16 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
-@pytest.mark.parametrize("folder, shown", [
-    (Path.home() / "x", "~/x"), (Path(tempfile.gettempdir()) / "x", "tmp/x"), (REPOSITORY / "data" / "x", "./data/x"),
-    (Path(np.__file__), "site-packages/numpy/__init__.py"), (Path("/somewhere/data/x.png"), "data/x.png"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "folder, shown",
+    [
+        (Path.home() / "x", "~/x"),
+        (Path(tempfile.gettempdir()) / "x", "tmp/x"),
+        (REPOSITORY / "data" / "x", "./data/x"),
+        (Path(np.__file__), "site-packages/numpy/__init__.py"),
+        (Path("/somewhere/data/x.png"), "data/x.png"),
+    ],
+)
 def test_paths_of_this_machine_are_replaced(folder, shown):
     cell = new_code_cell("1", outputs=[new_output("stream", name="stdout", text=f"in '{folder}': 3")])
     notebook = saved.cleaned(new_notebook(cells=[cell]), data_root=Path("/somewhere/data"))
@@ -270,34 +288,48 @@ def test_edited_code_is_stale_and_edited_prose_is_not(tmp_path):
 
 def test_a_changed_package_is_a_notice(tmp_path):
     path = saved_notebook(tmp_path, "x = 1")
-    modules = saved.module_hashes(["seglib/__init__.py"]) | {"seglib/gone.py": "00", "seglib/course/places.py": "1"}
+    modules = saved.module_hashes(["seglib/__init__.py"]) | {"seglib/gone.py": "00", "course/places.py": "1"}
     edit(path, lambda notebook: notebook.metadata.seglib.update(modules=modules))
-    messages = [finding.message for finding in checks.check_notebook(path) if not finding.fault]
-    assert messages[0] == "changed in the package since it ran: seglib/course/places.py, seglib/gone.py"
+    messages = [finding.message for finding in checker.check_notebook(path) if not finding.fault]
+    assert messages[0] == "changed in the package since it ran: course/places.py, seglib/gone.py"
     assert faults(path) == []
 
 
-@pytest.mark.parametrize("change, fault", [
-    (lambda n: n.cells[1].update(execution_count=7), "carries the number 7"),
-    (lambda n: n.cells[1].update(execution_count=None), "carries the number None"),
-    (lambda n: n.cells[0].update(source="## Goals\n## Exercises\n## Takeaways"), "'Further reading' is missing"),
-    (lambda n: n.cells[1].outputs.append(new_output("error", ename="E", evalue="", traceback=[])), "holds an error"),
-    (lambda n: n.cells[1].outputs.append(new_output("stream", text="in /home/ann/x")), "path of one machine"),
-    (lambda n: n.cells[0].update(source=SKELETON + "open /Users/ann/x"), "path of one machine"),
-    (lambda n: n.metadata.update(widgets={}), "widget state"),
-    (lambda n: n.cells[1].outputs.append(new_output("display_data", {saved.WIDGETS + "-view+json": {}})), "a widget"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change, fault",
+    [
+        (lambda n: n.cells[1].update(execution_count=7), "carries the number 7"),
+        (lambda n: n.cells[1].update(execution_count=None), "carries the number None"),
+        (lambda n: n.cells[0].update(source="## Goals\n## Exercises\n## Takeaways"), "'Further reading' is missing"),
+        (
+            lambda n: n.cells[1].outputs.append(new_output("error", ename="E", evalue="", traceback=[])),
+            "holds an error",
+        ),
+        (lambda n: n.cells[1].outputs.append(new_output("stream", text="in /home/ann/x")), "path of one machine"),
+        (lambda n: n.cells[0].update(source=SKELETON + "open /Users/ann/x"), "path of one machine"),
+        (lambda n: n.metadata.update(widgets={}), "widget state"),
+        (
+            lambda n: n.cells[1].outputs.append(new_output("display_data", {saved.WIDGETS + "-view+json": {}})),
+            "a widget",
+        ),
+    ],
+)
 def test_each_fault_is_found(tmp_path, change, fault):
     found = faults(edit(saved_notebook(tmp_path, "x = 1", "y = 1"), change))
     assert len(found) == 1 and fault in found[0]
 
 
-@pytest.mark.parametrize("source, what", [
-    ("!pip install torch", "a shell command or magic: `!pip install torch`"),
-    ("%matplotlib inline", "a shell command or magic"),
-    ("x = 1\n%time x", "a shell command or magic: `%time x`"), ("%%bash\nls", "a shell command or magic"),
-    ("files = !ls", "no valid Python: `files = !ls`"), ("for", "no valid Python: `for`"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "source, what",
+    [
+        ("!pip install torch", "a shell command or magic: `!pip install torch`"),
+        ("%matplotlib inline", "a shell command or magic"),
+        ("x = 1\n%time x", "a shell command or magic: `%time x`"),
+        ("%%bash\nls", "a shell command or magic"),
+        ("files = !ls", "no valid Python: `files = !ls`"),
+        ("for", "no valid Python: `for`"),
+    ],
+)
 def test_magics_are_refused(tmp_path, source, what):
     (fault,) = faults(saved_notebook(tmp_path, source))
     assert f"code cell 1 holds {what}" in fault
@@ -307,7 +339,7 @@ def test_long_cells_and_warnings_are_noticed(tmp_path):
     path = saved_notebook(tmp_path, "\n".join(f"x{i} = {i}" for i in range(26)), "y = 1")
     warning = new_output("stream", name="stderr", text="notebook.py:1: UserWarning: careful\n")
     edit(path, lambda notebook: notebook.cells[2].outputs.append(warning))
-    notices = [str(finding) for finding in checks.check_notebook(path)]
+    notices = [str(finding) for finding in checker.check_notebook(path)]
     assert notices == [
         "notice  01_one: 2 code cells, 13.5 lines in the median, 26 at most",
         "notice  01_one: code cell 1 has 26 lines; more than 25 are hard to follow",
@@ -347,10 +379,18 @@ def test_names_of_notebooks(tmp_path):
         places.find_notebooks((), tmp_path / "solutions" / "none")
 
 
-@pytest.mark.parametrize("text, message", [
-    ("", "not a notebook"), ("[]", "not a notebook"), ('{"nbformat": 3, "cells": []}', "format 3"),
-    ('{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "odd"}]}', "not a valid notebook"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("", "not a notebook"),
+        ("[]", "not a notebook"),
+        ('{"nbformat": 3, "cells": []}', "format 3"),
+        (
+            '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "odd"}]}',
+            "not a valid notebook",
+        ),
+    ],
+)
 def test_a_broken_notebook_is_named(tmp_path, text, message):
     path = tmp_path / "01_one.ipynb"
     path.write_text(text)
@@ -359,10 +399,15 @@ def test_a_broken_notebook_is_named(tmp_path, text, message):
 
 
 def test_cells_without_ids_get_the_same_ones_every_time(tmp_path):
-    old = {"nbformat": 4, "nbformat_minor": 2, "metadata": {}, "cells": [
-        {"cell_type": "markdown", "metadata": {}, "source": ["a\n", "b"]},
-        {"cell_type": "markdown", "metadata": {}, "source": "c"},
-    ]}  # fmt: skip
+    old = {
+        "nbformat": 4,
+        "nbformat_minor": 2,
+        "metadata": {},
+        "cells": [
+            {"cell_type": "markdown", "metadata": {}, "source": ["a\n", "b"]},
+            {"cell_type": "markdown", "metadata": {}, "source": "c"},
+        ],
+    }
     path = tmp_path / "01_one.ipynb"
     path.write_text(json.dumps(old))
     assert [cell.id for cell in places.read_notebook(path).cells] == ["cell-0", "cell-1"]
@@ -461,20 +506,23 @@ def broken(a, b):
     return a + [b]
 
 
-@pytest.mark.parametrize("name, answer, right, message", [
-    ("99_test/1", 42, True, "right"),
-    ("99_test/1", 41, False, "not yet: one too few"),
-    ("99_test/1", None, None, "not attempted yet"),
-    ("99_test/1", ..., None, "not attempted yet"),
-    ("99_test/1", "text", False, "not yet: count again"),
-    ("99_test/1", np.arange(3), False, "of type ndarray, which cannot be used here (ValueError"),
-    ("99_test/2", lambda a, b: a + b, True, "right"),
-    ("99_test/2", lambda a, b: a * b, False, "add, do not multiply"),
-    ("99_test/2", lambda a, b: None, None, "not attempted yet: your function returns nothing"),
-    ("99_test/2", lambda a: a, False, "TypeError"),
-    ("99_test/2", broken, False, "your function stopped with TypeError"),
-    ("99_test/2", 5, False, "of type int, which cannot be used here (TypeError"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, answer, right, message",
+    [
+        ("99_test/1", 42, True, "right"),
+        ("99_test/1", 41, False, "not yet: one too few"),
+        ("99_test/1", None, None, "not attempted yet"),
+        ("99_test/1", ..., None, "not attempted yet"),
+        ("99_test/1", "text", False, "not yet: count again"),
+        ("99_test/1", np.arange(3), False, "of type ndarray, which cannot be used here (ValueError"),
+        ("99_test/2", lambda a, b: a + b, True, "right"),
+        ("99_test/2", lambda a, b: a * b, False, "add, do not multiply"),
+        ("99_test/2", lambda a, b: None, None, "not attempted yet: your function returns nothing"),
+        ("99_test/2", lambda a: a, False, "TypeError"),
+        ("99_test/2", broken, False, "your function stopped with TypeError"),
+        ("99_test/2", 5, False, "of type int, which cannot be used here (TypeError"),
+    ],
+)
 def test_answers_get_a_verdict(checkers, capsys, name, answer, right, message):
     verdict = exercises.judge(name, answer)
     assert verdict.right is right and message in verdict.message

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seglib import data, download
-from seglib.data import DataError, checking, contents, folder, matching, splits
+from seglib import data
+from seglib.data import DataError, digests, download, folder, matching, splits, validation
 from seglib.data.dataset import DecodedCache, FilePairs, Pair
 
 CITYSCAPES_IDS = [7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33]
@@ -125,7 +125,7 @@ def test_cityscapes(tmp_path, inside):
     assert np.array_equal(train[0]["mask"][0], expected)
     assert train.classes[0] == "road" and train.classes[18] == "bicycle" and train.classes[13] == "car"
     assert data.load("cityscapes", "val", root=tmp_path).keys == ["frankfurt_000000_000019"]
-    notices = checking.check("cityscapes", tmp_path, progress=False).notices  # the other files of gtFine are none
+    notices = validation.check("cityscapes", tmp_path, progress=False).notices  # the other files of gtFine are none
     assert len(notices) == 1 and "are the same picture" in notices[0]
 
 
@@ -137,7 +137,7 @@ def test_every_source_is_described_completely(name, tmp_path):
     with pytest.raises(DataError, match=f"data download {name}"):
         data.load(name, "all", root=tmp_path)
     for archive in source.archives:  # without the archive's hash, the content must be known
-        assert archive.sha256 or contents.released_digests()[name]
+        assert archive.sha256 or digests.released_digests()[name]
 
 
 # --- What must be refused --------------------------------------------------------------------------------------------
@@ -184,8 +184,10 @@ def test_a_mask_is_resized_by_nearest_neighbour_only_if_the_proportions_agree():
     # The centre of the new pixel lies on the line between two: it takes the second, whatever OpenCV's version.
     wide = np.arange(40, dtype=np.uint8).reshape(4, 10)
     assert np.array_equal(FilePairs._resized(wide, (2, 5), pair), wide[1::2, 1::2])
-    assert np.array_equal(FilePairs._resized(wide, (6, 15), pair), wide[[0, 1, 1, 2, 3, 3]][:, [
-        0, 1, 1, 2, 3, 3, 4, 5, 5, 6, 7, 7, 8, 9, 9]])  # fmt: skip
+    assert np.array_equal(
+        FilePairs._resized(wide, (6, 15), pair),
+        wide[[0, 1, 1, 2, 3, 3]][:, [0, 1, 1, 2, 3, 3, 4, 5, 5, 6, 7, 7, 8, 9, 9]],
+    )
     large = np.zeros((503, 805), np.uint8)
     assert FilePairs._resized(large, (395, 633), pair).shape == (395, 633)  # a pair of humans
     with pytest.raises(DataError, match="another shape"):
@@ -233,8 +235,10 @@ def test_several_sets_as_one(tmp_path):
     horses(tmp_path, ["horse001", "horse002"])
     mine = own(tmp_path / "own", count=3, classes="classes: [background, dog]")
     names = ["horses", str(mine), "creatures"]
-    parts = [data.load(name, "all" if name != "creatures" else "train", tmp_path, **options) for name, options in
-             zip(names, ({}, {}, {"length": 4, "size": [40, 50]}), strict=True)]  # fmt: skip
+    parts = [
+        data.load(name, "all" if name != "creatures" else "train", tmp_path, **options)
+        for name, options in zip(names, ({}, {}, {"length": 4, "size": [40, 50]}), strict=True)
+    ]
     found = data.load(f"horses+{mine}", "all", tmp_path)
     assert found.name == "horses+own" and found.classes == ("background", "horse or dog")
     assert found.palette.tolist() == parts[0].palette.tolist()
@@ -277,7 +281,7 @@ def test_sets_that_do_not_go_together(name, options, reason, tmp_path):
 
 def test_what_needs_one_data_set_does_not_take_several(tmp_path):
     with pytest.raises(DataError, match="horses\\+humans is several data sets; name one"):
-        checking.check("horses+humans", tmp_path)
+        validation.check("horses+humans", tmp_path)
 
 
 def test_cache_decodes_once_and_follows_changes(tmp_path):
@@ -314,9 +318,14 @@ def test_cache_is_bounded():
 # --- Split lists -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name, list_name, sizes", [
-    ("horses", "default", (278, 49)), ("horses", "first278", (278, 49)), ("humans", "default", (209, 37)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, list_name, sizes",
+    [
+        ("horses", "default", (278, 49)),
+        ("horses", "first278", (278, 49)),
+        ("humans", "default", (209, 37)),
+    ],
+)
 def test_committed_lists_are_complete_disjoint_and_follow_their_rule(name, list_name, sizes):
     parts = {split: splits.read_list(name, list_name, split) for split in ("train", "val")}
     assert (len(parts["train"]), len(parts["val"])) == sizes
@@ -340,8 +349,8 @@ def test_divide_does_not_depend_on_order_even_of_equal_numbers():
 
 
 def test_drawn_sets_need_no_lists():
-    for name in data.DRAWN:
-        with pytest.raises(DataError, match=f"^{name} is drawn on demand.*needs no lists.$"):
+    for name in data.generated_sets():
+        with pytest.raises(DataError, match=f"^{name} is generated.*needs no lists.$"):
             data.source(name)
 
 
@@ -522,7 +531,7 @@ def test_check_counts_everything(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)  # elsewhere there is no bar
     own(tmp_path / "set", count=20, values=(0, 2), classes="classes: [a, b, c]")
     save(tmp_path / "set/images/p0.png", picture(0, 40, 60))
-    report = checking.check(str(tmp_path / "set"))
+    report = validation.check(str(tmp_path / "set"))
     assert report.ok and report.images == {"train": 17, "val": 3} and "20/20" in capsys.readouterr().err
     assert report.pixels == [19 * 300 + 1200, 0, 19 * 300 + 1200] and report.ignored == 0
     assert report.sizes == {"smallest": (30, 20), "median": (30, 20), "largest": (60, 40)}
@@ -539,7 +548,7 @@ def test_check_reports_every_fault_with_its_file_and_goes_on(tmp_path):
     (tmp_path / "masks/p3.png").write_text("no image")
     save(tmp_path / "masks/p4.png", halves(0, 1, 20, 90))
     save(tmp_path / "masks/alone.png", halves(0, 1))
-    report = checking.check(str(tmp_path), progress=False)
+    report = validation.check(str(tmp_path), progress=False)
     assert not report.ok and len(report.faults) == 5 and sum(report.images.values()) == 8
     for i in range(5):
         assert any(f"p{i}.png" in fault for fault in report.faults)
@@ -555,7 +564,7 @@ def test_check_finds_equal_and_similar_pictures_in_two_splits(tmp_path):
     save(tmp_path / "images/val/1.png", picture(0))
     save(tmp_path / "images/val/2.png", np.clip(picture(2).astype(int) + 3, 0, 255))
     save(tmp_path / "images/train/1.png", picture(2))
-    report = checking.check(str(tmp_path), progress=False)
+    report = validation.check(str(tmp_path), progress=False)
     assert report.duplicates == [("train/0", "val/1")] and not report.ok
     assert ("train/2", "val/2") in report.suspects and ("train/0", "val/1") not in report.suspects
     assert report.notices == ["train/1 and train/2 are the same picture"]
@@ -563,21 +572,21 @@ def test_check_finds_equal_and_similar_pictures_in_two_splits(tmp_path):
 
 def test_check_tells_incomplete_lists(tmp_path):
     horses(tmp_path, ["horse001", "horse002", "extra"])
-    report = checking.check("horses", tmp_path, progress=False)
+    report = validation.check("horses", tmp_path, progress=False)
     assert len(report.faults) == 325 and "in the split list" in report.faults[0]
     assert report.images["unlisted"] == 1 and not any(report.released.values())
 
 
 def test_check_says_that_a_split_for_training_is_missing(tmp_path, capsys):
     own(tmp_path, count=5)
-    assert checking.check(str(tmp_path)).notices == []
+    assert validation.check(str(tmp_path)).notices == []
     assert capsys.readouterr().err == ""  # no bar where no terminal shows it
     (tmp_path / "train.txt").write_text("p3\np0\n")
-    report = checking.check(str(tmp_path), progress=False)
+    report = validation.check(str(tmp_path), progress=False)
     assert report.ok and len(report.notices) == 1
     assert "no split 'val'" in report.notices[0] and "data/README.md" in report.notices[0]
     camvid(tmp_path, test=["a"])
-    notices = checking.check("camvid", tmp_path, progress=False).notices
+    notices = validation.check("camvid", tmp_path, progress=False).notices
     assert [notice.split(",")[0] for notice in notices[-2:]] == ["no split 'train'", "no split 'val'"]
     assert all("complete the data set" in notice for notice in notices[-2:])
 
@@ -585,7 +594,7 @@ def test_check_says_that_a_split_for_training_is_missing(tmp_path, capsys):
 def test_check_names_classes_without_a_pixel(tmp_path):
     own(tmp_path, count=3)
     (tmp_path / "classes.yaml").write_text("classes: [ground, cat, dog]\n")
-    notices = checking.check(str(tmp_path), progress=False).notices
+    notices = validation.check(str(tmp_path), progress=False).notices
     assert notices == ["no pixel of the class dog; if that is not meant, look at the masks"]
 
 
@@ -607,13 +616,13 @@ def test_a_palette_that_shows_the_object_in_black_is_not_guessed_at(tmp_path):
 def test_masks_that_no_person_painted_get_no_list_of_classes(tmp_path):
     own(tmp_path, count=2)
     save(tmp_path / "masks/p0.png", np.arange(600, dtype=np.uint8).reshape(20, 30))
-    report = checking.check(str(tmp_path), progress=False)
+    report = validation.check(str(tmp_path), progress=False)
     assert len(report.faults) == 1 and "\n" not in report.faults[0] and "each pixel one class" in report.faults[0]
     mask = 255 * halves(0, 1, 40, 60)
     mask[3, 3] = 7
     for i in range(2):
         save(tmp_path / f"masks/p{i}.png", mask)
-    report = checking.check(str(tmp_path), progress=False)
+    report = validation.check(str(tmp_path), progress=False)
     assert "\n" not in report.faults[0] and "slips of the brush" in report.faults[0]
 
 
@@ -648,24 +657,24 @@ def test_names_are_matched_in_either_spelling_of_their_accents(tmp_path):
     (tmp_path / "train.txt").write_text(f"{apart}\n", encoding="utf-8")
     (tmp_path / "val.txt").write_text("p0\n")
     assert data.load(str(tmp_path), "train").keys == [composed]
-    report = checking.check(str(tmp_path), progress=False)
+    report = validation.check(str(tmp_path), progress=False)
     assert report.ok and not any("without an image" in notice for notice in report.notices)
 
 
-@pytest.mark.parametrize("name", list(data.DRAWN))
+@pytest.mark.parametrize("name", list(data.generated_sets()))
 def test_check_draws_samples(name, monkeypatch):
-    monkeypatch.setattr(checking, "DRAWN_SAMPLES", 2)
-    report = checking.check(name, progress=False)
+    monkeypatch.setattr(validation, "GENERATED_SAMPLES", 2)
+    report = validation.check(name, progress=False)
     assert report.ok and report.images == {"train": 2, "val": 2, "test": 2} and min(report.pixels[:2]) > 0
 
 
 def test_listing(tmp_path):
     camvid(tmp_path, train=["a", "b"], val=["c"])
-    text = checking.listing(tmp_path)
+    text = validation.listing(tmp_path)
     lines = {line.split()[0]: line for line in text.splitlines() if line}
     assert set(data.names()) <= set(lines)
     assert "2 train, 1 val" in lines["camvid"] and "11 classes" in lines["camvid"]
-    assert "not here" in lines["horses"] and "drawn on demand" in lines["streets"]
+    assert "not here" in lines["horses"] and "generated" in lines["streets"]
 
 
 # --- Content digests and downloads -----------------------------------------------------------------------------------
@@ -675,7 +684,7 @@ def test_content_digest_sees_pixels_labels_and_keys_only(tmp_path):
     source = data.SOURCES["camvid"]
 
     def digest(name: str) -> str:
-        return contents.content_digest(source.find(tmp_path / name), source.decode)
+        return digests.content_digest(source.find(tmp_path / name), source.decode)
 
     for name in ("a", "b", "pixel", "label", "key"):
         camvid(tmp_path / name, train=["x", "y" if name != "key" else "z"])
@@ -687,29 +696,29 @@ def test_content_digest_sees_pixels_labels_and_keys_only(tmp_path):
     found = {name: digest(name) for name in ("a", "b", "pixel", "label", "key")}
     assert found["a"] == found["b"] and len(set(found.values())) == 4
     pairs = source.find(tmp_path / "a")
-    assert contents.content_digest(pairs[::-1], source.decode) == found["a"]
+    assert digests.content_digest(pairs[::-1], source.decode) == found["a"]
 
 
 @pytest.fixture
 def published(tmp_path, monkeypatch) -> Path:
     """CamVid as if published: a small archive that `fetch` copies, and the digests of its content."""
     made = camvid(tmp_path / "made/Repo-main", train=["a", "b"], val=["c"]).parent
-    monkeypatch.setattr(contents, "DIGESTS", tmp_path / "digests.json")
-    contents.write_digests([data.SOURCES["camvid"]], made / "Repo-main")
+    monkeypatch.setattr(digests, "DIGESTS", tmp_path / "digests.json")
+    digests.write_digests([data.SOURCES["camvid"]], made / "Repo-main")
 
     def fetch(urls, sha256, target, progress=True):
         return Path(shutil.make_archive(str(target), "zip", made))
 
-    monkeypatch.setattr(checking.downloading, "fetch", fetch)
+    monkeypatch.setattr(validation.downloading, "fetch", fetch)
     return made / "Repo-main"
 
 
 def test_download_verifies_the_content(published, tmp_path):
     root = tmp_path / "root"
-    assert checking.download("camvid", root) == root / "CamVid"
-    assert checking.check("camvid", root, progress=False).released == {"train": True, "val": True}
+    assert validation.download("camvid", root) == root / "CamVid"
+    assert validation.check("camvid", root, progress=False).released == {"train": True, "val": True}
     with pytest.raises(DataError, match="is there already"):
-        checking.download("camvid", root)
+        validation.download("camvid", root)
 
 
 def test_a_set_that_is_there_is_not_explained_again(tmp_path):
@@ -718,7 +727,7 @@ def test_a_set_that_is_there_is_not_explained_again(tmp_path):
     save(tmp_path / "gtFine/val/ulm/ulm_1_gtFine_labelIds.png", halves(7, 8))
     for name in ("horses", "cityscapes"):
         with pytest.raises(DataError, match=f"^{name} is there already, in .*data check {name}") as caught:
-            checking.download(name, tmp_path)
+            validation.download(name, tmp_path)
         assert "\n" not in str(caught.value)
 
 
@@ -727,24 +736,24 @@ def test_download_refuses_changed_content(published, tmp_path, change):
     file = published / "CamVid/val/c.png"
     save(file, picture(99)) if change == "pixel" else file.unlink()
     with pytest.raises(DataError):
-        checking.download("camvid", tmp_path / "root")
+        validation.download("camvid", tmp_path / "root")
     assert os.listdir(tmp_path / "root") == []
 
 
 def test_download_tells_what_to_do_by_hand(tmp_path, monkeypatch):
     for name, part in (("horses", "kaggle.com"), ("cityscapes", "gtFine_trainvaltest.zip")):
         with pytest.raises(DataError, match=part):
-            checking.download(name, tmp_path)
+            validation.download(name, tmp_path)
     for name, part in (("creatures", "nothing to download"), ("mine", "choose one of: horses")):
         with pytest.raises(DataError, match=part):
-            checking.download(name, tmp_path)
+            validation.download(name, tmp_path)
 
     def offline(*args):
         raise download.DownloadError("is this machine online?")
 
-    monkeypatch.setattr(checking.downloading, "fetch", offline)
+    monkeypatch.setattr(validation.downloading, "fetch", offline)
     with pytest.raises(download.DownloadError, match=r"(?s)online.*By hand:.*ROOT/CamVid"):
-        checking.download("camvid", tmp_path)
+        validation.download("camvid", tmp_path)
     assert os.listdir(tmp_path) == []
 
 
@@ -768,7 +777,7 @@ def real(root: Path, name: str):
 )
 def test_real_data_passes_its_check(realdata, name, parts):
     real(realdata, name)
-    report = checking.check(name, realdata, progress=False)
+    report = validation.check(name, realdata, progress=False)
     assert report.ok, report.text()
     assert {split: report.images[split] for split in parts} == parts and all(report.released.values())
     assert all(report.pixels) and (report.ignored > 0) == (name == "camvid")
@@ -777,8 +786,8 @@ def test_real_data_passes_its_check(realdata, name, parts):
 def test_photographs_that_are_known_to_be_one_are_reported_where_a_list_divides_them(realdata):
     real(realdata, "horses")
     divided = [("train/horse075", "val/horse234"), ("train/horse193", "val/horse254")]
-    assert sorted(checking.check("horses", realdata, progress=False).suspects) == divided
-    other = checking.check("horses", realdata, list_name="first278", progress=False)
+    assert sorted(validation.check("horses", realdata, progress=False).suspects) == divided
+    other = validation.check("horses", realdata, list_name="first278", progress=False)
     divided = [("train/horse245", "val/horse313"), ("train/horse246", "val/horse294")]
     assert sorted(other.suspects + other.duplicates) == divided
 

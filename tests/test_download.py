@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from seglib import download
-from seglib.download import Archive, DownloadError, extract, fetch
+from seglib.data import download
+from seglib.data.download import Archive, DownloadError, extract, fetch
 
 CONTENT = bytes(range(256)) * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from seglib import exercises
+from course import exercises
 
 NOTEBOOK = "01_data_preparation"
 
@@ -63,10 +63,26 @@ def test_stubs_are_not_attempted(number):
 
 
 GARBAGE = [
-    7, "x", [], {}, object(), np.zeros(3), int, lambda: 1, lambda *a: "x", lambda *a: 1j, lambda *a: [[1], [2, 3]],
-    lambda *a: object(), lambda *a: (None, None), lambda *a: np.full((2, 2), np.nan), lambda *a: 1 / 0,
-    lambda *a: [], lambda *a: a, lambda *a: np.zeros(0), lambda *a: ("a", "b"),
-]  # fmt: skip
+    7,
+    "x",
+    [],
+    {},
+    object(),
+    np.zeros(3),
+    int,
+    lambda: 1,
+    lambda *a: "x",
+    lambda *a: 1j,
+    lambda *a: [[1], [2, 3]],
+    lambda *a: object(),
+    lambda *a: (None, None),
+    lambda *a: np.full((2, 2), np.nan),
+    lambda *a: 1 / 0,
+    lambda *a: [],
+    lambda *a: a,
+    lambda *a: np.zeros(0),
+    lambda *a: ("a", "b"),
+]
 
 
 @pytest.mark.parametrize("number", RIGHT)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from seglib.exercises import judge, names
+from course.exercises import judge, names
 from seglib.models.hrnet import BasicBlock, Exchange, Transition, concatenate, convolution
 
 NOTEBOOK = "04_hrnet"
@@ -136,10 +136,25 @@ def test_stubs_count_as_not_attempted(number, stub):
 @pytest.mark.parametrize("number", RIGHT)
 @pytest.mark.parametrize(
     "nonsense",
-    [3.7, "text", [1, 2], object(), np.zeros(3), int, nn.Linear, nn.Identity(), lambda: 1, lambda *given: "text",
-     lambda *given, **more: np.zeros((0, 2)), lambda *given, **more: [[1], [2, 3]], lambda *given, **more: 1 / 0,
-     lambda *given, **more: nn.Identity(), lambda *given, **more: nn.ReLU, lambda *given, **more: torch.zeros(2, 2)],
-)  # fmt: skip
+    [
+        3.7,
+        "text",
+        [1, 2],
+        object(),
+        np.zeros(3),
+        int,
+        nn.Linear,
+        nn.Identity(),
+        lambda: 1,
+        lambda *given: "text",
+        lambda *given, **more: np.zeros((0, 2)),
+        lambda *given, **more: [[1], [2, 3]],
+        lambda *given, **more: 1 / 0,
+        lambda *given, **more: nn.Identity(),
+        lambda *given, **more: nn.ReLU,
+        lambda *given, **more: torch.zeros(2, 2),
+    ],
+)
 def test_nonsense_is_told_and_never_raises(number, nonsense):
     found = verdict(number, nonsense)
     assert found.right is not True and len(found.message) < 400
@@ -175,8 +190,11 @@ def test_nonsense_is_told_and_never_raises(number, nonsense):
         (3, lambda f, c, w: (f + up(f, c, w, mode="nearest", align_corners=None)).relu(), "nearest"),
         (3, lambda f, c, w: (f + up(f, c, w, align_corners=True)).relu(), "align_corners"),
         (3, lambda f, c, w: (f + up(f, c, w, size=None, scale_factor=2)).relu(), "own size"),
-        (3, lambda f, c, w: (f + up(f, c, w, size=None, scale_factor=2)[..., : f.shape[2], : f.shape[3]]).relu(),
-         "own size"),
+        (
+            3,
+            lambda f, c, w: (f + up(f, c, w, size=None, scale_factor=2)[..., : f.shape[2], : f.shape[3]]).relu(),
+            "own size",
+        ),
         (3, lambda f, c, w: f * 0, "mix the coarse"),
         (3, lambda f, c, w: c, "must have shape"),
         (3, lambda f, c, w: f.numpy(), "as a tensor"),
@@ -187,7 +205,7 @@ def test_nonsense_is_told_and_never_raises(number, nonsense):
         (4, lambda x, kernels: F.conv2d(x, kernels[0], stride=2), "pad by 1"),
         (4, lambda x, kernels: down(x, kernels[:1]), "must have shape"),
     ],
-)  # fmt: skip
+)
 def test_typical_mistakes_get_their_own_hint(number, answer, word):
     rejected(number, answer, word)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from seglib.exercises import judge, names
+from course.exercises import judge, names
 from seglib.losses import class_weights
 
 NOTEBOOK = "05_mini_hrnet"
@@ -66,11 +66,29 @@ def test_stubs_count_as_not_attempted(number, stub):
 @pytest.mark.parametrize("number", RIGHT)
 @pytest.mark.parametrize(
     "nonsense",
-    [3.7, "text", [1, 2], object(), np.zeros(3), int, nn.Linear, nn.Identity(), lambda: 1, lambda *given: "text",
-     lambda *given, **more: np.zeros((0, 2)), lambda *given, **more: [[1], [2, 3]], lambda *given, **more: 1 / 0,
-     lambda *given, **more: nn.Identity(), lambda *given, **more: torch.zeros(2, 2), {"widths": "text"}, {"colour": 3},
-     {3: 4}, {"widths": (1.5, 2, 3, 4)}, {"widths": (0, 0, 0, 0)}],
-)  # fmt: skip
+    [
+        3.7,
+        "text",
+        [1, 2],
+        object(),
+        np.zeros(3),
+        int,
+        nn.Linear,
+        nn.Identity(),
+        lambda: 1,
+        lambda *given: "text",
+        lambda *given, **more: np.zeros((0, 2)),
+        lambda *given, **more: [[1], [2, 3]],
+        lambda *given, **more: 1 / 0,
+        lambda *given, **more: nn.Identity(),
+        lambda *given, **more: torch.zeros(2, 2),
+        {"widths": "text"},
+        {"colour": 3},
+        {3: 4},
+        {"widths": (1.5, 2, 3, 4)},
+        {"widths": (0, 0, 0, 0)},
+    ],
+)
 def test_nonsense_is_told_and_never_raises(number, nonsense):
     found = verdict(number, nonsense)
     assert found.right is not True and len(found.message) < 400

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from seglib.exercises import judge, names
+from course.exercises import judge, names
 
 NOTEBOOK = "06_dilated_resnet"
 MATRIX = np.array([[910, 0, 0, 0], [30, 0, 0, 0], [30, 0, 0, 0], [30, 0, 0, 0]])
@@ -87,10 +87,27 @@ def test_stubs_count_as_not_attempted(number, stub):
 @pytest.mark.parametrize("number", RIGHT)
 @pytest.mark.parametrize(
     "nonsense",
-    [3.7, "text", [1, 2], object(), np.zeros(3), int, nn.Linear, nn.Identity(), lambda: 1, lambda *given: "text",
-     lambda *given: np.zeros((0, 2)), lambda *given: [[1], [2, 3]], lambda *given: 1 / 0, lambda *given: torch.zeros(2),
-     lambda *given: float("nan"), np.full((4, 4), np.nan), [[1, 2], [3]], {"a": 1}],
-)  # fmt: skip
+    [
+        3.7,
+        "text",
+        [1, 2],
+        object(),
+        np.zeros(3),
+        int,
+        nn.Linear,
+        nn.Identity(),
+        lambda: 1,
+        lambda *given: "text",
+        lambda *given: np.zeros((0, 2)),
+        lambda *given: [[1], [2, 3]],
+        lambda *given: 1 / 0,
+        lambda *given: torch.zeros(2),
+        lambda *given: float("nan"),
+        np.full((4, 4), np.nan),
+        [[1, 2], [3]],
+        {"a": 1},
+    ],
+)
 def test_nonsense_is_told_and_never_raises(number, nonsense):
     found = verdict(number, nonsense)
     assert found.right is not True and len(found.message) < 400

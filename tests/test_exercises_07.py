@@ -8,8 +8,8 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
+from course.exercises import judge, names
 from seglib import metrics
-from seglib.exercises import judge, names
 
 NOTEBOOK = "07_human_segmentation"
 
@@ -71,13 +71,18 @@ def test_right_answers_are_accepted(number):
         (2, lambda m, h, w: cv2.resize(m, (w, h), interpolation=cv2.INTER_NEAREST_EXACT)),
         (2, lambda m, h, w: np.asarray(Image.fromarray(m).resize((w, h), Image.Resampling.NEAREST))),
         (2, lambda m, h, w: F.interpolate(torch.tensor(m)[None, None].float(), (h, w), mode="nearest-exact")[0, 0]),
-        (3, lambda z, t: sum(F.binary_cross_entropy_with_logits(z[t != 255], t[t != 255].float(), reduction="none"))
-         / max(int((t != 255).sum()), 1)),
+        (
+            3,
+            lambda z, t: (
+                sum(F.binary_cross_entropy_with_logits(z[t != 255], t[t != 255].float(), reduction="none"))
+                / max(int((t != 255).sum()), 1)
+            ),
+        ),
         (3, lambda z, t: bce(z, t).item()),
         (4, lambda *given: torch.tensor(adam(*given), dtype=torch.float64)),
         (5, lambda f, a, b: (b + a[..., None] * (f.astype(float) - b) + 0.5).astype(np.uint8)),
     ],
-)  # fmt: skip
+)
 def test_other_ways_to_the_same_are_accepted(number, answer):
     found = verdict(number, answer)
     assert found.right is True, found.message
@@ -93,10 +98,27 @@ def test_stubs_count_as_not_attempted(number, stub):
 @pytest.mark.parametrize("number", RIGHT)
 @pytest.mark.parametrize(
     "nonsense",
-    [3.7, "text", [1, 2], object(), np.zeros(3), int, nn.Linear, nn.Identity(), lambda: 1, lambda *given: "text",
-     lambda *given: np.zeros((0, 2)), lambda *given: [[1], [2, 3]], lambda *given: 1 / 0, lambda *given: torch.zeros(2),
-     lambda *given: float("nan"), lambda *given: (None, 1, 2), np.full((4, 4), np.nan), {"a": 1}],
-)  # fmt: skip
+    [
+        3.7,
+        "text",
+        [1, 2],
+        object(),
+        np.zeros(3),
+        int,
+        nn.Linear,
+        nn.Identity(),
+        lambda: 1,
+        lambda *given: "text",
+        lambda *given: np.zeros((0, 2)),
+        lambda *given: [[1], [2, 3]],
+        lambda *given: 1 / 0,
+        lambda *given: torch.zeros(2),
+        lambda *given: float("nan"),
+        lambda *given: (None, 1, 2),
+        np.full((4, 4), np.nan),
+        {"a": 1},
+    ],
+)
 def test_nonsense_is_told_and_never_raises(number, nonsense):
     found = verdict(number, nonsense)
     assert found.right is not True and len(found.message) < 400
@@ -129,8 +151,13 @@ def stepped(change):
         (2, lambda m, h, w: resized(m, h, w, 0.0), "upper left corner"),
         (2, lambda m, h, w: resized(m, h, w, 0.5, np.round), "half of the time"),
         (2, lambda m, h, w: resized(m, h, w, 0.5, np.ceil), "not ceil"),
-        (2, lambda m, h, w: m[np.linspace(0, m.shape[0] - 1, h).round().astype(int)][
-            :, np.linspace(0, m.shape[1] - 1, w).round().astype(int)], "align_corners"),
+        (
+            2,
+            lambda m, h, w: m[np.linspace(0, m.shape[0] - 1, h).round().astype(int)][
+                :, np.linspace(0, m.shape[1] - 1, w).round().astype(int)
+            ],
+            "align_corners",
+        ),
         (2, lambda m, h, w: np.zeros((h, w)), "takes the label at row"),
         (3, lambda z, t: bce(z, t) * (t != 255).sum(), "divide by the number"),
         (3, lambda z, t: bce(z, t) * (t != 255).sum() / t.numel(), "not out of the number"),
@@ -143,25 +170,58 @@ def stepped(change):
         (3, naive, "let the exponential see"),
         (3, lambda z, t: naive(z, t, 1e-6), "kept away from 0 and 1"),
         (3, lambda z, t: bce(z, t).clamp(max=300), "for a logit of 1000"),
-        (3, lambda z, t: bce(z, t) * len(z[t != 255]) / len(z[t != 255]) if (t != 255).any() else np.nan,
-         "never divide"),
-        (4, lambda w, g, m, v, step, *rest: (adam(w, g, m, v, 10**6, *rest)[0], *adam(w, g, m, v, step, *rest)[1:]),
-         "corrections are missing"),
+        (
+            3,
+            lambda z, t: bce(z, t) * len(z[t != 255]) / len(z[t != 255]) if (t != 255).any() else np.nan,
+            "never divide",
+        ),
+        (
+            4,
+            lambda w, g, m, v, step, *rest: (adam(w, g, m, v, 10**6, *rest)[0], *adam(w, g, m, v, step, *rest)[1:]),
+            "corrections are missing",
+        ),
         (4, stepped(lambda w, g, m, v, rest, right: (2 * w - right[0], *right[1:])), "uphill"),
-        (4, stepped(lambda w, g, m, v, r, right: (
-            w - r[1] * right[1] / (1 - r[2] ** r[0]) / (right[2] / (1 - r[3] ** r[0]) + r[4]), *right[1:])),
-         "square root of v"),
-        (4, stepped(lambda w, g, m, v, r, right: (
-            w - r[1] * right[1] / (1 - r[2] ** r[0]) / (right[2] / (1 - r[3] ** r[0]) + r[4]) ** 0.5, *right[1:])),
-         "outside the square root"),
-        (4, stepped(lambda w, g, m, v, r, right: (
-            right[0], right[1] / (1 - r[2] ** r[0]), right[2] / (1 - r[3] ** r[0]))), "hand on m and v"),
+        (
+            4,
+            stepped(
+                lambda w, g, m, v, r, right: (
+                    w - r[1] * right[1] / (1 - r[2] ** r[0]) / (right[2] / (1 - r[3] ** r[0]) + r[4]),
+                    *right[1:],
+                )
+            ),
+            "square root of v",
+        ),
+        (
+            4,
+            stepped(
+                lambda w, g, m, v, r, right: (
+                    w - r[1] * right[1] / (1 - r[2] ** r[0]) / (right[2] / (1 - r[3] ** r[0]) + r[4]) ** 0.5,
+                    *right[1:],
+                )
+            ),
+            "outside the square root",
+        ),
+        (
+            4,
+            stepped(
+                lambda w, g, m, v, r, right: (right[0], right[1] / (1 - r[2] ** r[0]), right[2] / (1 - r[3] ** r[0]))
+            ),
+            "hand on m and v",
+        ),
         (4, lambda w, g, m, v, step, *rest: adam(w, g, m, v, step + 1, *rest), "do not add one"),
         (4, lambda w, g, m, v, step, lr, b1, b2, eps: adam(w, g, m, v, step, lr, b2, b1, eps), "are exchanged"),
         (4, lambda w, g, m, v, step, lr, b1, b2, e: adam(w, g, m, v, step, lr, 1 - b1, 1 - b2, e), "old mean keeps"),
         (4, stepped(lambda w, g, m, v, r, right: adam_with_first_power(w, g, m, v, *r)), "*squared*"),
-        (4, stepped(lambda w, g, m, v, r, right: (
-            w - r[1] * m / (1 - r[2] ** r[0]) / ((right[2] / (1 - r[3] ** r[0])) ** 0.5 + r[4]), *right[1:])), "old m"),
+        (
+            4,
+            stepped(
+                lambda w, g, m, v, r, right: (
+                    w - r[1] * m / (1 - r[2] ** r[0]) / ((right[2] / (1 - r[3] ** r[0])) ** 0.5 + r[4]),
+                    *right[1:],
+                )
+            ),
+            "old m",
+        ),
         (4, stepped(lambda w, g, m, v, r, right: (w - r[1] * g, *right[1:])), "plain gradient descent"),
         (4, lambda *given: adam(*given)[0], "three numbers"),
         (4, lambda *given: (0, 0, 0), "update m and v"),
@@ -170,13 +230,16 @@ def stepped(change):
         (5, lambda f, a, b: paste(f, a > 0.5, b), "made hard"),
         (5, lambda f, a, b: (a[..., None] * f).astype(np.uint8) + b, "weighted by 1 - alpha"),
         (5, lambda f, a, b: paste(f, a, 0 * b), "background is missing"),
-        (5, lambda f, a, b: (a[..., None] * f).astype(np.uint8) + ((1 - a[..., None]) * b).astype(np.uint8),
-         "add first"),
+        (
+            5,
+            lambda f, a, b: (a[..., None] * f).astype(np.uint8) + ((1 - a[..., None]) * b).astype(np.uint8),
+            "add first",
+        ),
         (5, lambda f, a, b: a[..., None] * f + (1 - a[..., None]) * b, "must be uint8"),
         (5, lambda f, a, b: f[:-1], "the pictures' shape"),
         (5, lambda f, a, b: f, "then rounded"),
     ],
-)  # fmt: skip
+)
 def test_typical_mistakes_get_their_own_hint(number, answer, word):
     found = verdict(number, answer)
     assert found.right is False and word in found.message, found.message

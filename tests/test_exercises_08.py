@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
+from course.exercises import judge, names
 from seglib import metrics
-from seglib.exercises import judge, names
 
 NOTEBOOK = "08_evaluation"
 
@@ -82,11 +82,14 @@ def one_by_one(matrices):
 RIGHT = {
     1: [mean_iou, lambda c: np.nanmean(np.diag(c) / (c.sum(0) + c.sum(1) - np.diag(c))), metrics.mean_iou],
     2: [lambda m: metrics.mean_iou(sum(m)), lambda m: mean_iou(np.sum(m, axis=0))],
-    3: [band, lambda mask, width: band(mask, width).astype(np.uint8),
-        lambda mask, width: mask & metrics.boundary_bands(mask, width)],
+    3: [
+        band,
+        lambda mask, width: band(mask, width).astype(np.uint8),
+        lambda mask, width: mask & metrics.boundary_bands(mask, width),
+    ],
     4: [error, lambda score, width: np.array([width - 2 * width * score / (1 + score)])],
     5: [interval, lambda *a: tuple(interval(*a)), lambda f, s, n, seed: list(interval(f, s, n, seed + 100))],
-}  # fmt: skip
+}
 WRONG = [
     (1, lambda c: metrics.dice(c).mean(), "mean Dice"),
     (1, lambda c: (parts(c)[0] / parts(c)[1]).mean(), "mean recall"),
@@ -128,21 +131,45 @@ WRONG = [
     (4, lambda score, width: error(score, width) / 2, "half the distance"),
     (5, lambda f, s, n, seed: interval(s, f, n, seed), "second minus first"),
     (5, lambda *a: interval(*a, paired=False), "same drawn images for both"),
-    (5, lambda f, s, n, seed: interval(one_by_one(f), one_by_one(s), n, seed, score=np.mean),
-     "averaged the images' mIoU"),
+    (
+        5,
+        lambda f, s, n, seed: interval(one_by_one(f), one_by_one(s), n, seed, score=np.mean),
+        "averaged the images' mIoU",
+    ),
     (5, lambda *a: interval(*a, ends=(5, 95)), "90% interval"),
     (5, lambda *a: interval(*a, ends=(25, 75)), "50% interval"),
     (5, lambda *a: interval(*a, replace=False), "with replacement"),
     (5, lambda *a: interval(*a)[::-1], "lower end"),
-    (5, lambda f, s, n, seed: interval(np.zeros_like(f), f, n, seed, score=lambda m: metrics.mean_iou(m.sum(0))
-        if m.any() else 0), "first network's mIoU"),
+    (
+        5,
+        lambda f, s, n, seed: interval(
+            np.zeros_like(f), f, n, seed, score=lambda m: metrics.mean_iou(m.sum(0)) if m.any() else 0
+        ),
+        "first network's mIoU",
+    ),
     (5, lambda *a: (0.0, 0.5), "wider than expected"),
     (5, lambda *a: (np.nan, np.nan), "NaN"),
-]  # fmt: skip
+]
 GARBAGE = [
-    7, "x", b"", [], {}, [None], object(), np.nan, int, print, type, lambda: 1, lambda *a: "x", lambda *a: {},
-    lambda *a: [[1], [2, 3]], lambda *a: 1 / 0, lambda *a: np.zeros((0, 3)), lambda *a: np.full((2, 2), np.nan),
-]  # fmt: skip
+    7,
+    "x",
+    b"",
+    [],
+    {},
+    [None],
+    object(),
+    np.nan,
+    int,
+    print,
+    type,
+    lambda: 1,
+    lambda *a: "x",
+    lambda *a: {},
+    lambda *a: [[1], [2, 3]],
+    lambda *a: 1 / 0,
+    lambda *a: np.zeros((0, 3)),
+    lambda *a: np.full((2, 2), np.nan),
+]
 
 
 def test_the_exercises_are_those_of_the_notebook():

@@ -10,15 +10,15 @@ import torch
 from PIL import Image
 from torch import nn
 
-from seglib import config, models, predict, weights
+from seglib import config, inference, models, weights
 from seglib.__main__ import main
-from seglib.augment import normalize
-from seglib.predict import PredictionError, Predictor
+from seglib.data.transforms import normalize
+from seglib.inference import PredictionError, Predictor
 
 for package in ("onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(package)
 
-from seglib import export  # noqa: E402
+from seglib.inference import export  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 CLASSES = {1: ["ground", "leaf"], 2: ["ground", "leaf"], 3: ["sky", "tree", "road"]}
@@ -34,8 +34,12 @@ def released(folder, outputs=1, name="unet", **options):
             model(torch.randn(2, 3, 64, 64))
     wanted = config.parse(json.dumps({"model": {"name": name, "options": options}, "run": "/home/me/secret"}))
     wanted.inference.longest_side = 80
-    notes = {"config": config.to_dict(wanted), "classes": CLASSES[outputs], "num_outputs": outputs,
-             "palette": [[0, 0, 0], [255, 0, 0], [0, 0, 255]][: len(CLASSES[outputs])]}  # fmt: skip
+    notes = {
+        "config": config.to_dict(wanted),
+        "classes": CLASSES[outputs],
+        "num_outputs": outputs,
+        "palette": [[0, 0, 0], [255, 0, 0], [0, 0, 255]][: len(CLASSES[outputs])],
+    }
     weights.write_tensors(folder / "small.safetensors", model.state_dict(), notes)
     return folder / "small.safetensors"
 
@@ -56,7 +60,7 @@ def test_the_file_gives_pytorchs_logits_at_any_size(exported):
     source, file, report = exported
     assert report["error"] <= export.TOLERANCE and report["bytes"] == file.stat().st_size
     model, _ = weights.load(str(source))
-    network, _ = predict.load(str(file))
+    network, _ = inference.load(str(file))
     for number, height, width in ((1, 32, 32), (3, 45, 171), (2, 301, 33)):
         images = torch.randint(256, (number, 3, height, width), dtype=torch.uint8)
         with torch.inference_mode():
@@ -68,7 +72,7 @@ def test_the_file_gives_pytorchs_logits_at_any_size(exported):
 @pytest.mark.parametrize("options", [{}, {"flip": True, "scales": (0.75, 1.0)}, {"tile": 48}])
 @pytest.mark.parametrize("size", [(70, 101), (9, 200)])
 def test_prediction_treats_the_file_as_the_network(exported, size, options):
-    (first, notes), (second, described) = (predict.load(str(file)) for file in exported[:2])
+    (first, notes), (second, described) = (inference.load(str(file)) for file in exported[:2])
     expected, found = (
         Predictor(model, described["config"]["inference"]["longest_side"], **options).probabilities(photograph(*size))
         for model in (first, second)
@@ -85,7 +89,7 @@ def test_the_notes_are_in_the_metadata_and_at_the_end_of_the_file(exported):
     onnx.checker.check_model(onnx.load_from_string(content))
     text = content.decode("latin-1")
     notes = json.loads(text[text.rindex('{"format": "seglib"') :])  # as a browser reads them, which has no metadata
-    assert notes == predict.load(str(file))[1]
+    assert notes == inference.load(str(file))[1]
     trained = weights.read_tensors(source)[1]
     assert notes["config"]["inference"] == trained["config"]["inference"] and notes["classes"] == ["ground", "leaf"]
     assert b"secret" not in content, "where a network was trained is nobody's concern"
@@ -130,7 +134,7 @@ def test_missing_packages_are_named_together(exported, tmp_path, monkeypatch):
         export.export(str(source), tmp_path / "a.onnx")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(PredictionError, match="python -m pip install onnxruntime"):
-        predict.load(str(file))
+        inference.load(str(file))
 
 
 def test_files_that_are_no_exports_are_refused(exported, tmp_path):
@@ -138,17 +142,17 @@ def test_files_that_are_no_exports_are_refused(exported, tmp_path):
 
     source, file, _ = exported
     with pytest.raises(PredictionError, match=r"absent\.onnx: no such file"):
-        predict.load(str(tmp_path / "absent.onnx"))
+        inference.load(str(tmp_path / "absent.onnx"))
     (tmp_path / "cut.onnx").write_bytes(file.read_bytes()[:2000])
     (tmp_path / "text.onnx").write_text("no network")
     for name in ("cut", "text"):
         with pytest.raises(PredictionError, match=rf"{name}\.onnx: damaged, or no ONNX file"):
-            predict.load(str(tmp_path / f"{name}.onnx"))
+            inference.load(str(tmp_path / f"{name}.onnx"))
     strange = onnx.load(file)
     del strange.metadata_props[:]
     onnx.save(strange, tmp_path / "strange.onnx")
     with pytest.raises(PredictionError, match=r"strange\.onnx: not written by"):
-        predict.load(str(tmp_path / "strange.onnx"))
+        inference.load(str(tmp_path / "strange.onnx"))
     with pytest.raises(export.ExportError, match="is an ONNX file already"):
         export.export(str(file), tmp_path / "a.onnx")
 
@@ -165,7 +169,7 @@ def test_an_export_with_other_notes_or_another_graph_is_refused(exported, tmp_pa
         del changed.metadata_props[:]
         changed.metadata_props.add(key="notes", value=json.dumps(notes))
         onnx.save(changed, tmp_path / "other.onnx")
-        return predict.load(str(tmp_path / "other.onnx"))
+        return inference.load(str(tmp_path / "other.onnx"))
 
     for notes, told in (
         ([], "classes, config, num_outputs, palette"),

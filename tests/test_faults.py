@@ -19,8 +19,8 @@ import torch
 from PIL import Image
 
 from seglib import config as configuration
-from seglib import data, train, weights
-from seglib.train.interrupt import Interrupt
+from seglib import data, training, weights
+from seglib.training.interrupt import Interrupt
 from tests.test_train import checkpoint, same, tiny, without_clock
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -29,13 +29,18 @@ CAP_DAC_OVERRIDE, PR_CAPBSET_DROP = 1, 24
 
 
 def command(config, *words, **options) -> subprocess.Popen:
-    """`python -m seglib train` with `config`, as a person starts it."""
+    """`seglib train` with `config`, as a person starts it."""
     file = Path(f"{config.run}.yaml")
     file.write_text(json.dumps(configuration.to_dict(config)))
     return subprocess.Popen(
-        [sys.executable, "-m", "seglib", "train", str(file), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, cwd=REPOSITORY, env={**os.environ, "OMP_NUM_THREADS": "1"}, **options,
-    )  # fmt: skip
+        [sys.executable, "-m", "seglib", "train", str(file), *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        **options,
+    )
 
 
 def refused(process: subprocess.Popen) -> str:
@@ -64,7 +69,7 @@ def on_pictures(config, folder: Path):
 
 def after_step(monkeypatch, number: int, act) -> None:
     """Call `act(run)` when that many steps are done."""
-    original = train.Run.train_step
+    original = training.Run.train_step
 
     def stepping(run, *batch):
         loss = original(run, *batch)
@@ -72,12 +77,12 @@ def after_step(monkeypatch, number: int, act) -> None:
             act(run)
         return loss
 
-    monkeypatch.setattr(train.Run, "train_step", stepping)
+    monkeypatch.setattr(training.Run, "train_step", stepping)
 
 
 def ends_as_if_nothing_happened(config, whole) -> None:
     """Resuming `config`'s run gives the weights of the run `whole`, bit for bit."""
-    train.train(config, resume=True, progress=False)
+    training.train(config, resume=True, progress=False)
     one, other = checkpoint(whole.run), checkpoint(config.run)
     assert same(one["model"], other["model"]) and same(one["average"], other["average"])
     assert without_clock(one["history"]) == without_clock(other["history"])
@@ -86,7 +91,7 @@ def ends_as_if_nothing_happened(config, whole) -> None:
 @LINUX
 def test_a_loading_process_that_is_killed_is_told_and_the_run_resumes(tmp_path):
     whole = tiny(tmp_path / "whole", epochs=12)
-    train.train(whole, progress=False)
+    training.train(whole, progress=False)
     config = tiny(tmp_path / "run", epochs=12, workers=1)
     process = command(config)
     deadline = time.monotonic() + 120
@@ -104,12 +109,12 @@ def test_a_loading_process_that_is_killed_is_told_and_the_run_resumes(tmp_path):
 def test_a_data_file_that_is_deleted_under_way_is_named_and_the_run_resumes_once_it_is_back(tmp_path, monkeypatch):
     folder = pictures(tmp_path / "set")
     whole = on_pictures(tiny(tmp_path / "whole", epochs=3), folder)
-    train.train(whole, progress=False)
+    training.train(whole, progress=False)
     config = on_pictures(tiny(tmp_path / "run", epochs=3), folder)
     gone, kept = folder / "images" / "5.png", tmp_path / "kept.png"
     after_step(monkeypatch, 3, lambda run: gone.rename(kept))
     with pytest.raises(data.DataError, match=r"images/5\.png: no such file"):
-        train.train(config, progress=False)
+        training.train(config, progress=False)
     monkeypatch.undo()
     assert checkpoint(tmp_path / "run")["step"] in (2, 4)
     kept.rename(gone)
@@ -132,7 +137,7 @@ def test_a_data_file_that_is_changed_under_way_is_read_anew_and_judged_anew(tmp_
 def test_numbers_that_are_none_stop_the_run_before_anything_is_overwritten(tmp_path, monkeypatch, what, minutes):
     """A gradient, or an output of the network, that is NaN in the middle of an epoch."""
     whole = tiny(tmp_path / "whole", epochs=3)
-    train.train(whole, progress=False)
+    training.train(whole, progress=False)
     config = tiny(tmp_path / "run", epochs=3, checkpoint_minutes=minutes)
 
     def spoil(run):
@@ -146,8 +151,8 @@ def test_numbers_that_are_none_stop_the_run_before_anything_is_overwritten(tmp_p
     # Without a look at the weights, a gradient shows in the loss of the step after the one that it was of.
     named = 5 if what == "gradient" and minutes == 10 else 4
     told = r"epoch 1, learning rate .*, images \w" if what == "outputs" or minutes == 10 else "a weight is no longer"
-    with pytest.raises(train.TrainingError, match=rf"(?=.*{told}).*step {named} of 9.*checkpoint.*untouched"):
-        train.train(config, progress=False)
+    with pytest.raises(training.TrainingError, match=rf"(?=.*{told}).*step {named} of 9.*checkpoint.*untouched"):
+        training.train(config, progress=False)
     monkeypatch.undo()
     saved = checkpoint(tmp_path / "run")
     assert saved["step"] == (3 if minutes == 10 else 4)
@@ -156,12 +161,12 @@ def test_numbers_that_are_none_stop_the_run_before_anything_is_overwritten(tmp_p
 
 
 def test_a_clock_that_jumps_changes_nothing(tmp_path, monkeypatch):
-    train.train(tiny(tmp_path / "whole"), progress=False)
+    training.train(tiny(tmp_path / "whole"), progress=False)
     jumps = iter([0, 1e9, -1e9, 3600, -3600] * 10_000)
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + next(jumps))
     monkeypatch.setattr("tqdm.std.time", time.time)
-    history = train.train(tiny(tmp_path / "run", checkpoint_minutes=1e-9), progress=True)
+    history = training.train(tiny(tmp_path / "run", checkpoint_minutes=1e-9), progress=True)
     assert all(0 < entry["seconds"] < 600 and 0 <= entry["waiting_share"] <= 1 for entry in history)
     assert same(checkpoint(tmp_path / "whole")["model"], checkpoint(tmp_path / "run")["model"])
 
@@ -170,7 +175,7 @@ def test_a_clock_that_jumps_changes_nothing(tmp_path, monkeypatch):
 def test_a_full_disk_stops_the_command_in_a_sentence_and_keeps_what_was_there(tmp_path, room):
     """The files of the process may not grow beyond a size, as on a disk that is nearly full."""
     whole = tiny(tmp_path / "whole", epochs=4)
-    train.train(whole, progress=False)
+    training.train(whole, progress=False)
     config = tiny(tmp_path / "run", epochs=4)
 
     class Stop(Exception):
@@ -180,7 +185,7 @@ def test_a_full_disk_stops_the_command_in_a_sentence_and_keeps_what_was_there(tm
         raise Stop
 
     with contextlib.suppress(Stop):
-        train.train(config, progress=False, on_measured=stop)
+        training.train(config, progress=False, on_measured=stop)
     before = {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()}
     best, all_of_it = len(before["best.safetensors"]), len(before["checkpoint.pt"])
     assert best < all_of_it
@@ -212,9 +217,13 @@ def test_a_folder_that_cannot_be_written_is_named_at_the_start(tmp_path, run):
     config_file.write_text(json.dumps(configuration.to_dict(config)))
     words = [sys.executable, "-m", "seglib", "train", str(config_file)]
     done = subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY,
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
         preexec_fn=without_roots_rights,
-    )  # fmt: skip
+    )
     assert config.run in refused(done) and not list(locked.iterdir())
 
 
@@ -224,14 +233,14 @@ def test_files_in_a_folder_that_became_read_only_stay_as_they_are(tmp_path, monk
 
     config = tiny(tmp_path / "run", epochs=3)
     whole = tiny(tmp_path / "whole", epochs=3)
-    train.train(whole, progress=False)
+    training.train(whole, progress=False)
 
     def deny(*_, **options):
         raise PermissionError(13, "Permission denied", str(options.get("dir")))
 
     after_step(monkeypatch, 4, lambda run: monkeypatch.setattr(tempfile, "mkstemp", deny))
     with pytest.raises(OSError, match="Permission denied; nothing was written"):
-        train.train(config, progress=False)
+        training.train(config, progress=False)
     monkeypatch.undo()
     assert checkpoint(tmp_path / "run")["step"] == 3
     ends_as_if_nothing_happened(config, whole)
@@ -239,11 +248,11 @@ def test_files_in_a_folder_that_became_read_only_stay_as_they_are(tmp_path, monk
 
 def test_a_polite_kill_is_taken_as_ctrl_c(tmp_path, monkeypatch):
     whole = tiny(tmp_path / "whole")
-    train.train(whole, progress=False)
+    training.train(whole, progress=False)
     config = tiny(tmp_path / "run")
     after_step(monkeypatch, 2, lambda run: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(KeyboardInterrupt):
-        train.train(config, progress=False)
+        training.train(config, progress=False)
     monkeypatch.undo()
     assert checkpoint(tmp_path / "run")["step"] == 2
     ends_as_if_nothing_happened(config, whole)
@@ -263,20 +272,20 @@ def test_the_time_before_a_stop_counts(tmp_path, monkeypatch):
     config = tiny(tmp_path / "run", epochs=1)
     after_step(monkeypatch, 2, lambda run: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(KeyboardInterrupt):
-        train.train(config, progress=False)
+        training.train(config, progress=False)
     monkeypatch.undo()
     stopped = checkpoint(config.run)
     assert 0 < stopped["partial"]["seconds"] < 600 and 0 <= stopped["partial"]["waiting"] < 600
     stopped["partial"] |= {"seconds": 4000.0, "waiting": 1000.0}
     torch.save(stopped, tmp_path / "run" / "checkpoint.pt")
-    (entry,) = train.train(config, resume=True, progress=False)
+    (entry,) = training.train(config, resume=True, progress=False)
     assert 4000 < entry["seconds"] < 4600 and 0.2 < entry["waiting_share"] < 0.3
 
 
 @pytest.mark.parametrize("kind", ["CUDA", "CPU", "MPS", "Python"])
 def test_a_full_memory_is_told_in_a_sentence_and_the_run_resumes(tmp_path, monkeypatch, kind):
     whole = tiny(tmp_path / "whole")
-    train.train(whole, progress=False)
+    training.train(whole, progress=False)
     config = tiny(tmp_path / "run")
 
     def fill(run):
@@ -290,8 +299,8 @@ def test_a_full_memory_is_told_in_a_sentence_and_the_run_resumes(tmp_path, monke
 
     after_step(monkeypatch, 4, fill)
     told = {"CUDA": "CUDA out of memory", "CPU": ".*allocate memory", "MPS": "MPS backend out", "Python": "MemoryError"}
-    with pytest.raises(train.TrainingError, match=rf"memory is full \({told[kind]}.*; raise --accumulate.*--resume"):
-        train.train(config, progress=False)
+    with pytest.raises(training.TrainingError, match=rf"memory is full \({told[kind]}.*; raise --accumulate.*--resume"):
+        training.train(config, progress=False)
     monkeypatch.undo()
     assert checkpoint(tmp_path / "run")["step"] == 3
     ends_as_if_nothing_happened(config, whole)
@@ -300,7 +309,7 @@ def test_a_full_memory_is_told_in_a_sentence_and_the_run_resumes(tmp_path, monke
 @pytest.mark.parametrize("damage", ["flipped", "cut", "empty", "appended pickle"])
 def test_a_damaged_checkpoint_is_refused_and_never_half_loaded(tmp_path, damage):
     """One bit anywhere in the weights is enough; torch.load alone does not look at the checksums."""
-    train.train(tiny(tmp_path / "run"), progress=False)
+    training.train(tiny(tmp_path / "run"), progress=False)
     file = tmp_path / "run" / "checkpoint.pt"
     good = bytearray(file.read_bytes())
     if damage == "flipped":
@@ -308,8 +317,8 @@ def test_a_damaged_checkpoint_is_refused_and_never_half_loaded(tmp_path, damage)
         place = bytes(good).index(bytes(value.untyped_storage()))
         good[place + 5] ^= 4
     file.write_bytes({"cut": good[:-100], "empty": b"", "appended pickle": b"\x80\x04N."}.get(damage, bytes(good)))
-    with pytest.raises(train.TrainingError, match="checkpoint.pt: the checkpoint is damaged"):
-        train.train(tiny(tmp_path / "run"), resume=True, progress=False)
+    with pytest.raises(training.TrainingError, match="checkpoint.pt: the checkpoint is damaged"):
+        training.train(tiny(tmp_path / "run"), resume=True, progress=False)
 
 
 SLOW = bool(os.environ.get("SEGLIB_SLOW"))
@@ -332,13 +341,15 @@ def test_memory_files_and_processes_stay_as_few_as_they_were(tmp_path, workers):
         seen.append((memory, len(os.listdir("/proc/self/fd")), len(children)))
 
     # What a first run opens for good, such as the watch over loading processes, is no leak.
-    train.train(replace(config, run=str(tmp_path / "first"), epochs=1), progress=False)
+    training.train(replace(config, run=str(tmp_path / "first"), epochs=1), progress=False)
     files_before = len(os.listdir("/proc/self/fd"))
-    train.train(config, progress=False, on_measured=look)
+    training.train(config, progress=False, on_measured=look)
     half = len(seen) // 2
     memory, files, children = zip(*seen[half:], strict=True)
-    print(f"\n{epochs * 2} steps, {workers} workers: {memory[0]:.0f} MB at half time, {memory[-1]:.0f} MB at the end, "
-          f"{files[-1]} open files, {children[-1]} processes")  # fmt: skip
+    print(
+        f"\n{epochs * 2} steps, {workers} workers: {memory[0]:.0f} MB at half time, {memory[-1]:.0f} MB at the end, "
+        f"{files[-1]} open files, {children[-1]} processes"
+    )
     assert max(memory) - memory[0] < 20
     assert len(set(files)) == 1 and len(set(children)) == 1
     assert len(os.listdir("/proc/self/fd")) <= files_before + 1

@@ -372,9 +372,13 @@ def test_two_processes_with_the_same_batch_have_the_loss_of_one(name):
 
 # Of one pixel whose true label has the probability p; the other pixel is ignored.
 OF_ONE_PIXEL = {
-    "ce": lambda p: -math.log(p), "bce": lambda p: -math.log(p), "ohem": lambda p: -math.log(p),
-    "focal": lambda p: -((1 - p) ** 2) * math.log(p), "dice": lambda p: 1 - 2 * p / (p + 1), "lovasz": lambda p: 1 - p,
-}  # fmt: skip
+    "ce": lambda p: -math.log(p),
+    "bce": lambda p: -math.log(p),
+    "ohem": lambda p: -math.log(p),
+    "focal": lambda p: -((1 - p) ** 2) * math.log(p),
+    "dice": lambda p: 1 - 2 * p / (p + 1),
+    "lovasz": lambda p: 1 - p,
+}
 
 
 @pytest.mark.parametrize("name", OF_ONE_PIXEL)
@@ -417,11 +421,26 @@ def test_class_weights_of_a_histogram():
     rare, common = class_weights("sqrt_freq", [10, 40])
     assert rare / common == pytest.approx(2) and rare + common == pytest.approx(2)
     published = {
-        "road": 0.8373, "sidewalk": 0.918, "building": 0.866, "wall": 1.0345, "fence": 1.0166, "pole": 0.9969,
-        "traffic light": 0.9754, "traffic sign": 1.0489, "vegetation": 0.8786, "terrain": 1.0023, "sky": 0.9539,
-        "person": 0.9843, "rider": 1.1116, "car": 0.9037, "truck": 1.0865, "bus": 1.0955, "train": 1.0865,
-        "motorcycle": 1.1529, "bicycle": 1.0507,
-    }  # fmt: skip
+        "road": 0.8373,
+        "sidewalk": 0.918,
+        "building": 0.866,
+        "wall": 1.0345,
+        "fence": 1.0166,
+        "pole": 0.9969,
+        "traffic light": 0.9754,
+        "traffic sign": 1.0489,
+        "vegetation": 0.8786,
+        "terrain": 1.0023,
+        "sky": 0.9539,
+        "person": 0.9843,
+        "rider": 1.1116,
+        "car": 0.9037,
+        "truck": 1.0865,
+        "bus": 1.0955,
+        "train": 1.0865,
+        "motorcycle": 1.1529,
+        "bicycle": 1.0507,
+    }
     assert class_weights("hrnet", [1] * 19) == list(published.values())
     with pytest.raises(LossError, match="19 classes, not for 2"):
         class_weights("hrnet", [1, 1])

@@ -120,9 +120,20 @@ def test_unknown_names_and_options_are_refused():
 
 def test_names_are_those_of_the_mission():
     assert models.names() == [
-        "unet", "u2net", "u2netp", "hrnet_w18_small_v1", "hrnet_w18_small_v2", "hrnet_w18", "hrnet_w32", "hrnet_w48",
-        "mini_hrnet_v1", "mini_hrnet_v2", "mini_hrnet_v3", "mini_hrnet", "dilated_resnet50",
-    ]  # fmt: skip
+        "unet",
+        "u2net",
+        "u2netp",
+        "hrnet_w18_small_v1",
+        "hrnet_w18_small_v2",
+        "hrnet_w18",
+        "hrnet_w32",
+        "hrnet_w48",
+        "mini_hrnet_v1",
+        "mini_hrnet_v2",
+        "mini_hrnet_v3",
+        "mini_hrnet",
+        "dilated_resnet50",
+    ]
 
 
 def test_checkpoints_for_what_has_none_are_refused():

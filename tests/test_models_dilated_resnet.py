@@ -297,10 +297,11 @@ def tiny(tmp_path, reference):
     shapes = json.loads((reference / "unet_milesial_transposed.state_dict.json").read_text())
     last = "outc.conv."
     state = {
-        name: fill.tensor_for(name, [2 if name.startswith(last) and axis == 0 else shrunk(size)
-                                     for axis, size in enumerate(shape)])
+        name: fill.tensor_for(
+            name, [2 if name.startswith(last) and axis == 0 else shrunk(size) for axis, size in enumerate(shape)]
+        )
         for name, shape in shapes.items()
-    }  # fmt: skip
+    }
     torch.save(state, tmp_path / "tiny.pth")
     return (tmp_path / "tiny.pth").read_bytes(), state
 

@@ -27,8 +27,18 @@ def test_every_change_is_one_and_another():
         lines = zip(source.splitlines(), original.splitlines(), strict=True)
         assert sum(one != other for one, other in lines) == 1
     whole = "\n".join(sources)
-    for part in ("if part:", "if True:", "max(part / whole", "part * whole", "whole >= 0", "else False", "return 1",
-                 "whole: float=3", ", 1)", "if False:"):  # fmt: skip
+    for part in (
+        "if part:",
+        "if True:",
+        "max(part / whole",
+        "part * whole",
+        "whole >= 0",
+        "else False",
+        "return 1",
+        "whole: float=3",
+        ", 1)",
+        "if False:",
+    ):
         assert part in whole, part
     assert whole.count("part: int | None") == len(sources)
 
@@ -37,11 +47,13 @@ def test_only_the_functions_asked_for_are_changed_and_repeated_changes_are_numbe
     source = SOURCE + "\n\ndef twice(a):\n    def inner(b):\n        return b + 5\n    return a + 5 + 5\n"
     told = [told for told, _ in mutants(source, ["twice"])]
     assert sorted(told) == [
-        "11: inner: 5 -> 6 in `return b + 5`", "11: inner: b + 5 -> b - 5 in `return b + 5`",
-        "12: twice: 5 -> 6 in `return a + 5 + 5`", "12: twice: 5 -> 6 in `return a + 5 + 5` (2)",
+        "11: inner: 5 -> 6 in `return b + 5`",
+        "11: inner: b + 5 -> b - 5 in `return b + 5`",
+        "12: twice: 5 -> 6 in `return a + 5 + 5`",
+        "12: twice: 5 -> 6 in `return a + 5 + 5` (2)",
         "12: twice: a + 5 + 5 -> a + 5 - 5 in `return a + 5 + 5`",
         "12: twice: a + 5 -> a - 5 in `return a + 5 + 5`",
-    ]  # fmt: skip
+    ]
     assert {told.split(": ")[1] for told, _ in mutants(source)} == {"share", "twice", "inner"}
     with pytest.raises(SystemExit, match="no function thrice"):
         list(mutants(source, ["thrice"]))

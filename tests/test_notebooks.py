@@ -5,10 +5,10 @@ import io
 import nbformat
 import pytest
 
+from course import checker, places, runner
 from seglib import data
-from seglib.course import checks, places, runner
 
-FOLDER = places.PACKAGE.parent / "notebooks"
+FOLDER = places.REPOSITORY / "notebooks"
 NOTEBOOKS = sorted([*FOLDER.glob("*.ipynb"), *FOLDER.glob("solutions/*.ipynb")])
 NAMES = [places.notebook_name(path) for path in NOTEBOOKS]
 
@@ -20,7 +20,7 @@ def test_there_are_notebooks():
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
 def test_saved_outputs_are_sound_and_fresh(path):
-    faults = [str(finding) for finding in checks.check_notebook(path) if finding.fault]
+    faults = [str(finding) for finding in checker.check_notebook(path) if finding.fault]
     assert not faults, "\n".join(faults)
 
 
@@ -29,7 +29,7 @@ def test_it_runs_without_data(path, tmp_path):
     progress = io.StringIO()
     no_data = tmp_path / "data"
     result = runner.run_notebook(path, "quick", no_data, tmp_path / "out", save=False, stream=progress)
-    assert {used.split(" for ")[0] for used in result.data} <= set(data.DRAWN)
+    assert {used.split(" for ")[0] for used in result.data} <= set(data.generated_sets())
     checked = list(_exercise_outputs(result.copy))
     if path.parent.name == "solutions":
         assert checked and all(text.rstrip().endswith(": right") for text in checked), checked

@@ -11,11 +11,10 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from seglib import data, models, predict
-from seglib import evaluate as evaluation
-from seglib.augment import MEAN, STD, fit, normalize
-from seglib.predict import PredictionError, Predictor
-from seglib.predict.windows import window_starts, window_weights
+from seglib import data, evaluation, inference, models
+from seglib.data.transforms import MEAN, STD, fit, normalize
+from seglib.inference import PredictionError, Predictor
+from seglib.inference.sliding_window import window_starts, window_weights
 
 
 class RedIsForeground(nn.Module):
@@ -59,7 +58,7 @@ def test_any_size_works(size, side):
     model = RedIsForeground()
     labels = Predictor(model, side).labels(np.full((*size, 3), 255, np.uint8))
     assert labels.shape == size and (labels == 1).all()
-    assert min(model.sizes[0][-2:]) >= predict.MIN_SIDE
+    assert min(model.sizes[0][-2:]) >= inference.MIN_SIDE
 
 
 def test_probabilities_are_averaged_not_logits():
@@ -115,8 +114,8 @@ def test_wrong_arrays_and_devices_are_refused():
             Predictor(RedIsForeground()).labels(array)
     for name in ("cuda:99", "toaster"):
         with pytest.raises(PredictionError, match=f"device '{name}' is not available"):
-            predict.pick_device(name)
-    assert predict.pick_device("cpu") == torch.device("cpu")
+            inference.pick_device(name)
+    assert inference.pick_device("cpu") == torch.device("cpu")
 
 
 def test_sides_beyond_the_memory_are_refused_by_the_options_name():
@@ -142,17 +141,17 @@ def test_sides_beyond_the_memory_are_refused_by_the_options_name():
 def test_results_of_an_earlier_run_are_told_from_pictures(tmp_path):
     for name in ("a.jpg", "b.jpg", "b_mask.png", "c_mask.jpg", "c_overlay.png"):
         Image.new("RGB", (4, 4)).save(tmp_path / name)
-    predict.save_mask(tmp_path / "a_mask.png", np.zeros((4, 4), np.uint8), [(0, 0, 0)])
-    predict.save_image(tmp_path / "a_cutout.png", np.zeros((4, 4, 4), np.uint8))
-    files = predict.image_files([tmp_path])
-    left, taken = predict.without_results(files, tmp_path)
+    inference.save_mask(tmp_path / "a_mask.png", np.zeros((4, 4), np.uint8), [(0, 0, 0)])
+    inference.save_image(tmp_path / "a_cutout.png", np.zeros((4, 4, 4), np.uint8))
+    files = inference.image_files([tmp_path])
+    left, taken = inference.without_results(files, tmp_path)
     assert [file.name for file in left] == ["a.jpg", "b.jpg", "b_mask.png", "c_mask.jpg", "c_overlay.png"]
     assert taken == {"b", "c"}  # what is not of this program must not be overwritten
-    assert predict.without_results(files, tmp_path / "elsewhere") == (files, set())
+    assert inference.without_results(files, tmp_path / "elsewhere") == (files, set())
     (tmp_path / "d_mask.png").write_bytes(b"no picture")
-    assert not predict.is_result(tmp_path / "d_mask.png")
+    assert not inference.is_result(tmp_path / "d_mask.png")
     with pytest.raises(PredictionError, match="only results of an earlier run"):
-        predict.without_results([tmp_path / "a_mask.png"], tmp_path)
+        inference.without_results([tmp_path / "a_mask.png"], tmp_path)
 
 
 def test_files_folders_patterns_and_the_example(tmp_path):
@@ -162,18 +161,18 @@ def test_files_folders_patterns_and_the_example(tmp_path):
     (tmp_path / "notes.txt").write_text("no picture")
 
     def names(*patterns):
-        return [f.name for f in predict.image_files([f"{tmp_path}/{pattern}" for pattern in patterns])]
+        return [f.name for f in inference.image_files([f"{tmp_path}/{pattern}" for pattern in patterns])]
 
     assert names("") == ["[odd].png", "a.png", "b.jpg"]
     assert names("?.*") == ["a.png", "b.jpg"]
     assert names("**/*") == ["[odd].png", "a.png", "b.jpg", "c.tif"]
     assert names("b.jpg", "*.jpg", "") == ["b.jpg", "[odd].png", "a.png"]  # each once
     assert names("[odd].png") == ["[odd].png"]  # a file before a pattern
-    assert predict.image_files(["nowhere.png"])[0].name == "nowhere.png"
-    assert predict.image_files(["example"])[0].is_file()
+    assert inference.image_files(["nowhere.png"])[0].name == "nowhere.png"
+    assert inference.image_files(["example"])[0].is_file()
     (tmp_path / "empty").mkdir()
     with pytest.raises(PredictionError, match="no pictures in this folder"):
-        predict.image_files([tmp_path / "empty"])
+        inference.image_files([tmp_path / "empty"])
     with pytest.raises(PredictionError, match=r"\*\.gif: no picture fits this pattern"):
         names("*.gif")
 
@@ -181,7 +180,7 @@ def test_files_folders_patterns_and_the_example(tmp_path):
 def test_a_cutout_is_as_opaque_as_the_foreground_is_probable():
     image = picture()
     found = np.stack([np.linspace(1, 0, 60, dtype=np.float32)[None].repeat(40, 0)] * 3) / [[[1]], [[4]], [[2]]]
-    cut = predict.cutout(image, found)
+    cut = inference.cutout(image, found)
     assert cut.shape == (40, 60, 4) and cut.dtype == np.uint8
     np.testing.assert_allclose(cut[:, :, 3], 255 * (1 - found[0]), atol=0.51)
     assert (cut[:, 1:, :3] == image[:, 1:]).all() and (cut[:, 0] == 0).all()
@@ -227,15 +226,19 @@ def test_a_window_fades_into_the_next():
 
 
 def test_windows_out_of_range_are_refused():
-    for options, named in (({"tile": 8}, "tile is 8"), ({"overlap": 1.0}, "overlap is 1.0"),
-                           ({"overlap": -0.1}, "overlap is -0.1"), ({"batch_size": 0}, "batch_size is 0")):  # fmt: skip
+    for options, named in (
+        ({"tile": 8}, "tile is 8"),
+        ({"overlap": 1.0}, "overlap is 1.0"),
+        ({"overlap": -0.1}, "overlap is -0.1"),
+        ({"batch_size": 0}, "batch_size is 0"),
+    ):
         with pytest.raises(PredictionError, match=named):
             Predictor(RedIsForeground(), **options)
 
 
 def test_a_saved_mask_holds_the_labels_and_shows_the_palette(tmp_path):
     labels = np.array([[0, 1], [2, 1]], np.uint8)
-    predict.save_mask(tmp_path / "mask.png", labels, [(0, 0, 0), (255, 0, 0), (0, 0, 255)])
+    inference.save_mask(tmp_path / "mask.png", labels, [(0, 0, 0), (255, 0, 0), (0, 0, 255)])
     with Image.open(tmp_path / "mask.png") as saved:
         assert saved.mode == "P" and (np.asarray(saved) == labels).all()
         assert saved.convert("RGB").getpixel((0, 1)) == (0, 0, 255)
@@ -248,18 +251,18 @@ def test_pictures_of_the_same_name_do_not_overwrite_each_other(tmp_path):
 
     def names(*pictures):
         taken = set()
-        found = [predict.free_name(tmp_path / file, out, taken) for file in pictures]
+        found = [inference.free_name(tmp_path / file, out, taken) for file in pictures]
         for name, file in zip(found, pictures, strict=True):
-            predict.save_mask(out / f"{name}_mask.png", labels, [(0, 0, 0)], predict.source_mark(tmp_path / file))
+            inference.save_mask(out / f"{name}_mask.png", labels, [(0, 0, 0)], inference.source_mark(tmp_path / file))
         return found
 
     assert names("x/a.jpg", "x/b.jpg", "y/a.jpg", "z/a.jpg") == ["a", "b", "a-2", "a-3"]
     assert names("y/a.jpg", "w/a.jpg", "x/a.jpg") == ["a-2", "a-4", "a"]
     Image.new("L", (4, 4)).save(out / "c_mask.png")  # painted by hand
     assert names("x/c.jpg") == ["c-2"]
-    predict.save_mask(out / "d_mask.png", labels, [(0, 0, 0)])  # as versions before this one wrote it
+    inference.save_mask(out / "d_mask.png", labels, [(0, 0, 0)])  # as versions before this one wrote it
     assert names("x/d.jpg") == ["d"]
-    assert len(predict.source_mark(tmp_path)) == 16  # of the place alone, where nothing can be read
+    assert len(inference.source_mark(tmp_path)) == 16  # of the place alone, where nothing can be read
 
 
 def test_a_result_is_known_by_the_place_of_its_picture_or_by_its_content(tmp_path):
@@ -269,27 +272,27 @@ def test_a_result_is_known_by_the_place_of_its_picture_or_by_its_content(tmp_pat
         file.parent.mkdir(parents=True)
         file.write_bytes(text)
     out.mkdir()
-    predict.save_mask(out / "1_mask.png", labels, [(0, 0, 0)], predict.source_mark(day1))
-    assert predict.free_name(day2, out, set()) == "1-2"  # its last folders have the same names
-    assert predict.free_name(moved, out, set()) == "1"
+    inference.save_mask(out / "1_mask.png", labels, [(0, 0, 0)], inference.source_mark(day1))
+    assert inference.free_name(day2, out, set()) == "1-2"  # its last folders have the same names
+    assert inference.free_name(moved, out, set()) == "1"
     day1.write_bytes(b"edited")
-    assert predict.free_name(day1, out, set()) == "1"
+    assert inference.free_name(day1, out, set()) == "1"
     earlier = hashlib.sha256(b"trip/photos/1.jpg").hexdigest()[:16]  # the mark of versions before this one
-    predict.save_mask(out / "1_mask.png", labels, [(0, 0, 0)], earlier)
-    assert predict.free_name(day2, out, set()) == "1"
+    inference.save_mask(out / "1_mask.png", labels, [(0, 0, 0)], earlier)
+    assert inference.free_name(day2, out, set()) == "1"
 
 
 def test_results_larger_than_pillow_opens_are_known_as_results(tmp_path, monkeypatch):
-    predict.save_mask(tmp_path / "a_mask.png", np.zeros((40, 40), np.uint8), [(0, 0, 0)])
+    inference.save_mask(tmp_path / "a_mask.png", np.zeros((40, 40), np.uint8), [(0, 0, 0)])
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    assert predict.is_result(tmp_path / "a_mask.png") and Image.MAX_IMAGE_PIXELS == 100
+    assert inference.is_result(tmp_path / "a_mask.png") and Image.MAX_IMAGE_PIXELS == 100
 
 
 def test_what_is_counted_on_the_device_is_what_is_counted_here(monkeypatch):
     """A GPU counts by tensors; the processor's tensors stand for its own."""
     torch.manual_seed(0)
     dataset = data.load("streets", "val", length=3, size=[48, 64])
-    predictor = predict.Predictor(models.create("unet", dataset.num_classes, width=4))
+    predictor = inference.Predictor(models.create("unet", dataset.num_classes, width=4))
     here, asked = evaluation.evaluate(predictor, dataset), []
     monkeypatch.setattr(evaluation, "COUNTING", {"cpu"})
     original = evaluation.Counts.update

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from seglib import config, models, predict, weights
+from seglib import config, inference, models, weights
 from seglib.__main__ import main
 
 PALETTE = [[0, 0, 0], [250, 0, 0]]
@@ -58,8 +58,14 @@ def test_patterns_and_bad_files(called, place):
     code, out, err = called("photos/**/*.*", "photos/a.png")
     assert code == 1 and "3 of 4 images segmented; the results are in out/" in out
     assert err.splitlines() == [f"skipped: {place_of_bad()}"]
-    assert written(place) == ["a-2_mask.png", "a-2_overlay.png", "a_mask.png", "a_overlay.png", "b_mask.png",
-                              "b_overlay.png"]  # fmt: skip
+    assert written(place) == [
+        "a-2_mask.png",
+        "a-2_overlay.png",
+        "a_mask.png",
+        "a_overlay.png",
+        "b_mask.png",
+        "b_overlay.png",
+    ]
     code, out, err = called("nothing/*.png")
     assert code == 1 and "nothing/*.png: no picture fits this pattern" in err
 
@@ -90,7 +96,7 @@ def test_the_kinds_that_are_asked_for(called, place):
     assert written(place) == ["a_cutout.png"]
     model, _ = weights.load("w.safetensors")
     image = np.asarray(Image.open("photos/a.png"))
-    found = predict.Predictor(model).probabilities(image)
+    found = inference.Predictor(model).probabilities(image)
     with Image.open("out/a_cutout.png") as cut:
         assert cut.mode == "RGBA" and cut.size == (50, 40)
         alpha = np.asarray(cut)[:, :, 3]
@@ -123,8 +129,11 @@ def test_going_on_leaves_out_what_is_there(called, place):
 def test_windows_by_options(called, place):
     code, out, _ = called("photos/a.png", "--tile", "32", "--overlap", "0.5", "--batch-size", "2", "--multi-scale")
     assert code == 0
-    for words, named in ((["--tile", "5"], "tile is 5"), (["--overlap", "2"], "overlap is 2"),
-                         (["--batch-size", "0"], "batch_size is 0")):  # fmt: skip
+    for words, named in (
+        (["--tile", "5"], "tile is 5"),
+        (["--overlap", "2"], "overlap is 2"),
+        (["--batch-size", "0"], "batch_size is 0"),
+    ):
         code, _, err = called("photos/a.png", *words)
         assert code == 1 and named in err and len(err.splitlines()) == 1
 
@@ -141,4 +150,4 @@ def test_large_pictures_are_read_by_window_or_refused(called, place, monkeypatch
     code, out, _ = called("photos/b.tif", "--skip-existing")
     assert code == 0 and "1 of 1 images have their results already" in out
     code, _, err = called("photos/b.tif", "--kind", "overlay")
-    assert code == 1 and "only the mask is made; add mask to --kind" in err
+    assert code == 1 and "only gets a mask; add mask to --kind" in err

@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from seglib import predict
+from seglib import inference
 from seglib.data import read_image
-from seglib.predict import PredictionError, Predictor, TiffPicture
-from seglib.predict.scaling import Scaled, area_weights, line_weights
+from seglib.inference import PredictionError, Predictor, TiffPicture
+from seglib.inference.resize import Scaled, area_weights, line_weights
 
 tifffile = pytest.importorskip("tifffile")
 REPOSITORY = Path(__file__).parents[1]
@@ -73,9 +73,15 @@ def test_weights_of_rows_sum_to_one_and_name_the_rows_needed():
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"flip": True}, {"longest_side": 200}, {"longest_side": 500, "flip": True}, {"scales": (0.75, 1, 1.25)},
-     {"longest_side": 50}],
-)  # fmt: skip
+    [
+        {},
+        {"flip": True},
+        {"longest_side": 200},
+        {"longest_side": 500, "flip": True},
+        {"scales": (0.75, 1, 1.25)},
+        {"longest_side": 50},
+    ],
+)
 @pytest.mark.parametrize("size", [(320, 250), (130, 401)])
 def test_by_rows_as_in_memory(network, monkeypatch, size, options):
     monkeypatch.setattr("seglib.predict.predictor.CHUNK", 7919)  # rows that fit nothing else
@@ -237,21 +243,21 @@ def _importable(name):
 def test_what_is_large_is_read_by_window_or_refused(tmp_path, monkeypatch):
     for ending in ("png", "tif"):
         Image.fromarray(scene(50, 60)).save(tmp_path / f"a.{ending}")
-        assert not predict.is_large(tmp_path / f"a.{ending}")
+        assert not inference.is_large(tmp_path / f"a.{ending}")
     monkeypatch.setattr("seglib.predict.tiff.LARGE", 2999)
-    assert predict.is_large(tmp_path / "a.tif")
+    assert inference.is_large(tmp_path / "a.tif")
     with pytest.raises(PredictionError, match=r"a\.png: more than 2,999 pixels .*tiled TIFF.*vips copy"):
-        predict.is_large(tmp_path / "a.png")
+        inference.is_large(tmp_path / "a.png")
     monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 1000)  # what Pillow itself refuses to open
-    assert predict.is_large(tmp_path / "a.tif")
-    assert not predict.is_large(tmp_path / "absent.tif")
+    assert inference.is_large(tmp_path / "a.tif")
+    assert not inference.is_large(tmp_path / "absent.tif")
 
 
 def test_a_label_tiff_is_tiled_small_and_as_in_memory(network, tmp_path):
     image, palette = scene(700, 531), [(0, 0, 0), (255, 0, 0), (0, 90, 255)]
     tifffile.imwrite(tmp_path / "a.tif", image, photometric="rgb")
     predictor, seen = Predictor(network, tile=128), []
-    counts = predict.segment_tiff(
+    counts = inference.segment_tiff(
         predictor, tmp_path / "a.tif", tmp_path / "out.tif", palette, lambda *done: seen.append(done)
     )
     expected = predictor.labels(image)
@@ -263,7 +269,7 @@ def test_a_label_tiff_is_tiled_small_and_as_in_memory(network, tmp_path):
         assert (np.asarray(shown.convert("RGB")) == np.array(palette)[expected]).all()
     assert (counts[:3] == np.bincount(expected.ravel(), minlength=3)).all() and counts.sum() == 700 * 531
     assert seen[-1] == (700, 700)
-    assert predict.is_result(tmp_path / "out.tif") and not predict.is_result(tmp_path / "a.tif")
+    assert inference.is_result(tmp_path / "out.tif") and not inference.is_result(tmp_path / "a.tif")
 
 
 def test_a_source_that_breaks_off_leaves_no_result(network, tmp_path):
@@ -271,7 +277,9 @@ def test_a_source_that_breaks_off_leaves_no_result(network, tmp_path):
     (tmp_path / "a.tif").write_bytes((tmp_path / "a.tif").read_bytes()[:400_000])
     (tmp_path / "out").mkdir()
     with pytest.raises(PredictionError, match="damaged"):
-        predict.segment_tiff(Predictor(network, tile=128), tmp_path / "a.tif", tmp_path / "out" / "a.tif", [(0, 0, 0)])
+        inference.segment_tiff(
+            Predictor(network, tile=128), tmp_path / "a.tif", tmp_path / "out" / "a.tif", [(0, 0, 0)]
+        )
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -306,12 +314,23 @@ def test_a_large_file_needs_little_memory(tmp_path, side, megabytes):
     part[100:200, 50:150, 0] = 255
     with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
         repeated = (part[y : y + 400, x : x + 400] for y in [0] * (side // 400) for x in [0] * (side // 400))
-        writer.write(repeated, shape=(side, side, 3), dtype=np.uint8, tile=(400, 400), photometric="rgb",
-                     compression="zlib", metadata=None, maxworkers=1)  # fmt: skip
+        writer.write(
+            repeated,
+            shape=(side, side, 3),
+            dtype=np.uint8,
+            tile=(400, 400),
+            photometric="rgb",
+            compression="zlib",
+            metadata=None,
+            maxworkers=1,
+        )
     done = subprocess.run(
         [sys.executable, "-c", PROCESS, tmp_path / "a.tif", tmp_path / "out.tif"],
-        capture_output=True, text=True, cwd=REPOSITORY, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
     assert done.returncode == 0, done.stderr
     red, peak = map(int, done.stdout.split())
     assert red == (side // 400) ** 2 * 100 * 100

@@ -13,7 +13,7 @@ import torch
 
 from seglib import config as configuration
 from seglib import weights
-from seglib.plan import Plan, Share
+from seglib.data.sampler import Plan, Share
 from tests.test_train import checkpoint, tiny
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -64,9 +64,14 @@ TORCHRUN = "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"
 
 def launch(folder: Path, *command: str) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}, cwd=folder,
-    )  # fmt: skip
+        [sys.executable, *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)},
+        cwd=folder,
+    )
 
 
 def finish(process: subprocess.Popen) -> None:

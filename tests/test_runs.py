@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seglib import config as configuration
-from seglib import runs, train, visualize
+from seglib import runs, training, visualize
 from seglib.__main__ import main
 from seglib.config import Config
 
@@ -65,7 +65,7 @@ def test_a_real_run_reads_as_it_was_trained(tmp_path):
     config = Config(run=str(tmp_path / "run"), epochs=1, batch_size=4, amp="off", device="cpu", workers=0)
     config.data.name, config.data.options = "creatures", {"length": 4, "size": [48, 64]}
     config.augment.crop_sizes, config.model.options, config.inference.longest_side = [32], {"width": 4}, 48
-    history = train.train(config, progress=False)
+    history = training.train(config, progress=False)
     (record,) = runs.find([tmp_path])
     assert record.history == history and record.state == "finished, 1 epochs" and record.faults == []
     assert record.options["model.options.width"] == 4 and record.best["val"] == history[0]["val"]

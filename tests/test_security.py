@@ -17,14 +17,21 @@ import torch
 from packaging.requirements import Requirement
 from safetensors.torch import save as to_bytes
 
-from seglib import models, train, weights
+from seglib import models, training, weights
 from seglib.models import CheckpointError, pretrained
 from tests.fuzz.networks import WILD, hostile, pickles, small
 from tests.test_train import tiny
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-LOCKED_FOR = {"extra": "", "python_version": "3.11", "python_full_version": "3.11.0", "sys_platform": "linux",
-              "platform_system": "Linux", "platform_machine": "x86_64", "implementation_name": "cpython"}  # fmt: skip
+LOCKED_FOR = {
+    "extra": "",
+    "python_version": "3.11",
+    "python_full_version": "3.11.0",
+    "sys_platform": "linux",
+    "platform_system": "Linux",
+    "platform_machine": "x86_64",
+    "implementation_name": "cpython",
+}
 PACKAGE = sorted((REPOSITORY / "seglib").rglob("*.py"))
 
 
@@ -64,7 +71,7 @@ def test_files_are_loaded_without_running_them_everywhere():
 def test_no_pickle_is_ever_run(tmp_path, monkeypatch):
     """A payload in every place from which weights are read; it would make a folder."""
     mark = tmp_path / "mark"
-    run = train.Run(tiny(tmp_path / "run"))
+    run = training.Run(tiny(tmp_path / "run"))
     run.folder.mkdir()
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     published = tmp_path / "checkpoints" / "hrnet_w18_small_v1-f460c6bc.pth"
@@ -75,7 +82,7 @@ def test_no_pickle_is_ever_run(tmp_path, monkeypatch):
         with pytest.raises(weights.WeightsError, match="damaged or no safetensors file"):
             weights.load(str(tmp_path / "own.safetensors"))
         (run.folder / "checkpoint.pt").write_bytes(content)
-        with pytest.raises(train.TrainingError, match="damaged"):
+        with pytest.raises(training.TrainingError, match="damaged"):
             run.restore()
         published.write_bytes(content)
         with pytest.raises(CheckpointError, match="hrnet_w18_small_v1"):
@@ -127,8 +134,11 @@ def test_the_fuzz_replaces_what_matters():
     for part in ("classes", "palette", "num_outputs", "config"):
         assert any(one.get(part) != notes[part] for one in changed)
     options = [one.get("config") or {} for one in changed]
-    widths = [o["model"]["options"] for o in options if isinstance(o, dict) and isinstance(o.get("model"), dict)
-              and isinstance(o["model"].get("options"), dict)]  # fmt: skip
+    widths = [
+        o["model"]["options"]
+        for o in options
+        if isinstance(o, dict) and isinstance(o.get("model"), dict) and isinstance(o["model"].get("options"), dict)
+    ]
     assert any(width.get("width") not in (2, None) for width in widths) and len(WILD) > 15
 
 
@@ -148,8 +158,9 @@ train.train(tiny({str(tmp_path / "run")!r}, epochs=1), progress=False)
 print("trained", *tried)
 """
     clean = {name: value for name, value in os.environ.items() if name != "NO_ALBUMENTATIONS_UPDATE"}  # set by tests
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=REPOSITORY, timeout=240,
-                          env=clean)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=REPOSITORY, timeout=240, env=clean
+    )
     assert done.stdout.strip().endswith("trained"), done.stderr
 
 

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seglib import augment, data, predict, weights
+from seglib import data, inference, weights
+from seglib.data import transforms
 from seglib.metrics import Counts
 
 for package in ("sphinx", "myst_nb", "sphinxcontrib.bibtex", "onnxruntime", "onnxscript", "playwright"):
@@ -70,8 +71,12 @@ def address(site):
 def browser():
     """With a drawn camera, and a graphics processor played by a program, which the demo uses only if it is told to."""
     with sync_playwright() as playwright:
-        switches = ["--no-sandbox", "--use-fake-device-for-media-stream",
-                    "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"]  # fmt: skip
+        switches = [
+            "--no-sandbox",
+            "--use-fake-device-for-media-stream",
+            "--enable-unsafe-webgpu",
+            "--use-webgpu-adapter=swiftshader",
+        ]
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=switches)
         yield browser
         browser.close()
@@ -255,8 +260,10 @@ def test_the_explorer_sorts_by_iou(site, address, browser):
         assert not wrong
     listed = json.loads((site / "_static" / "explorer" / "explorer.json").read_text())
     first = listed[0]["pictures"][5]
-    truth, found = (np.asarray(Image.open(site / "_static" / "explorer" / f"{first['stem']}-{end}.png"))
-                    for end in ("truth", listed[0]["name"]))  # fmt: skip
+    truth, found = (
+        np.asarray(Image.open(site / "_static" / "explorer" / f"{first['stem']}-{end}.png"))
+        for end in ("truth", listed[0]["name"])
+    )
     counts = Counts(len(listed[0]["classes"]))
     counts.update(truth, found)
     assert counts.scores()["miou"] == pytest.approx(first["miou"])
@@ -295,7 +302,7 @@ def test_the_demo_gives_pytorchs_masks(site, address, browser, tmp_path):
             page.goto(f"{address}demo.html?model={model['name']}&device=wasm")
             page.wait_for_selector("#demo[data-ready]")
             network, notes = weights.load(model["name"])
-            predictor = predict.Predictor(network, **notes["config"]["inference"])
+            predictor = inference.Predictor(network, **notes["config"]["inference"])
             for file in [*files, tmp_path / "thin.png"] if number == 0 else files[:1]:
                 choose(page, file)
                 mask = saved(page, "save-mask")
@@ -324,7 +331,7 @@ def test_the_graphics_processor_gives_the_same_mask(address, browser, tmp_path):
         assert "WebGPU" in page.inner_text('[data-part="status"]')
         model = page.get_attribute('input[name="model"]:checked', "value")
         network, notes = weights.load(model)
-        expected = predict.Predictor(network, **notes["config"]["inference"]).labels(image)
+        expected = inference.Predictor(network, **notes["config"]["inference"]).labels(image)
         assert 0.02 < expected.mean() < 0.98 and (np.asarray(saved(page, "save-mask")) == expected).mean() >= 0.995
         assert not wrong
 
@@ -394,7 +401,7 @@ def test_pictures_are_scaled_as_the_package_scales_them(address, browser):
                 [rgba.ravel().tolist(), height, width, longest],
             )
             ours = np.array(found[0], int).reshape(3, *found[1:]).transpose(1, 2, 0)
-            theirs = augment.fit(image, longest).astype(int)
+            theirs = transforms.fit(image, longest).astype(int)
             assert ours.shape == theirs.shape and np.abs(ours - theirs).max() <= 1
 
 

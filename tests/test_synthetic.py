@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from course.synthetic import creatures, streets
+from course.synthetic.creatures import draw_creature
+from course.synthetic.drawing import Canvas, Plane
+from course.synthetic.streets import draw_street
 from seglib import data
-from seglib.data import creatures, streets
-from seglib.data.creatures import draw_creature
-from seglib.data.drawing import Canvas, Plane
-from seglib.data.streets import draw_street
 
 DRAW = {"creatures": draw_creature, "streets": draw_street}
 KINDS = {"creatures": creatures, "streets": streets}

@@ -20,10 +20,10 @@ from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from seglib import config as configuration
-from seglib import data, files, train, weights
+from seglib import data, files, training, weights
 from seglib.config import Config
-from seglib.optimize import Average, amp_dtype, learning_rate, make_optimizer
-from seglib.plan import Augmented, Plan
+from seglib.data.sampler import Augmented, Plan
+from seglib.training.optimizer import Average, amp_dtype, learning_rate, make_optimizer
 
 
 def tiny(folder, **changes) -> Config:
@@ -54,7 +54,7 @@ def test_it_learns(tmp_path):
     config = tiny(tmp_path / "run", epochs=12)
     config.model.options = {"width": 8}
     config.optimizer.lr = 1e-2
-    history = train.train(config, progress=False)
+    history = training.train(config, progress=False)
     assert [entry["epoch"] for entry in history] == list(range(12))
     assert [entry["crop_size"] for entry in history] == [32] * 6 + [48] * 6
     assert all(entry["images"] == 10 for entry in history)
@@ -64,36 +64,36 @@ def test_it_learns(tmp_path):
 
 def test_the_best_weights_are_those_of_the_best_epoch(tmp_path):
     config = tiny(tmp_path / "run", epochs=4)
-    history = train.train(config, progress=False)
+    history = training.train(config, progress=False)
     model, notes = weights.load(str(tmp_path / "run" / "best.safetensors"))
     best = max(history, key=lambda entry: entry["val"]["miou"])
     assert notes["epoch"] == best["epoch"] and notes["val"] == best["val"]
-    from seglib.evaluate import evaluate
-    from seglib.predict import Predictor
+    from seglib.evaluation import evaluate
+    from seglib.inference import Predictor
 
     val = data.load("creatures", "val", **config.data.options)
     assert evaluate(Predictor(model, 48), val)["miou"] == pytest.approx(best["val"]["miou"], abs=1e-12)
 
 
 def test_two_runs_agree_bit_for_bit(tmp_path):
-    histories = [train.train(tiny(tmp_path / name), progress=False) for name in ("a", "b")]
+    histories = [training.train(tiny(tmp_path / name), progress=False) for name in ("a", "b")]
     assert without_clock(histories[0]) == without_clock(histories[1])
     assert same(checkpoint(tmp_path / "a")["model"], checkpoint(tmp_path / "b")["model"])
-    other = train.train(tiny(tmp_path / "c", seed=1), progress=False)
+    other = training.train(tiny(tmp_path / "c", seed=1), progress=False)
     assert other[0]["loss"] != histories[0][0]["loss"]
 
 
 def test_workers_change_nothing(tmp_path):
-    train.train(tiny(tmp_path / "none"), progress=False)
-    train.train(tiny(tmp_path / "two", workers=2), progress=False)
+    training.train(tiny(tmp_path / "none"), progress=False)
+    training.train(tiny(tmp_path / "two", workers=2), progress=False)
     assert same(checkpoint(tmp_path / "none")["model"], checkpoint(tmp_path / "two")["model"])
 
 
 @pytest.mark.parametrize("stop_after, ema", [(1, 0.9), (3, 0.9), (4, 0.9), (4, 0.0)])
 def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path, monkeypatch, stop_after, ema):
     """Stopped within an epoch or at its end: model, average, optimiser and history end up the same."""
-    train.train(tiny(tmp_path / "whole", ema=ema), progress=False)
-    original = train.Run.train_step
+    training.train(tiny(tmp_path / "whole", ema=ema), progress=False)
+    original = training.Run.train_step
 
     def stopping(run, *batch):
         loss = original(run, *batch)
@@ -101,12 +101,12 @@ def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path, monkeypatch, s
             os.kill(os.getpid(), signal.SIGINT)
         return loss
 
-    monkeypatch.setattr(train.Run, "train_step", stopping)
+    monkeypatch.setattr(training.Run, "train_step", stopping)
     with pytest.raises(KeyboardInterrupt):
-        train.train(tiny(tmp_path / "parts", ema=ema), progress=False)
+        training.train(tiny(tmp_path / "parts", ema=ema), progress=False)
     assert checkpoint(tmp_path / "parts")["step"] == stop_after
     monkeypatch.undo()
-    train.train(tiny(tmp_path / "parts", ema=ema), resume=True, progress=False)
+    training.train(tiny(tmp_path / "parts", ema=ema), resume=True, progress=False)
     whole, parts = checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "parts")
     assert same(whole["model"], parts["model"]) and (not ema or same(whole["average"], parts["average"]))
     for key, state in whole["optimizer"]["state"].items():
@@ -116,16 +116,16 @@ def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path, monkeypatch, s
 
 def test_without_an_average_the_network_trains_on_after_it_was_measured(tmp_path, monkeypatch):
     modes = []
-    original = train.Run.train_step
+    original = training.Run.train_step
     monkeypatch.setattr(
-        train.Run, "train_step", lambda run, *batch: modes.append(run.model.training) or original(run, *batch)
+        training.Run, "train_step", lambda run, *batch: modes.append(run.model.training) or original(run, *batch)
     )
-    train.train(tiny(tmp_path / "run", ema=0.0, epochs=3), progress=False)
+    training.train(tiny(tmp_path / "run", ema=0.0, epochs=3), progress=False)
     assert all(modes) and len(modes) == 9
 
 
 def test_ctrl_c_never_writes_a_network_that_has_gone_astray(tmp_path, monkeypatch):
-    original = train.Run.train_step
+    original = training.Run.train_step
 
     def stopping(run, *batch):
         loss = original(run, *batch)
@@ -133,15 +133,15 @@ def test_ctrl_c_never_writes_a_network_that_has_gone_astray(tmp_path, monkeypatc
             os.kill(os.getpid(), signal.SIGINT)
         return loss * float("nan") if run.step >= 5 else loss
 
-    monkeypatch.setattr(train.Run, "train_step", stopping)
-    with pytest.raises(train.TrainingError, match="nan at step 4"):
-        train.train(tiny(tmp_path / "run"), progress=False)
+    monkeypatch.setattr(training.Run, "train_step", stopping)
+    with pytest.raises(training.TrainingError, match="nan at step 4"):
+        training.train(tiny(tmp_path / "run"), progress=False)
     assert checkpoint(tmp_path / "run")["step"] == 3
 
 
 def test_a_process_killed_again_and_again_ends_with_the_same_weights(tmp_path):
     """A real process, killed without warning at moments of chance, checkpoints within the epochs included."""
-    train.train(tiny(tmp_path / "whole", epochs=8), progress=False)
+    training.train(tiny(tmp_path / "whole", epochs=8), progress=False)
     config = tiny(tmp_path / "killed", epochs=8, checkpoint_minutes=1e-9)
     file = tmp_path / "config.yaml"
     file.write_text(json.dumps(configuration.to_dict(config)))
@@ -159,7 +159,7 @@ def test_a_process_killed_again_and_again_ends_with_the_same_weights(tmp_path):
         process.kill()
         process.wait()
         assert checkpoint(tmp_path / "killed")["step"] < 24
-    train.train(configuration.load(file), resume=True, progress=False)
+    training.train(configuration.load(file), resume=True, progress=False)
     whole, killed = checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "killed")
     assert same(whole["average"], killed["average"]) and same(whole["model"], killed["model"])
     assert without_clock(whole["history"]) == without_clock(killed["history"])
@@ -185,7 +185,7 @@ def test_ctrl_c_in_a_terminal_leaves_a_resumable_checkpoint(tmp_path):
 
 def test_a_run_in_a_thread_that_signals_do_not_reach_and_in_a_folder_within_new_ones(tmp_path):
     found, run = [], tmp_path / "new" / "newer" / "run"
-    thread = threading.Thread(target=lambda: found.append(train.train(tiny(run, epochs=1))))
+    thread = threading.Thread(target=lambda: found.append(training.train(tiny(run, epochs=1))))
     thread.start()
     thread.join()
     assert len(found) == 1 and len(found[0]) == 1 and (run / "best.safetensors").is_file()
@@ -194,33 +194,33 @@ def test_a_run_in_a_thread_that_signals_do_not_reach_and_in_a_folder_within_new_
 
 
 def test_progress_is_shown_on_a_terminal_unless_told_otherwise(tmp_path, monkeypatch):
-    from seglib.train import loop
+    from seglib.training import trainer
 
-    shown, bar = [], loop.tqdm
+    shown, bar = [], trainer.tqdm
     monkeypatch.setattr(
-        loop, "tqdm", lambda **given: shown.append(given["disable"]) or bar(**given | {"disable": True})
+        trainer, "tqdm", lambda **given: shown.append(given["disable"]) or bar(**given | {"disable": True})
     )
-    train.train(tiny(tmp_path / "a", epochs=1))
-    train.train(tiny(tmp_path / "b", epochs=1), progress=False)
+    training.train(tiny(tmp_path / "a", epochs=1))
+    training.train(tiny(tmp_path / "b", epochs=1), progress=False)
     assert shown == [None, True]  # None leaves it to tqdm, which asks whether it writes to a terminal
 
 
 def test_an_existing_run_is_not_overwritten(tmp_path):
-    train.train(tiny(tmp_path / "run"), progress=False)
+    training.train(tiny(tmp_path / "run"), progress=False)
     before = (tmp_path / "run" / "checkpoint.pt").read_bytes()
-    with pytest.raises(train.TrainingError, match="already holds a run; add --resume"):
-        train.train(tiny(tmp_path / "run", seed=3), progress=False)
+    with pytest.raises(training.TrainingError, match="already holds a run; add --resume"):
+        training.train(tiny(tmp_path / "run", seed=3), progress=False)
     assert (tmp_path / "run" / "checkpoint.pt").read_bytes() == before
 
 
 def test_results_without_a_checkpoint_are_not_overwritten(tmp_path):
     """A search deletes the checkpoints of its trials, and people those of their runs."""
     config = tiny(tmp_path / "run", epochs=1)
-    train.train(config, progress=False)
+    training.train(config, progress=False)
     (tmp_path / "run" / "checkpoint.pt").unlink()
     before = (tmp_path / "run" / "best.safetensors").read_bytes()
-    with pytest.raises(train.TrainingError, match="holds the results of a run without its checkpoint"):
-        train.train(config, progress=False)
+    with pytest.raises(training.TrainingError, match="holds the results of a run without its checkpoint"):
+        training.train(config, progress=False)
     assert (tmp_path / "run" / "best.safetensors").read_bytes() == before
 
 
@@ -229,12 +229,12 @@ def test_a_configuration_that_lies_in_the_run_folder_is_not_lost(tmp_path):
     folder.mkdir()
     text = "# mine\n" + yaml.safe_dump(configuration.to_dict(config))
     (folder / "config.yaml").write_text(text)
-    train.train(config, progress=False)
+    training.train(config, progress=False)
     assert (folder / "config.yaml").read_text() == text  # it says what was done
     for file in ("checkpoint.pt", "history.json", "best.safetensors"):
         (folder / file).unlink()
     for config.batch_size in (5, 3):
-        train.train(config, progress=False)
+        training.train(config, progress=False)
         assert configuration.load(folder / "config.yaml") == config
         for file in ("checkpoint.pt", "history.json", "best.safetensors"):
             (folder / file).rename(folder / f"{file} of before")
@@ -242,28 +242,28 @@ def test_a_configuration_that_lies_in_the_run_folder_is_not_lost(tmp_path):
     assert configuration.load(folder / "config-before-2.yaml").batch_size == 5
     (folder / "checkpoint.pt of before").rename(folder / "checkpoint.pt")
     config.data.cache_mb += 1  # a run may go on so, and it is the same run
-    train.train(config, resume=True, progress=False)
+    training.train(config, resume=True, progress=False)
     assert configuration.load(folder / "config.yaml") == config and not (folder / "config-before-3.yaml").exists()
     assert next(iter(yaml.safe_load((folder / "config.yaml").read_text()))) == "run", "in the order of the options"
 
 
 def test_a_file_in_place_of_the_run_folder_and_a_start_that_is_nothing_are_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(train.TrainingError, match="file: is a file, and a run needs a folder"):
-        train.train(tiny(tmp_path / "file"), progress=False)
+    with pytest.raises(training.TrainingError, match="file: is a file, and a run needs a folder"):
+        training.train(tiny(tmp_path / "file"), progress=False)
     config = tiny(tmp_path / "run")
     config.model.start = "unet-horse"
-    with pytest.raises(train.TrainingError, match="model.start is 'unet-horse'.*did you mean unet-horses"):
-        train.train(config, progress=False)
+    with pytest.raises(training.TrainingError, match="model.start is 'unet-horse'.*did you mean unet-horses"):
+        training.train(config, progress=False)
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path):
     config = tiny(tmp_path / "run", epochs=1)
     (tmp_path / "run").mkdir()
-    with files.alone(tmp_path / "run"), pytest.raises(train.TrainingError, match="another run is at work there"):
-        train.train(config, progress=False)
+    with files.alone(tmp_path / "run"), pytest.raises(training.TrainingError, match="another run is at work there"):
+        training.train(config, progress=False)
     assert not (tmp_path / "run" / "config.yaml").exists()
-    assert len(train.train(config, progress=False)) == 1
+    assert len(training.train(config, progress=False)) == 1
 
 
 def test_masks_with_nothing_to_score_are_named_and_nothing_is_lost(tmp_path):
@@ -276,49 +276,49 @@ def test_masks_with_nothing_to_score_are_named_and_nothing_is_lost(tmp_path):
     (tmp_path / "set" / "classes.yaml").write_text("classes: [ground, thing]\nignore: 255\n")
     config = tiny(tmp_path / "run", epochs=1)
     config.data.name, config.data.options = str(tmp_path / "set"), {}
-    with pytest.raises(train.TrainingError, match="set, val: there is nothing to score by miou"):
-        train.train(config, progress=False)
+    with pytest.raises(training.TrainingError, match="set, val: there is nothing to score by miou"):
+        training.train(config, progress=False)
     assert checkpoint(tmp_path / "run")["step"] == 1
 
 
 def test_output_weights_are_one_an_output(tmp_path):
     config = tiny(tmp_path / "run")
     config.loss.output_weights = [0.0, 5.0]
-    with pytest.raises(train.TrainingError, match="has 2 factors, but unet has 1 outputs"):
-        train.train(config, progress=False)
+    with pytest.raises(training.TrainingError, match="has 2 factors, but unet has 1 outputs"):
+        training.train(config, progress=False)
 
 
 def test_resuming_refuses_another_configuration_and_damage(tmp_path):
-    with pytest.raises(train.TrainingError, match="there is no checkpoint to resume"):
-        train.train(tiny(tmp_path / "run"), resume=True, progress=False)
-    train.train(tiny(tmp_path / "run"), progress=False)
+    with pytest.raises(training.TrainingError, match="there is no checkpoint to resume"):
+        training.train(tiny(tmp_path / "run"), resume=True, progress=False)
+    training.train(tiny(tmp_path / "run"), progress=False)
     other = tiny(tmp_path / "run")
     other.optimizer.lr = 0.5
-    with pytest.raises(train.TrainingError, match="optimizer.lr was 0.002 and is now 0.5"):
-        train.train(other, resume=True, progress=False)
+    with pytest.raises(training.TrainingError, match="optimizer.lr was 0.002 and is now 0.5"):
+        training.train(other, resume=True, progress=False)
     file = tmp_path / "run" / "checkpoint.pt"
     file.write_bytes(file.read_bytes()[:1000])
-    with pytest.raises(train.TrainingError, match="damaged"):
-        train.train(tiny(tmp_path / "run"), resume=True, progress=False)
+    with pytest.raises(training.TrainingError, match="damaged"):
+        training.train(tiny(tmp_path / "run"), resume=True, progress=False)
 
 
 def test_a_loss_that_is_not_finite_stops_and_says_where(tmp_path, monkeypatch):
-    original = train.Run.train_step
+    original = training.Run.train_step
 
     def poisoned(run, *batch):
         loss = original(run, *batch)
         return loss * float("nan") if run.step == 5 else loss
 
-    monkeypatch.setattr(train.Run, "train_step", poisoned)
-    with pytest.raises(train.TrainingError, match=r"loss became nan at step 4 of 6 \(epoch 1, .*creatures-train-"):
-        train.train(tiny(tmp_path / "run"), progress=False)
+    monkeypatch.setattr(training.Run, "train_step", poisoned)
+    with pytest.raises(training.TrainingError, match=r"loss became nan at step 4 of 6 \(epoch 1, .*creatures-train-"):
+        training.train(tiny(tmp_path / "run"), progress=False)
     assert checkpoint(tmp_path / "run")["step"] == 3  # the end of the last good epoch
 
 
 def test_a_full_disk_leaves_the_last_checkpoint(tmp_path):
     """A real process whose files may not grow beyond a limit that the checkpoint exceeds."""
     config = tiny(tmp_path / "run", epochs=1)
-    train.train(config, progress=False)
+    training.train(config, progress=False)
     size = (tmp_path / "run" / "checkpoint.pt").stat().st_size
     before = (tmp_path / "run" / "checkpoint.pt").read_bytes()
     script = f"""
@@ -353,14 +353,14 @@ def test_a_file_that_breaks_under_way_is_named(tmp_path):
         config = tiny(tmp_path / f"run{workers}", workers=workers)
         config.data.name, config.data.options = str(tmp_path / "set"), {}
         with pytest.raises(data.DataError, match=r"^\S*masks/[34].png: not an image that can be read[^\n]*$"):
-            train.train(config, progress=False)
+            training.train(config, progress=False)
 
 
 def test_one_sigmoid_output_trains_on_a_binary_set(tmp_path):
     config = tiny(tmp_path / "run", num_classes=1, epochs=12)
     config.model.options, config.optimizer.lr = {"width": 8}, 1e-2
     config.loss.terms = {"bce": 1.0, "dice": 1.0}
-    history = train.train(config, progress=False)
+    history = training.train(config, progress=False)
     assert history[-1]["loss"] < 0.8 * history[0]["loss"]
     assert history[-1]["val"]["foreground_iou"] > 0.2
     model, _ = weights.load(str(tmp_path / "run" / "best.safetensors"))
@@ -371,10 +371,10 @@ def test_several_classes_train(tmp_path):
     config = tiny(tmp_path / "run")
     config.data.name = "streets"
     config.optimizer.name, config.schedule.name = "sgd", "poly"
-    assert len(train.train(config, progress=False)) == 2
+    assert len(training.train(config, progress=False)) == 2
     config.run, config.num_classes = str(tmp_path / "other"), 5
-    with pytest.raises(train.TrainingError, match="num_classes is 5, but streets has 11 classes"):
-        train.train(config, progress=False)
+    with pytest.raises(training.TrainingError, match="num_classes is 5, but streets has 11 classes"):
+        training.train(config, progress=False)
 
 
 def test_every_image_is_seen_once_an_epoch_in_an_order_of_its_own():
@@ -395,8 +395,13 @@ def test_the_cost_of_a_step_is_its_pixels():
     plan = Plan(10, config)
     assert [plan.count(step) for step in range(plan.steps)] == [4, 4, 2] * 2
     assert [plan.pixels(step) for step in range(plan.steps)] == [
-        4 * 32**2, 4 * 32**2, 2 * 32**2, 4 * 48**2, 4 * 48**2, 2 * 48**2
-    ]  # fmt: skip
+        4 * 32**2,
+        4 * 32**2,
+        2 * 32**2,
+        4 * 48**2,
+        4 * 48**2,
+        2 * 48**2,
+    ]
 
 
 def test_a_process_without_an_image_of_its_own_sees_one_whose_mask_is_ignored():
@@ -473,10 +478,10 @@ def test_bf16_is_refused_where_its_gradients_are_wrong(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
     config = tiny(tmp_path / "run", amp="auto")
     config.model.name, config.model.options = "mini_hrnet", {}
-    assert train.Run(config).amp is None
+    assert training.Run(config).amp is None
     config.amp = "bf16"
-    with pytest.raises(train.TrainingError, match="mini_hrnet: .* like stage2.0.branches.0.1.conv1 .* auto, or off"):
-        train.Run(config)
+    with pytest.raises(training.TrainingError, match="mini_hrnet: .* like stage2.0.branches.0.1.conv1 .* auto, or off"):
+        training.Run(config)
     plain = torch.nn.Conv2d(24, 24, 3, padding=1), torch.nn.Conv2d(32, 24, 3, padding=2, dilation=2)
     assert all(amp_dtype("auto", torch.device("cpu"), layer) is torch.bfloat16 for layer in plain)
 
@@ -488,7 +493,7 @@ def test_gradients_in_the_precision_chosen_for_this_machine_point_the_way_of_flo
         pytest.skip("this machine computes in float32 alone")
     config = tiny(tmp_path / "run", amp="auto")
     config.model.name, config.model.options = name, {}
-    run = train.Run(config)
+    run = training.Run(config)
     run.model.eval()  # the statistics of a small batch would amplify what is rounded
     images, masks = torch.rand(2, 3, side, side), torch.randint(0, 2, (2, side, side))
     gradients = []
@@ -508,31 +513,31 @@ def test_gradients_in_the_precision_chosen_for_this_machine_point_the_way_of_flo
 
 def test_a_run_starts_from_trained_weights(tmp_path, capsys):
     """With another number of classes all but the last layer is taken over; an unknown name says so."""
-    train.train(tiny(tmp_path / "before"), progress=False)
+    training.train(tiny(tmp_path / "before"), progress=False)
     tensors, _ = weights.read_tensors(tmp_path / "before" / "best.safetensors")
     config = tiny(tmp_path / "after", epochs=1)
     config.data.name, config.model.start = "streets", str(tmp_path / "before" / "best.safetensors")
-    model = train.make_model(config.model, 11)
+    model = training.make_model(config.model, 11)
     assert all(
         torch.equal(value, tensors[name]) for name, value in model.state_dict().items() if "classify" not in name
     )
     assert "2 of the network start fresh" in capsys.readouterr().err
-    assert len(train.train(config, progress=False)) == 1
+    assert len(training.train(config, progress=False)) == 1
     (tmp_path / "before" / "best.safetensors").unlink()  # the checkpoint has all that a resumed run needs
-    assert len(train.train(config, resume=True, progress=False)) == 1
+    assert len(training.train(config, resume=True, progress=False)) == 1
     config.model.start = "imagenet"
-    with pytest.raises(train.TrainingError, match=r"nor public ones of unet \(there are none\)"):
-        train.make_model(config.model, 11)
+    with pytest.raises(training.TrainingError, match=r"nor public ones of unet \(there are none\)"):
+        training.make_model(config.model, 11)
 
 
 def test_parts_of_a_batch_add_up_to_it(tmp_path):
     """Without batch normalisation, in evaluation mode, accumulation changes nothing but rounding."""
     gradients, sizes = [], {}
     for parts in (1, 2, 3):
-        run = train.Run(tiny(tmp_path / "run", accumulate=parts, seed=4))
+        run = training.Run(tiny(tmp_path / "run", accumulate=parts, seed=4))
         seen = sizes[parts] = []
         run.model.register_forward_pre_hook(lambda model, given, seen=seen: seen.append(len(given[0])))
-        run.loss = train.make_loss(run.config, run.model, run.train_set)
+        run.loss = training.make_loss(run.config, run.model, run.train_set)
         run.model.eval()
         generator = torch.Generator().manual_seed(0)
         images = torch.randint(0, 256, (3, 32, 32, 3), dtype=torch.uint8, generator=generator)
@@ -550,43 +555,52 @@ def test_parts_of_a_batch_add_up_to_it(tmp_path):
 def test_a_run_may_go_on_where_auto_takes_another_precision(tmp_path, monkeypatch, before, after):
     config = tiny(tmp_path / "run", amp="auto")
     monkeypatch.setattr("seglib.train.run.amp_dtype", lambda *given: before)
-    run = train.Run(config)
+    run = training.Run(config)
     run.scaler.scale(torch.ones(1))  # which then has a scale to save, if it is used
     if before:
         run.scaler.update(2.0**7)
     run.folder.mkdir()
     run.save()
     monkeypatch.setattr("seglib.train.run.amp_dtype", lambda *given: after)
-    resumed = train.Run(config, resume=True)
+    resumed = training.Run(config, resume=True)
     resumed.restore()
     resumed.scaler.scale(torch.ones(1))
     assert resumed.scaler.get_scale() == (1 if not after else 2.0**7 if before else 2.0**16)
 
 
-@pytest.mark.parametrize(("changes", "sound"), [
-    ({"step": -1}, False), ({"step": 0}, True), ({"step": 6}, True), ({"step": 7}, False),
-    ({"step": 10**9}, False), ({"history": {}}, False), ({"history": []}, True), ({"step": None}, False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("changes", "sound"),
+    [
+        ({"step": -1}, False),
+        ({"step": 0}, True),
+        ({"step": 6}, True),
+        ({"step": 7}, False),
+        ({"step": 10**9}, False),
+        ({"history": {}}, False),
+        ({"history": []}, True),
+        ({"step": None}, False),
+    ],
+)
 def test_a_checkpoint_beyond_the_plan_of_its_run_is_refused(tmp_path, changes, sound):
     config = tiny(tmp_path / "run")
-    run = train.Run(config)
+    run = training.Run(config)
     assert run.plan.steps == 6
     run.folder.mkdir()
     run.save()
     state = torch.load(run.folder / "checkpoint.pt", weights_only=True) | changes
     torch.save(state, run.folder / "checkpoint.pt")
-    resumed = train.Run(config, resume=True)
+    resumed = training.Run(config, resume=True)
     if sound:
         resumed.restore()
         assert (resumed.step, resumed.history) == (state["step"], state["history"])
     else:
-        with pytest.raises(train.TrainingError, match="the checkpoint is damaged"):
+        with pytest.raises(training.TrainingError, match="the checkpoint is damaged"):
             resumed.restore()
 
 
 def test_a_checkpoint_with_options_that_this_version_does_not_know_or_without_some_is_refused(tmp_path):
     config = tiny(tmp_path / "run")
-    run = train.Run(config)
+    run = training.Run(config)
     run.folder.mkdir()
     run.save()
     state = torch.load(run.folder / "checkpoint.pt", weights_only=True)
@@ -597,8 +611,8 @@ def test_a_checkpoint_with_options_that_this_version_does_not_know_or_without_so
         options = dict(state["config"]["optimizer"])
         change(options)
         torch.save(state | {"config": state["config"] | {"optimizer": options}}, run.folder / "checkpoint.pt")
-        with pytest.raises(train.TrainingError, match=message):
-            train.Run(config, resume=True).restore()
+        with pytest.raises(training.TrainingError, match=message):
+            training.Run(config, resume=True).restore()
 
 
 def test_gradients_are_clipped_to_the_norm_asked_for_and_not_at_all_if_it_is_0(tmp_path):
@@ -607,7 +621,7 @@ def test_gradients_are_clipped_to_the_norm_asked_for_and_not_at_all_if_it_is_0(t
         config = tiny(tmp_path / "run", ema=0)
         config.optimizer = configuration.OptimizerConfig("sgd", lr=1.0, weight_decay=0.0, momentum=0.0, clip_norm=norm)
         config.schedule.warmup = 0.0
-        run = train.Run(config)
+        run = training.Run(config)
         before = [parameter.detach().clone() for parameter in run.model.parameters()]
         images = torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
         run.train_step(images, torch.zeros(2, 32, 32, dtype=torch.long))
@@ -619,9 +633,9 @@ def test_gradients_are_clipped_to_the_norm_asked_for_and_not_at_all_if_it_is_0(t
 
 def test_a_batch_is_cut_into_as_many_parts_as_every_process_can_fill(tmp_path, monkeypatch):
     """With two processes, of which this is one: they must take the same number of parts."""
-    run = train.Run(tiny(tmp_path / "run", accumulate=3))
+    run = training.Run(tiny(tmp_path / "run", accumulate=3))
     seen, waits = [], []
-    run.loss = train.make_loss(run.config, run.model, run.train_set)
+    run.loss = training.make_loss(run.config, run.model, run.train_set)
     run.loss.terms, run.loss.options = {"ce": 1.0}, {"ce": {}}
     run.model.register_forward_pre_hook(lambda model, given: seen.append(len(given[0])))
     run.model.no_sync = lambda: waits.append(len(seen)) or contextlib.nullcontext()
@@ -661,7 +675,7 @@ def test_no_step_waits_for_the_device(tmp_path, name, options, amp):
     config.model = configuration.ModelConfig(name, options)
     config.loss.terms = dict.fromkeys(("ce", "dice", "focal", "lovasz", "ohem", "boundary"), 1.0)
     config.loss.class_weights = [1.0, 2.0]
-    run = train.Run(config)
+    run = training.Run(config)
     images = torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8)
     masks = torch.randint(0, 2, (4, 32, 32), dtype=torch.uint8)
     run.train_step(images, masks)  # the optimiser makes its state at the first one
@@ -676,7 +690,7 @@ def test_no_step_waits_for_the_device(tmp_path, name, options, amp):
 @pytest.mark.parametrize("what", ["weight", "statistic", "average", "average's statistic"])
 def test_a_weight_that_is_no_number_is_never_written(tmp_path, monkeypatch, what):
     """The loss of the last step of an epoch was fine, its gradient was not."""
-    original = train.Run.train_step
+    original = training.Run.train_step
 
     def poisoned(run, *batch):
         loss = original(run, *batch)
@@ -686,32 +700,32 @@ def test_a_weight_that_is_no_number_is_never_written(tmp_path, monkeypatch, what
             next(tensors).data[0] = float("nan")
         return loss
 
-    monkeypatch.setattr(train.Run, "train_step", poisoned)
-    with pytest.raises(train.TrainingError, match="a weight is no longer a number after step 5 of 6"):
-        train.train(tiny(tmp_path / "run"), progress=False)
+    monkeypatch.setattr(training.Run, "train_step", poisoned)
+    with pytest.raises(training.TrainingError, match="a weight is no longer a number after step 5 of 6"):
+        training.train(tiny(tmp_path / "run"), progress=False)
     assert checkpoint(tmp_path / "run")["step"] == 3
 
 
 def test_losses_do_not_stay_on_the_device_through_a_long_epoch(tmp_path, monkeypatch):
-    from seglib.train import watch
+    from seglib.training import monitor
 
-    waiting, saw = [], watch.Watch.saw
+    waiting, saw = [], monitor.Watch.saw
 
     def counting(self, loss):
         saw(self, loss)
         waiting.append(len(self.fresh))
 
-    monkeypatch.setattr(watch.Watch, "saw", counting)
+    monkeypatch.setattr(monitor.Watch, "saw", counting)
     config = tiny(tmp_path / "run", epochs=1, batch_size=1)
     config.data.options = {"length": 50, "size": [32, 32]}
-    (entry,) = train.train(config, progress=False)
-    assert len(waiting) == 50 and max(waiting) == watch.CHECK_EVERY - 1 and waiting[-1] == 0
+    (entry,) = training.train(config, progress=False)
+    assert len(waiting) == 50 and max(waiting) == monitor.CHECK_EVERY - 1 and waiting[-1] == 0
     assert entry["images"] == 50 and 0.1 < entry["loss"] < 3
 
 
 def test_a_run_can_be_traced_and_shown_on_a_board(tmp_path):
     pytest.importorskip("tensorboard")
-    train.train(tiny(tmp_path / "run", trace_steps=2, tensorboard=True), progress=False)
+    training.train(tiny(tmp_path / "run", trace_steps=2, tensorboard=True), progress=False)
     trace = json.loads((tmp_path / "run" / "trace.json").read_text())
     assert any("conv" in str(event.get("name")) for event in trace["traceEvents"])
     assert list((tmp_path / "run").glob("events.out.tfevents*"))
@@ -719,21 +733,21 @@ def test_a_run_can_be_traced_and_shown_on_a_board(tmp_path):
 
 def test_a_compiled_network_trains_the_same_and_its_weights_load(tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda model: torch._dynamo.optimize("eager")(model))
-    train.train(tiny(tmp_path / "run", compile=True), progress=False)
+    training.train(tiny(tmp_path / "run", compile=True), progress=False)
     monkeypatch.undo()
-    train.train(tiny(tmp_path / "plain"), progress=False)
+    training.train(tiny(tmp_path / "plain"), progress=False)
     assert same(checkpoint(tmp_path / "run")["model"], checkpoint(tmp_path / "plain")["model"])
     weights.load(str(tmp_path / "run" / "best.safetensors"))
 
 
 def test_measured_entries_are_told_and_a_listener_can_stop_the_run(tmp_path):
     seen = []
-    train.train(tiny(tmp_path / "run", epochs=3, evaluate_every=2), progress=False, on_measured=seen.append)
+    training.train(tiny(tmp_path / "run", epochs=3, evaluate_every=2), progress=False, on_measured=seen.append)
     assert [entry["epoch"] for entry in seen] == [1, 2]
 
     def stop(entry):
         raise StopIteration
 
     with pytest.raises(StopIteration):
-        train.train(tiny(tmp_path / "other", epochs=3), progress=False, on_measured=stop)
+        training.train(tiny(tmp_path / "other", epochs=3), progress=False, on_measured=stop)
     assert checkpoint(tmp_path / "other")["step"] == 3

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seglib import config as configuration
-from seglib import data, models, train, tune, visualize
+from seglib import data, models, training, tuning, visualize
 from seglib.__main__ import main
 from seglib.config import Config, ConfigError
 from seglib.losses import LossError
-from seglib.tune import Choices, Range, TuneError
+from seglib.tuning import Choices, Range, TuneError
 
 pytest.importorskip("optuna", reason="the search needs Optuna: python -m pip install optuna")
 REPOSITORY = Path(__file__).parents[1]
@@ -54,7 +54,7 @@ class Trainer:
         file = folder / "history.json"
         history = json.loads(file.read_text()) if resume else []
         if self.fail(config):
-            raise train.TrainingError("the loss became nan at step 1 of 9")
+            raise training.TrainingError("the loss became nan at step 1 of 9")
         for epoch in range(len(history), config.epochs):
             if self.interrupt(folder.name, epoch):
                 raise KeyboardInterrupt
@@ -67,11 +67,11 @@ class Trainer:
 
 
 def searched(monkeypatch, folder, trials, resume=False, trainer=None, space=SPACE, drawn=False, **changes):
-    monkeypatch.setattr(train, "train", trainer or Trainer())
+    monkeypatch.setattr(training, "train", trainer or Trainer())
     if not drawn:  # it takes longer than all else here
         monkeypatch.setattr(visualize, "search", lambda summary: None)
         monkeypatch.setattr(visualize, "save", lambda figure, file: None)
-    return tune.search(tiny(folder, epochs=4, **changes), space, trials, folder, resume, progress=False)
+    return tuning.search(tiny(folder, epochs=4, **changes), space, trials, folder, resume, progress=False)
 
 
 def gist(summary):
@@ -96,7 +96,7 @@ def test_a_search_finds_better_options_and_says_which_mattered(whole):
     assert json.loads((folder / "trials.json").read_text()) == summary
     assert (folder / "search.png").read_bytes()[:4] == b"\x89PNG"
     assert not list(folder.glob("*/checkpoint.pt")), "ended trials need none"
-    lines = tune.table(summary).splitlines()
+    lines = tuning.table(summary).splitlines()
     assert lines[0].split()[:3] == ["trial", "state", "miou"] and f"{best:.4f}" in lines[1] and len(lines) == 13
 
 
@@ -128,7 +128,9 @@ def test_the_best_trial_becomes_a_configuration(tmp_path, monkeypatch):
     summary = searched(monkeypatch, tmp_path / "s", 3, space=space)
     best = max((t for t in summary["trials"] if t["state"] == "complete"), key=lambda t: t["score"])
     file = tmp_path / "s" / "best.yaml"
-    expected = tune.with_options(tiny(tmp_path / "s", epochs=4), {**best["options"], "run": f"{tmp_path / 's'}-tuned"})
+    expected = tuning.with_options(
+        tiny(tmp_path / "s", epochs=4), {**best["options"], "run": f"{tmp_path / 's'}-tuned"}
+    )
     assert configuration.load(file) == expected
     text = file.read_text()
     assert "momentum" not in text and "schedule" not in text, "only what differs, or was searched"
@@ -165,7 +167,7 @@ def test_a_failed_trial_is_recorded_and_the_search_goes_on(tmp_path, monkeypatch
     assert failed and len(summary["trials"]) == 6
     assert all(t["options"]["optimizer.lr"] > 0.01 and "nan at step 1" in t["reason"] for t in failed)
     assert all(trial["score"] is None for trial in failed)
-    assert tune.table(summary).splitlines()[-1].split()[1] == "failed"
+    assert tuning.table(summary).splitlines()[-1].split()[1] == "failed"
 
 
 def test_a_search_in_which_everything_fails_says_why(tmp_path, monkeypatch):
@@ -221,19 +223,19 @@ def test_what_cannot_be_searched_is_refused_by_name_before_anything_runs(tmp_pat
 def test_a_search_space_that_cannot_be_meant_is_named(tmp_path, text, named):
     (tmp_path / "space.yaml").write_text(text)
     with pytest.raises(TuneError, match=named) as refused:
-        tune.read_space(tmp_path / "space.yaml")
+        tuning.read_space(tmp_path / "space.yaml")
     assert "space.yaml" in str(refused.value)
     with pytest.raises(TuneError, match="absent.yaml: no such file"):
-        tune.read_space(tmp_path / "absent.yaml")
+        tuning.read_space(tmp_path / "absent.yaml")
 
 
 def test_the_released_space_and_the_default_one_fit_the_released_configurations():
     for name in ("unet-horses", "horses-laptop"):
         config = configuration.load(REPOSITORY / "configs" / f"{name}.yaml")
-        tune.check(config, tune.read_space(REPOSITORY / "configs" / "search" / "horses.yaml"))
+        tuning.check(config, tuning.read_space(REPOSITORY / "configs" / "search" / "horses.yaml"))
     config = configuration.load(REPOSITORY / "configs" / "horses-laptop.yaml")
-    space = tune.default_space(config)
-    tune.check(config, space)
+    space = tuning.default_space(config)
+    tuning.check(config, space)
     assert {"optimizer.lr", "optimizer.weight_decay", "batch_size"} < space.keys()
 
 
@@ -277,7 +279,7 @@ def test_a_mistyped_data_set_leaves_no_search_behind(tmp_path):
     config = tiny(tmp_path / "run")
     config.data.name, config.data.options = str(tmp_path / "onw"), {}
     with pytest.raises(data.DataError, match="onw"):
-        tune.search(config, SPACE, 1, tmp_path / "out", progress=False)
+        tuning.search(config, SPACE, 1, tmp_path / "out", progress=False)
     assert not (tmp_path / "out").exists()
 
 
@@ -307,8 +309,10 @@ def test_a_killed_search_goes_on_to_the_same_result(tmp_path, capsys):
     parts = tmp_path / "parts"
     process = subprocess.Popen(
         [sys.executable, "-m", "seglib", "tune", *words, str(parts)],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-    )  # fmt: skip
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
     deadline = time.monotonic() + 120
     while not (parts / "trial-001" / "checkpoint.pt").exists() and time.monotonic() < deadline:
         time.sleep(0.01)

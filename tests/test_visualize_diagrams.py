@@ -9,10 +9,11 @@ from matplotlib.path import Path
 from matplotlib.transforms import Bbox
 from torch import nn
 
+from course import figures
+from course.figures.diagrams import trace
+from course.figures.placement import arrange, text_width
+from course.figures.trace import Block
 from seglib import models, visualize
-from seglib.visualize.diagrams import trace
-from seglib.visualize.diagrams_layout import arrange, text_width
-from seglib.visualize.diagrams_trace import Block
 
 
 def drawn(figure) -> np.ndarray:
@@ -32,8 +33,17 @@ def texts(figure) -> str:
 def test_trace_follows_the_u():
     blocks = trace(models.create("unet", 2, width=2), (37, 51))
     assert [block.name for block in blocks] == [
-        "enter", "down1", "down2", "down3", "down4", "up1", "up2", "up3", "up4", "classify"
-    ]  # fmt: skip
+        "enter",
+        "down1",
+        "down2",
+        "down3",
+        "down4",
+        "up1",
+        "up2",
+        "up3",
+        "up4",
+        "classify",
+    ]
     assert [block.shape for block in blocks[:5]] == [(2, 37, 51), (4, 18, 25), (8, 9, 12), (16, 4, 6), (32, 2, 3)]
     assert blocks[-1].shape == (2, 37, 51)
     assert [block.sources for block in blocks] == [[-1], [0], [1], [2], [3], [4, 3], [5, 2], [6, 1], [7, 0], [8]]
@@ -58,7 +68,7 @@ def test_trace_takes_its_hooks_away_when_the_network_fails():
 def test_a_network_on_meta_needs_no_numbers():
     with torch.device("meta"):
         model = models.create("unet", 2)
-    figure = visualize.architecture(model, (48, 64))
+    figure = figures.architecture(model, (48, 64))
     assert "31,037,698" in texts(figure) and "1024 ch\n3 \u00d7 4\n14.2 M" in texts(figure)
     assert drawn(figure).std() > 0
 
@@ -101,7 +111,7 @@ def on_meta(name: str, **options) -> nn.Module:
 def test_every_network_is_drawn_without_overlap_and_with_all_its_weights(name):
     model = on_meta(name)
     total = sum(p.numel() for p in model.parameters())
-    figure = visualize.architecture(model, (128, 96), title=name)
+    figure = figures.architecture(model, (128, 96), title=name)
     check_geometry(figure)
     assert figure.get_figwidth() < 10.41
     assert f"{name} on a picture of 128 \u00d7 96: {total:,} parameters" in texts(figure)
@@ -111,13 +121,18 @@ def test_every_network_is_drawn_without_overlap_and_with_all_its_weights(name):
 @pytest.mark.parametrize(
     ("name", "part"),
     [
-        ("u2netp", "encoder.0"), ("u2netp", "encoder.4"), ("unet", "up1"), ("hrnet_w18_small_v1", "stage3.0"),
-        ("hrnet_w18_small_v1", "layer1.0"), ("mini_hrnet_v3", "started.0.0"),
-        ("mini_hrnet_v3", "fusion1"), ("dilated_resnet50", "head"),
+        ("u2netp", "encoder.0"),
+        ("u2netp", "encoder.4"),
+        ("unet", "up1"),
+        ("hrnet_w18_small_v1", "stage3.0"),
+        ("hrnet_w18_small_v1", "layer1.0"),
+        ("mini_hrnet_v3", "started.0.0"),
+        ("mini_hrnet_v3", "fusion1"),
+        ("dilated_resnet50", "head"),
     ],
-)  # fmt: skip
+)
 def test_a_part_is_drawn_as_it_ran(name, part):
-    figure = visualize.architecture(on_meta(name), (128, 96), part=part)
+    figure = figures.architecture(on_meta(name), (128, 96), part=part)
     check_geometry(figure)
     total = sum(p.numel() for p in on_meta(name).get_submodule(part).parameters())
     assert f"its {part} " in texts(figure) and f"{total:,} parameters" in texts(figure)
@@ -125,7 +140,7 @@ def test_a_part_is_drawn_as_it_ran(name, part):
 
 
 def test_the_pyramid_pooling_head_is_drawn():
-    figure = visualize.architecture(on_meta("dilated_resnet50", head="ppm"), (96, 96))
+    figure = figures.architecture(on_meta("dilated_resnet50", head="ppm"), (96, 96))
     check_geometry(figure)
     assert "512 ch\n6 \u00d7 6" in texts(figure) and "512 ch\n1 \u00d7 1" in texts(figure)
 
@@ -149,10 +164,15 @@ def true_results(model, size):
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("unet", {"width": 4}), ("u2netp", {}), ("hrnet_w18_small_v1", {}), ("mini_hrnet", {}), ("mini_hrnet_v3", {}),
-        ("dilated_resnet50", {"head_channels": 8}), ("dilated_resnet50", {"head": "ppm", "head_channels": 8}),
+        ("unet", {"width": 4}),
+        ("u2netp", {}),
+        ("hrnet_w18_small_v1", {}),
+        ("mini_hrnet", {}),
+        ("mini_hrnet_v3", {}),
+        ("dilated_resnet50", {"head_channels": 8}),
+        ("dilated_resnet50", {"head": "ppm", "head_channels": 8}),
     ],
-)  # fmt: skip
+)
 def test_blocks_have_the_shapes_of_the_true_tensors(name, options):
     model = models.create(name, 5, **options)
     blocks = trace(model, (64, 96))
@@ -230,8 +250,8 @@ def test_weights_outside_of_the_blocks_are_told():
         def forward(self, x):
             return self.body(x) * self.scale.sum()
 
-    assert "23 parameters" in texts(visualize.architecture(Scaled(), (16, 16)))
-    assert "; 7 parameters lie outside" in texts(visualize.architecture(Scaled(), (16, 16)))
+    assert "23 parameters" in texts(figures.architecture(Scaled(), (16, 16)))
+    assert "; 7 parameters lie outside" in texts(figures.architecture(Scaled(), (16, 16)))
 
 
 def test_shared_weights_count_once():
@@ -271,9 +291,9 @@ def test_any_network_is_laid_out_without_crossings(seed):
 
 def test_an_unknown_part_is_refused_by_name():
     with pytest.raises(visualize.VisualizeError, match="no part 'stage9'.*conv1, bn1"):
-        visualize.architecture(on_meta("hrnet_w18_small_v1"), (64, 64), part="stage9")
+        figures.architecture(on_meta("hrnet_w18_small_v1"), (64, 64), part="stage9")
     with pytest.raises(visualize.VisualizeError, match="part 'encoder' of U2NetP"):  # a list, which does not run
-        visualize.architecture(on_meta("u2netp"), (64, 64), part="encoder")
+        figures.architecture(on_meta("u2netp"), (64, 64), part="encoder")
 
 
 def test_a_network_without_pictures_inside_is_refused():
@@ -287,30 +307,30 @@ def test_a_network_without_pictures_inside_is_refused():
             return self.mean(x) * self.scale
 
     with pytest.raises(visualize.VisualizeError, match="Flat"):
-        visualize.architecture(Flat(), (16, 16))
+        figures.architecture(Flat(), (16, 16))
 
 
 def test_curves_shows_each_name():
     lines = {"one": ([0, 1], [1.0, 2.0]), "two": (range(3), np.array([3.0, 2, 1]))}
-    figure = visualize.curves(lines, "Title", "step", "loss", log=True)
+    figure = figures.curves(lines, "Title", "step", "loss", log=True)
     axes = figure.axes[0]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["one", "two"]
     assert axes.get_yscale() == "log" and axes.get_xlabel() == "step" and axes.get_title(loc="left") == "Title"
     assert drawn(figure).std() > 0
-    assert visualize.curves({"one": ([0, 1], [1, 2])}, "Title").axes[0].get_legend() is None
+    assert figures.curves({"one": ([0, 1], [1, 2])}, "Title").axes[0].get_legend() is None
 
 
 @pytest.mark.parametrize("lines", [{}, {"a": ([], [])}, {"a": ([1, 2], [1])}])
 def test_curves_refuses_what_it_cannot_draw(lines):
     with pytest.raises(visualize.VisualizeError, match="at least one curve"):
-        visualize.curves(lines, "Title")
+        figures.curves(lines, "Title")
 
 
 def test_pictures_are_shown_as_given():
     red = np.zeros((20, 30, 3), np.uint8)
     red[..., 0] = 200
     rows = [[(red, "Title", "detail"), (red,)], [(red, "below")]]
-    figure = visualize.pictures(rows, ["a", "b"], [(0, 0, 0), (9, 9, 9)])
+    figure = figures.pictures(rows, ["a", "b"], [(0, 0, 0), (9, 9, 9)])
     assert len(figure.axes) == 3
     np.testing.assert_array_equal(figure.axes[1].images[0].get_array(), red)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
@@ -322,4 +342,4 @@ def test_pictures_are_shown_as_given():
 )
 def test_pictures_refuses_what_is_none(rows, words):
     with pytest.raises(visualize.VisualizeError, match=words):
-        visualize.pictures(rows)
+        figures.pictures(rows)

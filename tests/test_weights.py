@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from seglib import cards, config, data, files, models, release, weights
+from seglib import config, data, files, models, weights
 from seglib.__main__ import main
-from seglib.download import DownloadError, file_sha256
+from seglib.data.download import DownloadError, file_sha256
+from tools import model_cards, release
 
 
 def notes(width=4, outputs=2):
@@ -189,16 +190,16 @@ def test_writing_is_all_or_nothing(tmp_path):
 
 def test_a_release_measures_what_it_writes(tmp_path, monkeypatch):
     """From a run to weights, card and manifest; evaluating the released weights gives the card's numbers."""
-    from seglib import train
-    from seglib.evaluate import evaluate
-    from seglib.predict import Predictor
+    from seglib import training
+    from seglib.evaluation import evaluate
+    from seglib.inference import Predictor
     from tests.test_train import tiny
 
     monkeypatch.setattr(weights, "FOLDER", tmp_path)
     (tmp_path / "manifest.json").write_text('{"address": "", "weights": {}}')
     asked = tiny(tmp_path / "run")
-    history = train.train(asked, progress=False)
-    card = release.release(tmp_path / "run", "small", tmp_path, "python -m seglib train x.yaml", "a test")
+    history = training.train(asked, progress=False)
+    card = release.release(tmp_path / "run", "small", tmp_path, "seglib train x.yaml", "a test")
     assert weights.card("small") == json.loads(json.dumps(card)) and weights.names() == ["small"]
     model, header = weights.load("small")
     val = data.load("creatures", "val", **asked.data.options)
@@ -216,9 +217,14 @@ def test_a_release_measures_what_it_writes(tmp_path, monkeypatch):
     assert f"{scores['miou']:.4f}" in text and card["sha256"] in text
     assert curve["longest_side"] == 48 and "while it was trained, and" in text
     sides = []
-    monkeypatch.setattr(release, "Predictor", lambda m, longest_side, *more, **options: (
-        sides.append(longest_side) or Predictor(m, longest_side, *more, **options)))  # fmt: skip
-    words = ["--from", "python -m seglib train x.yaml", "--hardware", "a test", "--longest-side", "64"]
+    monkeypatch.setattr(
+        release,
+        "Predictor",
+        lambda m, longest_side, *more, **options: (
+            sides.append(longest_side) or Predictor(m, longest_side, *more, **options)
+        ),
+    )
+    words = ["--from", "seglib train x.yaml", "--hardware", "a test", "--longest-side", "64"]
     assert main(["weights", "release", str(tmp_path / "run"), "larger", "--root", str(tmp_path), *words]) == 0
     larger, (model, header) = weights.card("larger"), weights.load("larger")
     assert larger["scores"]["miou"] == evaluate(Predictor(model, 64), val)["miou"] and set(sides) == {64}
@@ -237,31 +243,31 @@ def test_weights_that_are_no_numbers_are_not_released(tmp_path, monkeypatch):
     weights.write_tensors(tmp_path / "run" / "best.safetensors", state, notes())
     (tmp_path / "run" / "history.json").write_text("[]")
     with pytest.raises(weights.WeightsError, match=f"{next(iter(state))} has values that are no numbers"):
-        release.release(tmp_path / "run", "small", tmp_path, "python -m seglib train x.yaml", "a test")
+        release.release(tmp_path / "run", "small", tmp_path, "seglib train x.yaml", "a test")
     assert not (tmp_path / "small.safetensors").exists()
 
 
 def test_a_card_tells_what_the_weights_started_from(tmp_path, monkeypatch):
-    from seglib import train
+    from seglib import training
     from tests.test_train import tiny
 
     monkeypatch.setattr(weights, "FOLDER", tmp_path)
     (tmp_path / "manifest.json").write_text('{"address": "", "weights": {}}')
-    words = tmp_path, "python -m seglib train x.yaml", "a test"
-    train.train(tiny(tmp_path / "first", epochs=1), progress=False)
+    words = tmp_path, "seglib train x.yaml", "a test"
+    training.train(tiny(tmp_path / "first", epochs=1), progress=False)
     # Drawn pictures are measured as they were drawn in training, ten of them here.
     words_to_measure = ["evaluate", str(tmp_path / "first" / "best.safetensors"), "--data", "creatures", "--json"]
     assert main([*words_to_measure, str(tmp_path / "scores.json")]) == 0
     assert json.loads((tmp_path / "scores.json").read_text())["images"] == 10
     second = tiny(tmp_path / "second", epochs=1)
     second.model.start = str(tmp_path / "first" / "best.safetensors")
-    train.train(second, progress=False)
+    training.train(second, progress=False)
     start = release.release(tmp_path / "second", "second", *words)["training"]["start"]
     assert (start["weights"], start["data"], start["epochs"]) == (second.model.start, "creatures", 1)
     assert "scratch on creatures (1 epochs, " in (tmp_path / "second.md").read_text()
     third = tiny(tmp_path / "third", epochs=1)
     third.model.start = "second"
-    train.train(third, progress=False)
+    training.train(third, progress=False)
     with pytest.raises(weights.WeightsError, match="second: began with other weights itself"):
         release.release(tmp_path / "third", "third", *words)
     assert weights.names() == ["second"]
@@ -269,20 +275,22 @@ def test_a_card_tells_what_the_weights_started_from(tmp_path, monkeypatch):
 
 def test_a_card_shows_how_the_score_rose_and_how_pictures_are_scaled():
     curve = {"epochs": list(range(5, 105, 5)), "miou": [i / 100 for i in range(20)], "longest_side": 64}
-    shown = cards._curve({"data": {"chosen_on": "val"}, "input": {"longest_side": 64}, "training": {"curve": curve}})
+    shown = model_cards._curve(
+        {"data": {"chosen_on": "val"}, "input": {"longest_side": 64}, "training": {"curve": curve}}
+    )
     steps = "0.000 (5), 0.030 (20), 0.050 (30), 0.080 (45), 0.110 (60), 0.140 (75), 0.160 (85), 0.190 (100)"
     assert shown.endswith(f": {steps}")
     curve = {"epochs": [3], "miou": [0.5], "longest_side": 64}
     one = {"data": {"chosen_on": "val"}, "input": {"longest_side": 64}, "training": {"curve": curve}}
-    assert cards._curve(one).endswith(": 0.500 (3)")
-    assert cards._scaling(0) == "at the picture's own size"
-    assert cards._scaling(320).startswith("the longer side scaled to 320 pixels")
+    assert model_cards._curve(one).endswith(": 0.500 (3)")
+    assert model_cards._scaling(0) == "at the picture's own size"
+    assert model_cards._scaling(320).startswith("the longer side scaled to 320 pixels")
 
 
 def test_a_card_names_public_weights_that_the_run_began_with():
     described = config.load(None, ["--model.name=hrnet_w18", "--model.start=imagenet"])
     start = release._start(described)
-    assert cards._origin(start) == "begun with the public weights 'imagenet' and trained"
+    assert model_cards._origin(start) == "begun with the public weights 'imagenet' and trained"
 
 
 @pytest.mark.parametrize("name", weights.names())
@@ -294,24 +302,28 @@ def test_released_files_cards_and_manifest_agree(name):
     model, header = weights.load(name)
     assert sum(p.numel() for p in model.parameters()) == card["model"]["parameters"]
     assert header["classes"] == card["classes"]
-    assert (weights.FOLDER / f"{name}.md").read_text(encoding="utf-8") == cards.text(card)
-    assert config.parse(json.dumps(header["config"])) == config.load(cards.README.parent / "configs" / f"{name}.yaml")
+    assert (weights.FOLDER / f"{name}.md").read_text(encoding="utf-8") == model_cards.text(card)
+    assert config.parse(json.dumps(header["config"])) == config.load(
+        model_cards.README.parent / "configs" / f"{name}.yaml"
+    )
 
 
 def test_the_readme_shows_the_cards_numbers():
-    text = cards.README.read_text(encoding="utf-8")
-    assert text.split(cards.BEGIN)[1].split(cards.END)[0].strip() == cards.table()
+    text = model_cards.README.read_text(encoding="utf-8")
+    assert text.split(model_cards.BEGIN)[1].split(model_cards.END)[0].strip() == model_cards.table()
 
 
 def test_all_released_files_together_stay_small():
     assert sum(entry["bytes"] for entry in weights.manifest()["weights"].values()) <= 160_000_000
 
 
-@pytest.mark.parametrize("name", [n for n in weights.names() if weights.card(n)["data"]["name"] not in data.DRAWN])
+@pytest.mark.parametrize(
+    "name", [n for n in weights.names() if weights.card(n)["data"]["name"] not in data.generated_sets()]
+)
 def test_the_cards_scores_can_be_measured_again(name, realdata):
     """On part of the machines another convolution kernel flips a pixel, hence not to the last of 17 digits."""
-    from seglib.evaluate import evaluate
-    from seglib.predict import Predictor
+    from seglib.evaluation import evaluate
+    from seglib.inference import Predictor
 
     card = weights.card(name)
     model, _ = weights.load(name)

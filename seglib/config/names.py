@@ -33,4 +33,4 @@ def remedy(path: str, dashes: str = "") -> str | None:
     if grouped := members(path):
         return f"it is a group of options: {', '.join(f'{dashes}{name}' for name in grouped)}."
     near = [f"{dashes}{name}" for name in difflib.get_close_matches(path, known, 3, 0.5)]
-    return f"did you mean {' or '.join(near)}?" if near else "`python -m seglib train --help` lists them."
+    return f"did you mean {' or '.join(near)}?" if near else "`seglib train --help` lists them."

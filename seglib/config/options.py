@@ -1,6 +1,6 @@
 """What a training run can be told: one tree of dataclasses.
 
-The `Args` of each docstring are the help of `python -m seglib train --help` and the comments in
+The `Args` of each docstring are the help of `seglib train --help` and the comments in
 configs/default.yaml.
 """
 
@@ -15,7 +15,7 @@ class DataConfig:
     """Which images.
 
     Args:
-        name: a name from `python -m seglib data list`, a folder of your own, or several as one: horses+humans
+        name: a name from `seglib data list`, a folder of your own, or several as one: horses+humans
         root: folder in which the data sets lie
         list_name: which committed split list
         train_split: split to train on

@@ -11,28 +11,35 @@ from typing import get_args, get_type_hints
 import jsonargparse
 import yaml
 
+from ..errors import SeglibError
 from . import names
 from .options import Config
 from .plain import FAULTS, read_yaml
 
 # More than anyone means: the largest values of options that decide over time, memory and processes.
 LARGEST = {
-    "epochs": 10**6, "batch_size": 10**6, "accumulate": 10**6, "seed": 2**63 - 1, "num_classes": 255, "workers": 256,
-    "evaluate_every": 10**6, "trace_steps": 10**6, "data.cache_mb": 2**30, "inference.longest_side": 10**6,
+    "epochs": 10**6,
+    "batch_size": 10**6,
+    "accumulate": 10**6,
+    "seed": 2**63 - 1,
+    "num_classes": 255,
+    "workers": 256,
+    "evaluate_every": 10**6,
+    "trace_steps": 10**6,
+    "data.cache_mb": 2**30,
+    "inference.longest_side": 10**6,
     "augment.crop_sizes": 2**15,
-}  # fmt: skip
+}
 
 
-class ConfigError(ValueError):
+class ConfigError(SeglibError, ValueError):
     """A configuration that cannot be used; the message names the option, the fault and the remedy."""
 
 
 @functools.cache  # building it takes longer than using it
 def parser():
     """The command-line parser of a Config, with its help."""
-    made = jsonargparse.ArgumentParser(
-        prog="python -m seglib train CONFIG.yaml", exit_on_error=False, allow_abbrev=False
-    )
+    made = jsonargparse.ArgumentParser(prog="seglib train CONFIG.yaml", exit_on_error=False, allow_abbrev=False)
     made.add_class_arguments(Config, None)
     return made
 
@@ -134,18 +141,38 @@ def validate(config: Config) -> None:
         (config.optimizer.lr > 0, "optimizer.lr", config.optimizer.lr, "above 0"),
         (0 <= config.schedule.warmup < 1, "schedule.warmup", config.schedule.warmup, "in [0, 1)"),
         (bool(config.augment.crop_sizes), "augment.crop_sizes", config.augment.crop_sizes, "a list of sizes"),
-        (min(config.augment.crop_sizes or [32]) >= 32, "augment.crop_sizes", config.augment.crop_sizes,
-         "sizes of at least 32"),
-        (0 < config.augment.crop_area[0] <= config.augment.crop_area[1] <= 1, "augment.crop_area",
-         config.augment.crop_area, "two rising shares in (0, 1]"),
-        (0 < config.augment.crop_ratio[0] <= config.augment.crop_ratio[1], "augment.crop_ratio",
-         config.augment.crop_ratio, "two rising ratios above 0"),
+        (
+            min(config.augment.crop_sizes or [32]) >= 32,
+            "augment.crop_sizes",
+            config.augment.crop_sizes,
+            "sizes of at least 32",
+        ),
+        (
+            0 < config.augment.crop_area[0] <= config.augment.crop_area[1] <= 1,
+            "augment.crop_area",
+            config.augment.crop_area,
+            "two rising shares in (0, 1]",
+        ),
+        (
+            0 < config.augment.crop_ratio[0] <= config.augment.crop_ratio[1],
+            "augment.crop_ratio",
+            config.augment.crop_ratio,
+            "two rising ratios above 0",
+        ),
         (config.inference.longest_side >= 0, "inference.longest_side", config.inference.longest_side, "0 or more"),
-        (bool(config.inference.scales) and all(0 < scale < 100 for scale in config.inference.scales),
-         "inference.scales", config.inference.scales, "factors above 0 and below 100"),
-        (not set(config.data.options) - {"length", "size", "seed"}, "data.options", config.data.options,
-         "of length, size and seed, for the drawn sets"),
-    ]  # fmt: skip
+        (
+            bool(config.inference.scales) and all(0 < scale < 100 for scale in config.inference.scales),
+            "inference.scales",
+            config.inference.scales,
+            "factors above 0 and below 100",
+        ),
+        (
+            not set(config.data.options) - {"length", "size", "seed"},
+            "data.options",
+            config.data.options,
+            "of length, size and seed, for the drawn sets",
+        ),
+    ]
     checks += [
         (0 <= p <= 1, f"augment.{name}", p, "a probability in [0, 1]")
         for name in ("flip", "grey", "blur", "noise")

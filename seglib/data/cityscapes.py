@@ -46,7 +46,7 @@ Cityscapes, fine annotations: 5000 images of 1024x2048, about 12 GB.
        ROOT/cityscapes/leftImg8bit/train/aachen/*_leftImg8bit.png ...
        ROOT/cityscapes/gtFine/train/aachen/*_gtFine_labelIds.png ...
    (ROOT may hold leftImg8bit and gtFine itself)
-4. python -m seglib data check cityscapes --root ROOT"""
+4. seglib data check cityscapes --root ROOT"""
 
 
 def find(root: Path) -> list[Pair]:
@@ -58,7 +58,7 @@ def find(root: Path) -> list[Pair]:
     if not present:
         raise DataError(
             f"{folder}: Cityscapes is not there, with leftImg8bit/train and gtFine/train; "
-            "see `python -m seglib data download cityscapes`."
+            "see `seglib data download cityscapes`."
         )
     found = [pair for split in present for pair in _cities(images / split, masks / split, split)]
     if not found:

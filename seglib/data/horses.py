@@ -20,7 +20,7 @@ Weizmann Horse Database, 327 pairs, about 80 MB.
        ROOT/weizmann_horse_db/horse/horse001.png ...
        ROOT/weizmann_horse_db/mask/horse001.png ...
    (the original edition, with rgb/ and figure_ground/, is read as well)
-3. python -m seglib data check horses --root ROOT"""
+3. seglib data check horses --root ROOT"""
 
 
 def find(root: Path) -> list[Pair]:
@@ -28,7 +28,7 @@ def find(root: Path) -> list[Pair]:
     for images, masks in (("horse", "mask"), ("rgb", "figure_ground")):
         if (folder / images).is_dir():
             return by_stem(folder / images, folder / masks)
-    raise DataError(f"{folder}: the horses are not there; see `python -m seglib data download horses`.")
+    raise DataError(f"{folder}: the horses are not there; see `seglib data download horses`.")
 
 
 def decode(values: np.ndarray, path: Path) -> np.ndarray:

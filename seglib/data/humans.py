@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..download import Archive
 from .dataset import Pair, Source
+from .download import Archive
 from .images import DataError, labels_by_id
 from .matching import by_stem
 
@@ -29,13 +29,13 @@ Human-Segmentation-Dataset: 290 pairs, about 15 MB.
 2. Name the folder so that these exist:
        ROOT/Human-Segmentation-Dataset/Training_Images/1.jpg ...
        ROOT/Human-Segmentation-Dataset/Ground_Truth/1.png ...
-3. python -m seglib data check humans --root ROOT"""
+3. seglib data check humans --root ROOT"""
 
 
 def find(root: Path) -> list[Pair]:
     folder = Path(root) / "Human-Segmentation-Dataset"
     if not folder.is_dir():
-        raise DataError(f"{folder}: the humans are not there; see `python -m seglib data download humans`.")
+        raise DataError(f"{folder}: the humans are not there; see `seglib data download humans`.")
     return by_stem(folder / "Training_Images", folder / "Ground_Truth")
 
 

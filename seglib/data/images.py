@@ -6,17 +6,23 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from ..errors import SeglibError
+
 JPEG = (".jpg", ".jpeg")
 ORIENTATION = 0x0112  # EXIF's entry for it, 1 to 8
 TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
-}  # fmt: skip
+}
 MAX_PIXELS = 178_956_970  # a picture that claims more is refused before it is decoded; Pillow's own limit too
 
 
-class DataError(ValueError):
+class DataError(SeglibError, ValueError):
     """A data set, image or mask that cannot be used; the message names the file, the fault and the remedy."""
 
 

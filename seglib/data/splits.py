@@ -38,14 +38,24 @@ REPEATED = {
     "horses": [
         (f"horse{a}", f"horse{b}")
         for a, b in (
-            ("004", "146"), ("006", "018"), ("071", "219"), ("118", "171"), ("175", "205"), ("180", "203"),
-            ("240", "274"), ("246", "294"), ("263", "264"), ("075", "234"), ("193", "254"), ("245", "313"),
+            ("004", "146"),
+            ("006", "018"),
+            ("071", "219"),
+            ("118", "171"),
+            ("175", "205"),
+            ("180", "203"),
+            ("240", "274"),
+            ("246", "294"),
+            ("263", "264"),
+            ("075", "234"),
+            ("193", "254"),
+            ("245", "313"),
         )
     ],
     "humans": [("102", "270")],
-}  # fmt: skip
+}
 
-# How each committed list was made; `python -m seglib data split NAME` makes it again.
+# How each committed list was made; `seglib data split NAME` makes it again.
 RULES = {
     # The first seed that divides none of the first nine pairs.  The other three were found when weights had been
     # trained with it; it divides 075 from 234 and 193 from 254, and the cards give the scores without the two in val.

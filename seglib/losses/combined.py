@@ -10,14 +10,40 @@ from .overlap import dice, lovasz
 from .pixelwise import binary_cross_entropy, boundary, cross_entropy, focal, ohem
 from .sums import IGNORE, LossError, Total, alone
 
-LOSSES = {"ce": cross_entropy, "bce": binary_cross_entropy, "dice": dice, "focal": focal, "lovasz": lovasz,
-          "ohem": ohem, "boundary": boundary}  # fmt: skip
+LOSSES = {
+    "ce": cross_entropy,
+    "bce": binary_cross_entropy,
+    "dice": dice,
+    "focal": focal,
+    "lovasz": lovasz,
+    "ohem": ohem,
+    "boundary": boundary,
+}
 SCHEMES = ("none", "sqrt_freq", "inv_freq", "hrnet")
 # What the losses' options may be.
 RANGES = {"gamma": (0, 100), "threshold": (1e-6, 1), "kept": (1, 2**62), "width": (1, 10**6)}
 # The factors that HRNet uses for Cityscapes' 19 classes (github.com/HRNet/HRNet-Semantic-Segmentation).
-_HRNET = (0.8373, 0.918, 0.866, 1.0345, 1.0166, 0.9969, 0.9754, 1.0489, 0.8786, 1.0023, 0.9539, 0.9843, 1.1116,
-          0.9037, 1.0865, 1.0955, 1.0865, 1.1529, 1.0507)  # fmt: skip
+_HRNET = (
+    0.8373,
+    0.918,
+    0.866,
+    1.0345,
+    1.0166,
+    0.9969,
+    0.9754,
+    1.0489,
+    0.8786,
+    1.0023,
+    0.9539,
+    0.9843,
+    1.1116,
+    0.9037,
+    1.0865,
+    1.0955,
+    1.0865,
+    1.1529,
+    1.0507,
+)
 
 
 def class_weights(scheme: str, pixels: Sequence[int]) -> list[float] | None:

@@ -25,9 +25,13 @@ def binary_cross_entropy(
 
 
 def focal(
-    logits: Tensor, labels: Tensor, weight: Tensor | None = None, ignore_index: int = IGNORE, gamma: float = 2.0,
+    logits: Tensor,
+    labels: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = IGNORE,
+    gamma: float = 2.0,
     total: Total = alone,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Mean of -(1 - p)^gamma log p, p the probability of the true label: easy pixels count for little.
 
     Lin, Goyal, Girshick, He and Dollar, "Focal Loss for Dense Object Detection", ICCV 2017,
@@ -38,9 +42,13 @@ def focal(
 
 
 def ohem(
-    logits: Tensor, labels: Tensor, weight: Tensor | None = None, ignore_index: int = IGNORE,
-    threshold: float = 0.9, kept: int = 131072,
-) -> Tensor:  # fmt: skip
+    logits: Tensor,
+    labels: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = IGNORE,
+    threshold: float = 0.9,
+    kept: int = 131072,
+) -> Tensor:
     """Cross-entropy averaged over the hard pixels alone: those whose true label has a probability below
     `threshold`, and at least the `kept` hardest of the batch.
 
@@ -56,9 +64,13 @@ def ohem(
 
 
 def boundary(
-    logits: Tensor, labels: Tensor, weight: Tensor | None = None, ignore_index: int = IGNORE, width: int = 3,
+    logits: Tensor,
+    labels: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = IGNORE,
+    width: int = 3,
     total: Total = alone,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Cross-entropy averaged over the pixels that have another true label within `width` pixels of them.
 
     The loss of what Boundary IoU measures.  Ignored pixels are nobody's border; no border at all gives 0.

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..errors import SeglibError
+
 IGNORE = 255
 Total = Callable[[Tensor], Tensor]
 
@@ -14,7 +16,7 @@ def alone(x: Tensor) -> Tensor:
     return x
 
 
-class LossError(ValueError):
+class LossError(SeglibError, ValueError):
     """A loss that cannot be built or applied; the message says why and what to do."""
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from ..errors import SeglibError
+
 Array = np.ndarray | torch.Tensor
 
 
-class MetricError(ValueError):
+class MetricError(SeglibError, ValueError):
     """Label maps, counts or options from which no metric can be computed."""
 
 

@@ -7,7 +7,7 @@ from functools import partial
 
 from torch import nn
 
-from .checkpoints import load_official, load_weights
+from .converters import load_official, load_weights
 from .dilated_resnet import DilatedResNet
 from .errors import CheckpointError, ModelError
 from .hrnet import HRNETS, HRNet

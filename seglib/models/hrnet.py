@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .activation_checkpointing import recompute
 from .errors import ModelError
-from .recompute import recompute
 
 Norm = Callable[[int], nn.Module]  # from a number of channels to their normalisation
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .activation_checkpointing import recompute
 from .errors import ModelError
-from .recompute import recompute
 
 
 class ConvNormReLU(nn.Sequential):

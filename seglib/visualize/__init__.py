@@ -1,13 +1,7 @@
 """Pictures of data, predictions, training and scores, for notebooks, the README and the command line."""
 
-from .charts import (
-    class_histogram,
-    confusion_figure,
-    per_class_bars,
-    score_histogram,
-)
+from .charts import class_histogram, confusion_figure, per_class_bars, score_histogram
 from .comparison import compared_runs, save, search
-from .diagrams import architecture, curves, pictures
 from .masks import (
     FALSE_ALARM,
     HIT,
@@ -32,13 +26,11 @@ __all__ = [
     "MISS",
     "Picture",
     "VisualizeError",
-    "architecture",
     "boundary_band_picture",
     "class_histogram",
     "colorize",
     "compared_runs",
     "confusion_figure",
-    "curves",
     "cutout",
     "default_palette",
     "dimmed",
@@ -48,7 +40,6 @@ __all__ = [
     "legend",
     "overlay",
     "per_class_bars",
-    "pictures",
     "roadmap",
     "save",
     "score_histogram",

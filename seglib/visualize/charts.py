@@ -131,8 +131,16 @@ def score_histogram(scores: Sequence[float | None], name: str = "IoU") -> Pictur
     axes = figure.subplots()
     low = np.floor(20 * min(values.min(), 0.95)) / 20
     axes.hist(values, np.linspace(low, 1, 21), color=BLUE, edgecolor="white", linewidth=0.6)
-    axes.plot(values, np.full(len(values), -0.04), "|", color=INK, alpha=0.6, transform=axes.get_xaxis_transform(),
-              markersize=5, clip_on=False)  # fmt: skip
+    axes.plot(
+        values,
+        np.full(len(values), -0.04),
+        "|",
+        color=INK,
+        alpha=0.6,
+        transform=axes.get_xaxis_transform(),
+        markersize=5,
+        clip_on=False,
+    )
     median, mean = np.median(values), values.mean()
     axes.axvline(median, color=INK, linewidth=1.2)
     axes.axvline(mean, color=ORANGE, linewidth=1.2, linestyle=(0, (4, 2)))

@@ -19,10 +19,27 @@ IGNORED = (168, 171, 178)
 
 _IGNORE_INDEX = 255
 _FIRST_COLOURS = (
-    (36, 40, 52), (22, 163, 200), (230, 159, 0), (204, 121, 167), (0, 158, 115), (213, 94, 0), (0, 114, 178),
-    (240, 228, 66), (51, 34, 136), (153, 153, 51), (136, 34, 85), (136, 204, 238), (17, 119, 51), (204, 102, 119),
-    (221, 204, 119), (170, 68, 153), (119, 119, 119), (102, 51, 0), (68, 170, 153), (221, 221, 221),
-)  # fmt: skip
+    (36, 40, 52),
+    (22, 163, 200),
+    (230, 159, 0),
+    (204, 121, 167),
+    (0, 158, 115),
+    (213, 94, 0),
+    (0, 114, 178),
+    (240, 228, 66),
+    (51, 34, 136),
+    (153, 153, 51),
+    (136, 34, 85),
+    (136, 204, 238),
+    (17, 119, 51),
+    (204, 102, 119),
+    (221, 204, 119),
+    (170, 68, 153),
+    (119, 119, 119),
+    (102, 51, 0),
+    (68, 170, 153),
+    (221, 221, 221),
+)
 
 
 def default_palette(num_classes: int) -> np.ndarray:
@@ -50,9 +67,14 @@ def colorize(labels, palette=None, ignore_color=(224, 224, 228), ignore_index: i
 
 
 def overlay(
-    image, labels, palette=None, alpha: float = 0.45, outline: bool = True, background_class: int | None = None,
+    image,
+    labels,
+    palette=None,
+    alpha: float = 0.45,
+    outline: bool = True,
+    background_class: int | None = None,
     ignore_index: int = _IGNORE_INDEX,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """The image tinted by its labels, with a crisp line in the class's colour along each border.
 
     `alpha` is the strength of the tint, 0 to 1. Pixels of `background_class` and ignored ones stay as they were.

@@ -69,9 +69,15 @@ def show_prediction(image, prediction, truth=None, classes: Sequence[str] | None
 
 @drawing_style()
 def gallery(
-    items: Sequence[dict], predictions: Sequence, scores: Sequence[float | None], count: int = 8,
-    order: str = "worst", classes: Sequence[str] | None = None, palette=None, name: str = "IoU",
-) -> Picture:  # fmt: skip
+    items: Sequence[dict],
+    predictions: Sequence,
+    scores: Sequence[float | None],
+    count: int = 8,
+    order: str = "worst",
+    classes: Sequence[str] | None = None,
+    palette=None,
+    name: str = "IoU",
+) -> Picture:
     """The `count` best or worst predictions by their scores, as error maps, or as overlays where there is no mask.
 
     `order` is "worst", "best" or "both" (half of each). Images scored None or NaN are left out; only the items

@@ -108,6 +108,14 @@ def roadmap(chapters: Sequence[str], current: int = 0) -> Picture:
         axes.plot(number, 0, "o", markersize=24 if here else 19, color=face, markeredgecolor=edge, markeredgewidth=1.5)
         style = {"ha": "center", "va": "center", "weight": "bold"}
         axes.text(number, -0.006, str(number), color="white" if here or passed else QUIET, **style)
-        axes.text(number, -0.27, "\n".join(label), ha="center", va="top", color=INK if here else QUIET,
-                  weight="bold" if here else "normal", linespacing=1.15)  # fmt: skip
+        axes.text(
+            number,
+            -0.27,
+            "\n".join(label),
+            ha="center",
+            va="top",
+            color=INK if here else QUIET,
+            weight="bold" if here else "normal",
+            linespacing=1.15,
+        )
     return figure

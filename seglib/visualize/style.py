@@ -9,6 +9,8 @@ import matplotlib
 from matplotlib import font_manager
 from matplotlib.figure import Figure
 
+from ..errors import SeglibError
+
 # Okabe and Ito's colours, which stay apart for colour-blind readers; BLUE against ORANGE is the safest pair.
 BLUE, ORANGE, AMBER = "#0072B2", "#D55E00", "#E69F00"
 INK, QUIET, FAINT, RULE = "#20262E", "#69727D", "#B8BFC7", "#E3E6EA"
@@ -62,7 +64,7 @@ _STYLE = {
 }
 
 
-class VisualizeError(ValueError):
+class VisualizeError(SeglibError, ValueError):
     """A picture cannot be drawn from what was given; the message says what to change."""
 
 
@@ -103,9 +105,15 @@ def head(axes, title: str, detail: str = "") -> None:
     """A bold title and, between it and the axes, a quiet line; a detail of " " only keeps that line free."""
     axes.set_title(plain(title), pad=18 if detail else 5)
     axes.annotate(
-        plain(detail.strip()), (0, 1), xycoords="axes fraction", xytext=(0, 4), textcoords="offset points",
-        color=QUIET, fontsize=8, annotation_clip=False,
-    )  # fmt: skip
+        plain(detail.strip()),
+        (0, 1),
+        xycoords="axes fraction",
+        xytext=(0, 4),
+        textcoords="offset points",
+        color=QUIET,
+        fontsize=8,
+        annotation_clip=False,
+    )
 
 
 def plain(text: object) -> str:

@@ -49,8 +49,11 @@ def main() -> int:
     with tqdm(total=args.cases * len(args.kinds), unit="input") as bar:
         parts = [dict.fromkeys(args.kinds[i :: args.jobs], args.cases) for i in range(args.jobs)]
         with ThreadPoolExecutor(args.jobs) as pool:  # a thread only waits for its process
-            found = {kind: tally for part in pool.map(partial(watch.run, progress=bar.update), parts)
-                     for kind, tally in part.items()}  # fmt: skip
+            found = {
+                kind: tally
+                for part in pool.map(partial(watch.run, progress=bar.update), parts)
+                for kind, tally in part.items()
+            }
         tallies = {kind: found[kind] for kind in args.kinds}
     results = {
         "command": f"python -m tests.fuzz --cases {args.cases} --write",

@@ -10,17 +10,51 @@ from pathlib import Path
 
 from numpy.random import Generator
 
-from seglib.download import DownloadError, extract
+from seglib.data.download import DownloadError, extract
 
 from .mutate import spoiled
 from .verdict import one_line
 
-NAMES = ("a.txt", "set/a.txt", "set/deep/b.txt", "set", "set/", "./a.txt", "../evil", "set/../../evil", "/evil",
-         "C:/evil", "..\\evil", "\\\\host\\evil", "", ".", "..", "a\0b", "x" * 300, "a/" * 200 + "b", "\ud7ff", "NUL",
-         "A.TXT", "set/./a.txt", "link/evil", "\u202egpj", "a\nb", "~/evil", "set//a.txt")  # fmt: skip
+NAMES = (
+    "a.txt",
+    "set/a.txt",
+    "set/deep/b.txt",
+    "set",
+    "set/",
+    "./a.txt",
+    "../evil",
+    "set/../../evil",
+    "/evil",
+    "C:/evil",
+    "..\\evil",
+    "\\\\host\\evil",
+    "",
+    ".",
+    "..",
+    "a\0b",
+    "x" * 300,
+    "a/" * 200 + "b",
+    "\ud7ff",
+    "NUL",
+    "A.TXT",
+    "set/./a.txt",
+    "link/evil",
+    "\u202egpj",
+    "a\nb",
+    "~/evil",
+    "set//a.txt",
+)
 LINKS = ("/etc", "..", "set", "a.txt", "/dev/zero")
-TAR_KINDS = (tarfile.REGTYPE,) * 6 + (tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE,
-             tarfile.BLKTYPE, tarfile.FIFOTYPE, tarfile.CONTTYPE, tarfile.GNUTYPE_SPARSE)  # fmt: skip
+TAR_KINDS = (tarfile.REGTYPE,) * 6 + (
+    tarfile.DIRTYPE,
+    tarfile.SYMTYPE,
+    tarfile.LNKTYPE,
+    tarfile.CHRTYPE,
+    tarfile.BLKTYPE,
+    tarfile.FIFOTYPE,
+    tarfile.CONTTYPE,
+    tarfile.GNUTYPE_SPARSE,
+)
 ZIP_KINDS = (0,) * 4 + (stat.S_IFREG,) * 2 + (stat.S_IFDIR, stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO)
 MAX_BYTES, MAX_FILES = 3_000_000, 50
 

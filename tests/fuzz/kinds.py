@@ -25,12 +25,14 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    **{form: Kind(f"{form} pictures and masks", "pictures", "attempt", (form,))
-       for form in ("PNG", "JPEG", "WebP", "TIFF", "GIF", "BMP")},
+    **{
+        form: Kind(f"{form} pictures and masks", "pictures", "attempt", (form,))
+        for form in ("PNG", "JPEG", "WebP", "TIFF", "GIF", "BMP")
+    },
     "window": Kind("TIFF pictures read by window", "pictures", "by_window"),
     "released": Kind("released weights", "networks", "released"),
     "own": Kind("weights of one's own", "networks", "own"),
     "checkpoint": Kind("checkpoints of a run", "networks", "checkpoints"),
     "text": Kind("configurations, classes.yaml, search spaces", "texts", "attempt"),
     "archive": Kind("archives", "archives", "attempt"),
-}  # fmt: skip
+}

@@ -8,8 +8,28 @@ from numpy.random import Generator
 
 PNG = b"\x89PNG\r\n\x1a\n"
 # Sizes, counts and offsets at which arithmetic goes wrong.
-NUMBERS = (0, 1, 2, 3, 127, 128, 255, 256, 32767, 32768, 65535, 65536, 20_000, 50_000, 2**24, 2**31 - 1, 2**31,
-           2**32 - 1, 2**63 - 1, 2**64 - 1)  # fmt: skip
+NUMBERS = (
+    0,
+    1,
+    2,
+    3,
+    127,
+    128,
+    255,
+    256,
+    32767,
+    32768,
+    65535,
+    65536,
+    20_000,
+    50_000,
+    2**24,
+    2**31 - 1,
+    2**31,
+    2**32 - 1,
+    2**63 - 1,
+    2**64 - 1,
+)
 
 
 def spoiled(data: bytes, rng: Generator, others: Sequence[bytes]) -> bytes:

@@ -14,14 +14,34 @@ from numpy.random import Generator
 from safetensors.torch import save as to_bytes
 
 from seglib import config as configuration
-from seglib import download, models, train, weights
+from seglib import models, training, weights
+from seglib.data import download
 
 from .mutate import spoiled
 from .verdict import one_line
 
 # What a hostile file may claim where another value belongs.
-WILD = (None, True, -1, 0, 10**9, 10**30, 1e300, float("nan"), "", "unet", "../..", "x" * 10_000, [], [[[]]], {},
-        {"a": 1}, [1] * 300, ["a", "a"], "\ud800")  # fmt: skip
+WILD = (
+    None,
+    True,
+    -1,
+    0,
+    10**9,
+    10**30,
+    1e300,
+    float("nan"),
+    "",
+    "unet",
+    "../..",
+    "x" * 10_000,
+    [],
+    [[[]]],
+    {},
+    {"a": 1},
+    [1] * 300,
+    ["a", "a"],
+    "\ud800",
+)
 
 
 class Payload:
@@ -49,9 +69,13 @@ def small() -> tuple[dict[str, torch.Tensor], dict]:
     made = configuration.Config()
     made.model.options = {"width": 2}
     notes = {
-        "config": configuration.to_dict(made), "classes": ["background", "horse"],
-        "palette": [[0, 0, 0], [230, 159, 0]], "num_outputs": 2, "epoch": 3, "val": {"miou": 0.5},
-    }  # fmt: skip
+        "config": configuration.to_dict(made),
+        "classes": ["background", "horse"],
+        "palette": [[0, 0, 0], [230, 159, 0]],
+        "num_outputs": 2,
+        "epoch": 3,
+        "val": {"miou": 0.5},
+    }
     return models.create("unet", 2, width=2).state_dict(), notes
 
 
@@ -144,7 +168,7 @@ def checkpoints(folder: Path) -> Callable[[Generator], str]:
     made = configuration.Config(run=str(folder), epochs=1, batch_size=4, amp="off", device="cpu", workers=0)
     made.data.name, made.data.options = "creatures", {"length": 4, "size": [32, 32]}
     made.augment.crop_sizes, made.model.options = [32], {"width": 2}
-    run, file, mark = train.Run(made), folder / "checkpoint.pt", folder / "mark"
+    run, file, mark = training.Run(made), folder / "checkpoint.pt", folder / "mark"
     run.save()
     good, others = file.read_bytes(), [file.read_bytes(), *pickles(mark)]
     state, saved = torch.load(io.BytesIO(good), weights_only=True), _everything(run)
@@ -162,7 +186,7 @@ def checkpoints(folder: Path) -> Callable[[Generator], str]:
         file.write_bytes(content)
         try:
             run.restore()
-        except train.TrainingError as error:
+        except training.TrainingError as error:
             assert not mark.exists()
             return one_line(error, file)
         assert not mark.exists()
@@ -172,7 +196,7 @@ def checkpoints(folder: Path) -> Callable[[Generator], str]:
     return one
 
 
-def _everything(run: train.Run) -> bytes:
+def _everything(run: training.Run) -> bytes:
     """The weights and all else that a step depends on, as bytes."""
     parts = [*run.model.state_dict().values(), *run.average.model.state_dict().values()]
     numbers = b"".join(part.numpy().tobytes() for part in parts)

@@ -39,8 +39,8 @@ def by_window(folder: Path) -> Callable[[Generator], str]:
     """The same for TIFF files that are read in parts."""
     import tifffile
 
-    from seglib.predict import PredictionError
-    from seglib.predict.tiff import TiffPicture
+    from seglib.inference import PredictionError
+    from seglib.inference.tiff import TiffPicture
 
     def tiff(values, **options) -> bytes:
         buffer = io.BytesIO()
@@ -50,11 +50,13 @@ def by_window(folder: Path) -> Callable[[Generator], str]:
     rgb = np.asarray(picture())
     grey, file = rgb[:, :, 0].copy(), folder / "window.tif"
     seeds = [
-        tiff(rgb, photometric="rgb"), tiff(rgb, photometric="rgb", tile=(16, 16), compression="zlib"),
-        tiff(grey.astype(np.uint16) * 257, rowsperstrip=7), tiff(rgb, photometric="rgb", bigtiff=True, rowsperstrip=5),
+        tiff(rgb, photometric="rgb"),
+        tiff(rgb, photometric="rgb", tile=(16, 16), compression="zlib"),
+        tiff(grey.astype(np.uint16) * 257, rowsperstrip=7),
+        tiff(rgb, photometric="rgb", bigtiff=True, rowsperstrip=5),
         tiff(rgb.transpose(2, 0, 1).copy(), photometric="rgb", planarconfig="separate", compression="zlib"),
         tiff(grey, byteorder=">", compression="zlib", predictor=True),
-    ]  # fmt: skip
+    ]
 
     def one(rng: Generator) -> str:
         file.write_bytes(spoiled(seeds[int(rng.integers(len(seeds)))], rng, seeds))

@@ -10,8 +10,8 @@ from numpy.random import Generator
 from seglib import config as configuration
 from seglib.data import DataError
 from seglib.data.folder import read_classes
-from seglib.tune import TuneError
-from seglib.tune.space import read_space
+from seglib.tuning import TuneError
+from seglib.tuning.space import read_space
 
 from .mutate import spoiled
 from .verdict import one_line
@@ -20,14 +20,68 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 LAUGHS = "a0: &a0 [ha, ha]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 40))
 # Values as YAML writes them, each of which some reader of YAML stumbles over.
 VALUES = (
-    "1", "0", "-1", "1e-3", "1e400", ".inf", "-.inf", ".nan", "9" * 30, "9" * 5000, "0x" + "f" * 400, "0x" + "f" * 3900,
-    "0b2", "0o9", "1_0_", "true", "null", "~", "''", "'word'", "[]", "[1, 2]", "[[1], {}]", "{}", "{a: 1}", "{1: 2}",
-    "2001-99-99", "2001-01-01", "1:99:99", "!!python/object/apply:os.mkdir [mark]", "!!binary 'x'", "!!int ''",
-    "!!float x", "!!timestamp x", "&x [*x]", "*nowhere", "[" * 3000, "{a: " * 3000, "\u2028", "\x00", "\ud7ff", "- -\t",
-    "<<: 3", "!!set {a}", "? [a]\n  : 1", "=", "|\n  text", "%TAG", "...", "---", "300", "[0.9, 0.1]", "[32, 64]",
-    "adamw", "unet", "{low: 1, high: 2}", "{choices: [1, 2]}", "{low: 1, high: 2, log: [1, 2]}",
-    "{choices: &c [*c, 1]}", "{low: .nan, high: 1e400, log: true}", "[*a39, *a39]",
-)  # fmt: skip
+    "1",
+    "0",
+    "-1",
+    "1e-3",
+    "1e400",
+    ".inf",
+    "-.inf",
+    ".nan",
+    "9" * 30,
+    "9" * 5000,
+    "0x" + "f" * 400,
+    "0x" + "f" * 3900,
+    "0b2",
+    "0o9",
+    "1_0_",
+    "true",
+    "null",
+    "~",
+    "''",
+    "'word'",
+    "[]",
+    "[1, 2]",
+    "[[1], {}]",
+    "{}",
+    "{a: 1}",
+    "{1: 2}",
+    "2001-99-99",
+    "2001-01-01",
+    "1:99:99",
+    "!!python/object/apply:os.mkdir [mark]",
+    "!!binary 'x'",
+    "!!int ''",
+    "!!float x",
+    "!!timestamp x",
+    "&x [*x]",
+    "*nowhere",
+    "[" * 3000,
+    "{a: " * 3000,
+    "\u2028",
+    "\x00",
+    "\ud7ff",
+    "- -\t",
+    "<<: 3",
+    "!!set {a}",
+    "? [a]\n  : 1",
+    "=",
+    "|\n  text",
+    "%TAG",
+    "...",
+    "---",
+    "300",
+    "[0.9, 0.1]",
+    "[32, 64]",
+    "adamw",
+    "unet",
+    "{low: 1, high: 2}",
+    "{choices: [1, 2]}",
+    "{low: 1, high: 2, log: [1, 2]}",
+    "{choices: &c [*c, 1]}",
+    "{low: .nan, high: 1e400, log: true}",
+    "[*a39, *a39]",
+)
 CLASSES = "classes: [ground, tree, sky]\ncolors: [[0, 0, 0], [0, 255, 0], [0, 0, 255]]\nignore: [255, 255, 255]\n"
 SPACE = "optimizer.lr: {low: 3e-4, high: 1e-2, log: true}\nbatch_size: {choices: [4, 8]}\n"
 

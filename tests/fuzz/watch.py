@@ -56,10 +56,15 @@ def _one_worker(left: dict, tallies: dict, progress: Callable[[int], object]) ->
     """Let one process work through what is left, taking out what is done; returns how it ended."""
     words = [f"{kind}:{first}:{count}" for kind, (first, count) in left.items()]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(
-        [sys.executable, *WORKER, *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        env=environment,
-    ) as process, selectors.DefaultSelector() as selector:  # fmt: skip
+    with (
+        subprocess.Popen(
+            [sys.executable, *WORKER, *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+        ) as process,
+        selectors.DefaultSelector() as selector,
+    ):
         selector.register(process.stdout, selectors.EVENT_READ)
         rest = b""
         while True:

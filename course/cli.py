@@ -1,0 +1,69 @@
+"""The command line of the course: `python -m course run | check`."""
+
+import argparse
+import os
+from pathlib import Path
+
+from seglib.cli.main import run_command
+from seglib.cli.options import Parser
+
+from .lesson import PROFILES
+
+EXAMPLES = """\
+examples:
+  python -m course run                                all notebooks, some minutes
+  python -m course run 02 --profile full --data DIR   one, on the real photographs
+  python -m course check                              are the saved notebooks in order?
+"""
+
+
+def add_arguments(parser: Parser) -> None:
+    """Give `parser` the actions of the course and their options."""
+    actions = parser.add_subparsers(dest="course_action", metavar="ACTION", required=True)
+    execute = actions.add_parser("run", help="execute notebooks", description="Execute notebooks top to bottom.")
+    execute.add_argument(
+        "names", nargs="*", metavar="NAME", help="02_unet, 02, solutions, ... (default: the whole course)"
+    )
+    execute.add_argument("--profile", choices=PROFILES, default="quick", help="quick: minutes on a laptop (default)")
+    execute.add_argument(
+        "--data", type=Path, metavar="DIR", help="where the data sets lie (default: SEGLIB_DATA or data/)"
+    )
+    execute.add_argument("--out", type=Path, metavar="DIR", help="for the executed copies (default: build/course)")
+    execute.add_argument("--save", action="store_true", help="write the executed notebooks back in place, cleaned")
+    check = actions.add_parser("check", help="verify notebooks", description="Verify them without running anything.")
+    check.add_argument("names", nargs="*", metavar="NAME", help="default: all of them, with the solutions")
+    for action in (execute, check):
+        action.add_argument("--notebooks", type=Path, metavar="DIR", help="their folder (default: notebooks/)")
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status: 0, 1 for a failed cell or a fault, 130 for Ctrl-C."""
+    parser = Parser(
+        prog="python -m course",
+        description="Run or check the notebooks.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_arguments(parser)
+    args = parser.parse_args(words)
+    return run_command(lambda: _run(args) if args.course_action == "run" else _check(args))
+
+
+def _run(args: argparse.Namespace) -> int:
+    from . import runner  # nbclient takes seconds to load; only here is it needed
+
+    results = runner.run(args.names, args.profile, args.data, args.out, args.save, args.notebooks)
+    place = os.path.commonpath([result.copy.parent for result in results])
+    print(f"\n{runner.table(results)}\n\nExecuted copies: {place}")
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    from . import checker
+
+    findings = checker.check(args.names, args.notebooks)
+    faults = sum(finding.fault for finding in findings)
+    for finding in findings:
+        print(finding)
+    print(f"{faults} fault{'s' if faults != 1 else ''}.")
+    return 1 if faults else 0

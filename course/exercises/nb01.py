@@ -1,0 +1,189 @@
+"""Checkers for 01_data_preparation: counting classes, a trivial baseline, mirroring, shrinking labels, leakage."""
+
+import numpy as np
+
+from . import Hint, exercise
+
+IGNORE = 255
+
+
+@exercise("01_data_preparation/1")
+def count_classes(answer):
+    """`answer(labels, num_classes)`: the pixels of each class, ignored ones left out, an absent class 0."""
+    labels = np.array([[0, 0, 1, 1], [0, 1, 1, IGNORE], [0, 0, IGNORE, IGNORE]], np.uint8)
+    given = labels.copy()
+    counts = np.asarray(answer(given, 4))
+    _unchanged(given, labels)
+    if counts.shape == (256,):
+        raise Hint("you have an entry for every value up to 255: leave the ignored pixels out before you count")
+    if counts.shape == (5,):
+        raise Hint("there are more entries than classes: ignored pixels belong to no class")
+    if counts.shape == (2,):
+        raise Hint("a class that does not occur needs its 0, so that entry c is always class c: see minlength")
+    if counts.shape == (3,):
+        raise Hint("np.unique lists what occurs, the ignored label too; you need one entry for each class")
+    if counts.shape != (4,):
+        raise Hint(f"return num_classes numbers, here 4; yours have the shape {counts.shape}")
+    if np.allclose(counts.sum(), 1):
+        raise Hint("these are shares; the exercise wants numbers of pixels")
+    if counts.sum() == labels.size:
+        raise Hint("the ignored pixels were counted as one of the classes")
+    if not np.array_equal(counts, [5, 4, 0, 0]):
+        raise Hint(f"for {labels.tolist()} the counts are [5, 4, 0, 0], not {counts.tolist()}")
+
+
+@exercise("01_data_preparation/2")
+def score_all_background(answer):
+    """`answer(masks)`: pixel accuracy and two-class mIoU of predicting background everywhere, over all pixels."""
+    small = np.zeros((4, 5), np.uint8)
+    small[0] = 1
+    large = np.ones((10, 10), np.uint8)
+    large[:3] = 0
+    large[9] = IGNORE
+    accuracy, miou = _two_numbers(answer([small, large]))
+    right = 45 / 110
+    _not_these(
+        accuracy,
+        right,
+        {
+            (15 / 20 + 30 / 90)
+            / 2: "you averaged the images' accuracies; count pixels over all images, then divide once",
+            (15 / 20 + 30 / 100) / 2: "you averaged over images, and ignored pixels are in the denominator",
+            45 / 120: "ignored pixels are in the denominator; they count neither as right nor as wrong",
+            55 / 120: "ignored pixels count as background; leave them out of both the numerator and the denominator",
+            65 / 110: "this is the share of the animal: the prediction is right where the label is 0",
+            right / 2: "the accuracy comes first, then the mIoU",
+        },
+        "accuracy",
+    )
+    _not_these(
+        miou,
+        right / 2,
+        {
+            right: "the animal occurs in the truth, so its IoU of 0 counts: the mean is over two classes",
+            0.0: "this is the IoU of the animal alone; mIoU is the mean over both classes",
+        },
+        "mIoU",
+    )
+    empty = [np.zeros((3, 3), np.uint8)]
+    accuracy, miou = _two_numbers(answer(empty))
+    if abs(miou - 0.5) < 1e-6:
+        raise Hint("without any animal the class is in neither truth nor prediction: skip it, do not count it as 0")
+    if abs(accuracy - 1) > 1e-6 or not abs(miou - 1) < 1e-6:
+        raise Hint(f"where every pixel is background, accuracy and mIoU are both 1, not {accuracy:.3g} and {miou:.3g}")
+
+
+@exercise("01_data_preparation/3")
+def mirror_together(answer):
+    """`answer(image, mask)`: both mirrored left to right."""
+    generator = np.random.default_rng(0)
+    image = generator.integers(0, 256, (5, 7, 3), np.uint8)
+    mask = generator.integers(0, 3, (5, 7), np.uint8)
+    given = image.copy(), mask.copy()
+    result = answer(*given)
+    if not isinstance(result, (tuple, list)) or len(result) != 2:
+        raise Hint("return two arrays, the image and the mask")
+    _unchanged(given[0], image)
+    _unchanged(given[1], mask)
+    flipped, labels = map(np.asarray, result)
+    if flipped.ndim == 2 and labels.ndim == 3:
+        raise Hint("the image comes first, then the mask")
+    if np.array_equal(flipped, image) and np.array_equal(labels, mask):
+        raise Hint("nothing was mirrored")
+    if np.array_equal(flipped, image[:, ::-1]) and np.array_equal(labels, mask):
+        raise Hint("you flipped the image but not the mask")
+    if np.array_equal(flipped, image) and np.array_equal(labels, mask[:, ::-1]):
+        raise Hint("you flipped the mask but not the image")
+    for name, found, before in (("image", flipped, image), ("mask", labels, mask)):
+        _mirrored(name, found, before)
+
+
+def _mirrored(name: str, found: np.ndarray, before: np.ndarray) -> None:
+    """A Hint unless `found` is `before`, left and right exchanged."""
+    if np.array_equal(found, before[:, ::-1]):
+        return
+    wrong = {
+        "is upside down: rows are axis 0, columns axis 1": before[::-1],
+        "was turned around in both directions: flip axis 1 only": before[::-1, ::-1],
+        "has its columns as they were": before,
+        "has its colours exchanged: axis 2 is red, green, blue, axis 1 are the columns": before[..., ::-1],
+        "was flipped along every axis, the colours too: flip axis 1 only": np.flip(before),
+    }
+    for what, array in wrong.items():
+        if np.array_equal(found, array):
+            raise Hint(f"the {name} {what}")
+    raise Hint(f"the {name} should be {name}[:, ::-1], shape {before.shape}; yours has the shape {found.shape}")
+
+
+@exercise("01_data_preparation/4")
+def shrink_labels(answer):
+    """`answer(mask, height, width)`: the label map at that size, holding only labels that were there."""
+    mask = np.zeros((40, 60), np.uint8)
+    mask[10:34, 20:50] = 8
+    mask[16:30, 30:44] = 3
+    mask[:, 54:] = IGNORE
+    given = mask.copy()
+    small = np.asarray(answer(given, 16, 26))
+    _unchanged(given, mask)
+    if small.shape == (26, 16):
+        raise Hint("height and width are exchanged: cv2.resize and Pillow want (width, height), arrays the reverse")
+    if small.shape != (16, 26):
+        raise Hint(f"the result should have the shape (16, 26), but it has {small.shape}")
+    invented = sorted(set(np.unique(small).tolist()) - {0, 3, 8, IGNORE})
+    if invented:
+        listed = ", ".join(f"{label:g}" for label in invented[:5])
+        raise Hint(f"the result holds labels that were not there ({listed}): labels have no averages, take the nearest")
+    if small.dtype.kind not in "iu":
+        raise Hint(f"labels are whole numbers, but the result is {small.dtype}")
+    rows = ((np.arange(16) + 0.5) * 40 / 16).astype(int)
+    columns = ((np.arange(26) + 0.5) * 60 / 26).astype(int)
+    if np.mean(small == mask[np.ix_(rows, columns)]) < 0.88:  # other ways to round differ along borders only
+        raise Hint("the labels are not where they belong: the whole map must be scaled, not a part of it cut out")
+
+
+@exercise("01_data_preparation/5")
+def find_neighbours(answer):
+    """`answer(train, val, distance)`: the val frames with a train frame of the same sequence that near."""
+    train = ["A_00100", "A_00300", "B_00110", "B_00500"]
+    near = ["A_00104", "A_00096", "A_00310", "B_00104"]
+    far = ["A_00200", "B_00300", "C_00100"]
+    result = answer(list(train), near[:1] + far + near[1:], 10)
+    if isinstance(result, (int, np.integer)):
+        raise Hint("return the keys themselves, so that somebody can look at the frames")
+    found = set(result)
+    if found & set(train):
+        raise Hint("your list holds train frames; the question is which val frames have a neighbour in train")
+    if not found:
+        raise Hint("you found none: neighbours have other numbers, so compare int(number), not whole keys")
+    if "C_00100" in found:
+        raise Hint("C_00100 has no neighbour: numbers count within one sequence, so compare what is before the _ too")
+    if found == {"A_00104", "A_00310"}:
+        raise Hint("a neighbour may come before or after: compare the absolute difference")
+    if found == {"A_00096", "B_00104"}:
+        raise Hint("a neighbour may come before or after: compare the absolute difference")
+    if found == set(near) - {"A_00310"}:
+        raise Hint("A_00310 is 10 from A_00300, and `distance` itself is still near: use <=")
+    if found != set(near):
+        missing, extra = sorted(set(near) - found), sorted(found - set(near))
+        raise Hint("; ".join([f"missing: {', '.join(missing)}"] * bool(missing) + [f"too many: {extra}"] * bool(extra)))
+
+
+def _two_numbers(result) -> tuple[float, float]:
+    if not isinstance(result, (tuple, list)) or len(result) != 2:
+        raise Hint("return two numbers, the accuracy and the mIoU")
+    return float(result[0]), float(result[1])
+
+
+def _not_these(found: float, right: float, mistakes: dict[float, str], name: str) -> None:
+    """A Hint unless `found` is `right`: what is known of that number, else the number itself."""
+    if abs(found - right) < 1e-6:
+        return
+    for value, hint in mistakes.items():
+        if abs(found - value) < 1e-6:
+            raise Hint(hint)
+    raise Hint(f"the {name} of the test masks is {right:.4f}, yours is {found:.4f}")
+
+
+def _unchanged(now: np.ndarray, before: np.ndarray) -> None:
+    if now.shape != before.shape or not np.array_equal(now, before):
+        raise Hint("your function changes the array it is given, which others may use: work on a copy")

@@ -1,0 +1,186 @@
+"""The exercises of notebook 05, Mini-HRNet."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from seglib import models
+
+from .. import costs
+from . import Hint, exercise
+
+PICTURE = 360, 480  # height, width
+MOST_PARAMETERS, LEAST_PARAMETERS, MOST_WORK = 1_000_000, 500_000, 1_000_000_000
+
+
+@exercise("05_mini_hrnet/1")
+def weights_by_frequency(answer):
+    """`answer(pixels)`: sqrt_freq weights of the classes, mean 1 over those that occur, 1 for the others."""
+    for pixels in ([900, 90, 10], [5, 0, 20, 80]):
+        share = np.array(pixels) / sum(pixels)
+        there = share > 0
+        raw = np.where(there, np.sqrt(1 / np.where(there, share, 1)), 0)
+        inverse = np.where(there, 1 / np.where(there, share, 1), 0)
+        right = _scaled(raw, there)
+        mistakes = [
+            (_scaled(inverse, there), "this is inv_freq; take the root of the inverse share"),
+            (_scaled(np.sqrt(share), there), "the common classes get the large weights: take the inverse of the share"),
+            (_scaled(share, there), "these are the shares themselves; take the root of their inverse"),
+            (np.where(there, raw, 1), "scale the weights so that their mean is 1"),
+            (np.where(there, raw / raw.sum(), 1), "these sum to 1; their mean over the classes should be 1"),
+            (np.where(there, raw * len(raw) / raw.sum(), 1), "a class without pixels must not count in the mean"),
+            (np.where(there, right, 0), "a class without pixels gets the weight 1, not 0"),
+        ]
+        try:
+            with np.errstate(all="ignore"):
+                found = _array(answer(list(pixels)), "the weights")
+        except ZeroDivisionError:
+            found = np.array([np.nan])
+        if not np.isfinite(found).all() and not there.all():
+            raise Hint("a class without pixels makes this divide by 0; give it the weight 1")
+        _compare(found, right, mistakes, "take sqrt(total / pixels) for each class, then divide by the mean of these")
+
+
+@exercise("05_mini_hrnet/2")
+def instance_normalisation(answer):
+    """`answer(x)`: instance normalisation of (N, C, H, W) with eps 1e-5."""
+    draw = np.random.default_rng(0)
+    for shape in ((2, 3, 4, 5), (3, 2, 2, 3)):
+        x = draw.normal(1, 2, shape)
+        right = _normalised(x, (2, 3))
+        unbiased = (x - x.mean((2, 3), keepdims=True)) / np.sqrt(x.var((2, 3), ddof=1, keepdims=True) + 1e-5)
+        mistakes = [
+            (_normalised(x, (0, 2, 3)), "this is batch normalisation: leave the pictures (axis 0) apart"),
+            (_normalised(x, (1, 2, 3)), "this is layer normalisation: leave the channels (axis 1) apart"),
+            (_normalised(x, (1,)), "you normalised over the channels of each pixel; take the pixels of each channel"),
+            (_normalised(x, (0, 1)), "you normalised each place over pictures and channels; take axes 2 and 3"),
+            (_normalised(x, (0, 1, 2, 3)), "one mean for everything: each picture and channel has its own"),
+            (_normalised(x, (2,)), "only the rows were averaged; take height and width, axes 2 and 3"),
+            (_normalised(x, (3,)), "only the columns were averaged; take height and width, axes 2 and 3"),
+            (x - x.mean((2, 3), keepdims=True), "the mean is gone; divide by the spread as well"),
+            (
+                (x - x.mean((2, 3), keepdims=True)) / (x.var((2, 3), keepdims=True) + 1e-5),
+                "divide by the root of the variance",
+            ),
+            (unbiased, "the variance divides by the number of pixels here, not by one less"),
+        ]
+        where = "mean and variance over axes (2, 3) with keepdims=True, then (x - mean) / sqrt(variance + eps)"
+        _compare(_array(answer(x.copy()), "the result"), right, mistakes, where)
+    with np.errstate(all="ignore"):
+        found = _array(answer(np.full((1, 1, 2, 2), 3.0)), "the result")
+    if not np.allclose(found, 0):
+        raise Hint("a constant map must become 0; eps belongs under the root, or 0 is divided by 0")
+
+
+@exercise("05_mini_hrnet/3")
+def size_with_padding(answer):
+    """`answer(height, width)`: the size at which mini_hrnet_v3 runs, sides multiples of 32 and at least 64."""
+    for size in ((370, 448), (64, 96), (65, 33), (20, 1), (32, 31)):
+        found = _array(answer(*size), "the answer")
+        if found.shape != (2,):
+            raise Hint(f"the answer must be a pair (height, width), but it has shape {found.shape}")
+        right = np.array([max(64, -(-side // 32) * 32) for side in size])
+        mistakes = [
+            (right[::-1], "height and width are exchanged"),
+            (np.array([max(64, round(side / 32) * 32) for side in size]), "padding only adds: always round up"),
+            (np.array([max(64, side // 32 * 32) for side in size]), "pictures are padded, not cropped: round up"),
+            (np.array([max(64, (side // 32 + 1) * 32) for side in size]), "a side that is a multiple already stays"),
+            (
+                np.array([-(-side // 32) * 32 for side in size]),
+                "at 32 the last stream has one pixel and no variance: at least 64",
+            ),
+            (np.array([-(-side // 64) * 64 for side in size]), "multiples of 32 will do; only the smallest is 64"),
+            (right - np.array(size), "this is how much is added; give the size that results"),
+        ]
+        where = f"{size} should become {tuple(right.tolist())}: sides are multiples of 32, at least 64"
+        _compare(found, right, mistakes, where)
+
+
+@exercise("05_mini_hrnet/4")
+def combined_views(answer):
+    """`answer(views)`: the label map of the mean of probabilities (C, H, W), mirrored ones turned back first."""
+    draw = np.random.default_rng(3)
+    logits = draw.normal(0, 1, (3, 4, 24, 32)) * np.array([12, 1, 1])[:, None, None, None]  # the first is very sure
+    sure = np.exp(logits - logits.max(1, keepdims=True))
+    straight = sure / sure.sum(1, keepdims=True)
+    mirrored = False, True, False
+    given = [p[..., ::-1].copy() if turned else p.copy() for p, turned in zip(straight, mirrored, strict=True)]
+    found = _array(answer([(p.copy(), turned) for p, turned in zip(given, mirrored, strict=True)]), "the label map")
+    right = straight.mean(0).argmax(0)
+    if found.shape == straight.shape[1:]:
+        raise Hint("this is the mean; the label is the class (axis 0) where it is largest")
+    if found.shape != right.shape:
+        raise Hint(f"the label map must have shape {right.shape}, but yours has {found.shape}")
+    votes = (straight.argmax(1)[:, None] == np.arange(4)[:, None, None]).sum(0).argmax(0)
+    upside = np.stack([given[0], given[1][:, ::-1], given[2]])
+    everything = np.stack([p[..., ::-1] for p in given])
+    mistakes = [
+        (np.stack(given).mean(0).argmax(0), "the mirrored view was not turned back: reverse its last axis"),
+        (upside.mean(0).argmax(0), "mirroring exchanges left and right, so reverse the last axis, not the rows"),
+        (everything.mean(0).argmax(0), "every view was turned; only those made from the mirrored picture need it"),
+        (np.log(straight).mean(0).argmax(0), "this averages logarithms: one very sure view overrules the others"),
+        (straight.prod(0).argmax(0), "a product of probabilities lets one very sure view overrule the others"),
+        (votes, "this is a vote of labels: average the probabilities first, then decide"),
+        (straight.max(0).argmax(0), "this takes the surest view alone; average them"),
+        (right[:, ::-1], "the result is mirrored: turn the mirrored views back, not the mean"),
+        (straight[0].argmax(0), "only the first view was used"),
+    ]
+    _compare(found, right, mistakes, "turn mirrored views back, average over the views, then argmax over the classes")
+
+
+@exercise("05_mini_hrnet/5")
+def network_to_order(answer):
+    """`answer`: options of HRNet with four streams, within the budgets above, for 11 classes."""
+    if not isinstance(answer, Mapping):
+        raise Hint('the answer must be a dict of options, such as {"widths": (12, 24, 48, 96)}')
+    try:
+        with torch.device("meta"):
+            model = models.create("mini_hrnet", 11, **answer)
+    except (models.ModelError, TypeError) as error:
+        raise Hint(str(error)) from None
+    if getattr(model, "streams", 0) != 4:
+        raise Hint(f"the network must have four streams, and this one has {model.streams}")
+    size, effort = costs.parameters(model), costs.multiply_adds(model, PICTURE)
+    if size > MOST_PARAMETERS:
+        parts = {name: costs.parameters(part) for name, part in model.named_children()}
+        most = max(parts, key=parts.get)
+        raise Hint(
+            f"{size:,} parameters are more than {MOST_PARAMETERS:,}; most of them, {parts[most]:,}, are in {most}"
+        )
+    if effort > MOST_WORK:
+        raise Hint(
+            f"{effort / 1e9:.2f} billion multiply-adds are more than {MOST_WORK / 1e9:g} billion, while the parameters "
+            "fit: save where there are many places, at 1/4, in stem, stage 1, head and the first stream"
+        )
+    if size < LEAST_PARAMETERS:
+        raise Hint(f"{size:,} parameters leave half of the budget unused; widen the lower streams, where work is cheap")
+
+
+def _scaled(raw: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """`raw` with a mean of 1 over the classes that are `there`, and 1 for the others."""
+    return np.where(there, raw / raw[there].mean(), 1)
+
+
+def _normalised(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    return (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + 1e-5)
+
+
+def _array(found, what: str) -> np.ndarray:
+    """Numbers out of a list, an array or a tensor; a Hint for anything else."""
+    found = found.detach().numpy() if isinstance(found, torch.Tensor) else np.asarray(found)
+    if found.size == 0 or found.dtype.kind not in "biuf":
+        raise Hint(f"{what} must be numbers, but the answer has shape {found.shape} and type {found.dtype}")
+    return found.astype(float)
+
+
+def _compare(found: np.ndarray, right: np.ndarray, mistakes: list[tuple], otherwise: str) -> None:
+    """Hint unless `found` is `right`: that of the mistake whose result it is, else `otherwise`."""
+    if np.shape(found) != np.shape(right):
+        raise Hint(f"the result must have shape {np.shape(right)}, but yours has {np.shape(found)}")
+    if np.allclose(found, right, rtol=1e-5, atol=1e-7):
+        return
+    for wrong, hint in mistakes:
+        if np.shape(wrong) == np.shape(found) and np.allclose(found, wrong, rtol=1e-5, atol=1e-7):
+            raise Hint(hint)
+    raise Hint(otherwise)

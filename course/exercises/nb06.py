@@ -1,0 +1,221 @@
+"""The exercises of notebook 06, dilated ResNet."""
+
+import math
+
+import numpy as np
+import torch
+
+from seglib.metrics import iou, mean_iou, pixel_accuracy
+
+from . import Hint, exercise
+from .answers import compare, number
+
+
+@exercise("06_dilated_resnet/1")
+def dilated_convolution(answer):
+    """`answer(x, kernel, rate)`: the dilated convolution of a line with zeros around, as long as x."""
+    x = np.array([1.0, 3.0, 0.0, 2.0, 5.0, 4.0, 1.0, -2.0, 6.0])
+    for kernel in (np.array([-1.0, 2.0, 0.5]), np.array([1.0, -3.0, 2.0, 0.0, 4.0])):
+        for rate in (1, 2, 3):
+            found = _array(answer(x.copy(), kernel.copy(), rate))
+            reach = len(kernel) // 2 * rate
+            if found.shape == (len(x) - 2 * reach,) and reach:
+                raise Hint(f"the result is too short: put {reach} zeros, len(kernel) // 2 * rate, before and after x")
+            if found.shape != x.shape:
+                raise Hint(f"x has {len(x)} numbers and so must the result; yours has shape {found.shape}")
+            mistakes = [
+                (
+                    _dilated(x, kernel[::-1], rate),
+                    "the kernel is turned round; in PyTorch its first number meets what lies on the left",
+                ),
+                (_dilated(x, kernel, 1), "the rate is left out: tap a looks at x[i + rate * a]"),
+                (_dilated(x, kernel, rate + 1), "one gap too many: at rate 2 one number lies between taps, not two"),
+                (
+                    _dilated(x, kernel, rate, "wrap"),
+                    "what leaves at one end comes in at the other: beyond the ends are zeros",
+                ),
+                (_dilated(x, kernel, rate, "edge"), "beyond the ends are zeros, not copies of the last number"),
+                (_dilated(x, kernel, rate, "reflect"), "beyond the ends are zeros, not the mirrored line"),
+            ]
+            where = "y[i] is the sum over the taps a of kernel[a] * x[i + rate * (a - len(kernel) // 2)], 0 outside"
+            compare(found, _dilated(x, kernel, rate), mistakes, where)
+
+
+@exercise("06_dilated_resnet/2")
+def receptive_field(answer):
+    """`answer(layers)`: the side of the receptive field after layers [(kernel, stride, rate), ...], in pixels."""
+    entrance = [(7, 2, 1), (3, 2, 1)]
+    for layers in (
+        [(3, 1, 2)],
+        [(3, 1, 1), (3, 1, 2), (3, 1, 4)],
+        [(3, 2, 1), (5, 1, 3)],
+        [(3, 2, 3), (3, 1, 1)],
+        [*entrance, *[(3, 1, 1)] * 3, (3, 2, 1), (3, 1, 1), (3, 1, 2), (3, 1, 4)],
+    ):
+        right = _field(layers)
+        spans = [(k - 1) * r + 1 for k, _, r in layers]  # of a kernel with its holes
+        steps = [math.prod(s for _, s, _ in layers[:i]) for i in range(len(layers) + 1)]
+        mistakes = [
+            (_field([(k, s, 1) for k, s, _ in layers]), "the rates are left out: at rate r, a reach is r steps long"),
+            (_field([(k, 1, r) for k, _, r in layers]), "strides are left out: after a stride of 2, a step is 2"),
+            (right - 1, "a single pixel sees itself: begin with 1"),
+            (
+                1 + sum((n - 1) * step for n, step in zip(spans, steps[1:], strict=True)),
+                "a layer's own stride comes too early: it counts only for the layers after it",
+            ),
+            (
+                1 + sum(n * step for n, step in zip(spans, steps, strict=False)),
+                "a kernel that spans n places adds n - 1 steps",
+            ),
+            (
+                1 + sum(k * r * step for (k, _, r), step in zip(layers, steps, strict=False)),
+                "a kernel of size k has k - 1 gaps between its taps, not k",
+            ),
+            (_compounded(layers), "a rate belongs to its own layer and changes no step; only strides multiply up"),
+        ]
+        where = "add (kernel - 1) * rate * step for each layer, then multiply step by its stride"
+        compare(number(answer(list(layers))), right, mistakes, where)
+
+
+@exercise("06_dilated_resnet/3")
+def dilation_scheme(answer):
+    """`answer(strides, entrance, output_stride)`: for each stage (stride, rate of the first block, of the others)."""
+    cases = [
+        ((1, 2, 2, 2), 4, 8),
+        ((1, 2, 2, 2), 4, 16),
+        ((1, 2, 2, 2), 4, 32),
+        ((1, 2, 2, 2), 4, 4),
+        ((2, 1, 4, 2), 2, 8),
+        ((1, 2, 2), 2, 4),
+    ]
+    for strides, entrance, output_stride in cases:
+        found = _array(answer(list(strides), entrance, output_stride))
+        if found.shape != (len(strides), 3):
+            raise Hint(
+                f"for {len(strides)} stages the answer has {len(strides)} triples (stride, first rate, other rate); "
+                f"yours has shape {found.shape}"
+            )
+        right = _scheme(strides, entrance, output_stride)
+        mistakes = [
+            (
+                [(s, after, after) for s, _, after in right],
+                "the first block of a stage keeps the rate of the stage before: it still reads that stage's grid",
+            ),
+            (
+                [(s, before, before) for s, before, _ in right],
+                "the others of a stage that lost its stride must reach further than its first block",
+            ),
+            ([(s, 1, 1) for s, _, _ in right], "strides were dropped, but nothing reaches further instead"),
+            (
+                [(s, 1, after) for s, _, after in right],
+                "the first block's rate is that of the stage before, which is 1 only while nothing was dropped",
+            ),
+            (
+                [(s, *rates) for s, (_, *rates) in zip(strides, right, strict=True)],
+                "the rates are right, but the strides that they replace must become 1",
+            ),
+            (_scheme(strides, 1, output_stride), "the entrance has already reduced the picture: begin with its stride"),
+            (
+                _scheme(strides, entrance, output_stride // 2),
+                "one stride too many is gone: a step of output_stride is allowed",
+            ),
+            (_scheme(strides, entrance, output_stride * 2), "the last step must not be larger than output_stride"),
+        ]
+        where = (
+            f"scheme({list(strides)}, {entrance}, {output_stride}) should be {right}: while step * stride is at "
+            "most output_stride keep the stride, else make it 1 and multiply the rate by it"
+        )
+        compare(found, right, [(np.array(wrong), hint) for wrong, hint in mistakes if wrong != right], where)
+
+
+@exercise("06_dilated_resnet/4")
+def taps_inside(answer):
+    """`answer(height, width, rate)`: how many of the nine taps lie inside the map, on average over its places."""
+    for height, width, rate in ((45, 60, 12), (12, 12, 12), (45, 60, 24), (45, 60, 36), (5, 40, 6), (9, 7, 3)):
+        rows, columns = (size + 2 * max(size - rate, 0) for size in (height, width))
+        right = rows * columns / (height * width)
+        signed = (3 * height - 2 * rate) * (3 * width - 2 * rate) / (height * width)
+        within = max(height - 2 * rate, 0) * max(width - 2 * rate, 0)  # places from which all nine lie inside
+        mistakes = [
+            (signed, "a rate larger than the map leaves nothing on that side, not less than nothing: use max(..., 0)"),
+            (rows * columns, "this is the sum over all places; divide by their number"),
+            (right / 9, "this is the share of the nine; the question is about their number"),
+            (rows / height, "this counts the rows of taps only: multiply by the same for the columns"),
+            (columns / width, "this counts the columns of taps only: multiply by the same for the rows"),
+            (rows / height + columns / width, "rows and columns are independent: multiply their numbers, do not add"),
+            (9 * within / (height * width), "this counts only the places from which all nine lie inside"),
+            (right - 1, "the middle tap is one of the nine, and it is always inside"),
+        ]
+        where = (
+            f"on {height} x {width} at rate {rate} it is {right:.4g}: of `size` places, max(size - rate, 0) have "
+            "a tap to the left, as many to the right, and all have the middle one"
+        )
+        compare(number(answer(height, width, rate)), right, mistakes, where)
+
+
+@exercise("06_dilated_resnet/5")
+def accurate_and_blind(answer):
+    """A confusion matrix (4, 4) of 1000 pixels, every class in the truth, accuracy at least 0.9, mIoU below 0.3."""
+    found = _array(answer)
+    if found.shape != (4, 4):
+        raise Hint(f"four classes make a matrix of 4 rows and 4 columns; yours has shape {found.shape}")
+    if not np.isfinite(found).all() or (found < 0).any() or (found != found.round()).any():
+        raise Hint("the entries count pixels: whole numbers, none of them negative")
+    if found.sum() != 1000:
+        raise Hint(f"your matrix holds {found.sum():.0f} pixels; it should hold 1000")
+    empty = [c for c in range(4) if found[c].sum() == 0]
+    if empty:
+        turned = " (rows are the truth, columns the prediction)" if not any((found.sum(0) == 0)[empty]) else ""
+        raise Hint(f"class {empty[0]} has no true pixel, and every class should occur in the truth{turned}")
+    accuracy, score = pixel_accuracy(found), mean_iou(found)
+    if accuracy < 0.9:
+        raise Hint(f"the accuracy is {accuracy:.3f}: at least 900 of the 1000 pixels must lie on the diagonal")
+    if score >= 0.3:
+        scores = ", ".join(f"{value:.2f}" for value in iou(found))
+        raise Hint(
+            f"the accuracy is {accuracy:.3f}, but mIoU {score:.3f} (classes {scores}); let one class hold nearly all "
+            "pixels, and never predict the other three"
+        )
+
+
+def _array(found) -> np.ndarray:
+    """An answer as an array of numbers; a Hint for anything else."""
+    try:
+        found = found.detach().numpy() if isinstance(found, torch.Tensor) else np.asarray(found)
+    except ValueError:  # lists of different lengths
+        raise Hint("the rows of your answer differ in length") from None
+    if found.dtype.kind not in "biuf":
+        raise Hint(f"the answer must be made of numbers, but it is of type {found.dtype}")
+    return found.astype(float)
+
+
+def _dilated(x: np.ndarray, kernel: np.ndarray, rate: int, beyond: str = "constant") -> np.ndarray:
+    reach = len(kernel) // 2 * rate
+    padded = np.pad(x, reach, mode=beyond)
+    return sum(weight * padded[a * rate : a * rate + len(x)] for a, weight in enumerate(kernel))
+
+
+def _field(layers: list[tuple[int, int, int]]) -> int:
+    field, step = 1, 1
+    for kernel, stride, rate in layers:
+        field, step = field + (kernel - 1) * rate * step, step * stride
+    return field
+
+
+def _compounded(layers: list[tuple[int, int, int]]) -> int:
+    """The field of somebody who multiplies the rates up as if they were strides."""
+    field, step = 1, 1
+    for kernel, stride, rate in layers:
+        field, step = field + (kernel - 1) * rate * step, step * stride * rate
+    return field
+
+
+def _scheme(strides: tuple[int, ...], entrance: int, output_stride: int) -> list[tuple[int, int, int]]:
+    step, rate, stages = entrance, 1, []
+    for stride in strides:
+        before = rate
+        if step * stride > output_stride:
+            rate, stride = rate * stride, 1
+        step *= stride
+        stages.append((stride, before, rate))
+    return stages

@@ -1,0 +1,255 @@
+"""The exercises of notebook 07, human segmentation."""
+
+import math
+
+import numpy as np
+import torch
+
+from . import Hint, exercise
+from .answers import compare, number
+
+
+@exercise("07_human_segmentation/1")
+def foreground_iou(answer):
+    """`answer(logits, labels)`: IoU of the foreground over all pixels, from one output (N, 1, H, W); 255 is ignored."""
+    logits = torch.tensor(
+        [[[2.6, 1.8, -1.0, -2.3], [-1.4, -4.7, 0.2, -0.4]], [[-0.1, 4.0, -0.7, 0.7], [1.1, 3.9, -0.4, -0.1]]]
+    )[:, None]
+    labels = torch.tensor([[[1, 0, 0, 1], [255, 0, 1, 0]], [[1, 1, 0, 255], [0, 0, 0, 1]]])
+    valid, truth, found = labels != 255, labels == 1, logits[:, 0] > 0
+    right = _iou(found & valid, truth)
+    halves = [_iou((found & valid)[i], truth[i]) for i in range(2)]
+    mistakes = [
+        (
+            _iou((logits[:, 0] > 0.5) & valid, truth),
+            "these are logits, not probabilities: 0.5 after the sigmoid is 0 before it",
+        ),
+        (_iou(found, truth), "predictions on ignored pixels were counted as false alarms: take them out of both"),
+        (_iou(found, labels > 0), "the label 255 was taken for foreground; those pixels are to be ignored"),
+        (sum(halves) / 2, "this is the mean of the images' IoU; add up the pixels of all images, then divide once"),
+        (
+            float((found == truth)[valid].float().mean()),
+            "this is the accuracy; IoU leaves out what both call background",
+        ),
+        (2 * right / (1 + right), "this is Dice; IoU divides the common pixels by those that either has"),
+        (_iou(~found & valid, ~truth & valid), "this is the IoU of the background"),
+        (
+            _iou(torch.ones_like(found) & valid, truth),
+            "everything was called foreground: with one channel there is no argmax; compare the logit with 0",
+        ),
+        (0.0, "nothing was called foreground: with one channel argmax is always 0; compare the logit with 0"),
+    ]
+    where = (
+        f"for the checker's logits it is {right:.3f}: common pixels by pixels that either has, logits above 0 "
+        "being foreground, pixels labelled 255 left out of both"
+    )
+    compare(number(answer(logits.clone(), labels.clone())), right, mistakes, where)
+    flat = labels.clone().fill_(0)  # one image of another size: an answer must not know the first case's shape
+    flat[0, 0, 0] = 1
+    compare(number(answer(logits.clone()[:, :, :1], flat[:, :1])), _iou(found[:, :1], flat[:, :1] == 1), [], where)
+
+
+@exercise("07_human_segmentation/2")
+def resize_mask(answer):
+    """`answer(mask, height, width)`: nearest label for each new pixel's centre."""
+    rng = np.random.default_rng(7)
+    # From odd sizes, so that no centre falls on the edge between two pixels, where libraries round differently.
+    for shape, size in (((5, 7), (8, 9)), ((9, 5), (4, 7)), ((3, 5), (3, 5)), ((9, 7), (3, 5))):
+        mask = rng.choice(np.array([0, 1, 5, 255], np.uint8), shape)
+        found = _array(answer(mask.copy(), *size))
+        if found.shape == size[::-1] and size != size[::-1]:
+            raise Hint("height and width are exchanged: the result has `height` rows and `width` columns")
+        if found.shape != size:
+            raise Hint(f"a mask of {shape} resized to {size} must have that shape; yours has {found.shape}")
+        right = _resized(mask, size, 0.5)
+        mistakes = [
+            (
+                _resized(mask, size, 0.0),
+                "you took the pixel under each new pixel's upper left corner, which shifts the "
+                "mask; look under its centre, at (i + 0.5) * old / new",
+            ),
+            (
+                _resized(mask, size, 0.5, np.round),
+                "round((i + 0.5) * old / new) is the next pixel half of the time; "
+                "the centre x lies in pixel number floor(x)",
+            ),
+            (_resized(mask, size, 0.5, np.ceil), "the centre x lies in pixel number floor(x), not ceil(x)"),
+            (
+                _aligned(mask, size),
+                "you laid the corner pixels' centres upon each other (align_corners); here the "
+                "*areas* of old and new mask are the same: the centre lies at (i + 0.5) * old / new",
+            ),
+        ]
+        if not (np.isin(found, [0, 1, 5, 255])).all():
+            raise Hint(
+                "the result holds labels that are not in the mask: labels are names and must not be averaged; take the "
+                "label of one old pixel"
+            )
+        where = "new pixel (i, j) takes the label at row floor((i + 0.5) * old height / new height), columns likewise"
+        compare(found, right, mistakes, where)
+
+
+@exercise("07_human_segmentation/3")
+def stable_bce(answer):
+    """`answer(z, t)`: mean binary cross-entropy of logits z, labels t in {0, 1, 255}; exact for large logits."""
+    z, t = torch.tensor([[1.5, -0.5, 3.0], [-2.0, 0.0, 1.0]]), torch.tensor([[1, 0, 0], [1, 255, 255]])
+    pixel = torch.where(t == 1, _softplus(-z), _softplus(z))
+    valid = t != 255
+    right = float(pixel[valid].mean())
+    mistakes = [
+        (float(pixel[valid].sum()), "this is the sum over the pixels; divide by the number of those that count"),
+        (
+            float(pixel[valid].sum() / t.numel()),
+            "ignored pixels are out of the sum, but not out of the number that it is divided by",
+        ),
+        (float(pixel.mean()), "ignored pixels count as background here; leave them out"),
+        (
+            float((_softplus(z) - t * z).mean()),
+            "the label 255 was used as a number; pick the pixels with t != 255 first",
+        ),
+        (
+            float(_softplus(z - 2 * z * (t == 0))[valid].mean()),
+            "foreground and background are exchanged: -ln sigmoid(z) is the loss where t = 1",
+        ),
+        (float(pixel[t == 1].mean()), "only the foreground pixels are in it; background ones have -ln(1 - sigmoid(z))"),
+        (-right, "the sign: a loss is minus the logarithm"),
+    ]
+    where = f"for the checker's logits it is {right:.4f}: max(z, 0) - z t + log1p(exp(-|z|)), the mean where t != 255"
+    compare(number(answer(z.clone(), t.clone())), right, mistakes, where)
+    for logit, label, loss in ((1000.0, 0, 1000.0), (-1000.0, 1, 1000.0), (1000.0, 1, 0.0), (-1000.0, 0, 0.0)):
+        _stable(number(answer(torch.full((2, 2), logit), torch.full((2, 2), label))), logit, label, loss)
+    nothing = number(answer(z.clone(), torch.full_like(t, 255)))
+    if nothing != 0:
+        raise Hint(
+            f"with nothing but ignored pixels the loss must be 0, yours is {nothing:g}: never divide by less than 1"
+        )
+
+
+@exercise("07_human_segmentation/4")
+def adam_step(answer):
+    """`answer(weight, gradient, m, v, step, lr, beta1, beta2, eps)` -> new (weight, m, v)."""
+    cases = [(0.0, -6.0, 0.0, 0.0, 1, 0.1, 0.9, 0.999, 1e-8), (1.0, 2.0, 0.5, 0.3, 3, 0.01, 0.8, 0.99, 1e-2)]
+    for case in cases:
+        found = answer(*case)
+        found = _array([number(x) for x in found] if isinstance(found, tuple | list) else found)
+        if found.shape != (3,):
+            raise Hint(f"return three numbers, (weight, m, v); yours has shape {found.shape}")
+        right = _adam(*case)
+        w, g, m, v, step, lr, b1, b2, eps = case
+        move = right[0] - w
+        plain = w - lr * right[1] / (math.sqrt(right[2]) + eps)
+        hat_m, hat_v = right[1] / (1 - b1**step), right[2] / (1 - b2**step)
+        mistakes = [
+            ((plain, *right[1:]), "the corrections are missing: divide m by 1 - beta1**step and v by 1 - beta2**step"),
+            ((w - move, *right[1:]), "the step goes uphill: subtract it"),
+            ((w - lr * hat_m / (hat_v + eps), *right[1:]), "the square root of v is missing"),
+            ((w - lr * hat_m / math.sqrt(hat_v + eps), *right[1:]), "eps belongs outside the square root"),
+            (
+                (right[0], hat_m, hat_v),
+                "the weight is right, but hand on m and v as they are: the corrected ones are "
+                "for this step's division only",
+            ),
+            (_adam(w, g, m, v, step + 1, *case[5:]), "step is 1 for the first step already; do not add one"),
+            (_adam(w, g, m, v, step, lr, b2, b1, eps), "beta1 and beta2 are exchanged: beta1 goes with m"),
+            (
+                _adam(w, g, m, v, step, lr, 1 - b1, 1 - b2, eps),
+                "the old mean keeps the share beta, the new gradient gets 1 - beta",
+            ),
+            (_adam(w, g, m, v, step, lr, b1, b2, eps, square=False), "v is the running mean of the *squared* gradient"),
+            (
+                (w - lr * m / (1 - b1**step) / (math.sqrt(hat_v) + eps), *right[1:]),
+                "the step uses the old m: update the means first",
+            ),
+            (
+                (w - lr * g, *right[1:]),
+                "this is plain gradient descent; divide the corrected m by the root of the corrected v",
+            ),
+        ]
+        where = (
+            f"adam_step{case} should be ({right[0]:.6g}, {right[1]:.6g}, {right[2]:.6g}): update m and v, correct "
+            "both, subtract lr * m / (sqrt(v) + eps)"
+        )
+        compare(found, np.array(right), [(np.array(wrong), hint) for wrong, hint in mistakes], where)
+
+
+@exercise("07_human_segmentation/5")
+def paste_figure(answer):
+    """`answer(figure, alpha, background)`: alpha * figure + (1 - alpha) * background, uint8, rounded."""
+    rng = np.random.default_rng(3)
+    figure, background = rng.integers(0, 256, (2, 5, 7, 3), dtype=np.uint8)
+    alpha = rng.random((5, 7))
+    alpha[0], alpha[1] = 0, 1
+    found = np.asarray(answer(figure.copy(), alpha.copy(), background.copy()))
+    if found.shape != figure.shape:
+        raise Hint(f"the result must have the pictures' shape {figure.shape}; yours has {found.shape}")
+    if found.dtype != np.uint8:
+        raise Hint(f"the result must be uint8, but it is {found.dtype}: round, then convert")
+    a = alpha[..., None]
+    exact = a * figure + (1 - a) * background
+    right = np.round(exact).astype(np.uint8)
+    hard = np.where(a > 0.5, figure, background)
+    added = (a * figure).astype(np.uint8) + background
+    mistakes = [
+        (np.floor(exact).astype(np.uint8), "values were cut off, not rounded: astype drops the fraction"),
+        (np.round((1 - a) * figure + a * background).astype(np.uint8), "alpha is turned round: 1 shows the figure"),
+        (hard, "alpha was made hard; half-transparent pixels must mix both pictures"),
+        (added, "the background must be weighted by 1 - alpha, or the sum runs over 255"),
+        (np.round(a * figure).astype(np.uint8), "the background is missing where alpha is below 1"),
+        (
+            (a * figure).astype(np.uint8) + ((1 - a) * background).astype(np.uint8),
+            "both parts were converted to uint8 "
+            "before they were added, so each lost its fraction; add first, then round",
+        ),
+    ]
+    compare(found, right, mistakes, "each channel is alpha * figure + (1 - alpha) * background, then rounded")
+
+
+def _array(found) -> np.ndarray:
+    """An answer as an array of numbers; a Hint for anything else."""
+    try:
+        found = found.detach().numpy() if isinstance(found, torch.Tensor) else np.asarray(found)
+    except ValueError:  # lists of different lengths
+        raise Hint("the rows of your answer differ in length") from None
+    if found.dtype.kind not in "biuf":
+        raise Hint(f"the answer must be made of numbers, but it is of type {found.dtype}")
+    return found.astype(float)
+
+
+def _iou(found: torch.Tensor, truth: torch.Tensor) -> float:
+    return float((found & truth).sum() / (found | truth).sum())
+
+
+def _resized(mask: np.ndarray, size: tuple[int, int], centre: float, rule=np.floor) -> np.ndarray:
+    """The label at rule((i + centre) * old / new) of both axes, kept inside."""
+    places = [rule((np.arange(new) + centre) * old / new) for old, new in zip(mask.shape, size, strict=True)]
+    rows, columns = (np.clip(p.astype(int), 0, old - 1) for p, old in zip(places, mask.shape, strict=True))
+    return mask[np.ix_(rows, columns)]
+
+
+def _aligned(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    rows, columns = (
+        np.linspace(0, old - 1, new).round().astype(int) for old, new in zip(mask.shape, size, strict=True)
+    )
+    return mask[np.ix_(rows, columns)]
+
+
+def _softplus(z: torch.Tensor) -> torch.Tensor:
+    """ln(1 + e^z), whatever z."""
+    return z.clamp(min=0) + torch.log1p(torch.exp(-z.abs()))
+
+
+def _stable(found: float, logit: float, label: int, loss: float) -> None:
+    """Hint unless the loss of a logit of +-1000 is what it must be."""
+    if math.isclose(found, loss, abs_tol=1e-5):
+        return
+    case = f"for a logit of {logit:g} and label {label} the loss is {loss:g}, yours is {found:g}"
+    if not math.isfinite(found):
+        raise Hint(f"{case}: e^1000 is infinite and ln 0 too; let the exponential see -|z| only")
+    if loss and 5 < found < 200:
+        raise Hint(f"{case}: a probability was kept away from 0 and 1 before the logarithm, which bounds the loss")
+    raise Hint(f"{case}; use max(z, 0) - z t + log1p(exp(-|z|))")
+
+
+def _adam(w, g, m, v, step, lr, beta1, beta2, eps, square: bool = True) -> tuple[float, float, float]:
+    m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * (g * g if square else abs(g))
+    return w - lr * (m / (1 - beta1**step)) / (math.sqrt(v / (1 - beta2**step)) + eps), m, v

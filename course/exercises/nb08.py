@@ -1,0 +1,272 @@
+"""Checks of notebook 08: scores from counts, the band of a mask, and how far to trust a difference."""
+
+import numpy as np
+
+from seglib import metrics
+
+from . import Hint, exercise
+
+FULL = np.array([[50, 10, 4], [5, 30, 1], [2, 8, 20]])
+ABSENT = np.array([[80, 12, 0], [7, 21, 0], [0, 0, 0]])  # nobody has class 2
+INVENTED = np.array([[80, 6, 6], [7, 21, 0], [0, 0, 0]])  # only the prediction has class 2
+RESAMPLES = 6000
+
+
+@exercise("08_evaluation/1")
+def mean_iou_skipping_absent_classes(answer):
+    answer = _quiet(answer)
+    hits, true, predicted = FULL.diagonal(), FULL.sum(1), FULL.sum(0)
+    value = _score(answer(FULL.copy()))
+    _compare(
+        value,
+        metrics.mean_iou(FULL),
+        {
+            "this is the mean Dice coefficient: put TP over the union TP + FP + FN": metrics.dice(FULL).mean(),
+            "this is the mean recall: the union also holds the false alarms of the column": (hits / true).mean(),
+            "this is the mean precision: the union also holds the misses of the row": (hits / predicted).mean(),
+            "this is the pixel accuracy: take each class by itself, then average": hits.sum() / FULL.sum(),
+            "row sum plus column sum counts the hits twice: take them off once": (hits / (true + predicted)).mean(),
+            "this is weighted by the classes' pixels: every class weighs the same": metrics.frequency_weighted_iou(
+                FULL
+            ),
+            "these are sums over all classes at once: form each class's IoU first": hits.sum()
+            / (true.sum() + predicted.sum() - hits.sum()),
+        },
+        "right would be TP / (TP + FP + FN) of each class, averaged",
+    )
+    values = metrics.iou(ABSENT)
+    value = _score(answer(ABSENT.copy()))
+    if np.isnan(value):
+        raise Hint("the mean became NaN because of a class that does not occur: leave such a class out of the mean")
+    _compare(
+        value,
+        np.nanmean(values),
+        {
+            "you averaged over a class that does not occur, counting it as 0": np.nan_to_num(values, nan=0).mean(),
+            "you averaged over a class that does not occur, counting it as 1": np.nan_to_num(values, nan=1).mean(),
+        },
+        "a class with neither true nor predicted pixels must be left out of the mean",
+    )
+    value = _score(answer(INVENTED.copy()))
+    _compare(
+        value,
+        metrics.mean_iou(INVENTED),
+        {
+            "a class that only the prediction has does occur: its union is not empty and its IoU is 0": np.mean(
+                metrics.iou(INVENTED)[:2]
+            ),
+        },
+        "look at a class that only the prediction has: its IoU is 0 and counts",
+    )
+
+
+@exercise("08_evaluation/2")
+def miou_of_a_data_set(answer):
+    large, small = np.array([[900, 20, 0], [30, 650, 0], [0, 0, 0]]), np.array([[700, 3, 2], [9, 4, 0], [6, 0, 11]])
+    blank = np.array([[500, 9, 0], [0, 0, 0], [0, 0, 0]])
+    matrices = [large, small, blank]
+    values = np.array([metrics.iou(matrix) for matrix in matrices])
+    total = np.sum(matrices, 0)
+    per_class = np.nanmean(values, 0)
+    _compare(
+        _score(_quiet(answer)([matrix.copy() for matrix in matrices])),
+        metrics.mean_iou(total),
+        {
+            "you averaged over images: add the matrices first and take one mIoU of the sum": np.nanmean(
+                values, 1
+            ).mean(),
+            "you averaged over images, absent classes as 0: add the matrices first": np.nan_to_num(values).mean(),
+            "you averaged each class over images: add the matrices first": per_class.mean(),
+            "you averaged over images and classes together: add the matrices first": np.nanmean(values),
+            "this is the pixel accuracy of the data set; take the mean IoU": metrics.pixel_accuracy(total),
+            "this is the mean Dice coefficient; take the mean IoU": metrics.dice(total).mean(),
+        },
+        "add the confusion matrices of all images, then take the mean IoU of the sum",
+    )
+
+
+@exercise("08_evaluation/3")
+def band_of_a_mask(answer):
+    rng = np.random.default_rng(8)
+    inner = np.zeros((17, 21), bool)
+    inner[4:13, 5:17] = True
+    corner = np.zeros((15, 18), bool)
+    corner[:9, :11] = True
+    rough = _eroded(rng.random((24, 26)) > 0.05, 1, True)
+    # A shape away from the border comes first, so that a hint is about the shape before it is about the border.
+    for mask, width in ((inner, 1), (inner, 3), (corner, 2), (rough, 1), (rough, 2)):
+        found = np.asarray(answer(mask.copy(), width))
+        if found.shape != mask.shape:
+            raise Hint(f"the band is a mask of the same shape {mask.shape}, but yours is {found.shape}")
+        found = found.astype(bool)
+        right = mask & ~_eroded(mask, width, False)
+        if (found == right).all():
+            continue
+        for hint, wrong in _wrong_bands(mask, width):
+            if (found == wrong).all():
+                raise Hint(hint)
+        strayed = (found & ~mask).sum()
+        if strayed:
+            raise Hint(f"{strayed} pixels of your band lie outside the mask: the band is a part of the mask")
+        row, column = np.argwhere(found != right)[0]
+        told = "in the band" if right[row, column] else "not in the band"
+        raise Hint(f"with width {width}, pixel ({row}, {column}) of a {mask.shape} mask should be {told}")
+
+
+def _wrong_bands(mask, width):
+    """(hint, band) for each typical mistake."""
+    core, grown = _eroded(mask, width, False), ~_eroded(~mask, width, True)
+    city = _eroded(mask, width, False, lambda y, x: abs(y) + abs(x) <= width)
+    disc = _eroded(mask, width, False, lambda y, x: y * y + x * x <= width * width)
+    yield "this is the part of the mask that is not in the band: turn it round", core
+    yield "beyond the image's edge lies no mask: pad with False before you erode", mask & ~_eroded(mask, width, True)
+    yield "this band lies around the mask; Boundary IoU takes the pixels of the mask itself", grown & ~mask
+    yield "this band lies on both sides of the contour; keep the mask's own pixels", grown & ~core
+    yield "this is the whole mask: take off what survives erosion", mask
+    if width > 1:
+        yield "your band is 1 pixel wide whatever the width asked for", mask & ~_eroded(mask, 1, False)
+        narrow = "your band is 1 pixel too narrow: the window reaches `width` pixels to every side"
+        yield narrow, mask & ~_eroded(mask, width - 1, False)
+    wide = "your band is 1 pixel too wide: a window of 2 width + 1 pixels reaches `width` to every side"
+    yield wide, mask & ~_eroded(mask, width + 1, False)
+    square = "the Chebyshev window is a full square, corners included"
+    yield f"you measured city-block distance; {square}", mask & ~city
+    yield f"you measured Euclidean distance; {square}", mask & ~disc
+
+
+def _eroded(mask, width, outside, inside=lambda y, x: True):
+    """Where all pixels of the window (those that are `inside`) are set; beyond the edge they are `outside`."""
+    height, length = mask.shape
+    padded = np.pad(mask, width, constant_values=outside)
+    kept = np.ones_like(mask)
+    for y in range(-width, width + 1):
+        for x in range(-width, width + 1):
+            if inside(y, x):
+                kept &= padded[width + y : width + y + height, width + x : width + x + length]
+    return kept
+
+
+@exercise("08_evaluation/4")
+def contour_error_in_pixels(answer):
+    for score, width in ((0.5, 6), (0.78, 9), (0.6, 3)):
+        _compare(
+            _number(answer(score, width)),
+            width * (1 - score) / (1 + score),
+            {
+                "(1 - B) d forgets that the union of the bands grows with the error: solve B = (d - e) / (d + e)": width
+                * (1 - score),
+                "the fraction stands on its head: a better score must give a smaller error": width
+                * (1 + score)
+                / (1 - score),
+                "this solves B = d / (d + e): the intersection shrinks as well": width * (1 - score) / score,
+                "this is a share of the band's width: multiply by the width to get pixels": (1 - score) / (1 + score),
+                "this is twice the distance: the union is d + e, not d + 2e": 2 * width * (1 - score) / (1 + score),
+                "this is half the distance: the union is d + e, not d + 2e": width * (1 - score) / (1 + score) / 2,
+            },
+            "solve B = (d - e) / (d + e) for e",
+        )
+    _compare(_number(answer(1.0, 5)), 0, {}, "a perfect score means an error of 0 pixels")
+    _compare(_number(answer(0.0, 5)), 5, {}, "a score of 0 means an error of at least the band's width")
+
+
+@exercise("08_evaluation/5")
+def interval_of_a_difference(answer):
+    first, second = _two_networks()
+    found = _quiet(answer)(first.copy(), second.copy(), RESAMPLES, 0)
+    low, high = map(_number, np.asarray(found, np.float64).ravel())
+    if np.isnan([low, high]).any():
+        raise Hint("the interval holds NaN: sum the matrices of a resample before you take the mIoU")
+    if low > high:
+        raise Hint("the first number is the lower end of the interval, the second the upper")
+    right = _bootstrap(first, second)
+    width = right[1] - right[0]
+    if high - low < 0.02 * width:
+        raise Hint("every resample gave the same result: draw the images with replacement")
+    if _near((low, high), right, 0.05 * width):
+        return
+    unpaired = _bootstrap(first, second, paired=False)
+    means = [np.array([metrics.mean_iou(matrix) for matrix in part]) for part in (first, second)]
+    mistakes = {
+        "the sign is wrong: second minus first": (-right[1], -right[0]),
+        "the interval is too wide: take the same drawn images for both networks": unpaired,
+        "you averaged the images' mIoU: sum the matrices of the drawn images, then take one mIoU": _bootstrap(
+            *means, score=lambda times, values: times @ values / len(values)
+        ),
+        "this is a 90% interval: cut off 2.5% at each end": _bootstrap(first, second, (5, 95)),
+        "this is a 50% interval: cut off 2.5% at each end": _bootstrap(first, second, (25, 75)),
+        "this is the interval of the first network's mIoU: take the difference": _bootstrap(0 * first, first),
+        "this is the interval of the second network's mIoU: take the difference": _bootstrap(0 * first, second),
+    }
+    for hint, wrong in mistakes.items():
+        if _near((low, high), wrong, 0.05 * (wrong[1] - wrong[0])):
+            raise Hint(hint)
+    wide = "wider" if high - low > width else "narrower"
+    raise Hint(
+        f"your interval is {low:.4f} to {high:.4f}, {wide} than expected: draw n images with replacement, sum both "
+        "networks' matrices over them, note the difference of the two mIoU, and take percentiles 2.5 and 97.5"
+    )
+
+
+def _two_networks():
+    """Per-image matrices of two networks: images differ much in size and difficulty, the networks little."""
+    rng = np.random.default_rng(5)
+    sizes, errors = rng.lognormal(7.5, 0.9, 40), rng.beta(1.5, 9, 40)
+    parts = []
+    for skill in (1.0, 0.85):
+        wrong = sizes * errors * skill * rng.uniform(0.85, 1.15, 40)
+        alarms = wrong * rng.uniform(0.2, 0.8, 40)
+        matrices = np.array([[np.full(40, 2e4), alarms], [wrong, np.maximum(sizes - wrong, 0)]])
+        parts.append(matrices.transpose(2, 0, 1).astype(int))
+    return parts
+
+
+def _mious(times, matrices):
+    """mIoU of each resampled data set, in which image i occurs times[:, i] times."""
+    sums = np.tensordot(times, matrices, 1)
+    hits = np.diagonal(sums, axis1=1, axis2=2)
+    return (hits / np.maximum(sums.sum(1) + sums.sum(2) - hits, 1)).mean(1)
+
+
+def _bootstrap(first, second, ends=(2.5, 97.5), paired=True, score=_mious):
+    """The interval of score(second) - score(first) over resampled images."""
+    rng, count = np.random.default_rng(1), len(first)
+    drawn, other = rng.multinomial(count, np.full(count, 1 / count), (2, RESAMPLES))
+    return np.percentile(score(drawn if paired else other, second) - score(drawn, first), ends)
+
+
+def _near(interval, other, tolerance: float) -> bool:
+    return bool(np.abs(np.subtract(interval, other)).max() <= tolerance)
+
+
+def _quiet(answer):
+    """The answer without NumPy's warnings of 0 / 0, which a division by an empty union gives."""
+
+    def call(*args):
+        with np.errstate(all="ignore"):
+            return answer(*args)
+
+    return call
+
+
+def _compare(value: float, right: float, mistakes: dict[str, float], otherwise: str) -> None:
+    """Raise the Hint of the mistake that gives `value`, unless it is right."""
+    if np.isclose(value, right, rtol=1e-5, atol=1e-7):
+        return
+    for hint, wrong in mistakes.items():
+        if np.isclose(value, wrong, rtol=1e-5, atol=1e-7):
+            raise Hint(hint)
+    raise Hint(f"your result is {value:.5g}; {otherwise}")
+
+
+def _number(value) -> float:
+    array = np.asarray(value, np.float64)
+    if array.size != 1:
+        raise Hint(f"one number is wanted, but the result has shape {array.shape}")
+    return float(array.reshape(()))
+
+
+def _score(value) -> float:
+    value = _number(value)
+    if value > 1:
+        raise Hint(f"a mean IoU lies between 0 and 1, but yours is {value:.5g}: divide, and take the mean")
+    return value

@@ -1,0 +1,99 @@
+"""The blocks of a network on the page, and the arrows between them, in inches: no arrow goes through a block."""
+
+import math
+from dataclasses import dataclass, field
+
+from .trace import Block
+
+BUS = 0.11  # between parallel arrows
+_AIR = 0.03  # between a text and an arrow
+
+
+@dataclass
+class Box:
+    """A block on the page: the middle of its rectangle or circle, its size, its text below."""
+
+    block: Block
+    column: int
+    row: tuple[int, int]  # height and width of the map
+    width: float
+    height: float
+    lines: list[str]  # below it, its name first
+    names: int  # how many of them are its name; the first is bold
+    lane: int = 0
+    x: float = 0.0
+    y: float = 0.0
+    text_top: float = 0.0
+
+
+@dataclass
+class Route:
+    """An arrow from box to box as the corners it turns at: x, y in inches."""
+
+    source: int
+    target: int
+    way: str  # "straight", or the curve "late" or "early", or "over" what lies between
+    level: int = 0  # of those that go over: how high
+    points: list[tuple[float, float]] = field(default_factory=list)
+
+
+def track(box: Box) -> tuple:
+    """The height at which a block lies: those that are equal lie beside each other, larger ones lower."""
+    return -box.row[0] * box.row[1], box.row, box.lane
+
+
+def find_routes(boxes: list[Box]) -> list[Route]:
+    """The way that each arrow takes, from the columns and tracks alone."""
+    taken = {(box.column, track(box)) for box in boxes}
+
+    def free(height: tuple, first: int, last: int) -> bool:
+        return not any((column, height) in taken for column in range(first + 1, last))
+
+    routes = []
+    for place, box in enumerate(boxes):
+        for number in box.block.sources:
+            source = boxes[number]
+            span = source.column, box.column
+            if track(source) == track(box):
+                way = "straight" if free(track(box), *span) else "over"
+            elif free(track(source), *span):
+                way = "late"
+            else:
+                way = "early" if free(track(box), *span) else "over"
+            routes.append(Route(number, place, way))
+    above: dict[tuple, list[tuple]] = {}
+    for route in sorted(routes, key=lambda r: boxes[r.target].column - boxes[r.source].column):
+        if route.way == "over":
+            first, last = boxes[route.source].column, boxes[route.target].column
+            others = above.setdefault(track(boxes[route.source]), [])
+            route.level = 1 + max((level for a, b, level in others if a <= last and first <= b), default=0)
+            others.append((first, last, route.level))
+    return routes
+
+
+def corners(route: Route, boxes: list[Box], extents: list[float]) -> list[tuple[float, float]]:
+    """Where the arrow turns; `extents` are the widths of the columns."""
+    source, target = boxes[route.source], boxes[route.target]
+    start, end = (source.x + source.width / 2 + 0.02, source.y), (target.x - target.width / 2 - 0.02, target.y)
+    if route.way == "straight":
+        return [start, end]
+    if route.way == "over":
+        tallest = max(box.height for box in boxes if track(box) == track(source))
+        bus = source.y + tallest / 2 + BUS * route.level
+        points = [(source.x, source.y + source.height / 2 + 0.02), (source.x, bus)]
+        if track(source) == track(target):
+            return [*points, (target.x, bus), (target.x, target.y + target.height / 2 + 0.02)]
+    else:  # beside the straight arrows
+        points = [(start[0], start[1] + _shift(source, target))]
+    column = source.column if route.way == "early" else target.column - 1
+    middle = {box.column: box.x for box in boxes}
+    left, right = middle[column] + extents[column] / 2, middle[column + 1] - extents[column + 1] / 2
+    arrival = target.y + _shift(target, source)
+    right = min(right, end[0])
+    left = min(max(left + _AIR, points[-1][0]), right - _AIR)
+    return [*points, (left, points[-1][1]), (right, arrival), (end[0], arrival)]
+
+
+def _shift(box: Box, other: Box) -> float:
+    """How far from the middle of a box an arrow from or to another height is attached."""
+    return math.copysign(0.25 * box.height, other.y - box.y) if box.block.kind == "block" else 0.0

@@ -1,0 +1,206 @@
+"""Runs notebooks top to bottom in a kernel that is exactly this Python, and says how it went."""
+
+import importlib.util
+import json
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TextIO
+
+from jupyter_client import AsyncKernelManager
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
+
+from . import saved
+from .lesson import PROFILES
+from .places import REPOSITORY, CourseError, checkout, find_notebooks, notebook_name, read_notebook
+from .progress import Progress
+
+ERROR_LINES = 12  # of a failing cell's traceback
+
+
+class CellFailed(CourseError):
+    """A cell failed; the message shows the notebook, the cell, its source and the error's last lines."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One executed notebook: name, minutes, the data it used, its headline metric, and where its copy lies."""
+
+    notebook: str
+    minutes: float
+    data: list[str]
+    headline: dict | None
+    copy: Path
+
+
+class ThisPython(KernelSpecManager):
+    """Knows one kernel, this interpreter; an installed kernel named python3 may be another environment's."""
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=ERROR"]
+        return KernelSpec(argv=command, display_name="Python 3", language="python")
+
+
+def run(
+    names: Sequence[str] = (),
+    profile: str = "quick",
+    data: Path | None = None,
+    out: Path | None = None,
+    save: bool = False,
+    folder: Path | None = None,
+    stream: TextIO | None = None,
+) -> list[Result]:
+    """Execute notebooks one after the other.
+
+    `names`: see `places.find_notebooks`; `profile`: "quick" or "full"; `data`: the folder of the data
+    sets (default: SEGLIB_DATA, else the repository's `data/`); `out`: where the executed copies go
+    (default `build/course`); `save`: also write them back in place; `folder`: the notebooks' folder;
+    `stream`: where progress is printed.  Raises CellFailed at the first failing cell, its copy so far
+    kept, and CourseError.
+    """
+    if profile not in PROFILES:
+        raise CourseError(f"There is no profile '{profile}'; choose one of: {', '.join(PROFILES)}.")
+    if importlib.util.find_spec("ipykernel") is None:
+        raise CourseError("Running notebooks needs ipykernel; install it with `python -m pip install jupyter`.")
+    paths = find_notebooks(names, folder)
+    data = Path(data or os.environ.get("SEGLIB_DATA") or checkout() / "data").absolute()
+    out = Path(out or checkout() / "build" / "course").absolute()
+    stream = stream or sys.stdout
+    results = []
+    for path in paths:
+        results.append(run_notebook(path, profile, data, out, save, stream))
+        _write_summary(results, profile, out)
+    return results
+
+
+def run_notebook(path: Path, profile: str, data: Path, out: Path, save: bool, stream: TextIO) -> Result:
+    """Execute one notebook into `out`, and back in place if `save`.  Raises CellFailed and CourseError."""
+    name = notebook_name(path)
+    original = path.read_bytes() if path.is_file() else b""
+    notebook = read_notebook(path)
+    folder = path.parent.parent if path.parent.name == "solutions" else path.parent
+    copy = out / f"{name}.ipynb"
+    cells = sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in notebook.cells)
+    with tempfile.TemporaryDirectory(prefix="course-") as scratch:
+        report_file = Path(scratch) / "report.json"
+        environment = kernel_environment(profile, data, report_file, Path(scratch))
+        try:
+            with Progress(name, cells, stream) as progress:
+                _execute(notebook, folder, environment, progress)
+        finally:
+            report = {"data": [], "headline": None, "modules": []}
+            if report_file.is_file():
+                report = json.loads(report_file.read_text(encoding="utf-8"))
+            notebook.metadata.seglib = NotebookNode(
+                profile=profile,
+                data=report["data"],
+                headline=report["headline"],
+                code_sha256=saved.code_hash(notebook),
+                modules=saved.module_hashes(report["modules"]),
+            )
+            notebook = saved.cleaned(notebook, data)
+            saved.write(notebook, copy)
+    if save:
+        saved.save(notebook, path, original)
+    return Result(name, round(progress.seconds() / 60, 2), report["data"], report["headline"], copy)
+
+
+def kernel_environment(profile: str, data: Path, report_file: Path, scratch: Path) -> dict[str, str]:
+    """The environment of the kernel: what the lesson reads, this package first, nothing of the user's habits."""
+    environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
+    path = os.environ.get("PYTHONPATH")
+    return environment | {
+        "SEGLIB_PROFILE": profile,
+        "SEGLIB_DATA": str(data),
+        "SEGLIB_REPORT": str(report_file),
+        "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *([path] if path else [])]),
+        "PYTHONHASHSEED": "0",
+        "IPYTHONDIR": str(scratch / "ipython"),  # start-up files and extensions of the user stay out
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        "NO_ALBUMENTATIONS_UPDATE": "1",
+        # Threads that wait for each other shall sleep: where other work shares the cores, spinning tripled the time.
+        "OMP_WAIT_POLICY": "passive",
+    }
+
+
+def _execute(notebook: NotebookNode, folder: Path, environment: dict[str, str], progress: Progress) -> None:
+    """Run every cell of `notebook`, which receives the outputs.  The kernel is gone afterwards, whatever happens."""
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=ThisPython())
+    client = NotebookClient(
+        notebook,
+        km=manager,
+        timeout=None,
+        startup_timeout=300,
+        iopub_timeout=60,  # a late output on a busy machine must not be lost
+        raise_on_iopub_timeout=True,
+        coalesce_streams=True,
+        store_widget_state=False,
+        record_timing=False,
+        resources={"metadata": {"path": str(folder)}},
+    )
+    try:
+        with client.setup_kernel(cleanup_kc=False, env=environment):
+            for index, cell in enumerate(notebook.cells):
+                if cell.cell_type == "code" and cell.source.strip():
+                    progress.cell += 1
+                    _execute_cell(client, cell, index, progress)
+    except BaseException:
+        client.shutdown_kernel = "immediate"  # a busy kernel would not answer
+        raise
+    finally:
+        client._cleanup_kernel()
+
+
+def _execute_cell(client: NotebookClient, cell: NotebookNode, index: int, progress: Progress) -> None:
+    try:
+        client.execute_cell(cell, index, execution_count=progress.cell)
+        return
+    except CellExecutionError:
+        error = next((o for o in reversed(cell.outputs) if o.output_type == "error"), None)
+        lines = "\n".join(error.traceback).splitlines() if error else []
+        told = "\n".join(lines[-ERROR_LINES:]) or "the cell failed without a message"
+    except DeadKernelError:
+        told = "The notebook's Python process died, perhaps for want of memory; close other programs and try again."
+    except CellTimeoutError as error:
+        told = str(error)
+    raise CellFailed(
+        f"{progress.name}: code cell {progress.cell} of {progress.cells} failed.\n\n"
+        f"{_indented(cell.source)}\n\n{_indented(_without_colours(told))}\n"
+    )
+
+
+def table(results: Sequence[Result]) -> str:
+    """The results in aligned columns: notebook, minutes, data used, headline metric; a line with the sum."""
+    rows = [("notebook", "minutes", "data", "headline")]
+    for result in results:
+        headline = f"{result.headline['metric']} {result.headline['value']:.4g}" if result.headline else "-"
+        rows.append((result.notebook, f"{result.minutes:.1f}", ", ".join(result.data) or "-", headline))
+    rows.append(("total", f"{sum(result.minutes for result in results):.1f}", "", ""))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = [f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:<{widths[2]}}  {row[3]}".rstrip() for row in rows]
+    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+
+
+def _write_summary(results: Sequence[Result], profile: str, out: Path) -> None:
+    """The same as a file, for whoever quotes the numbers."""
+    rows = [asdict(result) | {"copy": f"{result.notebook}.ipynb"} for result in results]
+    summary = {"profile": profile, "notebooks": rows}
+    (out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.splitlines())
+
+
+def _without_colours(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)

@@ -1,0 +1,75 @@
+"""The synthetic data sets: any number of images, at any size, with exact masks and nothing to download."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from numbers import Integral
+
+import numpy as np
+
+from seglib.data.dataset import DecodedCache, SegmentationDataset
+from seglib.data.images import DataError
+
+from . import creatures, streets
+from .drawing import MIN_SIDE
+
+# Each split draws from a range of indices of its own, so that none shares a picture with another.
+FIRST_INDEX = {"train": 0, "val": 10_000_000, "test": 20_000_000}
+DEFAULT_LENGTH = {"train": 256, "val": 64, "test": 64}
+
+
+@dataclass(frozen=True)
+class SyntheticSet:
+    """A kind of synthetic image: `draw(seed, index, height, width) -> (image, mask)`."""
+
+    name: str
+    title: str
+    classes: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+    draw: Callable[[int, int, int, int], tuple[np.ndarray, np.ndarray]]
+    size: tuple[int, int]  # height, width unless another size is given
+
+    def load(
+        self,
+        split: str = "train",
+        cache_bytes: int = 0,
+        length: int | None = None,
+        size: Sequence[int] | None = None,
+        seed: int = 0,
+    ) -> SegmentationDataset:
+        """Open `length` images of `size` (height, width).  An image depends on seed, split and its number alone.
+
+        Raises:
+            DataError: For an unknown split, or for values that no image can be drawn with.
+        """
+        if split not in FIRST_INDEX:
+            raise DataError(f"{self.name} has no split '{split}'; choose one of: {', '.join(FIRST_INDEX)}.")
+        length = DEFAULT_LENGTH[split] if length is None else length
+        size = self.size if size is None else size
+        numbers = [length, *size, seed] if isinstance(size, Sequence) and len(size) == 2 else [None]
+        if not all(isinstance(n, Integral) and n >= 0 for n in numbers) or length < 1 or min(size) < MIN_SIDE:
+            raise DataError(
+                f"{self.name} cannot be drawn with length {length}, size {size}, seed {seed}: "
+                f"size is a height and a width of at least {MIN_SIDE} pixels, length at least 1, all whole numbers."
+            )
+        keys = [f"{self.name}-{split}-{i:05d}" for i in range(length)]
+        draw = Draw(self, FIRST_INDEX[split], seed, tuple(size), cache_bytes)
+        return SegmentationDataset(self.name, self.classes, self.palette, keys, draw)
+
+
+class Draw:
+    """Draws image number i of a split, and keeps it in memory while `cache_bytes` allow."""
+
+    def __init__(self, kind: SyntheticSet, first: int, seed: int, size: tuple[int, int], cache_bytes: int):
+        self.kind, self.first, self.seed, self.size = kind, first, seed, size
+        self.cache = DecodedCache(cache_bytes)
+
+    def __call__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.cache.get(index, None, lambda: self.kind.draw(self.seed, self.first + index, *self.size))
+
+
+CREATURES = SyntheticSet(
+    "creatures", "synthetic animals", creatures.CLASSES, creatures.PALETTE, creatures.draw_creature, (192, 240)
+)
+STREETS = SyntheticSet(
+    "streets", "synthetic streets", streets.CLASSES, streets.PALETTE, streets.draw_street, (240, 320)
+)

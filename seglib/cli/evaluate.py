@@ -1,0 +1,56 @@
+"""Measure weights."""
+
+import argparse
+import json
+from pathlib import Path
+
+from .options import Parser, add_inference, add_root, make_folder, make_predictor, share
+
+HELP = "measure weights on a data set"
+EXAMPLES = """\
+examples:
+  seglib evaluate unet-horses --data horses --split val     released weights, on a data set
+  seglib evaluate runs/mine/best.safetensors --data my-folder --json scores.json
+  seglib evaluate unet-horses --data horses --multi-scale   three scales and mirror images
+"""
+
+
+def add_arguments(part: Parser) -> None:
+    part.add_argument("weights", help="released name or .safetensors file")
+    part.add_argument("--data", required=True, help="data set name, or the path of a folder of your own")
+    part.add_argument("--split", default="val", help="train, val, test or all (%(default)s)")
+    part.add_argument("--list", dest="list_name", default="default", help="which split list (%(default)s)")
+    add_root(part)
+    part.add_argument(
+        "--without", nargs="+", action="extend", default=[], metavar="KEY", help="images to leave out, by name"
+    )
+    part.add_argument(
+        "--ratio", type=share, default=0.02, help="boundary width as a share of the diagonal (%(default)s)"
+    )
+    part.add_argument("--json", type=Path, metavar="FILE", help="write the scores, those of each image too")
+    add_inference(part)
+
+
+def run(args: argparse.Namespace) -> int:
+    from .. import data, evaluation, files, weights
+
+    model, notes = weights.load(args.weights)
+    trained_on = notes["config"]["data"]
+    options = trained_on.get("options", {}) if args.data == trained_on["name"] else {}  # as many, of the same size
+    dataset = data.load(args.data, args.split, args.root, args.list_name, **options).without(args.without)
+    if list(dataset.classes) != list(notes["classes"]):
+        raise data.DataError(
+            f"{args.weights} knows the classes {', '.join(notes['classes'])}, but {args.data} has "
+            f"{', '.join(dataset.classes)}; take weights that were trained on it."
+        )
+    predictor = make_predictor(args, notes["config"]["inference"], model)
+    if args.json:  # before the work, not after it
+        make_folder(args.json.parent, "--json")
+        if args.json.is_dir():
+            raise OSError(f"--json {args.json}: is a folder; name a file in it.")
+    scores = evaluation.evaluate(predictor, dataset, args.ratio, progress=True)
+    scores |= {"weights": args.weights, "data": args.data, "split": args.split}
+    print(evaluation.summary(scores))
+    if args.json:
+        files.write_text(args.json, json.dumps(scores, indent=1) + "\n")
+    return 0

@@ -1,0 +1,35 @@
+"""Write trained weights as an ONNX file."""
+
+import argparse
+from pathlib import Path
+
+from .options import Parser, make_folder
+
+HELP = "write weights as an ONNX file, for onnxruntime and browsers"
+EXAMPLES = """\
+examples:
+  seglib export unet-horses   unet-horses.onnx, in this folder
+  seglib export runs/mine/best.safetensors --out mine.onnx
+"""
+
+
+def add_arguments(part: Parser) -> None:
+    part.add_argument("weights", help="released name or .safetensors file")
+    part.add_argument("--out", type=Path, metavar="FILE", help="the file to write (NAME.onnx, in this folder)")
+
+
+def run(args: argparse.Namespace) -> int:
+    from ..inference import export
+
+    file = args.out or Path(Path(args.weights).stem + ".onnx")
+    if file.suffix != ".onnx" or file.is_dir():
+        raise export.ExportError(f"--out {file}: must be a file whose name ends in .onnx.")
+    make_folder(file.parent, "--out")
+    report = export.export(args.weights, file)
+    sizes = ", ".join(f"{height}x{width}" for height, width in report["sizes"])
+    print(
+        f"{file}: {report['bytes'] / 1e6:.1f} MB, opset {report['opset']}; checked against PyTorch at {sizes}: the "
+        f"logits agree to {report['error']:.1e} of the largest"
+    )
+    print(f"try it: seglib predict example --weights {file}")
+    return 0

@@ -1,0 +1,42 @@
+"""Compare training runs."""
+
+import argparse
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from .options import Parser, make_folder
+
+HELP = "compare training runs: what differs between them, best scores, minutes, state"
+EXAMPLES = """\
+examples:
+  seglib runs                                   all that lie in runs/
+  seglib runs runs/a runs/b --plot curves.png   two of them, and their curves
+"""
+
+
+def add_arguments(part: Parser) -> None:
+    part.add_argument(
+        "folders", nargs="*", type=Path, metavar="FOLDER", help="folders of runs, or in which runs lie (default: runs)"
+    )
+    part.add_argument("--plot", type=Path, metavar="FILE", help="draw loss and scores of all runs together, as .png")
+    part.add_argument("--score", default="miou", help="the val score to draw (%(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    from .. import runs
+
+    records = runs.find(args.folders or [Path("runs")])
+    print(runs.table(records, shutil.get_terminal_size((160, 24)).columns))
+    for fault in (fault for record in records for fault in record.faults):
+        print(f"note: {fault}", file=sys.stderr)
+    if args.plot:
+        from .. import visualize
+
+        make_folder(args.plot.parent, "--plot")
+        top = os.path.commonpath([record.folder.absolute().parent for record in records])
+        histories = {os.path.relpath(record.folder, top): record.history for record in records}
+        visualize.save(visualize.compared_runs(histories, args.score), args.plot)
+        print(f"drawn: {args.plot}")
+    return 0

@@ -1,0 +1,60 @@
+"""Search for good options."""
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+from .options import Parser
+from .train import split_configuration
+
+HELP = "search for good options of a training run, with Optuna"
+DESCRIPTION = """\
+Train a configuration again and again with other options, and find out which do best.  Trial 0 is the configuration
+as it is; options after the file, as in --epochs=12, hold for all trials.  Ctrl-C stops; --resume goes on.
+"""
+EXAMPLES = """\
+examples:
+  seglib tune configs/horses-laptop.yaml --trials 20
+  seglib tune configs/horses-laptop.yaml --trials 20 --space configs/search/horses.yaml --epochs=24
+"""
+
+
+def add_arguments(part: Parser) -> None:
+    # All else that follows `tune` is the configuration's: see `split_configuration`.
+    part.usage = "%(prog)s CONFIG.yaml [--trials N] [--space FILE] [--out DIR] [--resume] [--OPTION=VALUE ...]"
+    part.description = DESCRIPTION
+    part.add_argument("--trials", type=int, default=20, metavar="N", help="trials in all (%(default)s)")
+    part.add_argument(
+        "--space",
+        type=Path,
+        metavar="FILE",
+        help="YAML of what to vary, and between which values "
+        "(default: learning rate, weight decay, batch size, augmentation)",
+    )
+    part.add_argument("--out", type=Path, metavar="DIR", help="folder of the search (default: the run's, with -search)")
+    part.add_argument("--resume", action="store_true", help="go on with the search in the folder")
+
+
+def run(args: argparse.Namespace) -> int:
+    from .. import config, tuning
+
+    try:
+        file, options = split_configuration(args.rest)
+    except ValueError as error:
+        raise config.ConfigError(f"{error}.") from None
+    wanted = config.load(file, options)
+    space = tuning.read_space(args.space) if args.space else tuning.default_space(wanted)
+    out = args.out or Path(f"{wanted.run}-search")
+    if wanted.evaluate_every >= wanted.epochs:
+        print("note: evaluate_every is not below epochs, so scores come too late to prune a trial", file=sys.stderr)
+    try:
+        summary = tuning.search(wanted, space, args.trials, out, args.resume)
+    except KeyboardInterrupt:
+        print(f"\nStopped; the search lies in {out}: go on with the same command and --resume.")
+        return 130
+    print(f"\n{tuning.table(summary, shutil.get_terminal_size((160, 24)).columns)}\n")
+    if summary["importances"]:
+        print("what mattered: " + ", ".join(f"{name} {share:.0%}" for name, share in summary["importances"].items()))
+    print(f"figure: {out / 'search.png'}; best: seglib train {out / 'best.yaml'}")
+    return 0

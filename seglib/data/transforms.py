@@ -1,0 +1,103 @@
+"""From a photograph to what a network sees: random variation for training, plain scaling for everything else.
+
+Albumentations changes image and mask together; see https://albumentations.ai/docs.  Random choices depend
+on the seed given with each call, not on the order of calls or the number of processes.
+"""
+
+import functools
+import os
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network for news when imported
+
+import albumentations as A  # noqa: E402
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from torch import Tensor  # noqa: E402
+
+from ..config import AugmentConfig  # noqa: E402
+
+# Mean and spread of ImageNet's red, green and blue in 0..1: what pre-trained networks expect.
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+
+class TrainingTransform:
+    """Random crop, flip, rotation, colour, blur and noise, as `config` asks; each at 0 is left out.
+
+    `transform(image, mask, seed)` takes uint8 (H, W, 3) and (H, W) and returns them at (size, size),
+    the same for the same seed.
+    """
+
+    def __init__(self, config: AugmentConfig, size: int):
+        self.pipeline = A.Compose(training_steps(config, size))
+
+    def __call__(self, image: np.ndarray, mask: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        self.pipeline.set_random_seed(seed)
+        out = self.pipeline(image=image, mask=mask)
+        return out["image"], out["mask"]
+
+
+def training_steps(config: AugmentConfig, size: int) -> list[A.BasicTransform]:
+    """The transforms that `config` switches on, in the order in which they are applied."""
+    color = config.color
+    steps: list[tuple[float, A.BasicTransform]] = [
+        # INTER_AREA averages where it shrinks; other modes would alias.  Where it enlarges, as more than half of the
+        # crops of a run's last sizes are, it repeats pixels; whether interpolating would train better is not known.
+        (
+            1,
+            A.RandomResizedCrop(
+                (size, size),
+                config.crop_area,
+                config.crop_ratio,
+                interpolation=cv2.INTER_AREA,
+                mask_interpolation=cv2.INTER_NEAREST_EXACT,
+            ),
+        ),
+        (config.flip, A.HorizontalFlip(p=config.flip)),
+        # The corners that a rotation opens are filled with the mirrored picture and its mirrored mask.
+        (config.rotate, A.Rotate(config.rotate, border_mode=cv2.BORDER_REFLECT_101, p=0.5)),
+        (
+            color,
+            A.ColorJitter(
+                (max(0, 1 - color), 1 + color),
+                (max(0, 1 - color), 1 + color),
+                (max(0, 1 - color), 1 + color),
+                (-min(color / 5, 0.5), min(color / 5, 0.5)),
+                p=0.8,
+            ),
+        ),
+        (config.grey, A.ToGray(p=config.grey)),
+        (config.blur, A.GaussianBlur(blur_limit=0, sigma_limit=(0.3, 1.5), p=config.blur)),
+        (config.noise, A.GaussNoise(std_range=(0.01, 0.06), p=config.noise)),
+    ]
+    return [step for wanted, step in steps if wanted]
+
+
+def fit(image: np.ndarray, longest_side: int) -> np.ndarray:
+    """Scale the picture so that its longer side has `longest_side` pixels; 0 leaves it alone."""
+    before = image.shape[:2]
+    height, width = fitted_size(*before, longest_side)
+    if (height, width) == before:
+        return image
+    shrinks = longest_side < max(before)
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def fitted_size(height: int, width: int, longest_side: int) -> tuple[int, int]:
+    """Height and width after `fit`."""
+    factor = longest_side / max(height, width) if longest_side else 1
+    return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+def normalize(images: Tensor) -> Tensor:
+    """uint8 pictures (N, 3, H, W) to float32 with ImageNet's mean 0 and spread 1, on the same device."""
+    mean, std = _mean_and_std(images.device)
+    return (images.float() - mean) / std
+
+
+@functools.cache  # sending them to a GPU at every step would make the step wait
+def _mean_and_std(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Each (1, 3, 1, 1), for pixel values 0..255."""
+    mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) * 255 for values in (MEAN, STD))
+    return mean, std

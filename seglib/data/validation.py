@@ -1,0 +1,267 @@
+"""Look at every file of a data set and report what is there; list the sets; download those with an address."""
+
+import hashlib
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from . import SOURCES, generated_sets, load, source
+from . import download as downloading
+from .dataset import IGNORE, Pair, Source
+from .digests import DigestingReader, by_split, content_digest, released_digests, verify, write_digests
+from .images import DataError
+from .matching import masks_without_image
+from .splits import REPEATED
+
+__all__ = ["Report", "check", "content_digest", "download", "listing", "write_digests"]
+
+GENERATED_SAMPLES = 16  # images read in each split of a generated set
+ALIKE_BITS = 2  # of the 64 of a difference hash, by which pictures that look alike may differ
+SHOWN = 10  # findings of a kind that the text report spells out
+
+
+@dataclass
+class Report:
+    """What `check` found.  `ok`: no file is faulty and no picture lies in two splits."""
+
+    name: str
+    title: str
+    place: str
+    classes: tuple[str, ...]
+    images: dict[str, int] = field(default_factory=dict)  # split -> count
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)  # smallest, median, largest: (width, height)
+    pixels: list[int] = field(default_factory=list)  # per class
+    ignored: int = 0
+    duplicates: list[tuple[str, str]] = field(default_factory=list)  # equal pixels in two splits
+    suspects: list[tuple[str, str]] = field(default_factory=list)  # look alike or are known to be one, in two splits
+    released: dict[str, bool] = field(default_factory=dict)  # split -> is it what released weights were trained on
+    notices: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        return not self.faults and not self.duplicates
+
+    def to_dict(self) -> dict:
+        """Everything, ready for JSON."""
+        return {"ok": self.ok, **asdict(self)}
+
+    def text(self) -> str:
+        """The report for a reader."""
+        sizes = ", ".join(f"{which} {width}x{height}" for which, (width, height) in self.sizes.items())
+        lines = [
+            f"{self.name}: {self.title}, {self.place}",
+            f"images      {', '.join(f'{count} {split}' for split, count in self.images.items())}",
+            f"sizes       {sizes or 'none'}",
+            *self._histogram(),
+            *_listed("duplicates", [f"{a} = {b}" for a, b in self.duplicates], "no picture lies in two splits"),
+            *_listed("suspects", [f"{a} ~ {b}" for a, b in self.suspects], "none look alike in two splits"),
+            *(f"content     {split}: {_RELEASED[same]}" for split, same in self.released.items()),
+            *_listed("notices", self.notices, "none"),
+            *_listed("faults", self.faults, "none"),
+        ]
+        return "\n".join(lines)
+
+    def _histogram(self) -> Iterator[str]:
+        total = sum(self.pixels)
+        width = max(map(len, self.classes))
+        for i, (name, count) in enumerate(zip(self.classes, self.pixels, strict=True)):
+            head = "pixels" if i == 0 else ""
+            yield f"{head:11} {name:{width}} {count / max(total, 1):8.3%} {count:>15,}"
+        share = self.ignored / max(total + self.ignored, 1)
+        yield f"{'':11} {'ignored':{width}} {share:8.3%} {self.ignored:>15,} (share of all pixels)"
+
+
+_RELEASED = {True: "the copy that the course was made with", False: "differs from the one the course was made with"}
+
+
+def _listed(head: str, findings: list[str], none: str) -> list[str]:
+    lines = [f"{head:11} {len(findings) or none}"]
+    lines += [f"{'':11} {finding}" for finding in findings[:SHOWN]]
+    return lines + ([f"{'':11} ... and {len(findings) - SHOWN} more"] if len(findings) > SHOWN else [])
+
+
+class _Survey:
+    """Sees every readable item once and remembers what the report needs."""
+
+    def __init__(self, num_classes: int):
+        self.histogram = np.zeros(256, np.int64)
+        self.num_classes = num_classes
+        self.sizes: list[tuple[int, int]] = []
+        self.exact: dict[bytes, list[tuple[str, str]]] = defaultdict(list)  # pixels -> the (split, place) with them
+        self.hashes: dict[str, list[tuple[str, np.ndarray]]] = defaultdict(list)  # split -> (place, 64 signs)
+
+    def add(self, split: str, key: str, image: np.ndarray, labels: np.ndarray) -> None:
+        counts = np.bincount(labels.ravel(), minlength=256)
+        unknown = [i for i in np.flatnonzero(counts).tolist() if self.num_classes <= i != IGNORE]
+        if unknown:
+            raise DataError(f"{key}: label {unknown[0]} in the mask, but there are {self.num_classes} classes.")
+        self.histogram += counts
+        self.sizes.append((image.shape[1], image.shape[0]))
+        place = key if key.startswith(f"{split}/") else f"{split}/{key}"
+        self.exact[hashlib.sha256(repr(image.shape).encode() + image.tobytes()).digest()].append((split, place))
+        self.hashes[split].append((place, difference_hash(image)))
+
+    def duplicates(self) -> tuple[list[tuple[str, str]], list[str]]:
+        """Pairs of equal pictures in two splits, and sentences about those within one."""
+        across, within = [], []
+        for places in self.exact.values():
+            (first_split, first), *others = places
+            for split, place in others:
+                if split != first_split:
+                    across.append((first, place))
+                else:
+                    within.append(f"{first} and {place} are the same picture")
+        return across, within
+
+    def suspects(self) -> list[tuple[str, str]]:
+        """Pairs of pictures in two splits whose difference hashes agree in all but ALIKE_BITS, equal ones left out."""
+        alike, equal = [], {frozenset(pair) for pair in self.duplicates()[0]}
+        parts = list(self.hashes.items())
+        for i, (_, ours) in enumerate(parts):
+            for _, theirs in parts[i + 1 :]:
+                columns = np.stack([h for _, h in theirs]).T
+                for start in range(0, len(ours), 256):  # not all at once: a million pairs of a million take terabytes
+                    products = np.stack([h for _, h in ours[start : start + 256]]) @ columns
+                    for a, b in np.argwhere(products >= 64 - 2 * ALIKE_BITS):
+                        pair = (ours[start + a][0], theirs[b][0])
+                        alike += [] if frozenset(pair) in equal else [pair]
+        return alike
+
+
+def difference_hash(image: np.ndarray) -> np.ndarray:
+    """64 signs: does brightness rise from each cell of an 8x9 grid to its right neighbour."""
+    small = np.asarray(Image.fromarray(image).convert("L").resize((9, 8), Image.Resampling.BOX), np.float32)
+    return np.where(np.diff(small, axis=1) > 0, 1, -1).astype(np.float32).ravel()
+
+
+def check(name: str, root: Path | str = "data", list_name: str = "default", progress: bool = True) -> Report:
+    """Read every file of a data set and report what is there; goes on past faulty files.
+
+    `name` as for `seglib.data.load`; of a drawn set a few pictures are drawn.  Raises DataError if the
+    set is not there at all.
+    """
+    if name in generated_sets():
+        report = Report(name, generated_sets()[name].title, "generated", generated_sets()[name].classes)
+        parts = {split: load(name, split, length=GENERATED_SAMPLES) for split in ("train", "val", "test")}
+        return _surveyed(report, {split: (drawn.keys, drawn.read) for split, drawn in parts.items()}, progress)
+    described = source(name)
+    place = f"in {root}" if name in SOURCES else "a folder of your own"
+    report = Report(described.name, described.title, place, described.classes)
+    parts, missing = by_split(described, Path(root), list_name)
+    readers = {split: DigestingReader(part, described.decode) for split, part in parts.items()}
+    _surveyed(report, {split: ([p.key for p in reader.pairs], reader) for split, reader in readers.items()}, progress)
+    report.faults += [f"{key}: in the split list, but not on the disk; complete the data set." for key in missing]
+    report.notices += masks_without_image([pair for part in parts.values() for pair in part])
+    known = _divided(name, parts)
+    found = {frozenset(pair) for pair in report.duplicates + report.suspects}
+    report.suspects += [pair for pair in known if frozenset(pair) not in found]
+    way = "complete the data set" if name in SOURCES else "see data/README.md for the ways to give one"
+    report.notices += [
+        f"no split '{split}', and `seglib train` needs one: {way}, or name another by --data.{split}_split"
+        for split in ("train", "val")
+        if split not in parts
+    ]
+    if name in SOURCES and list_name == "default":
+        expected = released_digests().get(name, {})
+        report.released = {s: reader.digest() == expected[s] for s, reader in readers.items() if s in expected}
+    return report
+
+
+def _divided(name: str, parts: dict[str, list[Pair]]) -> list[tuple[str, str]]:
+    """The places of photographs that are known to be in the set twice, of those that these parts divide."""
+    split_of = {pair.key: split for split, part in parts.items() for pair in part}
+    pairs = [(a, b) for a, b in REPEATED.get(name, []) if a in split_of and b in split_of]
+    return [(f"{split_of[a]}/{a}", f"{split_of[b]}/{b}") for a, b in pairs if split_of[a] != split_of[b]]
+
+
+def _surveyed(report: Report, parts: dict[str, tuple[list[str], Callable]], progress: bool) -> Report:
+    """Read all items of all parts into the report."""
+    survey = _Survey(len(report.classes))
+    quiet = None if progress else True  # None: where no terminal shows the bar
+    bar = tqdm(total=sum(len(keys) for keys, _ in parts.values()), desc=report.name, disable=quiet)
+    for split, (keys, read) in parts.items():
+        report.images[split] = len(keys)
+        for i, key in enumerate(keys):
+            try:
+                survey.add(split, key, *read(i))
+            except DataError as error:
+                report.faults.append(str(error))
+            bar.update()
+    bar.close()
+    if survey.sizes:
+        ordered = sorted(survey.sizes, key=lambda size: (size[0] * size[1], size))
+        report.sizes = {"smallest": ordered[0], "median": ordered[len(ordered) // 2], "largest": ordered[-1]}
+    report.pixels = survey.histogram[: len(report.classes)].tolist()
+    report.ignored = int(survey.histogram[IGNORE])
+    unseen = [name for name, count in zip(report.classes, report.pixels, strict=True) if not count]
+    if unseen and sum(report.images.values()):
+        report.notices.append(f"no pixel of the class {', '.join(unseen)}; if that is not meant, look at the masks")
+    report.duplicates, within = survey.duplicates()
+    report.notices += within
+    report.suspects = survey.suspects()
+    return report
+
+
+def listing(root: Path | str = "data") -> str:
+    """The known data sets, one line each: name, title, classes, images in each split or how to get it."""
+    lines = []
+    for name, described in SOURCES.items():
+        try:
+            parts, _ = by_split(described, Path(root))
+            here = ", ".join(f"{len(part)} {split}" for split, part in parts.items())
+        except DataError:
+            way = "fetches it" if described.archives else "tells how to get it"
+            here = f"not here; `seglib data download {name}` {way}"
+        lines.append(f"{name:11} {described.title:34} {len(described.classes):3} classes  {here}")
+    for name, drawn in generated_sets().items():
+        lines.append(f"{name:11} {drawn.title:34} {len(drawn.classes):3} classes  generated, nothing to download")
+    others = [
+        "or the path of a folder of your own with images/ and masks/: see data/README.md",
+        "or several as one, joined by a plus: horses+humans",
+    ]
+    return "\n".join([*lines, "", *others])
+
+
+def _is_there(described: Source, root: Path) -> bool:
+    try:
+        return bool(described.find(root))
+    except DataError:
+        return False
+
+
+def download(name: str, root: Path | str = "data", progress: bool = True) -> Path:
+    """Fetch, unpack and verify a data set where a public address exists; returns its folder.
+
+    What exists already is left alone.  Raises DataError, with exact instructions, where a login is needed,
+    and DownloadError, with instructions by hand, where no address delivers.
+    """
+    if name in generated_sets():
+        raise DataError(f"{name} is generated: there is nothing to download.")
+    if name not in SOURCES:
+        raise DataError(f"'{name}' is no data set that can be downloaded; choose one of: {', '.join(SOURCES)}.")
+    described, root = SOURCES[name], Path(root)
+    if _is_there(described, root):
+        raise DataError(f"{name} is there already, in {root}; see `seglib data check {name}`, or move it away first.")
+    if not described.archives:
+        raise DataError(f"{name} cannot be fetched without a login; this is how to get it:\n{described.instructions}")
+    (archive,) = described.archives
+    folder = root / archive.folder
+    if folder.is_dir() and any(folder.iterdir()):
+        raise DataError(f"{folder}: is there already; see `seglib data check {name}`, or move it away first.")
+    if archive.sha256 is None and not released_digests().get(name):
+        raise DataError(f"{name}: neither its archive nor its content has a known sha256; get it by hand.")
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{name}-") as temporary:
+            packed = downloading.fetch(archive.urls, archive.sha256, Path(temporary) / "archive", progress)
+            return downloading.extract(
+                packed, folder, archive.inner, lambda parent: verify(described, parent), archive.max_bytes
+            )
+    except downloading.DownloadError as error:
+        raise downloading.DownloadError(f"{error}\nBy hand:\n{described.instructions}") from None

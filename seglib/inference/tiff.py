@@ -1,0 +1,254 @@
+"""Pictures too large for memory: TIFF files read and written by window.  Needs tifffile, an optional package."""
+
+import math
+import struct
+import warnings
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
+from operator import index
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..files import write_atomically
+from .errors import PredictionError
+from .outputs import MADE_BY, source_mark
+from .predictor import Predictor
+
+LARGE = 128_000_000  # a picture of more pixels is not read as a whole
+MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how TIFF and BigTIFF files begin
+SEGMENT_BYTES = 2**29  # a strip or tile, which must be decoded as a whole, may have this much
+TILE = 256  # side of the tiles that are written
+GREY_INVERTED, GREY, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6  # values of the tag PhotometricInterpretation
+CONVERT = "as a tiled TIFF, for example by `vips copy IN OUT.tif[tile,compression=deflate,bigtiff]`"
+
+
+def is_large(file: Path) -> bool:
+    """Whether the picture has more than LARGE pixels, so that it must be read by window.
+
+    Raises PredictionError if it has and is no TIFF file.  A file that cannot be read at all counts as small: whoever
+    reads it will say why.
+    """
+    try:
+        with open(file, "rb") as stream, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of sizes
+            start = stream.read(4)
+            with Image.open(stream) as picture:
+                large = math.prod(picture.size) > LARGE
+    except Image.DecompressionBombError:  # Pillow tells no size above its own limit, which lies above ours
+        large = True
+    except (OSError, ValueError, SyntaxError):
+        return False
+    if large and start not in MAGIC:
+        raise PredictionError(
+            f"{file}: more than {LARGE:,} pixels are read by window, which only TIFF files can be; save it {CONVERT}."
+        )
+    return large
+
+
+def segment_tiff(
+    predictor: Predictor,
+    source: Path,
+    target: Path,
+    palette: Sequence[Sequence[int]],
+    progress: Callable[[int, int], object] = lambda done, height: None,
+) -> np.ndarray:
+    """Label the TIFF file `source` and write the label map to the TIFF file `target`, both by window.
+
+    `progress(done, height)` is called whenever that many rows are done.  Returns the number of pixels of every label,
+    int64 (256,).  Raises PredictionError if the source cannot be read, or not by window.
+    """
+    counts = np.zeros(256, np.int64)
+
+    def counted(rows: Iterator[np.ndarray], height: int) -> Iterator[np.ndarray]:
+        done = 0
+        for labels in rows:
+            counts[:] += np.bincount(labels.ravel(), minlength=256)
+            yield labels
+            done += len(labels)
+            progress(done, height)
+
+    with TiffPicture(source) as picture:
+        rows = counted(predictor.label_rows(picture), picture.height)
+        write_label_tiff(target, rows, picture.height, picture.width, palette, source_mark(source))
+    return counts
+
+
+class TiffPicture:
+    """The first picture of a TIFF file, read in parts as uint8 RGB; `height` and `width` in pixels.
+
+    As `data.read_image` does, 16-bit values are scaled, grey is repeated and transparent parts become white.  Raises
+    PredictionError, naming the file, if tifffile is missing or the file is of a kind that cannot be read by window.
+    """
+
+    def __init__(self, file: Path):
+        tifffile = _tifffile(file)
+        # What is raised when a damaged file is taken apart.
+        self.faults = (
+            tifffile.TiffFileError,
+            zlib.error,
+            struct.error,
+            ValueError,
+            LookupError,
+            TypeError,
+            RuntimeError,
+            ArithmeticError,
+            MemoryError,
+        )
+        self.name, self.stream = file, open(file, "rb")
+        self.segments: dict[int, np.ndarray] = {}  # decoded rows of strips or tiles that may be needed again
+        try:
+            self.tiff = tifffile.TiffFile(self.stream)
+            self.page = page = self.tiff.pages[0]
+            # `index` refuses what a damaged header may hold in place of numbers.
+            self.height, self.width = index(page.imagelength), index(page.imagewidth)
+            self.samples = index(page.samplesperpixel)
+            unfit = self._unfit() if self.height and self.width else "a size of nothing in its header"
+        except self.faults as error:
+            self.stream.close()
+            raise PredictionError(f"{file}: no TIFF file that can be read ({error}); save it again.") from None
+        if unfit:
+            self.stream.close()
+            raise PredictionError(f"{file}: {unfit}; save it upright, in 8-bit RGB, {CONVERT}.")
+
+    def _unfit(self) -> str:
+        """Why the picture cannot be read by window, if so."""
+        page = self.page
+        colours = {GREY_INVERTED: 1, GREY: 1, PALETTE: 1, RGB: 3, YCBCR: 3}.get(page.photometric)
+        if page.dtype not in (np.uint8, np.uint16):
+            return "pixels that are neither 8-bit nor 16-bit"
+        if self.samples - len(page.extrasamples) != colours or len(page.extrasamples) > 1:
+            return "channels that are neither grey, RGB nor a palette"
+        if "Orientation" in page.tags and page.tags["Orientation"].value not in (0, 1):
+            return "a rotation in its header"
+        if not page.is_contiguous and math.prod(page.chunks) * page.dtype.itemsize > SEGMENT_BYTES:
+            return "all pixels compressed in one piece"
+        return ""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.tiff.close()
+        self.stream.close()
+
+    def rows(self, top: int, bottom: int) -> np.ndarray:
+        """The rows `top` to `bottom`, uint8 (bottom - top, width, 3).  PredictionError if the file is damaged."""
+        try:
+            stored = self._plain(top, bottom) if self.page.is_contiguous else self._decoded(top, bottom)
+        except (*self.faults, OSError) as error:
+            if "imagecodecs" in str(error):
+                raise PredictionError(
+                    f"{self.name}: its compression needs one more package: python -m pip install imagecodecs; "
+                    f"or save it {CONVERT}."
+                ) from None
+            raise PredictionError(f"{self.name}: damaged or cut short ({error}); get the file again.") from None
+        return self._as_rgb(stored)
+
+    def _plain(self, top: int, bottom: int) -> np.ndarray:
+        """Rows of a file that keeps its pixels as they are, one after the other."""
+        page = self.page
+        separate = page.planarconfig == 2
+        inner = 1 if separate else self.samples
+        kind = np.dtype(page.dtype).newbyteorder(self.tiff.byteorder)
+        row_bytes = self.width * inner * kind.itemsize
+        planes = []
+        for plane in range(self.samples if separate else 1):
+            self.stream.seek(page.dataoffsets[0] + (plane * self.height + top) * row_bytes)
+            content = self.stream.read((bottom - top) * row_bytes)
+            planes.append(np.frombuffer(content, kind).reshape(bottom - top, self.width, inner))
+        return np.concatenate(planes, 2)
+
+    def _decoded(self, top: int, bottom: int) -> np.ndarray:
+        """Rows of a file in strips or tiles, of which those are decoded that contain them."""
+        high = self.page.chunks[0]
+        needed = range(top // high, (bottom - 1) // high + 1)
+        self.segments = {row: self.segments[row] if row in self.segments else self._segments(row) for row in needed}
+        first = needed[0] * high
+        return np.concatenate([self.segments[row] for row in needed])[top - first : bottom - first]
+
+    def _segments(self, row: int) -> np.ndarray:
+        """One row of strips or tiles, (their height, width, samples)."""
+        page, high = self.page, self.page.chunks[0]
+        down, across = math.ceil(self.height / high), math.ceil(self.width / page.chunks[1])
+        result = np.zeros((min(high, self.height - row * high), self.width, self.samples), page.dtype)
+        tables = {"jpegtables": page.jpegtables} if page.jpegtables is not None else {}
+        for plane, column in product(range(self.samples if page.planarconfig == 2 else 1), range(across)):
+            index = (plane * down + row) * across + column
+            self.stream.seek(page.dataoffsets[index])
+            content = self.stream.read(page.databytecounts[index])
+            found, (sample, _, _, left, _), _ = page.decode(content or None, index, **tables)
+            if found is not None:  # else a part that was never written, and is black
+                part = found[0, : len(result), : self.width - left]
+                result[: len(part), left : left + part.shape[1], sample : sample + part.shape[2]] = part
+        return result
+
+    def _as_rgb(self, stored: np.ndarray) -> np.ndarray:
+        page = self.page
+        if page.photometric == PALETTE:
+            return (np.asarray(page.colormap) // 256).astype(np.uint8).T[stored[:, :, 0]]
+        values = stored if stored.dtype.itemsize == 1 else (stored // 257).astype(np.uint8)
+        colours = values[:, :, : self.samples - len(page.extrasamples)]
+        if page.photometric == GREY_INVERTED:
+            colours = 255 - colours
+        if page.extrasamples and page.extrasamples[0] in (1, 2):  # transparency; else something unknown
+            alpha = values[:, :, -1:].astype(np.uint32)
+            share = 255 if page.extrasamples[0] == 1 else alpha  # 1: the colours are multiplied by it already
+            mixed = (colours.astype(np.uint32) * share + (255 - alpha) * 255 + 127) // 255
+            colours = np.minimum(mixed, 255).astype(np.uint8)  # damaged ones may be brighter than their share allows
+        return colours if colours.shape[2] == 3 else np.repeat(colours, 3, axis=2)
+
+
+def write_label_tiff(
+    file: Path, rows: Iterator[np.ndarray], height: int, width: int, palette: Sequence[Sequence[int]], source: str = ""
+) -> None:
+    """Write a label map that comes in `rows`, uint8 (n, width), as a tiled, compressed TIFF that shows the palette.
+
+    `source`: the `source_mark` of the picture that it was made from.
+    """
+    colours = np.zeros((256, 3), np.uint16)
+    colours[: len(palette)] = np.asarray(palette) * 257
+
+    def write(stream) -> None:
+        # Classic TIFF, which every program reads, ends at 4 GiB.
+        with _tifffile(file).TiffWriter(stream, bigtiff=height * width > 2**31) as writer:
+            writer.write(
+                _tiles(rows, width),
+                shape=(height, width),
+                dtype=np.uint8,
+                tile=(TILE, TILE),
+                compression="zlib",
+                photometric="palette",
+                colormap=colours.T,
+                software=MADE_BY,
+                description=source or None,
+                metadata=None,
+                maxworkers=1,
+            )
+
+    write_atomically(file, write)
+
+
+def _tiles(rows: Iterator[np.ndarray], width: int) -> Iterator[np.ndarray]:
+    """The rows cut into tiles of TILE x TILE, less at the right and lower edge, line by line."""
+    held = np.empty((0, width), np.uint8)
+    for some in rows:
+        held = np.concatenate([held, some])
+        while len(held) >= TILE:
+            yield from (held[:TILE, left : left + TILE] for left in range(0, width, TILE))
+            held = held[TILE:]
+    if len(held):
+        yield from (held[:, left : left + TILE] for left in range(0, width, TILE))
+
+
+def _tifffile(file: Path):
+    try:
+        import tifffile
+    except ImportError:
+        raise PredictionError(
+            f"{file}: more than {LARGE:,} pixels are read by window, which needs one more package: "
+            "python -m pip install tifffile"
+        ) from None
+    return tifffile

@@ -1,0 +1,26 @@
+"""Search for good options: `search` trains trial after trial, each a run folder, guided by Optuna.
+
+The folder of a search holds `search.yaml` (what was asked), `study.db` (Optuna's SQLite study, from which a stopped
+search goes on), a folder a trial, and what came of it: `trials.json`, `search.png` and `best.yaml`.
+
+Akiba et al., "Optuna: a next-generation hyperparameter optimization framework", KDD 2019.
+"""
+
+from .result import best_yaml, summarize, table, write
+from .space import Choices, Range, TuneError, check, default_space, read_space, with_options
+from .study import search
+
+__all__ = [
+    "Choices",
+    "Range",
+    "TuneError",
+    "best_yaml",
+    "check",
+    "default_space",
+    "read_space",
+    "search",
+    "summarize",
+    "table",
+    "with_options",
+    "write",
+]

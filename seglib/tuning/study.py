@@ -1,0 +1,180 @@
+"""The search itself: Optuna proposes, `seglib.train` tries, and every result is in the study before the next trial."""
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+
+from .. import config as configuration
+from .. import data, files, runs, training
+from ..config import Config
+from .result import STATES, summarize, write
+from .space import Space, TuneError, check, flow, inside, with_options
+
+STARTUP = 6  # trials drawn at random before Optuna's model of the scores is asked
+
+
+def search(
+    config: Config, space: Space, trials: int, folder: Path | str, resume: bool = False, progress: bool = True
+) -> dict:
+    """Train until the search in `folder` has `trials` trials; returns what came of them, and writes it there.
+
+    Trial 0 is `config`, its numbers to three digits, if it lies within `space`.  A trial whose score falls behind
+    the median of those before it is pruned; one whose training fails is recorded as failed.  What is proposed
+    depends on `config.seed` and the trials before alone.  Ctrl-C raises KeyboardInterrupt after a checkpoint; `resume`
+    goes on from there, in the middle of the trial.  The checkpoints of ended trials are deleted, their best weights
+    kept.
+
+    Returns the dictionary of `summarize`.  Raises TuneError: Optuna is missing, `folder` holds another search or
+    none to resume, an option of the space is unknown, all trials failed; DataError for a data set that is not there.
+    """
+    optuna = _optuna()
+    folder = Path(folder)
+    if trials < 1:
+        raise TuneError(f"--trials is {trials}, but must be at least 1.")
+    check(config, space)
+    if resume and not (folder / "study.db").exists():
+        raise TuneError(f"{folder}: there is no search to resume; start without --resume.")
+    if not resume and (folder / "study.db").exists():
+        raise TuneError(f"{folder}: already holds a search; add --resume to go on, or choose another --out.")
+    for split in () if resume else (config.data.train_split, config.data.val_split):
+        # Before the folder is bound to a mistyped name.
+        data.load(config.data.name, split, config.data.root, config.data.list_name, **config.data.options)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder), _opened(optuna, folder, config.epochs // 4) as study:
+        _same_search(config, space, folder)
+        if not study.trials and (start := inside(config, space)):
+            study.enqueue_trial(start)
+        while trial := _next(optuna, study, trials, config.seed):
+            _try(optuna, study, trial, config, space, folder, progress)
+        summary = summarize(optuna, study, config, space, folder)
+        if not any(found["state"] == "complete" for found in summary["trials"]):
+            reasons = [found["reason"] for found in summary["trials"] if found["reason"]]
+            raise TuneError(f"{folder}: none of the trials reached its end; the last reason: {reasons[-1]}")
+        write(summary, config, space, folder)
+    return summary
+
+
+def _optuna():
+    try:
+        import optuna
+    except ImportError as error:
+        raise TuneError(
+            f"a search needs Optuna, which is not installed ({error}): python -m pip install 'optuna>=4'"
+        ) from None
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # what it would tell is in our table
+    return optuna
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """TuneError if another process searches here: both would train the same trial.  The lock dies with its process."""
+    try:
+        with files.alone(folder):
+            yield
+    except files.Busy:
+        raise TuneError(f"{folder}: another search works there; wait for it, or choose another --out.") from None
+
+
+@contextmanager
+def _opened(optuna, folder: Path, warmup: int) -> Iterator:
+    """The study of a folder, made if there is none; what goes wrong with its file becomes a TuneError.
+
+    Nothing is pruned in the first `warmup` epochs, in which scores say little.
+    """
+    from sqlalchemy.exc import SQLAlchemyError  # comes with Optuna
+
+    file, storage = folder / "study.db", None
+    try:
+        storage = optuna.storages.RDBStorage(f"sqlite:///{file.resolve()}")
+        yield optuna.create_study(
+            study_name="search",
+            storage=storage,
+            direction="maximize",
+            load_if_exists=True,
+            pruner=optuna.pruners.MedianPruner(STARTUP - 1, warmup),
+        )
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        reason = " ".join(str(error.__cause__ or error).split())[:160]
+        raise TuneError(
+            f"{file}: the study cannot be read or written ({reason}); free space, or start anew with another --out."
+        ) from None
+    finally:
+        if storage is not None:
+            storage.remove_session()
+            storage.engine.dispose()
+
+
+def _same_search(config: Config, space: Space, folder: Path) -> None:
+    """Write what is asked, or compare it with what was asked when the search began."""
+    file = folder / "search.yaml"
+    asked = {
+        "config": configuration.to_dict(config),
+        "space": {path: entry.to_dict() for path, entry in space.items()},
+    }
+    if not file.exists():
+        files.write_text(file, yaml.safe_dump(asked, sort_keys=False))
+        return
+    try:
+        before = runs.flat(configuration.read_yaml(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, AttributeError):
+        raise TuneError(f"{file}: cannot be read, so this search cannot go on; choose another --out.") from None
+    now = runs.flat(asked)
+    for option in sorted((before.keys() | now.keys()) - {f"config.{name}" for name in runs.PLACES}):
+        if before.get(option) != now.get(option):
+            raise TuneError(
+                f"{file}: {option.removeprefix('config.')} was {before.get(option)} and is now {now.get(option)}; "
+                "resume with what the search began with, or choose another --out."
+            )
+
+
+def _next(optuna, study, trials: int, seed: int):
+    """The trial to work on: one that was interrupted, else a new one; None when there are enough."""
+    frozen = study.get_trials(deepcopy=False)
+    running = [trial for trial in frozen if trial.state == optuna.trial.TrialState.RUNNING]
+    ended = sum(trial.state.is_finished() for trial in frozen)
+    if ended >= trials:
+        return None
+    # A generator of its own for every trial: a search that was interrupted proposes what it would have proposed.
+    own = int(np.random.SeedSequence([seed, ended]).generate_state(1)[0])
+    study.sampler = optuna.samplers.TPESampler(seed=own, n_startup_trials=STARTUP)
+    return optuna.trial.Trial(study, running[0]._trial_id) if running else study.ask()
+
+
+def _try(optuna, study, trial, config: Config, space: Space, folder: Path, progress: bool) -> None:
+    """Train one trial, or what is left of it, and tell the study how it ended."""
+    options = {path: entry.suggest(trial, path) for path, entry in space.items()}
+    place = folder / f"trial-{trial.number:03d}"
+    known = set(study.trials[trial.number].intermediate_values)
+
+    def on_measured(entry: dict) -> None:
+        if entry["epoch"] not in known:  # else the process died between this and the checkpoint
+            trial.report(entry["val"][config.metric], entry["epoch"])
+        if entry["epoch"] + 1 < wanted.epochs and trial.should_prune():
+            raise optuna.TrialPruned
+
+    if progress:
+        shown = ", ".join(f"{path} {flow(value)}" for path, value in options.items())
+        print(f"trial {trial.number}: {shown}", flush=True)
+    try:
+        wanted = with_options(config, {**options, "run": str(place)}, f"trial {trial.number}")
+        resume = (place / "checkpoint.pt").exists()
+        history = training.train(wanted, resume=resume, progress=progress, on_measured=on_measured)
+    except optuna.TrialPruned:
+        study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+    except training.TrainingError as error:
+        trial.set_user_attr("reason", " ".join(str(error).split())[:500])
+        study.tell(trial, state=optuna.trial.TrialState.FAIL)
+    else:
+        study.tell(trial, max(entry["val"][config.metric] for entry in history if "val" in entry))
+    (place / "checkpoint.pt").unlink(missing_ok=True)  # fifty of them would fill many a disk
+    if torch.cuda.is_available():
+        gc.collect()  # a GPU is full before Python minds what it still holds of the last network
+    if progress:
+        ended = study.trials[trial.number]
+        told = f"{config.metric} {ended.value:.4f}" if ended.value is not None else ended.user_attrs.get("reason", "")
+        print(f"trial {trial.number}: {STATES[ended.state.name]} {told}", flush=True)

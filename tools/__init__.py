@@ -1,0 +1,1 @@
+"""What maintainers run from a checkout: releases, model cards, README tables.  Never installed."""

@@ -1,0 +1,57 @@
+"""What maintainers run from a checkout: `python -m tools release | table`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from seglib.cli.main import run_command
+from seglib.cli.options import Parser, add_root
+
+EXAMPLES = """\
+examples:
+  python -m tools release runs/mine mine-horses --from "COMMAND" --hardware "a laptop, two cores"
+  python -m tools table          write the README's table from the model cards
+"""
+
+
+def build_parser() -> Parser:
+    """Build the parser of the actions and their options."""
+    parser = Parser(prog="python -m tools", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions.add_parser("table", help="write the README's table from the model cards")
+    release = actions.add_parser("release", help="measure a run and write its weights, model card and manifest entry")
+    release.add_argument("folder", type=Path, metavar="RUN", help="the run's folder")
+    release.add_argument("name", help="name of the released weights")
+    add_root(release)
+    release.add_argument("--from", dest="command", required=True, help="the command that repeats the run")
+    release.add_argument("--hardware", required=True, help="what it was trained on, for the model card")
+    release.add_argument(
+        "--longest-side",
+        type=int,
+        metavar="PIXELS",
+        help="scale images so that the longer side has this many pixels, 0 keeps their size (default: as the run did)",
+    )
+    return parser
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    args = build_parser().parse_args(words)
+    return run_command(lambda: _run(args))
+
+
+def _run(args: argparse.Namespace) -> int:
+    from . import model_cards
+    from .release import release
+
+    if args.action == "table":
+        model_cards.write_table()
+        print(model_cards.table())
+    else:
+        card = release(args.folder, args.name, args.root, args.command, args.hardware, args.longest_side)
+        print(model_cards.text(card))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,148 @@
+"""What people read of released weights: a card each, and the table in the README; every number from the cards' JSON."""
+
+from seglib import files, weights
+from seglib.visualize.progress import SCORE_NAMES
+
+README = weights.FOLDER.parent / "README.md"
+BEGIN, END = "<!-- results: python -m tools table -->", "<!-- end of results -->"
+
+
+def text(card: dict) -> str:
+    """The card as Markdown for people; every number comes from `card`."""
+    scores, multi, training = card["scores"], card["scores_multi_scale"], card["training"]
+    rows = [
+        ("mIoU", "miou"),
+        (f"Boundary IoU (ratio {scores['boundary_ratio']})", "boundary_iou"),
+        ("pixel accuracy", "pixel_accuracy"),
+        ("foreground IoU", "foreground_iou"),
+        ("foreground IoU, mean over images", "foreground_iou_per_image"),
+        ("foreground Boundary IoU", "boundary_iou_foreground"),
+        ("foreground Boundary IoU, mean over images", "boundary_iou_foreground_per_image"),
+    ]
+    lines = [
+        f"# {card['name']}",
+        "",
+        f"![best and worst predictions]({card['name']}.png)",
+        "",
+        f"{_network(card['model'])} with {card['model']['parameters']:,} parameters, {_origin(training)} on "
+        f"{card['data']['name']} (split list `{card['data']['list']}`, {card['data']['trained_on']}).",
+        "",
+        f"| on {card['data']['measured_on']}, {card['data']['images']} images at native size | single scale | "
+        f"scales {', '.join(map(str, multi['scales']))} with mirror |",
+        "|---|---|---|",
+        *(f"| {title} | {scores[key]:.4f} | {multi[key]:.4f} |" for title, key in rows if scores.get(key) is not None),
+        "",
+        "| class | IoU | Boundary IoU | precision | recall |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {name} | "
+            + " | ".join(_shown(values[key]) for key in ("iou", "boundary_iou", "precision", "recall"))
+            + " |"
+            for name, values in scores["per_class"].items()
+        ),
+        "",
+        "All scores are counted over the data set, the two or more classes averaged, unless a row says otherwise. The "
+        f"{_chosen(card)} chosen on the same {card['data']['chosen_on']} images, so expect a little less on new ones.",
+        "",
+        *_repetition_lines(card),
+        f"- Measure again: `{_measuring(card)}`",
+        f"- Train again: `{training['command']}` ({training['minutes']} minutes on {training['hardware']}; "
+        f"the best of {training['epochs']} epochs by {SCORE_NAMES[training['config']['metric']]} was "
+        f"{training['best_epoch']})",
+        f"- {_curve(card)}",
+        f"- Classes: {', '.join(card['classes'])}",
+        f"- Input: RGB in 0..1, minus {card['input']['mean']}, over {card['input']['std']}; "
+        f"{_scaling(card['input']['longest_side'])}",
+        f"- File: `{card['file']}`, {card['bytes']:,} bytes, fp16 where it can hold the numbers; "
+        f"sha256 `{card['sha256']}`",
+        f"- Made with Python {card['software']['python']}, torch {card['software']['torch']}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _network(model: dict) -> str:
+    """The architecture with its options, if it has any."""
+    options = ", ".join(f"{name}={value}" for name, value in model["options"].items())
+    return f"{model['name']}({options})" if options else model["name"]
+
+
+def _origin(training: dict) -> str:
+    """How the weights came to the data set that they are for."""
+    start = training.get("start")
+    if not start:
+        return "trained from scratch"
+    if "epochs" not in start:
+        return f"begun with {start['data']} and trained"
+    spent = f"{start['epochs']} epochs, {start['minutes']} minutes"
+    return f"trained from scratch on {start['data']} ({spent}), then fine-tuned"
+
+
+def _repetition_lines(card: dict) -> list[str]:
+    keys = card.get("in_training_too")
+    if not keys:
+        return []
+    scores, of = card["scores_without_them"], card["data"]
+    return [
+        f"`seglib data check {of['name']}` finds that some photographs of {of['measured_on']} look like one "
+        f"in {of['trained_on']}: {', '.join(keys)}. Left out, mIoU is {scores['miou']:.4f} and Boundary IoU "
+        f"{scores['boundary_iou']:.4f} (`{_measuring(card)} --without {' '.join(keys)}`).",
+        "",
+    ]
+
+
+def _measuring(card: dict) -> str:
+    of = card["data"]
+    listed = "" if of["list"] == "default" else f" --list {of['list']}"
+    return f"seglib evaluate {card['name']} --data {of['name']} --split {of['measured_on']}{listed}"
+
+
+def _chosen(card: dict) -> str:
+    return "checkpoint and the longer side were" if _resized(card) else "checkpoint was"
+
+
+def _resized(card: dict) -> bool:
+    """Do the released weights take pictures of another size than those with which the run was validated?"""
+    return card["training"]["curve"]["longest_side"] != card["input"]["longest_side"]
+
+
+def _curve(card: dict, most: int = 8) -> str:
+    """How the score on val rose, at so many of the epochs after which it was measured."""
+    curve = card["training"]["curve"]
+    last = len(curve["epochs"]) - 1
+    chosen = sorted({round(i * last / (most - 1)) for i in range(most)})
+    rise = ", ".join(f"{curve['miou'][i]:.3f} ({curve['epochs'][i]})" for i in chosen)
+    other = f", {_scaling(curve['longest_side']).partition(',')[0]}" if _resized(card) else ""
+    return f"mIoU on {card['data']['chosen_on']} while it was trained{other}, and after how many epochs: {rise}"
+
+
+def _scaling(longest_side: int) -> str:
+    if not longest_side:
+        return "at the picture's own size"
+    return f"the longer side scaled to {longest_side} pixels, logits scaled back to the picture's size"
+
+
+def _shown(value: float | None) -> str:
+    return "absent" if value is None else f"{value:.4f}"
+
+
+def table() -> str:
+    """The released weights as a Markdown table, every number from the cards."""
+    lines = [
+        "| weights | network | data | mIoU | Boundary IoU | with mirror and scales | size |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in weights.names():
+        card = weights.card(name)
+        one, multi, of = card["scores"], card["scores_multi_scale"], card["data"]
+        lines.append(
+            f"| [{name}](weights/{name}.md) | {_network(card['model'])}, "
+            f"{card['model']['parameters'] / 1e6:.1f}M | {of['name']}, {of['images']} images of {of['measured_on']} | "
+            f"{one['miou']:.4f} | {one['boundary_iou']:.4f} | {multi['miou']:.4f}, {multi['boundary_iou']:.4f} | "
+            f"{card['bytes'] / 1e6:.1f} MB |"
+        )
+    return "\n".join(lines)
+
+
+def write_table() -> None:
+    """Put `table()` between its marks in the README.  OSError if the marks are gone."""
+    files.replace_between(README, BEGIN, END, table())

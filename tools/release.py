@@ -1,0 +1,184 @@
+"""Turn a finished run into released weights: the file, its card and picture, and its line in the manifest."""
+
+import json
+import platform
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from seglib import config as configuration
+from seglib import data, files, runs, visualize, weights
+from seglib.data import download, validation
+from seglib.data.transforms import MEAN, STD
+from seglib.evaluation import evaluate
+from seglib.inference import Predictor
+from seglib.models import pretrained
+
+from . import model_cards
+
+MAX_BYTES = 64_000_000
+SCALES = (0.75, 1.0, 1.25)  # of the multi-scale measurement on the card, each also mirrored
+
+
+def release(
+    run: Path | str, name: str, root: Path | str, command: str, hardware: str, longest_side: int | None = None
+) -> dict:
+    """Release the best weights of the run folder `run` as `name`; returns the card.
+
+    Measures the rounded fp16 weights on the val split under `root`.  `command` makes the run again
+    and `hardware` says on what it was made.  `longest_side` in pixels replaces the one with which the run was
+    validated (0: pictures at their own size).  Raises WeightsError if the run has no sound weights or those
+    that it started from are gone, and DataError if the data set is not there; files that existed stay as they are then.
+    """
+    run = Path(run)
+    tensors, notes = weights.read_tensors(run / "best.safetensors")
+    if wrong := [key for key, t in tensors.items() if not t.isfinite().all()]:
+        raise weights.WeightsError(
+            f"{run / 'best.safetensors'}: {wrong[0]} has values that are no numbers; train anew."
+        )
+    history = json.loads((run / "history.json").read_text(encoding="utf-8"))
+    config = configuration.parse(json.dumps(notes["config"]))
+    start = _start(config)
+    _forget_places(config)
+    config.run = f"runs/{name}"
+    validated_at = config.inference.longest_side
+    if longest_side is not None:
+        config.inference.longest_side = longest_side
+    dataset = data.load(config.data.name, config.data.val_split, root, config.data.list_name, **config.data.options)
+    notes = {
+        "config": configuration.to_dict(config),
+        "classes": list(dataset.classes),
+        "palette": dataset.palette.tolist(),
+        "num_outputs": notes["num_outputs"],
+    }
+    file = weights.FOLDER / f"{name}.safetensors"
+    staged = weights.FOLDER / f".staged-{file.name}"
+    picture = staged.with_suffix(".png")
+    weights.write_tensors(staged, tensors, notes, half=True)
+    try:
+        if staged.stat().st_size > MAX_BYTES:
+            raise weights.WeightsError(
+                f"{file}: {staged.stat().st_size:,} bytes, but a release may have {MAX_BYTES:,}."
+            )
+        model, _ = weights.open_file(staged)
+        scores = {
+            "single": _measured(Predictor(model, **asdict(config.inference)), dataset, picture),
+            "multi": _measured(Predictor(model, config.inference.longest_side, SCALES, flip=True), dataset),
+        }
+        repeated = _repeated(config, root, dataset.keys)
+        if repeated:
+            scores["without"] = _measured(Predictor(model, **asdict(config.inference)), dataset.without(repeated))
+        best = max((h for h in history if "val" in h), key=lambda h: h["val"][config.metric])
+        picture.replace(file.with_suffix(".png"))
+        staged.replace(file)
+    finally:
+        staged.unlink(missing_ok=True)
+        picture.unlink(missing_ok=True)
+    entry = {"file": file.name, "bytes": file.stat().st_size, "sha256": download.file_sha256(file)}
+    card = {
+        "name": name,
+        **entry,
+        "model": {
+            **notes["config"]["model"],
+            "num_outputs": notes["num_outputs"],
+            "parameters": sum(p.numel() for p in model.parameters()),
+        },
+        "classes": notes["classes"],
+        "input": {
+            "mean": list(MEAN),
+            "std": list(STD),
+            "of": "RGB in 0..1",
+            "longest_side": config.inference.longest_side,
+        },
+        "data": {
+            "name": dataset.name,
+            "list": config.data.list_name,
+            "trained_on": config.data.train_split,
+            "chosen_on": config.data.val_split,
+            "measured_on": config.data.val_split,
+            "images": len(dataset),
+        },
+        "scores": scores["single"],
+        "scores_multi_scale": {**scores["multi"], "scales": list(SCALES), "flip": True},
+        **({"in_training_too": repeated, "scores_without_them": scores["without"]} if repeated else {}),
+        "training": {
+            "command": command,
+            "hardware": hardware,
+            **start,
+            "epochs": config.epochs,
+            "best_epoch": best["epoch"] + 1,
+            "minutes": _minutes(history),
+            "curve": _curve(history) | {"longest_side": validated_at},
+            "config": notes["config"],
+        },
+        "software": {"python": platform.python_version(), "torch": torch.__version__.split("+")[0]},
+    }
+    files.write_text(weights.FOLDER / f"{name}.json", json.dumps(card, indent=1) + "\n")
+    listed = weights.manifest()
+    listed["weights"][name] = entry
+    files.write_text(weights.FOLDER / "manifest.json", json.dumps(listed, indent=1) + "\n")
+    files.write_text(weights.FOLDER / f"{name}.md", model_cards.text(card))
+    return card
+
+
+def _forget_places(config: configuration.Config) -> None:
+    """Set the options that tell where and how fast a run was made, and change nothing of it, to their defaults."""
+    for option in runs.PLACES:
+        *inner, last = option.split(".")
+        part, default = config, configuration.Config()
+        for name in inner:
+            part, default = getattr(part, name), getattr(default, name)
+        setattr(part, last, getattr(default, last))
+
+
+def _start(config: configuration.Config) -> dict:
+    """On what, and for how long, the weights that the run started from had been trained.  WeightsError if unknown."""
+    if config.model.start is None:
+        return {}
+    first = config.model.start
+    if first in pretrained.PUBLIC.get(config.model.name, {}):
+        return {"start": {"weights": first, "data": f"the public weights '{first}'"}}
+    before = weights.load(first)[1]["config"]
+    if before["model"]["start"] is not None:
+        raise weights.WeightsError(
+            f"{first}: began with other weights itself, and a card tells of one start; train from the first."
+        )
+    if first in weights.names():
+        minutes = weights.card(first)["training"]["minutes"]
+    else:
+        minutes = _minutes(json.loads(Path(first).with_name("history.json").read_text(encoding="utf-8")))
+    return {"start": {"weights": first, "data": before["data"]["name"], "epochs": before["epochs"], "minutes": minutes}}
+
+
+def _minutes(history: list[dict]) -> float:
+    return round(sum(entry["seconds"] for entry in history) / 60, 1)
+
+
+def _curve(history: list[dict]) -> dict:
+    """The scores on the val split and the numbers of epochs after which they were measured."""
+    measured = [entry for entry in history if "val" in entry]
+    scores = {key: [round(entry["val"][key], 4) for entry in measured] for key in ("miou", "boundary_iou")}
+    return {"epochs": [entry["epoch"] + 1 for entry in measured], **scores}
+
+
+def _measured(predictor: Predictor, dataset: data.SegmentationDataset, picture: Path | None = None) -> dict:
+    """The scores, and in the file `picture` the best and the worst predictions."""
+    predictions = []
+    scores = evaluate(predictor, dataset, progress=True, each=lambda item, found, _: predictions.append(found))
+    ranks = [own["miou"] for own in scores.pop("per_image").values()]
+    if picture:
+        figure = visualize.gallery(dataset, predictions, ranks, 12, "both", dataset.classes, dataset.palette, "mIoU")
+        figure.savefig(picture, dpi=110)
+    return scores
+
+
+def _repeated(config: configuration.Config, root: Path | str, keys: list[str]) -> list[str]:
+    """The keys of val images that are, or by their look seem to be, in the training split too under another key."""
+    if config.data.name in data.generated_sets():
+        return []
+    report = validation.check(config.data.name, root, config.data.list_name)
+    pairs = report.duplicates + report.suspects
+    train, val = (f"{split}/" for split in (config.data.train_split, config.data.val_split))
+    found = {b for a, b in [*pairs, *(pair[::-1] for pair in pairs)] if a.startswith(train) and b.startswith(val)}
+    return sorted(place if place in keys else place.removeprefix(val) for place in found)
