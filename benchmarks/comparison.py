@@ -39,7 +39,7 @@ REMEDIES = {
 VARIANTS = {
     **{name: Variant(STREETS, (f"--model.name={name}",)) for name in reversed(NETWORKS)},
     **{name: Variant(STREETS, options) for name, options in REMEDIES.items()},
-    **{f"horses, seed {seed}": Variant(HORSES, (f"--seed={seed}", "--evaluate_every=96")) for seed in range(5)},
+    **{f"horses, seed {seed}": Variant(HORSES, (f"--seed={seed}", "--eval_interval=96")) for seed in range(5)},
 }
 GROUPS = {
     "Networks": (
@@ -65,7 +65,7 @@ def trained(name: str, runs: Path, root: Path) -> Path:
         "train",
         variant.config,
         *variant.options,
-        f"--run={run.resolve()}",
+        f"--output_dir={run.resolve()}",
         f"--data.root={root.resolve()}",
     ]
     if (run / "checkpoint.pt").exists():

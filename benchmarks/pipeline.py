@@ -53,7 +53,7 @@ def v2_transform(config: Config) -> Callable:
     """The transforms of `seglib.augment.training_steps`, of the same strengths and chances, by torchvision."""
     from torchvision.transforms import v2
 
-    a, c = config.augment, config.augment.color
+    a, c = config.augment, config.augment.color_jitter
     return v2.Compose(
         [
             v2.RandomResizedCrop(SIDE, a.crop_area, a.crop_ratio, antialias=True),
@@ -94,7 +94,7 @@ class Ways:
             check_equal(item["image"], np.asarray(image), "the decoded image")
             check_equal(item["mask"], np.asarray(mask) > 0, "the decoded mask")
         flip = Config()
-        for name in ("rotate", "color", "grey", "blur", "noise"):
+        for name in ("rotate", "color_jitter", "grayscale", "blur", "noise"):
             setattr(flip.augment, name, 0)
         flip.augment.flip, flip.augment.crop_area, flip.augment.crop_ratio = 1.0, [1.0, 1.0], [1.0, 1.0]
         square = np.resize(self.kept[0]["image"], (SIDE, SIDE, 3))

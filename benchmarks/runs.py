@@ -16,7 +16,7 @@ AIM_MIOU = 0.90
 SHORT = {
     "epochs": 4,
     "batch_size": 16,
-    "evaluate_every": 4,
+    "eval_interval": 4,
     "device": "cpu",
     "data": {"name": "creatures", "options": {"length": 64, "size": [160, 160]}},
     "augment": {"crop_sizes": [160]},
@@ -50,7 +50,7 @@ def quality(root: Path) -> dict:
     file = REPOSITORY / "configs" / "horses-laptop.yaml"
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
-        command = ["-m", "seglib", "train", str(file), f"--run={run}", f"--data.root={Path(root).resolve()}"]
+        command = ["-m", "seglib", "train", str(file), f"--output_dir={run}", f"--data.root={Path(root).resolve()}"]
         history = _trained(command, run, None)
     reached = max(entry["val"]["miou"] for entry in history if "val" in entry)
     note = f"configs/horses-laptop.yaml; after all {len(history)} epochs mIoU {reached:.4f}"
@@ -65,7 +65,7 @@ def two_processes() -> dict:
             for processes in (2, 1):
                 run = Path(folder) / f"{turn}-{processes}"
                 file = run.with_suffix(".yaml")
-                file.write_text(yaml.safe_dump(SHORT | {"run": str(run)}), encoding="utf-8")
+                file.write_text(yaml.safe_dump(SHORT | {"output_dir": str(run)}), encoding="utf-8")
                 launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
                 command = [*(launch if processes == 2 else []), "-m", "seglib", "train", str(file)]
                 history = _trained(command, run, 1)[1:-1]  # the first epoch decodes, the last one measures

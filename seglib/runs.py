@@ -14,16 +14,16 @@ from .errors import SeglibError
 
 # Where a run lies, what it runs on and what it tells meanwhile: these change nothing in the result.
 PLACES = {
-    "run",
+    "output_dir",
     "device",
-    "workers",
+    "num_workers",
     "data.root",
     "data.cache_mb",
     "compile",
     "sharding",
     "checkpoint_minutes",
     "tensorboard",
-    "trace_steps",
+    "profile_steps",
 }
 MARKS = ("config.yaml", "history.json", "checkpoint.pt")  # a folder with one of these holds a run, or held one
 SCORES = ("miou", "boundary_iou", "pixel_accuracy", "foreground_iou")

@@ -11,6 +11,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from . import files, models, weights_metadata
+from .config import upgrade_config
 from .data import download
 from .errors import SeglibError
 
@@ -48,7 +49,7 @@ def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict]:
         raise WeightsError(f"{file}: no such file; check the name.") from None
     except (SafetensorError, OSError, ValueError, RecursionError) as error:  # the last two from the notes' JSON
         raise WeightsError(f"{file}: the weights are damaged or no safetensors file ({error}).") from None
-    return {name: t.float() if t.dtype is torch.float16 else t for name, t in tensors.items()}, notes
+    return {name: t.float() if t.dtype is torch.float16 else t for name, t in tensors.items()}, _upgraded_notes(notes)
 
 
 def manifest() -> dict:
@@ -144,6 +145,16 @@ def open_file(file: Path) -> tuple[nn.Module, dict]:
         reason = str(error).splitlines()[-1].strip()[:300]
         raise WeightsError(f"{file}: the tensors do not fit {str(described['name'])[:40]} ({reason}).") from None
     return model.eval(), notes
+
+
+def _upgraded_notes(notes: object) -> object:
+    """Return the metadata of a weights file with today's option names; others are judged by weights_metadata."""
+    if not isinstance(notes, Mapping) or not isinstance(notes.get("config"), Mapping):
+        return notes
+    try:
+        return {**notes, "config": upgrade_config(notes["config"])}
+    except ValueError:
+        return notes
 
 
 def _difference(shapes: Mapping[str, torch.Size], asked: Mapping[str, Tensor]) -> str:

@@ -264,7 +264,7 @@ def test_runs_are_compared_once_each_on_a_page(tmp_path, monkeypatch):
         "--augment.crop_sizes=[64]",
         "--model.name=unet",
         "--model.options={width: 2}",
-        "--workers=0",
+        "--num_workers=0",
     ]
     names = ["horses, seed 0", "horses, seed 1"]
     variants = {

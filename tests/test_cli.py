@@ -99,7 +99,7 @@ def test_every_kind_of_picture_is_taken_and_a_bad_one_is_reported_not_fatal(tmp_
 )
 def test_bad_input_gets_one_sentence_and_a_status(tmp_path, arguments, named):
     """Whatever is wrong: no traceback, the culprit's name, a non-zero status, and no file left behind."""
-    extra = ["--data.root=nowhere", f"--run={tmp_path / 'run'}"] if arguments[0] == "train" else []
+    extra = ["--data.root=nowhere", f"--output_dir={tmp_path / 'run'}"] if arguments[0] == "train" else []
     extra = ["--root", tmp_path] if arguments[0] == "data" else extra
     drawn = ["--data.name=creatures"] if "--model" in str(arguments) or "toaster" in str(arguments) else []
     drawn = drawn or (["--data.name=creatures"] if "hinge" in str(arguments) else [])
@@ -144,7 +144,7 @@ def test_train_evaluate_predict_on_a_folder_of_ones_own(tmp_path):
     (tmp_path / "leaves" / "classes.yaml").write_text("classes: [soil, leaf]\ncolors: [[0, 0, 0], [255, 255, 255]]\n")
     options = [
         f"--data.name={tmp_path / 'leaves'}",
-        f"--run={tmp_path / 'run'}",
+        f"--output_dir={tmp_path / 'run'}",
         "--epochs=12",
         "--ema=0.8",
         "--augment.crop_sizes=[48]",
@@ -154,7 +154,7 @@ def test_train_evaluate_predict_on_a_folder_of_ones_own(tmp_path):
         "--inference.longest_side=0",
         "--device=cpu",
         "--amp=off",
-        "--evaluate_every=4",
+        "--eval_interval=4",
     ]
     done = seglib("train", *options)
     assert done.returncode == 0, done.stderr
@@ -294,14 +294,14 @@ def test_nothing_to_score_is_no_success(called, photographs):
 
 @pytest.mark.parametrize(
     "words",
-    ["c.yaml --epochs 3 --workers -1", "--epochs 3 c.yaml --workers=-1", "--epochs=3 --workers -1 c.yaml"],
+    ["c.yaml --epochs 3 --num_workers -1", "--epochs 3 c.yaml --num_workers=-1", "--epochs=3 --num_workers -1 c.yaml"],
 )
 def test_options_of_a_training_come_with_a_space_or_an_equals_sign(words):
     for given in (words, f"--resume {words}", f"{words} --resume"):
         args, rest = build_parser().parse_known_args(["train", *given.split()])
         assert args.resume == ("--resume" in given)
-        assert split_configuration(rest) == ("c.yaml", ["--epochs=3", "--workers=-1"])
-    assert split_configuration(["--epochs", "--run=x"]) == (None, ["--epochs", "--run=x"])
+        assert split_configuration(rest) == ("c.yaml", ["--epochs=3", "--num_workers=-1"])
+    assert split_configuration(["--epochs", "--output_dir=x"]) == (None, ["--epochs", "--output_dir=x"])
     assert split_configuration(["--loss.terms", "{ce: 1}"]) == (None, ["--loss.terms={ce: 1}"])
 
 
@@ -312,8 +312,8 @@ def test_help_of_every_command_shows_examples_that_can_be_parsed(called):
         assert len(lines) >= 2, name
         for line in lines:
             words = shlex.split(line.split("   ")[0])
-            assert words[:4] == ["python", "-m", "seglib", name]
-            args, rest = build_parser((name,)).parse_known_args(words[3:])
+            assert words[:2] == ["seglib", name]
+            args, rest = build_parser().parse_known_args(words[1:])
             assert args.command == name and (not rest or name in ("train", "tune"))
             if name in ("train", "tune"):
                 config.load(REPOSITORY / rest[0], split_configuration(rest)[1])

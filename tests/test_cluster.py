@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from seglib import inference
-from seglib.__main__ import main
+from seglib.cli.main import main
 from seglib.inference import batch, ray_engine
 from tests.test_predict_command import place_of_bad, write_weights
 

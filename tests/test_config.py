@@ -82,7 +82,7 @@ def test_mistakes_on_the_command_line_are_refused_by_name():
         ("--data=own", "--data is no option; it is a group of options: --data.name"),
         ("--xyzzy=1", "--xyzzy is no option; `seglib train --help` lists them"),
         ("--loss.trems={ce: 1}", "did you mean --loss.terms"),
-        ("--run=", "run is empty, but must be the name of a folder"),
+        ("--output_dir=", "run is empty, but must be the name of a folder"),
     ],
 )
 def test_options_that_are_none_are_refused_with_what_may_be_meant(option, named):

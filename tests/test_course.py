@@ -1,6 +1,5 @@
 """The course's mechanism, on small notebooks made here and run in real kernels."""
 
-import argparse
 import io
 import json
 import os
@@ -45,7 +44,6 @@ def run(folder: Path, *names: str, **options) -> tuple[list[runner.Result], str]
 
 
 def command(*arguments: object) -> int:
-    parser = argparse.ArgumentParser()
     return course_command.main([str(argument) for argument in arguments])
 
 
@@ -176,7 +174,7 @@ def test_ctrl_c_or_a_polite_kill_leaves_no_kernel_and_keeps_the_notebook(tmp_pat
     before = path.read_bytes()
     words = ["run", "--notebooks", tmp_path, "--out", tmp_path / "out", "--save"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "seglib", *words],
+        [sys.executable, "-m", "course", *words],
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -464,9 +462,9 @@ def test_real_sets_are_used_where_they_are(lesson, realdata, capsys):
 
 def test_source_is_shown_with_its_place():
     shown = course.show_source(exercises.Verdict)
-    lines = (REPOSITORY / "seglib/exercises/__init__.py").read_text().splitlines()
+    lines = (REPOSITORY / "course/exercises/__init__.py").read_text().splitlines()
     line = int(shown.place.rpartition(" ")[2])
-    assert shown.place.startswith("seglib/exercises/__init__.py, line ") and "class Verdict" in lines[line]
+    assert shown.place.startswith("course/exercises/__init__.py, line ") and "class Verdict" in lines[line]
     assert shown.code.startswith("@dataclass(frozen=True)\nclass Verdict:")
     assert shown._repr_markdown_().count("~~~~") == 2 and shown.code in repr(shown)
     assert course.show_source(places).code.startswith('"""Where the notebooks')
@@ -481,7 +479,7 @@ def test_source_is_shown_with_its_place():
 
 @pytest.fixture
 def checkers(monkeypatch):
-    """A module of checkers as `seglib/exercises/nb99.py` would be."""
+    """A module of checkers as `course/exercises/nb99.py` would be."""
     module = types.ModuleType("seglib.exercises.nb99")
 
     @exercises.exercise("99_test/1")

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import nn
 
 from seglib import config, inference, models, weights
-from seglib.__main__ import main
+from seglib.cli.main import main
 from seglib.data.transforms import normalize
 from seglib.inference import PredictionError, Predictor
 
@@ -32,7 +32,7 @@ def released(folder, outputs=1, name="unet", **options):
     with torch.no_grad():
         for _ in range(3):
             model(torch.randn(2, 3, 64, 64))
-    wanted = config.parse(json.dumps({"model": {"name": name, "options": options}, "run": "/home/me/secret"}))
+    wanted = config.parse(json.dumps({"model": {"name": name, "options": options}, "output_dir": "/home/me/secret"}))
     wanted.inference.longest_side = 80
     notes = {
         "config": config.to_dict(wanted),

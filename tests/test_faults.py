@@ -30,7 +30,7 @@ CAP_DAC_OVERRIDE, PR_CAPBSET_DROP = 1, 24
 
 def command(config, *words, **options) -> subprocess.Popen:
     """`seglib train` with `config`, as a person starts it."""
-    file = Path(f"{config.run}.yaml")
+    file = Path(f"{config.output_dir}.yaml")
     file.write_text(json.dumps(configuration.to_dict(config)))
     return subprocess.Popen(
         [sys.executable, "-m", "seglib", "train", str(file), *words],
@@ -83,7 +83,7 @@ def after_step(monkeypatch, number: int, act) -> None:
 def ends_as_if_nothing_happened(config, whole) -> None:
     """Resuming `config`'s run gives the weights of the run `whole`, bit for bit."""
     training.train(config, resume=True, progress=False)
-    one, other = checkpoint(whole.run), checkpoint(config.run)
+    one, other = checkpoint(whole.run), checkpoint(config.output_dir)
     assert same(one["model"], other["model"]) and same(one["average"], other["average"])
     assert without_clock(one["history"]) == without_clock(other["history"])
 
@@ -92,7 +92,7 @@ def ends_as_if_nothing_happened(config, whole) -> None:
 def test_a_loading_process_that_is_killed_is_told_and_the_run_resumes(tmp_path):
     whole = tiny(tmp_path / "whole", epochs=12)
     training.train(whole, progress=False)
-    config = tiny(tmp_path / "run", epochs=12, workers=1)
+    config = tiny(tmp_path / "run", epochs=12, num_workers=1)
     process = command(config)
     deadline = time.monotonic() + 120
     while not (tmp_path / "run" / "checkpoint.pt").exists() and time.monotonic() < deadline:
@@ -224,7 +224,7 @@ def test_a_folder_that_cannot_be_written_is_named_at_the_start(tmp_path, run):
         cwd=REPOSITORY,
         preexec_fn=without_roots_rights,
     )
-    assert config.run in refused(done) and not list(locked.iterdir())
+    assert config.output_dir in refused(done) and not list(locked.iterdir())
 
 
 def test_files_in_a_folder_that_became_read_only_stay_as_they_are(tmp_path, monkeypatch):
@@ -274,7 +274,7 @@ def test_the_time_before_a_stop_counts(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         training.train(config, progress=False)
     monkeypatch.undo()
-    stopped = checkpoint(config.run)
+    stopped = checkpoint(config.output_dir)
     assert 0 < stopped["partial"]["seconds"] < 600 and 0 <= stopped["partial"]["waiting"] < 600
     stopped["partial"] |= {"seconds": 4000.0, "waiting": 1000.0}
     torch.save(stopped, tmp_path / "run" / "checkpoint.pt")
@@ -299,7 +299,9 @@ def test_a_full_memory_is_told_in_a_sentence_and_the_run_resumes(tmp_path, monke
 
     after_step(monkeypatch, 4, fill)
     told = {"CUDA": "CUDA out of memory", "CPU": ".*allocate memory", "MPS": "MPS backend out", "Python": "MemoryError"}
-    with pytest.raises(training.TrainingError, match=rf"memory is full \({told[kind]}.*; raise --accumulate.*--resume"):
+    with pytest.raises(
+        training.TrainingError, match=rf"memory is full \({told[kind]}.*; raise --accumulation_steps.*--resume"
+    ):
         training.train(config, progress=False)
     monkeypatch.undo()
     assert checkpoint(tmp_path / "run")["step"] == 3
@@ -329,7 +331,7 @@ SLOW = bool(os.environ.get("SEGLIB_SLOW"))
 def test_memory_files_and_processes_stay_as_few_as_they_were(tmp_path, workers):
     """A soak: some hundred steps, with SEGLIB_SLOW=1 an hour's worth; what is kept must not grow with the steps."""
     epochs = 4000 // (1 + workers) if SLOW else 60 // (1 + workers)
-    config = tiny(tmp_path / "run", epochs=epochs, workers=workers, evaluate_every=5)
+    config = tiny(tmp_path / "run", epochs=epochs, num_workers=workers, eval_interval=5)
     config.data.options = {"length": 6, "size": [32, 32]}
     config.model.options, config.augment.crop_sizes = {"width": 2}, [32]
     seen = []
@@ -341,7 +343,7 @@ def test_memory_files_and_processes_stay_as_few_as_they_were(tmp_path, workers):
         seen.append((memory, len(os.listdir("/proc/self/fd")), len(children)))
 
     # What a first run opens for good, such as the watch over loading processes, is no leak.
-    training.train(replace(config, run=str(tmp_path / "first"), epochs=1), progress=False)
+    training.train(replace(config, output_dir=str(tmp_path / "first"), epochs=1), progress=False)
     files_before = len(os.listdir("/proc/self/fd"))
     training.train(config, progress=False, on_measured=look)
     half = len(seen) // 2

@@ -128,7 +128,7 @@ def test_harmless_yaml_is_what_it_says():
         ("checkpoint_minutes: .nan", "checkpoint_minutes is nan, but must be finite"),
         ("loss: {terms: {ce: .inf}}", "loss.terms.ce is inf"),
         ("inference: {scales: [1, .inf]}", "inference.scales is inf"),
-        ("workers: 100000", "workers is 100000, but must be at most 256"),
+        ("num_workers: 100000", "num_workers is 100000, but must be at most 256"),
         ("epochs: 10000000", "epochs is 10000000, but must be at most 1000000"),
         (f"seed: {2**63}", "seed is 9223372036854775808, but must be at most 9223372036854775807"),
         ("augment: {crop_sizes: [32, 100000]}", "augment.crop_sizes is 100000, but must be at most 32768"),

@@ -177,7 +177,7 @@ def test_ohem_by_hand(seed, channels, threshold, kept):
     logits, labels = draw(seed, channels)
     losses = sorted((-math.log(probability_of_truth(row, y)) for row, y in pixels(logits, labels)), reverse=True)
     hard = [v for place, v in enumerate(losses) if place < kept or v > -math.log(threshold)]
-    found = ohem(logits, labels, threshold=threshold, kept=kept)
+    found = ohem(logits, labels, threshold=threshold, min_kept=kept)
     assert float(found) == pytest.approx(sum(hard) / len(hard), rel=1e-9)
 
 
@@ -280,8 +280,8 @@ def test_several_outputs_are_weighted_and_a_single_one_is_not():
 @pytest.mark.parametrize(
     "name, option, value",
     [
-        ("ohem", "kept", 0),
-        ("ohem", "kept", 2**63),
+        ("ohem", "min_kept", 0),
+        ("ohem", "min_kept", 2**63),
         ("ohem", "threshold", 0),
         ("ohem", "threshold", 9e-7),
         ("ohem", "threshold", 1.01),
@@ -300,7 +300,7 @@ def test_options_out_of_range_are_refused(name, option, value):
 @pytest.mark.parametrize(
     "name, option, values",
     [
-        ("ohem", "kept", (1, 2**62)),
+        ("ohem", "min_kept", (1, 2**62)),
         ("ohem", "threshold", (1e-6, 1)),
         ("boundary", "width", (1, 10**6)),
         ("focal", "gamma", (0, 100)),
@@ -409,9 +409,9 @@ def test_options_reach_their_loss():
     with pytest.raises(LossError, match="'focal' has no option 'alpha' here; it takes: gamma"):
         SegmentationLoss({"focal": 1.0}, options={"focal": {"alpha": 0.0}})
     with pytest.raises(LossError, match="there are options for 'ohem', but asked for are ce; add it to loss.terms"):
-        SegmentationLoss({"ce": 1.0}, options={"ohem": {"kept": 5}})
+        SegmentationLoss({"ce": 1.0}, options={"ohem": {"min_kept": 5}})
     with pytest.raises(LossError, match="there are options for 'ohm', but asked for are ce; the losses are ce, "):
-        SegmentationLoss({"ce": 1.0}, options={"ohm": {"kept": 0.5}})
+        SegmentationLoss({"ce": 1.0}, options={"ohm": {"min_kept": 0.5}})
     SegmentationLoss({"ce": 1.0}, options={"focal": {}})  # says nothing, which is no fault
 
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from seglib import config, inference, models, weights
-from seglib.__main__ import main
+from seglib.cli.main import main
 
 PALETTE = [[0, 0, 0], [250, 0, 0]]
 

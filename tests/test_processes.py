@@ -81,7 +81,7 @@ def finish(process: subprocess.Popen) -> None:
 
 def written(config) -> str:
     """The file of `config`."""
-    file = Path(f"{config.run}.yaml")
+    file = Path(f"{config.output_dir}.yaml")
     file.write_text(json.dumps(configuration.to_dict(config)))
     return str(file)
 

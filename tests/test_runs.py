@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from seglib import config as configuration
 from seglib import runs, training, visualize
-from seglib.__main__ import main
+from seglib.cli.main import main
 from seglib.config import Config
 
 
 def made(folder: Path, scores=(0.5, 0.7, 0.6), epochs=3, checkpoint=True, **changes) -> Path:
     """A run's folder as training leaves it."""
     folder.mkdir(parents=True)
-    config = Config(run=str(folder), epochs=epochs)
+    config = Config(output_dir=str(folder), epochs=epochs)
     for name, value in changes.items():
         part, _, option = name.rpartition("__")
         setattr(getattr(config, part) if part else config, option, value)
@@ -62,7 +62,7 @@ def test_the_state_of_a_run(tmp_path, epochs, checkpoint, state):
 
 
 def test_a_real_run_reads_as_it_was_trained(tmp_path):
-    config = Config(run=str(tmp_path / "run"), epochs=1, batch_size=4, amp="off", device="cpu", workers=0)
+    config = Config(output_dir=str(tmp_path / "run"), epochs=1, batch_size=4, amp="off", device="cpu", num_workers=0)
     config.data.name, config.data.options = "creatures", {"length": 4, "size": [48, 64]}
     config.augment.crop_sizes, config.model.options, config.inference.longest_side = [32], {"width": 4}, 48
     history = training.train(config, progress=False)

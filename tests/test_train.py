@@ -28,7 +28,7 @@ from seglib.training.optimizer import Average, amp_dtype, learning_rate, make_op
 
 def tiny(folder, **changes) -> Config:
     """A run of seconds on the drawn animals."""
-    config = Config(run=str(folder), epochs=2, batch_size=4, ema=0.9, amp="off", device="cpu", workers=0)
+    config = Config(output_dir=str(folder), epochs=2, batch_size=4, ema=0.9, amp="off", device="cpu", num_workers=0)
     config.data.name, config.data.options = "creatures", {"length": 10, "size": [48, 64]}
     config.augment.crop_sizes = [32, 48]
     config.model.options = {"width": 4}
@@ -85,7 +85,7 @@ def test_two_runs_agree_bit_for_bit(tmp_path):
 
 def test_workers_change_nothing(tmp_path):
     training.train(tiny(tmp_path / "none"), progress=False)
-    training.train(tiny(tmp_path / "two", workers=2), progress=False)
+    training.train(tiny(tmp_path / "two", num_workers=2), progress=False)
     assert same(checkpoint(tmp_path / "none")["model"], checkpoint(tmp_path / "two")["model"])
 
 
@@ -167,7 +167,7 @@ def test_a_process_killed_again_and_again_ends_with_the_same_weights(tmp_path):
 
 def test_ctrl_c_in_a_terminal_leaves_a_resumable_checkpoint(tmp_path):
     """A real process group with loading processes, all of which get the signal, as from a terminal."""
-    config = configuration.to_dict(tiny(tmp_path / "run", epochs=500, workers=2))
+    config = configuration.to_dict(tiny(tmp_path / "run", epochs=500, num_workers=2))
     (tmp_path / "config.yaml").write_text(json.dumps(config))
     command = [sys.executable, "-m", "seglib", "train", str(tmp_path / "config.yaml")]
     process = subprocess.Popen(
@@ -244,7 +244,9 @@ def test_a_configuration_that_lies_in_the_run_folder_is_not_lost(tmp_path):
     config.data.cache_mb += 1  # a run may go on so, and it is the same run
     training.train(config, resume=True, progress=False)
     assert configuration.load(folder / "config.yaml") == config and not (folder / "config-before-3.yaml").exists()
-    assert next(iter(yaml.safe_load((folder / "config.yaml").read_text()))) == "run", "in the order of the options"
+    assert next(iter(yaml.safe_load((folder / "config.yaml").read_text()))) == "output_dir", (
+        "in the order of the options"
+    )
 
 
 def test_a_file_in_place_of_the_run_folder_and_a_start_that_is_nothing_are_named(tmp_path):
@@ -252,8 +254,8 @@ def test_a_file_in_place_of_the_run_folder_and_a_start_that_is_nothing_are_named
     with pytest.raises(training.TrainingError, match="file: is a file, and a run needs a folder"):
         training.train(tiny(tmp_path / "file"), progress=False)
     config = tiny(tmp_path / "run")
-    config.model.start = "unet-horse"
-    with pytest.raises(training.TrainingError, match="model.start is 'unet-horse'.*did you mean unet-horses"):
+    config.model.init_from = "unet-horse"
+    with pytest.raises(training.TrainingError, match="model.init_from is 'unet-horse'.*did you mean unet-horses"):
         training.train(config, progress=False)
 
 
@@ -350,7 +352,7 @@ def test_a_file_that_breaks_under_way_is_named(tmp_path):
     (tmp_path / "set/masks/3.png").write_bytes(b"not an image")
     (tmp_path / "set/masks/4.png").write_bytes(b"not an image")
     for workers in (0, 1):
-        config = tiny(tmp_path / f"run{workers}", workers=workers)
+        config = tiny(tmp_path / f"run{workers}", num_workers=workers)
         config.data.name, config.data.options = str(tmp_path / "set"), {}
         with pytest.raises(data.DataError, match=r"^\S*masks/[34].png: not an image that can be read[^\n]*$"):
             training.train(config, progress=False)
@@ -372,7 +374,7 @@ def test_several_classes_train(tmp_path):
     config.data.name = "streets"
     config.optimizer.name, config.schedule.name = "sgd", "poly"
     assert len(training.train(config, progress=False)) == 2
-    config.run, config.num_classes = str(tmp_path / "other"), 5
+    config.output_dir, config.num_classes = str(tmp_path / "other"), 5
     with pytest.raises(training.TrainingError, match="num_classes is 5, but streets has 11 classes"):
         training.train(config, progress=False)
 
@@ -516,7 +518,7 @@ def test_a_run_starts_from_trained_weights(tmp_path, capsys):
     training.train(tiny(tmp_path / "before"), progress=False)
     tensors, _ = weights.read_tensors(tmp_path / "before" / "best.safetensors")
     config = tiny(tmp_path / "after", epochs=1)
-    config.data.name, config.model.start = "streets", str(tmp_path / "before" / "best.safetensors")
+    config.data.name, config.model.init_from = "streets", str(tmp_path / "before" / "best.safetensors")
     model = training.make_model(config.model, 11)
     assert all(
         torch.equal(value, tensors[name]) for name, value in model.state_dict().items() if "classify" not in name
@@ -525,7 +527,7 @@ def test_a_run_starts_from_trained_weights(tmp_path, capsys):
     assert len(training.train(config, progress=False)) == 1
     (tmp_path / "before" / "best.safetensors").unlink()  # the checkpoint has all that a resumed run needs
     assert len(training.train(config, resume=True, progress=False)) == 1
-    config.model.start = "imagenet"
+    config.model.init_from = "imagenet"
     with pytest.raises(training.TrainingError, match=r"nor public ones of unet \(there are none\)"):
         training.make_model(config.model, 11)
 
@@ -534,7 +536,7 @@ def test_parts_of_a_batch_add_up_to_it(tmp_path):
     """Without batch normalisation, in evaluation mode, accumulation changes nothing but rounding."""
     gradients, sizes = [], {}
     for parts in (1, 2, 3):
-        run = training.Run(tiny(tmp_path / "run", accumulate=parts, seed=4))
+        run = training.Run(tiny(tmp_path / "run", accumulation_steps=parts, seed=4))
         seen = sizes[parts] = []
         run.model.register_forward_pre_hook(lambda model, given, seen=seen: seen.append(len(given[0])))
         run.loss = training.make_loss(run.config, run.model, run.train_set)
@@ -619,7 +621,9 @@ def test_gradients_are_clipped_to_the_norm_asked_for_and_not_at_all_if_it_is_0(t
     moved = {}
     for norm in (0.0, 1e-3, 1e6):
         config = tiny(tmp_path / "run", ema=0)
-        config.optimizer = configuration.OptimizerConfig("sgd", lr=1.0, weight_decay=0.0, momentum=0.0, clip_norm=norm)
+        config.optimizer = configuration.OptimizerConfig(
+            "sgd", lr=1.0, weight_decay=0.0, momentum=0.0, max_grad_norm=norm
+        )
         config.schedule.warmup = 0.0
         run = training.Run(config)
         before = [parameter.detach().clone() for parameter in run.model.parameters()]
@@ -633,7 +637,7 @@ def test_gradients_are_clipped_to_the_norm_asked_for_and_not_at_all_if_it_is_0(t
 
 def test_a_batch_is_cut_into_as_many_parts_as_every_process_can_fill(tmp_path, monkeypatch):
     """With two processes, of which this is one: they must take the same number of parts."""
-    run = training.Run(tiny(tmp_path / "run", accumulate=3))
+    run = training.Run(tiny(tmp_path / "run", accumulation_steps=3))
     seen, waits = [], []
     run.loss = training.make_loss(run.config, run.model, run.train_set)
     run.loss.terms, run.loss.options = {"ce": 1.0}, {"ce": {}}
@@ -725,7 +729,7 @@ def test_losses_do_not_stay_on_the_device_through_a_long_epoch(tmp_path, monkeyp
 
 def test_a_run_can_be_traced_and_shown_on_a_board(tmp_path):
     pytest.importorskip("tensorboard")
-    training.train(tiny(tmp_path / "run", trace_steps=2, tensorboard=True), progress=False)
+    training.train(tiny(tmp_path / "run", profile_steps=2, tensorboard=True), progress=False)
     trace = json.loads((tmp_path / "run" / "trace.json").read_text())
     assert any("conv" in str(event.get("name")) for event in trace["traceEvents"])
     assert list((tmp_path / "run").glob("events.out.tfevents*"))
@@ -742,7 +746,7 @@ def test_a_compiled_network_trains_the_same_and_its_weights_load(tmp_path, monke
 
 def test_measured_entries_are_told_and_a_listener_can_stop_the_run(tmp_path):
     seen = []
-    training.train(tiny(tmp_path / "run", epochs=3, evaluate_every=2), progress=False, on_measured=seen.append)
+    training.train(tiny(tmp_path / "run", epochs=3, eval_interval=2), progress=False, on_measured=seen.append)
     assert [entry["epoch"] for entry in seen] == [1, 2]
 
     def stop(entry):

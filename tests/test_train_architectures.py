@@ -22,7 +22,7 @@ FAMILIES = {
 @pytest.mark.parametrize("set_name", ["creatures", "streets"])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_two_epochs_lower_the_loss(name, set_name, tmp_path):
-    config = tiny(tmp_path / "run", evaluate_every=2, batch_size=5)
+    config = tiny(tmp_path / "run", eval_interval=2, batch_size=5)
     config.data.name, config.data.options = set_name, {"length": 16, "size": [64, 64]}
     config.model.name, config.model.options = name, FAMILIES[name]
     config.augment.crop_sizes, config.inference.longest_side = [64], 64

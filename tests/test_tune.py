@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from seglib import config as configuration
 from seglib import data, models, training, tuning, visualize
-from seglib.__main__ import main
+from seglib.cli.main import main
 from seglib.config import Config, ConfigError
 from seglib.losses import LossError
 from seglib.tuning import Choices, Range, TuneError
@@ -27,7 +27,7 @@ SPACE = {"optimizer.lr": Range(1e-4, 1e-1, log=True), "batch_size": Choices((2, 
 
 
 def tiny(folder, **changes) -> Config:
-    config = Config(run=str(folder), epochs=2, batch_size=4, ema=0.0, amp="off", device="cpu", workers=0)
+    config = Config(output_dir=str(folder), epochs=2, batch_size=4, ema=0.0, amp="off", device="cpu", num_workers=0)
     config.data.name, config.data.options = "creatures", {"length": 6, "size": [48, 64]}
     config.augment.crop_sizes = [32]
     config.model.options = {"width": 4}
@@ -47,7 +47,7 @@ class Trainer:
         self.interrupt, self.fail, self.calls = interrupt, fail, []
 
     def __call__(self, config, resume=False, progress=True, on_measured=None):
-        folder = Path(config.run)
+        folder = Path(config.output_dir)
         self.calls.append((folder.name, resume))
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.yaml").write_text(yaml.safe_dump(configuration.to_dict(config)))
@@ -129,7 +129,7 @@ def test_the_best_trial_becomes_a_configuration(tmp_path, monkeypatch):
     best = max((t for t in summary["trials"] if t["state"] == "complete"), key=lambda t: t["score"])
     file = tmp_path / "s" / "best.yaml"
     expected = tuning.with_options(
-        tiny(tmp_path / "s", epochs=4), {**best["options"], "run": f"{tmp_path / 's'}-tuned"}
+        tiny(tmp_path / "s", epochs=4), {**best["options"], "output_dir": f"{tmp_path / 's'}-tuned"}
     )
     assert configuration.load(file) == expected
     text = file.read_text()
@@ -186,7 +186,7 @@ def test_a_search_in_which_everything_fails_says_why(tmp_path, monkeypatch):
         ({"learning": Range(0.1, 1.0)}, TuneError, "'learning', which is no option"),
         ({"optimizer.lr.peak": Range(0.1, 1.0)}, TuneError, "'optimizer.lr.peak', which is no option"),
         ({"optimizer": Choices((1, 2))}, TuneError, "'optimizer', which is no option"),
-        ({"run": Choices(("a", "b"))}, TuneError, "'run', which all trials of a search must share"),
+        ({"output_dir": Choices(("a", "b"))}, TuneError, "'output_dir', which all trials of a search must share"),
         ({"data.name": Choices(("horses", "creatures"))}, TuneError, "'data.name', which all trials"),
         ({"optimizer.lr": Range(-0.1, 1.0)}, ConfigError, "optimizer.lr is -0.1"),
         ({"batch_size": Range(2.0, 4.5)}, ConfigError, "batch_size"),

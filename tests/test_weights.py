@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from seglib import config, data, files, models, weights
-from seglib.__main__ import main
+from seglib.cli.main import main
 from seglib.data.download import DownloadError, file_sha256
 from tools import model_cards, release
+from tools.__main__ import main as tools_main
 
 
 def notes(width=4, outputs=2):
@@ -212,7 +213,7 @@ def test_a_release_measures_what_it_writes(tmp_path, monkeypatch):
     assert np.allclose(curve["boundary_iou"], [entry["val"]["boundary_iou"] for entry in judged], atol=5e-5)
     assert str(tmp_path) not in json.dumps(card) + json.dumps(header)
     made = config.parse(json.dumps(header["config"]))
-    assert (asked.workers, asked.device) == (0, "cpu") and (made.workers, made.device) == (-1, "auto")
+    assert (asked.num_workers, asked.device) == (0, "cpu") and (made.num_workers, made.device) == (-1, "auto")
     text = (tmp_path / "small.md").read_text()
     assert f"{scores['miou']:.4f}" in text and card["sha256"] in text
     assert curve["longest_side"] == 48 and "while it was trained, and" in text
@@ -225,7 +226,7 @@ def test_a_release_measures_what_it_writes(tmp_path, monkeypatch):
         ),
     )
     words = ["--from", "seglib train x.yaml", "--hardware", "a test", "--longest-side", "64"]
-    assert main(["weights", "release", str(tmp_path / "run"), "larger", "--root", str(tmp_path), *words]) == 0
+    assert tools_main(["release", str(tmp_path / "run"), "larger", "--root", str(tmp_path), *words]) == 0
     larger, (model, header) = weights.card("larger"), weights.load("larger")
     assert larger["scores"]["miou"] == evaluate(Predictor(model, 64), val)["miou"] and set(sides) == {64}
     assert larger["input"]["longest_side"] == header["config"]["inference"]["longest_side"] == 64
@@ -260,13 +261,13 @@ def test_a_card_tells_what_the_weights_started_from(tmp_path, monkeypatch):
     assert main([*words_to_measure, str(tmp_path / "scores.json")]) == 0
     assert json.loads((tmp_path / "scores.json").read_text())["images"] == 10
     second = tiny(tmp_path / "second", epochs=1)
-    second.model.start = str(tmp_path / "first" / "best.safetensors")
+    second.model.init_from = str(tmp_path / "first" / "best.safetensors")
     training.train(second, progress=False)
     start = release.release(tmp_path / "second", "second", *words)["training"]["start"]
-    assert (start["weights"], start["data"], start["epochs"]) == (second.model.start, "creatures", 1)
+    assert (start["weights"], start["data"], start["epochs"]) == (second.model.init_from, "creatures", 1)
     assert "scratch on creatures (1 epochs, " in (tmp_path / "second.md").read_text()
     third = tiny(tmp_path / "third", epochs=1)
-    third.model.start = "second"
+    third.model.init_from = "second"
     training.train(third, progress=False)
     with pytest.raises(weights.WeightsError, match="second: began with other weights itself"):
         release.release(tmp_path / "third", "third", *words)
@@ -288,7 +289,7 @@ def test_a_card_shows_how_the_score_rose_and_how_pictures_are_scaled():
 
 
 def test_a_card_names_public_weights_that_the_run_began_with():
-    described = config.load(None, ["--model.name=hrnet_w18", "--model.start=imagenet"])
+    described = config.load(None, ["--model.name=hrnet_w18", "--model.init_from=imagenet"])
     start = release._start(described)
     assert model_cards._origin(start) == "begun with the public weights 'imagenet' and trained"
 

@@ -41,7 +41,7 @@ def release(
     config = configuration.parse(json.dumps(notes["config"]))
     start = _start(config)
     _forget_places(config)
-    config.run = f"runs/{name}"
+    config.output_dir = f"runs/{name}"
     validated_at = config.inference.longest_side
     if longest_side is not None:
         config.inference.longest_side = longest_side
@@ -134,13 +134,13 @@ def _forget_places(config: configuration.Config) -> None:
 
 def _start(config: configuration.Config) -> dict:
     """On what, and for how long, the weights that the run started from had been trained.  WeightsError if unknown."""
-    if config.model.start is None:
+    if config.model.init_from is None:
         return {}
-    first = config.model.start
+    first = config.model.init_from
     if first in pretrained.PUBLIC.get(config.model.name, {}):
         return {"start": {"weights": first, "data": f"the public weights '{first}'"}}
     before = weights.load(first)[1]["config"]
-    if before["model"]["start"] is not None:
+    if before["model"]["init_from"] is not None:
         raise weights.WeightsError(
             f"{first}: began with other weights itself, and a card tells of one start; train from the first."
         )

@@ -11,7 +11,7 @@ HELP = "train a network as a configuration says"
 EXAMPLES = """\
 examples:
   seglib train configs/horses-laptop.yaml                  a small U-Net, minutes
-  seglib train configs/horses-laptop.yaml --run=runs/mine --optimizer.lr=1e-3 --epochs=12
+  seglib train configs/horses-laptop.yaml --output_dir=runs/mine --optimizer.lr=1e-3 --epochs=12
   seglib train configs/horses-laptop.yaml --resume         go on with a run that was stopped
   seglib train configs/horses-laptop.yaml --print_config   what would be done
 """
@@ -78,8 +78,8 @@ def run(args: argparse.Namespace) -> int:
         history = training.train(wanted, resume=args.resume)
     except KeyboardInterrupt:
         if distributed.rank() == 0:
-            if (Path(wanted.run) / "checkpoint.pt").exists():
-                print(f"\nStopped; go on with: {_program()} {shlex.quote(f'{wanted.run}/config.yaml')} --resume")
+            if (Path(wanted.output_dir) / "checkpoint.pt").exists():
+                print(f"\nStopped; go on with: {_program()} {shlex.quote(f'{wanted.output_dir}/config.yaml')} --resume")
             else:
                 print("\nStopped before there was anything to go on from.")
         return 130
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
         f"{minutes:.1f} minutes; best epoch {best['epoch'] + 1}: "
         + ", ".join(f"{name} {value:.4f}" for name, value in best["val"].items())
     )
-    best_file, of = f"{wanted.run}/best.safetensors", wanted.data
+    best_file, of = f"{wanted.output_dir}/best.safetensors", wanted.data
     measuring = shlex.join(
         [
             "python",

@@ -45,9 +45,9 @@ def run(args: argparse.Namespace) -> int:
         raise config.ConfigError(f"{error}.") from None
     wanted = config.load(file, options)
     space = tuning.read_space(args.space) if args.space else tuning.default_space(wanted)
-    out = args.out or Path(f"{wanted.run}-search")
-    if wanted.evaluate_every >= wanted.epochs:
-        print("note: evaluate_every is not below epochs, so scores come too late to prune a trial", file=sys.stderr)
+    out = args.out or Path(f"{wanted.output_dir}-search")
+    if wanted.eval_interval >= wanted.epochs:
+        print("note: eval_interval is not below epochs, so scores come too late to prune a trial", file=sys.stderr)
     try:
         summary = tuning.search(wanted, space, args.trials, out, args.resume)
     except KeyboardInterrupt:

@@ -18,6 +18,7 @@ from .options import (
 )
 from .plain import read_yaml
 from .reading import ConfigError, commented, load, parse, parser, to_dict, validate
+from .renamed import upgrade_config
 
 __all__ = [
     "AugmentConfig",
@@ -36,5 +37,6 @@ __all__ = [
     "read_yaml",
     "remedy",
     "to_dict",
+    "upgrade_config",
     "validate",
 ]

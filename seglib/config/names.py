@@ -4,6 +4,7 @@ import difflib
 from dataclasses import fields, is_dataclass
 
 from .options import Config
+from .renamed import REMOVED, RENAMED
 
 
 def options(part: object | None = None, prefix: str = "") -> tuple[list[str], list[str]]:
@@ -28,6 +29,10 @@ def members(path: str) -> list[str]:
 def remedy(path: str, dashes: str = "") -> str | None:
     """What to do about the `path`, if it is no option: half a sentence in which names begin with `dashes`."""
     known, free = options()
+    if path in RENAMED:
+        return f"it is called {dashes}{RENAMED[path]} now."
+    if path in REMOVED:
+        return "it no longer exists; leave it out."
     if path in known or path.startswith(tuple(f"{name}." for name in free)):
         return None
     if grouped := members(path):

@@ -43,8 +43,8 @@ class AugmentConfig:
         crop_ratio: smallest and largest width : height of the region that a crop shows
         flip: probability of mirroring left and right
         rotate: largest angle in degrees, to either side
-        color: strength of the changes of brightness, contrast, saturation (hue: a fifth of it)
-        grey: probability of losing all colour
+        color_jitter: strength of the changes of brightness, contrast, saturation (hue: a fifth of it)
+        grayscale: probability of removing all colour
         blur: probability of a slight blur
         noise: probability of sensor noise
     """
@@ -54,8 +54,8 @@ class AugmentConfig:
     crop_ratio: tuple[float, float] = (0.75, 1.3333)
     flip: float = 0.5
     rotate: float = 15.0
-    color: float = 0.4
-    grey: float = 0.1
+    color_jitter: float = 0.4
+    grayscale: float = 0.1
     blur: float = 0.1
     noise: float = 0.1
 
@@ -67,12 +67,12 @@ class ModelConfig:
     Args:
         name: architecture
         options: its options, as in `seglib.models.create`
-        start: weights to start from: released ones by name, a .safetensors file, or public ones (imagenet, coco)
+        init_from: weights to start from: released ones by name, a .safetensors file, or public ones (imagenet, coco)
     """
 
     name: str = "unet"
     options: dict[str, Option] = field(default_factory=dict)
-    start: str | None = None
+    init_from: str | None = None
 
 
 @dataclass
@@ -82,7 +82,7 @@ class LossConfig:
     Args:
         terms: weight of each loss: ce, bce, dice, focal, lovasz, ohem, boundary
         class_weights: a rule that makes one factor a class from the training set's pixels, or the factors
-        options: of single losses: {focal: {gamma: 2}, ohem: {threshold: 0.9, kept: 131072}, boundary: {width: 3}}
+        options: of single losses: {focal: {gamma: 2}, ohem: {threshold: 0.9, min_kept: 131072}, boundary: {width: 3}}
         output_weights: one factor an output of networks with several; by default the network's own
     """
 
@@ -101,14 +101,14 @@ class OptimizerConfig:
         lr: highest learning rate
         weight_decay: decay of the convolution weights (biases and normalisation have none)
         momentum: for sgd
-        clip_norm: largest norm of the gradient; 0 does not clip
+        max_grad_norm: largest norm of the gradient; 0 does not clip
     """
 
     name: Literal["adamw", "adam", "sgd"] = "adamw"
     lr: float = 2e-3
     weight_decay: float = 0.01
     momentum: float = 0.9
-    clip_norm: float = 1.0
+    max_grad_norm: float = 1.0
 
 
 @dataclass
@@ -146,42 +146,42 @@ class Config:
     """A training run.
 
     Args:
-        run: folder for checkpoints and history
+        output_dir: folder for checkpoints and history
         epochs: passes over the training images
         batch_size: images a step, over all processes
-        accumulate: parts into which a step's batch is cut where memory is short; their losses are averaged
+        accumulation_steps: parts into which a step's batch is cut where memory is short; their losses are averaged
         seed: seed of the weights, the order and the augmentation
         num_classes: outputs of the network; 0 takes the data set's classes, 1 gives a binary set one sigmoid output
         ema: decay of the running average of the weights; 0 keeps none
         amp: mixed precision; auto uses it where the hardware gains from it and gradients stay right
         device: auto takes cuda, else mps, else cpu
-        workers: processes that load images; -1 chooses by device
-        evaluate_every: epochs between measurements on the val split
+        num_workers: processes that load images; -1 chooses by device
+        eval_interval: epochs between measurements on the val split
         metric: the val score by which the best checkpoint is chosen
         checkpoint_minutes: time between checkpoints within an epoch; 0 writes them at its end only
         compile: let torch.compile speed the network up, after a minute or more
         sharding: of several processes each has a copy of the weights (none), or a share (full), to save memory
         tensorboard: write the history for TensorBoard into the run folder too
-        trace_steps: steps to profile at the beginning; trace.json in the run folder shows where the time goes
+        profile_steps: steps to profile at the beginning; trace.json in the run folder shows where the time goes
     """
 
-    run: str = "runs/unnamed"
+    output_dir: str = "runs/unnamed"
     epochs: int = 30
     batch_size: int = 8
-    accumulate: int = 1
+    accumulation_steps: int = 1
     seed: int = 0
     num_classes: int = 0
     ema: float = 0.998
     amp: Literal["auto", "off", "bf16", "fp16"] = "auto"
     device: str = "auto"
-    workers: int = -1
-    evaluate_every: int = 1
+    num_workers: int = -1
+    eval_interval: int = 1
     metric: Literal["miou", "boundary_iou", "pixel_accuracy", "foreground_iou"] = "miou"
     checkpoint_minutes: float = 10.0
     compile: bool = False
     sharding: Literal["none", "full"] = "none"
     tensorboard: bool = False
-    trace_steps: int = 0
+    profile_steps: int = 0
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     model: ModelConfig = field(default_factory=ModelConfig)

@@ -20,12 +20,12 @@ from .plain import FAULTS, read_yaml
 LARGEST = {
     "epochs": 10**6,
     "batch_size": 10**6,
-    "accumulate": 10**6,
+    "accumulation_steps": 10**6,
     "seed": 2**63 - 1,
     "num_classes": 255,
-    "workers": 256,
-    "evaluate_every": 10**6,
-    "trace_steps": 10**6,
+    "num_workers": 256,
+    "eval_interval": 10**6,
+    "profile_steps": 10**6,
     "data.cache_mb": 2**30,
     "inference.longest_side": 10**6,
     "augment.crop_sizes": 2**15,
@@ -120,22 +120,22 @@ def validate(config: Config) -> None:
     """ConfigError for the first value out of its range."""
     _check_numbers(to_dict(config))
     checks = [
-        (bool(config.run.strip()), "run", "empty", "the name of a folder"),
+        (bool(config.output_dir.strip()), "output_dir", "empty", "the name of a folder"),
         (config.epochs >= 1, "epochs", config.epochs, "at least 1"),
         (config.batch_size >= 1, "batch_size", config.batch_size, "at least 1"),
-        (config.accumulate >= 1, "accumulate", config.accumulate, "at least 1"),
+        (config.accumulation_steps >= 1, "accumulation_steps", config.accumulation_steps, "at least 1"),
         (config.checkpoint_minutes >= 0, "checkpoint_minutes", config.checkpoint_minutes, "0 or more"),
-        (config.trace_steps >= 0, "trace_steps", config.trace_steps, "0 or more"),
+        (config.profile_steps >= 0, "profile_steps", config.profile_steps, "0 or more"),
         (not (config.compile and config.sharding == "full"), "compile", True, "false where sharding is full"),
-        (config.evaluate_every >= 1, "evaluate_every", config.evaluate_every, "at least 1"),
+        (config.eval_interval >= 1, "eval_interval", config.eval_interval, "at least 1"),
         (config.seed >= 0, "seed", config.seed, "0 or more"),
-        (config.workers >= -1, "workers", config.workers, "-1 or more"),
+        (config.num_workers >= -1, "num_workers", config.num_workers, "-1 or more"),
         (config.data.cache_mb >= 0, "data.cache_mb", config.data.cache_mb, "0 or more"),
         (config.optimizer.weight_decay >= 0, "optimizer.weight_decay", config.optimizer.weight_decay, "0 or more"),
-        (config.optimizer.clip_norm >= 0, "optimizer.clip_norm", config.optimizer.clip_norm, "0 or more"),
+        (config.optimizer.max_grad_norm >= 0, "optimizer.max_grad_norm", config.optimizer.max_grad_norm, "0 or more"),
         (0 <= config.optimizer.momentum < 1, "optimizer.momentum", config.optimizer.momentum, "in [0, 1)"),
         (0 <= config.augment.rotate <= 180, "augment.rotate", config.augment.rotate, "in [0, 180]"),
-        (0 <= config.augment.color <= 1, "augment.color", config.augment.color, "in [0, 1]"),
+        (0 <= config.augment.color_jitter <= 1, "augment.color_jitter", config.augment.color_jitter, "in [0, 1]"),
         (config.num_classes >= 0, "num_classes", config.num_classes, "0 or more"),
         (0 <= config.ema < 1, "ema", config.ema, "in [0, 1)"),
         (config.optimizer.lr > 0, "optimizer.lr", config.optimizer.lr, "above 0"),
@@ -175,7 +175,7 @@ def validate(config: Config) -> None:
     ]
     checks += [
         (0 <= p <= 1, f"augment.{name}", p, "a probability in [0, 1]")
-        for name in ("flip", "grey", "blur", "noise")
+        for name in ("flip", "grayscale", "blur", "noise")
         for p in [getattr(config.augment, name)]
     ]
     for good, option, value, wanted in checks:

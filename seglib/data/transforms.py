@@ -40,7 +40,7 @@ class TrainingTransform:
 
 def training_steps(config: AugmentConfig, size: int) -> list[A.BasicTransform]:
     """The transforms that `config` switches on, in the order in which they are applied."""
-    color = config.color
+    color = config.color_jitter
     steps: list[tuple[float, A.BasicTransform]] = [
         # INTER_AREA averages where it shrinks; other modes would alias.  Where it enlarges, as more than half of the
         # crops of a run's last sizes are, it repeats pixels; whether interpolating would train better is not known.
@@ -67,7 +67,7 @@ def training_steps(config: AugmentConfig, size: int) -> list[A.BasicTransform]:
                 p=0.8,
             ),
         ),
-        (config.grey, A.ToGray(p=config.grey)),
+        (config.grayscale, A.ToGray(p=config.grayscale)),
         (config.blur, A.GaussianBlur(blur_limit=0, sigma_limit=(0.3, 1.5), p=config.blur)),
         (config.noise, A.GaussNoise(std_range=(0.01, 0.06), p=config.noise)),
     ]

@@ -21,7 +21,7 @@ LOSSES = {
 }
 SCHEMES = ("none", "sqrt_freq", "inv_freq", "hrnet")
 # What the losses' options may be.
-RANGES = {"gamma": (0, 100), "threshold": (1e-6, 1), "kept": (1, 2**62), "width": (1, 10**6)}
+RANGES = {"gamma": (0, 100), "threshold": (1e-6, 1), "min_kept": (1, 2**62), "width": (1, 10**6)}
 # The factors that HRNet uses for Cityscapes' 19 classes (github.com/HRNet/HRNet-Semantic-Segmentation).
 _HRNET = (
     0.8373,

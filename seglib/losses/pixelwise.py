@@ -47,10 +47,10 @@ def ohem(
     weight: Tensor | None = None,
     ignore_index: int = IGNORE,
     threshold: float = 0.9,
-    kept: int = 131072,
+    min_kept: int = 131072,
 ) -> Tensor:
     """Cross-entropy averaged over the hard pixels alone: those whose true label has a probability below
-    `threshold`, and at least the `kept` hardest of the batch.
+    `threshold`, and at least the `min_kept` hardest of the batch.
 
     Online hard example mining, Shrivastava, Gupta and Girshick, CVPR 2016, https://arxiv.org/abs/1604.03540,
     with the two numbers that HRNet uses on Cityscapes.
@@ -58,7 +58,9 @@ def ohem(
     pixel = _surprise(logits, labels, ignore_index)
     valid = labels != ignore_index
     ranked = torch.where(valid, pixel.detach(), -1.0).flatten()
-    hardest = ranked.topk(min(int(kept), ranked.numel())).values[-1]  # the loss of the last pixel that is kept anyway
+    hardest = ranked.topk(min(int(min_kept), ranked.numel())).values[
+        -1
+    ]  # the loss of the last pixel that is kept anyway
     hard = (pixel.detach() >= hardest.clamp(max=-math.log(threshold))) & valid
     return _average(pixel, torch.where(hard, labels, ignore_index), weight, ignore_index)
 

@@ -37,8 +37,8 @@ class Watch:
     def __enter__(self) -> "Watch":
         if distributed.rank() == 0 and self.run.config.tensorboard:
             self.board = open_board(self.run.folder)
-        if distributed.rank() == 0 and self.run.config.trace_steps:
-            self.tracer = make_tracer(self.run.folder, self.run.config.trace_steps)
+        if distributed.rank() == 0 and self.run.config.profile_steps:
+            self.tracer = make_tracer(self.run.folder, self.run.config.profile_steps)
             self.tracer.__enter__()
         return self
 
@@ -132,7 +132,7 @@ class Watch:
             "waiting_share": self.waiting / (time.perf_counter() - self.began),
         }
         last = epoch + 1 == config.epochs
-        if last or (epoch + 1) % config.evaluate_every == 0:
+        if last or (epoch + 1) % config.eval_interval == 0:
             scores = run.measure()
             names = ("miou", "boundary_iou", "pixel_accuracy", "foreground_iou")
             entry["val"] = {name: scores[name] for name in names if scores.get(name) is not None}

@@ -37,11 +37,11 @@ class Run:
 
     def __init__(self, config: Config, resume: bool = False):
         self.config = config
-        self.folder = Path(config.run)
+        self.folder = Path(config.output_dir)
         many = distributed.started_by_torchrun() and config.device in ("auto", "cuda") and torch.cuda.is_available()
         self.device = pick_device(f"cuda:{distributed.local_rank()}" if many else config.device)
         distributed.join(self.device)
-        self.workers = config.workers if config.workers >= 0 else 0 if self.device.type == "cpu" else 4
+        self.num_workers = config.num_workers if config.num_workers >= 0 else 0 if self.device.type == "cpu" else 4
         self.train_set, self.val_set = (
             data.load(
                 config.data.name,
@@ -52,7 +52,7 @@ class Run:
                 **config.data.options,
             )
             # Each loading process has the train set to itself; val is read by this one alone.
-            for split, readers in ((config.data.train_split, max(1, self.workers)), (config.data.val_split, 1))
+            for split, readers in ((config.data.train_split, max(1, self.num_workers)), (config.data.val_split, 1))
         )
         torch.manual_seed(config.seed)
         self.classes = config.num_classes or self.train_set.num_classes
@@ -64,7 +64,7 @@ class Run:
         if config.metric == "foreground_iou" and self.train_set.num_classes != 2:
             raise TrainingError(f"metric is foreground_iou, but {self.train_set.name} has more classes; choose miou.")
         self.shared = config.sharding == "full" and distributed.count() > 1
-        described = replace(config.model, start=None) if resume else config.model  # the checkpoint has all weights
+        described = replace(config.model, init_from=None) if resume else config.model  # the checkpoint has all weights
         model = make_model(described, self.classes)
         try:
             self.amp = amp_dtype(config.amp, self.device, model)
@@ -104,7 +104,7 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.step, self.plan.steps)
         # As many parts as every process can fill, or they would wait for each other for ever.
-        parts = max(1, min(self.config.accumulate, self.plan.count(self.step) // distributed.count()))
+        parts = max(1, min(self.config.accumulation_steps, self.plan.count(self.step) // distributed.count()))
         self.optimizer.zero_grad(set_to_none=True)
         losses = []
         for i, (some, truth) in enumerate(zip(images.tensor_split(parts), masks.tensor_split(parts), strict=True)):
@@ -121,9 +121,9 @@ class Run:
 
     def _move(self) -> None:
         """Let the optimiser use the gradients, and count the step."""
-        if self.config.optimizer.clip_norm:
+        if self.config.optimizer.max_grad_norm:
             self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optimizer.clip_norm)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optimizer.max_grad_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.average:
@@ -190,7 +190,7 @@ class Run:
             raise TrainingError(f"{file}: not allowed to read it; check the file's permissions.") from None
         except Exception as error:  # torch names damage by many types
             raise TrainingError(
-                f"{file}: the checkpoint is damaged ({type(error).__name__}); start anew with another --run. "
+                f"{file}: the checkpoint is damaged ({type(error).__name__}); start anew with another --output_dir. "
                 "best.safetensors, where it is there, is not affected."
             ) from None
 
@@ -201,7 +201,7 @@ class Run:
             if before.get(option) != now.get(option):
                 raise TrainingError(
                     f"{file}: {option} was {str(before.get(option))[:100]} and is now {now.get(option)}; "
-                    "resume with the configuration of the run, or choose another --run."
+                    "resume with the configuration of the run, or choose another --output_dir."
                 )
 
     def _take(self, state: dict) -> None:
@@ -226,11 +226,13 @@ def _sound_checkpoint(file: Path, device: torch.device) -> dict:
 
 def make_model(config: ModelConfig, num_classes: int) -> nn.Module:
     """The network that `config` asks for, with the weights it starts from; tells on stderr what was loaded."""
-    if config.start is None or not (config.start in weights.names() or config.start.endswith(".safetensors")):
+    if config.init_from is None or not (
+        config.init_from in weights.names() or config.init_from.endswith(".safetensors")
+    ):
         _check_start(config)
-        return models.create(config.name, num_classes, pretrained=config.start, **config.options)
+        return models.create(config.name, num_classes, pretrained=config.init_from, **config.options)
     model = models.create(config.name, num_classes, **config.options)
-    file = Path(config.start) if config.start.endswith(".safetensors") else weights.find(config.start)
+    file = Path(config.init_from) if config.init_from.endswith(".safetensors") else weights.find(config.init_from)
     print(f"{file.name}: {models.load_weights(model, weights.read_tensors(file)[0])}", file=sys.stderr)
     return model
 
@@ -238,11 +240,11 @@ def make_model(config: ModelConfig, num_classes: int) -> nn.Module:
 def _check_start(config: ModelConfig) -> None:
     """TrainingError for a start that is neither released nor public; of an unknown model its maker will tell."""
     public = pretrained.PUBLIC.get(config.name, {})
-    if config.start is not None and config.start not in public and config.name in models.names():
-        near = difflib.get_close_matches(config.start, [*weights.names(), *public], 3, 0.5)
+    if config.init_from is not None and config.init_from not in public and config.name in models.names():
+        near = difflib.get_close_matches(config.init_from, [*weights.names(), *public], 3, 0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"released are {', '.join(weights.names())}."
         raise TrainingError(
-            f"model.start is '{config.start}', which is neither a .safetensors file, nor released weights, nor public "
+            f"model.init_from is '{config.init_from}', which is neither a .safetensors file, nor released weights, nor public "
             f"ones of {config.name} ({', '.join(public) or 'there are none'}); {hint}"
         )
 

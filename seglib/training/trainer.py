@@ -42,9 +42,13 @@ def train(
     if resume:
         run.restore()
     elif (run.folder / "checkpoint.pt").exists():
-        raise TrainingError(f"{run.folder}: already holds a run; add --resume to go on, or choose another --run.")
+        raise TrainingError(
+            f"{run.folder}: already holds a run; add --resume to go on, or choose another --output_dir."
+        )
     elif (run.folder / "history.json").exists():
-        raise TrainingError(f"{run.folder}: holds the results of a run without its checkpoint; choose another --run.")
+        raise TrainingError(
+            f"{run.folder}: holds the results of a run without its checkpoint; choose another --output_dir."
+        )
     with _folder(run), _explained():
         return _train(run, progress, on_measured)
 
@@ -58,13 +62,17 @@ def _folder(run: Run) -> Iterator[None]:
     try:
         run.folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
-        raise TrainingError(f"{run.folder}: is a file, and a run needs a folder; choose another --run.") from None
+        raise TrainingError(
+            f"{run.folder}: is a file, and a run needs a folder; choose another --output_dir."
+        ) from None
     try:
         with files.alone(run.folder):
             _write_configuration(run)
             yield
     except files.Busy:
-        raise TrainingError(f"{run.folder}: another run is at work there; wait, or choose another --run.") from None
+        raise TrainingError(
+            f"{run.folder}: another run is at work there; wait, or choose another --output_dir."
+        ) from None
 
 
 def _write_configuration(run: Run) -> None:
@@ -92,7 +100,7 @@ def _train(run: Run, progress: bool, on_measured: Callable[[dict], None] | None)
     loader = DataLoader(
         Augmented(run.train_set, run.plan, config),
         batch_sampler=Share(run.plan, distributed.rank(), distributed.count()),
-        num_workers=run.workers,
+        num_workers=run.num_workers,
         pin_memory=run.device.type == "cuda",
         worker_init_fn=_start_worker,
     )
@@ -138,7 +146,7 @@ def _explained() -> Iterator[None]:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         if _is_want_of_memory(error):
             raise TrainingError(
-                f"memory is full ({reason}); raise --accumulate, or lower --batch_size or --augment.crop_sizes, and go "
+                f"memory is full ({reason}); raise --accumulation_steps, or lower --batch_size or --augment.crop_sizes, and go "
                 "on with --resume if there is a checkpoint: the last one is good."
             ) from None
         if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
@@ -147,7 +155,7 @@ def _explained() -> Iterator[None]:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler would raise again, wherever we are then
         raise TrainingError(
             f"a process that loads images died ({reason}); the last checkpoint is good: go on with "
-            "--resume, and with fewer --workers if memory ran out."
+            "--resume, and with fewer --num_workers if memory ran out."
         ) from None
 
 

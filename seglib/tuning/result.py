@@ -75,7 +75,7 @@ def table(summary: dict, width: int = 120) -> str:
 def best_yaml(summary: dict, config: Config, space: Space, folder: Path | str) -> str:
     """The best trial as a configuration file: what differs from the defaults, and what was searched, with comments."""
     chosen, first = best(summary), summary["trials"][0]
-    wanted = with_options(config, {**chosen["options"], "run": f"{config.run}-tuned"})
+    wanted = with_options(config, {**chosen["options"], "output_dir": f"{config.output_dir}-tuned"})
     before = ""
     if first["state"] == "complete" and first is not chosen and first["options"] == _own(config, space):
         before = f"; without the search it was {first['score']:.4f}"

@@ -19,7 +19,7 @@ from ..config import Config
 from ..errors import SeglibError
 
 # What a search must hold fast, or its trials could not be compared or found again.
-FIXED = {"run", "device", "metric", "evaluate_every", "num_classes"}
+FIXED = {"output_dir", "device", "metric", "eval_interval", "num_classes"}
 
 
 class TuneError(SeglibError, ValueError):
@@ -114,7 +114,7 @@ def default_space(config: Config) -> Space:
         "optimizer.lr": Range(float(f"{lr / 10:.3g}"), float(f"{lr * 10:.3g}"), log=True),
         "optimizer.weight_decay": Range(1e-5, 0.3, log=True),
         "batch_size": Choices(tuple(sorted({max(1, batch // 2), batch, batch * 2}))),
-        "augment.color": Range(0.0, 0.8),
+        "augment.color_jitter": Range(0.0, 0.8),
         "augment.rotate": Range(0.0, 45.0),
     }
 

@@ -161,7 +161,7 @@ def _try(optuna, study, trial, config: Config, space: Space, folder: Path, progr
         shown = ", ".join(f"{path} {flow(value)}" for path, value in options.items())
         print(f"trial {trial.number}: {shown}", flush=True)
     try:
-        wanted = with_options(config, {**options, "run": str(place)}, f"trial {trial.number}")
+        wanted = with_options(config, {**options, "output_dir": str(place)}, f"trial {trial.number}")
         resume = (place / "checkpoint.pt").exists()
         history = training.train(wanted, resume=resume, progress=progress, on_measured=on_measured)
     except optuna.TrialPruned:

@@ -165,7 +165,7 @@ def hostile(notes: dict, rng: Generator) -> dict:
 
 def checkpoints(folder: Path) -> Callable[[Generator], str]:
     """A run's checkpoint.pt: refused, or exactly what was saved."""
-    made = configuration.Config(run=str(folder), epochs=1, batch_size=4, amp="off", device="cpu", workers=0)
+    made = configuration.Config(output_dir=str(folder), epochs=1, batch_size=4, amp="off", device="cpu", num_workers=0)
     made.data.name, made.data.options = "creatures", {"length": 4, "size": [32, 32]}
     made.augment.crop_sizes, made.model.options = [32], {"width": 2}
     run, file, mark = training.Run(made), folder / "checkpoint.pt", folder / "mark"
