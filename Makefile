@@ -47,12 +47,12 @@ coverage: $(READY)
 	$(BIN)/python -m coverage combine -q
 	$(BIN)/python -m coverage report
 
-TRAINED := tests/test_train.py tests/test_faults.py
+TRAINED := tests/training/test_trainer.py tests/training/test_faults.py
 mutation: $(READY)
 	@for name in boundary confusion counts labels; do \
-	    $(BIN)/python -m tests.mutation seglib/metrics/$$name.py tests/test_metrics.py; done; \
+	    $(BIN)/python -m tests.mutation seglib/metrics/$$name.py tests/metrics/test_metrics.py; done; \
 	for name in combined overlap pixelwise sums; do \
-	    $(BIN)/python -m tests.mutation seglib/losses/$$name.py tests/test_losses.py; done; \
+	    $(BIN)/python -m tests.mutation seglib/losses/$$name.py tests/losses/test_losses.py; done; \
 	$(BIN)/python -m tests.mutation seglib/plan.py $(TRAINED); \
 	$(BIN)/python -m tests.mutation seglib/train/interrupt.py $(TRAINED); \
 	$(BIN)/python -m tests.mutation seglib/train/loop.py $(TRAINED) --within train,_folder,_write_configuration,_train,_loop; \

@@ -1,6 +1,6 @@
 """Change the code in one small way, run its tests, and see whether they notice.
 
-    python -m tests.mutation seglib/metrics/boundary.py tests/test_metrics.py      every change of one file
+    python -m tests.mutation seglib/metrics/boundary.py tests/metrics/test_metrics.py      every change of one file
     python -m tests.mutation --sample 40 ...                                       so many of them, evenly spread
     python -m tests.mutation --within save,restore ...                             those inside these functions
 

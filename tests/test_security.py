@@ -20,7 +20,7 @@ from safetensors.torch import save as to_bytes
 from seglib import models, training, weights
 from seglib.models import CheckpointError, pretrained
 from tests.fuzz.networks import WILD, hostile, pickles, small
-from tests.test_train import tiny
+from tests.training.test_trainer import tiny
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 LOCKED_FOR = {
@@ -153,7 +153,7 @@ socket.socket.connect = socket.socket.connect_ex = socket.create_connection = so
 import seglib
 [getattr(seglib, name) for name in dir(seglib)]
 from seglib import train
-from tests.test_train import tiny
+from tests.training.test_trainer import tiny
 train.train(tiny({str(tmp_path / "run")!r}, epochs=1), progress=False)
 print("trained", *tried)
 """

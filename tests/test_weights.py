@@ -194,7 +194,7 @@ def test_a_release_measures_what_it_writes(tmp_path, monkeypatch):
     from seglib import training
     from seglib.evaluation import evaluate
     from seglib.inference import Predictor
-    from tests.test_train import tiny
+    from tests.training.test_trainer import tiny
 
     monkeypatch.setattr(weights, "FOLDER", tmp_path)
     (tmp_path / "manifest.json").write_text('{"address": "", "weights": {}}')
@@ -250,7 +250,7 @@ def test_weights_that_are_no_numbers_are_not_released(tmp_path, monkeypatch):
 
 def test_a_card_tells_what_the_weights_started_from(tmp_path, monkeypatch):
     from seglib import training
-    from tests.test_train import tiny
+    from tests.training.test_trainer import tiny
 
     monkeypatch.setattr(weights, "FOLDER", tmp_path)
     (tmp_path / "manifest.json").write_text('{"address": "", "weights": {}}')

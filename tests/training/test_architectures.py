@@ -5,7 +5,7 @@ import json
 import pytest
 
 from seglib import training, weights
-from tests.test_train import tiny
+from tests.training.test_trainer import tiny
 
 FAMILIES = {
     "unet": {"width": 8},

@@ -141,6 +141,6 @@ def test_numbers_that_nobody_means_are_refused(text, said):
 
 def test_the_largest_seed_trains(tmp_path):
     from seglib import training
-    from tests.test_train import tiny
+    from tests.training.test_trainer import tiny
 
     assert len(training.train(tiny(tmp_path / "run", seed=2**63 - 1, epochs=1), progress=False)) == 1

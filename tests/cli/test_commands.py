@@ -15,7 +15,7 @@ from seglib import config, weights
 from seglib.cli.main import COMMANDS, build_parser, main
 from seglib.cli.train import split_configuration
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 RELEASED = pytest.mark.skipif("unet-horses" not in weights.names(), reason="unet-horses is not released yet")
 
 

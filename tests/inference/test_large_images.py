@@ -18,7 +18,7 @@ from seglib.inference import PredictionError, Predictor, TiffPicture
 from seglib.inference.resize import Scaled, area_weights, line_weights
 
 tifffile = pytest.importorskip("tifffile")
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 
 
 class Held:

@@ -8,13 +8,13 @@ import yaml
 from seglib import config
 from seglib.config import Config, ConfigError
 
-CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("file", CONFIGS, ids=lambda f: f.stem)
 def test_the_released_configurations_are_valid_and_survive_a_round_trip(file):
     loaded = config.load(file)
-    assert loaded.run == f"runs/{file.stem}" or file.stem == "default"
+    assert loaded.output_dir == f"runs/{file.stem}" or file.stem == "default"
     assert config.parse(yaml.safe_dump(config.to_dict(loaded))) == loaded
 
 
@@ -116,7 +116,7 @@ def test_a_missing_or_unreadable_file_is_named(tmp_path):
 
 
 def test_the_commented_configuration_is_the_one_in_configs_and_reads_back():
-    file = Path(__file__).parents[1] / "configs" / "default.yaml"
+    file = Path(__file__).parents[2] / "configs" / "default.yaml"
     assert file.read_text(encoding="utf-8") == config.commented(config.Config())
     changed = config.load(None, ["--epochs=3", "--augment.crop_sizes=[64,96]", "--loss.class_weights=[1,2]"])
     assert config.parse(config.commented(changed)) == changed

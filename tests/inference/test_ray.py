@@ -17,9 +17,9 @@ from PIL import Image
 from seglib import inference
 from seglib.cli.main import main
 from seglib.inference import batch, ray_engine
-from tests.test_predict_command import place_of_bad, write_weights
+from tests.cli.test_predict import place_of_bad, write_weights
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 PHOTOGRAPHS = 24
 
 

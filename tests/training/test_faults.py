@@ -21,9 +21,9 @@ from PIL import Image
 from seglib import config as configuration
 from seglib import data, training, weights
 from seglib.training.interrupt import Interrupt
-from tests.test_train import checkpoint, same, tiny, without_clock
+from tests.training.test_trainer import checkpoint, same, tiny, without_clock
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="finds processes and drops rights as on Linux")
 CAP_DAC_OVERRIDE, PR_CAPBSET_DROP = 1, 24
 

@@ -15,7 +15,7 @@ from seglib import config, data, losses, weights
 from seglib.evaluation import evaluate
 from seglib.inference import Predictor
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 
 
 def entry(name="a", **changes):

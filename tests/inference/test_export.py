@@ -20,7 +20,7 @@ for package in ("onnx", "onnxscript", "onnxruntime"):
 
 from seglib.inference import export  # noqa: E402
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CLASSES = {1: ["ground", "leaf"], 2: ["ground", "leaf"], 3: ["sky", "tree", "road"]}
 
 

@@ -22,7 +22,7 @@ from seglib.losses import LossError
 from seglib.tuning import Choices, Range, TuneError
 
 pytest.importorskip("optuna", reason="the search needs Optuna: python -m pip install optuna")
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 SPACE = {"optimizer.lr": Range(1e-4, 1e-1, log=True), "batch_size": Choices((2, 4, 8)), "augment.rotate": Range(0, 40)}
 
 

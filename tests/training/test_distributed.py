@@ -14,9 +14,9 @@ import torch
 from seglib import config as configuration
 from seglib import weights
 from seglib.data.sampler import Plan, Share
-from tests.test_train import checkpoint, tiny
+from tests.training.test_trainer import checkpoint, tiny
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 # A network without batch normalisation, whose statistics each CPU process would take from its own share.
 SCRIPT = """
 import os, sys

@@ -27,7 +27,7 @@ for package in ("sphinx", "myst_nb", "sphinxcontrib.bibtex", "onnxruntime", "onn
 
 from playwright.sync_api import sync_playwright  # noqa: E402
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DEPS = ROOT / "build" / "site" / "deps"
 WIDTHS = {"phone": 390, "desktop": 1280}

@@ -48,7 +48,9 @@ def test_a_picture_depends_on_seed_and_index_alone(kind):
 
 
 def test_a_fresh_process_draws_the_same():
-    program = "from tests.test_synthetic import digest; print(digest('streets', 7, 11), digest('creatures', 7, 11))"
+    program = (
+        "from tests.course.test_synthetic import digest; print(digest('streets', 7, 11), digest('creatures', 7, 11))"
+    )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout.split() == [digest("streets", 7, 11), digest("creatures", 7, 11)]
 
