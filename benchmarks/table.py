@@ -1,14 +1,39 @@
-"""The README's table of speed and the page of its notes, every number from the file of results."""
+"""The README's table of speed and the page with all rows, every number from the file of results."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from seglib import files
 
-README = Path(__file__).resolve().parents[1] / "README.md"
-NOTES = Path(__file__).with_name("notes.md")
+ROOT = Path(__file__).resolve().parents[1]
+README, PAGE = ROOT / "README.md", ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- benchmarks: python -m benchmarks table -->", "<!-- end of benchmarks -->"
-HEAD = ["work", "ours", "theirs", "times as good", "from - to", "aim", "against"]
+HEAD = ["work", "ours", "theirs", "ratio", "quartiles", "aim", "compared with"]
+INTRODUCTION = """# Benchmarks
+
+Written by `python -m benchmarks table` from `benchmarks/results.json`. `make bench` measures
+again; `python -m benchmarks run --resume` continues, `--only NAME` measures one row.
+
+Ours and the library that people use for the same work take turns in one process, at the same precision. The table shows
+medians and the quartiles of the ratio; a ratio above 1 means that ours is faster or smaller. Both sides are first checked
+to give the same result, except for augmentation, which is random, and for segmentation-models-pytorch's U-Net, which is
+another network. Ours runs as in our training loop, in channels-last layout with a fused optimizer, and the others with
+PyTorch's defaults; where a row says so, the other side has both too. *Aim* is what was wanted before anything was measured.
+
+[Scaling](../benchmarks/scaling.md) estimates what a million and a billion images would cost, and measures large images.
+"""
+HEADLINES = (  # the rows that the README shows
+    "boundary-iou-360x480x11",
+    "boundary-iou-1024x2048x19",
+    "miou-360x480x11",
+    "input-pipeline",
+    "augmentation",
+    "unet-train",
+    "unet-memory",
+    "dilated_resnet50-train",
+    "dilated_resnet50-infer",
+    "hrnet_w18-train",
+)
 
 
 def number(value: float) -> str:
@@ -46,8 +71,7 @@ def row(entry: dict) -> list[str]:
 
 def text(entries: Sequence[dict]) -> str:
     """The table, then what it was measured on, what is behind, and what was measured without a peer."""
-    rows = [HEAD, ["---"] * len(HEAD), *(row(entry) for entry in entries if _beside(entry))]
-    lines = [f"| {' | '.join(cells)} |" for cells in rows]
+    lines = _lines([HEAD, ["---"] * len(HEAD), *(row(entry) for entry in entries if _beside(entry))])
     machines = list(dict.fromkeys(entry["machine"] for entry in entries))
     versions = {name: version for entry in entries for name, version in entry["versions"].items()}
     measured = f"Measured on: {'; '.join(machines)}. " + ", ".join(f"{n} {v}" for n, v in sorted(versions.items()))
@@ -56,14 +80,23 @@ def text(entries: Sequence[dict]) -> str:
     return "\n".join([*lines, "", measured + ".", "", *behind(entries), *told])
 
 
+def headlines(entries: Sequence[dict]) -> str:
+    """Return the README's table: the rows named in HEADLINES, without quartiles and aims."""
+    cells = [row(entry) for entry in entries if entry["name"] in HEADLINES and _beside(entry)]
+    return "\n".join(_lines([[*line[:4], line[6]] for line in [HEAD, ["---"] * len(HEAD), *cells]]))
+
+
+def _lines(rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(cells)} |" for cells in rows]
+
+
 def notes(entries: Sequence[dict]) -> str:
-    """A page that says under which conditions the rows of the table were measured; a note once, with its rows."""
+    """Return a list of the conditions under which the rows were measured; each note once, with its rows."""
     said: dict[str, list[str]] = {}
     for entry in entries:
         if _beside(entry) and entry.get("note") and "skipped" not in entry:
             said.setdefault(entry["note"], []).append(entry["title"])
-    lines = ["# How each row of the table of speed was measured", "", "Written by `python -m benchmarks table`.", ""]
-    return "\n".join([*lines, *(f"- {'; '.join(titles)}: {note}." for note, titles in said.items()), ""])
+    return "\n".join(f"- {'; '.join(titles)}: {note}." for note, titles in said.items())
 
 
 def _beside(entry: dict) -> bool:
@@ -88,7 +121,16 @@ def falls_short(entry: dict) -> bool:
     return entry["ours"] > aim if entry["ratio"] is None else entry["ratio"] < aim
 
 
-def write(entries: Sequence[dict], readme: Path = README, page: Path = NOTES) -> None:
-    """Put the table between its marks, and the notes on their page.  OSError if the marks are gone."""
-    files.replace_between(readme, BEGIN, END, text(entries))
-    files.write_text(page, notes(entries))
+def page(entries: Sequence[dict]) -> str:
+    """Return the page of all rows with the conditions under which they were measured."""
+    return f"{INTRODUCTION}\n{text(entries)}\n\n## How each row was measured\n\n{notes(entries)}\n"
+
+
+def write(entries: Sequence[dict], readme: Path = README, to: Path = PAGE) -> None:
+    """Put the headlines between their marks in the README, and all rows on their page.
+
+    Raises:
+        OSError: If the marks are missing.
+    """
+    files.replace_between(readme, BEGIN, END, headlines(entries))
+    files.write_text(to, page(entries))

@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from seglib import files, models
 
 BYTES_A_WEIGHT = 16  # float32 weight, gradient and Adam's two averages
-README = Path(__file__).resolve().parents[1] / "README.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "networks.md"
 BEGIN, END = "<!-- models: seglib models --counted --write -->", "<!-- end of models -->"
 LARGEST_FIELD = 4096  # pixels; a field that pooling spreads over the whole image is larger
 ROWS = 16  # of the strip on which the receptive field is found: as wide as any field, no higher than needed
@@ -195,5 +195,5 @@ def table(rows: Sequence[Costs]) -> str:
 
 
 def write_table(text: str) -> None:
-    """Put a `table` between its marks in the README."""
-    files.replace_between(README, BEGIN, END, text)
+    """Put a `table` between its marks in docs/networks.md."""
+    files.replace_between(PAGE, BEGIN, END, text)

@@ -26,7 +26,7 @@ def add_arguments(part: Parser) -> None:
     )
     part.add_argument("--classes", type=int, default=19, help="number of classes (%(default)s)")
     part.add_argument("--counted", action="store_true", help="leave out what has to be measured by running them")
-    part.add_argument("--write", action="store_true", help="put the table into the README")
+    part.add_argument("--write", action="store_true", help="put the table into docs/networks.md")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -48,5 +48,5 @@ def run(args: argparse.Namespace) -> int:
     print(table)
     if args.write:
         costs.write_table(table)
-        print("written into README.md", file=sys.stderr)
+        print("written into docs/networks.md", file=sys.stderr)
     return 0

@@ -360,7 +360,7 @@ def test_tables_are_put_between_their_marks_in_a_readme(called, tmp_path, monkey
         (costs, ("models", "unet", "--counted", "--size", 64, 64, "--write"), "unet | 31,0"),
         (model_cards, ("weights", "table"), "unet-horses.md"),
     ):
-        monkeypatch.setattr(module, "README", readme)
+        monkeypatch.setattr(module, "PAGE", readme)
         readme.write_text(f"Before\n{module.BEGIN}\nold\n{module.END}\nafter\n", encoding="utf-8")
         done = called(*words)
         text = readme.read_text(encoding="utf-8")

@@ -80,5 +80,5 @@ def test_the_counted_columns_stay_as_they_are(name):
     row = costs.costs(name, (512, 1024), measure=False)
     counted = (row.parameters, round(row.multiply_adds / 1e8), row.receptive_field, round(row.step_bytes / 2**20))
     assert counted == COUNTED[name]
-    shown = next(line for line in costs.README.read_text(encoding="utf-8").splitlines() if f"| {name} |" in line)
+    shown = next(line for line in costs.PAGE.read_text(encoding="utf-8").splitlines() if f"| {name} |" in line)
     assert costs.table([row]).splitlines()[-1].rstrip(" |") in shown

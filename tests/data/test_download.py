@@ -285,7 +285,7 @@ def test_bombs_are_refused_by_what_they_declare(tmp_path, pack):
         with pytest.raises(DownloadError, match="refused as unsafe"):
             extract(archive, tmp_path / "target" / "set", **limits)
     assert sorted(os.listdir(tmp_path)) == ["big", "many"]
-    assert (download.MAX_BYTES, download.MAX_FILES) == (64 * 2**30, 200_000)  # what SECURITY.md promises
+    assert (download.MAX_BYTES, download.MAX_FILES) == (64 * 2**30, 200_000)  # what docs/security.md promises
     defaults = inspect.signature(extract).parameters
     assert [defaults[name].default for name in ("max_bytes", "max_files")] == [64 * 2**30, 200_000]
 

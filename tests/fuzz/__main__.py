@@ -16,7 +16,7 @@ from . import watch
 from .kinds import KINDS
 
 RESULTS = Path(__file__).with_name("results.json")
-README = watch.REPOSITORY / "README.md"
+README = watch.REPOSITORY / "docs" / "reliability.md"
 BEGIN, END = "<!-- inputs: python -m tests.fuzz --write -->", "<!-- end of inputs -->"
 PACKAGES = ("pillow", "tifffile", "torch", "safetensors", "pyyaml", "jsonargparse")
 

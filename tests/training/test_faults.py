@@ -1,4 +1,4 @@
-"""What breaks while a network is trained, and what is left then: RELIABILITY.md promises it, these tests hold it."""
+"""What breaks while a network is trained, and what is left then: docs/reliability.md lists it."""
 
 import contextlib
 import ctypes
