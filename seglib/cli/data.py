@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"{validation.download(args.name, args.root)}: ready")
         return 0
     if args.verb == "split":
-        keys = [pair.key for pair in data.source(args.name).find(args.root)]
+        keys = [pair.key for pair in data.source(args.name).find(args.root) if pair.split in (None, "train")]
         for file in splits.write_lists(args.name, keys):
             print(file)
         return 0

@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol
 
-from . import camvid, cityscapes, concat, folder, horses, humans, splits
+from . import camvid, cityscapes, concat, folder, horses, humans, splits, street_people, video_objects
 from .dataset import IGNORE, Pair, SegmentationDataset, Source
 from .dataset import FilePairs as _FilePairs
 from .images import DataError, read_image, read_mask
@@ -36,7 +36,8 @@ __all__ = [
     "source",
 ]
 
-SOURCES = {s.name: s for s in (horses.SOURCE, camvid.SOURCE, humans.SOURCE, cityscapes.SOURCE)}
+_MODULES = (horses, camvid, humans, cityscapes, street_people, video_objects)
+SOURCES = {module.SOURCE.name: module.SOURCE for module in _MODULES}
 CACHE_BYTES = 1 << 30
 GENERATED_OPTIONS = ("length", "size", "seed")
 
@@ -74,24 +75,30 @@ def source(name: str) -> Source:
         raise DataError(f"{name} is generated, each split by itself: it has no files and needs no split lists.")
     if Path(name).is_dir():
         return folder.source(Path(name))
-    if "+" in name:
+    if concat.is_joined(name):
         raise DataError(f"{name} is several data sets; name one of them here.")
     raise DataError(f"'{name}' is no data set and no folder; choose one of: {', '.join(names())}, or a folder's path.")
 
 
 def pairs(source: Source, split: str, root: Path | str, list_name: str = "default") -> list[Pair]:
-    """The pairs of `split` ("all" for every one), in the order of the split list or of the files."""
-    found = source.find(Path(root))
+    """Return the pairs of `split`, in the order of the split list or of the files.
+
+    `split` is "all", a split that the data set comes with, or one that a committed list names.  Lists also divide
+    train into `fit` and `select`, the part on which checkpoints and settings are chosen.  Raises DataError.
+    """
+    every_pair = source.find(Path(root))
     if split == "all":
-        return found
-    given = {pair.split for pair in found if pair.split}
-    if given:
-        chosen = [pair for pair in found if pair.split == split]
-        if not chosen:
-            known = ", ".join(sorted(given))
-            raise DataError(f"{source.name} has no split '{split}'; choose 'all' or one of: {known}.")
-        return chosen
-    by_key = {pair.key: pair for pair in found}
+        return every_pair
+    if source.training_only and split == "fit":
+        split = "train"
+    given = {pair.split for pair in every_pair if pair.split}
+    if split in given:
+        return [pair for pair in every_pair if pair.split == split]
+    listed = splits.names(source.name, list_name)
+    if given and split not in listed:
+        known = ", ".join(sorted(given | set(listed)))
+        raise DataError(f"{source.name} has no split '{split}'; choose 'all' or one of: {known}.")
+    by_key = {pair.key: pair for pair in every_pair}
     wanted = splits.read_list(source.name, list_name, split)
     missing = [key for key in wanted if key not in by_key]
     if missing:
@@ -113,13 +120,15 @@ def load(
     """Open a data set.
 
     `name`: one of `names()`, the path of a folder of your own, or several of these joined by "+", which are then one
-    set, label by label (`mixture.joined`); `split`: train, val, test or all;
+    set, label by label (`concat_datasets`); `a*3+b` shows the images of a three times in each epoch of training.
+    Sets that are for training only have no part in the other splits of a joined set.
+    `split`: train, val, test or all, and fit and select, into which lists divide train;
     `root`: the folder in which the data sets lie; `list_name`: which committed split list;
     `cache_bytes`: how much decoded data may stay in memory.  `options` go to the drawing functions
     of the synthetic sets: `length`, `size` (height, width), `seed`.  Raises DataError.
     """
-    if "+" in name and not Path(name).exists():
-        return concat.joined(_parts(name.split("+"), split, root, list_name, cache_bytes, options))
+    if concat.is_joined(name):
+        return _load_joined(name, split, root, list_name, cache_bytes, options)
     if name in generated_sets():
         return _load_generated(name, split, cache_bytes, options)
     if options:
@@ -144,14 +153,21 @@ def _load_generated(name: str, split: str, cache_bytes: int, options: dict) -> S
     return generated_sets()[name].load(split, cache_bytes, **options)
 
 
-def _parts(names: list[str], split: str, root, list_name: str, cache_bytes: int, options: dict):
-    """Each of the data sets, the memory shared out; the options are for those that are drawn."""
-    if not all(names):
-        raise DataError(f"'{'+'.join(names)}' names no data set beside a '+'; write for example horses+humans.")
-    if options and not any(name in generated_sets() for name in names):
-        raise DataError(f"{'+'.join(names)} takes no option '{next(iter(options))}'; only {_generated_names()} do.")
-    cache_bytes //= len(names)
-    return [
-        load(name, split, root, list_name, cache_bytes, **(options if name in generated_sets() else {}))
-        for name in names
+def _load_joined(name: str, split: str, root, list_name: str, cache_bytes: int, options: dict) -> SegmentationDataset:
+    """Open the data sets of a joined name, the memory shared out; the options are for generated sets."""
+    repeats = concat.parse_joined_name(name)
+    if options and not any(part in generated_sets() for part in repeats):
+        raise DataError(f"{name} takes no option '{next(iter(options))}'; only {_generated_names()} do.")
+    if split not in ("train", "fit"):
+        repeats = {part: 1 for part in repeats if split == "all" or not _is_training_only(part)}
+    if not repeats:
+        raise DataError(f"{name} is for training only and has no split '{split}'; join it with a set that has one.")
+    cache_bytes //= len(repeats)
+    parts = [
+        load(n, split, root, list_name, cache_bytes, **(options if n in generated_sets() else {})) for n in repeats
     ]
+    return concat.concat_datasets(parts, list(repeats.values()))
+
+
+def _is_training_only(name: str) -> bool:
+    return name in SOURCES and SOURCES[name].training_only

@@ -1,34 +1,78 @@
-"""Several data sets as one, to learn from pictures of several sources."""
+"""Several data sets as one, to train on images of several sources."""
 
+import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
+from pathlib import Path
 
 import numpy as np
 
-from .dataset import SegmentationDataset
+from .dataset import SegmentationDataset, read_labels
 from .images import DataError
 
 
-class _Joined:
-    """Reads item i of several data sets put one after the other."""
+class _ConcatReader:
+    """Reads item i of several data sets put one after the other, each as often as it is repeated."""
 
-    def __init__(self, parts: Sequence[SegmentationDataset]):
+    def __init__(self, parts: Sequence[SegmentationDataset], repeats: Sequence[int]):
         self.reads = [part.read for part in parts]
-        self.ends = list(accumulate(len(part) for part in parts))
+        self.lengths = [len(part) for part in parts]
+        self.ends = list(accumulate(len(part) * count for part, count in zip(parts, repeats, strict=True)))
 
     def __call__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        read, index = self._place(index)
+        return read(index)
+
+    def labels(self, index: int) -> np.ndarray:
+        return read_labels(*self._place(index))
+
+    def _place(self, index: int) -> tuple[Callable, int]:
         part = bisect_right(self.ends, index)
-        return self.reads[part](index - (self.ends[part - 1] if part else 0))
+        return self.reads[part], (index - (self.ends[part - 1] if part else 0)) % self.lengths[part]
 
 
-def joined(parts: Sequence[SegmentationDataset]) -> SegmentationDataset:
-    """The items of all `parts`, one set after the other; the keys begin with their set's name.
+def is_joined(name: str) -> bool:
+    """Return whether `name` joins or repeats data sets, as in a+b or a*3; the path of a folder does not."""
+    return ("+" in name or "*" in name) and not Path(name).exists()
+
+
+def parse_joined_name(name: str) -> dict[str, int]:
+    """Return how often each data set of a joined name is shown in an epoch: {"a": 3, "b": 1} for a*3+b.
+
+    Raises:
+        DataError: a name or a number is missing, a number is not in 1..99, or a data set is named twice.
+    """
+    repeats: dict[str, int] = {}
+    for part in name.split("+"):
+        set_name, count = part, "1"
+        if "*" in part and not Path(part).exists():
+            set_name, _, count = part.rpartition("*")
+        if not set_name:
+            raise DataError(f"'{name}' names no data set beside a '+' or '*'; write for example horses+humans.")
+        nested = "*" in set_name and not Path(set_name).exists()
+        if nested or not re.fullmatch("[1-9][0-9]?", count, re.ASCII):
+            raise DataError(f"'{part}': '*' must be followed by a number from 1 to 99; write for example humans*3.")
+        if set_name in repeats:
+            raise DataError(f"'{name}' names {set_name} twice; name it once, and as {set_name}*2 to repeat it.")
+        repeats[set_name] = int(count)
+    return repeats
+
+
+def concat_datasets(parts: Sequence[SegmentationDataset], repeats: Sequence[int] | None = None) -> SegmentationDataset:
+    """Return the items of all `parts`, one set after the other; the keys begin with their set's name.
 
     Label 1 of one set becomes the same as label 1 of the others, whatever it is called: a class whose names differ
-    is called "horse or human".  Colours are the first set's.  DataError if the sets have different numbers of classes,
-    or two have the same name.
+    is called "horse or human".  Colours are the first set's.
+
+    Args:
+        parts: the data sets, with equal numbers of classes and different names.
+        repeats: how often each set's items occur; once if None.
+
+    Raises:
+        DataError: the sets have different numbers of classes, or two have the same name.
     """
+    repeats = [1] * len(parts) if repeats is None else repeats
     first, names = parts[0], [part.name for part in parts]
     for part, name in zip(parts, names, strict=True):
         if part.num_classes != first.num_classes:
@@ -39,5 +83,5 @@ def joined(parts: Sequence[SegmentationDataset]) -> SegmentationDataset:
         if names.count(name) > 1:
             raise DataError(f"two of the joined sets are called {name}; name each once, and rename one of two folders.")
     classes = [" or ".join(dict.fromkeys(same)) for same in zip(*(part.classes for part in parts), strict=True)]
-    keys = [f"{part.name}/{key}" for part in parts for key in part.keys]
-    return SegmentationDataset("+".join(names), classes, first.palette, keys, _Joined(parts))
+    keys = [f"{part.name}/{key}" for part, count in zip(parts, repeats, strict=True) for key in part.keys * count]
+    return SegmentationDataset("+".join(names), classes, first.palette, keys, _ConcatReader(parts, repeats))

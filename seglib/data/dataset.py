@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from torch.utils.data import Dataset
 
-from .images import DataError, read_image, read_mask
+from .images import DataError, read_image, read_mask, read_size
 
 IGNORE = 255  # the label of pixels that count neither in the loss nor in the metrics
 ASPECT_TOLERANCE = 0.01  # a mask of another size is resized if its shape agrees with the image's to 1 %
@@ -37,6 +37,7 @@ class Source:
     decode: Callable[[np.ndarray, Path], np.ndarray]  # stored mask values, file -> labels (H, W) uint8
     instructions: str  # how a person gets the data
     archives: tuple = field(default=())  # seglib.download.Archive entries, where a public address exists
+    training_only: bool = False  # there is no validation split, because the labels are not complete enough to score
 
 
 class DecodedCache:
@@ -89,10 +90,16 @@ class FilePairs:
 
     def _read(self, pair: Pair) -> tuple[np.ndarray, np.ndarray]:
         image = read_image(pair.image)
+        return image, self._labels(pair, image.shape[:2])
+
+    def labels(self, index: int) -> np.ndarray:
+        """Return the labels of pair number `index` alone, uint8 (H, W), without decoding the image."""
+        pair = self.pairs[index]
+        return self._labels(pair, read_size(pair.image))
+
+    def _labels(self, pair: Pair, shape: tuple[int, int]) -> np.ndarray:
         labels = self.decode(read_mask(pair.mask), pair.mask)
-        if labels.shape != image.shape[:2]:
-            labels = self._resized(labels, image.shape[:2], pair)
-        return image, labels
+        return labels if labels.shape == shape else self._resized(labels, shape, pair)
 
     @staticmethod
     def _resized(labels: np.ndarray, shape: tuple[int, int], pair: Pair) -> np.ndarray:
@@ -117,6 +124,14 @@ class _Chosen:
 
     def __call__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         return self.read(self.kept[index])
+
+    def labels(self, index: int) -> np.ndarray:
+        return read_labels(self.read, self.kept[index])
+
+
+def read_labels(read: Callable[[int], tuple[np.ndarray, np.ndarray]], index: int) -> np.ndarray:
+    """Return the labels of item `index` of a reader, alone if it has a method `labels` that spares the image."""
+    return read.labels(index) if hasattr(read, "labels") else read(index)[1]
 
 
 class SegmentationDataset(Dataset):
@@ -146,10 +161,9 @@ class SegmentationDataset(Dataset):
         return len(self.classes)
 
     def pixel_counts(self) -> list[int]:
-        """How many pixels of each class the masks hold, ignored ones left out; reads every item."""
-        return sum(
-            np.bincount(self.read(i)[1].ravel(), minlength=256)[: self.num_classes] for i in range(len(self))
-        ).tolist()
+        """Count the pixels of each class in all masks, without ignored ones; reads every mask and no image."""
+        masks = (read_labels(self.read, i) for i in range(len(self)))
+        return sum(np.bincount(mask.ravel(), minlength=256)[: self.num_classes] for mask in masks).tolist()
 
     def without(self, keys: Sequence[str]) -> "SegmentationDataset":
         """The same set less the items of these keys.  DataError if one is not in it, or none is left."""

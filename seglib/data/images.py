@@ -87,11 +87,24 @@ def read_image(path: Path | str) -> np.ndarray:
     return np.asarray(image.convert("RGB"))
 
 
+def read_size(path: Path | str) -> tuple[int, int]:
+    """Return (height, width) of an image as `read_image` gives it, without decoding it. Raises DataError."""
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            turned = image.getexif().get(ORIENTATION, 1) >= 5
+    except Exception:  # a damaged file: decoding it completely names the fault, or shows that it can be read
+        return read_image(path).shape[:2]
+    return (width, height) if turned else (height, width)
+
+
 def read_mask(path: Path | str) -> np.ndarray:
     """The values stored in a mask file: (H, W) label ids or palette indices, or (H, W, 3) colours; upright.
 
-    Raises DataError naming the file.
+    A MATLAB file must hold one such array. Raises DataError naming the file.
     """
+    if Path(path).suffix.lower() == ".mat":
+        return _read_mat(Path(path))
     image = _upright(_open(Path(path)))
     if image.mode in ("LA", "PA"):
         image = image.getchannel(0)
@@ -107,6 +120,26 @@ def read_mask(path: Path | str) -> np.ndarray:
     colours = np.asarray(image)[:, :, :3]
     grey = (colours == colours[:, :, :1]).all()
     return colours[:, :, 0].copy() if grey else colours
+
+
+def _read_mat(path: Path) -> np.ndarray:
+    """Return the one (H, W) array of label ids in a MATLAB file."""
+    from scipy.io import loadmat  # takes half a second to import, and few masks are MATLAB files
+
+    try:
+        with open(path, "rb") as file:
+            content = loadmat(file)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; check the name.") from None
+    except Exception as error:  # scipy raises whatever its parser meets in a damaged file
+        raise DataError(f"{path}: not a MATLAB file that can be read ({error}); get the file again.") from None
+    arrays = [value for name, value in content.items() if not name.startswith("__")]
+    if len(arrays) != 1 or arrays[0].ndim != 2 or arrays[0].dtype.kind not in "buif" or not arrays[0].size:
+        raise DataError(f"{path}: the file must hold one array of label ids (height, width) and nothing else.")
+    values = arrays[0].astype(np.uint8)
+    if not np.array_equal(values, arrays[0]):
+        raise DataError(f"{path}: label ids must be whole numbers in 0..255; correct the mask.")
+    return values
 
 
 def check_hidden(path: Path | str) -> None:

@@ -166,7 +166,7 @@ def check(name: str, root: Path | str = "data", list_name: str = "default", prog
     report.notices += [
         f"no split '{split}', and `seglib train` needs one: {way}, or name another by --data.{split}_split"
         for split in ("train", "val")
-        if split not in parts
+        if split not in parts and not described.training_only
     ]
     if name in SOURCES and list_name == "default":
         expected = released_digests().get(name, {})

@@ -253,7 +253,8 @@ def make_loss(config: Config, model: nn.Module, train_set: data.SegmentationData
     """The loss that `config` asks for; rules for class weights look at all masks of the training set."""
     asked = config.loss.class_weights
     if isinstance(asked, str):
-        asked = class_weights(asked, train_set.pixel_counts() if asked != "none" else [])
+        by_frequency = asked in ("sqrt_freq", "inv_freq")  # the others do not depend on how often classes occur
+        asked = class_weights(asked, train_set.pixel_counts() if by_frequency else [0] * train_set.num_classes)
     own = getattr(model, "OUTPUT_WEIGHTS", None)
     outputs = config.loss.output_weights or own
     if outputs and len(outputs) != len(own or (1,)):
