@@ -12,13 +12,12 @@ from seglib import data, files, runs, visualize, weights
 from seglib.data import download, validation
 from seglib.data.transforms import MEAN, STD
 from seglib.evaluation import evaluate
-from seglib.inference import Predictor
+from seglib.inference import MULTI_SCALE, Predictor
 from seglib.models import pretrained
 
 from . import model_cards
 
 MAX_BYTES = 64_000_000
-SCALES = (0.75, 1.0, 1.25)  # of the multi-scale measurement on the card, each also mirrored
 
 
 def release(
@@ -64,7 +63,7 @@ def release(
         model, _ = weights.open_file(staged)
         scores = {
             "single": _measured(Predictor(model, **asdict(config.inference)), dataset, picture),
-            "multi": _measured(Predictor(model, config.inference.longest_side, SCALES, flip=True), dataset),
+            "multi": _measured(Predictor(model, config.inference.longest_side, MULTI_SCALE, flip=True), dataset),
         }
         repeated = _repeated(config, root, dataset.keys)
         if repeated:
@@ -100,7 +99,7 @@ def release(
             "images": len(dataset),
         },
         "scores": scores["single"],
-        "scores_multi_scale": {**scores["multi"], "scales": list(SCALES), "flip": True},
+        "scores_multi_scale": {**scores["multi"], "scales": list(MULTI_SCALE), "flip": True},
         **({"in_training_too": repeated, "scores_without_them": scores["without"]} if repeated else {}),
         "training": {
             "command": command,

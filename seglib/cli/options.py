@@ -48,15 +48,14 @@ def add_root(part: Parser) -> None:
     part.add_argument("--root", type=Path, default=Path("data"), help="where the data sets lie (%(default)s)")
 
 
-def make_predictor(args: argparse.Namespace, inference: dict, model):
-    from tools import release
-
+def make_predictor(args: argparse.Namespace, settings: dict, model):
+    """Return the Predictor that the options ask for; `settings` are those that the network was validated with."""
     from .. import inference
 
-    side = inference["longest_side"] if args.longest_side is None else args.longest_side
+    side = settings["longest_side"] if args.longest_side is None else args.longest_side
     if side < 0:
         raise inference.PredictionError(f"--longest-side is {side}, but must be 0 or more.")
-    scales, flip = (release.SCALES, True) if args.multi_scale else (inference["scales"], inference["flip"])
+    scales, flip = (inference.MULTI_SCALE, True) if args.multi_scale else (settings["scales"], settings["flip"])
     return inference.Predictor(
         model,
         side,

@@ -3,12 +3,13 @@
 from .errors import PredictionError
 from .onnx import OnnxNetwork, load
 from .outputs import cutout, free_name, image_files, is_result, save_image, save_mask, source_mark, without_results
-from .predictor import MIN_SIDE, TILE, Predictor, pick_device
+from .predictor import MIN_SIDE, MULTI_SCALE, TILE, Predictor, pick_device
 from .tiff import LARGE, TiffPicture, is_large, segment_tiff, write_label_tiff
 
 __all__ = [
     "LARGE",
     "MIN_SIDE",
+    "MULTI_SCALE",
     "TILE",
     "OnnxNetwork",
     "PredictionError",

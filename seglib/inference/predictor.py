@@ -16,6 +16,7 @@ from .resize import Enlarged, Picture, Scaled
 from .sliding_window import blended
 
 NO_MEMORY = re.compile("out of memory|(not enough|insufficient|allocate) memory|failed to allocate", re.IGNORECASE)
+MULTI_SCALE = (0.75, 1.0, 1.25)  # of test-time augmentation, each image also mirrored
 MIN_SIDE = 32  # thinner pictures are padded to this, so that every network can halve them five times
 TILE = 512  # side of the windows where there must be windows and none was chosen, at most
 LEAST_TILE = 64  # and at least: in smaller ones the network sees too little

@@ -140,7 +140,7 @@ def test_windows_by_options(called, place):
 
 def test_large_pictures_are_read_by_window_or_refused(called, place, monkeypatch):
     pytest.importorskip("tifffile")
-    monkeypatch.setattr("seglib.predict.tiff.LARGE", 2000)
+    monkeypatch.setattr("seglib.inference.tiff.LARGE", 2000)
     code, out, err = called("photos/b.tif", "photos/more/a.png")
     assert code == 1 and "1 of 2 images segmented" in out
     assert "more/a.png: more than 2,000 pixels" in err and "save it as a tiled TIFF" in err

@@ -84,7 +84,7 @@ def test_weights_of_rows_sum_to_one_and_name_the_rows_needed():
 )
 @pytest.mark.parametrize("size", [(320, 250), (130, 401)])
 def test_by_rows_as_in_memory(network, monkeypatch, size, options):
-    monkeypatch.setattr("seglib.predict.predictor.CHUNK", 7919)  # rows that fit nothing else
+    monkeypatch.setattr("seglib.inference.predictor.CHUNK", 7919)  # rows that fit nothing else
     image = scene(*size)
     predictor = Predictor(network, **options, tile=96)
     rows = list(predictor.label_rows(Held(image)))
@@ -127,11 +127,11 @@ def test_many_classes_are_labelled_in_smaller_windows(monkeypatch):
     image, predictor = scene(150, 400), Predictor(Planes(60))
     seen = []
     predictor.model.register_forward_pre_hook(lambda model, given: seen.append(given[0].shape[-1]))
-    monkeypatch.setattr("seglib.predict.predictor.BAND_BYTES", 4 * 60 * 400 * 100)
+    monkeypatch.setattr("seglib.inference.predictor.BAND_BYTES", 4 * 60 * 400 * 100)
     rows = list(predictor.label_rows(Held(image)))
     assert np.concatenate(rows).shape == (150, 400) and (np.concatenate(rows) == 58).all()
     assert set(seen) == {32, 96}  # the first one counts the classes
-    monkeypatch.setattr("seglib.predict.predictor.BAND_BYTES", 4 * 60 * 400 * 63)
+    monkeypatch.setattr("seglib.inference.predictor.BAND_BYTES", 4 * 60 * 400 * 63)
     with pytest.raises(PredictionError, match="400x150 in 60 planes .* less than 64 pixels"):
         next(predictor.label_rows(Held(image)))
     assert next(Predictor(Planes(60), tile=512).label_rows(Held(image))).shape[1] == 400  # asked for, so done
@@ -140,7 +140,7 @@ def test_many_classes_are_labelled_in_smaller_windows(monkeypatch):
 def test_parts_of_a_result_are_the_result(network, monkeypatch):
     image = scene(200, 170)
     whole = Predictor(network, longest_side=90, scales=(0.8, 1.1), flip=True).labels(image)
-    monkeypatch.setattr("seglib.predict.predictor.CHUNK", 1000)
+    monkeypatch.setattr("seglib.inference.predictor.CHUNK", 1000)
     assert (Predictor(network, longest_side=90, scales=(0.8, 1.1), flip=True).labels(image) != whole).mean() < 1e-4
 
 
@@ -207,7 +207,7 @@ def test_tiff_files_that_cannot_be_read_by_window(tmp_path, monkeypatch):
     refused("neither 8-bit", values=image.astype(np.float32), photometric="rgb")
     refused("channels that are neither", values=np.dstack([image] * 2), photometric="minisblack", planarconfig=1)
     refused("rotation", photometric="rgb", extratags=[(274, 3, 1, 6, True)])
-    monkeypatch.setattr("seglib.predict.tiff.SEGMENT_BYTES", 1000)
+    monkeypatch.setattr("seglib.inference.tiff.SEGMENT_BYTES", 1000)
     refused("in one piece.*tiled TIFF", photometric="rgb", compression="zlib", rowsperstrip=300)
     monkeypatch.undo()
     file.write_bytes(b"II*\0 and no more")
@@ -244,7 +244,7 @@ def test_what_is_large_is_read_by_window_or_refused(tmp_path, monkeypatch):
     for ending in ("png", "tif"):
         Image.fromarray(scene(50, 60)).save(tmp_path / f"a.{ending}")
         assert not inference.is_large(tmp_path / f"a.{ending}")
-    monkeypatch.setattr("seglib.predict.tiff.LARGE", 2999)
+    monkeypatch.setattr("seglib.inference.tiff.LARGE", 2999)
     assert inference.is_large(tmp_path / "a.tif")
     with pytest.raises(PredictionError, match=r"a\.png: more than 2,999 pixels .*tiled TIFF.*vips copy"):
         inference.is_large(tmp_path / "a.png")
@@ -287,14 +287,14 @@ PROCESS = """
 import resource, sys
 from pathlib import Path
 import torch
-from seglib import predict
+from seglib import inference
 torch.set_num_threads(1)
 
 class Red(torch.nn.Module):
     def forward(self, x):
         return torch.cat([-x[:, :1], x[:, :1]], 1)
 
-counts = predict.segment_tiff(predict.Predictor(Red()), Path(sys.argv[1]), Path(sys.argv[2]), [(0, 0, 0), (9, 9, 9)])
+counts = inference.segment_tiff(inference.Predictor(Red()), Path(sys.argv[1]), Path(sys.argv[2]), [(0, 0, 0), (9, 9, 9)])
 # Not getrusage, on Linux: a process begins there with the peak of the one that started it.
 status = Path("/proc/self/status")
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
