@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from course import costs
-from seglib import config as configuration
 from seglib import data, files, weights
+from seglib.config import parse_config
 from seglib.evaluation import evaluate
 from seglib.inference import Predictor, pick_device
 
@@ -78,7 +78,7 @@ def trained(name: str, runs: Path, root: Path) -> Path:
 def measured(name: str, run: Path, root: Path, note: str = "") -> dict:
     """What the run in folder `run` cost, and its scores on val at native size; `note` goes with the machine."""
     model, notes = weights.load(str(run / "best.safetensors"))
-    config = configuration.parse(json.dumps(notes["config"]))
+    config = parse_config(json.dumps(notes["config"]))
     dataset = data.load(config.data.name, config.data.val_split, root, config.data.list_name, **config.data.options)
     height, width = dataset[0]["image"].shape[:2]
     multiply_adds = costs.multiply_adds(model, (height, width)) if config.data.name == "camvid" else None

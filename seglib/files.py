@@ -1,13 +1,19 @@
 """Write files so that a failure loses nothing."""
 
-import errno
 import os
-import sqlite3
+import re
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+import yaml
+from filelock import FileLock, Timeout
+
+MAX_CHARACTERS = 1_000_000  # of a YAML text
+MAX_SCALAR = 3000  # characters of one value; Python refuses to print numbers of more than 4300 digits
+MAX_DEPTH = 40  # of nested lists and mappings
 
 
 def write_atomically(file: Path, write: Callable[[IO[bytes]], object]) -> None:
@@ -36,29 +42,78 @@ def write_atomically(file: Path, write: Callable[[IO[bytes]], object]) -> None:
         raise
 
 
-class Busy(RuntimeError):
-    """Another process has a folder for itself."""
+class FolderLocked(RuntimeError):
+    """Another process has locked a folder."""
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Keep other processes that ask for it out of `folder`: they get Busy.  The lock dies with its process.
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Lock `folder` by a file in it; the lock ends with the process.
 
-    Where the file system knows no locks, nobody is kept out.
+    Raises:
+        FolderLocked: If another process holds the lock.
+        OSError: If the folder is not writable.
     """
+    lock = FileLock(Path(folder) / "lock", timeout=0)
     try:
-        opened = sqlite3.connect(folder / "lock", timeout=0, isolation_level=None)
-    except sqlite3.OperationalError:
-        raise OSError(errno.EACCES, "not allowed to write there", str(folder)) from None
-    with closing(opened) as lock:
-        try:
-            lock.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as error:
-            if "locked" in str(error):
-                raise Busy(str(folder)) from None
-            if not os.access(folder, os.W_OK):
-                raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(folder / "lock")) from None
+        lock.acquire()
+    except Timeout:
+        raise FolderLocked(str(folder)) from None
+    try:
         yield
+    finally:
+        lock.release()
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Refuse aliases, which can stand for more values than any memory holds, repeated keys and deep nesting."""
+
+    depth = 0
+
+    def compose_node(self, parent, index) -> yaml.Node:
+        event = self.peek_event()
+        if isinstance(event, yaml.AliasEvent):
+            _refuse(event, f"*{event.anchor[:40]} is an alias; write the value itself")
+        if isinstance(event, yaml.ScalarEvent) and len(event.value) > MAX_SCALAR:
+            _refuse(event, f"a value has more than {MAX_SCALAR:,} characters")
+        if self.depth == MAX_DEPTH:
+            _refuse(event, f"lists or mappings are nested more than {MAX_DEPTH} deep")
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        keys = node.value if isinstance(node, yaml.MappingNode) else ()
+        names = set()
+        for key, _ in keys:
+            if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in names:
+                _refuse(key, f"'{key.value[:40]}' is there twice; keep one")
+            names.add((key.tag, str(key.value)))
+        return node
+
+
+# YAML 1.1 takes 1e-3 for a string; people mean the number.
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def _refuse(place: yaml.Event | yaml.Node, reason: str) -> None:
+    raise ValueError(f"line {place.start_mark.line + 1}: {reason}")
+
+
+def read_yaml(text: str) -> object:
+    """Read YAML text into dictionaries, lists, strings and numbers.
+
+    Raises:
+        ValueError: In one line, for text that is not YAML, and for aliases, repeated keys, deep nesting and sizes that
+            no configuration needs.
+    """
+    if len(text) > MAX_CHARACTERS:
+        raise ValueError(f"longer than {MAX_CHARACTERS:,} characters")
+    try:
+        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
+    # PyYAML raises more than its own errors, for example for what only looks like a date.
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        raise ValueError(" ".join(str(error).split())[:300]) from None
 
 
 def _umask() -> int:

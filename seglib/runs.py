@@ -9,8 +9,8 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .config import read_yaml
 from .errors import SeglibError
+from .files import read_yaml
 
 # Where a run lies, what it runs on and what it tells meanwhile: these change nothing in the result.
 PLACES = {
@@ -20,7 +20,6 @@ PLACES = {
     "data.root",
     "data.cache_mb",
     "compile",
-    "sharding",
     "checkpoint_minutes",
     "tensorboard",
     "profile_steps",

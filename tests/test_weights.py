@@ -9,18 +9,19 @@ import numpy as np
 import pytest
 import torch
 
-from seglib import config, data, files, models, weights
+from seglib import data, files, models, weights
 from seglib.cli.main import main
+from seglib.config import Config, config_to_dict, load_config, parse_config
 from seglib.data.download import DownloadError, file_sha256
 from tools import model_cards, release
 from tools.__main__ import main as tools_main
 
 
 def notes(width=4, outputs=2):
-    made = config.Config()
+    made = Config()
     made.model.options = {"width": width}
     return {
-        "config": config.to_dict(made),
+        "config": config_to_dict(made),
         "classes": ["background", "horse"],
         "palette": [[0, 0, 0], [230, 159, 0]],
         "num_outputs": outputs,
@@ -212,7 +213,7 @@ def test_a_release_measures_what_it_writes(tmp_path, monkeypatch):
     assert np.allclose(curve["miou"], [entry["val"]["miou"] for entry in judged], atol=5e-5)
     assert np.allclose(curve["boundary_iou"], [entry["val"]["boundary_iou"] for entry in judged], atol=5e-5)
     assert str(tmp_path) not in json.dumps(card) + json.dumps(header)
-    made = config.parse(json.dumps(header["config"]))
+    made = parse_config(json.dumps(header["config"]))
     assert (asked.num_workers, asked.device) == (0, "cpu") and (made.num_workers, made.device) == (-1, "auto")
     text = (tmp_path / "small.md").read_text()
     assert f"{scores['miou']:.4f}" in text and card["sha256"] in text
@@ -289,7 +290,7 @@ def test_a_card_shows_how_the_score_rose_and_how_pictures_are_scaled():
 
 
 def test_a_card_names_public_weights_that_the_run_began_with():
-    described = config.load(None, ["--model.name=hrnet_w18", "--model.init_from=imagenet"])
+    described = load_config(None, ["--model.name=hrnet_w18", "--model.init_from=imagenet"])
     start = release._start(described)
     assert model_cards._origin(start) == "begun with the public weights 'imagenet' and trained"
 
@@ -304,7 +305,7 @@ def test_released_files_cards_and_manifest_agree(name):
     assert sum(p.numel() for p in model.parameters()) == card["model"]["parameters"]
     assert header["classes"] == card["classes"]
     assert (weights.FOLDER / f"{name}.md").read_text(encoding="utf-8") == model_cards.text(card)
-    assert config.parse(json.dumps(header["config"])) == config.load(
+    assert parse_config(json.dumps(header["config"])) == load_config(
         model_cards.README.parent / "configs" / f"{name}.yaml"
     )
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from seglib import config as configuration
 from seglib import data, files, runs, visualize, weights
+from seglib.config import Config, config_to_dict, parse_config
 from seglib.data import download, validation
 from seglib.data.transforms import MEAN, STD
 from seglib.evaluation import evaluate
@@ -37,7 +37,7 @@ def release(
             f"{run / 'best.safetensors'}: {wrong[0]} has values that are no numbers; train anew."
         )
     history = json.loads((run / "history.json").read_text(encoding="utf-8"))
-    config = configuration.parse(json.dumps(notes["config"]))
+    config = parse_config(json.dumps(notes["config"]))
     start = _start(config)
     _forget_places(config)
     config.output_dir = f"runs/{name}"
@@ -46,7 +46,7 @@ def release(
         config.inference.longest_side = longest_side
     dataset = data.load(config.data.name, config.data.val_split, root, config.data.list_name, **config.data.options)
     notes = {
-        "config": configuration.to_dict(config),
+        "config": config_to_dict(config),
         "classes": list(dataset.classes),
         "palette": dataset.palette.tolist(),
         "num_outputs": notes["num_outputs"],
@@ -121,17 +121,17 @@ def release(
     return card
 
 
-def _forget_places(config: configuration.Config) -> None:
+def _forget_places(config: Config) -> None:
     """Set the options that tell where and how fast a run was made, and change nothing of it, to their defaults."""
     for option in runs.PLACES:
         *inner, last = option.split(".")
-        part, default = config, configuration.Config()
+        part, default = config, Config()
         for name in inner:
             part, default = getattr(part, name), getattr(default, name)
         setattr(part, last, getattr(default, last))
 
 
-def _start(config: configuration.Config) -> dict:
+def _start(config: Config) -> dict:
     """On what, and for how long, the weights that the run started from had been trained.  WeightsError if unknown."""
     if config.model.init_from is None:
         return {}
@@ -172,7 +172,7 @@ def _measured(predictor: Predictor, dataset: data.SegmentationDataset, picture: 
     return scores
 
 
-def _repeated(config: configuration.Config, root: Path | str, keys: list[str]) -> list[str]:
+def _repeated(config: Config, root: Path | str, keys: list[str]) -> list[str]:
     """The keys of val images that are, or by their look seem to be, in the training split too under another key."""
     if config.data.name in data.generated_sets():
         return []

@@ -37,13 +37,14 @@ def add_arguments(part: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from .. import config, tuning
+    from .. import tuning
+    from ..config import ConfigError, load_config
 
     try:
         file, options = split_configuration(args.rest)
     except ValueError as error:
-        raise config.ConfigError(f"{error}.") from None
-    wanted = config.load(file, options)
+        raise ConfigError(f"{error}.") from None
+    wanted = load_config(file, options)
     space = tuning.read_space(args.space) if args.space else tuning.default_space(wanted)
     out = args.out or Path(f"{wanted.output_dir}-search")
     if wanted.eval_interval >= wanted.epochs:

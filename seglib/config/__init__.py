@@ -1,11 +1,17 @@
-"""What a training run can be told, and how it is read from YAML and the command line.
+"""The options of a training run, read from YAML and the command line.
 
-    config = load("configs/horses-laptop.yaml", ["--epochs=3", "--optimizer.lr=1e-3"])
-
-Nothing in the package reads a configuration by itself: whoever runs things passes it in.
+config = load_config("configs/horses-laptop.yaml", ["--epochs=3", "--optimizer.lr=1e-3"])
 """
 
-from .names import remedy
+from .loading import (
+    ConfigError,
+    build_parser,
+    config_to_dict,
+    config_to_yaml,
+    load_config,
+    parse_config,
+    suggest_option,
+)
 from .options import (
     AugmentConfig,
     Config,
@@ -16,8 +22,6 @@ from .options import (
     OptimizerConfig,
     ScheduleConfig,
 )
-from .plain import read_yaml
-from .reading import ConfigError, commented, load, parse, parser, to_dict, validate
 from .renamed import upgrade_config
 
 __all__ = [
@@ -30,13 +34,11 @@ __all__ = [
     "ModelConfig",
     "OptimizerConfig",
     "ScheduleConfig",
-    "commented",
-    "load",
-    "parse",
-    "parser",
-    "read_yaml",
-    "remedy",
-    "to_dict",
+    "build_parser",
+    "config_to_dict",
+    "config_to_yaml",
+    "load_config",
+    "parse_config",
+    "suggest_option",
     "upgrade_config",
-    "validate",
 ]

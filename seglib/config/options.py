@@ -1,27 +1,44 @@
-"""What a training run can be told: one tree of dataclasses.
+"""The options of a training run: one tree of dataclasses.
 
-The `Args` of each docstring are the help of `seglib train --help` and the comments in
-configs/default.yaml.
+The types of the fields hold the allowed values. The `Args` of each docstring are the help of `seglib train --help` and
+the comments in configs/default.yaml.
 """
 
 from dataclasses import dataclass, field
+from math import inf
 from typing import Literal
 
-Option = bool | int | float | str | list[int]
+from jsonargparse.typing import ClosedUnitInterval, restricted_number_type
+
+Count = restricted_number_type("Count", int, [(">=", 1), ("<=", 10**6)])
+CountOrZero = restricted_number_type("CountOrZero", int, [(">=", 0), ("<=", 10**6)])
+Workers = restricted_number_type("Workers", int, [(">=", -1), ("<=", 256)])
+Classes = restricted_number_type("Classes", int, [(">=", 0), ("<=", 255)])
+Seed = restricted_number_type("Seed", int, [(">=", 0), ("<=", 2**63 - 1)])
+CropSize = restricted_number_type("CropSize", int, [(">=", 32), ("<=", 2**15)])
+Finite = restricted_number_type("Finite", float, [(">", -inf), ("<", inf)])
+Positive = restricted_number_type("Positive", float, [(">", 0), ("<", inf)])
+NonNegative = restricted_number_type("NonNegative", float, [(">=", 0), ("<", inf)])
+BelowOne = restricted_number_type("BelowOne", float, [(">=", 0), ("<", 1)])
+AreaShare = restricted_number_type("AreaShare", float, [(">", 0), ("<=", 1)])
+Angle = restricted_number_type("Angle", float, [(">=", 0), ("<=", 180)])
+Scale = restricted_number_type("Scale", float, [(">", 0), ("<", 100)])
+
+Option = bool | int | Finite | str | list[int]
 
 
 @dataclass
 class DataConfig:
-    """Which images.
+    """The images to train and validate on.
 
     Args:
-        name: a name from `seglib data list`, a folder of your own, or several as one: horses+humans
-        root: folder in which the data sets lie
-        list_name: which committed split list
+        name: data set of `seglib data list`, the path of your own folder, or several joined by +, as in horses+humans
+        root: folder that contains the data sets
+        list_name: name of the committed split list
         train_split: split to train on
-        val_split: split on which checkpoints are chosen
-        options: for the drawn sets: length, size, seed
-        cache_mb: decoded images of each split kept in memory, in MiB; loading processes share it out
+        val_split: split to validate on; the best checkpoint is chosen by its score
+        options: options of synthetic data sets (length, size, seed)
+        cache_mb: memory for decoded images of each split, in MiB, shared by the loading processes
     """
 
     name: str = "horses"
@@ -30,44 +47,44 @@ class DataConfig:
     train_split: str = "train"
     val_split: str = "val"
     options: dict[str, Option] = field(default_factory=dict)
-    cache_mb: int = 1024
+    cache_mb: CountOrZero = 1024
 
 
 @dataclass
 class AugmentConfig:
-    """How training images are varied; each entry switches one transform off at 0.
+    """Augmentation of the training images; 0 turns a transform off.
 
     Args:
-        crop_sizes: side of the square crops in pixels; several sizes share the epochs equally, in this order
-        crop_area: smallest and largest share of the image that a crop shows, before it is scaled to its size
-        crop_ratio: smallest and largest width : height of the region that a crop shows
-        flip: probability of mirroring left and right
-        rotate: largest angle in degrees, to either side
-        color_jitter: strength of the changes of brightness, contrast, saturation (hue: a fifth of it)
-        grayscale: probability of removing all colour
-        blur: probability of a slight blur
-        noise: probability of sensor noise
+        crop_sizes: side of the square crops in pixels; several sizes follow each other over equal parts of the epochs
+        crop_area: smallest and largest area of a crop before it is resized, as a fraction of the image
+        crop_ratio: smallest and largest aspect ratio (width / height) of a crop before it is resized
+        flip: probability of a horizontal flip
+        rotate: largest rotation in degrees, in both directions
+        color_jitter: strength of random changes of brightness, contrast and saturation (hue gets a fifth of it)
+        grayscale: probability of converting to grayscale
+        blur: probability of a slight Gaussian blur
+        noise: probability of added sensor noise
     """
 
-    crop_sizes: list[int] = field(default_factory=lambda: [224])
-    crop_area: tuple[float, float] = (0.3, 1.0)
-    crop_ratio: tuple[float, float] = (0.75, 1.3333)
-    flip: float = 0.5
-    rotate: float = 15.0
-    color_jitter: float = 0.4
-    grayscale: float = 0.1
-    blur: float = 0.1
-    noise: float = 0.1
+    crop_sizes: list[CropSize] = field(default_factory=lambda: [224])
+    crop_area: tuple[AreaShare, AreaShare] = (0.3, 1.0)
+    crop_ratio: tuple[Positive, Positive] = (0.75, 1.3333)
+    flip: ClosedUnitInterval = 0.5
+    rotate: Angle = 15.0
+    color_jitter: ClosedUnitInterval = 0.4
+    grayscale: ClosedUnitInterval = 0.1
+    blur: ClosedUnitInterval = 0.1
+    noise: ClosedUnitInterval = 0.1
 
 
 @dataclass
 class ModelConfig:
-    """Which network.
+    """The network.
 
     Args:
-        name: architecture
-        options: its options, as in `seglib.models.create`
-        init_from: weights to start from: released ones by name, a .safetensors file, or public ones (imagenet, coco)
+        name: architecture, one of `seglib.models.names()`
+        options: options of the architecture, as in `seglib.models.create`
+        init_from: initial weights, either released weights by name, a .safetensors file, or imagenet or coco
     """
 
     name: str = "unet"
@@ -77,111 +94,109 @@ class ModelConfig:
 
 @dataclass
 class LossConfig:
-    """What is minimised: a weighted sum of losses.
+    """The loss: a weighted sum of terms.
 
     Args:
-        terms: weight of each loss: ce, bce, dice, focal, lovasz, ohem, boundary
-        class_weights: a rule that makes one factor a class from the training set's pixels, or the factors
-        options: of single losses: {focal: {gamma: 2}, ohem: {threshold: 0.9, min_kept: 131072}, boundary: {width: 3}}
-        output_weights: one factor an output of networks with several; by default the network's own
+        terms: weight of each term; terms are ce, bce, dice, focal, lovasz, ohem, boundary
+        class_weights: one weight per class, or a rule to compute them from the pixel counts of the training set
+        options: options of single terms, as in {focal: {gamma: 2}, ohem: {threshold: 0.9, min_kept: 131072}}
+        output_weights: one weight per output, for networks with several outputs; null takes the network's own weights
     """
 
-    terms: dict[str, float] = field(default_factory=lambda: {"ce": 1.0, "dice": 1.0})
-    class_weights: Literal["none", "sqrt_freq", "inv_freq", "hrnet"] | list[float] | None = "none"
-    options: dict[str, dict[str, float]] = field(default_factory=dict)
-    output_weights: list[float] | None = None
+    terms: dict[str, Finite] = field(default_factory=lambda: {"ce": 1.0, "dice": 1.0})
+    class_weights: Literal["none", "sqrt_freq", "inv_freq", "hrnet"] | list[Finite] | None = "none"
+    options: dict[str, dict[str, Finite]] = field(default_factory=dict)
+    output_weights: list[Finite] | None = None
 
 
 @dataclass
 class OptimizerConfig:
-    """How weights move.
+    """The optimizer.
 
     Args:
-        name: optimiser
-        lr: highest learning rate
-        weight_decay: decay of the convolution weights (biases and normalisation have none)
-        momentum: for sgd
-        max_grad_norm: largest norm of the gradient; 0 does not clip
+        name: optimizer
+        lr: peak learning rate
+        weight_decay: weight decay of the convolution weights (biases and normalization layers have none)
+        momentum: momentum of sgd
+        max_grad_norm: gradients are clipped to this norm; 0 turns clipping off
     """
 
     name: Literal["adamw", "adam", "sgd"] = "adamw"
-    lr: float = 2e-3
-    weight_decay: float = 0.01
-    momentum: float = 0.9
-    max_grad_norm: float = 1.0
+    lr: Positive = 2e-3
+    weight_decay: NonNegative = 0.01
+    momentum: BelowOne = 0.9
+    max_grad_norm: NonNegative = 1.0
 
 
 @dataclass
 class ScheduleConfig:
-    """How the learning rate changes, step by step.
+    """The learning-rate schedule.
 
     Args:
-        name: shape of the descent after the warm-up
-        warmup: share of all steps in which the rate rises from near 0
-        power: exponent of poly
+        name: shape of the decay after the warm-up
+        warmup: fraction of all steps in which the learning rate rises linearly
+        power: exponent of the poly schedule
     """
 
     name: Literal["cosine", "poly", "constant"] = "cosine"
-    warmup: float = 0.1
-    power: float = 0.9
+    warmup: BelowOne = 0.1
+    power: Positive = 0.9
 
 
 @dataclass
 class InferenceConfig:
-    """How an image is shown to the trained network; it is stored with the weights.
+    """How images are prepared for prediction; stored with the weights.
 
     Args:
-        longest_side: images are scaled so that the longer side has this many pixels; 0 keeps their size
-        flip: average the probabilities with those of the mirrored image
-        scales: factors on longest_side whose probabilities are averaged
+        longest_side: images are resized to this length of the longer side, in pixels; 0 keeps the original size
+        flip: test-time augmentation with a horizontal flip
+        scales: test-time augmentation with several scales, as factors of longest_side
     """
 
-    longest_side: int = 256
+    longest_side: CountOrZero = 256
     flip: bool = False
-    scales: list[float] = field(default_factory=lambda: [1.0])
+    scales: list[Scale] = field(default_factory=lambda: [1.0])
 
 
 @dataclass
 class Config:
-    """A training run.
+    """The options of a training run.
 
     Args:
         output_dir: folder for checkpoints and history
-        epochs: passes over the training images
-        batch_size: images a step, over all processes
-        accumulation_steps: parts into which a step's batch is cut where memory is short; their losses are averaged
-        seed: seed of the weights, the order and the augmentation
-        num_classes: outputs of the network; 0 takes the data set's classes, 1 gives a binary set one sigmoid output
-        ema: decay of the running average of the weights; 0 keeps none
-        amp: mixed precision; auto uses it where the hardware gains from it and gradients stay right
-        device: auto takes cuda, else mps, else cpu
-        num_workers: processes that load images; -1 chooses by device
-        eval_interval: epochs between measurements on the val split
-        metric: the val score by which the best checkpoint is chosen
-        checkpoint_minutes: time between checkpoints within an epoch; 0 writes them at its end only
-        compile: let torch.compile speed the network up, after a minute or more
-        sharding: of several processes each has a copy of the weights (none), or a share (full), to save memory
-        tensorboard: write the history for TensorBoard into the run folder too
-        profile_steps: steps to profile at the beginning; trace.json in the run folder shows where the time goes
+        epochs: number of epochs
+        batch_size: images per optimizer step, over all processes
+        accumulation_steps: number of parts into which a batch is split to save memory (gradient accumulation)
+        seed: random seed of weights, order of the images and augmentation
+        num_classes: number of outputs; 0 takes the classes of the data set, 1 is one sigmoid output for two classes
+        ema: decay of the exponential moving average of the weights; 0 turns it off
+        amp: automatic mixed precision; auto uses it where the hardware is faster with it
+        device: cpu, cuda, mps, or auto for the best one available
+        num_workers: processes that load images; -1 chooses a number that suits the device
+        eval_interval: epochs between validations
+        metric: validation score that chooses the best checkpoint
+        checkpoint_minutes: minutes between checkpoints within an epoch; 0 saves only at the end of each epoch
+        compile: use torch.compile; takes a minute or more at the start, then training is faster
+        tensorboard: also write the history for TensorBoard
+        profile_steps: profile this many steps at the start and write trace.json
     """
 
     output_dir: str = "runs/unnamed"
-    epochs: int = 30
-    batch_size: int = 8
-    accumulation_steps: int = 1
-    seed: int = 0
-    num_classes: int = 0
-    ema: float = 0.998
+    epochs: Count = 30
+    batch_size: Count = 8
+    accumulation_steps: Count = 1
+    seed: Seed = 0
+    num_classes: Classes = 0
+    ema: BelowOne = 0.998
     amp: Literal["auto", "off", "bf16", "fp16"] = "auto"
     device: str = "auto"
-    num_workers: int = -1
-    eval_interval: int = 1
+    num_workers: Workers = -1
+    eval_interval: Count = 1
     metric: Literal["miou", "boundary_iou", "pixel_accuracy", "foreground_iou"] = "miou"
-    checkpoint_minutes: float = 10.0
+    checkpoint_minutes: NonNegative = 10.0
     compile: bool = False
-    sharding: Literal["none", "full"] = "none"
     tensorboard: bool = False
-    profile_steps: int = 0
+    profile_steps: CountOrZero = 0
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     model: ModelConfig = field(default_factory=ModelConfig)

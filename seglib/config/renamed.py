@@ -1,4 +1,6 @@
-"""Options that had other names before version 0.2, for weights files and run folders that were written with them."""
+"""Option names from before version 0.2, for weights files and run folders that were written with them."""
+
+from collections.abc import Mapping
 
 RENAMED = {
     "run": "output_dir",
@@ -12,26 +14,15 @@ RENAMED = {
     "optimizer.clip_norm": "optimizer.max_grad_norm",
     "loss.options.ohem.kept": "loss.options.ohem.min_kept",
 }
-REMOVED = {"sharding": "none"}  # option -> the value that today's code always uses
+REMOVED = {"sharding"}  # it saved memory and changed no result
 
 
-def upgrade_config(values: dict) -> dict:
-    """Return the nested configuration `values` with today's option names.
-
-    Raises:
-        ValueError: If an option that no longer exists had another value than the one used today.
-    """
-    return _upgraded(values, "")
-
-
-def _upgraded(values: dict, prefix: str) -> dict:
+def upgrade_config(values: Mapping, prefix: str = "") -> dict:
+    """Return the nested configuration `values` with today's option names."""
     upgraded = {}
     for name, value in values.items():
-        path = prefix + name
-        if path in REMOVED:
-            if value != REMOVED[path]:
-                raise ValueError(f"{path} is '{value}', which this version no longer supports")
-            continue
-        new_name = RENAMED.get(path, path).rpartition(".")[2]
-        upgraded[new_name] = _upgraded(value, f"{path}.") if isinstance(value, dict) else value
+        path = f"{prefix}{name}"
+        if path not in REMOVED:
+            new_name = RENAMED.get(path, path).rpartition(".")[2]
+            upgraded[new_name] = upgrade_config(value, f"{path}.") if isinstance(value, Mapping) else value
     return upgraded

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import weights_metadata
-from ..config import read_yaml
+from ..files import read_yaml
 from .dataset import IGNORE, Pair, Source
 from .images import DataError, check_hidden, jpeg_hint, labels_by_colour, labels_by_id, mask_colours, read_mask
 from .matching import SUFFIXES, by_stem, image_files

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .. import config as configuration
 from .. import distributed, weights
+from ..config import config_to_dict
 from . import placement
 from .optimizer import learning_rate
 from .state import Run, TrainingError
@@ -163,7 +163,7 @@ class Watch:
         if distributed.rank():
             return
         notes = {
-            "config": configuration.to_dict(run.config),
+            "config": config_to_dict(run.config),
             "classes": list(run.train_set.classes),
             "palette": run.train_set.palette.tolist(),
             "num_outputs": run.classes,

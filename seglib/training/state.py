@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from .. import config as configuration
 from .. import data, distributed, files, models, runs, weights
-from ..config import Config, ModelConfig
+from ..config import Config, ModelConfig, config_to_dict
 from ..data.sampler import Plan
 from ..data.transforms import normalize
 from ..errors import SeglibError
@@ -63,7 +62,7 @@ class Run:
             )
         if config.metric == "foreground_iou" and self.train_set.num_classes != 2:
             raise TrainingError(f"metric is foreground_iou, but {self.train_set.name} has more classes; choose miou.")
-        self.shared = config.sharding == "full" and distributed.count() > 1
+        self.shared = False
         described = replace(config.model, init_from=None) if resume else config.model  # the checkpoint has all weights
         model = make_model(described, self.classes)
         try:
@@ -163,7 +162,7 @@ class Run:
 
     def _write(self, networks: dict) -> None:
         state = {
-            "config": configuration.to_dict(self.config),
+            "config": config_to_dict(self.config),
             "step": self.step,
             **networks,
             "scaler": self.scaler.state_dict(),
@@ -196,7 +195,7 @@ class Run:
 
     def _check_same(self, file: Path, config: dict) -> None:
         """TrainingError if `config`, that of a checkpoint, would not have led to the same result."""
-        before, now = runs.flat(config), runs.flat(configuration.to_dict(self.config))
+        before, now = runs.flat(config), runs.flat(config_to_dict(self.config))
         for option in sorted((before.keys() | now.keys()) - runs.PLACES):
             if before.get(option) != now.get(option):
                 raise TrainingError(

@@ -14,9 +14,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from .. import config as configuration
 from .. import data, distributed, files
-from ..config import Config
+from ..config import Config, ConfigError, config_to_dict, load_config
 from ..data.sampler import Augmented, Share
 from .interrupt import Interrupt
 from .monitor import Watch
@@ -66,10 +65,10 @@ def _folder(run: Run) -> Iterator[None]:
             f"{run.folder}: is a file, and a run needs a folder; choose another --output_dir."
         ) from None
     try:
-        with files.alone(run.folder):
+        with files.lock_folder(run.folder):
             _write_configuration(run)
             yield
-    except files.Busy:
+    except files.FolderLocked:
         raise TrainingError(
             f"{run.folder}: another run is at work there; wait, or choose another --output_dir."
         ) from None
@@ -83,15 +82,15 @@ def _write_configuration(run: Run) -> None:
     file = run.folder / "config.yaml"
     if file.exists() and not run.step:
         try:
-            if configuration.to_dict(configuration.load(file)) == configuration.to_dict(run.config):
+            if config_to_dict(load_config(file)) == config_to_dict(run.config):
                 return
-        except configuration.ConfigError:
+        except ConfigError:
             pass
         number = 1
         while (kept := file.with_name(f"config-before-{number}.yaml")).exists():
             number += 1
         file.rename(kept)
-    files.write_text(file, yaml.safe_dump(configuration.to_dict(run.config), sort_keys=False))
+    files.write_text(file, yaml.safe_dump(config_to_dict(run.config), sort_keys=False))
 
 
 def _train(run: Run, progress: bool, on_measured: Callable[[dict], None] | None) -> list[dict]:

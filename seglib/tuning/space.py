@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 import yaml
 
-from .. import config as configuration
 from .. import losses, models
-from ..config import Config
+from ..config import Config, config_to_dict, parse_config, suggest_option
 from ..errors import SeglibError
+from ..files import read_yaml
 
 # What a search must hold fast, or its trials could not be compared or found again.
 FIXED = {"output_dir", "device", "metric", "eval_interval", "num_classes"}
@@ -122,7 +122,7 @@ def default_space(config: Config) -> Space:
 def read_space(file: Path | str) -> Space:
     """The space of a YAML file.  TuneError naming the file, and the option whose entry is no range and no choice."""
     try:
-        content = configuration.read_yaml(Path(file).read_text(encoding="utf-8"))
+        content = read_yaml(Path(file).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise TuneError(f"{file}: no such file; see configs/search/horses.yaml for what it should hold.") from None
     except (OSError, ValueError) as error:
@@ -173,14 +173,14 @@ def _number(where: str, value: object) -> float:
 
 def with_options(config: Config, options: Mapping[str, object], where: str = "the options") -> Config:
     """`config` with some options set, checked as a file is.  TuneError for an unknown name, ConfigError for a value."""
-    values = configuration.to_dict(config)
+    values = config_to_dict(config)
     for path, value in options.items():
         *parents, name = path.split(".")
         part = values
         for parent in parents:
             part = part[parent] if isinstance(part.get(parent), dict) else {}
         part[name] = value
-    return configuration.parse(yaml.safe_dump(values), where=where)
+    return parse_config(yaml.safe_dump(values), where=where)
 
 
 def check(config: Config, space: Space) -> None:
@@ -191,7 +191,7 @@ def check(config: Config, space: Space) -> None:
     for path in space:
         if path in FIXED or path.startswith("data."):
             raise TuneError(f"the search space has '{path}', which all trials of a search must share; take it out.")
-        if hint := configuration.remedy(path):
+        if hint := suggest_option(path):
             raise TuneError(f"the search space has '{path}', which is no option; {hint}")
     samples = [entry.samples for entry in space.values()]
     for i in range(max(map(len, samples), default=0)):  # every sample once, in as few configurations as it takes
@@ -206,7 +206,7 @@ def check(config: Config, space: Space) -> None:
 
 def inside(config: Config, space: Space) -> dict | None:
     """What `config` itself has for the options of the space, or None where a value lies outside."""
-    values = configuration.to_dict(config)
+    values = config_to_dict(config)
     found = {}
     for path, entry in space.items():
         value = values

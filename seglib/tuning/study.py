@@ -9,9 +9,9 @@ import numpy as np
 import torch
 import yaml
 
-from .. import config as configuration
 from .. import data, files, runs, training
-from ..config import Config
+from ..config import Config, config_to_dict
+from ..files import read_yaml
 from .result import STATES, summarize, write
 from .space import Space, TuneError, check, flow, inside, with_options
 
@@ -74,9 +74,9 @@ def _optuna():
 def _alone(folder: Path) -> Iterator[None]:
     """TuneError if another process searches here: both would train the same trial.  The lock dies with its process."""
     try:
-        with files.alone(folder):
+        with files.lock_folder(folder):
             yield
-    except files.Busy:
+    except files.FolderLocked:
         raise TuneError(f"{folder}: another search works there; wait for it, or choose another --out.") from None
 
 
@@ -113,14 +113,14 @@ def _same_search(config: Config, space: Space, folder: Path) -> None:
     """Write what is asked, or compare it with what was asked when the search began."""
     file = folder / "search.yaml"
     asked = {
-        "config": configuration.to_dict(config),
+        "config": config_to_dict(config),
         "space": {path: entry.to_dict() for path, entry in space.items()},
     }
     if not file.exists():
         files.write_text(file, yaml.safe_dump(asked, sort_keys=False))
         return
     try:
-        before = runs.flat(configuration.read_yaml(file.read_text(encoding="utf-8")))
+        before = runs.flat(read_yaml(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, AttributeError):
         raise TuneError(f"{file}: cannot be read, so this search cannot go on; choose another --out.") from None
     now = runs.flat(asked)

@@ -11,7 +11,8 @@ import torch
 
 from benchmarks import __main__ as command
 from benchmarks import comparison, groups, measure, metrics, networks, results, runs, scaling, table
-from seglib import config, data, losses, weights
+from seglib import data, losses, weights
+from seglib.config import load_config
 from seglib.evaluation import evaluate
 from seglib.inference import Predictor
 
@@ -307,13 +308,13 @@ def test_the_comparison_that_is_shown_is_the_measured_one():
     for entry in entries:
         asked = comparison.VARIANTS[entry["name"]]
         assert entry["command"] == " ".join(["seglib train", asked.config, *asked.options])
-        assert entry["epochs"] == config.load(REPOSITORY / asked.config, list(asked.options)).epochs
+        assert entry["epochs"] == load_config(REPOSITORY / asked.config, list(asked.options)).epochs
 
 
 def test_the_comparisons_can_be_read_and_belong_to_a_group():
     listed = {name for names, _ in comparison.GROUPS.values() for name in names}
     assert listed == set(comparison.VARIANTS)
     for variant in comparison.VARIANTS.values():
-        wanted = config.load(REPOSITORY / variant.config, list(variant.options))
+        wanted = load_config(REPOSITORY / variant.config, list(variant.options))
         classes = len(data.source(wanted.data.name).classes)
         losses.class_weights(wanted.loss.class_weights, [1] * classes)  # some rules are for other numbers of classes

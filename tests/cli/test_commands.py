@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seglib import config, weights
+from seglib import weights
 from seglib.cli.main import COMMANDS, build_parser, main
 from seglib.cli.train import split_configuration
+from seglib.config import load_config
 
 REPOSITORY = Path(__file__).parents[2]
 RELEASED = pytest.mark.skipif("unet-horses" not in weights.names(), reason="unet-horses is not released yet")
@@ -316,7 +317,7 @@ def test_help_of_every_command_shows_examples_that_can_be_parsed(called):
             args, rest = build_parser().parse_known_args(words[1:])
             assert args.command == name and (not rest or name in ("train", "tune"))
             if name in ("train", "tune"):
-                config.load(REPOSITORY / rest[0], split_configuration(rest)[1])
+                load_config(REPOSITORY / rest[0], split_configuration(rest)[1])
 
 
 def test_help_names_every_command():

@@ -8,8 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from seglib import config, inference, models, weights
+from seglib import inference, models, weights
 from seglib.cli.main import main
+from seglib.config import config_to_dict, parse_config
 
 PALETTE = [[0, 0, 0], [250, 0, 0]]
 
@@ -18,9 +19,9 @@ def write_weights(file, width):
     """A U-Net that has learned nothing, and sees pictures at their own size."""
     torch.manual_seed(0)
     model = models.create("unet", 2, width=width)
-    wanted = config.parse(json.dumps({"model": {"name": "unet", "options": {"width": width}}}))
+    wanted = parse_config(json.dumps({"model": {"name": "unet", "options": {"width": width}}}))
     wanted.inference.longest_side = 0
-    notes = {"config": config.to_dict(wanted), "classes": ["ground", "leaf"], "palette": PALETTE, "num_outputs": 2}
+    notes = {"config": config_to_dict(wanted), "classes": ["ground", "leaf"], "palette": PALETTE, "num_outputs": 2}
     weights.write_tensors(file, model.state_dict(), notes)
 
 

@@ -9,10 +9,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seglib import config as configuration
 from seglib import runs, training, visualize
 from seglib.cli.main import main
-from seglib.config import Config
+from seglib.config import Config, config_to_dict
 
 
 def made(folder: Path, scores=(0.5, 0.7, 0.6), epochs=3, checkpoint=True, **changes) -> Path:
@@ -22,7 +21,7 @@ def made(folder: Path, scores=(0.5, 0.7, 0.6), epochs=3, checkpoint=True, **chan
     for name, value in changes.items():
         part, _, option = name.rpartition("__")
         setattr(getattr(config, part) if part else config, option, value)
-    (folder / "config.yaml").write_text(yaml.safe_dump(configuration.to_dict(config)))
+    (folder / "config.yaml").write_text(yaml.safe_dump(config_to_dict(config)))
     history = [
         {"epoch": i, "loss": 1.0 - 0.1 * i, "lr": 1e-3, "seconds": 30.0, "val": {"miou": s, "boundary_iou": s / 2}}
         for i, s in enumerate(scores)
@@ -73,7 +72,7 @@ def test_a_real_run_reads_as_it_was_trained(tmp_path):
 
 def test_what_changes_nothing_in_the_result_is_an_option():
     """A misspelt one would let a run be resumed with nothing that differs, or refuse it for where it lies."""
-    assert runs.flat(configuration.to_dict(Config())).keys() >= runs.PLACES
+    assert runs.flat(config_to_dict(Config())).keys() >= runs.PLACES
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ import torch
 from numpy.random import Generator
 from safetensors.torch import save as to_bytes
 
-from seglib import config as configuration
 from seglib import models, training, weights
+from seglib.config import Config, config_to_dict
 from seglib.data import download
 
 from .mutate import spoiled
@@ -66,10 +66,10 @@ def pickles(mark: Path) -> list[bytes]:
 def small() -> tuple[dict[str, torch.Tensor], dict]:
     """The tensors and notes of a small network, as a run writes them."""
     torch.manual_seed(0)
-    made = configuration.Config()
+    made = Config()
     made.model.options = {"width": 2}
     notes = {
-        "config": configuration.to_dict(made),
+        "config": config_to_dict(made),
         "classes": ["background", "horse"],
         "palette": [[0, 0, 0], [230, 159, 0]],
         "num_outputs": 2,
@@ -165,7 +165,7 @@ def hostile(notes: dict, rng: Generator) -> dict:
 
 def checkpoints(folder: Path) -> Callable[[Generator], str]:
     """A run's checkpoint.pt: refused, or exactly what was saved."""
-    made = configuration.Config(output_dir=str(folder), epochs=1, batch_size=4, amp="off", device="cpu", num_workers=0)
+    made = Config(output_dir=str(folder), epochs=1, batch_size=4, amp="off", device="cpu", num_workers=0)
     made.data.name, made.data.options = "creatures", {"length": 4, "size": [32, 32]}
     made.augment.crop_sizes, made.model.options = [32], {"width": 2}
     run, file, mark = training.Run(made), folder / "checkpoint.pt", folder / "mark"

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 from numpy.random import Generator
 
-from seglib import config as configuration
+from seglib.config import Config, ConfigError, config_to_dict, load_config, parse_config
 from seglib.data import DataError
 from seglib.data.folder import read_classes
 from seglib.tuning import TuneError
@@ -89,7 +89,7 @@ SPACE = "optimizer.lr: {low: 3e-4, high: 1e-2, log: true}\nbatch_size: {choices:
 def attempt(folder: Path) -> Callable[[Generator], str]:
     """A function that spoils one of the three kinds of texts and reads it: "read" or "refused"."""
     configs = [file.read_bytes() for file in sorted((REPOSITORY / "configs").glob("*.yaml"))]
-    names = _paths(configuration.to_dict(configuration.Config()))
+    names = _paths(config_to_dict(Config()))
     readers = (
         (configs, names, _read_config),
         ([CLASSES.encode()], ["classes", "colors", "ignore"], _read_classes),
@@ -131,13 +131,13 @@ def _paths(values: dict, prefix: str = "") -> list[str]:
 
 def _read_config(file: Path) -> str:
     try:
-        found = configuration.load(file)
-    except configuration.ConfigError as error:
+        found = load_config(file)
+    except ConfigError as error:
         assert "\n" not in str(error) and len(str(error)) < 1000
         return "refused"
-    values = configuration.to_dict(found)
+    values = config_to_dict(found)
     assert all(math.isfinite(number) for number in _numbers(values)), "a number without end was taken"
-    assert configuration.parse(yaml.safe_dump(values)) == found
+    assert parse_config(yaml.safe_dump(values)) == found
     return "read"
 
 

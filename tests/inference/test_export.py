@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 from torch import nn
 
-from seglib import config, inference, models, weights
+from seglib import inference, models, weights
 from seglib.cli.main import main
+from seglib.config import config_to_dict, parse_config
 from seglib.data.transforms import normalize
 from seglib.inference import PredictionError, Predictor
 
@@ -32,10 +33,10 @@ def released(folder, outputs=1, name="unet", **options):
     with torch.no_grad():
         for _ in range(3):
             model(torch.randn(2, 3, 64, 64))
-    wanted = config.parse(json.dumps({"model": {"name": name, "options": options}, "output_dir": "/home/me/secret"}))
+    wanted = parse_config(json.dumps({"model": {"name": name, "options": options}, "output_dir": "/home/me/secret"}))
     wanted.inference.longest_side = 80
     notes = {
-        "config": config.to_dict(wanted),
+        "config": config_to_dict(wanted),
         "classes": CLASSES[outputs],
         "num_outputs": outputs,
         "palette": [[0, 0, 0], [255, 0, 0], [0, 0, 255]][: len(CLASSES[outputs])],

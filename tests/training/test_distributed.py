@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from seglib import config as configuration
 from seglib import weights
+from seglib.config import config_to_dict
 from seglib.data.sampler import Plan, Share
 from tests.training.test_trainer import checkpoint, tiny
 
@@ -21,7 +21,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPT = """
 import os, sys
 from torch import nn
-from seglib import config, models, train
+from seglib import models, train
+from seglib.config import load_config
 
 def create(name, classes, **options):
     layers = nn.Conv2d(3, 8, 3, padding=1), nn.GroupNorm(2, 8), nn.ReLU(), nn.Conv2d(8, classes, 3, padding=1)
@@ -33,7 +34,7 @@ def noted(run, networks):
 
 models.create = create
 write, train.Run._write = train.Run._write, noted
-wanted = config.load(sys.argv[1])
+wanted = load_config(sys.argv[1])
 """
 TRAIN = SCRIPT + "train.train(wanted, progress=False)"
 # Stopped in the second epoch as by Ctrl-C, and resumed by the same processes.
@@ -82,7 +83,7 @@ def finish(process: subprocess.Popen) -> None:
 def written(config) -> str:
     """The file of `config`."""
     file = Path(f"{config.output_dir}.yaml")
-    file.write_text(json.dumps(configuration.to_dict(config)))
+    file.write_text(json.dumps(config_to_dict(config)))
     return str(file)
 
 

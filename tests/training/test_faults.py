@@ -18,8 +18,8 @@ import pytest
 import torch
 from PIL import Image
 
-from seglib import config as configuration
 from seglib import data, training, weights
+from seglib.config import config_to_dict
 from seglib.training.interrupt import Interrupt
 from tests.training.test_trainer import checkpoint, same, tiny, without_clock
 
@@ -31,7 +31,7 @@ CAP_DAC_OVERRIDE, PR_CAPBSET_DROP = 1, 24
 def command(config, *words, **options) -> subprocess.Popen:
     """`seglib train` with `config`, as a person starts it."""
     file = Path(f"{config.output_dir}.yaml")
-    file.write_text(json.dumps(configuration.to_dict(config)))
+    file.write_text(json.dumps(config_to_dict(config)))
     return subprocess.Popen(
         [sys.executable, "-m", "seglib", "train", str(file), *words],
         stdout=subprocess.PIPE,
@@ -214,7 +214,7 @@ def test_a_folder_that_cannot_be_written_is_named_at_the_start(tmp_path, run):
     locked.mkdir(mode=0o555)
     config = tiny(tmp_path / run)
     config_file = tmp_path / "config.yaml"
-    config_file.write_text(json.dumps(configuration.to_dict(config)))
+    config_file.write_text(json.dumps(config_to_dict(config)))
     words = [sys.executable, "-m", "seglib", "train", str(config_file)]
     done = subprocess.Popen(
         words,

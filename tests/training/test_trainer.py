@@ -19,9 +19,8 @@ import yaml
 from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from seglib import config as configuration
 from seglib import data, files, training, weights
-from seglib.config import Config
+from seglib.config import Config, ModelConfig, OptimizerConfig, config_to_dict, load_config
 from seglib.data.sampler import Augmented, Plan
 from seglib.training.optimizer import Average, amp_dtype, learning_rate, make_optimizer
 
@@ -144,7 +143,7 @@ def test_a_process_killed_again_and_again_ends_with_the_same_weights(tmp_path):
     training.train(tiny(tmp_path / "whole", epochs=8), progress=False)
     config = tiny(tmp_path / "killed", epochs=8, checkpoint_minutes=1e-9)
     file = tmp_path / "config.yaml"
-    file.write_text(json.dumps(configuration.to_dict(config)))
+    file.write_text(json.dumps(config_to_dict(config)))
     place, chance = tmp_path / "killed" / "checkpoint.pt", random.Random(0)
     for _ in range(3):
         resume = ["--resume"] if place.exists() else []
@@ -159,7 +158,7 @@ def test_a_process_killed_again_and_again_ends_with_the_same_weights(tmp_path):
         process.kill()
         process.wait()
         assert checkpoint(tmp_path / "killed")["step"] < 24
-    training.train(configuration.load(file), resume=True, progress=False)
+    training.train(load_config(file), resume=True, progress=False)
     whole, killed = checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "killed")
     assert same(whole["average"], killed["average"]) and same(whole["model"], killed["model"])
     assert without_clock(whole["history"]) == without_clock(killed["history"])
@@ -167,7 +166,7 @@ def test_a_process_killed_again_and_again_ends_with_the_same_weights(tmp_path):
 
 def test_ctrl_c_in_a_terminal_leaves_a_resumable_checkpoint(tmp_path):
     """A real process group with loading processes, all of which get the signal, as from a terminal."""
-    config = configuration.to_dict(tiny(tmp_path / "run", epochs=500, num_workers=2))
+    config = config_to_dict(tiny(tmp_path / "run", epochs=500, num_workers=2))
     (tmp_path / "config.yaml").write_text(json.dumps(config))
     command = [sys.executable, "-m", "seglib", "train", str(tmp_path / "config.yaml")]
     process = subprocess.Popen(
@@ -227,7 +226,7 @@ def test_results_without_a_checkpoint_are_not_overwritten(tmp_path):
 def test_a_configuration_that_lies_in_the_run_folder_is_not_lost(tmp_path):
     config, folder = tiny(tmp_path / "run", epochs=1), tmp_path / "run"
     folder.mkdir()
-    text = "# mine\n" + yaml.safe_dump(configuration.to_dict(config))
+    text = "# mine\n" + yaml.safe_dump(config_to_dict(config))
     (folder / "config.yaml").write_text(text)
     training.train(config, progress=False)
     assert (folder / "config.yaml").read_text() == text  # it says what was done
@@ -235,15 +234,15 @@ def test_a_configuration_that_lies_in_the_run_folder_is_not_lost(tmp_path):
         (folder / file).unlink()
     for config.batch_size in (5, 3):
         training.train(config, progress=False)
-        assert configuration.load(folder / "config.yaml") == config
+        assert load_config(folder / "config.yaml") == config
         for file in ("checkpoint.pt", "history.json", "best.safetensors"):
             (folder / file).rename(folder / f"{file} of before")
     assert (folder / "config-before-1.yaml").read_text() == text
-    assert configuration.load(folder / "config-before-2.yaml").batch_size == 5
+    assert load_config(folder / "config-before-2.yaml").batch_size == 5
     (folder / "checkpoint.pt of before").rename(folder / "checkpoint.pt")
     config.data.cache_mb += 1  # a run may go on so, and it is the same run
     training.train(config, resume=True, progress=False)
-    assert configuration.load(folder / "config.yaml") == config and not (folder / "config-before-3.yaml").exists()
+    assert load_config(folder / "config.yaml") == config and not (folder / "config-before-3.yaml").exists()
     assert next(iter(yaml.safe_load((folder / "config.yaml").read_text()))) == "output_dir", (
         "in the order of the options"
     )
@@ -326,8 +325,9 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path):
     script = f"""
 import resource
 resource.setrlimit(resource.RLIMIT_FSIZE, ({size // 2}, {size // 2}))
-from seglib import config, train
-run = train.Run(config.load({str(tmp_path / "run" / "config.yaml")!r}))
+from seglib import train
+from seglib.config import load_config
+run = train.Run(load_config({str(tmp_path / "run" / "config.yaml")!r}))
 run.restore()
 try:
     run.save()
@@ -621,7 +621,7 @@ def test_gradients_are_clipped_to_the_norm_asked_for_and_not_at_all_if_it_is_0(t
     moved = {}
     for norm in (0.0, 1e-3, 1e6):
         config = tiny(tmp_path / "run", ema=0)
-        config.optimizer = configuration.OptimizerConfig(
+        config.optimizer = OptimizerConfig(
             "sgd", lr=1.0, weight_decay=0.0, momentum=0.0, max_grad_norm=norm
         )
         config.schedule.warmup = 0.0
@@ -676,7 +676,7 @@ class Watched(TorchDispatchMode):
 )
 def test_no_step_waits_for_the_device(tmp_path, name, options, amp):
     config = tiny(tmp_path / "run", amp=amp)
-    config.model = configuration.ModelConfig(name, options)
+    config.model = ModelConfig(name, options)
     config.loss.terms = dict.fromkeys(("ce", "dice", "focal", "lovasz", "ohem", "boundary"), 1.0)
     config.loss.class_weights = [1.0, 2.0]
     run = training.Run(config)

@@ -14,10 +14,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seglib import config as configuration
 from seglib import data, models, training, tuning, visualize
 from seglib.cli.main import main
-from seglib.config import Config, ConfigError
+from seglib.config import Config, ConfigError, config_to_dict, load_config
 from seglib.losses import LossError
 from seglib.tuning import Choices, Range, TuneError
 
@@ -50,7 +49,7 @@ class Trainer:
         folder = Path(config.output_dir)
         self.calls.append((folder.name, resume))
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.yaml").write_text(yaml.safe_dump(configuration.to_dict(config)))
+        (folder / "config.yaml").write_text(yaml.safe_dump(config_to_dict(config)))
         file = folder / "history.json"
         history = json.loads(file.read_text()) if resume else []
         if self.fail(config):
@@ -131,7 +130,7 @@ def test_the_best_trial_becomes_a_configuration(tmp_path, monkeypatch):
     expected = tuning.with_options(
         tiny(tmp_path / "s", epochs=4), {**best["options"], "output_dir": f"{tmp_path / 's'}-tuned"}
     )
-    assert configuration.load(file) == expected
+    assert load_config(file) == expected
     text = file.read_text()
     assert "momentum" not in text and "schedule" not in text, "only what differs, or was searched"
     assert "# searched: 0.0001 to 0.1, logarithmic; it was 0.002" in text and f"{best['score']:.4f}" in text
@@ -231,9 +230,9 @@ def test_a_search_space_that_cannot_be_meant_is_named(tmp_path, text, named):
 
 def test_the_released_space_and_the_default_one_fit_the_released_configurations():
     for name in ("unet-horses", "horses-laptop"):
-        config = configuration.load(REPOSITORY / "configs" / f"{name}.yaml")
+        config = load_config(REPOSITORY / "configs" / f"{name}.yaml")
         tuning.check(config, tuning.read_space(REPOSITORY / "configs" / "search" / "horses.yaml"))
-    config = configuration.load(REPOSITORY / "configs" / "horses-laptop.yaml")
+    config = load_config(REPOSITORY / "configs" / "horses-laptop.yaml")
     space = tuning.default_space(config)
     tuning.check(config, space)
     assert {"optimizer.lr", "optimizer.weight_decay", "batch_size"} < space.keys()
@@ -300,7 +299,7 @@ def test_without_optuna_the_sentence_says_how_to_get_it(tmp_path, monkeypatch, c
 def test_a_killed_search_goes_on_to_the_same_result(tmp_path, capsys):
     """Real training in a real process, killed without warning in its second trial."""
     config = tiny(tmp_path / "run", epochs=3)
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(configuration.to_dict(config)))
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config_to_dict(config)))
     (tmp_path / "space.yaml").write_text("optimizer.lr: {low: 1e-3, high: 1e-1, log: true}")
     words = [str(tmp_path / "config.yaml"), "--trials", "3", "--space", str(tmp_path / "space.yaml"), "--out"]
     assert main(["tune", *words, str(tmp_path / "whole")]) == 0
