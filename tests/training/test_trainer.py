@@ -261,7 +261,7 @@ def test_a_file_in_place_of_the_run_folder_and_a_start_that_is_nothing_are_named
 def test_two_runs_do_not_share_a_folder(tmp_path):
     config = tiny(tmp_path / "run", epochs=1)
     (tmp_path / "run").mkdir()
-    with files.alone(tmp_path / "run"), pytest.raises(training.TrainingError, match="another run is at work there"):
+    with files.lock_folder(tmp_path / "run"), pytest.raises(training.TrainingError, match="another run is at work there"):
         training.train(config, progress=False)
     assert not (tmp_path / "run" / "config.yaml").exists()
     assert len(training.train(config, progress=False)) == 1
