@@ -11,6 +11,9 @@ from typing import IO
 import yaml
 from filelock import FileLock, Timeout
 
+# Manifest, cards and split lists: `weights/` and `data/` of the checkout, or of the installed package.
+_PACKAGE = Path(__file__).resolve().parent
+RESOURCES = _PACKAGE / "resources" if (_PACKAGE / "resources").is_dir() else _PACKAGE.parent
 MAX_CHARACTERS = 1_000_000  # of a YAML text
 MAX_SCALAR = 3000  # characters of one value; Python refuses to print numbers of more than 4300 digits
 MAX_DEPTH = 40  # of nested lists and mappings
@@ -110,7 +113,7 @@ def read_yaml(text: str) -> object:
     if len(text) > MAX_CHARACTERS:
         raise ValueError(f"longer than {MAX_CHARACTERS:,} characters")
     try:
-        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
+        return _StrictLoader(text).get_single_data()
     # PyYAML raises more than its own errors, for example for what only looks like a date.
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise ValueError(" ".join(str(error).split())[:300]) from None

@@ -1,65 +1,75 @@
-"""What the header of a weights file says about its network, judged before anything is built from it."""
+"""Check the metadata of a weights file before anything is built from it."""
 
 from collections.abc import Mapping
 
-MOST = 4096  # no option of a network is larger; a header that claims more would only fill the memory
-JOINERS = "\u00a0\u200c\u200d"  # a blank that holds words together, and what Persian and Hindi join letters with
-NEEDED = ("config", "classes", "palette", "num_outputs")
+MAX_OPTION = 4096  # no option of a network is larger; a file that claims more would only fill the memory
+JOINERS = "\u00a0\u200c\u200d"  # no-break space, and the joiners that Persian and Hindi need
 
 
-def missing(notes: object) -> list[str]:
-    """The entries that every file of this project has, and this one has not."""
-    return sorted(set(NEEDED) - notes.keys()) if isinstance(notes, Mapping) else sorted(NEEDED)
+def find_fault(metadata: object, needs_data: bool = True) -> str:
+    """Return the first entry that is missing or invalid, such as "no classes"; "" if all are sound.
 
-
-def fault(notes: Mapping) -> str:
-    """The first entry with which nobody could work, "" if there is none; `missing(notes)` is empty."""
-    config = notes["config"] if isinstance(notes["config"], Mapping) else {}
+    Args:
+        metadata: `config` (with `model`, `inference` and `data`), `classes`, `palette` and `num_outputs`.
+        needs_data: Whether `config.data` must be there; ONNX files have none.
+    """
+    if not isinstance(metadata, Mapping):
+        return "no metadata"
+    entries = {name: metadata.get(name) for name in ("config", "classes", "palette", "num_outputs")}
+    if isinstance(config := entries["config"], Mapping):
+        parts = ("model", "inference", "data") if needs_data else ("model", "inference")
+        entries |= {f"config.{name}": config.get(name) for name in parts}
+    if missing := [name for name, value in entries.items() if value is None]:
+        return f"no {', '.join(sorted(missing))}"
+    if not isinstance(config, Mapping):
+        return "invalid config"
     checks = {
-        "classes": _classes(notes["classes"]),
-        "palette": _palette(notes["palette"], notes["classes"]),
-        "num_outputs": _whole(notes["num_outputs"], 1, 255),
-        "config.model": _model(config.get("model")),
-        "config.inference": _inference(config.get("inference")),
+        "classes": _are_classes(entries["classes"]),
+        "palette": _is_palette(entries["palette"], entries["classes"]),
+        "num_outputs": _is_integer(entries["num_outputs"], 1, 255),
+        "config.model": _is_model(entries["config.model"]),
+        "config.data": not needs_data or _has_name_and_options(entries["config.data"]),
+        "config.inference": _is_inference(entries["config.inference"]),
     }
-    return next((name for name, sound in checks.items() if not sound), "")
+    return next((f"invalid {name}" for name, is_sound in checks.items() if not is_sound), "")
 
 
-def _whole(value: object, low: int, high: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-
-
-def _classes(names: object) -> bool:
-    return isinstance(names, list) and 1 <= len(names) <= 255 and all(map(is_name, names))
-
-
-def is_name(text: object) -> bool:
-    """A name that can be printed: JSON lets half characters in, which no encoding has, and commands to terminals."""
+def is_printable_name(text: object) -> bool:
+    """Return whether `text` is a name that terminals and encodings can show, at most 200 characters long."""
     return isinstance(text, str) and len(text) <= 200 and all(c.isprintable() or c in JOINERS for c in text)
 
 
-def _palette(colours: object, names: object) -> bool:
-    if not isinstance(colours, list) or not isinstance(names, list) or len(colours) != len(names):
+def _is_integer(value: object, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _are_classes(names: object) -> bool:
+    return isinstance(names, list) and 1 <= len(names) <= 255 and all(map(is_printable_name, names))
+
+
+def _is_palette(colors: object, names: object) -> bool:
+    if not isinstance(colors, list) or not isinstance(names, list) or len(colors) != len(names):
         return False
-    return all(isinstance(c, list) and len(c) == 3 and all(_whole(part, 0, 255) for part in c) for c in colours)
+    return all(isinstance(c, list) and len(c) == 3 and all(_is_integer(part, 0, 255) for part in c) for c in colors)
 
 
-def _model(model: object) -> bool:
-    if not isinstance(model, Mapping) or not isinstance(model.get("name"), str):
-        return False
-    return isinstance(model.get("options"), Mapping) and all(map(_option, model["options"].values()))
+def _has_name_and_options(part: object) -> bool:
+    return isinstance(part, Mapping) and isinstance(part.get("name"), str) and isinstance(part.get("options"), Mapping)
 
 
-def _option(value: object) -> bool:
-    """A few numbers, a switch or a word."""
+def _is_model(model: object) -> bool:
+    return _has_name_and_options(model) and all(map(_is_option, model["options"].values()))
+
+
+def _is_option(value: object) -> bool:
     if isinstance(value, list):
-        return len(value) <= 64 and all(map(_option, value))
-    return value is None or isinstance(value, bool) or isinstance(value, str) or _whole(value, 0, MOST)
+        return len(value) <= 64 and all(map(_is_option, value))
+    return value is None or isinstance(value, bool | str) or _is_integer(value, 0, MAX_OPTION)
 
 
-def _inference(inference: object) -> bool:
+def _is_inference(inference: object) -> bool:
     if not isinstance(inference, Mapping) or not isinstance(inference.get("flip"), bool):
         return False
     scales = inference.get("scales")
     good = isinstance(scales, list) and scales and all(isinstance(s, int | float) and 0 < s < 100 for s in scales)
-    return bool(good) and _whole(inference.get("longest_side"), 0, 10**6)
+    return bool(good) and _is_integer(inference.get("longest_side"), 0, 10**6)

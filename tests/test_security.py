@@ -77,7 +77,7 @@ def test_no_pickle_is_ever_run(tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained, "_digits", lambda file: "")  # as if somebody had forged the hash
     for content in pickles(mark):
         (tmp_path / "own.safetensors").write_bytes(content)
-        with pytest.raises(weights.WeightsError, match="damaged or no safetensors file"):
+        with pytest.raises(weights.WeightsError, match="damaged or not a safetensors file"):
             weights.load(str(tmp_path / "own.safetensors"))
         (run.folder / "checkpoint.pt").write_bytes(content)
         with pytest.raises(training.TrainingError, match="damaged"):
@@ -90,7 +90,7 @@ def test_no_pickle_is_ever_run(tmp_path, monkeypatch):
     assert mark.exists()  # the payload works: had anything run it, this test would have seen it
 
 
-def test_a_header_that_lies_is_refused_before_anything_is_built(tmp_path, monkeypatch):
+def test_invalid_metadata_is_refused_before_anything_is_built(tmp_path, monkeypatch):
     tensors, notes = small()
     file = tmp_path / "own.safetensors"
 
@@ -104,12 +104,16 @@ def test_a_header_that_lies_is_refused_before_anything_is_built(tmp_path, monkey
     def config(**model):
         return {**notes["config"], "model": {**notes["config"]["model"], **model}}
 
-    assert "config.model in its header makes no sense" in said(config=config(options={"width": 10**9}))
-    assert "palette in its header" in said(palette=[[0, 0, 0], [0, 0, 256]])
-    assert "palette in its header" in said(palette=[[0, 0, 0]])
-    assert "classes in its header" in said(classes=["a\n", "b"])
-    assert "num_outputs in its header" in said(num_outputs=10**6)
-    assert "config.inference in its header" in said(config={**notes["config"], "inference": {"longest_side": -1}})
+    assert "invalid config.model in its metadata" in said(config=config(options={"width": 10**9}))
+    assert "invalid palette in its metadata" in said(palette=[[0, 0, 0], [0, 0, 256]])
+    assert "invalid palette in its metadata" in said(palette=[[0, 0, 0]])
+    assert "invalid classes in its metadata" in said(classes=["a\n", "b"])
+    assert "invalid num_outputs in its metadata" in said(num_outputs=10**6)
+    assert "no config.data in its metadata" in said(config={k: v for k, v in notes["config"].items() if k != "data"})
+    assert "invalid config.data in its metadata" in said(config={**notes["config"], "data": {"name": 3}})
+    assert "invalid config.inference in its metadata" in said(
+        config={**notes["config"], "inference": {"longest_side": -1}}
+    )
     real, devices = models.create, []
 
     def watched(*words, **options):

@@ -6,13 +6,13 @@ import os
 import threading
 
 import numpy as np
+import pooch
 import pytest
 import torch
 
 from seglib import data, files, models, weights
 from seglib.cli.main import main
 from seglib.config import Config, config_to_dict, load_config, parse_config
-from seglib.data.download import DownloadError, file_sha256
 from tools import model_cards, release
 from tools.__main__ import main as tools_main
 
@@ -35,7 +35,7 @@ def saved(tmp_path):
     model = models.create("unet", 2, width=4).half().float().eval()
     file = tmp_path / "small.safetensors"
     weights.write_tensors(file, model.state_dict(), notes(), half=True)
-    listed = {"small": {"file": file.name, "bytes": file.stat().st_size, "sha256": file_sha256(file)}}
+    listed = {"small": {"file": file.name, "bytes": file.stat().st_size, "sha256": pooch.file_hash(str(file))}}
     (tmp_path / "manifest.json").write_text(json.dumps({"address": "", "weights": listed}))
     return tmp_path, model
 
@@ -76,19 +76,18 @@ def test_every_flipped_byte_cut_and_addition_is_refused(shelf):
         broken.append(good[:place] + bytes([good[place] ^ (1 << generator.integers(8))]) + good[place + 1 :])
     for content in broken:
         file.write_bytes(content)
-        with pytest.raises(weights.WeightsError, match="not what was released"):
+        with pytest.raises(weights.WeightsError, match="differs from the released file"):
             weights.load("small")
     file.write_bytes(good)
     weights.load("small")
 
 
-def test_a_damaged_file_can_be_had_again_by_the_way_that_is_told(shelf, monkeypatch):
+def test_a_damaged_file_of_the_checkout_names_both_remedies(shelf):
     folder, _ = shelf
-    (folder / "small.safetensors").write_bytes(b"spoilt")
-    with pytest.raises(weights.WeightsError, match="git checkout -- weights/small.safetensors"):
-        weights.load("small")
-    monkeypatch.setenv("SEGLIB_WEIGHTS_URL", "http://127.0.0.1:9/w")
-    with pytest.raises(weights.WeightsError, match="delete the file to get it again"):
+    (folder / "small.safetensors").write_bytes(b"damaged")
+    with pytest.raises(
+        weights.WeightsError, match="delete it to download it again.*git checkout -- weights/small.safe"
+    ):
         weights.load("small")
 
 
@@ -119,10 +118,10 @@ def test_an_unlisted_file_that_is_damaged_or_foreign_is_named(tmp_path):
     with pytest.raises(weights.WeightsError, match="mine.safetensors: no such file"):
         weights.load(str(file))
     file.write_bytes(b"\x80\x04\x95 this could be a pickle")
-    with pytest.raises(weights.WeightsError, match="damaged or no safetensors file"):
+    with pytest.raises(weights.WeightsError, match="damaged or not a safetensors file"):
         weights.load(str(file))
     weights.write_tensors(file, {"a": torch.zeros(2)}, {})
-    with pytest.raises(weights.WeightsError, match="not written by this project"):
+    with pytest.raises(weights.WeightsError, match="no metadata|no classes, config.* in its metadata"):
         weights.load(str(file))
     weights.write_tensors(file, {"a": torch.zeros(2)}, notes())
     with pytest.raises(weights.WeightsError, match="the tensors do not fit unet"):
@@ -130,43 +129,62 @@ def test_an_unlisted_file_that_is_damaged_or_foreign_is_named(tmp_path):
 
 
 def test_unknown_names_list_the_known_ones(shelf):
-    with pytest.raises(weights.WeightsError, match="'big' is no released weights.*choose one of: small"):
+    with pytest.raises(weights.WeightsError, match="'big': no released weights.*choose one of: small"):
         weights.load("big")
     with pytest.raises(weights.WeightsError, match="choose one of: small"):
         weights.card("big")
 
 
-def test_weights_that_are_not_here_are_downloaded_and_checked(shelf, monkeypatch):
-    folder, model = shelf
-    good = (folder / "small.safetensors").read_bytes()
-    with pytest.raises(weights.WeightsError, match="no download address is known; .*set SEGLIB_WEIGHTS_URL"):
-        (folder / "small.safetensors").unlink()
-        weights.load("small")
-    served = {"/w/small.safetensors": good[:-1] + b"x"}
+@pytest.fixture
+def server():
+    """Serve the files in a dictionary from path to content; yields it and the address."""
+    served = {}
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(served[self.path])))
+            content = served.get(self.path)
+            self.send_response(404 if content is None else 200)
+            self.send_header("Content-Length", str(len(content or b"")))
             self.end_headers()
-            self.wfile.write(served[self.path])
+            self.wfile.write(content or b"")
 
         def log_message(self, *_):
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        monkeypatch.setenv("SEGLIB_WEIGHTS_URL", f"http://127.0.0.1:{server.server_port}/w/")
-        with pytest.raises(DownloadError, match="small.safetensors"):
-            weights.load("small")
-        assert not (folder / "small.safetensors").exists()
-        served["/w/small.safetensors"] = good
-        x = torch.randn(1, 3, 32, 32)
-        assert torch.equal(weights.load("small")[0](x), model(x))
-    finally:
-        server.shutdown()
-        server.server_close()
+    yield served, f"http://127.0.0.1:{server.server_port}/w/"
+    server.shutdown()
+    server.server_close()
+
+
+def test_missing_weights_are_downloaded_into_the_cache_and_checked(shelf, server, tmp_path, monkeypatch):
+    folder, model = shelf
+    served, address = server
+    good = (folder / "small.safetensors").read_bytes()
+    (folder / "small.safetensors").unlink()
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("SEGLIB_CACHE", str(cache))
+    with pytest.raises(weights.WeightsError, match="no download address is known; .*set SEGLIB_WEIGHTS_URL"):
+        weights.load("small")
+    monkeypatch.setenv("SEGLIB_WEIGHTS_URL", address)
+    with pytest.raises(weights.WeightsError, match="small.safetensors: cannot be downloaded .*404"):
+        weights.load("small")
+    served["/w/small.safetensors"] = good[:-1] + b"x"
+    with pytest.raises(weights.WeightsError, match="small.safetensors: cannot be downloaded .*hash"):
+        weights.load("small")
+    assert list(cache.iterdir()) == [] and not (folder / "small.safetensors").exists()
+    served["/w/small.safetensors"] = good
+    x = torch.randn(1, 3, 32, 32)
+    assert torch.equal(weights.load("small")[0](x), model(x))
+    assert weights.find("small") == cache / "small.safetensors"
+    served.clear()  # from here on the cache must do
+    assert torch.equal(weights.load("small")[0](x), model(x))
+    (cache / "small.safetensors").write_bytes(b"damaged")
+    with pytest.raises(weights.WeightsError, match="404"):
+        weights.load("small")
+    served["/w/small.safetensors"] = good
+    assert torch.equal(weights.load("small")[0](x), model(x))  # a damaged file of the cache is replaced
 
 
 def test_writing_is_all_or_nothing(tmp_path):

@@ -5,11 +5,12 @@ import platform
 from dataclasses import asdict
 from pathlib import Path
 
+import pooch
 import torch
 
 from seglib import data, files, runs, visualize, weights
 from seglib.config import Config, config_to_dict, parse_config
-from seglib.data import download, validation
+from seglib.data import validation
 from seglib.data.transforms import MEAN, STD
 from seglib.evaluation import evaluate
 from seglib.inference import MULTI_SCALE, Predictor
@@ -60,7 +61,7 @@ def release(
             raise weights.WeightsError(
                 f"{file}: {staged.stat().st_size:,} bytes, but a release may have {MAX_BYTES:,}."
             )
-        model, _ = weights.open_file(staged)
+        model, _ = weights.load_file(staged)
         scores = {
             "single": _measured(Predictor(model, **asdict(config.inference)), dataset, picture),
             "multi": _measured(Predictor(model, config.inference.longest_side, MULTI_SCALE, flip=True), dataset),
@@ -74,7 +75,7 @@ def release(
     finally:
         staged.unlink(missing_ok=True)
         picture.unlink(missing_ok=True)
-    entry = {"file": file.name, "bytes": file.stat().st_size, "sha256": download.file_sha256(file)}
+    entry = {"file": file.name, "bytes": file.stat().st_size, "sha256": pooch.file_hash(str(file))}
     card = {
         "name": name,
         **entry,

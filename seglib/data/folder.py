@@ -160,7 +160,7 @@ def read_classes(file: Path) -> Classes:
     _require(isinstance(names, list) and 2 <= len(names) <= 255, file, "'classes' must be a list of 2 to 255 names")
     wrong = next((name for name in names if not isinstance(name, str) or not name.strip()), None)
     _require(wrong is None, file, f"the class {wrong!r} is not a name; put it in quotes")
-    wrong = next((name for name in names if not weights_metadata.is_name(name)), None)
+    wrong = next((name for name in names if not weights_metadata.is_printable_name(name)), None)
     _require(
         wrong is None, file, f"the class {wrong!r:.60} is longer than 200 letters or has some that cannot be printed"
     )

@@ -4,11 +4,11 @@ import random
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from ..files import write_text
+from ..files import RESOURCES, write_text
 from .images import DataError
 from .matching import natural_order
 
-LISTS = Path(__file__).resolve().parents[2] / "data" / "splits"
+LISTS = RESOURCES / "data" / "splits"
 
 
 def divide(keys: Sequence[str], train_share: float = 0.85, seed: int = 0) -> dict[str, list[str]]:

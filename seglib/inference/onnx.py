@@ -46,8 +46,8 @@ class OnnxNetwork(nn.Module):
             if isinstance(error, OSError) or not type(error).__module__.startswith("onnxruntime"):
                 raise
             raise PredictionError(f"{name}: damaged, or no ONNX file; export it again.") from None
-        if fault := ", ".join(weights_metadata.missing(self.notes)) or weights_metadata.fault(self.notes):
-            raise PredictionError(f"{name}: {fault} in its notes makes no sense; export it again.")
+        if fault := weights_metadata.find_fault(self.notes, needs_data=False):
+            raise PredictionError(f"{name}: {fault} in its metadata; export it again.")
         self.name = name
 
     def forward(self, images: Tensor) -> Tensor:

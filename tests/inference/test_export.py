@@ -173,13 +173,13 @@ def test_an_export_with_other_notes_or_another_graph_is_refused(exported, tmp_pa
         return inference.load(str(tmp_path / "other.onnx"))
 
     for notes, told in (
-        ([], "classes, config, num_outputs, palette"),
-        ({}, "classes, config, num_outputs, palette"),
-        ({**good, "classes": ["\x1b[2J", "b"]}, "classes"),
-        ({**good, "palette": [[0, 0, 0]]}, "palette"),
-        ({**good, "config": {**good["config"], "inference": {}}}, r"config\.inference"),
+        ([], "no metadata"),
+        ({}, "no classes, config, num_outputs, palette"),
+        ({**good, "classes": ["\x1b[2J", "b"]}, "invalid classes"),
+        ({**good, "palette": [[0, 0, 0]]}, "invalid palette"),
+        ({**good, "config": {**good["config"], "inference": {}}}, r"invalid config\.inference"),
     ):
-        with pytest.raises(PredictionError, match=rf"other\.onnx: {told} in its notes makes no sense"):
+        with pytest.raises(PredictionError, match=rf"other\.onnx: {told} in its metadata"):
             load(notes)
     foreign = onnx.load(file)
     foreign.graph.node[0].domain = "somebody.else"
