@@ -310,7 +310,37 @@ def test_a_card_shows_how_the_score_rose_and_how_pictures_are_scaled():
 def test_a_card_names_public_weights_that_the_run_began_with():
     described = load_config(None, ["--model.name=hrnet_w18", "--model.init_from=imagenet"])
     start = release._start(described)
-    assert model_cards._origin(start) == "begun with the public weights 'imagenet' and trained"
+    assert model_cards._origin(start) == "initialised with the public weights 'imagenet' and trained"
+    card = {"training": {**start, "teachers": ["a", "b"]}}
+    assert model_cards.trained_with(card) == "ImageNet weights; distilled from a and b"
+    assert model_cards.trained_with({"training": {}}) == "from scratch"
+
+
+def test_a_card_separates_scores_of_images_that_chose_the_checkpoint(tmp_path, monkeypatch):
+    from seglib import training
+    from tests.training.test_trainer import tiny
+
+    monkeypatch.setattr(weights, "FOLDER", tmp_path)
+    (tmp_path / "manifest.json").write_text('{"address": "", "weights": {}}')
+    asked = tiny(tmp_path / "run", selection="last")
+    asked.data.val_split = "train"
+    training.train(asked, progress=False)
+    card = release.release(tmp_path / "run", "fixed", tmp_path, "seglib train x.yaml", "a test")
+    assert (card["data"]["chosen_on"], card["data"]["measured_on"]) == (None, "val")
+    assert card["training"]["best_epoch"] == 2 and card["training"]["curve"]["split"] == "train"
+    text = (tmp_path / "fixed.md").read_text()
+    assert "the last epoch of a fixed schedule: val chose nothing. On train, 10 images, mIoU is" in text
+    assert "the last of 2 epochs" in text and "mIoU on train while it was trained" in text
+    row = model_cards.table().splitlines()[-1]
+    measured, selection = (
+        f"{s['miou']:.4f} / {s['boundary_iou']:.4f}" for s in (card["scores"], card["scores_selection"])
+    )
+    assert f"| from scratch | creatures | {measured} (10 images) | {selection} |" in row
+    card["data"]["chosen_on"] = "train"
+    assert "checkpoint was chosen on train; val chose nothing" in model_cards.text(card)
+    card["data"]["chosen_on"] = "val"
+    (tmp_path / "fixed.json").write_text(json.dumps(card))
+    assert f"| from scratch | creatures |  | {measured} (10 images) |" in model_cards.table()
 
 
 @pytest.mark.parametrize("name", weights.names())

@@ -25,7 +25,9 @@ def text(card: dict) -> str:
         f"![best and worst predictions]({card['name']}.png)",
         "",
         f"{_network(card['model'])} with {card['model']['parameters']:,} parameters, {_origin(training)} on "
-        f"{card['data']['name']} (split list `{card['data']['list']}`, {card['data']['trained_on']}).",
+        f"{training_sets(card)} (split list `{card['data']['list']}`, {card['data']['trained_on']}).",
+        "",
+        f"Trained with: {trained_with(card)}.",
         "",
         f"| on {card['data']['measured_on']}, {card['data']['images']} images at native size | single scale | "
         f"scales {', '.join(map(str, multi['scales']))} with mirror |",
@@ -41,14 +43,13 @@ def text(card: dict) -> str:
             for name, values in scores["per_class"].items()
         ),
         "",
-        "All scores are counted over the data set, the two or more classes averaged, unless a row says otherwise. The "
-        f"{_chosen(card)} chosen on the same {card['data']['chosen_on']} images, so expect a little less on new ones.",
+        "All scores are counted over the data set, the two or more classes averaged, unless a row says otherwise. "
+        f"{_selection(card)} One run with seed {training['config']['seed']}. Images from elsewhere may score less.",
         "",
         *_repetition_lines(card),
         f"- Measure again: `{_measuring(card)}`",
         f"- Train again: `{training['command']}` ({training['minutes']} minutes on {training['hardware']}; "
-        f"the best of {training['epochs']} epochs by {SCORE_NAMES[training['config']['metric']]} was "
-        f"{training['best_epoch']})",
+        f"{_kept_epoch(card)})",
         f"- {_curve(card)}",
         f"- Classes: {', '.join(card['classes'])}",
         f"- Input: RGB in 0..1, minus {card['input']['mean']}, over {card['input']['std']}; "
@@ -66,15 +67,62 @@ def _network(model: dict) -> str:
     return f"{model['name']}({options})" if options else model["name"]
 
 
+def trained_with(card: dict) -> str:
+    """What a network learned from besides the labels of its data set: nothing, pre-trained weights, or teachers."""
+    start, teachers = card["training"].get("start"), card["training"].get("teachers", [])
+    parts = []
+    if start:
+        public = {"imagenet": "ImageNet weights", "coco": "COCO weights"}
+        parts.append(public.get(start["weights"], f"weights pre-trained on {start['data']}"))
+    if teachers:
+        parts.append(f"distilled from {' and '.join(teachers)}")
+    return "; ".join(parts) or "from scratch"
+
+
+def training_sets(card: dict) -> str:
+    """The data sets that a network was trained on, as text."""
+    of = card["data"]
+    return of.get("training_sets", of["name"]).replace("*", " x").replace("+", ", ")
+
+
 def _origin(training: dict) -> str:
     """How the weights came to the data set that they are for."""
     start = training.get("start")
     if not start:
         return "trained from scratch"
     if "epochs" not in start:
-        return f"begun with {start['data']} and trained"
+        return f"initialised with {start['data']} and trained"
     spent = f"{start['epochs']} epochs, {start['minutes']} minutes"
     return f"trained from scratch on {start['data']} ({spent}), then fine-tuned"
+
+
+def _selection(card: dict) -> str:
+    """What was chosen on which images."""
+    of = card["data"]
+    if of["chosen_on"] is None:
+        sentence = f"The weights are those of the last epoch of a fixed schedule: {of['measured_on']} chose nothing."
+    elif of["chosen_on"] == of["measured_on"]:
+        sentence = (
+            f"The {_chosen(card)} chosen on the same {of['chosen_on']} images, so expect a little less on new ones."
+        )
+    else:
+        sentence = f"The {_chosen(card)} chosen on {of['chosen_on']}; {of['measured_on']} chose nothing."
+    selection = card.get("scores_selection")
+    if selection:
+        split = card["training"]["config"]["data"]["val_split"]
+        sentence += (
+            f" On {split}, {selection['images']} images, mIoU is {selection['miou']:.4f} and Boundary IoU "
+            f"{selection['boundary_iou']:.4f}."
+        )
+    return sentence
+
+
+def _kept_epoch(card: dict) -> str:
+    training = card["training"]
+    if card["data"]["chosen_on"] is None:
+        return f"the last of {training['epochs']} epochs"
+    metric = SCORE_NAMES[training["config"]["metric"]]
+    return f"the best of {training['epochs']} epochs by {metric} was {training['best_epoch']}"
 
 
 def _repetition_lines(card: dict) -> list[str]:
@@ -112,7 +160,8 @@ def _curve(card: dict, most: int = 8) -> str:
     chosen = sorted({round(i * last / (most - 1)) for i in range(most)})
     rise = ", ".join(f"{curve['miou'][i]:.3f} ({curve['epochs'][i]})" for i in chosen)
     other = f", {_scaling(curve['longest_side']).partition(',')[0]}" if _resized(card) else ""
-    return f"mIoU on {card['data']['chosen_on']} while it was trained{other}, and after how many epochs: {rise}"
+    split = curve.get("split", card["data"]["chosen_on"])
+    return f"mIoU on {split} while it was trained{other}, and after how many epochs: {rise}"
 
 
 def _scaling(longest_side: int) -> str:
@@ -126,21 +175,39 @@ def _shown(value: float | None) -> str:
 
 
 def table() -> str:
-    """The released weights as a Markdown table, every number from the cards."""
+    """The released weights as a Markdown table, every number from the cards.
+
+    Networks trained from scratch come first.  Scores on images that chose the checkpoint have a separate column.
+    """
     lines = [
-        "| weights | network | data | mIoU | Boundary IoU | with mirror and scales | size |",
-        "|---|---|---|---|---|---|---|",
+        "| weights | network | trained with | trained on | mIoU / Boundary IoU on val, which chose nothing | "
+        "on images that chose the checkpoint | with TTA | size |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    for name in weights.names():
-        card = weights.card(name)
-        one, multi, of = card["scores"], card["scores_multi_scale"], card["data"]
-        lines.append(
-            f"| [{name}](weights/{name}.md) | {_network(card['model'])}, "
-            f"{card['model']['parameters'] / 1e6:.1f}M | {of['name']}, {of['images']} images of {of['measured_on']} | "
-            f"{one['miou']:.4f} | {one['boundary_iou']:.4f} | {multi['miou']:.4f}, {multi['boundary_iou']:.4f} | "
-            f"{card['bytes'] / 1e6:.1f} MB |"
-        )
-    return "\n".join(lines)
+    cards = [weights.card(name) for name in weights.names()]
+    return "\n".join([*lines, *(_table_row(c) for c in sorted(cards, key=lambda c: trained_with(c) != "from scratch"))])
+
+
+def _table_row(card: dict) -> str:
+    of, name, multi = card["data"], card["name"], card["scores_multi_scale"]
+    measured, selection = (
+        f"{scores['miou']:.4f} / {scores['boundary_iou']:.4f}" if scores else ""
+        for scores in (card["scores"], card.get("scores_selection"))
+    )
+    measured += f" ({of['images']} images)"
+    if of["chosen_on"] == of["measured_on"]:
+        measured, selection = "", measured
+    cells = [
+        f"[{name}](weights/{name}.md)",
+        f"{_network(card['model'])}, {card['model']['parameters'] / 1e6:.1f}M",
+        trained_with(card),
+        training_sets(card) + ("" if of["list"] == "default" else f" (list {of['list']})"),
+        measured,
+        selection,
+        f"{multi['miou']:.4f} / {multi['boundary_iou']:.4f}",
+        f"{card['bytes'] / 1e6:.1f} MB",
+    ]
+    return f"| {' | '.join(cells)} |"
 
 
 def write_table() -> None:

@@ -19,6 +19,7 @@ from seglib.models import pretrained
 from . import model_cards
 
 MAX_BYTES = 64_000_000
+MEASURED_ON = "val"  # the split of the scores on the card
 
 
 def release(
@@ -26,7 +27,8 @@ def release(
 ) -> dict:
     """Release the best weights of the run folder `run` as `name`; returns the card.
 
-    Measures the rounded fp16 weights on the val split under `root`.  `command` makes the run again
+    Measures the rounded fp16 weights on the val split under `root`, and on the split that judged checkpoints if that
+    is another one.  `command` makes the run again
     and `hardware` says on what it was made.  `longest_side` in pixels replaces the one with which the run was
     validated (0: pictures at their own size).  Raises WeightsError if the run has no sound weights or those
     that it started from are gone, and DataError if the data set is not there; files that existed stay as they are then.
@@ -38,14 +40,14 @@ def release(
             f"{run / 'best.safetensors'}: {wrong[0]} has values that are no numbers; train anew."
         )
     history = json.loads((run / "history.json").read_text(encoding="utf-8"))
-    config = parse_config(json.dumps(notes["config"]))
+    epoch, config = notes["epoch"], parse_config(json.dumps(notes["config"]))
     start = _start(config)
     _forget_places(config)
     config.output_dir = f"runs/{name}"
     validated_at = config.inference.longest_side
     if longest_side is not None:
         config.inference.longest_side = longest_side
-    dataset = data.load(config.data.name, config.data.val_split, root, config.data.list_name, **config.data.options)
+    dataset = _load(config, root, MEASURED_ON)
     notes = {
         "config": config_to_dict(config),
         "classes": list(dataset.classes),
@@ -66,10 +68,12 @@ def release(
             "single": _measured(Predictor(model, **asdict(config.inference)), dataset, picture),
             "multi": _measured(Predictor(model, config.inference.longest_side, MULTI_SCALE, flip=True), dataset),
         }
-        repeated = _repeated(config, root, dataset.keys)
+        repeated = _repeated(config, root, dataset)
         if repeated:
             scores["without"] = _measured(Predictor(model, **asdict(config.inference)), dataset.without(repeated))
-        best = max((h for h in history if "val" in h), key=lambda h: h["val"][config.metric])
+        if config.data.val_split != MEASURED_ON:
+            judging = _load(config, root, config.data.val_split)
+            scores["selection"] = _measured(Predictor(model, **asdict(config.inference)), judging)
         picture.replace(file.with_suffix(".png"))
         staged.replace(file)
     finally:
@@ -94,22 +98,25 @@ def release(
         "data": {
             "name": dataset.name,
             "list": config.data.list_name,
+            "training_sets": config.data.name,
             "trained_on": config.data.train_split,
-            "chosen_on": config.data.val_split,
-            "measured_on": config.data.val_split,
+            "chosen_on": config.data.val_split if config.selection == "best" else None,
+            "measured_on": MEASURED_ON,
             "images": len(dataset),
         },
         "scores": scores["single"],
         "scores_multi_scale": {**scores["multi"], "scales": list(MULTI_SCALE), "flip": True},
+        **({"scores_selection": scores["selection"]} if "selection" in scores else {}),
         **({"in_training_too": repeated, "scores_without_them": scores["without"]} if repeated else {}),
         "training": {
             "command": command,
             "hardware": hardware,
             **start,
+            **({"teachers": config.distillation.teachers} if config.distillation.teachers else {}),
             "epochs": config.epochs,
-            "best_epoch": best["epoch"] + 1,
+            "best_epoch": epoch + 1,
             "minutes": _minutes(history),
-            "curve": _curve(history) | {"longest_side": validated_at},
+            "curve": _curve(history) | {"longest_side": validated_at, "split": config.data.val_split},
             "config": notes["config"],
         },
         "software": {"python": platform.python_version(), "torch": torch.__version__.split("+")[0]},
@@ -120,6 +127,11 @@ def release(
     files.write_text(weights.FOLDER / "manifest.json", json.dumps(listed, indent=1) + "\n")
     files.write_text(weights.FOLDER / f"{name}.md", model_cards.text(card))
     return card
+
+
+def _load(config: Config, root: Path | str, split: str) -> data.SegmentationDataset:
+    """The images of `split` of the data set that the run was validated on."""
+    return data.load(config.data.name, split, root, config.data.list_name, **config.data.options)
 
 
 def _forget_places(config: Config) -> None:
@@ -137,7 +149,7 @@ def _start(config: Config) -> dict:
     if config.model.init_from is None:
         return {}
     first = config.model.init_from
-    if first in pretrained.PUBLIC.get(config.model.name, {}):
+    if first in pretrained.choices(config.model.name):
         return {"start": {"weights": first, "data": f"the public weights '{first}'"}}
     before = weights.load(first)[1]["config"]
     if before["model"]["init_from"] is not None:
@@ -173,12 +185,13 @@ def _measured(predictor: Predictor, dataset: data.SegmentationDataset, picture: 
     return scores
 
 
-def _repeated(config: Config, root: Path | str, keys: list[str]) -> list[str]:
+def _repeated(config: Config, root: Path | str, dataset: data.SegmentationDataset) -> list[str]:
     """The keys of val images that are, or by their look seem to be, in the training split too under another key."""
-    if config.data.name in data.generated_sets():
+    if dataset.name in data.generated_sets():
         return []
-    report = validation.check(config.data.name, root, config.data.list_name)
+    name = config.data.name if Path(config.data.name).is_dir() else dataset.name
+    report = validation.check(name, root, config.data.list_name)
     pairs = report.duplicates + report.suspects
-    train, val = (f"{split}/" for split in (config.data.train_split, config.data.val_split))
-    found = {b for a, b in [*pairs, *(pair[::-1] for pair in pairs)] if a.startswith(train) and b.startswith(val)}
-    return sorted(place if place in keys else place.removeprefix(val) for place in found)
+    train, val = f"{config.data.train_split}/", f"{MEASURED_ON}/"
+    repeated = {b for a, b in [*pairs, *(pair[::-1] for pair in pairs)] if a.startswith(train) and b.startswith(val)}
+    return sorted(place if place in dataset.keys else place.removeprefix(val) for place in repeated)

@@ -85,11 +85,13 @@ class ModelConfig:
         name: architecture, one of `seglib.models.names()`
         options: options of the architecture, as in `seglib.models.create`
         init_from: initial weights, either released weights by name, a .safetensors file, or imagenet or coco
+        freeze_encoder_epochs: number of first epochs in which the encoder is frozen and only the rest is trained
     """
 
     name: str = "unet"
     options: dict[str, Option] = field(default_factory=dict)
     init_from: str | None = None
+    freeze_encoder_epochs: CountOrZero = 0
 
 
 @dataclass
@@ -110,6 +112,21 @@ class LossConfig:
 
 
 @dataclass
+class DistillationConfig:
+    """Knowledge distillation: the network also learns from the predictions of trained networks.
+
+    Args:
+        teachers: released weights by name or .safetensors files; the mean of their predictions is the soft target
+        weight: weight of the distillation loss beside the loss of the labels
+        temperature: temperature of the softmax; above 1 it brings out the less likely classes
+    """
+
+    teachers: list[str] = field(default_factory=list)
+    weight: NonNegative = 1.0
+    temperature: Positive = 2.0
+
+
+@dataclass
 class OptimizerConfig:
     """The optimizer.
 
@@ -119,6 +136,7 @@ class OptimizerConfig:
         weight_decay: weight decay of the convolution weights (biases and normalization layers have none)
         momentum: momentum of sgd
         max_grad_norm: gradients are clipped to this norm; 0 turns clipping off
+        encoder_lr_factor: learning rate of the encoder relative to lr; below 1 for pre-trained encoders
     """
 
     name: Literal["adamw", "adam", "sgd"] = "adamw"
@@ -126,6 +144,7 @@ class OptimizerConfig:
     weight_decay: NonNegative = 0.01
     momentum: BelowOne = 0.9
     max_grad_norm: NonNegative = 1.0
+    encoder_lr_factor: Positive = 1.0
 
 
 @dataclass
@@ -175,6 +194,7 @@ class Config:
         num_workers: processes that load images; -1 chooses a number that suits the device
         eval_interval: epochs between validations
         metric: validation score that chooses the best checkpoint
+        selection: epoch whose weights are kept, the best by metric, or the last, and then validation chooses nothing
         checkpoint_minutes: minutes between checkpoints within an epoch; 0 saves only at the end of each epoch
         compile: use torch.compile; takes a minute or more at the start, then training is faster
         tensorboard: also write the history for TensorBoard
@@ -193,6 +213,7 @@ class Config:
     num_workers: Workers = -1
     eval_interval: Count = 1
     metric: Literal["miou", "boundary_iou", "pixel_accuracy", "foreground_iou"] = "miou"
+    selection: Literal["best", "last"] = "best"
     checkpoint_minutes: NonNegative = 10.0
     compile: bool = False
     tensorboard: bool = False
@@ -201,6 +222,7 @@ class Config:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     inference: InferenceConfig = field(default_factory=InferenceConfig)

@@ -9,6 +9,7 @@ One output channel (C = 1) means foreground against background with a sigmoid; m
 """
 
 from .combined import LOSSES, SCHEMES, SegmentationLoss, class_weights
+from .distillation import distillation, mean_prediction
 from .overlap import dice, lovasz
 from .pixelwise import binary_cross_entropy, boundary, cross_entropy, focal, ohem
 from .sums import IGNORE, LossError
@@ -24,7 +25,9 @@ __all__ = [
     "class_weights",
     "cross_entropy",
     "dice",
+    "distillation",
     "focal",
     "lovasz",
+    "mean_prediction",
     "ohem",
 ]

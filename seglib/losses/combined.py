@@ -102,7 +102,7 @@ class SegmentationLoss(nn.Module):
         for name in terms:
             if "total" in inspect.signature(LOSSES[name]).parameters:
                 self.options[name]["total"] = total
-        self.ignore_index = ignore_index
+        self.ignore_index, self.total = ignore_index, total
         self.output_weights = None if output_weights is None else tuple(output_weights)
         weight = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
         self.register_buffer("weight", weight, persistent=False)

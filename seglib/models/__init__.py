@@ -9,6 +9,7 @@ from torch import nn
 
 from .converters import load_official, load_weights
 from .dilated_resnet import DilatedResNet
+from .efficientnet_unet import EfficientNetUNet
 from .errors import CheckpointError, ModelError
 from .hrnet import HRNETS, HRNet
 from .mini_hrnet import MINI_HRNETS, MiniHRNetV3
@@ -19,6 +20,7 @@ from .unet import UNet
 __all__ = [
     "CheckpointError",
     "DilatedResNet",
+    "EfficientNetUNet",
     "HRNet",
     "MiniHRNetV3",
     "ModelError",
@@ -42,6 +44,7 @@ _BUILDERS = {
     "mini_hrnet_v3": MiniHRNetV3,
     "mini_hrnet": partial(HRNet, **MINI_HRNETS["mini_hrnet"]),
     "dilated_resnet50": DilatedResNet,
+    "efficientnet_unet": EfficientNetUNet,
 }
 
 
@@ -84,6 +87,6 @@ def create(name: str, num_classes: int, in_channels: int = 3, pretrained: str | 
     except (TypeError, RuntimeError, ZeroDivisionError) as error:  # torch's words for sizes that make no sense
         raise ModelError(f"{name} cannot be built with {options}: {error}") from None
     if pretrained is not None:
-        loaded = load_official(model, fetch(name, pretrained))
+        loaded = load_official(model, fetch(name, pretrained, model))
         print(f"{name}, {pretrained} weights: {loaded}", file=sys.stderr)
     return model

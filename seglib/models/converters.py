@@ -113,6 +113,15 @@ _MINI_HRNET_V3 = Format(
     ),
 )
 
+# timm's tf_efficientnet_lite0 to 2, whose classifier is not ours.
+_EFFICIENTNET_LITE = Format(
+    "EfficientNet-Lite for ImageNet",
+    sign=r"^conv_stem\.",
+    renames=((r"^", "encoder."),),
+    dropped=r"^(conv_head|bn2|classifier)\.",
+    absent=r"^(?!encoder\.)|\.num_batches_tracked$",
+)
+
 _FORMATS: dict[str, tuple[Format, ...]] = {
     "UNet": (_MILESIAL_UNET,),
     "U2Net": (_QIN_U2NET,),
@@ -120,6 +129,7 @@ _FORMATS: dict[str, tuple[Format, ...]] = {
     "HRNet": (_HRNET, _HRNET_IMAGENET),
     "MiniHRNetV3": (_MINI_HRNET_V3,),
     "DilatedResNet": (_DEEPLAB, _DEEPLAB_WITHOUT_AUXILIARY, _RESNET50),
+    "EfficientNetUNet": (_EFFICIENTNET_LITE,),
 }
 
 

@@ -193,6 +193,7 @@ class DilatedResNet(nn.Module):
     """
 
     LAST = ("classify.", "classify_auxiliary.")  # the layers whose shape depends on the number of classes
+    encoder_prefixes = ("backbone.",)
     OUTPUT_WEIGHTS = (1.0, 0.4)
 
     def __init__(self, num_classes: int, in_channels: int = 3, head: str = "aspp", head_channels: int = 256):

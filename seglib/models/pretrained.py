@@ -6,8 +6,10 @@ from http.client import HTTPException
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from . import imagenet
+from .efficientnet_unet import EfficientNetUNet
 from .errors import CheckpointError
 
 _TORCHVISION = "https://download.pytorch.org/models/"
@@ -26,15 +28,25 @@ PUBLIC: dict[str, dict[str, str]] = {
     },
 }
 
+PACKAGED = {"efficientnet_unet": ("imagenet",)}  # those that come from packages, see `imagenet`
 
-def fetch(name: str, which: str) -> dict[str, Tensor]:
+
+def choices(name: str) -> list[str]:
+    """The public weights that there are for the network `name`."""
+    return [*PUBLIC.get(name, {}), *PACKAGED.get(name, ())]
+
+
+def fetch(name: str, which: str, model: nn.Module | None = None) -> dict[str, Tensor]:
     """The public `which` ("imagenet" or "coco") weights of the network `name`: a state_dict with the authors' names.
 
     The file is kept in the folder checkpoints/ of `torch.hub.get_dir()` (set TORCH_HOME to move it), where it may
     also be put by hand; the digits in its name are checked against its sha256 either way.  Raises CheckpointError:
     there are no such weights, the address cannot be reached, or the file is not the published one.
     """
-    url = _address(name, which)
+    _check_choice(name, which)
+    if isinstance(model, EfficientNetUNet):
+        return imagenet.read_encoder(model.size, model.encoder.state_dict())
+    url = PUBLIC[name][which]
     file = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
     try:
         if file.exists() and not hashlib.sha256(file.read_bytes()).hexdigest().startswith(_digits(file)):
@@ -52,15 +64,16 @@ def fetch(name: str, which: str) -> dict[str, Tensor]:
         ) from None
 
 
-def _address(name: str, which: str) -> str:
-    if name not in PUBLIC:
+def _check_choice(name: str, which: str) -> None:
+    """CheckpointError if there are no `which` weights for the network `name`."""
+    if not choices(name):
+        known = ", ".join([*PUBLIC, *PACKAGED])
         raise CheckpointError(
-            f"there are no public weights for {name}; leave pretrained out or choose one of: {', '.join(PUBLIC)}."
+            f"there are no public weights for {name}; leave pretrained out or choose one of: {known}."
         )
-    if which not in PUBLIC[name]:
-        known = " or ".join(f"'{known}'" for known in PUBLIC[name])
+    if which not in choices(name):
+        known = " or ".join(f"'{known}'" for known in choices(name))
         raise CheckpointError(f"there are no '{which}' weights for {name}; pretrained can be {known}.")
-    return PUBLIC[name][which]
 
 
 def _digits(file: Path) -> str:

@@ -102,6 +102,7 @@ class U2Net(nn.Module):
     ENCODER: tuple[tuple[int, int], ...] = ((32, 64), (32, 128), (64, 256), (128, 512), (256, 512), (256, 512))
     DECODER: tuple[tuple[int, int], ...] = ((16, 64), (32, 64), (64, 128), (128, 256), (256, 512))
     LAST = ("sides.", "fuse.")  # the layers whose shape depends on the number of classes
+    encoder_prefixes = ("encoder.",)
     OUTPUT_WEIGHTS = (1.0,) * 7  # of the outputs in the loss: the authors sum them
 
     def __init__(self, num_classes: int, in_channels: int = 3, checkpointing: bool = False):

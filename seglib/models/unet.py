@@ -70,6 +70,7 @@ class UNet(nn.Module):
 
     MIN_SIZE = 16
     LAST = ("classify.",)  # the layers whose shape depends on the number of classes
+    encoder_prefixes = ("enter.", "down")
 
     def __init__(self, num_classes: int, in_channels: int = 3, width: int = 64, bilinear: bool = False):
         super().__init__()

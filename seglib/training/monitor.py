@@ -137,7 +137,7 @@ class Watch:
             names = ("miou", "boundary_iou", "pixel_accuracy", "foreground_iou")
             entry["val"] = {name: scores[name] for name in names if scores.get(name) is not None}
             best = max((h["val"].get(config.metric, -1) for h in run.history if "val" in h), default=-1)
-            if entry["val"].get(config.metric, -1) > best:
+            if config.selection == "last" or entry["val"].get(config.metric, -1) > best:
                 self._keep_best(entry)
         entry["seconds"] = time.perf_counter() - self.began
         run.history.append(entry)

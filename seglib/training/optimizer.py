@@ -62,16 +62,39 @@ def learning_rate(config: Config, step: int, steps: int) -> float:
 
 
 def make_optimizer(model: nn.Module, config: Config) -> torch.optim.Optimizer:
-    """AdamW, Adam or SGD; only weights of convolutions decay, not biases and normalisation."""
+    """AdamW, Adam or SGD; only weights of convolutions decay, not biases and normalisation.
+
+    Each group has `lr_factor`, its learning rate relative to the schedule's: `optimizer.encoder_lr_factor` for the
+    parameters under the model's `encoder_prefixes`, else 1.
+    """
     wanted = config.optimizer
-    groups = [
-        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": wanted.weight_decay},
-        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+    prefixes = getattr(model, "encoder_prefixes", ())
+    parts: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        slow = wanted.encoder_lr_factor != 1 and name.startswith(prefixes)
+        parts.setdefault((slow, parameter.ndim > 1), []).append(parameter)
+    groups = []
+    for slow, decays in sorted(parts, key=lambda part: (part[0], not part[1])):
+        groups.append(
+            {
+                "params": parts[slow, decays],
+                "weight_decay": wanted.weight_decay if decays else 0.0,
+                "lr_factor": wanted.encoder_lr_factor if slow else 1.0,
+            }
+        )
     if wanted.name == "sgd":
         return torch.optim.SGD(groups, lr=wanted.lr, momentum=wanted.momentum, fused=True)
     kind = torch.optim.AdamW if wanted.name == "adamw" else torch.optim.Adam
     return kind(groups, lr=wanted.lr, fused=True)
+
+
+def freeze_encoder(model: nn.Module, frozen: bool) -> None:
+    """Keep weights and normalisation statistics under the model's `encoder_prefixes` as they are, or let them learn."""
+    for name, module in model.named_modules():
+        if f"{name}.".startswith(model.encoder_prefixes):
+            module.training = not frozen
+            for parameter in module.parameters(recurse=False):
+                parameter.requires_grad_(not frozen)
 
 
 class Average:

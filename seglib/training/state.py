@@ -24,7 +24,8 @@ from ..inference import Predictor, pick_device
 from ..losses import SegmentationLoss, class_weights
 from ..models import pretrained
 from . import placement
-from .optimizer import Average, amp_dtype, learning_rate, make_optimizer
+from .distillation import Teachers
+from .optimizer import Average, amp_dtype, freeze_encoder, learning_rate, make_optimizer
 
 
 class TrainingError(SeglibError, RuntimeError):
@@ -79,6 +80,9 @@ class Run:
         elif distributed.count() > 1:
             self.forward = placement.copy(self.forward, self.device)
         self.loss = make_loss(config, self.model, self.train_set).to(self.device)
+        teaching = config.distillation
+        self.teachers = Teachers(teaching, self.classes, self.device) if teaching.teachers else None
+        _check_encoder_options(config, self.model)
         self.optimizer = make_optimizer(self.model, config)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.amp is torch.float16)
         self.plan = Plan(len(self.train_set), config)
@@ -100,8 +104,11 @@ class Run:
         torch.manual_seed(int(np.random.SeedSequence([self.config.seed, self.step]).generate_state(1)[0]))
         images = images.to(self.device, non_blocking=True).permute(0, 3, 1, 2)  # (n, 3, S, S), channels last
         masks = masks.to(self.device, non_blocking=True)
+        if self.config.model.freeze_encoder_epochs:
+            frozen = self.step < self.config.model.freeze_encoder_epochs * self.plan.steps_per_epoch
+            freeze_encoder(self.model, frozen)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.config, self.step, self.plan.steps)
+            group["lr"] = learning_rate(self.config, self.step, self.plan.steps) * group["lr_factor"]
         # As many parts as every process can fill, or they would wait for each other for ever.
         parts = max(1, min(self.config.accumulation_steps, self.plan.count(self.step) // distributed.count()))
         self.optimizer.zero_grad(set_to_none=True)
@@ -111,8 +118,13 @@ class Run:
             waits = distributed.count() > 1 and not self.shared and i < parts - 1
             with self.forward.no_sync() if waits else nullcontext():
                 with torch.autocast(self.device.type, self.amp, enabled=self.amp is not None):
-                    outputs = self.forward(normalize(some))
-                loss = self.loss(outputs, truth) * (len(some) / len(images))
+                    inputs = normalize(some)
+                    outputs = self.forward(inputs)
+                    soft_targets = self.teachers.predict(inputs) if self.teachers else None
+                loss = self.loss(outputs, truth)
+                if self.teachers:
+                    loss = loss + self.teachers.loss(outputs, soft_targets, truth, self.loss)
+                loss = loss * (len(some) / len(images))
                 self.scaler.scale(loss).backward()
             losses.append(loss.detach())
         self._move()
@@ -238,14 +250,29 @@ def make_model(config: ModelConfig, num_classes: int) -> nn.Module:
 
 def _check_start(config: ModelConfig) -> None:
     """TrainingError for a start that is neither released nor public; of an unknown model its maker will tell."""
-    public = pretrained.PUBLIC.get(config.name, {})
+    public = pretrained.choices(config.name)
     if config.init_from is not None and config.init_from not in public and config.name in models.names():
         near = difflib.get_close_matches(config.init_from, [*weights.names(), *public], 3, 0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"released are {', '.join(weights.names())}."
         raise TrainingError(
-            f"model.init_from is '{config.init_from}', which is neither a .safetensors file, nor released weights, nor public "
-            f"ones of {config.name} ({', '.join(public) or 'there are none'}); {hint}"
+            f"model.init_from is '{config.init_from}', which is neither a .safetensors file, nor released weights, nor "
+            f"public ones of {config.name} ({', '.join(public) or 'there are none'}); {hint}"
         )
+
+
+def _check_encoder_options(config: Config, model: nn.Module) -> None:
+    """TrainingError for options about the encoder where the network has none, or where they do not work."""
+    options = {
+        "optimizer.encoder_lr_factor": (config.optimizer.encoder_lr_factor, 1),
+        "model.freeze_encoder_epochs": (config.model.freeze_encoder_epochs, 0),
+    }
+    for option, (value, default) in options.items():
+        if value != default and not hasattr(model, "encoder_prefixes"):
+            raise TrainingError(
+                f"{option} is {value}, but {config.model.name} has no separate encoder; leave it at {default}."
+            )
+    if config.model.freeze_encoder_epochs and distributed.count() > 1:
+        raise TrainingError("model.freeze_encoder_epochs works in one process only; leave it at 0 under torchrun.")
 
 
 def make_loss(config: Config, model: nn.Module, train_set: data.SegmentationDataset) -> SegmentationLoss:

