@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Protocol
 
 from . import camvid, cityscapes, concat, folder, horses, humans, splits, street_people, video_objects
-from .dataset import IGNORE, Pair, SegmentationDataset, Source
+from .dataset import IGNORE, Pair, SegmentationDataset, Source, background_index
 from .dataset import FilePairs as _FilePairs
-from .images import DataError, read_image, read_mask
+from .images import DataError, read_image
+from .masks import read_mask
 from .matching import SUFFIXES
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Pair",
     "SegmentationDataset",
     "Source",
+    "background_index",
     "generated_sets",
     "load",
     "names",
@@ -138,8 +140,12 @@ def load(
     for pair in chosen:
         if not pair.mask.is_file():
             raise DataError(f"{pair.image}: there is no mask {pair.mask}; add it or remove the image.")
-    read = _FilePairs(chosen, described.decode, cache_bytes)
-    return SegmentationDataset(described.name, described.classes, described.palette, [p.key for p in chosen], read)
+    read = _FilePairs(chosen, described.decode, cache_bytes, described.read_image, described.read_mask)
+    keys = [pair.key for pair in chosen]
+    reading = getattr(described.read_image, "keywords", {})
+    return SegmentationDataset(
+        described.name, described.classes, described.palette, keys, read, described.background, reading
+    )
 
 
 def _generated_names() -> str:

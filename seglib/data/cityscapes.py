@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from .dataset import IGNORE, Pair, Source
-from .images import DataError, labels_by_id
+from .images import DataError
+from .masks import labels_by_id
 from .matching import image_files
 
 # Stored id, class, colour; the label is the place in this list.

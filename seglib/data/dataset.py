@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from torch.utils.data import Dataset
 
-from .images import DataError, read_image, read_mask, read_size
+from .images import DataError, read_image, read_size, turn_hint
+from .masks import read_mask
 
 IGNORE = 255  # the label of pixels that count neither in the loss nor in the metrics
 ASPECT_TOLERANCE = 0.01  # a mask of another size is resized if its shape agrees with the image's to 1 %
@@ -38,6 +39,16 @@ class Source:
     instructions: str  # how a person gets the data
     archives: tuple = field(default=())  # seglib.download.Archive entries, where a public address exists
     training_only: bool = False  # there is no validation split, because the labels are not complete enough to score
+    background: int | None = None  # the label of the background, if one class is
+    read_image: Callable[[Path], np.ndarray] = read_image
+    read_mask: Callable[[Path], np.ndarray] = read_mask
+    layout: str = ""  # of a folder: what was recognised
+    skipped: Sequence[Path] = ()  # of a folder: files that are no images
+
+
+def background_index(classes: Sequence[str]) -> int | None:
+    """Return the position of the class that is named background, None if there is none."""
+    return next((i for i, name in enumerate(classes) if str(name).strip("_").lower() == "background"), None)
 
 
 class DecodedCache:
@@ -78,9 +89,16 @@ def file_stamp(file: Path) -> tuple[int, int] | None:
 class FilePairs:
     """Reads pair number i of `pairs`: (image uint8 RGB (H, W, 3), labels uint8 (H, W)), through a cache."""
 
-    def __init__(self, pairs: Sequence[Pair], decode: Callable[[np.ndarray, Path], np.ndarray], cache_bytes: int):
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        decode: Callable[[np.ndarray, Path], np.ndarray],
+        cache_bytes: int,
+        read_image: Callable[[Path], np.ndarray] = read_image,
+        read_mask: Callable[[Path], np.ndarray] = read_mask,
+    ):
         self.pairs = list(pairs)
-        self.decode = decode
+        self.decode, self.read_image, self.read_mask = decode, read_image, read_mask
         self.cache = DecodedCache(cache_bytes)
 
     def __call__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
@@ -89,16 +107,16 @@ class FilePairs:
         return self.cache.get(index, stamp, lambda: self._read(pair))
 
     def _read(self, pair: Pair) -> tuple[np.ndarray, np.ndarray]:
-        image = read_image(pair.image)
+        image = self.read_image(pair.image)
         return image, self._labels(pair, image.shape[:2])
 
     def labels(self, index: int) -> np.ndarray:
         """Return the labels of pair number `index` alone, uint8 (H, W), without decoding the image."""
         pair = self.pairs[index]
-        return self._labels(pair, read_size(pair.image))
+        return self._labels(pair, read_size(pair.image, self.read_image))
 
     def _labels(self, pair: Pair, shape: tuple[int, int]) -> np.ndarray:
-        labels = self.decode(read_mask(pair.mask), pair.mask)
+        labels = self.decode(self.read_mask(pair.mask), pair.mask)
         return labels if labels.shape == shape else self._resized(labels, shape, pair)
 
     @staticmethod
@@ -108,8 +126,8 @@ class FilePairs:
         slack = max(ASPECT_TOLERANCE, 1 / min(rows, columns, height, width))
         if abs(columns * height / (rows * width) - 1) > slack:
             raise DataError(
-                f"{pair.mask}: the mask is {columns}x{rows} but {pair.image.name} is {width}x{height}, another shape; "
-                "make a mask of the image's proportions."
+                f"{pair.mask}: the mask is {columns}x{rows} but {pair.image.name} is {width}x{height}, another "
+                f"shape{turn_hint(pair.image, pair.mask)}; make a mask of the image's proportions."
             )
         # By whole numbers: where the centre of a pixel meets the line between two, OpenCV's versions do not agree.
         rows, columns = ((2 * np.arange(new) + 1) * old // (2 * new) for new, old in ((height, rows), (width, columns)))
@@ -149,9 +167,13 @@ class SegmentationDataset(Dataset):
         palette: Sequence[Sequence[int]],
         keys: Sequence[str],
         read: Callable[[int], tuple[np.ndarray, np.ndarray]],
+        background: int | None = None,
+        reading: dict | None = None,
     ):
         self.name = name
         self.classes = tuple(classes)
+        self.background_index = background_index(classes) if background is None else background
+        self.reading = reading or {}  # the options of `read_image` that the images need
         self.palette = np.array(palette, np.uint8).reshape(-1, 3)
         self.keys = list(keys)
         self.read = read
@@ -174,7 +196,10 @@ class SegmentationDataset(Dataset):
         if keys and not kept:
             raise DataError(f"{self.name}: without these none of the {len(self)} images is left; leave out fewer.")
         chosen = [self.keys[i] for i in kept]
-        return SegmentationDataset(self.name, self.classes, self.palette, chosen, _Chosen(self.read, kept))
+        read = _Chosen(self.read, kept)
+        return SegmentationDataset(
+            self.name, self.classes, self.palette, chosen, read, self.background_index, self.reading
+        )
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from .dataset import Pair, Source
-from .images import JPEG, DataError, labels_by_id
+from .images import JPEG, DataError
+from .masks import labels_by_id
 from .matching import by_stem
 
 INSTRUCTIONS = """\

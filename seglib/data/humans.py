@@ -11,7 +11,8 @@ import numpy as np
 
 from .dataset import Pair, Source
 from .download import Archive
-from .images import DataError, labels_by_id
+from .images import DataError
+from .masks import labels_by_id
 from .matching import by_stem
 
 ARCHIVE = Archive(

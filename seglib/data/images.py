@@ -1,41 +1,60 @@
-"""Read pictures and masks from files, whatever their format, or say in one sentence what is wrong."""
+"""Read images and masks from files of any format as arrays, or say in one sentence what is wrong with the file.
 
+Images become 8-bit sRGB, upright, however they are stored. docs/data_formats.md lists every conversion.
+"""
+
+import io
 import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 from ..errors import SeglibError
 
 JPEG = (".jpg", ".jpeg")
-ORIENTATION = 0x0112  # EXIF's entry for it, 1 to 8
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-MAX_PIXELS = 178_956_970  # a picture that claims more is refused before it is decoded; Pillow's own limit too
+HEIF = (".heic", ".heif")
+# What Pillow opens, without video, containers of scientific data and formats that run other programs.
+_NOT_IMAGES = {"BUFR", "EPS", "FLI", "GRIB", "HDF5", "MPEG", "WMF"}
+ORIENTATION = 0x0112  # the EXIF tag, 1 to 8
+MAX_PIXELS = 178_956_970  # larger images are refused before they are decoded; Pillow's own limit too
+DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras and scanners use of 16
+SUBFILE, SAMPLES, PHOTOMETRIC, EXTRA = 254, 277, 262, 338  # TIFF tags
+COLOR_SAMPLES = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}  # by PhotometricInterpretation
+ALPHA = (1, 2)  # values of ExtraSamples
+STILL_FORMATS = {"MPO", "PSD", "ICO", "ICNS", "CUR", "HEIF"}  # further frames are previews, layers, sizes
 
 
 class DataError(SeglibError, ValueError):
     """A data set, image or mask that cannot be used; the message names the file, the fault and the remedy."""
 
 
-def _open(path: Path) -> Image.Image:
-    """Decode the file completely; DataError if it is missing, no image, truncated or absurdly large."""
-    path = Path(path)
+@cache
+def image_suffixes() -> frozenset[str]:
+    """Return the suffixes of image files, in lower case with the dot: all that Pillow opens, and HEIC."""
+    Image.init()
+    known = {s for s, kind in Image.registered_extensions().items() if kind in Image.OPEN and kind not in _NOT_IMAGES}
+    return frozenset(known | set(HEIF))
+
+
+@contextmanager
+def open_image(path: Path) -> Iterator[Image.Image]:
+    """Open an image file for decoding; DataError if it is missing, no image, truncated, too large or of many pages."""
     try:
+        if path.suffix.lower() in HEIF:
+            _register_heif(path)
         with open(path, "rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns at sizes that MAX_PIXELS allows
             image = Image.open(file)
             if image.width * image.height > MAX_PIXELS:
                 raise DataError(f"{path}: {image.width}x{image.height} pixels; at most {MAX_PIXELS:,} are allowed.")
-            image.load()
+            _check_single(image, path)
+            yield image
+    except DataError:
+        raise
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; check the name.") from None
     except IsADirectoryError:
@@ -43,173 +62,244 @@ def _open(path: Path) -> Image.Image:
     except PermissionError:
         raise DataError(f"{path}: not allowed to read it; check the file's permissions.") from None
     except UnidentifiedImageError:
-        raise DataError(f"{path}: not an image that can be read, or one cut short; get it again as PNG.") from None
+        reason = _why_tiff_is_notopen_image(path) or "not an image that can be read, or one cut short; get it again as PNG"
+        raise DataError(f"{path}: {reason}.") from None
     except Image.DecompressionBombError:
         raise DataError(f"{path}: claims more than {MAX_PIXELS:,} pixels; refused as unsafe.") from None
     except MemoryError:
         raise DataError(f"{path}: decoding it takes more memory than there is; make it smaller.") from None
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, AttributeError) as error:
-        if isinstance(error, DataError):
-            raise
+    except (OSError, SyntaxError, ValueError, LookupError, EOFError, TypeError, AttributeError) as error:
         # Pillow's decoders report damage with these types; the text is theirs.
         raise DataError(f"{path}: the image is damaged or cut short ({error}); get the file again.") from None
-    return image
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """The picture as the camera was held, if it says so; Pillow's own function also writes the other entries anew."""
+def _register_heif(path: Path) -> None:
     try:
-        turn = TURNS.get(image.getexif().get(ORIENTATION))
-    except Exception:  # damaged entries raise whatever they like, and the pixels are good all the same
-        turn = None
-    return image if turn is None else image.transpose(turn)
+        import pillow_heif
+    except ImportError:
+        raise DataError(f"{path}: HEIC needs one more package: python -m pip install pillow-heif") from None
+    pillow_heif.register_heif_opener()
 
 
-def read_image(path: Path | str) -> np.ndarray:
-    """The picture as uint8 RGB (H, W, 3), upright.
+def _check_single(image: Image.Image, path: Path) -> None:
+    """DataError if the file holds several images. Thumbnails, pyramid levels and masks in a TIFF are not counted."""
+    frames = 1 if image.format in STILL_FORMATS else getattr(image, "n_frames", 1)
+    if frames > 1 and image.format == "TIFF":
+        full = 0
+        for number in range(frames):
+            image.seek(number)
+            full += not image.tag_v2.get(SUBFILE, 0) & 5
+        image.seek(0)
+        frames = full
+    if frames > 1:
+        raise DataError(f"{path}: holds {frames} pages or frames, and only single images are read; save each as a file.")
 
-    Grey, palette, 16-bit, CMYK and transparent images are converted (transparent parts become white)
-    and the camera's EXIF orientation is applied.  Raises DataError naming the file.
+
+def orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation, 1 to 8; 1 where there is none or the entries are damaged."""
+    try:
+        turn = image.getexif().get(ORIENTATION, 1)
+    except Exception:  # damaged entries raise anything, and the pixels are good all the same
+        turn = 1
+    return turn if turn in range(1, 9) else 1
+
+
+def read_orientation(path: Path) -> int:
+    """Return the EXIF orientation of a file, 1 if it cannot be read."""
+    try:
+        with open_image(path) as image:
+            return orientation(image)
+    except DataError:
+        return 1
+
+
+def turn_hint(image: Path, mask: Path) -> str:
+    """Return the reason if an image is turned by its EXIF entry and its mask is not; else nothing."""
+    turn, other = read_orientation(image), read_orientation(mask)
+    return "" if turn == other else f" (EXIF turns the image: {turn}, and the mask otherwise: {other})"
+
+
+def turn_upright(values: np.ndarray, turn: int) -> np.ndarray:
+    """Apply an EXIF orientation to an array (H, W, ...)."""
+    if turn >= 5:
+        values = values.swapaxes(0, 1)
+    if turn in (2, 3, 6, 7):
+        values = values[:, ::-1]
+    if turn in (3, 4, 7, 8):
+        values = values[::-1]
+    return values
+
+
+def read_size(path: Path | str, read: Callable[[Path], np.ndarray] | None = None) -> tuple[int, int]:
+    """Return (height, width) of an image as `read` gives it, without decoding it where possible. Raises DataError."""
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            return (width, height) if orientation(image) >= 5 else (height, width)
+    except Exception:  # a damaged file: decoding it completely names the fault, or shows that it can be read
+        return (read or read_image)(Path(path)).shape[:2]
+
+
+def read_image(path: Path | str, bits: int = 0, bands: Sequence[int] = ()) -> np.ndarray:
+    """Read an image as uint8 RGB (H, W, 3): upright, in sRGB, transparent parts white.
+
+    Args:
+        path: the file, in any format that Pillow reads; multi-page and animated files are refused.
+        bits: how many bits of 16-bit values are in use; 0 takes the fewest of 8, 10, 12, 14 and 16 that hold the
+            largest value of this file. The range of these bits is scaled to 0..255.
+        bands: numbers, from 1, of the band to show in grey, or of three bands to show as red, green and blue.
+
+    Raises:
+        DataError: naming the file, and what is wrong with it.
     """
-    image = _upright(_open(Path(path)))
-    if image.mode in ("I;16", "I;16B", "I;16L", "I;16N", "I"):
+    path = Path(path)
+    if bands:
+        return _read_bands(path, bits, bands)
+    with open_image(path) as image:
+        _check_extra_bands(image, path)
+        turn, profile = orientation(image), image.info.get("icc_profile")
+        if _has_deep_colors(image):
+            image, alpha = _read_deep_colors(path, image, bits)
+        else:
+            image.load()
+            image, alpha = _eight_bits(image, path, bits)
+        pixels = np.asarray(_to_srgb(image, profile))
+    if alpha is not None:
+        pixels = np.asarray(Image.composite(Image.fromarray(pixels), Image.new("RGB", image.size, "white"), alpha))
+    return np.ascontiguousarray(turn_upright(pixels, turn))
+
+
+def _eight_bits(image: Image.Image, path: Path, bits: int) -> tuple[Image.Image, Image.Image | None]:
+    """Return the image in a mode that a profile can describe, and its transparency."""
+    if image.mode.startswith("I"):
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:
             raise DataError(f"{path}: pixel values outside 0..65535; save it as an 8-bit or 16-bit image.")
-        grey = (values // 257).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
+        return Image.fromarray(scale_to_bytes(values, bits, path)), None
     if image.mode == "F":
         raise DataError(f"{path}: floating-point pixels have no agreed range; save it as an 8-bit or 16-bit image.")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         image = image.convert("RGBA")
-        paper = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(paper, image)
-    return np.asarray(image.convert("RGB"))
+        return image.convert("RGB"), image.getchannel("A")
+    return image if image.mode in ("L", "RGB", "CMYK", "LAB") else image.convert("RGB"), None
 
 
-def read_size(path: Path | str) -> tuple[int, int]:
-    """Return (height, width) of an image as `read_image` gives it, without decoding it. Raises DataError."""
+def scale_to_bytes(values: np.ndarray, bits: int, path: Path) -> np.ndarray:
+    """Scale integers of `bits` bits (0: the fewest of DEPTHS that hold the largest value) to uint8."""
+    largest = int(values.max(initial=0))
+    bits = bits or next(depth for depth in DEPTHS if largest < 1 << depth)
+    top = (1 << bits) - 1
+    if largest > top:
+        raise DataError(f"{path}: values up to {largest} do not fit into {bits} bits; give the camera's bits.")
+    return ((values.astype(np.uint32) * 255 + top // 2) // top).astype(np.uint8)
+
+
+def _has_deep_colors(image: Image.Image) -> bool:
+    """Whether Pillow would cut 16-bit colours (or grey with transparency) down to their upper 8 bits."""
+    if image.format not in ("PNG", "TIFF") or image.mode.startswith(("I", "F")):
+        return False
+    return any("16" in str(tile[3] if isinstance(tile[3], str) else tile[3][0]) for tile in image.tile)
+
+
+def _read_deep_colors(path: Path, image: Image.Image, bits: int) -> tuple[Image.Image, Image.Image | None]:
+    import cv2
+
+    values = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if values is None or values.shape[:2] != (image.height, image.width) or values.dtype != np.uint16:
+        raise DataError(f"{path}: 16-bit colors that cannot be decoded; save it as a 16-bit PNG, or in 8 bits.")
+    values = values.reshape(*values.shape[:2], -1)
+    colors = scale_to_bytes(values[:, :, 2::-1] if values.shape[2] >= 3 else values[:, :, 0], bits, path)
+    alpha = scale_to_bytes(values[:, :, 3], 16, path) if values.shape[2] == 4 else None
+    return Image.fromarray(colors), None if alpha is None else Image.fromarray(alpha)
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    transform = _profile_transform(profile, image.mode) if profile or image.mode == "LAB" else None
+    return image.convert("RGB") if transform is None else ImageCms.applyTransform(image, transform)
+
+
+@lru_cache(maxsize=16)
+def _profile_transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """Return the conversion to sRGB; None for sRGB itself, and for a profile that is damaged or of another mode."""
     try:
-        with Image.open(path) as image:
-            width, height = image.size
-            turned = image.getexif().get(ORIENTATION, 1) >= 5
-    except Exception:  # a damaged file: decoding it completely names the fault, or shows that it can be read
-        return read_image(path).shape[:2]
-    return (width, height) if turned else (height, width)
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile)) if profile else ImageCms.createProfile("LAB")
+        if profile and "sRGB" in ImageCms.getProfileDescription(source):
+            return None
+        return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return None
 
 
-def read_mask(path: Path | str) -> np.ndarray:
-    """The values stored in a mask file: (H, W) label ids or palette indices, or (H, W, 3) colours; upright.
-
-    A MATLAB file must hold one such array. Raises DataError naming the file.
-    """
-    if Path(path).suffix.lower() == ".mat":
-        return _read_mat(Path(path))
-    image = _upright(_open(Path(path)))
-    if image.mode in ("LA", "PA"):
-        image = image.getchannel(0)
-    if image.mode in ("1", "L", "P"):
-        return np.asarray(image).astype(np.uint8)
-    if image.mode.startswith("I"):
-        values = np.asarray(image)
-        if values.min() < 0 or values.max() > 255:
-            raise DataError(f"{path}: mask values up to {values.max()} found; label ids must lie in 0..255.")
-        return values.astype(np.uint8)
-    if image.mode not in ("RGB", "RGBA"):
-        raise DataError(f"{path}: a mask in mode {image.mode} cannot be read; save it as an 8-bit PNG.")
-    colours = np.asarray(image)[:, :, :3]
-    grey = (colours == colours[:, :, :1]).all()
-    return colours[:, :, 0].copy() if grey else colours
+def _check_extra_bands(image: Image.Image, path: Path) -> None:
+    """DataError if a TIFF has bands that are neither colours nor transparency, which must not be mixed in."""
+    tags = getattr(image, "tag_v2", None) if image.format == "TIFF" else None
+    if tags:
+        samples, colors = tags.get(SAMPLES, 1), COLOR_SAMPLES.get(tags.get(PHOTOMETRIC), 0)
+        extra = tags.get(EXTRA, ())
+        extra = extra if isinstance(extra, tuple) else (extra,)
+        if colors and samples > colors and not (samples == colors + 1 and extra and extra[0] in ALPHA):
+            raise DataError(f"{path}: {_bands_reason(samples)}.")
 
 
-def _read_mat(path: Path) -> np.ndarray:
-    """Return the one (H, W) array of label ids in a MATLAB file."""
-    from scipy.io import loadmat  # takes half a second to import, and few masks are MATLAB files
-
-    try:
-        with open(path, "rb") as file:
-            content = loadmat(file)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; check the name.") from None
-    except Exception as error:  # scipy raises whatever its parser meets in a damaged file
-        raise DataError(f"{path}: not a MATLAB file that can be read ({error}); get the file again.") from None
-    arrays = [value for name, value in content.items() if not name.startswith("__")]
-    if len(arrays) != 1 or arrays[0].ndim != 2 or arrays[0].dtype.kind not in "buif" or not arrays[0].size:
-        raise DataError(f"{path}: the file must hold one array of label ids (height, width) and nothing else.")
-    values = arrays[0].astype(np.uint8)
-    if not np.array_equal(values, arrays[0]):
-        raise DataError(f"{path}: label ids must be whole numbers in 0..255; correct the mask.")
-    return values
-
-
-def check_hidden(path: Path | str) -> None:
-    """DataError if some parts of a mask are transparent and hold another value than 0, so that it may mean either.
-
-    Programs that remove a background write such files.
-    """
-    with Image.open(path) as image:
-        if "A" not in image.getbands():
-            return
-        image.load()
-        alpha = np.asarray(image.getchannel("A"))
-        hidden = np.asarray(image)[alpha == 0][..., :-1]
-    if alpha.any() and hidden.any():
-        raise DataError(
-            f"{path}: the mask has transparent parts that hold other values than 0, so whether they are background "
-            "is not known; save it without transparency, as an 8-bit PNG."
-        )
-
-
-def mask_colours(path: Path | str) -> np.ndarray:
-    """The colours that a mask file shows, (H, W, 3) uint8, those of its palette if it has one.  Raises DataError."""
-    image = _upright(_open(Path(path)))
-    image.info.pop("transparency", None)  # a mask has none; Pillow would warn
-    return np.asarray(image.convert("RGB"))
-
-
-def labels_by_id(values: np.ndarray, path: Path, *tables: dict[int, int]) -> np.ndarray:
-    """Translate stored ids to labels by the first of `tables` ({id: label}) that knows every id in the mask.
-
-    `values` is (H, W) uint8; the result too.  Raises DataError naming the file and the unknown ids.
-    """
-    if values.ndim != 2:
-        raise DataError(f"{path}: the mask is coloured, but this data set stores label ids; save them in a grey PNG.")
-    present = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
-    for table in tables:
-        if set(present.tolist()) <= table.keys():
-            lookup = np.zeros(256, np.uint8)
-            lookup[list(table)] = list(table.values())
-            return lookup[values]
-    expected = " or ".join("{" + ", ".join(map(str, sorted(table))) + "}" for table in tables)
-    unknown = sorted(set(present.tolist()) - set().union(*tables)) or present.tolist()
-    raise DataError(
-        f"{path}: unknown label {_listed(unknown)} in the mask{jpeg_hint(path)}; the values must come from {expected}."
+def _bands_reason(samples: int) -> str:
+    return (
+        f"{samples} bands, of which those after the colors are no transparency; choose one or three by --bands, "
+        "or `bands:` in classes.yaml"
     )
 
 
-def labels_by_colour(values: np.ndarray, path: Path, table: dict[tuple[int, int, int], int]) -> np.ndarray:
-    """Translate a mask painted in the colours of `table` ({(r, g, b): label}) to labels (H, W) uint8.
+def _why_tiff_is_notopen_image(path: Path) -> str:
+    """Return what tifffile knows of a TIFF that Pillow does not open; nothing for other files."""
+    try:
+        import tifffile
 
-    Raises DataError naming the file and a colour that the table lacks.
-    """
-    if values.ndim == 2:
-        values = np.repeat(values[:, :, None], 3, axis=2)
-    code = (values.astype(np.int32) * (65536, 256, 1)).sum(axis=2)
-    known = np.array([r * 65536 + g * 256 + b for r, g, b in table])
-    order = np.argsort(known)
-    place = np.clip(np.searchsorted(known, code, sorter=order), 0, len(known) - 1)
-    wrong = known[order][place] != code
-    if wrong.any():
-        colour = tuple(int(v) for v in values[wrong][0])
-        remedy = jpeg_hint(path) or "; add it to the classes file"
-        raise DataError(f"{path}: colour {colour} in the mask belongs to no class{remedy}.")
-    return np.array(list(table.values()), np.uint8)[order][place]
+        with tifffile.TiffFile(path) as tiff:
+            page = tiff.pages[0]
+            if page.samplesperpixel not in (1, 3):
+                return _bands_reason(page.samplesperpixel)
+            return f"a TIFF of {page.bitspersample} bits ({page.dtype}); save it with 8 or 16 whole bits"
+    except Exception:  # not a TIFF, a damaged one, or no tifffile
+        return ""
 
 
-def jpeg_hint(path: Path) -> str:
-    """Why the mask in a JPEG file holds values that nobody painted; nothing for other files."""
-    return " (JPEG blurs labels: save masks as PNG)" if Path(path).suffix.lower() in JPEG else ""
+def _read_bands(path: Path, bits: int, bands: Sequence[int]) -> np.ndarray:
+    """Read chosen bands of any image: of a TIFF by tifffile, of other files by Pillow."""
+    if len(bands) not in (1, 3):
+        raise DataError(f"bands: {list(bands)} must be one band or three, as numbers from 1.")
+    if path.suffix.lower() in (".tif", ".tiff"):
+        values, turn = _tiff_samples(path)
+    else:
+        with open_image(path) as image:
+            image.load()
+            values, turn = np.asarray(image), orientation(image)
+    values = values.reshape(*values.shape[:2], -1)
+    if not all(1 <= band <= values.shape[2] for band in bands):
+        raise DataError(f"{path}: has {values.shape[2]} bands, not the chosen {list(bands)}.")
+    if values.dtype.kind not in "ub" or values.dtype.itemsize > 2:
+        raise DataError(f"{path}: pixels are {values.dtype}; only 8-bit and 16-bit whole numbers are read.")
+    chosen = values[:, :, [band - 1 for band in bands]]
+    chosen = chosen if chosen.dtype == np.uint8 else scale_to_bytes(chosen, bits, path)
+    return np.ascontiguousarray(turn_upright(chosen.repeat(3 // len(bands), axis=2), turn))
 
 
-def _listed(values: list[int]) -> str:
-    return ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")
+def _tiff_samples(path: Path) -> tuple[np.ndarray, int]:
+    """Return all bands (H, W, B) of a single-page TIFF, and its orientation."""
+    try:
+        import tifffile
+    except ImportError:
+        raise DataError(f"{path}: bands are read by one more package: python -m pip install tifffile") from None
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            pages = [page for page in tiff.pages if not page.subfiletype & 5]
+            if len(pages) > 1:
+                raise DataError(f"{path}: holds {len(pages)} pages, and only single images are read; save each apart.")
+            page = pages[0]
+            if page.imagewidth * page.imagelength > MAX_PIXELS:
+                raise DataError(f"{path}: more than {MAX_PIXELS:,} pixels; make it smaller.")
+            values = page.asarray()
+            turn = page.tags["Orientation"].value if "Orientation" in page.tags else 1
+            return (np.moveaxis(values, 0, -1) if page.axes == "SYX" else values), int(turn)
+    except (DataError, FileNotFoundError, MemoryError):
+        raise
+    except Exception as error:  # tifffile has no common type for damage
+        raise DataError(f"{path}: cannot be read as TIFF ({error}); save it again without compression.") from None

@@ -5,9 +5,9 @@ import unicodedata
 from pathlib import Path
 
 from .dataset import Pair
-from .images import DataError
+from .images import DataError, image_suffixes
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
+SUFFIXES = image_suffixes()
 
 
 def natural_order(name: str) -> list:
@@ -21,7 +21,7 @@ def stem_of(file: Path) -> str:
 
 
 def image_files(folder: Path) -> dict[str, Path]:
-    """{stem: file} of the pictures in `folder`, in natural order.  DataError if two share a stem."""
+    """Return {stem: file} of the images in `folder`, in natural order. DataError if two share a stem."""
     files: dict[str, Path] = {}
     candidates = (f for f in Path(folder).iterdir() if f.suffix.lower() in SUFFIXES and not f.name.startswith("."))
     for file in sorted(candidates, key=lambda f: natural_order(f.name)):
@@ -32,12 +32,16 @@ def image_files(folder: Path) -> dict[str, Path]:
     return files
 
 
-def by_stem(images: Path, masks: Path, split: str | None = None) -> list[Pair]:
-    """Every picture in `images` with the file of the same stem in `masks`.
+def index_by_stem(files: dict[str, Path], ending: str) -> dict[str, Path]:
+    """Return the files whose stem ends with `ending`, by what comes before it."""
+    return {stem[: len(stem) - len(ending)]: file for stem, file in files.items() if stem.endswith(ending)}
 
-    A mask without an image is harmless and left out.  An image without a mask gets the path where its
-    mask should be: who reads it is told, and `seglib.data.load` refuses it at once.  Raises DataError for
-    a missing or empty folder.
+
+def by_stem(images: Path, masks: Path, split: str | None = None) -> list[Pair]:
+    """Pair every image in `images` with the file of the same stem in `masks`.
+
+    A mask without an image is harmless and left out. An image without a mask gets the path where its mask should be,
+    and `seglib.data.load` refuses it. Raises DataError for a missing or empty folder.
     """
     for folder in (images, masks):
         if not folder.is_dir():
@@ -49,7 +53,7 @@ def by_stem(images: Path, masks: Path, split: str | None = None) -> list[Pair]:
 
 
 def masks_without_image(pairs: list[Pair]) -> list[str]:
-    """Sentences about masks that belong to no image; only files named as the used masks are."""
+    """Describe masks that belong to no image; only files named as the used masks are."""
     used = {pair.mask for pair in pairs}
     # What follows the key in a mask's name: nothing, or Cityscapes' ending, which no other of its files has.
     endings = {stem_of(pair.mask).removeprefix(pair.key.split("/")[-1]) for pair in pairs}

@@ -1,0 +1,154 @@
+"""Read the values stored in mask files, and translate them to labels."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from .images import JPEG, DataError, open_image, orientation, turn_upright
+
+
+def read_mask(path: Path | str, form: str = "stored") -> np.ndarray:
+    """Read the values of a mask file, upright, uint8.
+
+    Args:
+        path: the file; a MATLAB file must hold one array of label ids.
+        form: "stored" gives label ids or palette indices (H, W), or colors (H, W, 3) where they are not grey;
+            "colors" gives what a viewer shows, (H, W, 3); "alpha" the opacity, (H, W); "guess" is "stored", but
+            refuses masks that contradict themselves, as nothing names their classes.
+
+    Raises:
+        DataError: naming the file.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".mat":
+        return _read_mat(path)
+    with open_image(path) as image:
+        image.load()
+        if form == "colors":
+            image.info.pop("transparency", None)  # a mask has none; Pillow would warn
+            values = np.asarray(image.convert("RGB"))
+        elif form == "alpha":
+            if "transparency" not in image.info and "A" not in image.getbands():
+                raise DataError(f"{path}: has no transparency to take the mask from; save it with an alpha channel.")
+            values = np.asarray(image.convert("RGBA").getchannel("A"))
+        else:
+            values = _stored_values(image, path)
+            if form == "guess":
+                _check_transparency(image, path)
+                _check_palette(image, values, path)
+        return np.ascontiguousarray(turn_upright(values, orientation(image)))
+
+
+def _read_mat(path: Path) -> np.ndarray:
+    """Return the one (H, W) array of label ids in a MATLAB file."""
+    from scipy.io import loadmat  # takes half a second to import, and few masks are MATLAB files
+
+    try:
+        with open(path, "rb") as file:
+            content = loadmat(file)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; check the name.") from None
+    except Exception as error:  # scipy raises whatever its parser meets in a damaged file
+        raise DataError(f"{path}: not a MATLAB file that can be read ({error}); get the file again.") from None
+    arrays = [value for name, value in content.items() if not name.startswith("__")]
+    if len(arrays) != 1 or arrays[0].ndim != 2 or arrays[0].dtype.kind not in "buif" or not arrays[0].size:
+        raise DataError(f"{path}: the file must hold one array of label ids (height, width) and nothing else.")
+    values = arrays[0].astype(np.uint8)
+    if not np.array_equal(values, arrays[0]):
+        raise DataError(f"{path}: label ids must be whole numbers in 0..255; correct the mask.")
+    return values
+
+
+def _stored_values(image: Image.Image, path: Path) -> np.ndarray:
+    if image.mode in ("LA", "PA"):
+        image = image.getchannel(0)
+    if image.mode in ("1", "L", "P"):
+        return np.asarray(image).astype(np.uint8)
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.asarray(image)
+        if (values % 1).any():
+            raise DataError(f"{path}: the mask holds fractions; save label ids as an 8-bit PNG.")
+        if values.max() > 255 and not (values % 257).any():
+            values = values // 257  # 8 bits stretched to 16
+        if values.min() < 0 or values.max() > 255:
+            raise DataError(f"{path}: the mask has values up to {values.max():g}; label ids must be in 0..255.")
+        return values.astype(np.uint8)
+    if image.mode not in ("RGB", "RGBA"):
+        raise DataError(f"{path}: a mask in mode {image.mode} cannot be read; save it as an 8-bit PNG.")
+    colors = np.asarray(image)[:, :, :3]
+    grey = (colors == colors[:, :, :1]).all()
+    return colors[:, :, 0].copy() if grey else colors
+
+
+def _check_transparency(image: Image.Image, path: Path) -> None:
+    """DataError if transparent parts hold another value than 0, as programs that remove a background write."""
+    if "A" in image.getbands():
+        alpha = np.asarray(image.getchannel("A"))
+        if alpha.any() and np.asarray(image)[alpha == 0][..., :-1].any():
+            raise DataError(
+                f"{path}: the mask has transparent parts that hold other values than 0. If the opaque parts are the "
+                "object, write `binary: {alpha: 127}` in classes.yaml; else save it without transparency."
+            )
+
+
+def _check_palette(image: Image.Image, values: np.ndarray, path: Path) -> None:
+    """DataError if the palette shows value 1 as black and 0 as something else: programs number colors at will."""
+    if image.mode == "P" and values.max(initial=0) == 1:
+        colors = np.asarray(image.convert("RGB"))
+        if not colors[values == 1].any() and colors[values == 0].any():
+            raise DataError(
+                f"{path}: the value 0 is shown as {tuple(colors[values == 0][0].tolist())} and 1 as black, so which is "
+                "background is not known; save it in grey, or name the colors in classes.yaml."
+            )
+
+
+def labels_by_id(values: np.ndarray, path: Path, *tables: dict[int, int]) -> np.ndarray:
+    """Translate stored ids to labels by the first of `tables` ({id: label}) that knows every id in the mask.
+
+    `values` is (H, W) uint8; the result too. Raises DataError naming the file and the unknown ids.
+    """
+    if values.ndim != 2:
+        raise DataError(
+            f"{path}: the mask is colored, but this data set stores label ids; save them in a grey PNG, or name the "
+            "colors in classes.yaml."
+        )
+    present = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
+    for table in tables:
+        if set(present.tolist()) <= table.keys():
+            lookup = np.zeros(256, np.uint8)
+            lookup[list(table)] = list(table.values())
+            return lookup[values]
+    expected = " or ".join("{" + ", ".join(map(str, sorted(table))) + "}" for table in tables)
+    unknown = sorted(set(present.tolist()) - set().union(*tables)) or present.tolist()
+    raise DataError(
+        f"{path}: unknown label {_listed(unknown)} in the mask{jpeg_hint(path)}; the values must come from {expected}."
+    )
+
+
+def labels_by_color(values: np.ndarray, path: Path, table: dict[tuple[int, int, int], int]) -> np.ndarray:
+    """Translate a mask painted in the colors of `table` ({(r, g, b): label}) to labels (H, W) uint8.
+
+    Raises DataError naming the file and a color that the table lacks.
+    """
+    if values.ndim == 2:
+        values = np.repeat(values[:, :, None], 3, axis=2)
+    code = (values.astype(np.int32) * (65536, 256, 1)).sum(axis=2)
+    known = np.array([r * 65536 + g * 256 + b for r, g, b in table])
+    order = np.argsort(known)
+    index = np.clip(np.searchsorted(known, code, sorter=order), 0, len(known) - 1)
+    wrong = known[order][index] != code
+    if wrong.any():
+        color = tuple(int(v) for v in values[wrong][0])
+        remedy = jpeg_hint(path) or "; add it to the classes file"
+        raise DataError(f"{path}: color {color} in the mask belongs to no class{remedy}.")
+    return np.array(list(table.values()), np.uint8)[order][index]
+
+
+def jpeg_hint(path: Path) -> str:
+    """Return why the mask in a JPEG file holds values that nobody painted; nothing for other files."""
+    return " (JPEG blurs labels: save masks as PNG)" if Path(path).suffix.lower() in JPEG else ""
+
+
+def _listed(values: list[int]) -> str:
+    return ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")
