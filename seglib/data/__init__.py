@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from . import camvid, cityscapes, concat, folder, horses, humans, splits, street_people, video_objects
+from .annotations import import_annotations
 from .dataset import IGNORE, Pair, SegmentationDataset, Source, background_index
 from .dataset import FilePairs as _FilePairs
 from .images import DataError, read_image
@@ -30,6 +31,7 @@ __all__ = [
     "Source",
     "background_index",
     "generated_sets",
+    "import_annotations",
     "load",
     "names",
     "pairs",

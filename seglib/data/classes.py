@@ -79,7 +79,15 @@ class Classes:
 def read_classes(file: Path) -> Classes:
     """Read a classes.yaml. DataError says the first thing wrong with it."""
     try:
-        content = read_yaml(file.read_text(encoding="utf-8"))
+        return parse_classes(file.read_text(encoding="utf-8"), file)
+    except UnicodeDecodeError:
+        raise DataError(f"{file}: not a text in UTF-8; save it in that encoding.") from None
+
+
+def parse_classes(text: str, file: Path) -> Classes:
+    """Read the text of the classes.yaml `file`."""
+    try:
+        content = read_yaml(text)
     except ValueError as error:
         raise DataError(f"{file}: not readable as YAML ({error}); see docs/data_formats.md.") from None
     require = partial(_require, file)
@@ -104,8 +112,10 @@ def read_classes(file: Path) -> Classes:
 
 def _names_and_ids(classes: object, require) -> tuple:
     """Return names, ids, label of the other ids and ignored ids of a list, or of {id: name, others: name}."""
-    entries = list(enumerate(classes)) if isinstance(classes, list) else list(getattr(classes, "items", list)())
-    names = list(dict.fromkeys(name for _, name in entries if name != "ignore" or isinstance(classes, list)))
+    if isinstance(classes, dict):
+        names = list(dict.fromkeys(name for name in classes.values() if name != "ignore"))
+    else:
+        names = classes if isinstance(classes, list) else []
     require(2 <= len(names) <= 255, "'classes' must be a list of 2 to 255 names, or {id: name}")
     wrong = next((name for name in names if not isinstance(name, str) or not name.strip()), None)
     require(wrong is None, f"the class {wrong!r} is not a name; put it in quotes")
@@ -165,7 +175,9 @@ def _background(name: object, names: Sequence[str], require) -> int | None:
 
 def _binary(rule: object, names: Sequence[str], colors, background: int | None, require) -> tuple[str, int]:
     is_rule = isinstance(rule, dict) and len(rule) == 1 and set(rule) <= {"above", "below", "alpha"}
-    require(is_rule and all(map(_is_byte, rule.values())), "'binary' must be like {above: 127}, {below: 128}, {alpha: 127}")
+    require(
+        is_rule and all(map(_is_byte, rule.values())), "'binary' must be like {above: 127}, {below: 128}, {alpha: 127}"
+    )
     require(len(names) == 2 and colors is None, "'binary' is for two classes, without 'colors'")
     require(background is not None, "'binary' must know which class is outside: add `background: NAME`")
     return next(iter(rule.items()))

@@ -28,7 +28,7 @@ def source(path: Path | str, pattern: Sequence[str] = ()) -> Source:
 
     Args:
         path: the folder.
-        pattern: of image and mask files, as for `layouts.by_pattern`; that of classes.yaml, or a known layout, if empty.
+        pattern: of image and mask files, see `layouts.by_pattern`; if empty, that of classes.yaml, or a known layout.
 
     Raises:
         DataError: if its classes.yaml is wrong, or its layout is not known.
@@ -114,6 +114,6 @@ class BinaryDecoder:
             return labels_by_id(values, file, {0: 0, 1: 1}, {0: 0, 255: 1})
         except DataError:
             raise DataError(
-                f"{file}: has other values than 0 and 1, or 0 and 255{jpeg_hint(file)}, and no {self.path / CLASSES_FILE} "
-                f"names the classes; `seglib data check {self.path}` suggests one."
+                f"{file}: has other values than 0 and 1, or 0 and 255{jpeg_hint(file)}, and no "
+                f"{self.path / CLASSES_FILE} names the classes; `seglib data check {self.path}` suggests one."
             ) from None

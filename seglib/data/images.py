@@ -62,7 +62,7 @@ def open_image(path: Path) -> Iterator[Image.Image]:
     except PermissionError:
         raise DataError(f"{path}: not allowed to read it; check the file's permissions.") from None
     except UnidentifiedImageError:
-        reason = _why_tiff_is_notopen_image(path) or "not an image that can be read, or one cut short; get it again as PNG"
+        reason = _tiff_reason(path) or "not an image that can be read, or one cut short; get it again as PNG"
         raise DataError(f"{path}: {reason}.") from None
     except Image.DecompressionBombError:
         raise DataError(f"{path}: claims more than {MAX_PIXELS:,} pixels; refused as unsafe.") from None
@@ -92,7 +92,9 @@ def _check_single(image: Image.Image, path: Path) -> None:
         image.seek(0)
         frames = full
     if frames > 1:
-        raise DataError(f"{path}: holds {frames} pages or frames, and only single images are read; save each as a file.")
+        raise DataError(
+            f"{path}: holds {frames} pages or frames, and only single images are read; save each as a file."
+        )
 
 
 def orientation(image: Image.Image) -> int:
@@ -105,10 +107,10 @@ def orientation(image: Image.Image) -> int:
 
 
 def read_orientation(path: Path) -> int:
-    """Return the EXIF orientation of a file, 1 if it cannot be read."""
+    """Return the EXIF orientation of a file, 1 if it cannot be read or an entry does not precede the pixels."""
     try:
         with open_image(path) as image:
-            return orientation(image)
+            return 1 if image.format == "PNG" and "exif" not in image.info else orientation(image)
     except DataError:
         return 1
 
@@ -152,43 +154,53 @@ def read_image(path: Path | str, bits: int = 0, bands: Sequence[int] = ()) -> np
     Raises:
         DataError: naming the file, and what is wrong with it.
     """
-    path = Path(path)
+    return decode_image(Path(path), bits, bands)[0]
+
+
+def decode_image(path: Path, bits: int = 0, bands: Sequence[int] = ()) -> tuple[np.ndarray, int]:
+    """As `read_image`; the second value is the number of bits that were scaled to 8."""
     if bands:
         return _read_bands(path, bits, bands)
     with open_image(path) as image:
         _check_extra_bands(image, path)
+        has_deep_colors = _has_deep_colors(image)  # asked first, as reading EXIF from a PNG decodes it
         turn, profile = orientation(image), image.info.get("icc_profile")
-        if _has_deep_colors(image):
-            image, alpha = _read_deep_colors(path, image, bits)
+        if has_deep_colors:
+            image, alpha, depth = _read_deep_colors(path, image, bits)
         else:
             image.load()
-            image, alpha = _eight_bits(image, path, bits)
+            image, alpha, depth = _eight_bits(image, path, bits)
         pixels = np.asarray(_to_srgb(image, profile))
     if alpha is not None:
         pixels = np.asarray(Image.composite(Image.fromarray(pixels), Image.new("RGB", image.size, "white"), alpha))
-    return np.ascontiguousarray(turn_upright(pixels, turn))
+    return np.ascontiguousarray(turn_upright(pixels, turn)), depth
 
 
-def _eight_bits(image: Image.Image, path: Path, bits: int) -> tuple[Image.Image, Image.Image | None]:
-    """Return the image in a mode that a profile can describe, and its transparency."""
+def _eight_bits(image: Image.Image, path: Path, bits: int) -> tuple[Image.Image, Image.Image | None, int]:
+    """Return the image in a mode that a profile can describe, its transparency, and the bits it had."""
     if image.mode.startswith("I"):
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:
             raise DataError(f"{path}: pixel values outside 0..65535; save it as an 8-bit or 16-bit image.")
-        return Image.fromarray(scale_to_bytes(values, bits, path)), None
+        bits = bits or used_bits(values)
+        return Image.fromarray(scale_to_bytes(values, bits, path)), None, bits
     if image.mode == "F":
         raise DataError(f"{path}: floating-point pixels have no agreed range; save it as an 8-bit or 16-bit image.")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         image = image.convert("RGBA")
-        return image.convert("RGB"), image.getchannel("A")
-    return image if image.mode in ("L", "RGB", "CMYK", "LAB") else image.convert("RGB"), None
+        return image.convert("RGB"), image.getchannel("A"), 8
+    return image if image.mode in ("L", "RGB", "CMYK", "LAB") else image.convert("RGB"), None, 8
+
+
+def used_bits(values: np.ndarray) -> int:
+    """Return the fewest of DEPTHS that hold the largest value."""
+    largest = int(values.max(initial=0))
+    return next(depth for depth in DEPTHS if largest < 1 << depth)
 
 
 def scale_to_bytes(values: np.ndarray, bits: int, path: Path) -> np.ndarray:
-    """Scale integers of `bits` bits (0: the fewest of DEPTHS that hold the largest value) to uint8."""
-    largest = int(values.max(initial=0))
-    bits = bits or next(depth for depth in DEPTHS if largest < 1 << depth)
-    top = (1 << bits) - 1
+    """Scale integers of `bits` bits to uint8."""
+    largest, top = int(values.max(initial=0)), (1 << bits) - 1
     if largest > top:
         raise DataError(f"{path}: values up to {largest} do not fit into {bits} bits; give the camera's bits.")
     return ((values.astype(np.uint32) * 255 + top // 2) // top).astype(np.uint8)
@@ -201,16 +213,17 @@ def _has_deep_colors(image: Image.Image) -> bool:
     return any("16" in str(tile[3] if isinstance(tile[3], str) else tile[3][0]) for tile in image.tile)
 
 
-def _read_deep_colors(path: Path, image: Image.Image, bits: int) -> tuple[Image.Image, Image.Image | None]:
+def _read_deep_colors(path: Path, image: Image.Image, bits: int) -> tuple[Image.Image, Image.Image | None, int]:
     import cv2
 
     values = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None or values.shape[:2] != (image.height, image.width) or values.dtype != np.uint16:
         raise DataError(f"{path}: 16-bit colors that cannot be decoded; save it as a 16-bit PNG, or in 8 bits.")
     values = values.reshape(*values.shape[:2], -1)
-    colors = scale_to_bytes(values[:, :, 2::-1] if values.shape[2] >= 3 else values[:, :, 0], bits, path)
-    alpha = scale_to_bytes(values[:, :, 3], 16, path) if values.shape[2] == 4 else None
-    return Image.fromarray(colors), None if alpha is None else Image.fromarray(alpha)
+    colors = values[:, :, 2::-1] if values.shape[2] >= 3 else values[:, :, 0]
+    bits = bits or used_bits(colors)
+    alpha = Image.fromarray(scale_to_bytes(values[:, :, 3], 16, path)) if values.shape[2] == 4 else None
+    return Image.fromarray(scale_to_bytes(colors, bits, path)), alpha, bits
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
@@ -248,7 +261,7 @@ def _bands_reason(samples: int) -> str:
     )
 
 
-def _why_tiff_is_notopen_image(path: Path) -> str:
+def _tiff_reason(path: Path) -> str:
     """Return what tifffile knows of a TIFF that Pillow does not open; nothing for other files."""
     try:
         import tifffile
@@ -262,7 +275,7 @@ def _why_tiff_is_notopen_image(path: Path) -> str:
         return ""
 
 
-def _read_bands(path: Path, bits: int, bands: Sequence[int]) -> np.ndarray:
+def _read_bands(path: Path, bits: int, bands: Sequence[int]) -> tuple[np.ndarray, int]:
     """Read chosen bands of any image: of a TIFF by tifffile, of other files by Pillow."""
     if len(bands) not in (1, 3):
         raise DataError(f"bands: {list(bands)} must be one band or three, as numbers from 1.")
@@ -278,8 +291,9 @@ def _read_bands(path: Path, bits: int, bands: Sequence[int]) -> np.ndarray:
     if values.dtype.kind not in "ub" or values.dtype.itemsize > 2:
         raise DataError(f"{path}: pixels are {values.dtype}; only 8-bit and 16-bit whole numbers are read.")
     chosen = values[:, :, [band - 1 for band in bands]]
-    chosen = chosen if chosen.dtype == np.uint8 else scale_to_bytes(chosen, bits, path)
-    return np.ascontiguousarray(turn_upright(chosen.repeat(3 // len(bands), axis=2), turn))
+    bits = 8 if chosen.dtype == np.uint8 else bits or used_bits(chosen)
+    chosen = scale_to_bytes(chosen, bits, path) if chosen.dtype != np.uint8 else chosen
+    return np.ascontiguousarray(turn_upright(chosen.repeat(3 // len(bands), axis=2), turn)), bits
 
 
 def _tiff_samples(path: Path) -> tuple[np.ndarray, int]:

@@ -16,11 +16,35 @@ from .matching import image_files, index_by_stem, natural_order, stem_of
 # Folder names in lower case: a folder of images, and what its folder of masks may be called in its place.
 IMAGE_FOLDERS = {name: "" for name in ("images", "image", "imgs", "img", "img_dir")}
 IMAGE_FOLDERS |= {"imagestr": "labelstr", "imagests": "labelsts"}  # as nnU-Net names them
-MASK_FOLDERS = ("masks", "mask", "labels", "label", "ann_dir", "annotations", "annotation", "annots", "gt", "segmentation")
+MASK_FOLDERS = (
+    "masks",
+    "mask",
+    "labels",
+    "label",
+    "ann_dir",
+    "annotations",
+    "annotation",
+    "annots",
+    "gt",
+    "segmentation",
+)
 SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}
 SPLITS |= {"test": "test", "testing": "test", "imagests": "test"}
 SPLIT_ENDINGS = ("annot", "_annot", "_labels", "_masks", "_mask", "_gt")  # CamVid: train/ and trainannot/
-MASK_ENDINGS = ("", "_mask", "-mask", ".mask", "_masks", "_gt", "_seg", "_segmentation", "_label", "_labels", "_L", "_matte")
+MASK_ENDINGS = (
+    "",
+    "_mask",
+    "-mask",
+    ".mask",
+    "_masks",
+    "_gt",
+    "_seg",
+    "_segmentation",
+    "_label",
+    "_labels",
+    "_L",
+    "_matte",
+)
 IMAGE_ENDINGS = ("", "_0000", "_sat", "_image", "_img", "_rgb")
 
 Parts = tuple[str, ...]  # the folders on the way to a file
@@ -57,7 +81,7 @@ def detect(path: Path) -> Layout:
 
 
 def _walk(path: Path) -> dict[Parts, Path]:
-    """Return the folders below `path` that hold image files, by their parts, in natural order."""
+    """Return the folders below `path` with image files, by their parts, in natural order."""
     folders, visited = {}, set()
     for root, inner, names in os.walk(path, followlinks=True):
         real = os.path.realpath(root)
@@ -190,6 +214,6 @@ def _nothing_fits(path: Path, folders: dict[Parts, Path]) -> str:
         return f"{path}: these are {' or '.join(formats)} annotations; convert them by `seglib data import {path} NEW`."
     places = ", ".join("/".join(parts) or "itself" for parts in list(folders)[:5]) or "no folder"
     return (
-        f"{path}: no images with masks were recognised; images are in: {places}. Put images in images/ and masks of the "
-        "same name in masks/, or describe your layout by --pattern; see docs/data_formats.md."
+        f"{path}: no images with masks were recognised; images are in: {places}. Put images in images/ and masks of "
+        "the same name in masks/, or describe your layout by --pattern; see docs/data_formats.md."
     )

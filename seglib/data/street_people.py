@@ -15,7 +15,8 @@ import numpy as np
 
 from .dataset import Pair, Source
 from .humans import SOURCE as HUMANS
-from .images import DataError, labels_by_id
+from .images import DataError
+from .masks import labels_by_id
 from .matching import by_stem, image_files
 
 NUM_LABELS = 59

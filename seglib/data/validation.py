@@ -2,89 +2,30 @@
 
 import hashlib
 import tempfile
-from collections import defaultdict
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from . import SOURCES, generated_sets, load, source
+from . import SOURCES, folder, generated_sets, load, source
 from . import download as downloading
-from .dataset import IGNORE, Pair, Source
+from .dataset import IGNORE, FilePairs, Pair, Source
 from .digests import DigestingReader, by_split, content_digest, released_digests, verify, write_digests
-from .images import DataError
+from .folder import BinaryDecoder
+from .images import DataError, decode_image, read_orientation
 from .matching import masks_without_image
+from .report import Report
 from .splits import REPEATED
+from .suggestion import LEAST_FOREGROUND, MaskValues
 
 __all__ = ["Report", "check", "content_digest", "download", "listing", "write_digests"]
 
 GENERATED_SAMPLES = 16  # images read in each split of a generated set
 ALIKE_BITS = 2  # of the 64 of a difference hash, by which pictures that look alike may differ
-SHOWN = 10  # findings of a kind that the text report spells out
-
-
-@dataclass
-class Report:
-    """What `check` found.  `ok`: no file is faulty and no picture lies in two splits."""
-
-    name: str
-    title: str
-    place: str
-    classes: tuple[str, ...]
-    images: dict[str, int] = field(default_factory=dict)  # split -> count
-    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)  # smallest, median, largest: (width, height)
-    pixels: list[int] = field(default_factory=list)  # per class
-    ignored: int = 0
-    duplicates: list[tuple[str, str]] = field(default_factory=list)  # equal pixels in two splits
-    suspects: list[tuple[str, str]] = field(default_factory=list)  # look alike or are known to be one, in two splits
-    released: dict[str, bool] = field(default_factory=dict)  # split -> is it what released weights were trained on
-    notices: list[str] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
-
-    @property
-    def ok(self) -> bool:
-        return not self.faults and not self.duplicates
-
-    def to_dict(self) -> dict:
-        """Everything, ready for JSON."""
-        return {"ok": self.ok, **asdict(self)}
-
-    def text(self) -> str:
-        """The report for a reader."""
-        sizes = ", ".join(f"{which} {width}x{height}" for which, (width, height) in self.sizes.items())
-        lines = [
-            f"{self.name}: {self.title}, {self.place}",
-            f"images      {', '.join(f'{count} {split}' for split, count in self.images.items())}",
-            f"sizes       {sizes or 'none'}",
-            *self._histogram(),
-            *_listed("duplicates", [f"{a} = {b}" for a, b in self.duplicates], "no picture lies in two splits"),
-            *_listed("suspects", [f"{a} ~ {b}" for a, b in self.suspects], "none look alike in two splits"),
-            *(f"content     {split}: {_RELEASED[same]}" for split, same in self.released.items()),
-            *_listed("notices", self.notices, "none"),
-            *_listed("faults", self.faults, "none"),
-        ]
-        return "\n".join(lines)
-
-    def _histogram(self) -> Iterator[str]:
-        total = sum(self.pixels)
-        width = max(map(len, self.classes))
-        for i, (name, count) in enumerate(zip(self.classes, self.pixels, strict=True)):
-            head = "pixels" if i == 0 else ""
-            yield f"{head:11} {name:{width}} {count / max(total, 1):8.3%} {count:>15,}"
-        share = self.ignored / max(total + self.ignored, 1)
-        yield f"{'':11} {'ignored':{width}} {share:8.3%} {self.ignored:>15,} (share of all pixels)"
-
-
-_RELEASED = {True: "the copy that the course was made with", False: "differs from the one the course was made with"}
-
-
-def _listed(head: str, findings: list[str], none: str) -> list[str]:
-    lines = [f"{head:11} {len(findings) or none}"]
-    lines += [f"{'':11} {finding}" for finding in findings[:SHOWN]]
-    return lines + ([f"{'':11} ... and {len(findings) - SHOWN} more"] if len(findings) > SHOWN else [])
 
 
 class _Survey:
@@ -117,7 +58,7 @@ class _Survey:
                 if split != first_split:
                     across.append((first, place))
                 else:
-                    within.append(f"{first} and {place} are the same picture")
+                    within.append(f"{first} and {place} are the same image")
         return across, within
 
     def suspects(self) -> list[tuple[str, str]]:
@@ -141,37 +82,107 @@ def difference_hash(image: np.ndarray) -> np.ndarray:
     return np.where(np.diff(small, axis=1) > 0, 1, -1).astype(np.float32).ravel()
 
 
-def check(name: str, root: Path | str = "data", list_name: str = "default", progress: bool = True) -> Report:
-    """Read every file of a data set and report what is there; goes on past faulty files.
+def check(
+    name: str,
+    root: Path | str = "data",
+    list_name: str = "default",
+    progress: bool = True,
+    pattern: Sequence[str] = (),
+) -> Report:
+    """Read every file of a data set once and report what is there, faulty files included.
 
-    `name` as for `seglib.data.load`; of a drawn set a few pictures are drawn.  Raises DataError if the
-    set is not there at all.
+    Args:
+        name: as for `seglib.data.load`; of a generated set a few images are made.
+        root: folder of the known data sets.
+        list_name: which split list of a known data set.
+        progress: whether to show a progress bar on a terminal.
+        pattern: of the image and mask files in a folder of your own, see `layouts.by_pattern`.
+
+    Raises:
+        DataError: the data set is not there, or its layout or classes.yaml is not understood.
     """
     if name in generated_sets():
         report = Report(name, generated_sets()[name].title, "generated", generated_sets()[name].classes)
         parts = {split: load(name, split, length=GENERATED_SAMPLES) for split in ("train", "val", "test")}
-        return _surveyed(report, {split: (drawn.keys, drawn.read) for split, drawn in parts.items()}, progress)
-    described = source(name)
-    place = f"in {root}" if name in SOURCES else "a folder of your own"
-    report = Report(described.name, described.title, place, described.classes)
+        return _surveyed(report, {split: (made.keys, made.read) for split, made in parts.items()}, progress)
+    known = name in SOURCES
+    described = folder.source(Path(name), pattern) if pattern and not known else source(name)
+    place = f"in {root}" if known else "a folder of your own"
+    report = Report(described.name, described.title, place, described.classes, layout=described.layout)
     parts, missing = by_split(described, Path(root), list_name)
-    readers = {split: DigestingReader(part, described.decode) for split, part in parts.items()}
+    reader_of = DigestingReader if known else partial(_FolderReader, described, _FolderFindings())
+    readers = {split: reader_of(part, described.decode) for split, part in parts.items()}
     _surveyed(report, {split: ([p.key for p in reader.pairs], reader) for split, reader in readers.items()}, progress)
     report.faults += [f"{key}: in the split list, but not on the disk; complete the data set." for key in missing]
     report.notices += masks_without_image([pair for part in parts.values() for pair in part])
-    known = _divided(name, parts)
-    found = {frozenset(pair) for pair in report.duplicates + report.suspects}
-    report.suspects += [pair for pair in known if frozenset(pair) not in found]
-    way = "complete the data set" if name in SOURCES else "see data/README.md for the ways to give one"
+    reported = {frozenset(pair) for pair in report.duplicates + report.suspects}
+    report.suspects += [pair for pair in _divided(name, parts) if frozenset(pair) not in reported]
+    way = "complete the data set" if known else "see docs/data_formats.md for the ways to give one"
     report.notices += [
         f"no split '{split}', and `seglib train` needs one: {way}, or name another by --data.{split}_split"
         for split in ("train", "val")
         if split not in parts and not described.training_only
     ]
-    if name in SOURCES and list_name == "default":
+    if known and list_name == "default":
         expected = released_digests().get(name, {})
         report.released = {s: reader.digest() == expected[s] for s, reader in readers.items() if s in expected}
+    if not known:
+        reader_of.args[1].complete(report, described, Path(name))
     return report
+
+
+class _FolderFindings:
+    """What the report says of a folder of your own besides labels: values of masks, bits, EXIF, skipped files."""
+
+    def __init__(self):
+        self.values, self.turned = MaskValues(), []
+        self.depths: Counter = Counter()
+
+    def complete(self, report: Report, described: Source, path: Path) -> None:
+        if isinstance(described.decode, BinaryDecoder) and any("suggests one" in fault for fault in report.faults):
+            report.suggestion = self.values.suggestion(path)
+        if len(self.depths - Counter({8: self.depths[8]})) > 1:
+            used = ", ".join(f"{count} use {bits}" for bits, count in sorted(self.depths.items()))
+            report.warnings.append(
+                f"of the images, {used} bits, and each is scaled by its own: equal values look different. Write the "
+                f"camera's, for example `bits: {max(self.depths)}`, in classes.yaml"
+            )
+        if self.turned:
+            report.warnings.append(
+                f"{len(self.turned)} images are turned by EXIF and their masks are not, {self.turned[0]} for one; look "
+                "at an overlay, and save the images upright if the masks do not fit"
+            )
+        background = report.pixels[described.background] if described.background is not None else 0
+        share = 1 - background / max(sum(report.pixels), 1)
+        if 0 < share < LEAST_FOREGROUND:
+            report.warnings.append(f"only {share:.3%} of the pixels are not background; look at the masks")
+        if described.skipped:
+            kinds = Counter(file.suffix.lower() or "no suffix" for file in described.skipped)
+            counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+            report.notices.append(f"skipped files beside the images: {counts}, {described.skipped[0]} for one")
+
+
+class _FolderReader(FilePairs):
+    """Reads pair number i as FilePairs does, each file once, and notes what `_FolderFindings` reports."""
+
+    def __init__(self, described: Source, findings: _FolderFindings, pairs: Sequence[Pair], decode: Callable):
+        super().__init__(pairs, decode, 0, described.read_image, self._noted_mask)
+        self.stored_mask, self.findings = described.read_mask, findings
+
+    def _noted_mask(self, file: Path) -> np.ndarray:
+        values = self.stored_mask(file)
+        if isinstance(self.decode, BinaryDecoder):
+            self.findings.values.add(values, file)
+        return values
+
+    def _read(self, pair: Pair) -> tuple[np.ndarray, np.ndarray]:
+        if pair.image.is_file() and not pair.mask.is_file():
+            raise DataError(f"{pair.image}: there is no mask {pair.mask}; add it or remove the image.")
+        image, bits = decode_image(pair.image, **self.read_image.keywords)
+        self.findings.depths[bits] += 1
+        if read_orientation(pair.image) != 1 == read_orientation(pair.mask):
+            self.findings.turned.append(pair.image)
+        return image, self._labels(pair, image.shape[:2])
 
 
 def _divided(name: str, parts: dict[str, list[Pair]]) -> list[tuple[str, str]]:
@@ -202,7 +213,7 @@ def _surveyed(report: Report, parts: dict[str, tuple[list[str], Callable]], prog
     report.ignored = int(survey.histogram[IGNORE])
     unseen = [name for name, count in zip(report.classes, report.pixels, strict=True) if not count]
     if unseen and sum(report.images.values()):
-        report.notices.append(f"no pixel of the class {', '.join(unseen)}; if that is not meant, look at the masks")
+        report.warnings.append(f"no pixel of the class {', '.join(unseen)}; if that is not meant, look at the masks")
     report.duplicates, within = survey.duplicates()
     report.notices += within
     report.suspects = survey.suspects()

@@ -22,7 +22,8 @@ import numpy as np
 
 from .dataset import IGNORE, Pair, Source
 from .humans import SOURCE as HUMANS
-from .images import DataError, labels_by_id
+from .images import DataError
+from .masks import labels_by_id
 from .matching import by_stem
 
 HUMAN, BACKGROUND = 1, 0

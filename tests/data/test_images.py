@@ -1,20 +1,24 @@
-"""Pictures and masks of every kind are read alike, and broken ones are refused in one sentence."""
+"""Images and masks of every kind are read alike, and damaged ones are refused in one sentence."""
 
 import io
+import struct
+import sys
 
+import cv2
 import numpy as np
 import pytest
-from PIL import Image
+import tifffile
+from PIL import Image, ImageCms
 
-from seglib.data import DataError, read_image, read_mask
-from seglib.data.images import labels_by_colour, labels_by_id, mask_colours
+from seglib.data import SUFFIXES, DataError, read_image, read_mask
+from seglib.data.masks import labels_by_color, labels_by_id
 
 HEIGHT, WIDTH = 24, 36
 
 
 @pytest.fixture
 def rgb() -> np.ndarray:
-    """A smooth picture, so that JPEG keeps it nearly unchanged."""
+    """A smooth image, so that JPEG keeps it nearly unchanged."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
     return np.stack([x * 255 // WIDTH, y * 255 // HEIGHT, (x + y) * 255 // (WIDTH + HEIGHT)], 2).astype(np.uint8)
 
@@ -100,7 +104,7 @@ def test_sixteen_bit_grey_keeps_its_range(tmp_path, suffix):
     values = np.linspace(0, 65535, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype(np.uint16)
     Image.fromarray(values).save(tmp_path / f"a{suffix}")
     found = read_image(tmp_path / f"a{suffix}")
-    assert_close(found, repeated((values // 257).astype(np.uint8)))
+    assert_close(found, repeated(((values + 128.0) // 257).astype(np.uint8)))
     assert found.min() == 0 and found.max() == 255
 
 
@@ -129,7 +133,7 @@ def test_exif_orientation(tmp_path, rgb, orientation):
     assert_close(read_image(tmp_path / "a.jpg"), rgb, 12)
 
 
-def test_odd_entries_of_a_camera_do_not_spoil_the_picture(tmp_path, rgb):
+def test_odd_entries_of_a_camera_do_not_spoil_the_image(tmp_path, rgb):
     exif = Image.Exif()
     exif.update({0x0112: 6, 0x010F: "maker", 0x011A: 72.0, 0x0132: "2026:01:01 00:00:00"})
     exif.get_ifd(0x8769)[0x9003] = "2026:01:01 00:00:00"
@@ -148,10 +152,130 @@ def test_odd_entries_of_a_camera_do_not_spoil_the_picture(tmp_path, rgb):
     assert turned > 50  # many still say how the camera was held
 
 
-def test_first_frame_of_an_animation(tmp_path, rgb):
-    frames = [Image.new("RGB", (8, 6), colour) for colour in ("red", "blue")]
-    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
-    assert_close(read_image(tmp_path / "a.gif"), np.full((6, 8, 3), (255, 0, 0), np.uint8))
+@pytest.mark.parametrize("form", ["gif", "tif", "webp", "png"])
+def test_files_of_several_pages_or_frames_are_refused(tmp_path, form):
+    frames = [Image.new("RGB", (8, 6), color) for color in ("red", "blue")]
+    frames[0].save(tmp_path / f"a.{form}", save_all=True, append_images=frames[1:])
+    for read in (read_image, read_mask):
+        with pytest.raises(DataError, match=f"a.{form}: holds 2 pages or frames"):
+            read(tmp_path / f"a.{form}")
+
+
+def test_smaller_copies_in_a_tiff_are_not_pages(tmp_path, rgb):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(rgb, photometric="rgb")
+        file.write(rgb[::2, ::2], photometric="rgb", subfiletype=1)
+    assert_close(read_image(tmp_path / "a.tif"), rgb)
+
+
+@pytest.mark.parametrize("suffix", ["tif", "png"])
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_values_of_fewer_than_16_bits_are_scaled_by_their_range(tmp_path, rgb, bits, suffix):
+    stored = (rgb.astype(np.uint32) * ((1 << bits) - 1) // 255).astype(np.uint16)
+    stored[0, 0] = (1 << bits) - 1
+    expected = rgb.copy()
+    expected[0, 0] = 255
+    for name, values, wanted in (("rgb", stored, expected), ("grey", stored[:, :, 0], repeated(expected[:, :, 0]))):
+        file = tmp_path / f"{name}.{suffix}"
+        cv2.imwrite(str(file), values[:, :, ::-1] if name == "rgb" else values)
+        assert_close(read_image(file), wanted, 1)
+        assert_close(read_image(file, bits=16), (values // 257 if name == "rgb" else repeated(values // 257)), 1)
+    if bits > 8:
+        with pytest.raises(DataError, match="do not fit into 8 bits"):
+            read_image(file, bits=8)
+
+
+def test_sixteen_bit_colors_with_transparency(tmp_path):
+    values = np.full((4, 4, 4), (50 * 257, 100 * 257, 65535, 65535), np.uint16)  # blue, green, red, alpha
+    values[0, :, 3] = 0
+    cv2.imwrite(str(tmp_path / "a.png"), values)
+    found = read_image(tmp_path / "a.png")
+    assert found[0, 0].tolist() == [255, 255, 255] and found[1, 0].tolist() == [255, 100, 50]
+
+
+@pytest.mark.parametrize("kind, count", [(None, 4), (0, 4), (None, 5), (None, 2)])
+def test_bands_beyond_the_colors_are_never_mixed_in(tmp_path, rgb, kind, count):
+    bands = np.concatenate([rgb, 255 - rgb], 2)[:, :, :count]
+    extra = {} if kind is None else {"extrasamples": [kind]}
+    photometric = "rgb" if count == 4 and kind is not None else "minisblack"
+    tifffile.imwrite(tmp_path / "a.tif", bands, photometric=photometric, planarconfig="contig", **extra)
+    with pytest.raises(DataError, match=rf"a.tif: {count} bands, .*choose one or three by --bands"):
+        read_image(tmp_path / "a.tif")
+    assert_close(read_image(tmp_path / "a.tif", bands=[2]), repeated(bands[:, :, 1]))
+    if count > 3:
+        assert_close(read_image(tmp_path / "a.tif", bands=[4, 1, 2]), bands[:, :, [3, 0, 1]])
+    with pytest.raises(DataError, match=rf"has {count} bands, not the chosen \[9\]"):
+        read_image(tmp_path / "a.tif", bands=[9])
+
+
+def test_a_transparent_tiff_is_blended_with_white(tmp_path, rgb):
+    alpha = np.zeros((HEIGHT, WIDTH, 1), np.uint8)
+    values = np.concatenate([rgb, alpha], 2)
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb", extrasamples=["unassalpha"])
+    assert_close(read_image(tmp_path / "a.tif"), np.full_like(rgb, 255))
+
+
+def wide_gamut_profile() -> bytes:
+    """A profile with the primaries of Adobe RGB and gamma 2.2: header, and a table of tags with their content."""
+
+    def fixed(*values: float) -> bytes:
+        return struct.pack(f">{len(values)}i", *(round(value * 65536) for value in values))
+
+    curve = b"curv" + bytes(4) + struct.pack(">IH", 1, 563) + bytes(2)
+    primaries = {b"wtpt": (0.9642, 1, 0.8249), b"rXYZ": (0.60974, 0.31111, 0.01947)}
+    primaries |= {b"gXYZ": (0.20528, 0.62567, 0.06087), b"bXYZ": (0.14919, 0.06322, 0.74457)}
+    tags = {name: b"XYZ " + bytes(4) + fixed(*values) for name, values in primaries.items()}
+    tags |= {name: curve for name in (b"rTRC", b"gTRC", b"bTRC")}
+    tags[b"desc"] = (b"desc" + bytes(4) + struct.pack(">I", 5) + b"wide\0").ljust(96, b"\0")
+    tags[b"cprt"] = b"text" + bytes(4) + b"none"
+    start = 132 + 12 * len(tags)
+    table, content = struct.pack(">I", len(tags)), b""
+    for name, value in tags.items():
+        table += name + struct.pack(">II", start + len(content), len(value))
+        content += value
+    header = struct.pack(">I", start + len(content)) + bytes(4) + b"\x02\x40\0\0mntrRGB XYZ "
+    header += struct.pack(">6H", 2026, 1, 1, 0, 0, 0) + b"acsp" + bytes(28) + fixed(0.9642, 1, 0.8249)
+    return header.ljust(128, b"\0") + table + content
+
+
+def test_colors_of_an_embedded_profile_are_converted_to_srgb(tmp_path):
+    image = Image.new("RGB", (8, 6), (60, 200, 60))
+    image.save(tmp_path / "wide.png", icc_profile=wide_gamut_profile())
+    assert_close(read_image(tmp_path / "wide.png"), np.full((6, 8, 3), (0, 201, 37), np.uint8), 1)
+    for name, profile in (
+        ("damaged", b"no profile"),
+        ("srgb", ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()),
+    ):
+        image.save(tmp_path / f"{name}.png", icc_profile=profile)
+        assert_close(read_image(tmp_path / f"{name}.png"), np.asarray(image))
+    image.convert("L").save(tmp_path / "grey.png", icc_profile=wide_gamut_profile())  # of another mode: not used
+    assert_close(read_image(tmp_path / "grey.png"), np.asarray(image.convert("L").convert("RGB")))
+
+
+def test_lab_colors(tmp_path):
+    Image.new("LAB", (4, 4), (255, 128, 128)).save(tmp_path / "a.tif")
+    assert read_image(tmp_path / "a.tif").min() >= 250
+
+
+@pytest.mark.parametrize("suffix", [".jp2", ".avif", ".tga", ".pcx", ".jfif"])
+def test_more_formats_of_pillow(tmp_path, rgb, suffix):
+    Image.fromarray(rgb).save(tmp_path / f"a{suffix}", quality=95)
+    assert_close(read_image(tmp_path / f"a{suffix}"), rgb, 16)
+    assert suffix in SUFFIXES
+
+
+def test_formats_that_run_programs_or_are_no_images_are_not_read():
+    assert not SUFFIXES & {".eps", ".ps", ".mpg", ".h5", ".wmf"}
+
+
+def test_heic(tmp_path, rgb, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    (tmp_path / "a.heic").write_bytes(b"")
+    with pytest.raises(DataError, match="a.heic: HEIC needs one more package: python -m pip install pillow-heif"):
+        read_image(tmp_path / "a.heic")
+    monkeypatch.undo()
+    pytest.importorskip("pillow_heif").from_pillow(Image.fromarray(rgb)).save(tmp_path / "a.heic", quality=95)
+    assert_close(read_image(tmp_path / "a.heic"), rgb, 24)
 
 
 def test_webp(tmp_path, rgb):
@@ -186,7 +310,7 @@ def test_a_file_cut_anywhere_is_refused_by_name(tmp_path, rgb, form):
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP"])
-def test_flipped_bytes_give_a_picture_or_a_data_error(tmp_path, rgb, form):
+def test_flipped_bytes_give_an_image_or_a_data_error(tmp_path, rgb, form):
     buffer = io.BytesIO()
     Image.fromarray(rgb).save(buffer, form)
     rng = np.random.default_rng(0)
@@ -205,7 +329,7 @@ def test_flipped_bytes_give_a_picture_or_a_data_error(tmp_path, rgb, form):
 
 @pytest.mark.parametrize("read", [read_image, read_mask])
 def test_not_an_image(tmp_path, read):
-    (tmp_path / "text.png").write_text("this is no picture")
+    (tmp_path / "text.png").write_text("this is no image")
     (tmp_path / "empty.png").write_bytes(b"")
     (tmp_path / "folder.png").mkdir()
     for name, reason in (("text", "not an"), ("empty", "not an"), ("folder", "is a folder"), ("none", "no such")):
@@ -213,7 +337,7 @@ def test_not_an_image(tmp_path, read):
             read(tmp_path / f"{name}.png")
 
 
-def test_a_picture_that_claims_too_many_pixels_is_refused_unread(tmp_path):
+def test_an_image_that_claims_too_many_pixels_is_refused_unread(tmp_path):
     Image.new("L", (1, 1)).save(tmp_path / "bomb.bmp")
     data = bytearray((tmp_path / "bomb.bmp").read_bytes())
     data[18:26] = (40_000).to_bytes(4, "little") * 2
@@ -254,7 +378,7 @@ def test_coloured_mask_and_its_palette(tmp_path):
     image.putpalette(colours.ravel().tolist())
     image.save(tmp_path / "p.png", transparency=bytes([0, 255]))
     Image.fromarray(colours[indices]).save(tmp_path / "c.png")
-    assert_close(mask_colours(tmp_path / "p.png"), colours[indices])
+    assert_close(read_mask(tmp_path / "p.png", "colors"), colours[indices])
     assert_close(read_mask(tmp_path / "c.png"), colours[indices])
     assert_close(read_mask(tmp_path / "p.png"), indices)
 
@@ -273,13 +397,13 @@ def test_labels_by_id_takes_the_first_table_that_fits():
 def test_unknown_values_of_a_jpeg_mask_are_explained(name):
     with pytest.raises(DataError, match=f"{name}: unknown label 7 .*save masks as PNG"):
         labels_by_id(np.array([[0, 7]], np.uint8), name, {0: 0})
-    with pytest.raises(DataError, match=f"{name}: colour .*save masks as PNG"):
-        labels_by_colour(np.array([[(1, 0, 0)]], np.uint8), name, {(0, 0, 0): 0})
+    with pytest.raises(DataError, match=f"{name}: color .*save masks as PNG"):
+        labels_by_color(np.array([[(1, 0, 0)]], np.uint8), name, {(0, 0, 0): 0})
 
 
-def test_labels_by_colour():
+def test_labels_by_color():
     table = {(0, 0, 0): 0, (255, 0, 0): 1, (0, 0, 255): 2, (255, 255, 255): 255}
     colours = np.array(list(table), np.uint8)[None]
-    assert labels_by_colour(colours, "m.png", table).tolist() == [[0, 1, 2, 255]]
-    with pytest.raises(DataError, match=r"m.png: colour \(1, 0, 0\) .*add it to the classes file"):
-        labels_by_colour(np.array([[(1, 0, 0)]], np.uint8), "m.png", table)
+    assert labels_by_color(colours, "m.png", table).tolist() == [[0, 1, 2, 255]]
+    with pytest.raises(DataError, match=r"m.png: color \(1, 0, 0\) .*add it to the classes file"):
+        labels_by_color(np.array([[(1, 0, 0)]], np.uint8), "m.png", table)

@@ -6,7 +6,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from seglib import data
-from seglib.data import DataError, concat, images, validation
+from seglib.data import DataError, concat, images, masks, validation
 
 
 def save(path, array):
@@ -89,7 +89,7 @@ def test_damaged_matlab_masks_are_named(tmp_path, content, reason):
     elif content is not None:
         file.write_bytes(content)
     with pytest.raises(DataError, match=f"0001.mat: .*{reason}"):
-        images.read_mask(file)
+        masks.read_mask(file)
 
 
 def test_cut_matlab_masks_are_named(tmp_path):
@@ -99,7 +99,7 @@ def test_cut_matlab_masks_are_named(tmp_path):
     for cut in range(0, len(whole), 7):
         file.write_bytes(whole[:cut])
         with pytest.raises(DataError, match="0001.mat: "):
-            images.read_mask(file)
+            masks.read_mask(file)
 
 
 def test_unknown_clothing_label_is_named(tmp_path):

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,12 @@ from numpy.random import Generator
 from PIL import Image, PngImagePlugin
 
 from seglib.data import DataError, read_image, read_mask
-from seglib.data.images import MAX_PIXELS, mask_colours
+from seglib.data.images import MAX_PIXELS
 
 from .mutate import spoiled
 from .verdict import one_line
 
-READERS = (read_image, read_mask, mask_colours)
+READERS = (read_image, read_mask, partial(read_mask, form="colors"), partial(read_mask, form="guess"))
 
 
 def attempt(form: str, folder: Path) -> Callable[[Generator], str]:

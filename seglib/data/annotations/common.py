@@ -1,0 +1,178 @@
+"""What the readers of annotation formats share: finding images, reading JSON, and drawing objects."""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path, PureWindowsPath
+from typing import NamedTuple
+
+import numpy as np
+
+from ..dataset import IGNORE, background_index
+from ..images import DataError, image_suffixes, open_image, orientation, turn_upright
+from ..layouts import SPLITS
+
+
+@dataclass
+class Item:
+    """An annotated image: `draw()` gives its labels, uint8 (H, W), and `where` names the annotation in errors."""
+
+    image: Path
+    split: str | None
+    where: str
+    draw: Callable[[], np.ndarray]
+
+
+@dataclass
+class Annotations:
+    """What a reader returns: class names, the background first, and the annotated images."""
+
+    classes: list[str]
+    items: list[Item]
+    notices: list[str] = field(default_factory=list)
+
+
+class Shape(NamedTuple):
+    """An object as a run-length code of pycocotools."""
+
+    label: int
+    code: dict
+
+
+def class_labels(names: Iterable[str]) -> tuple[list[str], dict[str, int]]:
+    """Return the classes, "background" first, and the label of each of the names."""
+    names = list(dict.fromkeys(map(str, names)))
+    classes = ["background", *(name for name in names if background_index([name]) is None)]
+    if len(classes) > IGNORE:
+        raise DataError(f"{len(classes)} classes; at most {IGNORE} fit into a mask.")
+    return classes, {name: classes.index(name) if name in classes else 0 for name in names}
+
+
+def split_of(path: Path, source: Path) -> str | None:
+    """Return the split that a folder on the way to `path` is named after, or the file itself."""
+    parts = [*path.relative_to(source).parent.parts, *path.stem.replace("-", "_").split("_")]
+    parts = [part.lower().rstrip("0123456789") for part in parts]
+    return next((SPLITS[part] for part in parts if part in SPLITS), None)
+
+
+class ImageIndex:
+    """The image files below a folder, found by the names that annotations give them."""
+
+    def __init__(self, source: Path, without: str = ""):
+        self.source, self.used = source, set()
+        self.by_name: dict[str, list[Path]] = defaultdict(list)
+        for file in sorted(source.rglob("*")):
+            if file.suffix.lower() in image_suffixes() and not (without and file.stem.endswith(without)):
+                self.by_name[file.name].append(file)
+
+    def find(self, name: str, near: Path) -> Path:
+        """Return the file whose path ends most like `name`, or is nearest to the annotation file `near`."""
+        parts = PureWindowsPath(name).parts  # takes / and \\
+        files = self.by_name.get(parts[-1] if parts else "", [])
+        if not files:
+            raise DataError(f"{near}: the image '{name}' is not in {self.source}; add it, or remove the entry.")
+        scores = [(_common(file.parts[::-1], parts[::-1]), _common(file.parts, near.parts)) for file in files]
+        if scores.count(max(scores)) > 1:
+            raise DataError(f"{near}: several images are called '{name}', {files[0]} for one; keep or rename one.")
+        file = files[scores.index(max(scores))]
+        self.used.add(file)
+        return file
+
+    def notices(self, ignored: Iterable[Path] = ()) -> list[str]:
+        """Say how many images no annotation names."""
+        spare = {file for files in self.by_name.values() for file in files} - self.used - set(ignored)
+        return [f"{len(spare)} images without annotations were left out, {min(spare)} for one"] if spare else []
+
+
+def _common(ours: Sequence[str], theirs: Sequence[str]) -> int:
+    count = 0
+    for a, b in zip(ours, theirs, strict=False):
+        if a != b:
+            break
+        count += 1
+    return count
+
+
+@lru_cache(maxsize=64)
+def read_json(file: Path) -> object:
+    """Read a JSON file; DataError names the line of a fault."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8-sig"))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{file}, line {error.lineno}: not valid JSON ({error.msg}); export it again.") from None
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise DataError(f"{file}: not JSON in UTF-8 ({error!r:.100}); export it again.") from None
+
+
+def json_files(source: Path, keys: set[str], most: int | None = None) -> list[Path]:
+    """Return the JSON files below `source` that are objects with all of `keys`; `most` are looked at."""
+    found = []
+    for file in sorted(source.rglob("*.json"))[:most]:
+        try:
+            content = read_json(file)
+        except DataError:
+            if most is None:
+                raise
+            continue
+        if isinstance(content, dict) and keys <= content.keys():
+            found.append(file)
+    return found
+
+
+def codec():
+    """Return the module of pycocotools that draws polygons and decodes run lengths."""
+    try:
+        from pycocotools import mask
+    except ImportError:
+        raise DataError("polygons are drawn by one more package: python -m pip install pycocotools") from None
+    return mask
+
+
+def polygon_shape(label: int, points: Sequence, size: tuple[int, int], where: str, holes: Sequence = ()) -> Shape:
+    """Draw one polygon, [[x, y], ...] in pixels from the image's upper left corner, less its holes."""
+    rings = [np.asarray(ring, np.float64).reshape(-1, 2) for ring in (points, *holes)]
+    if any(len(ring) < 3 or not np.isfinite(ring).all() for ring in rings):
+        raise DataError(f"{where}: a polygon needs three points or more, all of them finite numbers; correct it.")
+    mask = codec()
+    codes = mask.frPyObjects([ring.ravel().tolist() for ring in rings], *size)
+    if len(codes) > 1:
+        inside = mask.decode(codes[0]) & (1 - mask.decode(mask.merge(codes[1:])))
+        return Shape(label, mask.encode(np.asfortranarray(inside)))
+    return Shape(label, codes[0])
+
+
+def bitmap_shape(label: int, bitmap: np.ndarray, x: int, y: int, size: tuple[int, int], where: str) -> Shape:
+    """Place a bitmap (h, w) with its upper left corner at (x, y)."""
+    height, width = bitmap.shape
+    if x < 0 or y < 0 or x + width > size[1] or y + height > size[0]:
+        raise DataError(f"{where}: the bitmap reaches out of the image; export it again.")
+    full = np.zeros(size, np.uint8, order="F")
+    full[y : y + height, x : x + width] = bitmap != 0
+    return Shape(label, codec().encode(full))
+
+
+def annotated_size(image: Path, size: tuple[int, int] | None, where: str) -> tuple[tuple[int, int], int]:
+    """Return the (height, width) to draw at, and the EXIF orientation by which the drawing must be turned.
+
+    `size` is what the annotation says. Some tools annotate the pixels as stored, others as a viewer shows them.
+    """
+    with open_image(image) as opened:
+        stored, turn = (opened.height, opened.width), orientation(opened)
+    upright = stored[::-1] if turn >= 5 else stored
+    if size is None or tuple(size) == upright:
+        return upright, 1
+    if tuple(size) == stored:
+        return stored, turn
+    raise DataError(f"{where}: made for {size[1]}x{size[0]} pixels, but {image.name} has {upright[1]}x{upright[0]}.")
+
+
+def draw_shapes(shapes: Sequence[Shape], size: tuple[int, int], turn: int, largest_first: bool = False) -> np.ndarray:
+    """Draw objects on background 0: in their order, or the largest first, so that later ones cover earlier ones."""
+    if largest_first:
+        shapes = sorted(shapes, key=lambda shape: -int(codec().area(shape.code)))
+    labels = np.zeros(size, np.uint8)
+    for shape in shapes:
+        labels[codec().decode(shape.code) > 0] = shape.label
+    return np.ascontiguousarray(turn_upright(labels, turn))

@@ -1,0 +1,181 @@
+"""Formats whose masks are images already, beside a file that names the classes."""
+
+import csv
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from ..dataset import IGNORE
+from ..images import DataError, open_image
+from ..layouts import detect
+from ..masks import labels_by_color, labels_by_id, read_mask
+from .common import Annotations, ImageIndex, Item, class_labels, split_of
+
+VOC_CLASSES = (
+    "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person "
+    "pottedplant sheep sofa train tvmonitor"
+).split()
+MASK_FOLDERS = {"SegmentationClass", "SegmentationObject", "SegmentationClassPNG", "SegmentationClassVisualization"}
+
+
+def _labels(mask: Path, table: dict) -> np.ndarray:
+    """Read a mask by {id: label} or {color: label}."""
+    if all(isinstance(value, tuple) for value in table):
+        return labels_by_color(read_mask(mask, "colors"), mask, table)
+    return labels_by_id(read_mask(mask), mask, table)
+
+
+def _table_rows(file: Path, columns: int) -> Iterator[tuple[int, list[str]]]:
+    """Yield line numbers and rows of a CSV file, without the heading."""
+    with open(file, encoding="utf-8-sig", newline="") as stream:
+        for number, row in enumerate(csv.reader(stream, skipinitialspace=True), 1):
+            if number > 1 and row:
+                if len(row) < columns:
+                    raise DataError(f"{file}, line {number}: must have {columns} columns; correct it.")
+                yield number, [cell.strip() for cell in row]
+
+
+def _color(texts: list[str], where: str) -> tuple[int, int, int]:
+    if len(texts) != 3 or not all(text.strip().isdecimal() and int(text) < 256 for text in texts):
+        raise DataError(f"{where}: '{','.join(texts)}' is not a color of three numbers 0 to 255; correct it.")
+    return tuple(map(int, texts))
+
+
+class Voc:
+    """Pascal VOC: JPEGImages, SegmentationClass with palette masks, 255 as border, and lists in ImageSets."""
+
+    @staticmethod
+    def recognise(source: Path) -> bool:
+        return _voc_root(source) is not None and not (_voc_root(source) / "labelmap.txt").is_file()
+
+    @staticmethod
+    def read(source: Path) -> Annotations:
+        root = _voc_root(source) or source
+        file = root / "class_names.txt"
+        names = file.read_text(encoding="utf-8").split("\n") if file.is_file() else VOC_CLASSES
+        names = [name.strip() for name in names if name.strip() and name.strip() != "__ignore__"]
+        classes, label_of = class_labels(names)
+        table = {number: label_of[name] for number, name in enumerate(names)} | {IGNORE: IGNORE}
+        return _voc_items(root, classes, table, check=None if file.is_file() else _check_voc_palette)
+
+
+class Cvat:
+    """CVAT's "Segmentation mask": as Pascal VOC, painted in the colors of labelmap.txt."""
+
+    @staticmethod
+    def recognise(source: Path) -> bool:
+        return _voc_root(source) is not None and (_voc_root(source) / "labelmap.txt").is_file()
+
+    @staticmethod
+    def read(source: Path) -> Annotations:
+        root = _voc_root(source) or source
+        file, colors = root / "labelmap.txt", {}
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+            if line.strip() and not line.startswith("#"):
+                name, *rest = line.split(":")
+                if not rest or not rest[0].strip():
+                    raise DataError(f"{file}, line {number}: no color after '{name}'; write {name}:r,g,b::")
+                color = _color(rest[0].split(","), f"{file}, line {number}")
+                if color in colors:
+                    raise DataError(f"{file}, line {number}: '{colors[color]}' has this color too; change one.")
+                colors[color] = name.strip()
+        classes, label_of = class_labels(colors.values())
+        return _voc_items(root, classes, {color: label_of[name] for color, name in colors.items()})
+
+
+def _voc_root(source: Path) -> Path | None:
+    return next((folder.parent for folder in sorted(source.rglob("SegmentationClass")) if folder.is_dir()), None)
+
+
+def _voc_items(root: Path, classes: list[str], table: dict, check: Callable | None = None) -> Annotations:
+    masks = sorted((root / "SegmentationClass").rglob("*.png"))
+    index = ImageIndex(root)
+    files = [file for files in index.by_name.values() for file in files]
+    known = {file for file in files if MASK_FOLDERS & {*file.relative_to(root).parts}}
+    stems = {file.stem: file for file in files if file not in known}
+    split_of_stem = {
+        Path(line.split()[0]).name: split
+        for split in ("train", "val", "test")
+        for line in _lines(root / "ImageSets" / "Segmentation" / f"{split}.txt")
+    }
+    items = []
+    for mask in masks:
+        if mask.stem not in stems:
+            raise DataError(f"{mask}: there is no image {mask.stem} in {root}; export the images too.")
+        index.used.add(stems[mask.stem])
+        draw = partial(_checked, mask, table, check)
+        items.append(Item(stems[mask.stem], split_of_stem.get(mask.stem), str(mask), draw))
+    return Annotations(classes, items, index.notices(known))
+
+
+def _lines(file: Path) -> list[str]:
+    return [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()] if file.is_file() else []
+
+
+def _checked(mask: Path, table: dict, check: Callable | None) -> np.ndarray:
+    if check:
+        check(mask)
+    return _labels(mask, table)
+
+
+def _check_voc_palette(mask: Path) -> None:
+    """DataError unless the palette of a mask is that of Pascal VOC, as only then its 21 names are right."""
+    with open_image(mask) as image:
+        palette = image.getpalette() if image.mode == "P" else None
+    expected = [[sum((i >> (3 * bit + c) & 1) << (7 - bit) for bit in range(3)) for c in range(3)] for i in range(21)]
+    if palette is None or palette[:63] != np.ravel(expected).tolist():
+        raise DataError(f"{mask}: not painted as Pascal VOC's 21 classes; add class_names.txt with one name a line.")
+
+
+class Roboflow:
+    """Roboflow's semantic masks: x.jpg and x_mask.png in folders of splits, each with a _classes.csv."""
+
+    @staticmethod
+    def recognise(source: Path) -> bool:
+        return any(source.rglob("_classes.csv"))
+
+    @staticmethod
+    def read(source: Path) -> Annotations:
+        tables, items, index = {}, [], ImageIndex(source, without="_mask")
+        for file in sorted(source.rglob("_classes.csv")):
+            tables[file] = {}
+            for number, (value, name, *_) in _table_rows(file, 2):
+                if not re.fullmatch(r"\d{1,3}", value) or int(value) > 255:
+                    raise DataError(f"{file}, line {number}: '{value}' is not a pixel value 0 to 255; correct it.")
+                tables[file][int(value)] = name
+        classes, label_of = class_labels(name for table in tables.values() for name in table.values())
+        for file, names in tables.items():
+            table = {value: label_of[name] for value, name in names.items()}
+            for mask in sorted(file.parent.glob("*_mask.png")):
+                stem = mask.stem.removesuffix("_mask")
+                image = next((f for f in file.parent.glob("*") if f.stem == stem and f.name in index.by_name), None)
+                if image is None:
+                    raise DataError(f"{mask}: there is no image {stem} beside it; export the images too.")
+                index.used.add(image)
+                items.append(Item(image, split_of(file, source), str(mask), partial(_labels, mask, table)))
+        return Annotations(classes, items, index.notices())
+
+
+class ClassDict:
+    """Painted masks in any known layout, with the colors in class_dict.csv: name, r, g, b."""
+
+    @staticmethod
+    def recognise(source: Path) -> bool:
+        return any(source.glob("*class_dict*.csv"))
+
+    @staticmethod
+    def read(source: Path) -> Annotations:
+        file, names = next(source.glob("*class_dict*.csv")), {}
+        for number, (name, *color) in _table_rows(file, 4):
+            color = _color(color[:3], f"{file}, line {number}")
+            if color in names:
+                raise DataError(f"{file}, line {number}: '{names[color]}' has this color too; change one.")
+            names[color] = name
+        classes, label_of = class_labels(names.values())
+        table = {color: label_of[name] for color, name in names.items()}
+        pairs = detect(source).pairs
+        items = [Item(pair.image, pair.split, str(pair.mask), partial(_labels, pair.mask, table)) for pair in pairs]
+        return Annotations(classes, items)

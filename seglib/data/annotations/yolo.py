@@ -1,0 +1,73 @@
+"""YOLO segmentation: a YAML file with names, and for each image a text file with one polygon a line."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from ...config import read_yaml
+from ..images import DataError
+from .common import Annotations, ImageIndex, Item, annotated_size, class_labels, draw_shapes, polygon_shape, split_of
+
+SLACK = 0.01  # by which a corner may be outside of the image, as rounding puts some
+
+
+def recognise(source: Path) -> bool:
+    return _names_file(source) is not None and any(source.glob("**/labels/**/*.txt"))
+
+
+def read(source: Path) -> Annotations:
+    """Polygons are drawn from the largest to the smallest. An image without a text file shows background only."""
+    file = _names_file(source)
+    if file is None:
+        raise DataError(f"{source}: no YAML file with 'names:' for the classes; add data.yaml.")
+    names = read_yaml(file.read_text(encoding="utf-8"))["names"]
+    names = dict(enumerate(names)) if isinstance(names, list) else {int(key): name for key, name in names.items()}
+    classes, label_of = class_labels(names.values())
+    labels = {key: label_of[str(name)] for key, name in names.items()}
+    index, items, empty = ImageIndex(source), [], 0
+    for image in sorted(file for files in index.by_name.values() for file in files if "images" in file.parts):
+        parts = list(image.parts)
+        parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
+        text = Path(*parts).with_suffix(".txt")
+        empty += not text.is_file()
+        index.used.add(image)
+        items.append(Item(image, split_of(image.parent / "x", source), str(text), partial(_draw, text, image, labels)))
+    notices = [f"{empty} images have no text file and were taken as background only"] if empty else []
+    return Annotations(classes, items, notices + index.notices())
+
+
+def _names_file(source: Path) -> Path | None:
+    for file in sorted([*source.glob("*.y*ml"), *source.glob("*/*.y*ml")]):
+        try:
+            content = read_yaml(file.read_text(encoding="utf-8"))
+        except ValueError:
+            continue
+        if isinstance(content, dict) and isinstance(content.get("names"), list | dict):
+            return file
+    return None
+
+
+def _draw(text: Path, image: Path, labels: dict[int, int]) -> np.ndarray:
+    size, turn = annotated_size(image, None, str(text))
+    lines = text.read_text(encoding="utf-8").splitlines() if text.is_file() else []
+    shapes = []
+    for number, line in enumerate(lines, 1):
+        values, where = line.split(), f"{text}, line {number}"
+        if not values:
+            continue
+        if len(values) == 5:
+            raise DataError(f"{where}: five numbers are a box, not a polygon; export segmentation polygons.")
+        try:
+            key, points = int(values[0]), np.array(values[1:], np.float64)
+        except ValueError:
+            raise DataError(f"{where}: not a class number and coordinates; correct it.") from None
+        if key not in labels:
+            raise DataError(f"{where}: class {key}, but the names are numbered {', '.join(map(str, labels))}.")
+        if len(points) < 6 or len(points) % 2:
+            raise DataError(f"{where}: a polygon needs three points or more as x y x y ...; correct it.")
+        if not ((points >= -SLACK) & (points <= 1 + SLACK)).all():
+            raise DataError(f"{where}: coordinates must be shares of width and height, 0 to 1; correct it.")
+        points = points.clip(0, 1).reshape(-1, 2) * size[::-1]
+        shapes.append(polygon_shape(labels[key], points, size, where))
+    return draw_shapes(shapes, size, turn, largest_first=True)

@@ -1,0 +1,88 @@
+"""The report of a check of a data set, as text and as plain values."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+SHOWN = 10  # findings of a kind that the text spells out
+
+
+@dataclass
+class Report:
+    """The result of `check`. `ok`: no file is faulty and no image is in two splits."""
+
+    name: str
+    title: str
+    place: str
+    classes: tuple[str, ...]
+    images: dict[str, int] = field(default_factory=dict)  # split -> count
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)  # smallest, median, largest: (width, height)
+    pixels: list[int] = field(default_factory=list)  # per class
+    ignored: int = 0
+    duplicates: list[tuple[str, str]] = field(default_factory=list)  # equal pixels in two splits
+    suspects: list[tuple[str, str]] = field(default_factory=list)  # look alike or are known to be one, in two splits
+    released: dict[str, bool] = field(default_factory=dict)  # split -> is it what released weights were trained on
+    layout: str = ""  # of a folder of your own: what was recognised
+    notices: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)  # likely mistakes
+    faults: list[str] = field(default_factory=list)  # one a file
+    suggestion: str = ""  # a classes.yaml that was tried on the masks
+
+    @property
+    def ok(self) -> bool:
+        return not self.faults and not self.duplicates
+
+    def to_dict(self) -> dict:
+        """Everything, ready for JSON."""
+        return {"ok": self.ok, **asdict(self)}
+
+    def text(self) -> str:
+        """The report for a reader."""
+        sizes = ", ".join(f"{which} {width}x{height}" for which, (width, height) in self.sizes.items())
+        lines = [
+            f"{self.name}: {self.title}, {self.place}",
+            *([f"layout      {self.layout}"] if self.layout else []),
+            f"images      {', '.join(f'{count} {split}' for split, count in self.images.items())}",
+            f"sizes       {sizes or 'none'}",
+            *self._histogram(),
+            *_listed("duplicates", [f"{a} = {b}" for a, b in self.duplicates], "no image is in two splits"),
+            *_listed("suspects", [f"{a} ~ {b}" for a, b in self.suspects], "none look alike in two splits"),
+            *(f"content     {split}: {_RELEASED[same]}" for split, same in self.released.items()),
+            *_listed("notices", self.notices, "none"),
+            *_listed("warnings", self.warnings, "none"),
+            *_listed("faults", _by_kind(self.faults), "none"),
+            *([f"suggestion  {self.suggestion}"] if self.suggestion else []),
+        ]
+        return "\n".join(lines)
+
+    def _histogram(self) -> Iterator[str]:
+        total = sum(self.pixels)
+        width = max(map(len, self.classes))
+        for i, (name, count) in enumerate(zip(self.classes, self.pixels, strict=True)):
+            head = "pixels" if i == 0 else ""
+            yield f"{head:11} {name:{width}} {count / max(total, 1):8.3%} {count:>15,}"
+        share = self.ignored / max(total + self.ignored, 1)
+        yield f"{'':11} {'ignored':{width}} {share:8.3%} {self.ignored:>15,} (share of all pixels)"
+
+
+_RELEASED = {True: "the copy that the course was made with", False: "differs from the one the course was made with"}
+
+
+def _by_kind(faults: list[str]) -> list[str]:
+    """Join faults that differ only in file and numbers: the first in full, and the names of the other files."""
+    kinds: dict[str, list[str]] = {}
+    for fault in faults:
+        kinds.setdefault(re.sub(r"\(.*?\)|\S*/\S*|\d[\d, ]*", "#", fault.partition(": ")[2]), []).append(fault)
+    lines = []
+    for first, *others in kinds.values():
+        names = ", ".join(Path(fault.partition(": ")[0]).name for fault in others[:SHOWN])
+        dots = ", ..." if len(others) > SHOWN else ""
+        lines.append(f"{first} The same in {len(others)} more: {names}{dots}" if others else first)
+    return lines
+
+
+def _listed(head: str, findings: list[str], none: str) -> list[str]:
+    lines = [f"{head:11} {len(findings) or none}"]
+    lines += [f"{'':11} {finding}" for finding in findings[:SHOWN]]
+    return lines + ([f"{'':11} ... and {len(findings) - SHOWN} more"] if len(findings) > SHOWN else [])

@@ -1,0 +1,104 @@
+"""Suggest a classes.yaml for masks that none explains, and try it on their values before it is given."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from .classes import CLASSES_FILE, parse_classes
+from .dataset import IGNORE
+from .images import JPEG, DataError
+
+MAX_VALUES = 64  # with more distinct values, a list of classes would be of no help
+COUNTED = 4096  # distinct values that are kept apart
+SHOWN = 8
+STRAY = 1e-3  # share of all pixels below which a value may be a slip of the brush
+NEAR, NEAR_SHARE = 32, 0.9  # smoothed masks have this share of pixels within NEAR of their darkest or brightest value
+LEAST_FOREGROUND = 1e-3
+CLASS_IDS = range(1, 64)  # with no larger ids than these, 255 means pixels to ignore
+
+
+class MaskValues:
+    """Counts the pixels of every value in masks: label ids as numbers, colors as (r, g, b)."""
+
+    def __init__(self):
+        self.counts: Counter = Counter()
+        self.files, self.has_jpeg = 0, False
+
+    def add(self, values: np.ndarray, file: Path) -> None:
+        self.files += 1
+        self.has_jpeg |= file.suffix.lower() in JPEG
+        if values.ndim == 2:
+            counts = np.bincount(values.ravel(), minlength=256)
+            self.counts.update({int(value): int(counts[value]) for value in np.flatnonzero(counts)})
+        elif len(self.counts) < COUNTED:
+            codes, counts = np.unique(values.astype(np.int32) @ (65536, 256, 1), return_counts=True)
+            colors = zip(codes >> 16, codes >> 8 & 255, codes & 255, strict=True)
+            self.counts.update({tuple(map(int, c)): int(n) for c, n in zip(colors, counts, strict=True)})
+
+    def suggestion(self, folder: Path) -> str:
+        """Return what the masks hold, and a classes.yaml that was tried, or what else to do."""
+        total = sum(self.counts.values())
+        shown = [f"{value} ({count / total:.1%})" for value, count in self.counts.most_common(SHOWN)]
+        more = f" and {len(self.counts) - SHOWN} more values" if len(self.counts) > SHOWN else ""
+        held = f"the {self.files} masks hold {', '.join(shown)}{more}."
+        for text in self._candidates():
+            shares = self._try(text, folder / CLASSES_FILE)
+            if shares:
+                return f"{held} Tried on them, this {CLASSES_FILE} gives {shares}:\n{text}"
+        reason = "JPEG blurs labels" if self.has_jpeg else "smoothing or compression has mixed the labels"
+        return f"{held} Probably {reason}: save the masks again as PNG, each pixel one class."
+
+    def _candidates(self) -> list[str]:
+        grey = Counter()
+        for value, count in self.counts.items():
+            grey[value if isinstance(value, int) else max(value)] += count
+        low, high, total = min(grey), max(grey), sum(grey.values())
+        near = sum(count for value, count in grey.items() if min(value - low, high - value) <= NEAR)
+        common = {value for value, count in grey.items() if count >= STRAY * total}
+        smooth = high - low > 2 * NEAR and near >= NEAR_SHARE * total and len(self.counts) > 3
+        threshold = f"binary: {{above: {(low + high) // 2}}}"
+        if len(self.counts) > MAX_VALUES or (self.has_jpeg and len(grey) > 2):
+            return [threshold] if smooth else []
+        if any(isinstance(value, tuple) for value in self.counts):
+            return [self._painted()]
+        if smooth and (len(grey) > 16 or common <= {low, high}):
+            return [threshold]
+        if common <= {0, 1} and len(grey) > 2:
+            return ["classes: {0: background, 1: object, others: ignore}"]
+        return [self._ids(grey)]
+
+    def _ids(self, grey: Counter) -> str:
+        """Name every id. 255 beside small ids, and the middle value of a trimap, are ignored."""
+        others = set(grey) - {0, 255}
+        names = {value: f"class{value}" for value in sorted(grey)}
+        names |= {0: "background"} if 0 in grey else {}
+        if 255 in grey and others and others <= set(CLASS_IDS):
+            names[255] = "ignore"
+        elif set(grey) == {0, 255} | others and len(others) == 1 and min(others) in (127, 128):
+            names |= {255: "object", min(others): "ignore"}
+        return "\n".join(["classes:", *(f"  {value}: {name}" for value, name in names.items())])
+
+    def _painted(self) -> str:
+        colors = [value if isinstance(value, tuple) else (value,) * 3 for value, _ in self.counts.most_common()]
+        colors = list(dict.fromkeys(sorted(colors, key=lambda color: any(color))))  # black first
+        names = [f"class{i}" if any(color) else "background" for i, color in enumerate(colors)]
+        lines = [f"  - {list(color)}" for color in colors]
+        return "\n".join(["classes:", *(f"  - {name}" for name in names), "colors:", *lines])
+
+    def _try(self, text: str, file: Path) -> str:
+        """Return the shares of the classes under a classes.yaml; nothing if it fails or loses the foreground."""
+        values, counts = zip(*self.counts.items(), strict=True)
+        colored = any(isinstance(value, tuple) for value in values)
+        stored = [value if isinstance(value, tuple) else (value,) * 3 for value in values] if colored else values
+        try:
+            classes = parse_classes(text, file)
+            labels = classes.decode(np.array([stored], np.uint8), file)[0]
+        except DataError:
+            return ""
+        pixels = np.bincount(labels, counts, minlength=256) / sum(counts)
+        foreground = sum(pixels[i] for i in range(len(classes.names)) if i != classes.background)
+        if foreground < LEAST_FOREGROUND:
+            return ""
+        shares = [f"{name} {pixels[i]:.1%}" for i, name in enumerate(classes.names)]
+        return ", ".join(shares + ([f"ignored {pixels[IGNORE]:.1%}"] if pixels[IGNORE] else []))
