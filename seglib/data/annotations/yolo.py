@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...config import read_yaml
+from ...files import read_yaml
 from ..images import DataError
 from .common import Annotations, ImageIndex, Item, annotated_size, class_labels, draw_shapes, polygon_shape, split_of
 
