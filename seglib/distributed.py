@@ -1,4 +1,4 @@
-"""Several processes that train or measure together.  torchrun starts them; alone, everything here does nothing."""
+"""Training and evaluation in several processes started by torchrun; in a single process everything here does nothing."""
 
 import os
 from datetime import timedelta
@@ -7,42 +7,63 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 T = TypeVar("T")
 
 
-def started_by_torchrun() -> bool:
+def is_torchrun() -> bool:
+    """Return whether torchrun started this process as one of several."""
     return int(os.environ.get("WORLD_SIZE", 1)) > 1
 
 
-def join(device: torch.device) -> None:
-    """Meet the other processes that torchrun started, over NCCL for CUDA devices and gloo for others."""
-    if started_by_torchrun() and not dist.is_initialized():
+def init_process_group(device: torch.device) -> None:
+    """Join the processes that torchrun started, over NCCL for CUDA devices and gloo for others."""
+    if is_torchrun() and not dist.is_initialized():
         if device.type == "cuda":
             torch.cuda.set_device(device)
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(minutes=30))
 
 
-def leave() -> None:
+def destroy_process_group() -> None:
+    """Leave the group of `init_process_group`."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
-def count() -> int:
+def world_size() -> int:
+    """Return the number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """This process's number; 0 writes the files."""
+    """Return the number of this process, from 0; rank 0 writes the files."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def local_rank() -> int:
-    """The number among the processes of this machine, which is that of its GPU."""
+    """Return the number of this process on its machine, which is the number of its GPU."""
     return int(os.environ.get("LOCAL_RANK", 0))
 
 
-class _Total(torch.autograd.Function):
+def wrap_model(model: nn.Module, device: torch.device) -> nn.Module:
+    """Return `model` so that gradients are averaged over the processes (DistributedDataParallel).
+
+    Li et al., "PyTorch Distributed: Experiences on Accelerating Data Parallel Training", VLDB 2020.
+    """
+    if world_size() == 1:
+        return model
+    return DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
+
+
+def sync_batch_norm(model: nn.Module, device: torch.device) -> nn.Module:
+    """Return `model` with batch normalization over all processes; PyTorch has such a layer for CUDA only."""
+    if world_size() > 1 and device.type == "cuda":
+        return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    return model
+
+
+class _AllReduceSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
         x = x.clone()
@@ -51,40 +72,40 @@ class _Total(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> Tensor:
-        return _Total.forward(ctx, gradient)
+        return _AllReduceSum.forward(ctx, gradient)
 
 
-def total(x: Tensor) -> Tensor:
-    """The sum of `x` over all processes.
+def all_reduce_sum(x: Tensor) -> Tensor:
+    """Return the sum of `x` over all processes.
 
-    Its gradient is summed too; so a loss made of totals is the loss of the whole batch in every process,
-    and the mean of the processes' gradients is that loss's gradient.
+    The gradient is summed as well.  A loss computed from such sums is the loss of the whole batch in every process, and
+    the mean of the gradients of all processes is the gradient of that loss.
     """
-    return _Total.apply(x) if count() > 1 else x
+    return _AllReduceSum.apply(x) if world_size() > 1 else x
 
 
-def gather(value: T) -> list[T]:
-    """The `value` of every process, in order of rank, in every process."""
-    if count() == 1:
+def all_gather(value: T) -> list[T]:
+    """Return the `value` of every process, in order of rank, to every process."""
+    if world_size() == 1:
         return [value]
-    values: list = [None] * count()
+    values: list = [None] * world_size()
     dist.all_gather_object(values, value)
     return values
 
 
-def wait() -> None:
-    """Go on when every process has come here."""
-    if count() > 1:
+def any_process(flag: bool) -> bool:
+    """Return whether `flag` is true in any process."""
+    return any(all_gather(flag))
+
+
+def barrier() -> None:
+    """Wait until every process has reached this line."""
+    if world_size() > 1:
         dist.barrier()
 
 
-def spread_buffers(model: nn.Module) -> None:
-    """Give every process the buffers of `model`, such as running statistics, that the first one has."""
-    if count() > 1:
+def broadcast_buffers(model: nn.Module) -> None:
+    """Copy the buffers of rank 0's `model`, such as running statistics, to every process."""
+    if world_size() > 1:
         for buffer in model.buffers():
             dist.broadcast(buffer, 0)
-
-
-def any_of(flag: bool) -> bool:
-    """Is `flag` true in any process?"""
-    return any(gather(flag))

@@ -1,9 +1,10 @@
-"""Measure a predictor on a data set: counts over all its pixels at native size, then the scores."""
+"""Evaluate a predictor on a data set: pixels are counted at native size, and the scores computed from the counts."""
 
 from collections.abc import Callable
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from . import distributed
@@ -11,7 +12,6 @@ from .data import SegmentationDataset
 from .inference import Predictor
 from .metrics import Counts, combine
 
-COUNTING = {"cuda"}  # devices that count themselves what they have found
 
 
 def evaluate(
@@ -21,39 +21,50 @@ def evaluate(
     progress: bool = False,
     each: Callable[[dict, np.ndarray, dict], None] | None = None,
 ) -> dict:
-    """The scores of `predictor` on every image of `dataset`, as made by `metrics.Counts.scores`.
+    """Return the scores of `predictor` on `dataset`, counted over all its pixels at native size.
 
-    `ratio` sets the width of the boundary band as a share of each image's diagonal.  `each(item,
-    prediction, scores)` is called for every image with its own scores.  The result also has
-    `per_image`: {key: {"miou", "boundary_iou"}}.  Several processes share the images out, each is counted
-    once, and all get the same result.
+    Several processes share the images; each image is counted once, and all processes get the same result.
+
+    Args:
+        predictor: what is evaluated, one image at a time.
+        dataset: images with masks.
+        ratio: width of the boundary band as a share of each image's diagonal.
+        progress: show a progress bar on a terminal.
+        each: called for every image with its item, its prediction (H, W), and its scores.
+
+    Returns:
+        What `metrics.Counts.scores` returns, and `per_image`: {key: {"miou", "boundary_iou"}}.
     """
     total = Counts(dataset.num_classes, ratio)
     per_image = {}
-    quiet = None if progress else True  # None: where no terminal shows the bar
-    mine = range(distributed.rank(), len(dataset), distributed.count())
-    for index in tqdm(mine, desc=f"evaluate {dataset.name}", disable=quiet, leave=False):
+    indices = range(distributed.rank(), len(dataset), distributed.world_size())
+    disable = None if progress else True  # None: only on a terminal
+    for index in tqdm(indices, desc=f"evaluate {dataset.name}", disable=disable, leave=False):
         item = dataset[index]
-        found = predictor.label_map(item["image"])
-        prediction = found.cpu().numpy()
-        own = Counts(dataset.num_classes, ratio)
-        if found.device.type in COUNTING:
-            own.update(torch.tensor(item["mask"], device=found.device), found)
-        else:
-            own.update(item["mask"], prediction)
-        total.merge(own)
-        scores = own.scores(dataset.classes)
+        prediction = predictor.label_map(item["image"])
+        counts = Counts(dataset.num_classes, ratio)
+        count_image(counts, item["mask"], prediction)
+        total.merge(counts)
+        scores = counts.scores(dataset.classes)
         per_image[item["key"]] = {"miou": scores["miou"], "boundary_iou": scores["boundary_iou"]}
         if each is not None:
-            each(item, prediction, scores)
-    parts = distributed.gather((total, per_image))
-    found = {key: scores for _, part in parts for key, scores in part.items()}
+            each(item, prediction.cpu().numpy(), scores)
+    parts = distributed.all_gather((total, per_image))
     total = combine([counts for counts, _ in parts])
-    return {**total.scores(dataset.classes), "per_image": {key: found[key] for key in dataset.keys}}
+    per_image = {key: scores for _, part in parts for key, scores in part.items()}
+    return {**total.scores(dataset.classes), "per_image": {key: per_image[key] for key in dataset.keys}}
+
+
+def count_image(counts: Counts, mask: np.ndarray, prediction: Tensor) -> None:
+    """Add one image to `counts`: its mask and its prediction, uint8 (H, W); CUDA devices count on the device."""
+    if prediction.device.type == "cuda":
+        counts.update(torch.tensor(mask, device=prediction.device), prediction)
+    else:
+        counts.update(mask, prediction.cpu().numpy())
 
 
 def summary(scores: dict) -> str:
-    """The scores as a short table for a terminal, with the definition of each beside it."""
+    """Return the scores as a short table for a terminal, with the definition of each beside it."""
     ratio = scores["boundary_ratio"]
     rows = [
         ("miou", "mIoU", "mean over classes, counted over the data set"),
@@ -68,9 +79,9 @@ def summary(scores: dict) -> str:
     lines += [f"{title:18}{scores[key]:.4f}   {what}" for key, title, what in rows if scores.get(key) is not None]
     lines.append(f"{'class':18}{'IoU':8}{'B-IoU':8}{'precision':11}{'recall':8}")
     for name, values in scores["per_class"].items():
-        shown = [
-            "absent" if values[k] is None else f"{values[k]:.4f}"
-            for k in ("iou", "boundary_iou", "precision", "recall")
-        ]
-        lines.append(f"{name:18}{shown[0]:8}{shown[1]:8}{shown[2]:11}{shown[3]:8}")
+        iou, boundary, precision, recall = (
+            "absent" if values[key] is None else f"{values[key]:.4f}"
+            for key in ("iou", "boundary_iou", "precision", "recall")
+        )
+        lines.append(f"{name:18}{iou:8}{boundary:8}{precision:11}{recall:8}")
     return "\n".join(lines)

@@ -4,30 +4,34 @@ import argparse
 import os
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .options import Parser
 
-HELP = "train a network as a configuration says"
+if TYPE_CHECKING:
+    from ..config import Config
+
+HELP = "train a network"
 EXAMPLES = """\
 examples:
   seglib train configs/horses-laptop.yaml                  a small U-Net, minutes
   seglib train configs/horses-laptop.yaml --output_dir=runs/mine --optimizer.lr=1e-3 --epochs=12
-  seglib train configs/horses-laptop.yaml --resume         go on with a run that was stopped
-  seglib train configs/horses-laptop.yaml --print_config   what would be done
+  seglib train configs/horses-laptop.yaml --resume         continue a run that was stopped
+  seglib train configs/horses-laptop.yaml --print_config   print the options and stop
 """
 
 
-def add_arguments(part: Parser) -> None:
-    # All else that follows `train` is the configuration's: see `split_configuration`.
-    part.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
-    part.add_argument(
+def add_arguments(parser: Parser) -> None:
+    # All other words are options of the configuration: see `split_configuration`.
+    parser.add_argument("--resume", action="store_true", help="continue from the run's last checkpoint")
+    parser.add_argument(
         "--print_config",
         nargs="?",
         const="plain",
         choices=["plain", "comments"],
         help="print the resulting configuration, with comments if asked, and stop",
     )
-    part.add_argument("-h", "--help", action="store_true", help="show every option that can be set")
+    parser.add_argument("-h", "--help", action="store_true", help="show every option")
 
 
 def split_configuration(words: list[str]) -> tuple[str | None, list[str]]:
@@ -49,69 +53,58 @@ def split_configuration(words: list[str]) -> tuple[str | None, list[str]]:
     return (files[0] if files else None), options
 
 
-def _program() -> str:
-    """How the command was started, as far as it is known."""
-    count = os.environ.get("LOCAL_WORLD_SIZE", "1")
-    return f"torchrun --nproc-per-node={count} -m seglib train" if count != "1" else "seglib train"
-
-
 def run(args: argparse.Namespace) -> int:
     import yaml
 
-    from .. import distributed, training
-    from ..config import ConfigError, build_parser, config_to_dict, config_to_yaml, load_config
+    from .. import config, distributed, training
 
     if args.help:
         print("usage: seglib train [CONFIG.yaml] [--resume] [--OPTION=VALUE ...]\n")
         print(EXAMPLES)
-        print(build_parser().format_help().split("\n\n", 1)[1])
+        print(config.parser().format_help().split("\n\n", 1)[1])
         return 0
     try:
         file, options = split_configuration(args.rest)
     except ValueError as error:
-        raise ConfigError(f"{error}.") from None
-    wanted = load_config(file, options)
+        raise config.ConfigError(f"{error}.") from None
+    settings = config.load(file, options)
     if args.print_config:
-        plain = yaml.safe_dump(config_to_dict(wanted), sort_keys=False)
-        print(config_to_yaml(wanted) if args.print_config == "comments" else plain, end="")
+        plain = yaml.safe_dump(config.to_dict(settings), sort_keys=False)
+        print(config.commented(settings) if args.print_config == "comments" else plain, end="")
         return 0
     try:
-        history = training.train(wanted, resume=args.resume)
+        history = training.fit(settings, resume=args.resume)
     except KeyboardInterrupt:
         if distributed.rank() == 0:
-            if (Path(wanted.output_dir) / "checkpoint.pt").exists():
-                print(f"\nStopped; go on with: {_program()} {shlex.quote(f'{wanted.output_dir}/config.yaml')} --resume")
-            else:
-                print("\nStopped before there was anything to go on from.")
+            print(_how_to_resume(settings.output_dir))
         return 130
     finally:
         rank = distributed.rank()
-        distributed.leave()
-    if rank:  # the first of several processes speaks for all
-        return 0
-    best = max((entry for entry in history if "val" in entry), key=lambda entry: entry["val"][wanted.metric])
-    minutes = sum(entry["seconds"] for entry in history) / 60
-    print(
-        f"{minutes:.1f} minutes; best epoch {best['epoch'] + 1}: "
-        + ", ".join(f"{name} {value:.4f}" for name, value in best["val"].items())
-    )
-    best_file, of = f"{wanted.output_dir}/best.safetensors", wanted.data
-    measuring = shlex.join(
-        [
-            "python",
-            "-m",
-            "seglib",
-            "evaluate",
-            best_file,
-            "--data",
-            of.name,
-            "--split",
-            of.val_split,
-            "--list",
-            of.list_name,
-            "--root",
-            of.root,
-        ]
-    )
-    print(f"weights: {best_file}; measure them: {measuring}")
+        distributed.destroy_process_group()
+    if rank == 0:
+        print(_result(history, settings))
     return 0
+
+
+def _how_to_resume(output_dir: str) -> str:
+    """Return what to type to continue a run that was stopped."""
+    if not (Path(output_dir) / "checkpoint.pt").exists():
+        return "\nStopped before the first checkpoint."
+    processes = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    program = f"torchrun --nproc-per-node={processes} -m seglib train" if processes != "1" else "seglib train"
+    return f"\nStopped; continue with: {program} {shlex.quote(f'{output_dir}/config.yaml')} --resume"
+
+
+def _result(history: list[dict], settings: "Config") -> str:
+    """Return the scores of the saved weights, and how to evaluate them."""
+    validated = [entry for entry in history if "val" in entry]
+    best = max(validated, key=lambda entry: entry["val"][settings.metric])
+    saved = best if settings.selection == "best" else validated[-1]
+    minutes = sum(entry["seconds"] for entry in history) / 60
+    scores = ", ".join(f"{name} {value:.4f}" for name, value in saved["val"].items())
+    file, of = f"{settings.output_dir}/best.safetensors", settings.data
+    options = ["--data", of.name, "--split", of.val_split, "--list", of.list_name, "--root", of.root]
+    return (
+        f"{minutes:.1f} minutes; {settings.selection} epoch {saved['epoch'] + 1}: {scores}\n"
+        f"weights: {file}; evaluate them: {shlex.join(['seglib', 'evaluate', file, *options])}"
+    )

@@ -1,4 +1,4 @@
-"""What each step of a training run sees: which images, how large, and how augmented."""
+"""The batches of a training run: which images each step uses, at which crop size, and how they are augmented."""
 
 from collections.abc import Iterator
 
@@ -8,86 +8,108 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..config import Config
-from . import SegmentationDataset
-from .dataset import IGNORE
+from .dataset import IGNORE, SegmentationDataset
 from .transforms import TrainingTransform
 
 
-class Plan:
-    """Which images each step of the whole run sees, and at which crop size.
+class TrainingBatchSampler:
+    """Yields the batches of the epoch chosen by `set_epoch`, each a list of (epoch, index).
 
-    Batch k is a list of (epoch, index): it depends on (seed, epoch) alone, so a run resumed at step k
-    sees what it would have seen.
+    They depend on the seed and the epoch only, so a resumed run gets the batches it would have had.
+
+    Args:
+        num_images: number of training images; every epoch uses each of them once.
+        config: gives `batch_size`, `seed`, `epochs` and `augment.crop_sizes`.
     """
 
-    def __init__(self, images: int, config: Config):
-        self.images, self.batch_size, self.seed = images, config.batch_size, config.seed
+    def __init__(self, num_images: int, config: Config):
+        self.num_images, self.batch_size, self.seed = num_images, config.batch_size, config.seed
         self.epochs, self.crop_sizes = config.epochs, config.augment.crop_sizes
-        self.steps_per_epoch = -(-images // config.batch_size)
-        self.steps = config.epochs * self.steps_per_epoch
-        self.start = 0  # the first step to give
-        self._epoch, self._order = -1, np.empty(0, int)  # the last order drawn, which the next step will want again
+        self.steps_per_epoch = -(-num_images // config.batch_size)
+        self.total_steps = config.epochs * self.steps_per_epoch
+        self.set_epoch(0)
+        self._epoch, self._order = -1, np.empty(0, int)  # the order of the latest epoch
+
+    def set_epoch(self, epoch: int, first_step: int = 0) -> None:
+        """Iterate over `epoch` from now on, without the steps before `first_step`, counted over the whole run."""
+        first, end = epoch * self.steps_per_epoch, (epoch + 1) * self.steps_per_epoch
+        self.steps = range(max(first, first_step), end)
 
     def crop_size(self, epoch: int) -> int:
-        """Several sizes share the epochs equally, in order."""
+        """Return the crop size of an epoch; several sizes share the epochs equally, in order."""
         return self.crop_sizes[epoch * len(self.crop_sizes) // self.epochs]
 
     def batch(self, step: int) -> list[tuple[int, int]]:
-        epoch, place = divmod(step, self.steps_per_epoch)
+        """Return the batch of a step, counted over the whole run."""
+        epoch, position = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:  # drawing the order of a million images takes as long as a step
             self._epoch = epoch
-            self._order = np.random.default_rng([self.seed, epoch]).permutation(self.images)
-        chosen = self._order[place * self.batch_size : (place + 1) * self.batch_size]
-        return [(epoch, int(index)) for index in chosen]
+            self._order = np.random.default_rng([self.seed, epoch]).permutation(self.num_images)
+        indices = self._order[position * self.batch_size : (position + 1) * self.batch_size]
+        return [(epoch, int(index)) for index in indices]
 
-    def count(self, step: int) -> int:
-        """How many images step number `step` has: the last one of an epoch takes what is left."""
-        return min(self.batch_size, self.images - step % self.steps_per_epoch * self.batch_size)
+    def num_batch_images(self, step: int) -> int:
+        """Return the number of images of a step; the last one of an epoch takes what is left."""
+        return min(self.batch_size, self.num_images - step % self.steps_per_epoch * self.batch_size)
 
-    def pixels(self, step: int) -> int:
-        """The cost of a step, for an honest estimate of the time left."""
-        return self.count(step) * self.crop_size(step // self.steps_per_epoch) ** 2
+    def num_batch_pixels(self, step: int) -> int:
+        """Return the number of pixels of a step, which is what the remaining time is estimated from."""
+        return self.num_batch_images(step) * self.crop_size(step // self.steps_per_epoch) ** 2
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        return (self.batch(step) for step in range(self.start, self.steps))
+        return map(self.batch, self.steps)
 
     def __len__(self) -> int:
-        return self.steps - self.start
+        return len(self.steps)
 
 
-class Share:
-    """The part of every batch that process number `rank` of `count` sees: every count-th image.
+class DistributedBatchSampler:
+    """Yields this process's share of every batch: each `world_size`-th image, beginning with number `rank`.
 
-    Where a batch has fewer images than there are processes, the rest look at its first one with a mask that is
-    all ignored; that is written as an index of ~index.
+    Where a batch has fewer images than there are processes, the remaining processes get its first image with a mask
+    that is ignored everywhere, written as the index ~index.
     """
 
-    def __init__(self, plan: Plan, rank: int, count: int):
-        self.plan, self.rank, self.count = plan, rank, count
+    def __init__(self, sampler: TrainingBatchSampler, rank: int, world_size: int):
+        self.sampler, self.rank, self.world_size = sampler, rank, world_size
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        for batch in self.plan:
+        for batch in self.sampler:
             epoch, index = batch[0]
-            yield batch[self.rank :: self.count] or [(epoch, ~index)]
+            yield batch[self.rank :: self.world_size] or [(epoch, ~index)]
 
     def __len__(self) -> int:
-        return len(self.plan)
+        return len(self.sampler)
 
 
-class Augmented(Dataset):
-    """Item (epoch, index): image and mask number `index` as they look in that epoch; ~index ignores the mask."""
+def accumulation_weights(num_images: int, num_parts: int, world_size: int) -> list[float]:
+    """Return the share of a batch's images that each gradient accumulation part has, over all processes.
 
-    def __init__(self, dataset: SegmentationDataset, plan: Plan, config: Config):
-        self.dataset, self.plan, self.seed = dataset, plan, config.seed
-        self.transforms = {size: TrainingTransform(config.augment, size) for size in set(plan.crop_sizes)}
+    Every process cuts its images with `torch.tensor_split`, so earlier parts may have one image more.
+    """
+    if num_parts == 1:
+        return [1.0]
+    shares = [len(range(rank, num_images, world_size)) for rank in range(world_size)]
+    sizes = [sum(share // num_parts + (i < share % num_parts) for share in shares) for i in range(num_parts)]
+    return [size / num_images for size in sizes]
 
-    def __getitem__(self, place: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        epoch, index = place
+
+class TrainingDataset(Dataset):
+    """Augmented crops: item (epoch, index) is image and mask number `index` as that epoch uses them.
+
+    Items are uint8 tensors (S, S, 3) and (S, S); the mask of item (epoch, ~index) is ignored everywhere.
+    """
+
+    def __init__(self, dataset: SegmentationDataset, sampler: TrainingBatchSampler, config: Config):
+        self.dataset, self.sampler, self.seed = dataset, sampler, config.seed
+        self.transforms = {size: TrainingTransform(config.augment, size) for size in set(sampler.crop_sizes)}
+
+    def __getitem__(self, epoch_and_index: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        epoch, index = epoch_and_index
         ignored, index = index < 0, max(index, ~index)
         item = self.dataset[index]
         seed = int(np.random.SeedSequence([self.seed, epoch, index]).generate_state(1)[0])
-        image, mask = self.transforms[self.plan.crop_size(epoch)](item["image"], item["mask"], seed)
+        image, mask = self.transforms[self.sampler.crop_size(epoch)](item["image"], item["mask"], seed)
         if ignored:
             mask = np.full_like(mask, IGNORE)
-        # torch.tensor copies: a transform that had nothing to do hands on the data set's own array
-        return torch.tensor(image), torch.tensor(mask)  # (S, S, 3) and (S, S), uint8
+        return torch.tensor(image), torch.tensor(mask)  # copies, because the arrays may belong to the data set

@@ -102,6 +102,37 @@ class Predictor:
             return torch.cat(list(self._labelled(self._seen(image), *image.shape[:2])))
 
     @torch.inference_mode()
+    def label_maps(self, images: Sequence[np.ndarray]) -> list[Tensor]:
+        """Return the `label_map` of several images; those of equal size after scaling are computed as one batch.
+
+        On CPUs, where batches are no faster and change the last digits of the logits, images are computed one by one.
+        """
+        if self.device.type == "cpu" or self.tile:
+            return [self.label_map(image) for image in images]
+        return self._label_batches(images)
+
+    def _label_batches(self, images: Sequence[np.ndarray]) -> list[Tensor]:
+        batches: dict[tuple, list[int]] = {}
+        for index, image in enumerate(images):
+            sizes = tuple(fitted_size(*image.shape[:2], self._side(image.shape, scale)) for scale in self.scales)
+            batches.setdefault(sizes, []).append(index)
+        results = {}
+        for sizes, indices in batches.items():
+            with self._enough_memory(images[indices[0]].shape):
+                logits = [
+                    self._logits(np.stack([fit(images[i], self._side(images[i].shape, scale)) for i in indices]))
+                    for scale in self.scales
+                ]
+                for position, i in enumerate(indices):
+                    height, width = images[i].shape[:2]
+                    views = [
+                        Enlarged(iter([batch[position]]), rows, height, width)
+                        for batch, (rows, _) in zip(logits, sizes, strict=True)
+                    ]
+                    results[i] = torch.cat(list(self._labelled(views, height, width)))
+        return [results[i] for i in range(len(images))]
+
+    @torch.inference_mode()
     def label_rows(self, picture: Picture) -> Iterator[np.ndarray]:
         """As `labels`, but for a picture that is read, and labelled, row by row: uint8 (n, W) from top to bottom.
 

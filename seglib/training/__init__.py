@@ -1,11 +1,13 @@
-"""Training: `train(config)` runs the loop of `loop`, on the state in `run`, looked after by `watch`.
+"""Training: `fit(config)` trains a network as a configuration says.
 
-A run is a folder with `config.yaml` (what was asked), `history.json` (an entry an epoch),
-`checkpoint.pt` (everything needed to go on) and `best.safetensors` (the weights that scored best on
-val).  Every file is replaced atomically, so a run that dies at any moment can be resumed.
+Read `trainer.py` from top to bottom; it calls the small modules beside it by name.  A run is a folder with
+`config.yaml` (the options), `history.json` (one entry an epoch), `checkpoint.pt` (everything needed to resume) and
+`best.safetensors` (the weights with the best validation score).  Every file is replaced atomically, so a run that dies
+at any moment can be resumed.
 """
 
-from .state import Run, TrainingError, make_loss, make_model
-from .trainer import train
+from .build import make_loss, make_model
+from .errors import TrainingError
+from .trainer import Trainer, fit
 
-__all__ = ["Run", "TrainingError", "make_loss", "make_model", "train"]
+__all__ = ["Trainer", "TrainingError", "fit", "make_loss", "make_model"]

@@ -1,8 +1,7 @@
-"""How weights move: precision, learning rate, optimiser, and the running average of the weights."""
+"""Optimizer, learning-rate schedule, mixed precision and exponential moving average (EMA)."""
 
 import math
 from copy import deepcopy
-from functools import cached_property
 
 import torch
 from torch import nn
@@ -12,9 +11,15 @@ from ..config import Config
 
 
 def amp_dtype(mode: str, device: torch.device, model: nn.Module | None = None) -> torch.dtype | None:
-    """The lower precision to compute in; "auto" names one only where the hardware gains from it.
+    """Return the lower precision of a mode, or None for float32; "auto" uses one only where the hardware gains from it.
 
-    If `model` is to be trained in it: ValueError, or None for "auto", where its gradients would be wrong.
+    Args:
+        mode: "auto", "off", "bf16" or "fp16".
+        device: where the network is computed.
+        model: the network, if it is to be trained.
+
+    Raises:
+        ValueError: gradients of `model` would be wrong in bfloat16 on this device ("auto" then returns None).
     """
     if device.type == "cpu" and mode in ("auto", "bf16") and (wrong := _wrong_in_bfloat16(model)):
         if mode == "auto":
@@ -34,10 +39,11 @@ def amp_dtype(mode: str, device: torch.device, model: nn.Module | None = None) -
 
 
 def _wrong_in_bfloat16(model: nn.Module | None) -> str | None:
-    """The first convolution of `model` whose weights get a wrong gradient from PyTorch, on CPUs in bfloat16.
+    """Return the name of the first convolution whose weights get a wrong gradient on CPUs in bfloat16.
 
-    That of dilated ones whose input channels do not fill blocks of 16: far off or NaN on larger maps, while output and
-    gradient of the input are right.  Seen with PyTorch 2.15 on a CPU with avx512_bf16; float32 is right.
+    These are dilated ones whose input channels do not fill blocks of 16: on larger feature maps the gradient is far off
+    or NaN, while the output and the gradient of the input are right.  Observed with PyTorch 2.15 on a CPU with
+    avx512_bf16; float32 is right.
     """
     return next(
         (
@@ -49,43 +55,38 @@ def _wrong_in_bfloat16(model: nn.Module | None) -> str | None:
     )
 
 
-def learning_rate(config: Config, step: int, steps: int) -> float:
-    """The rate of step 0..steps-1: a linear warm-up, then the schedule's descent to 0."""
+def learning_rate(config: Config, step: int, total_steps: int) -> float:
+    """Return the learning rate of a step from 0 to total_steps - 1: linear warm-up, then the schedule down to 0."""
     schedule, peak = config.schedule, config.optimizer.lr
-    warmup = round(schedule.warmup * steps)
+    warmup = round(schedule.warmup * total_steps)
     if step < warmup:
         return peak * (step + 1) / (warmup + 1)
-    done = (step - warmup) / max(1, steps - warmup)
+    done = (step - warmup) / max(1, total_steps - warmup)
     if schedule.name == "cosine":
         return peak * (1 + math.cos(math.pi * done)) / 2
     return peak * (1 - done) ** schedule.power if schedule.name == "poly" else peak
 
 
 def make_optimizer(model: nn.Module, config: Config) -> torch.optim.Optimizer:
-    """AdamW, Adam or SGD; only weights of convolutions decay, not biases and normalisation.
+    """Return AdamW, Adam or SGD; weights of convolutions decay, biases and normalization do not.
 
-    Each group has `lr_factor`, its learning rate relative to the schedule's: `optimizer.encoder_lr_factor` for the
-    parameters under the model's `encoder_prefixes`, else 1.
+    Each parameter group has `lr_factor`, its learning rate relative to the schedule's: `optimizer.encoder_lr_factor`
+    for the parameters under the model's `encoder_prefixes`, else 1.
     """
-    wanted = config.optimizer
-    prefixes = getattr(model, "encoder_prefixes", ())
-    parts: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    options = config.optimizer
+    prefixes = getattr(model, "encoder_prefixes", ()) if options.encoder_lr_factor != 1 else ()
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
-        slow = wanted.encoder_lr_factor != 1 and name.startswith(prefixes)
-        parts.setdefault((slow, parameter.ndim > 1), []).append(parameter)
-    groups = []
-    for slow, decays in sorted(parts, key=lambda part: (part[0], not part[1])):
-        groups.append(
-            {
-                "params": parts[slow, decays],
-                "weight_decay": wanted.weight_decay if decays else 0.0,
-                "lr_factor": wanted.encoder_lr_factor if slow else 1.0,
-            }
-        )
-    if wanted.name == "sgd":
-        return torch.optim.SGD(groups, lr=wanted.lr, momentum=wanted.momentum, fused=True)
-    kind = torch.optim.AdamW if wanted.name == "adamw" else torch.optim.Adam
-    return kind(groups, lr=wanted.lr, fused=True)
+        factor = options.encoder_lr_factor if name.startswith(prefixes) else 1.0
+        groups.setdefault((factor, options.weight_decay if parameter.ndim > 1 else 0.0), []).append(parameter)
+    parts = [
+        {"params": groups[factor, decay], "weight_decay": decay, "lr_factor": factor}
+        for factor, decay in sorted(groups, key=lambda group: (group[0] != 1, -group[1]))
+    ]
+    if options.name == "sgd":
+        return torch.optim.SGD(parts, lr=options.lr, momentum=options.momentum, fused=True)
+    kind = torch.optim.AdamW if options.name == "adamw" else torch.optim.Adam
+    return kind(parts, lr=options.lr, fused=True)
 
 
 def freeze_encoder(model: nn.Module, frozen: bool) -> None:
@@ -97,32 +98,31 @@ def freeze_encoder(model: nn.Module, frozen: bool) -> None:
                 parameter.requires_grad_(not frozen)
 
 
-class Average:
-    """A running average of a network's weights (EMA), which usually generalises better than the last step's.
+class ModelEMA:
+    """Exponential moving average of a network's weights, which usually generalizes better than the latest weights.
 
     Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", 1992.
+
+    Args:
+        model: the network in training; it is read at every update.
+        decay: weight of the average against the new weights, in [0, 1).
+
+    Attributes:
+        model: the averaged network, in eval mode.
     """
 
     def __init__(self, model: nn.Module, decay: float):
         self.model = deepcopy(model).eval().requires_grad_(False)
         self.decay = decay
-        self.source = model
-
-    @cached_property
-    def _pairs(self) -> tuple[list, list]:
-        """The tensors to average and those to copy, each with its source.
-
-        Collected once, since a deep network's state_dict takes longer to make than to average; but not before the
-        first step, since networks that are shared out among processes get other tensors until then.
-        """
-        pairs = list(zip(self.model.state_dict().values(), self.source.state_dict().values(), strict=True))
-        return [p for p in pairs if p[0].is_floating_point()], [p for p in pairs if not p[0].is_floating_point()]
+        # Collected once, because making the state_dict of a deep network takes longer than averaging it.
+        pairs = list(zip(self.model.state_dict().values(), model.state_dict().values(), strict=True))
+        self.averaged = [pair for pair in pairs if pair[0].is_floating_point()]
+        self.copied = [pair for pair in pairs if not pair[0].is_floating_point()]
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Move towards the weights as they are after `step`, counted from 0, of the network given at first."""
-        decay = min(self.decay, (1 + step) / (10 + step))  # the first steps are not worth remembering
-        averaged, copied = self._pairs
-        get_ema_multi_avg_fn(decay)(*map(list, zip(*averaged, strict=True)), None)
-        for mine, theirs in copied:
-            mine.copy_(theirs)
+        """Move the average towards the weights after `step`, counted from 0."""
+        decay = min(self.decay, (1 + step) / (10 + step))  # the weights of the first steps count little
+        get_ema_multi_avg_fn(decay)(*map(list, zip(*self.averaged, strict=True)), None)
+        for average, current in self.copied:
+            average.copy_(current)

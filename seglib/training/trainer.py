@@ -1,175 +1,336 @@
-"""The training loop: plain PyTorch, the same on CPU and GPU, in one process or many."""
+"""The training loop in plain PyTorch: `fit` -> `train_one_epoch` -> `train_step`, then `validate`.
 
-import re
-import signal
-import threading
+The same code runs on CPUs and GPUs, in one process or in several that torchrun started.
+"""
+
+import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
 
-import cv2
+import numpy as np
 import torch
-import yaml
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
-from .. import data, distributed, files
-from ..config import Config, ConfigError, config_to_dict, load_config
-from ..data.sampler import Augmented, Share
-from .interrupt import Interrupt
-from .monitor import Watch
-from .state import Run, TrainingError
+from .. import config as configuration
+from .. import distributed
+from ..config import Config
+from ..data.sampler import TrainingBatchSampler, accumulation_weights
+from ..data.transforms import normalize
+from ..evaluation import count_image
+from ..inference import Predictor
+from ..metrics import Counts, combine
+from . import build, checkpoint
+from .errors import TrainingError, explain_errors
+from .interrupt import Agreement, Interrupt
+from .logger import SCORES, EpochMeter, RunLogger, one_class_warning, print_line
+from .optimizer import ModelEMA, freeze_encoder, learning_rate, make_optimizer
+
+CHECK_EVERY = 20  # steps between two checks that losses are finite; reading a loss waits for the device
 
 
-def train(
-    config: Config,
-    resume: bool = False,
-    progress: bool = True,
-    on_measured: Callable[[dict], None] | None = None,
+def fit(
+    config: Config, resume: bool = False, progress: bool = True, on_validated: Callable[[dict], None] | None = None
 ) -> list[dict]:
-    """Train as `config` says; returns the history, an entry an epoch.
+    """Train as `config` says; the short form of `Trainer(config, resume).fit(progress, on_validated)`."""
+    return Trainer(config, resume).fit(progress, on_validated)
 
-    `resume` goes on from the run folder's checkpoint.  `on_measured` is called with each entry that has
-    scores, once it is written; what it raises stops the run.  Ctrl-C finishes the step under way, writes
-    a checkpoint and raises KeyboardInterrupt.  Raises TrainingError if the folder already holds a run,
-    if there is nothing to resume, or when the loss is no longer finite.
 
-    Under torchrun every process calls this and sees its share of each batch; the first one writes.
+class Trainer:
+    """One training run.
+
+    Args:
+        config: options of the run.
+        resume: continue from `checkpoint.pt` in `config.output_dir`.
+
+    Attributes:
+        model: the network whose weights the optimizer changes.
+        ema: exponential moving average of its weights, or None.
+        step: number of optimizer steps done so far.
+        history: one entry an epoch: loss, learning rate, validation scores, seconds.
+
+    Raises:
+        TrainingError: options that do not fit each other or the data; nothing to resume, a damaged checkpoint, or one
+            of another configuration.
     """
-    run = Run(config, resume)
-    if resume:
-        run.restore()
-    elif (run.folder / "checkpoint.pt").exists():
-        raise TrainingError(
-            f"{run.folder}: already holds a run; add --resume to go on, or choose another --output_dir."
+
+    def __init__(self, config: Config, resume: bool = False):
+        self.config, self.folder, self.resumed = config, Path(config.output_dir), resume
+        self.device = build.pick_training_device(config)
+        distributed.init_process_group(self.device)
+        self.num_workers = build.pick_num_workers(config, self.device)
+        self.train_set, self.val_set = build.load_datasets(config, self.num_workers)
+        self.num_classes = build.pick_num_classes(config, self.train_set)
+        self.sampler = TrainingBatchSampler(len(self.train_set), config)
+        self.schedule = partial(learning_rate, config, total_steps=self.sampler.total_steps)
+
+        torch.manual_seed(config.seed)
+        model = build.make_model(replace(config.model, init_from=None) if resume else config.model, self.num_classes)
+        build.check_encoder_options(config, model)
+        self.amp_dtype = build.pick_amp_dtype(config, self.device, model)
+        model = distributed.sync_batch_norm(model, self.device)
+        self.model = model.to(self.device, memory_format=torch.channels_last)
+        self.ema = ModelEMA(self.model, config.ema) if config.ema else None
+        self.forward = distributed.wrap_model(torch.compile(self.model) if config.compile else self.model, self.device)
+
+        self.loss = build.make_loss(config, self.model, self.train_set).to(self.device)
+        self.teachers = build.make_teachers(config, self.num_classes, self.device)
+        self.optimizer = make_optimizer(self.model, config)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.amp_dtype is torch.float16)
+
+        self.step = 0
+        self.history: list[dict] = []
+        self.partial_epoch: dict = {}  # losses and times of an epoch that was interrupted
+        if resume:
+            self.load_checkpoint()
+
+    @property
+    def eval_model(self) -> nn.Module:
+        """The network that is validated and saved as best.safetensors: the EMA if there is one."""
+        return self.ema.model if self.ema else self.model
+
+    def fit(self, progress: bool = True, on_validated: Callable[[dict], None] | None = None) -> list[dict]:
+        """Train from the current epoch to the last one.
+
+        Ctrl-C or SIGTERM finishes the step, writes a checkpoint and raises KeyboardInterrupt.  Under torchrun every
+        process calls this and trains on its share of each batch; rank 0 writes the files.
+
+        Args:
+            progress: show a progress bar on a terminal, and elsewhere print one line an epoch, both on stderr.
+            on_validated: called with each history entry that has validation scores, after it was saved; an exception
+                that it raises stops the run.
+
+        Returns:
+            The history, one entry an epoch.
+
+        Raises:
+            TrainingError: the folder already holds a run, a loss or a weight is not finite, memory is full, or a
+                process that loads images died.
+        """
+        config = self.config
+        train_loader = build.make_train_loader(config, self.train_set, self.sampler, self.device, self.num_workers)
+        val_loader = build.make_val_loader(config, self.val_set, self.num_workers)
+        with (
+            checkpoint.run_folder(self.folder, config, self.resumed),
+            explain_errors(config),
+            Interrupt() as self.interrupt,
+            RunLogger(config, self.sampler, self.step, progress) as self.logger,
+        ):
+            self.agreement, self.saved_at = Agreement(), time.perf_counter()
+            for epoch in range(len(self.history), config.epochs):
+                meter = self.train_one_epoch(epoch, train_loader)
+                entry = {
+                    "epoch": epoch,
+                    "loss": meter.mean_loss(),
+                    "lr": self.schedule(self.step - 1),
+                    "crop_size": self.sampler.crop_size(epoch),
+                    **meter.rates(),
+                }
+                if epoch + 1 == config.epochs or (epoch + 1) % config.eval_interval == 0:
+                    scores = self.validate(val_loader)
+                    entry["val"] = {name: scores[name] for name in SCORES if scores.get(name) is not None}
+                    if config.selection == "last" or self.is_best(entry):
+                        self.save_best(entry)
+                entry["seconds"] = meter.seconds()
+                self.history.append(entry)
+                self.save_checkpoint()
+                self.logger.log_epoch(entry)
+                if "val" in entry:
+                    self.check_metric(entry)
+                    if on_validated:
+                        on_validated(entry)
+        return self.history
+
+    def train_one_epoch(self, epoch: int, loader: DataLoader) -> EpochMeter:
+        """Train on every training image once, or on what a resumed run has left of the epoch.
+
+        Returns:
+            The losses, the number of images and the times of the epoch.
+        """
+        self.set_train_mode(epoch)
+        self.sampler.set_epoch(epoch, self.step)
+        meter = EpochMeter(self.partial_epoch)
+        save_after = 60 * self.config.checkpoint_minutes or math.inf
+        for images, masks in meter.iterate(loader):  # uint8 (n, S, S, 3) and (n, S, S)
+            loss = self.train_step(images, masks)
+            meter.update(loss, self.sampler.num_batch_images(self.step - 1))
+            self.logger.log_step(self.step - 1, meter)
+            save_due = time.perf_counter() - self.saved_at > save_after
+            stop, save = self.agreement.any_process(self.interrupt.requested, save_due)
+            if stop or save:
+                self.check_finite(meter, weights_too=True)
+                self.partial_epoch = meter.state()
+                self.save_checkpoint()
+            elif meter.num_pending() >= CHECK_EVERY:
+                self.check_finite(meter)
+            if stop:
+                raise KeyboardInterrupt
+        self.check_finite(meter, weights_too=True)
+        self.partial_epoch = {}
+        return meter
+
+    def set_train_mode(self, epoch: int) -> None:
+        """Put the network into training mode, its encoder frozen in the first `model.freeze_encoder_epochs` epochs."""
+        self.model.train()
+        if self.config.model.freeze_encoder_epochs:
+            freeze_encoder(self.model, epoch < self.config.model.freeze_encoder_epochs)
+
+    def train_step(self, images: Tensor, masks: Tensor) -> Tensor:
+        """Make one optimizer step on this process's share of a batch.
+
+        Args:
+            images: uint8 (n, S, S, 3).
+            masks: labels (n, S, S).
+
+        Returns:
+            The loss of the whole batch, a scalar on the device.
+        """
+        # Dropout depends on the step and the process only, so a resumed run draws what it would have drawn.
+        seed = np.random.SeedSequence([self.config.seed, self.step, distributed.rank()])
+        torch.manual_seed(int(seed.generate_state(1)[0]))
+        images = images.to(self.device, non_blocking=True).permute(0, 3, 1, 2)  # (n, 3, S, S), channels last in memory
+        masks = masks.to(self.device, non_blocking=True)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.schedule(self.step) * group.get("lr_factor", 1.0)
+        self.optimizer.zero_grad(set_to_none=True)
+
+        # Gradient accumulation: as many parts as every process can fill, because they wait for each other.
+        batch_size, world_size = self.sampler.num_batch_images(self.step), distributed.world_size()
+        num_parts = max(1, min(self.config.accumulation_steps, batch_size // world_size))
+        parts = zip(
+            images.tensor_split(num_parts),
+            masks.tensor_split(num_parts),
+            accumulation_weights(batch_size, num_parts, world_size),
+            strict=True,
         )
-    elif (run.folder / "history.json").exists():
-        raise TrainingError(
-            f"{run.folder}: holds the results of a run without its checkpoint; choose another --output_dir."
-        )
-    with _folder(run), _explained():
-        return _train(run, progress, on_measured)
+        losses = []
+        for i, (part_images, part_masks, weight) in enumerate(parts):
+            exchange_later = world_size > 1 and i < num_parts - 1  # DDP averages the gradients after the last part
+            with self.forward.no_sync() if exchange_later else nullcontext():
+                loss = self.compute_loss(part_images, part_masks) * weight
+                self.scaler.scale(loss).backward()
+            losses.append(loss.detach())
 
+        if self.config.optimizer.max_grad_norm:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optimizer.max_grad_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.ema:
+            self.ema.update(self.step)
+        self.step += 1
+        return sum(losses)
 
-@contextmanager
-def _folder(run: Run) -> Iterator[None]:
-    """The run's folder with its configuration, kept from other runs.  TrainingError if one is at work there."""
-    if distributed.rank():
-        yield
-        return
-    try:
-        run.folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        raise TrainingError(
-            f"{run.folder}: is a file, and a run needs a folder; choose another --output_dir."
-        ) from None
-    try:
-        with files.lock_folder(run.folder):
-            _write_configuration(run)
-            yield
-    except files.FolderLocked:
-        raise TrainingError(
-            f"{run.folder}: another run is at work there; wait, or choose another --output_dir."
-        ) from None
+    def compute_loss(self, images: Tensor, masks: Tensor) -> Tensor:
+        """Return the loss of uint8 images (n, 3, S, S) with labels (n, S, S), a scalar."""
+        with torch.autocast(self.device.type, self.amp_dtype, enabled=self.amp_dtype is not None):
+            inputs = normalize(images)
+            outputs = self.forward(inputs)  # logits (n, C, S, S), or a list of several
+            soft_targets = self.teachers.predict(inputs) if self.teachers else None
+        loss = self.loss(outputs, masks)
+        if self.teachers:
+            loss = loss + self.teachers.loss(outputs, soft_targets, masks, self.loss)
+        return loss
 
+    def validate(self, loader: DataLoader | None = None) -> dict:
+        """Return the scores of `eval_model` on the validation set, as `metrics.Counts.scores` defines them.
 
-def _write_configuration(run: Run) -> None:
-    """Put the run's configuration into its folder.  One that is there and says the same stays, with its comments.
+        The pixels of all images are counted at native size, in integers, each image in one of the processes.
+        """
+        loader = loader or build.make_val_loader(self.config, self.val_set, 0)
+        # On CPUs each process has its own batch-normalization statistics; those of rank 0 are saved and validated.
+        distributed.broadcast_buffers(self.eval_model)
+        options = asdict(self.config.inference)
+        predictor = Predictor(self.eval_model, **options, device=self.device, amp_dtype=self.amp_dtype)
+        counts = Counts(self.val_set.num_classes)
+        for images, masks in loader:  # lists of uint8 (H, W, 3) and (H, W), sizes may differ
+            for mask, prediction in zip(masks, predictor.label_maps(images), strict=True):
+                count_image(counts, mask, prediction)
+        counts = combine(distributed.all_gather(counts))
+        if warning := one_class_warning(counts, self.val_set.classes, self.config):
+            print_line(f"epoch {len(self.history) + 1}: {warning}")
+        return counts.scores(self.val_set.classes)
 
-    One that says something else, and is not that of a run which goes on, is kept under another name.
-    """
-    file = run.folder / "config.yaml"
-    if file.exists() and not run.step:
-        try:
-            if config_to_dict(load_config(file)) == config_to_dict(run.config):
-                return
-        except ConfigError:
-            pass
-        number = 1
-        while (kept := file.with_name(f"config-before-{number}.yaml")).exists():
-            number += 1
-        file.rename(kept)
-    files.write_text(file, yaml.safe_dump(config_to_dict(run.config), sort_keys=False))
+    def check_finite(self, meter: EpochMeter, weights_too: bool = False) -> None:
+        """Raise TrainingError at the first loss that is not finite, or for a weight, statistic or average that is not.
 
-
-def _train(run: Run, progress: bool, on_measured: Callable[[dict], None] | None) -> list[dict]:
-    config = run.config
-    run.plan.start = run.step
-    loader = DataLoader(
-        Augmented(run.train_set, run.plan, config),
-        batch_sampler=Share(run.plan, distributed.rank(), distributed.count()),
-        num_workers=run.num_workers,
-        pin_memory=run.device.type == "cuda",
-        worker_init_fn=_start_worker,
-    )
-    total = sum(run.plan.pixels(step) for step in range(run.plan.steps))
-    done = sum(run.plan.pixels(step) for step in range(run.step))
-    form = "{l_bar}{bar}| {elapsed} elapsed, {remaining} left{postfix}"
-    shown = None if progress and distributed.rank() == 0 else True  # None: only on a terminal
-    # smoothing=0: the time left comes from the rate so far, not from the last step, which may have been a measurement.
-    bar = tqdm(total=total, initial=done, bar_format=form, smoothing=0, disable=shown)
-    with Interrupt() as interrupt, bar, Watch(run, bar, on_measured) as watch:
-        stopped = _loop(run, loader, watch, interrupt)
-    if stopped:
-        raise KeyboardInterrupt
-    return run.history
-
-
-def _loop(run: Run, loader: DataLoader, watch: Watch, interrupt: Interrupt) -> bool:
-    """Train to the end, or until asked to stop; returns whether it was."""
-    run.model.train()
-    began = time.perf_counter()
-    for images, masks in _readable(loader):
-        watch.waited(time.perf_counter() - began)
-        watch.saw(run.train_step(images, masks))
-        if watch.agreed("stop", interrupt.asked):
-            watch.pause()
-            return True
-        began = time.perf_counter()
-    return False
-
-
-def _start_worker(number: int) -> None:
-    """Ctrl-C reaches every process of a terminal, and only the one that trains shall act on it; and one thread each."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(0)
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """What PyTorch raises in the middle of anything for want of memory or of a loading process, in a sentence."""
-    try:
-        yield
-    except (MemoryError, RuntimeError, ConnectionError, EOFError) as error:  # the last two where a process dies
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        if _is_want_of_memory(error):
+        The losses are read from the device here, some steps after they were computed.
+        """
+        rest = f"the checkpoint in {self.folder} is unchanged: lower optimizer.lr, or try --amp=off."
+        if bad := meter.read_pending():
+            steps_ago, value = bad
+            step = self.step - steps_ago
+            keys = ", ".join(self.train_set.keys[index] for _, index in self.sampler.batch(step))
             raise TrainingError(
-                f"memory is full ({reason}); raise --accumulation_steps, or lower --batch_size or --augment.crop_sizes, and go "
-                "on with --resume if there is a checkpoint: the last one is good."
-            ) from None
-        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
-            raise
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler would raise again, wherever we are then
-        raise TrainingError(
-            f"a process that loads images died ({reason}); the last checkpoint is good: go on with "
-            "--resume, and with fewer --num_workers if memory ran out."
-        ) from None
+                f"the loss became {value} at step {step} of {self.sampler.total_steps} (epoch "
+                f"{step // self.sampler.steps_per_epoch}, learning rate {self.schedule(step):.2g}, images {keys}); {rest}"
+            )
+        if not weights_too:
+            return
+        models = (self.model, self.ema.model) if self.ema else (self.model,)
+        tensors = [tensor for model in models for tensor in (*model.parameters(), *model.buffers())]
+        if distributed.any_process(not torch.stack([tensor.isfinite().all() for tensor in tensors]).all()):
+            raise TrainingError(
+                f"a weight is NaN or infinite after step {self.step - 1} of {self.sampler.total_steps}, although the "
+                f"loss was finite; {rest}"
+            )
 
+    def check_metric(self, entry: dict) -> None:
+        """Raise TrainingError if the validation set has no pixel to compute `config.metric` from."""
+        if self.config.metric not in entry["val"]:
+            raise TrainingError(
+                f"{self.val_set.name}, {self.config.data.val_split}: {self.config.metric} cannot be computed, because "
+                "none of its classes occurs in the masks; choose another data.val_split or metric."
+            )
 
-def _is_want_of_memory(error: Exception) -> bool:
-    """On CPUs and some accelerators PyTorch tells it in the text alone."""
-    told = isinstance(error, RuntimeError) and re.search(r"DefaultCPUAllocator|out of memory", str(error))
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or bool(told)
+    def is_best(self, entry: dict) -> bool:
+        """Return whether the validation score of `entry` is above those of all epochs before."""
+        metric = self.config.metric
+        best = max((before["val"].get(metric, -1) for before in self.history if "val" in before), default=-1)
+        return entry["val"].get(metric, -1) > best
 
+    def save_best(self, entry: dict) -> None:
+        """Write best.safetensors: the weights of `eval_model`, and what is needed to use them."""
+        if distributed.rank() == 0:
+            metadata = {
+                "config": configuration.to_dict(self.config),
+                "classes": list(self.train_set.classes),
+                "palette": self.train_set.palette.tolist(),
+                "num_outputs": self.num_classes,
+                "epoch": entry["epoch"],
+                "val": entry["val"],
+            }
+            checkpoint.write_best(self.folder, self.eval_model, metadata)
 
-def _readable(loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches; what goes wrong in a loading process is told without that process's traceback."""
-    try:
-        yield from loader
-    except data.DataError as error:
-        text = str(error)
-        raise data.DataError(
-            text.rpartition("DataError: ")[2].strip() if text.startswith("Caught ") else text
-        ) from None
+    def save_checkpoint(self) -> None:
+        """Write checkpoint.pt and history.json atomically; rank 0 writes, and the other processes wait for it."""
+        if distributed.rank() == 0:
+            state = {
+                "config": configuration.to_dict(self.config),
+                "step": self.step,
+                "model": self.model.state_dict(),
+                "ema": self.ema.model.state_dict() if self.ema else None,
+                "optimizer": self.optimizer.state_dict(),
+                "scaler": self.scaler.state_dict(),
+                "history": self.history,
+                "partial_epoch": self.partial_epoch,
+            }
+            checkpoint.write_checkpoint(self.folder, state)
+        self.saved_at = time.perf_counter()
+        distributed.barrier()  # a process that resumes at once must not read the checkpoint before this one
+
+    def load_checkpoint(self) -> None:
+        """Continue from checkpoint.pt.  TrainingError if it is missing, damaged, or of another configuration."""
+        with checkpoint.reading(self.folder, self.config, self.device) as state:
+            checkpoint.check_progress(state, self.sampler)
+            self.model.load_state_dict(state["model"])
+            if self.ema:
+                self.ema.model.load_state_dict(state["ema"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            if self.scaler.is_enabled() and state["scaler"]:  # the run may have used another precision before
+                self.scaler.load_state_dict(state["scaler"])
+            self.step, self.history, self.partial_epoch = state["step"], state["history"], state["partial_epoch"]

@@ -1,0 +1,182 @@
+"""The parts of a training run, each made from its configuration by one function."""
+
+import difflib
+import signal
+import sys
+from pathlib import Path
+
+import cv2
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from .. import data, distributed, models, weights
+from ..config import Config, ModelConfig
+from ..data import SegmentationDataset
+from ..data.sampler import DistributedBatchSampler, TrainingBatchSampler, TrainingDataset
+from ..inference import pick_device
+from ..losses import SegmentationLoss, class_weights
+from ..models import pretrained
+from .distillation import Teachers
+from .errors import TrainingError
+from .optimizer import amp_dtype
+
+
+def pick_training_device(config: Config) -> torch.device:
+    """Return the device of this process: under torchrun with CUDA, one GPU for each process."""
+    one_gpu_each = distributed.is_torchrun() and config.device in ("auto", "cuda") and torch.cuda.is_available()
+    return pick_device(f"cuda:{distributed.local_rank()}" if one_gpu_each else config.device)
+
+
+def pick_num_workers(config: Config, device: torch.device) -> int:
+    """Return the number of loading processes; by default none on a CPU, which they would share with the training."""
+    return config.num_workers if config.num_workers >= 0 else 0 if device.type == "cpu" else 4
+
+
+def load_datasets(config: Config, num_workers: int) -> tuple[SegmentationDataset, SegmentationDataset]:
+    """Return the training and the validation set; the loading processes share `data.cache_mb` of each."""
+    options, cache_bytes = config.data, (config.data.cache_mb << 20) // max(1, num_workers)
+    return tuple(
+        data.load(options.name, split, options.root, options.list_name, cache_bytes, **options.options)
+        for split in (options.train_split, options.val_split)
+    )
+
+
+def make_train_loader(
+    config: Config,
+    train_set: SegmentationDataset,
+    sampler: TrainingBatchSampler,
+    device: torch.device,
+    num_workers: int,
+) -> DataLoader:
+    """Return this process's batches: uint8 images (n, S, S, 3) and masks (n, S, S)."""
+    return DataLoader(
+        TrainingDataset(train_set, sampler, config),
+        batch_sampler=DistributedBatchSampler(sampler, distributed.rank(), distributed.world_size()),
+        num_workers=num_workers,
+        pin_memory=device.type == "cuda",
+        worker_init_fn=_start_worker,
+        persistent_workers=num_workers > 0,
+    )
+
+
+def make_val_loader(config: Config, val_set: SegmentationDataset, num_workers: int) -> DataLoader:
+    """Return this process's share of the validation images, decoded: lists of (H, W, 3) and of (H, W), uint8."""
+    rank, world_size = distributed.rank(), distributed.world_size()
+    return DataLoader(
+        val_set,
+        sampler=range(rank, len(val_set), world_size),
+        batch_size=max(1, config.batch_size // world_size),
+        num_workers=num_workers,
+        collate_fn=_collate,
+        worker_init_fn=_start_worker,
+        persistent_workers=num_workers > 0,
+    )
+
+
+def _collate(items: list[dict]) -> tuple[list, list]:
+    return [item["image"] for item in items], [item["mask"] for item in items]
+
+
+def _start_worker(worker_id: int) -> None:
+    """Ignore Ctrl-C, which reaches every process of a terminal, in loading processes; use one thread in each."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(0)
+
+
+def pick_num_classes(config: Config, train_set: SegmentationDataset) -> int:
+    """Return the number of output channels; TrainingError if it or the metric does not fit the data set."""
+    num_classes = config.num_classes or train_set.num_classes
+    if num_classes != train_set.num_classes and (num_classes, train_set.num_classes) != (1, 2):
+        raise TrainingError(
+            f"num_classes is {num_classes}, but {train_set.name} has {train_set.num_classes} classes; "
+            "leave it at 0 to use the data set's number."
+        )
+    if config.metric == "foreground_iou" and train_set.num_classes != 2:
+        raise TrainingError(f"metric is foreground_iou, but {train_set.name} has more classes; choose miou.")
+    return num_classes
+
+
+def pick_amp_dtype(config: Config, device: torch.device, model: nn.Module) -> torch.dtype | None:
+    """Return the lower precision of `amp`, or None; TrainingError if gradients of `model` would be wrong in it."""
+    try:
+        return amp_dtype(config.amp, device, model)
+    except ValueError as error:
+        raise TrainingError(f"{config.model.name}: {error}") from None
+
+
+def make_model(config: ModelConfig, num_classes: int) -> nn.Module:
+    """Return the network with the weights that it starts from; prints what was loaded on stderr."""
+    start = config.init_from
+    if start is None or not (start in weights.names() or start.endswith(".safetensors")):
+        _check_init_from(config)
+        return models.create(config.name, num_classes, pretrained=start, **config.options)
+    model = models.create(config.name, num_classes, **config.options)
+    file = Path(start) if start.endswith(".safetensors") else weights.find(start)
+    tensors, metadata = weights.read_tensors(file)
+    try:
+        loaded = models.load_weights(model, tensors)
+    except models.CheckpointError as error:
+        raise TrainingError(f"model.init_from: {file}: {error}{_fitting_options(metadata)}") from None
+    if distributed.rank() == 0:
+        print(f"{file.name}: {loaded}", file=sys.stderr)
+    return model
+
+
+def _fitting_options(metadata: dict) -> str:
+    """Say for which options the weights of a file are, if its metadata has them."""
+    saved = metadata.get("config", {}).get("model", {})
+    if not isinstance(saved, dict) or "name" not in saved:
+        return ""
+    options = [f"--model.options.{name}={value}" for name, value in saved.get("options", {}).items()]
+    return f" These weights fit {' '.join([f'--model.name={saved["name"]}', *options])}"
+
+
+def _check_init_from(config: ModelConfig) -> None:
+    """Raise TrainingError for a start that is neither released nor public; `create` reports unknown models."""
+    public = pretrained.choices(config.name)
+    if config.init_from is not None and config.init_from not in public and config.name in models.names():
+        near = difflib.get_close_matches(config.init_from, [*weights.names(), *public], 3, 0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"released are {', '.join(weights.names())}."
+        raise TrainingError(
+            f"model.init_from is '{config.init_from}', which is neither a .safetensors file, nor released weights, nor "
+            f"public ones of {config.name} ({', '.join(public) or 'there are none'}); {hint}"
+        )
+
+
+def make_loss(config: Config, model: nn.Module, train_set: SegmentationDataset) -> SegmentationLoss:
+    """Return the loss; rules for class weights count the pixels of all training masks."""
+    factors = config.loss.class_weights
+    if isinstance(factors, str):
+        by_frequency = factors in ("sqrt_freq", "inv_freq")  # the others do not depend on how often classes occur
+        factors = class_weights(factors, train_set.pixel_counts() if by_frequency else [0] * train_set.num_classes)
+    default = getattr(model, "OUTPUT_WEIGHTS", None)
+    output_weights = config.loss.output_weights or default
+    if output_weights and len(output_weights) != len(default or (1,)):
+        raise TrainingError(
+            f"loss.output_weights has {len(output_weights)} factors, but {config.model.name} has "
+            f"{len(default or (1,))} outputs; give one for each output, or leave it out."
+        )
+    return SegmentationLoss(
+        config.loss.terms, factors, 255, output_weights, config.loss.options, distributed.all_reduce_sum
+    )
+
+
+def make_teachers(config: Config, num_classes: int, device: torch.device) -> Teachers | None:
+    """Return the networks to learn from, or None."""
+    return Teachers(config.distillation, num_classes, device) if config.distillation.teachers else None
+
+
+def check_encoder_options(config: Config, model: nn.Module) -> None:
+    """Raise TrainingError for options of the encoder where the network has none, or where they do not work."""
+    options = {
+        "optimizer.encoder_lr_factor": (config.optimizer.encoder_lr_factor, 1),
+        "model.freeze_encoder_epochs": (config.model.freeze_encoder_epochs, 0),
+    }
+    for option, (value, default) in options.items():
+        if value != default and not hasattr(model, "encoder_prefixes"):
+            raise TrainingError(
+                f"{option} is {value}, but {config.model.name} has no separate encoder; leave it at {default}."
+            )
+    if config.model.freeze_encoder_epochs and distributed.world_size() > 1:
+        raise TrainingError("model.freeze_encoder_epochs works in one process only; leave it at 0 under torchrun.")

@@ -1,0 +1,161 @@
+"""The files of a run: its folder, its configuration, checkpoint.pt and best.safetensors, written atomically."""
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+import yaml
+from torch import nn
+
+from .. import config as configuration
+from .. import distributed, files, runs, weights
+from ..config import Config
+from ..data.sampler import TrainingBatchSampler
+from .errors import TrainingError
+from .logger import print_line
+
+
+@contextmanager
+def run_folder(folder: Path, config: Config, resume: bool) -> Iterator[None]:
+    """Create the run's folder with its config.yaml, and keep other runs out of it while the context is open.
+
+    Raises:
+        TrainingError: the folder holds a run and `resume` is false, or another run uses it.
+    """
+    if not resume and (folder / "checkpoint.pt").exists():
+        raise TrainingError(f"{folder}: already holds a run; add --resume to continue, or choose another --output_dir.")
+    if not resume and (folder / "history.json").exists():
+        raise TrainingError(
+            f"{folder}: holds the results of a run without its checkpoint; choose another --output_dir."
+        )
+    if distributed.rank():
+        yield
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise TrainingError(f"{folder}: is a file, but a run needs a folder; choose another --output_dir.") from None
+    try:
+        with files.alone(folder):
+            write_config(folder, config)
+            yield
+    except files.Busy:
+        raise TrainingError(f"{folder}: another run is using it; wait, or choose another --output_dir.") from None
+
+
+def write_config(folder: Path, config: Config) -> None:
+    """Write config.yaml.  A file with the same options stays, comments included; any other is kept under another name."""
+    file = folder / "config.yaml"
+    if file.exists():
+        try:
+            if configuration.to_dict(configuration.load(file)) == configuration.to_dict(config):
+                return
+        except configuration.ConfigError:
+            pass
+        number = 1
+        while (kept := folder / f"config-before-{number}.yaml").exists():
+            number += 1
+        file.rename(kept)
+    files.write_text(file, yaml.safe_dump(configuration.to_dict(config), sort_keys=False))
+
+
+def write_checkpoint(folder: Path, state: dict) -> None:
+    """Write checkpoint.pt, then history.json; after an error the file named in it is as it was before."""
+    buffer = io.BytesIO()  # torch.save does not name the file when the disk is full
+    torch.save(state, buffer)
+    files.write_atomically(folder / "checkpoint.pt", lambda file: file.write(buffer.getbuffer()))
+    files.write_text(folder / "history.json", json.dumps(state["history"], indent=1))
+
+
+def write_best(folder: Path, model: nn.Module, metadata: dict) -> None:
+    """Write best.safetensors with the weights of `model`."""
+    weights.write_tensors(folder / "best.safetensors", model.state_dict(), metadata)
+
+
+@contextmanager
+def reading(folder: Path, config: Config, device: torch.device) -> Iterator[dict]:
+    """Give the verified content of checkpoint.pt, under today's names; explain what is wrong with it.
+
+    Raises:
+        TrainingError: the file is missing, damaged (or what the context does with it fails), or of another
+            configuration.
+    """
+    file = folder / "checkpoint.pt"
+    try:
+        state = upgrade_checkpoint(file, _read(file, device))
+        check_config(file, state["config"], config)
+        yield state
+    except FileNotFoundError:
+        raise TrainingError(f"{file}: there is no checkpoint to resume; start without --resume.") from None
+    except TrainingError:
+        raise
+    except PermissionError:
+        raise TrainingError(f"{file}: not allowed to read it; check the file's permissions.") from None
+    except Exception as error:  # torch reports damaged files by exceptions of many types
+        raise TrainingError(
+            f"{file}: the checkpoint is damaged ({type(error).__name__}); start a new run in another --output_dir. "
+            "best.safetensors, if it is there, is not affected."
+        ) from None
+
+
+def _read(file: Path, device: torch.device) -> dict:
+    """Return what `write_checkpoint` wrote; raise whatever zipfile and torch raise if the file is damaged."""
+    with zipfile.ZipFile(file) as archive:
+        if archive.testzip() is not None:  # torch writes checksums but does not compare them
+            raise zipfile.BadZipFile(f"{file}: a checksum differs")
+    return torch.load(file, map_location=device, weights_only=True)
+
+
+def upgrade_checkpoint(file: Path, state: dict) -> dict:
+    """Return a checkpoint of an earlier version with today's names.
+
+    Options that did not exist yet get their defaults, which leave everything as it was.
+    """
+    try:
+        options = configuration.upgrade_config(state["config"])
+    except ValueError as error:
+        raise TrainingError(f"{file}: {error}; start a new run in another --output_dir.") from None
+    defaults = configuration.to_dict(Config())
+    for name, value in defaults.items():
+        options[name] = {**value, **options.get(name, {})} if isinstance(value, dict) else options.get(name, value)
+    renamed = {"average": "ema", "partial": "partial_epoch"}
+    return {renamed.get(name, name): value for name, value in state.items()} | {"config": options}
+
+
+def check_config(file: Path, saved: dict, config: Config) -> None:
+    """Raise TrainingError if a run with the options `saved` would not have led to the result of `config`.
+
+    Two options may change.  `epochs` may be raised: the run continues to the new number, and from the checkpoint on
+    learning rates and crop sizes are those of a run of that many epochs.  `accumulation_steps` may change where memory
+    is short: gradients stay the same but for rounding and the statistics of batch normalization.
+    """
+    before, now = runs.flat(saved), runs.flat(configuration.to_dict(config))
+    for option in sorted((before.keys() | now.keys()) - runs.PLACES):
+        if before.get(option) == now.get(option):
+            continue
+        if option == "epochs" and before[option] < now[option]:
+            print_line(
+                f"{file}: saved with epochs={before[option]}; continues to epoch {now[option]}, and from here "
+                f"learning rates and crop sizes are those of a run of {now[option]} epochs."
+            )
+            continue
+        if option == "accumulation_steps":
+            print_line(f"{file}: saved with accumulation_steps={before[option]}; continues with {now[option]}.")
+            continue
+        raise TrainingError(
+            f"{file}: {option} was {str(before.get(option))[:100]} and is now {now.get(option)}. Resume with the "
+            "configuration of the run, or start a new run from its weights: --output_dir=NEW "
+            f"--model.init_from={file.parent / 'best.safetensors'}"
+        )
+
+
+def check_progress(state: dict, sampler: TrainingBatchSampler) -> None:
+    """Raise ValueError unless the step of a checkpoint belongs to the epoch that its history does not have yet."""
+    epochs_done = len(state["history"]) if isinstance(state["history"], list) else -1
+    first = epochs_done * sampler.steps_per_epoch
+    if not 0 <= first <= state["step"] <= min(first + sampler.steps_per_epoch, sampler.total_steps):
+        raise ValueError(f"step {state['step']} of {sampler.total_steps} after {epochs_done} epochs")

@@ -1,0 +1,64 @@
+"""Errors of training, and explanations of those that PyTorch raises in the middle of it."""
+
+import re
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from .. import distributed
+from ..config import Config
+from ..data.images import DataError
+from ..errors import SeglibError
+
+
+class TrainingError(SeglibError, RuntimeError):
+    """A training run that cannot start or continue; the message says where, why and what to do."""
+
+
+@contextmanager
+def explain_errors(config: Config) -> Iterator[None]:
+    """Explain in one sentence when memory is full, or when a process that loads images reports an error or dies."""
+    try:
+        yield
+    except DataError as error:  # from a loading process the message comes with a traceback
+        text = str(error)
+        raise DataError(text.rpartition("DataError: ")[2].strip() if text.startswith("Caught ") else text) from None
+    except (MemoryError, RuntimeError, ConnectionError, EOFError) as error:  # the last two if a process dies
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        if _is_out_of_memory(error):
+            raise TrainingError(
+                f"memory is full ({reason}); {_smaller(config)}, and continue with --resume if there is a checkpoint "
+                "(not after a change of --batch_size or --augment.crop_sizes): the last one is intact."
+            ) from None
+        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
+            raise
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler would raise again at any later line
+        raise TrainingError(
+            f"a process that loads images died ({reason}); the last checkpoint is intact: continue with "
+            "--resume, and with fewer --num_workers if memory ran out."
+        ) from None
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """On CPUs and some accelerators only the text of PyTorch's error says so."""
+    text_says_so = isinstance(error, RuntimeError) and re.search(r"DefaultCPUAllocator|out of memory", str(error))
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or bool(text_says_so)
+
+
+def _smaller(config: Config) -> str:
+    """Name options that need about half the memory."""
+    share = -(-config.batch_size // distributed.world_size())  # images of this process
+    images = -(-share // config.accumulation_steps)  # that are computed at once
+    sizes = [max(32, side * 3 // 4 // 32 * 32) for side in config.augment.crop_sizes]
+    crops = f"--augment.crop_sizes={str(sizes).replace(' ', '')}"
+    if images == 1:
+        return f"single images do not fit: choose {crops} or a smaller network"
+    return (
+        f"{images} images at once do not fit: about half the memory is enough for "
+        f"--accumulation_steps={-(-share // (images // 2))} with the same result but for batch "
+        f"normalization, for --batch_size={max(1, config.batch_size // 2)}, or for {crops}"
+    )

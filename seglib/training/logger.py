@@ -1,0 +1,196 @@
+"""What a run reports: progress bar or lines, TensorBoard events, a profile, and the losses and times of an epoch."""
+
+import math
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from .. import distributed
+from ..config import Config
+from ..data.sampler import TrainingBatchSampler
+from ..metrics import Counts
+from .errors import TrainingError
+
+SCORES = ("miou", "boundary_iou", "pixel_accuracy", "foreground_iou")  # validation scores kept in the history
+TITLES = {"miou": "mIoU", "boundary_iou": "B-IoU"}
+UNPROFILED_STEPS = 3  # the first steps are slower than the rest
+
+
+class EpochMeter:
+    """Losses and times of one epoch.
+
+    Args:
+        state: what `state` returned when the epoch was interrupted, or an empty dictionary.
+    """
+
+    def __init__(self, state: dict):
+        self.losses, self.images = list(state.get("losses", [])), state.get("images", 0)
+        self.waiting = state.get("waiting", 0.0)
+        self.began = time.perf_counter() - state.get("seconds", 0.0)
+        self.pending: list[Tensor] = []  # losses that are still on the device
+
+    def iterate(self, loader: Iterable) -> Iterator:
+        """Yield the batches, and measure the time spent on waiting for them."""
+        asked = time.perf_counter()
+        for batch in loader:
+            self.waiting += time.perf_counter() - asked
+            yield batch
+            asked = time.perf_counter()
+
+    def update(self, loss: Tensor, images: int) -> None:
+        """Note the loss and the number of images of a step."""
+        self.pending.append(loss)
+        self.images += images
+
+    def num_pending(self) -> int:
+        """Return the number of losses that were not read yet."""
+        return len(self.pending)
+
+    def read_pending(self) -> tuple[int, float] | None:
+        """Read the losses from the device; return the first that is not finite, with the number of steps since then."""
+        values = torch.stack(self.pending).tolist() if self.pending else []
+        self.losses, self.pending = self.losses + values, []
+        return next(((len(values) - i, v) for i, v in enumerate(values) if not math.isfinite(v)), None)
+
+    def seconds(self) -> float:
+        """Return the time since the epoch began, interruptions left out."""
+        return time.perf_counter() - self.began
+
+    def mean_loss(self) -> float:
+        """Return the mean loss of all steps."""
+        return float(torch.tensor(self.losses).mean())
+
+    def rates(self) -> dict:
+        """Return the number of images, images per second, and the share of the time spent on waiting for data."""
+        seconds = self.seconds()
+        return {
+            "images": self.images,
+            "images_per_second": self.images / seconds,
+            "waiting_share": self.waiting / seconds,
+        }
+
+    def state(self) -> dict:
+        """Return what a resumed run needs to continue this epoch."""
+        names = ("losses", "images", "waiting")
+        return {name: getattr(self, name) for name in names} | {"seconds": self.seconds()}
+
+
+class RunLogger:
+    """Progress on stderr, TensorBoard events and a profile, all of rank 0 only.
+
+    Raises:
+        TrainingError: TensorBoard is asked for but not installed.
+    """
+
+    def __init__(self, config: Config, sampler: TrainingBatchSampler, step: int, progress: bool):
+        self.config, self.sampler, self.first_step = config, sampler, step
+        self.is_first = distributed.rank() == 0
+        self.progress = progress and self.is_first
+        self.tensorboard = self.profiler = None
+
+    def __enter__(self) -> "RunLogger":
+        pixels = [self.sampler.num_batch_pixels(step) for step in range(self.sampler.total_steps)]
+        # smoothing=0: the remaining time is estimated from the rate so far, which includes validations.
+        self.bar = tqdm(
+            total=sum(pixels),
+            initial=sum(pixels[: self.first_step]),
+            bar_format="{l_bar}{bar}| {elapsed} elapsed, {remaining} left{postfix}",
+            smoothing=0,
+            disable=None if self.progress else True,  # None: only on a terminal
+        )
+        if self.is_first:
+            self._print_notes()
+            self._open_tensorboard()
+            self._open_profiler()
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.bar.close()
+        if self.tensorboard:
+            self.tensorboard.close()
+        if self.profiler:
+            self.profiler.__exit__(*error)
+
+    def _print_notes(self) -> None:
+        sizes, used = self.sampler.crop_sizes, {self.sampler.crop_size(e) for e in range(self.config.epochs)}
+        if unused := [size for size in sizes if size not in used]:
+            print_line(
+                f"augment.crop_sizes: {len(sizes)} sizes share {self.config.epochs} epochs, so "
+                f"{', '.join(map(str, unused))} will not be used; train more epochs, or give fewer sizes."
+            )
+        steps = self.sampler.total_steps - self.first_step - UNPROFILED_STEPS
+        if self.config.profile_steps > steps:
+            print_line(
+                f"profile_steps is {self.config.profile_steps}, but after the first {UNPROFILED_STEPS} steps only "
+                f"{max(0, steps)} remain, so trace.json will not be written; choose a smaller number."
+            )
+
+    def _open_tensorboard(self) -> None:
+        if self.config.tensorboard:
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError:
+                raise TrainingError(
+                    "tensorboard is true, but TensorBoard is not installed; pip install tensorboard, or leave it off."
+                ) from None
+            self.tensorboard = SummaryWriter(self.config.output_dir)
+
+    def _open_profiler(self) -> None:
+        """Profile `profile_steps` steps and write trace.json, which chrome://tracing shows."""
+        if self.config.profile_steps:
+            schedule = {"skip_first": UNPROFILED_STEPS - 1, "wait": 0, "warmup": 1, "repeat": 1}
+            self.profiler = torch.profiler.profile(
+                schedule=torch.profiler.schedule(active=self.config.profile_steps, **schedule),
+                on_trace_ready=lambda p: p.export_chrome_trace(f"{self.config.output_dir}/trace.json"),
+            )
+            self.profiler.__enter__()
+
+    def log_step(self, step: int, meter: EpochMeter) -> None:
+        """Move the progress bar by one step."""
+        self.bar.set_postfix_str(f"{meter.rates()['images_per_second']:.1f} images/s", refresh=False)
+        self.bar.update(self.sampler.num_batch_pixels(step))
+        if self.profiler:
+            self.profiler.step()
+
+    def log_epoch(self, entry: dict) -> None:
+        """Show an entry of the history as a line, above the progress bar if there is one."""
+        if self.progress:
+            print_line(summary(entry, self.config.epochs))
+        if self.tensorboard:
+            for name, value in {**entry, **entry.get("val", {})}.items():
+                if isinstance(value, (int, float)):
+                    self.tensorboard.add_scalar(name, value, entry["epoch"])
+
+
+def print_line(text: str) -> None:
+    """Print a line of rank 0 on stderr, above the progress bar."""
+    if distributed.rank() == 0:
+        tqdm.write(text, file=sys.stderr)
+
+
+def summary(entry: dict, epochs: int) -> str:
+    """Return an entry of the history in one line."""
+    val = entry.get("val", {})
+    scores = "".join(f", {title} {val[name]:.4f}" for name, title in TITLES.items() if name in val)
+    waiting = f", {entry['waiting_share']:.0%} waiting for data" if entry["waiting_share"] > 0.1 else ""
+    return (
+        f"epoch {entry['epoch'] + 1}/{epochs}: loss {entry['loss']:.4f}{scores}, "
+        f"{entry['images_per_second']:.1f} images/s{waiting}, {entry['seconds']:.1f} s"
+    )
+
+
+def one_class_warning(counts: Counts, classes: Sequence[str], config: Config) -> str | None:
+    """Return a warning with likely causes if all predictions have one class, but the masks have several."""
+    predicted, target = counts.confusion.sum(0).nonzero()[0], counts.confusion.sum(1).nonzero()[0]
+    if len(predicted) != 1 or len(target) < 2:
+        return None
+    return (
+        f"all validation pixels were predicted as '{classes[predicted[0]]}'. In the first epochs this is common. Later "
+        f"the likely causes are a learning rate that is too high (--optimizer.lr={config.optimizer.lr / 10:g}), rare "
+        "classes (--loss.class_weights=sqrt_freq, or a dice term in the loss), or masks with wrong labels "
+        f"(seglib data check {config.data.name})."
+    )
