@@ -13,7 +13,7 @@ from PIL import Image
 
 from seglib import data, inference
 from seglib.config import Config
-from seglib.data.sampler import Plan
+from seglib.data.sampler import TrainingBatchSampler
 
 from .measure import single, threads
 
@@ -86,9 +86,9 @@ def shuffling() -> dict:
     """Nanoseconds an image to draw the order of an epoch of a million, in the master process."""
     times = []
     for epoch in range(3):
-        plan = Plan(1_000_000, Config(epochs=3))
+        sampler = TrainingBatchSampler(1_000_000, Config(epochs=3))
         began = time.perf_counter()
-        plan.batch(epoch * plan.steps_per_epoch)
-        times.append((time.perf_counter() - began) * 1e9 / plan.images)
+        sampler.batch(epoch * sampler.steps_per_epoch)
+        times.append((time.perf_counter() - began) * 1e9 / sampler.num_images)
     note = "the order of a million images, drawn once an epoch, at 8 bytes an image"
     return single(times, "ns/image") | {"note": note, "bytes": 8}

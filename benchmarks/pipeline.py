@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from seglib import data
 from seglib.config import Config
-from seglib.data.sampler import Augmented, Plan
+from seglib.data.sampler import TrainingBatchSampler, TrainingDataset
 from seglib.data.transforms import TrainingTransform
 
 from .measure import check_equal, contest, interleaved, need, processor, threads
@@ -78,8 +78,9 @@ class Ways:
         self.config.augment.crop_sizes = [SIDE]
         self.kept, self.anew = (self._opened(root, size) for size in (data.CACHE_BYTES, 0))
         self.plain = Plain(pairs, v2_transform(self.config))
-        plan = Plan(IMAGES, self.config)
-        self.ours, self.ours_anew = Augmented(self.kept, plan, self.config), Augmented(self.anew, plan, self.config)
+        sampler = TrainingBatchSampler(IMAGES, self.config)
+        self.ours = TrainingDataset(self.kept, sampler, self.config)
+        self.ours_anew = TrainingDataset(self.anew, sampler, self.config)
         self._check()
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Training and evaluation in several processes started by torchrun; in a single process everything here does nothing."""
+"""Training and evaluation in several processes that torchrun started; in a single process nothing here does anything."""
 
 import os
 from datetime import timedelta

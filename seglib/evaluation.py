@@ -12,6 +12,7 @@ from .data import SegmentationDataset
 from .inference import Predictor
 from .metrics import Counts, combine
 
+COUNT_ON_DEVICE = {"cuda"}  # types of devices that count their predictions themselves
 
 
 def evaluate(
@@ -56,8 +57,8 @@ def evaluate(
 
 
 def count_image(counts: Counts, mask: np.ndarray, prediction: Tensor) -> None:
-    """Add one image to `counts`: its mask and its prediction, uint8 (H, W); CUDA devices count on the device."""
-    if prediction.device.type == "cuda":
+    """Add one image to `counts`: its mask and its prediction, uint8 (H, W)."""
+    if prediction.device.type in COUNT_ON_DEVICE:
         counts.update(torch.tensor(mask, device=prediction.device), prediction)
     else:
         counts.update(mask, prediction.cpu().numpy())

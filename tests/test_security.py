@@ -69,7 +69,7 @@ def test_files_are_loaded_without_running_them_everywhere():
 def test_no_pickle_is_ever_run(tmp_path, monkeypatch):
     """A payload in every place from which weights are read; it would make a folder."""
     mark = tmp_path / "mark"
-    run = training.Run(tiny(tmp_path / "run"))
+    run = training.Trainer(tiny(tmp_path / "run"))
     run.folder.mkdir()
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     published = tmp_path / "checkpoints" / "hrnet_w18_small_v1-f460c6bc.pth"
@@ -81,7 +81,7 @@ def test_no_pickle_is_ever_run(tmp_path, monkeypatch):
             weights.load(str(tmp_path / "own.safetensors"))
         (run.folder / "checkpoint.pt").write_bytes(content)
         with pytest.raises(training.TrainingError, match="damaged"):
-            run.restore()
+            run.load_checkpoint()
         published.write_bytes(content)
         with pytest.raises(CheckpointError, match="hrnet_w18_small_v1"):
             pretrained.fetch("hrnet_w18_small_v1", "imagenet")
@@ -154,9 +154,9 @@ def refuse(*_):
 socket.socket.connect = socket.socket.connect_ex = socket.create_connection = socket.getaddrinfo = refuse
 import seglib
 [getattr(seglib, name) for name in dir(seglib)]
-from seglib import train
+from seglib import training
 from tests.training.test_trainer import tiny
-train.train(tiny({str(tmp_path / "run")!r}, epochs=1), progress=False)
+training.fit(tiny({str(tmp_path / "run")!r}, epochs=1), progress=False)
 print("trained", *tried)
 """
     clean = {name: value for name, value in os.environ.items() if name != "NO_ALBUMENTATIONS_UPDATE"}  # set by tests

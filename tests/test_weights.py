@@ -218,7 +218,7 @@ def test_a_release_measures_what_it_writes(tmp_path, monkeypatch):
     monkeypatch.setattr(weights, "FOLDER", tmp_path)
     (tmp_path / "manifest.json").write_text('{"address": "", "weights": {}}')
     asked = tiny(tmp_path / "run")
-    history = training.train(asked, progress=False)
+    history = training.fit(asked, progress=False)
     card = release.release(tmp_path / "run", "small", tmp_path, "seglib train x.yaml", "a test")
     assert weights.card("small") == json.loads(json.dumps(card)) and weights.names() == ["small"]
     model, header = weights.load("small")
@@ -274,20 +274,20 @@ def test_a_card_tells_what_the_weights_started_from(tmp_path, monkeypatch):
     monkeypatch.setattr(weights, "FOLDER", tmp_path)
     (tmp_path / "manifest.json").write_text('{"address": "", "weights": {}}')
     words = tmp_path, "seglib train x.yaml", "a test"
-    training.train(tiny(tmp_path / "first", epochs=1), progress=False)
+    training.fit(tiny(tmp_path / "first", epochs=1), progress=False)
     # Drawn pictures are measured as they were drawn in training, ten of them here.
     words_to_measure = ["evaluate", str(tmp_path / "first" / "best.safetensors"), "--data", "creatures", "--json"]
     assert main([*words_to_measure, str(tmp_path / "scores.json")]) == 0
     assert json.loads((tmp_path / "scores.json").read_text())["images"] == 10
     second = tiny(tmp_path / "second", epochs=1)
     second.model.init_from = str(tmp_path / "first" / "best.safetensors")
-    training.train(second, progress=False)
+    training.fit(second, progress=False)
     start = release.release(tmp_path / "second", "second", *words)["training"]["start"]
     assert (start["weights"], start["data"], start["epochs"]) == (second.model.init_from, "creatures", 1)
     assert "scratch on creatures (1 epochs, " in (tmp_path / "second.md").read_text()
     third = tiny(tmp_path / "third", epochs=1)
     third.model.init_from = "second"
-    training.train(third, progress=False)
+    training.fit(third, progress=False)
     with pytest.raises(weights.WeightsError, match="second: began with other weights itself"):
         release.release(tmp_path / "third", "third", *words)
     assert weights.names() == ["second"]

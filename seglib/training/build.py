@@ -128,8 +128,8 @@ def _fitting_options(metadata: dict) -> str:
     saved = metadata.get("config", {}).get("model", {})
     if not isinstance(saved, dict) or "name" not in saved:
         return ""
-    options = [f"--model.options.{name}={value}" for name, value in saved.get("options", {}).items()]
-    return f" These weights fit {' '.join([f'--model.name={saved["name"]}', *options])}"
+    options = {"name": saved["name"]} | {f"options.{name}": value for name, value in saved.get("options", {}).items()}
+    return " These weights fit " + " ".join(f"--model.{name}={value}" for name, value in options.items())
 
 
 def _check_init_from(config: ModelConfig) -> None:

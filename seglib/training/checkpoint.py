@@ -48,7 +48,7 @@ def run_folder(folder: Path, config: Config, resume: bool) -> Iterator[None]:
 
 
 def write_config(folder: Path, config: Config) -> None:
-    """Write config.yaml.  A file with the same options stays, comments included; any other is kept under another name."""
+    """Write config.yaml.  A file with the same options stays, comments included; any other gets another name."""
     file = folder / "config.yaml"
     if file.exists():
         try:

@@ -1,4 +1,4 @@
-"""Stopping between two steps: Ctrl-C and SIGTERM wait for the end of the step, and all processes stop at the same one."""
+"""Stop between two steps: Ctrl-C and SIGTERM wait for the end of the step, and all processes stop at the same one."""
 
 import signal
 import threading

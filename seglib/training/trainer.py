@@ -260,14 +260,15 @@ class Trainer:
 
         The losses are read from the device here, some steps after they were computed.
         """
-        rest = f"the checkpoint in {self.folder} is unchanged: lower optimizer.lr, or try --amp=off."
+        total_steps = self.sampler.total_steps
+        remedy = f"the checkpoint in {self.folder} is unchanged: lower optimizer.lr, or try --amp=off."
         if bad := meter.read_pending():
             steps_ago, value = bad
             step = self.step - steps_ago
             keys = ", ".join(self.train_set.keys[index] for _, index in self.sampler.batch(step))
             raise TrainingError(
-                f"the loss became {value} at step {step} of {self.sampler.total_steps} (epoch "
-                f"{step // self.sampler.steps_per_epoch}, learning rate {self.schedule(step):.2g}, images {keys}); {rest}"
+                f"the loss became {value} at step {step} of {total_steps} (epoch {step // self.sampler.steps_per_epoch}, "
+                f"learning rate {self.schedule(step):.2g}, images {keys}); {remedy}"
             )
         if not weights_too:
             return
@@ -275,8 +276,8 @@ class Trainer:
         tensors = [tensor for model in models for tensor in (*model.parameters(), *model.buffers())]
         if distributed.any_process(not torch.stack([tensor.isfinite().all() for tensor in tensors]).all()):
             raise TrainingError(
-                f"a weight is NaN or infinite after step {self.step - 1} of {self.sampler.total_steps}, although the "
-                f"loss was finite; {rest}"
+                f"a weight is NaN or infinite after step {self.step - 1} of {total_steps}, although the loss was finite; "
+                f"{remedy}"
             )
 
     def check_metric(self, entry: dict) -> None:

@@ -151,7 +151,7 @@ def _try(optuna, study, trial, config: Config, space: Space, folder: Path, progr
     place = folder / f"trial-{trial.number:03d}"
     known = set(study.trials[trial.number].intermediate_values)
 
-    def on_measured(entry: dict) -> None:
+    def on_validated(entry: dict) -> None:
         if entry["epoch"] not in known:  # else the process died between this and the checkpoint
             trial.report(entry["val"][config.metric], entry["epoch"])
         if entry["epoch"] + 1 < wanted.epochs and trial.should_prune():
@@ -163,7 +163,7 @@ def _try(optuna, study, trial, config: Config, space: Space, folder: Path, progr
     try:
         wanted = with_options(config, {**options, "output_dir": str(place)}, f"trial {trial.number}")
         resume = (place / "checkpoint.pt").exists()
-        history = training.train(wanted, resume=resume, progress=progress, on_measured=on_measured)
+        history = training.fit(wanted, resume=resume, progress=progress, on_validated=on_validated)
     except optuna.TrialPruned:
         study.tell(trial, state=optuna.trial.TrialState.PRUNED)
     except training.TrainingError as error:

@@ -64,7 +64,7 @@ def test_a_real_run_reads_as_it_was_trained(tmp_path):
     config = Config(output_dir=str(tmp_path / "run"), epochs=1, batch_size=4, amp="off", device="cpu", num_workers=0)
     config.data.name, config.data.options = "creatures", {"length": 4, "size": [48, 64]}
     config.augment.crop_sizes, config.model.options, config.inference.longest_side = [32], {"width": 4}, 48
-    history = training.train(config, progress=False)
+    history = training.fit(config, progress=False)
     (record,) = runs.find([tmp_path])
     assert record.history == history and record.state == "finished, 1 epochs" and record.faults == []
     assert record.options["model.options.width"] == 4 and record.best["val"] == history[0]["val"]

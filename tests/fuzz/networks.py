@@ -168,8 +168,8 @@ def checkpoints(folder: Path) -> Callable[[Generator], str]:
     made = Config(output_dir=str(folder), epochs=1, batch_size=4, amp="off", device="cpu", num_workers=0)
     made.data.name, made.data.options = "creatures", {"length": 4, "size": [32, 32]}
     made.augment.crop_sizes, made.model.options = [32], {"width": 2}
-    run, file, mark = training.Run(made), folder / "checkpoint.pt", folder / "mark"
-    run.save()
+    run, file, mark = training.Trainer(made), folder / "checkpoint.pt", folder / "mark"
+    run.save_checkpoint()
     good, others = file.read_bytes(), [file.read_bytes(), *pickles(mark)]
     state, saved = torch.load(io.BytesIO(good), weights_only=True), _everything(run)
 
@@ -185,7 +185,7 @@ def checkpoints(folder: Path) -> Callable[[Generator], str]:
             content = buffer.getvalue()
         file.write_bytes(content)
         try:
-            run.restore()
+            run.load_checkpoint()
         except training.TrainingError as error:
             assert not mark.exists()
             return one_line(error, file)
@@ -196,8 +196,8 @@ def checkpoints(folder: Path) -> Callable[[Generator], str]:
     return one
 
 
-def _everything(run: training.Run) -> bytes:
+def _everything(run: training.Trainer) -> bytes:
     """The weights and all else that a step depends on, as bytes."""
-    parts = [*run.model.state_dict().values(), *run.average.model.state_dict().values()]
+    parts = [*run.model.state_dict().values(), *run.ema.model.state_dict().values()]
     numbers = b"".join(part.numpy().tobytes() for part in parts)
-    return numbers + repr((run.step, run.history, run.partial, run.optimizer.state_dict())).encode()
+    return numbers + repr((run.step, run.history, run.partial_epoch, run.optimizer.state_dict())).encode()

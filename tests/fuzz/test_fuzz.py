@@ -147,4 +147,4 @@ def test_the_largest_seed_trains(tmp_path):
     from seglib import training
     from tests.training.test_trainer import tiny
 
-    assert len(training.train(tiny(tmp_path / "run", seed=2**63 - 1, epochs=1), progress=False)) == 1
+    assert len(training.fit(tiny(tmp_path / "run", seed=2**63 - 1, epochs=1), progress=False)) == 1

@@ -294,7 +294,7 @@ def test_what_is_counted_on_the_device_is_what_is_counted_here(monkeypatch):
     dataset = data.load("streets", "val", length=3, size=[48, 64])
     predictor = inference.Predictor(models.create("unet", dataset.num_classes, width=4))
     here, asked = evaluation.evaluate(predictor, dataset), []
-    monkeypatch.setattr(evaluation, "COUNTING", {"cpu"})
+    monkeypatch.setattr(evaluation, "COUNT_ON_DEVICE", {"cpu"})
     original = evaluation.Counts.update
     monkeypatch.setattr(
         evaluation.Counts, "update", lambda counts, *maps: asked.extend(map(type, maps)) or original(counts, *maps)

@@ -27,7 +27,7 @@ def test_two_epochs_lower_the_loss(name, set_name, tmp_path):
     config.model.name, config.model.options = name, FAMILIES[name]
     config.augment.crop_sizes, config.inference.longest_side = [64], 64
     config.optimizer.lr, config.schedule.name = 3e-3, "constant"
-    first, second = training.train(config, progress=False)  # the last batch of each epoch is a single image
+    first, second = training.fit(config, progress=False)  # the last batch of each epoch is a single image
     assert second["loss"] < first["loss"]
     assert 0 <= second["val"]["miou"] <= 1
     model, notes = weights.load(str(tmp_path / "run" / "best.safetensors"))

@@ -5,12 +5,10 @@ import math
 import pytest
 import torch
 
-from seglib import losses, weights
-from seglib import training as train
+from seglib import losses, training, weights
 from seglib.config import Config
 from seglib.losses.distillation import distillation, mean_prediction
 from seglib.training.optimizer import make_optimizer
-from seglib.training.state import Run
 
 
 def tiny(folder, **options) -> Config:
@@ -92,12 +90,12 @@ def test_other_numbers_of_classes_are_refused():
         mean_prediction([torch.zeros(1, 3, 2, 2), torch.zeros(1, 2, 2, 2)], 1.0)
 
 
-def test_a_student_comes_nearer_to_its_teacher_whose_weights_stay(tmp_path):
-    train.train(tiny(tmp_path / "teacher", epochs=3, model__options={"width": 8}), progress=False)
+def test_student_approaches_its_teacher(tmp_path):
+    training.fit(tiny(tmp_path / "teacher", epochs=3, model__options={"width": 8}), progress=False)
     file = str(tmp_path / "teacher" / "best.safetensors")
     config = tiny(tmp_path / "student", epochs=6, optimizer__lr=1e-2, distillation__teachers=[file])
     config.distillation.weight = 20.0
-    run = Run(config)
+    run = training.Trainer(config)
     teacher, _ = weights.load(file)
     before = {name: value.clone() for name, value in teacher.state_dict().items()}
     images = torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8)
@@ -111,11 +109,11 @@ def test_a_student_comes_nearer_to_its_teacher_whose_weights_stay(tmp_path):
 
 @pytest.mark.parametrize("name", ["u2netp", "dilated_resnet50"])
 def test_every_output_of_a_student_learns_from_the_teacher(tmp_path, name):
-    train.train(tiny(tmp_path / "teacher", epochs=1), progress=False)
+    training.fit(tiny(tmp_path / "teacher", epochs=1), progress=False)
     file = str(tmp_path / "teacher" / "best.safetensors")
     options = {"head_channels": 8} if name.startswith("dilated") else {}
     config = tiny(tmp_path / "run", distillation__teachers=[file, file], model__name=name, model__options=options)
-    run = Run(config)
+    run = training.Trainer(config)
     inputs = torch.randn(4, 3, 64, 64)
     outputs = run.model.train()(inputs)
     targets, labels = run.teachers.predict(inputs), torch.zeros(4, 64, 64, dtype=torch.long)
@@ -129,15 +127,15 @@ def test_every_output_of_a_student_learns_from_the_teacher(tmp_path, name):
 def test_teachers_of_other_classes_are_refused(tmp_path):
     config = tiny(tmp_path / "teacher", epochs=1)
     config.data.name, config.metric = "streets", "miou"
-    train.train(config, progress=False)
+    training.fit(config, progress=False)
     file = str(tmp_path / "teacher" / "best.safetensors")
     with pytest.raises(losses.LossError, match="predicts 11 classes, but the data set has 2"):
-        Run(tiny(tmp_path / "student", distillation__teachers=[file]))
+        training.Trainer(tiny(tmp_path / "student", distillation__teachers=[file]))
 
 
-def test_an_encoder_factor_slows_the_encoder_alone(tmp_path):
+def test_encoder_lr_factor_applies_to_the_encoder_only(tmp_path):
     config = tiny(tmp_path / "run", optimizer__encoder_lr_factor=0.25, optimizer__name="sgd")
-    run = Run(config)
+    run = training.Trainer(config)
     factor_of = {p: group["lr_factor"] for group in run.optimizer.param_groups for p in group["params"]}
     decay_of = {p: group["weight_decay"] for group in run.optimizer.param_groups for p in group["params"]}
     for name, parameter in run.model.named_parameters():
@@ -149,42 +147,42 @@ def test_an_encoder_factor_slows_the_encoder_alone(tmp_path):
     assert rates[0.25] == pytest.approx(rates[1.0] / 4)
 
 
-def test_options_about_the_encoder_are_refused_where_there_is_none(tmp_path):
+def test_encoder_options_are_refused_without_an_encoder(tmp_path):
     for option, value in (("optimizer__encoder_lr_factor", 0.5), ("model__freeze_encoder_epochs", 1)):
         config = tiny(tmp_path / "run", model__name="mini_hrnet", model__options={}, **{option: value})
-        with pytest.raises(train.TrainingError, match="mini_hrnet has no separate encoder; leave it at"):
-            Run(config)
+        with pytest.raises(training.TrainingError, match="mini_hrnet has no separate encoder; leave it at"):
+            training.Trainer(config)
 
 
-def test_without_a_factor_there_are_two_groups_as_before():
+def test_without_encoder_factor_there_are_two_groups():
     model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
     groups = make_optimizer(model, Config()).param_groups
     assert [(group["weight_decay"], len(group["params"])) for group in groups] == [(0.01, 1), (0.0, 3)]
 
 
-def test_a_frozen_encoder_stays_for_its_epochs_and_then_learns(tmp_path):
+def test_frozen_encoder_learns_after_its_epochs(tmp_path):
     config = tiny(tmp_path / "run", epochs=2, model__freeze_encoder_epochs=1)
-    run = Run(config)
+    run = training.Trainer(config)
     images = torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8)
     masks = torch.randint(0, 2, (4, 32, 32), dtype=torch.uint8)
     states = [{name: value.clone() for name, value in run.model.state_dict().items()}]
     run.model.train()
-    for _ in range(run.plan.steps):
+    for _ in range(run.sampler.total_steps):
         run.train_step(images, masks)
         states.append({name: value.clone() for name, value in run.model.state_dict().items()})
-    first, second = run.plan.steps_per_epoch, run.plan.steps
+    first, second = run.sampler.steps_per_epoch, run.sampler.steps
     encoder = [name for name in states[0] if name.startswith(("enter.", "down"))]
     assert all(torch.equal(states[0][name], states[first][name]) for name in encoder)  # statistics too
     assert not any(torch.equal(states[first][name], states[second][name]) for name in encoder)
     assert not torch.equal(states[0]["classify.weight"], states[first]["classify.weight"])
 
 
-def test_the_last_epoch_is_kept_where_the_schedule_is_fixed(tmp_path, monkeypatch):
+def test_selection_of_the_last_epoch(tmp_path, monkeypatch):
     scores = iter([0.9, 0.5, 0.7])
-    monkeypatch.setattr(Run, "measure", lambda run: {"miou": next(scores)})
-    train.train(tiny(tmp_path / "last", epochs=3, selection="last"), progress=False)
+    monkeypatch.setattr(training.Trainer, "validate", lambda run: {"miou": next(scores)})
+    training.fit(tiny(tmp_path / "last", epochs=3, selection="last"), progress=False)
     _, notes = weights.read_tensors(tmp_path / "last" / "best.safetensors")
     assert notes["epoch"] == 2 and notes["val"] == {"miou": 0.7}
     scores = iter([0.9, 0.5, 0.7])
-    train.train(tiny(tmp_path / "best", epochs=3), progress=False)
+    training.fit(tiny(tmp_path / "best", epochs=3), progress=False)
     assert weights.read_tensors(tmp_path / "best" / "best.safetensors")[1]["epoch"] == 0

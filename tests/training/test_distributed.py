@@ -8,56 +8,71 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from seglib import config as configuration
 from seglib import weights
-from seglib.config import config_to_dict
-from seglib.data.sampler import Plan, Share
+from seglib.data.sampler import DistributedBatchSampler, TrainingBatchSampler, accumulation_weights
 from tests.training.test_trainer import checkpoint, tiny
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-# A network without batch normalisation, whose statistics each CPU process would take from its own share.
+# A network without batch normalization, whose statistics each CPU process would take from its own share.
 SCRIPT = """
 import os, sys
+import torch
 from torch import nn
-from seglib import models, train
-from seglib.config import load_config
+from seglib import config, distributed, models, training
+from seglib.training import checkpoint
 
 def create(name, classes, **options):
     layers = nn.Conv2d(3, 8, 3, padding=1), nn.GroupNorm(2, 8), nn.ReLU(), nn.Conv2d(8, classes, 3, padding=1)
-    return nn.Sequential(*layers)
+    return nn.Sequential(*layers, *[nn.Dropout(0.5)] * ("dropout" in options))
 
-def noted(run, networks):
-    (run.folder / f"wrote-{os.environ.get('RANK', 0)}").touch()
-    write(run, networks)
+def write_noted(folder, state):
+    (folder / f"wrote-{os.environ.get('RANK', 0)}").touch()
+    write_checkpoint(folder, state)
 
 models.create = create
-write, train.Run._write = train.Run._write, noted
-wanted = load_config(sys.argv[1])
+write_checkpoint, checkpoint.write_checkpoint = checkpoint.write_checkpoint, write_noted
+settings = config.load(sys.argv[1])
 """
-TRAIN = SCRIPT + "train.train(wanted, progress=False)"
-# Stopped in the second epoch as by Ctrl-C, and resumed by the same processes.
-STOP_AND_GO_ON = (
+TRAIN = SCRIPT + "training.fit(settings, progress=False)"
+# Stopped by Ctrl-C in one of the processes in the second epoch, and resumed by the same processes.
+STOP_AND_RESUME = (
     SCRIPT
     + """
 import signal
-from seglib.train import watch
+from seglib.training import interrupt
 
-def stopping(run, *batch):
-    loss = original(run, *batch)
-    assert all(p.to_local().numel() < p.numel() for p in run.model.parameters()), "not shared out"
-    if run.step == 4:
+def stopping(trainer, *batch):
+    loss = train_step(trainer, *batch)
+    if trainer.step == 4 and distributed.rank() == 1:
         os.kill(os.getpid(), signal.SIGINT)
     return loss
 
-watch.CHECK_EVERY, original, train.Run.train_step = 1, train.Run.train_step, stopping
+interrupt.MAX_STEPS_BETWEEN, train_step, training.Trainer.train_step = 1, training.Trainer.train_step, stopping
 try:
-    train.train(wanted, progress=False)
+    training.fit(settings, progress=False)
     sys.exit("not stopped")
 except KeyboardInterrupt:
-    train.Run.train_step = original
-train.train(wanted, resume=True, progress=False)
+    training.Trainer.train_step = train_step
+training.fit(settings, resume=True, progress=False)
+"""
+)
+DROPOUT = (
+    SCRIPT
+    + """
+trainer = training.Trainer(settings)
+masks = []
+trainer.model[-1].register_forward_hook(lambda module, inputs, output: masks.append(output.detach() != 0))
+images, labels = torch.zeros(2, 32, 32, 3, dtype=torch.uint8), torch.zeros(2, 32, 32, dtype=torch.uint8)
+trainer.train_step(images, labels)
+first, second = distributed.all_gather(masks[0])
+assert not torch.equal(first, second), "both processes drew the same dropout mask"
+if distributed.rank() == 0:
+    torch.save(masks[0], sys.argv[1] + ".mask")
 """
 )
 TORCHRUN = "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"
@@ -83,52 +98,83 @@ def finish(process: subprocess.Popen) -> None:
 def written(config) -> str:
     """The file of `config`."""
     file = Path(f"{config.output_dir}.yaml")
-    file.write_text(json.dumps(config_to_dict(config)))
+    file.write_text(json.dumps(configuration.to_dict(config)))
     return str(file)
 
 
-def test_shares_are_parts_of_the_batches():
-    plan = Plan(10, tiny("unused"))
-    shares = [list(Share(plan, rank, 3)) for rank in range(3)]
-    for batch, *parts in zip(plan, *shares, strict=True):
-        seen = [place for part in parts for place in part if place[1] >= 0]
-        assert sorted(seen) == sorted(batch)
-        assert all(part for part in parts)  # who has nothing to see looks at an ignored picture
-    assert shares[2][2] == [(0, ~plan.batch(2)[0][1])]
+def test_shares_make_up_the_batches():
+    sampler = TrainingBatchSampler(10, tiny("unused"))
+    shares = [list(DistributedBatchSampler(sampler, rank, 3)) for rank in range(3)]
+    for batch, *parts in zip(sampler, *shares, strict=True):
+        items = [item for part in parts for item in part if item[1] >= 0]
+        assert sorted(items) == sorted(batch)
+        assert all(part for part in parts)  # a process without an image gets one with an ignored mask
+    assert shares[2][2] == [(0, ~sampler.batch(2)[0][1])]
+
+
+@pytest.mark.parametrize("num_images, num_parts, world_size", [(5, 2, 2), (7, 3, 2), (8, 2, 1), (9, 3, 3), (1, 1, 4)])
+def test_accumulation_weights_are_shares_of_the_batch(num_images, num_parts, world_size):
+    """The parts of all processes together, cut as `torch.tensor_split` does."""
+    sizes = [0] * num_parts
+    for rank in range(world_size):
+        for i, part in enumerate(torch.arange(num_images)[rank::world_size].tensor_split(num_parts)):
+            sizes[i] += len(part)
+    weights_of_parts = accumulation_weights(num_images, num_parts, world_size)
+    assert weights_of_parts == [size / num_images for size in sizes] and sum(sizes) == num_images
 
 
 def uneven(folder, **changes):
+    """A run whose batches the processes cannot share evenly."""
     config = tiny(folder, batch_size=5, epochs=3, **changes)
     config.data.options = {"length": 11, "size": [48, 64]}
     config.loss.terms = {"ce": 1.0, "dice": 1.0, "boundary": 0.5}
     return config
 
 
-@pytest.mark.parametrize("name, script", [("copied", TRAIN), ("shared out", STOP_AND_GO_ON)])
-def test_two_processes_give_what_one_gives(tmp_path, name, script):
-    """Losses, scores and weights, an uneven last batch with an ignored picture included; and both write once.
-
-    Whether each has a copy of the weights or a share: then the run also stops in the middle and goes on.
-    """
+@pytest.mark.parametrize(
+    "script, accumulation_steps",
+    [(TRAIN, 1), (TRAIN, 2), (STOP_AND_RESUME, 1)],
+    ids=["plain", "accumulation", "resumed"],
+)
+def test_two_processes_match_one(tmp_path, script, accumulation_steps):
+    """Losses, scores and weights, with an uneven last batch; and only rank 0 writes."""
     (tmp_path / "one.py").write_text(TRAIN)
     (tmp_path / "two.py").write_text(script)
-    sharding = "full" if name == "shared out" else "none"
-    finish(launch(tmp_path, "one.py", written(uneven(tmp_path / "one"))))
-    finish(launch(tmp_path, *TORCHRUN, "two.py", written(uneven(tmp_path / "two", sharding=sharding))))
-    mine, theirs = (json.loads((tmp_path / run / "history.json").read_text()) for run in ("one", "two"))
-    assert [entry["images"] for entry in theirs] == [11, 11, 11]
-    for a, b in zip(mine, theirs, strict=True):
+    finish(launch(tmp_path, "one.py", written(uneven(tmp_path / "one", accumulation_steps=accumulation_steps))))
+    config = uneven(tmp_path / "two", accumulation_steps=accumulation_steps)
+    finish(launch(tmp_path, *TORCHRUN, "two.py", written(config)))
+    expected, history = (json.loads((tmp_path / run / "history.json").read_text()) for run in ("one", "two"))
+    assert [entry["images"] for entry in history] == [11, 11, 11]
+    for a, b in zip(expected, history, strict=True):
         assert b["loss"] == pytest.approx(a["loss"], rel=1e-5)
         assert b["val"] == pytest.approx(a["val"], abs=1e-3)
     assert [file.name for file in (tmp_path / "two").glob("wrote-*")] == ["wrote-0"]
     one, two = checkpoint(tmp_path / "one"), checkpoint(tmp_path / "two")
-    for part in ("model", "average"):
+    for part in ("model", "ema"):
         alike(one[part], two[part])
     assert one["optimizer"]["param_groups"] == two["optimizer"]["param_groups"]
     for number, state in one["optimizer"]["state"].items():
         alike(state, two["optimizer"]["state"][number])
     released = [weights.read_tensors(tmp_path / run / "best.safetensors")[0] for run in ("one", "two")]
     alike(*released)
+
+
+def test_processes_draw_different_dropout_masks(tmp_path):
+    (tmp_path / "two.py").write_text(DROPOUT)
+    config = tiny(tmp_path / "two")
+    config.model.options = {"dropout": 0.5}
+    finish(launch(tmp_path, *TORCHRUN, "two.py", written(config)))
+    seed = int(np.random.SeedSequence([config.seed, 0]).generate_state(1)[0])  # rank 0 draws what one process draws
+    torch.manual_seed(seed)
+    mask = torch.load(tmp_path / "two.yaml.mask")
+    assert torch.equal(mask, torch.nn.functional.dropout(torch.ones(mask.shape), 0.5) != 0)
+
+
+def test_a_run_under_torchrun_takes_every_option(tmp_path):
+    """torchrun reads abbreviations of its own options anywhere in the command: --run meant --run-path."""
+    words = ["--output_dir", str(tmp_path / "run"), "--epochs=1"]
+    finish(launch(tmp_path, *TORCHRUN, "-m", "seglib", "train", written(tiny(tmp_path / "unused")), *words))
+    assert checkpoint(tmp_path / "run")["step"] == 3
 
 
 def alike(one: dict, two: dict) -> None:
@@ -138,7 +184,7 @@ def alike(one: dict, two: dict) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds processes as on Linux")
-def test_two_hosts_one_of_them_killed_go_on_and_end_the_same(tmp_path):
+def test_two_hosts_resume_after_one_was_killed(tmp_path):
     """Two launchers on this machine stand for two hosts.  When one is killed with its process the other one stops too;
     started again with --resume they go on, and end with the weights of a run that nothing happened to."""
 

@@ -69,7 +69,7 @@ def on_pictures(config, folder: Path):
 
 def after_step(monkeypatch, number: int, act) -> None:
     """Call `act(run)` when that many steps are done."""
-    original = training.Run.train_step
+    original = training.Trainer.train_step
 
     def stepping(run, *batch):
         loss = original(run, *batch)
@@ -77,21 +77,21 @@ def after_step(monkeypatch, number: int, act) -> None:
             act(run)
         return loss
 
-    monkeypatch.setattr(training.Run, "train_step", stepping)
+    monkeypatch.setattr(training.Trainer, "train_step", stepping)
 
 
 def ends_as_if_nothing_happened(config, whole) -> None:
     """Resuming `config`'s run gives the weights of the run `whole`, bit for bit."""
-    training.train(config, resume=True, progress=False)
-    one, other = checkpoint(whole.run), checkpoint(config.output_dir)
-    assert same(one["model"], other["model"]) and same(one["average"], other["average"])
+    training.fit(config, resume=True, progress=False)
+    one, other = checkpoint(whole.output_dir), checkpoint(config.output_dir)
+    assert same(one["model"], other["model"]) and same(one["ema"], other["ema"])
     assert without_clock(one["history"]) == without_clock(other["history"])
 
 
 @LINUX
-def test_a_loading_process_that_is_killed_is_told_and_the_run_resumes(tmp_path):
+def test_killed_loading_process_is_reported_and_the_run_resumes(tmp_path):
     whole = tiny(tmp_path / "whole", epochs=12)
-    training.train(whole, progress=False)
+    training.fit(whole, progress=False)
     config = tiny(tmp_path / "run", epochs=12, num_workers=1)
     process = command(config)
     deadline = time.monotonic() + 120
@@ -106,22 +106,22 @@ def test_a_loading_process_that_is_killed_is_told_and_the_run_resumes(tmp_path):
     ends_as_if_nothing_happened(config, whole)
 
 
-def test_a_data_file_that_is_deleted_under_way_is_named_and_the_run_resumes_once_it_is_back(tmp_path, monkeypatch):
+def test_deleted_data_file_is_named_and_the_run_resumes(tmp_path, monkeypatch):
     folder = pictures(tmp_path / "set")
     whole = on_pictures(tiny(tmp_path / "whole", epochs=3), folder)
-    training.train(whole, progress=False)
+    training.fit(whole, progress=False)
     config = on_pictures(tiny(tmp_path / "run", epochs=3), folder)
     gone, kept = folder / "images" / "5.png", tmp_path / "kept.png"
     after_step(monkeypatch, 3, lambda run: gone.rename(kept))
     with pytest.raises(data.DataError, match=r"images/5\.png: no such file"):
-        training.train(config, progress=False)
+        training.fit(config, progress=False)
     monkeypatch.undo()
     assert checkpoint(tmp_path / "run")["step"] in (2, 4)
     kept.rename(gone)
     ends_as_if_nothing_happened(config, whole)
 
 
-def test_a_data_file_that_is_changed_under_way_is_read_anew_and_judged_anew(tmp_path):
+def test_changed_data_file_is_read_again(tmp_path):
     folder = pictures(tmp_path / "set")
     dataset = data.load(str(folder), "all")
     before = [dataset[i]["image"].copy() for i in range(2)]
@@ -134,10 +134,10 @@ def test_a_data_file_that_is_changed_under_way_is_read_anew_and_judged_anew(tmp_
 
 @pytest.mark.parametrize("minutes", [1e-9, 10], ids=["saved at each step", "saved at the end of an epoch"])
 @pytest.mark.parametrize("what", ["gradient", "outputs"])
-def test_numbers_that_are_none_stop_the_run_before_anything_is_overwritten(tmp_path, monkeypatch, what, minutes):
+def test_nan_stops_the_run_before_anything_is_overwritten(tmp_path, monkeypatch, what, minutes):
     """A gradient, or an output of the network, that is NaN in the middle of an epoch."""
     whole = tiny(tmp_path / "whole", epochs=3)
-    training.train(whole, progress=False)
+    training.fit(whole, progress=False)
     config = tiny(tmp_path / "run", epochs=3, checkpoint_minutes=minutes)
 
     def spoil(run):
@@ -150,9 +150,9 @@ def test_numbers_that_are_none_stop_the_run_before_anything_is_overwritten(tmp_p
     after_step(monkeypatch, 4, spoil)
     # Without a look at the weights, a gradient shows in the loss of the step after the one that it was of.
     named = 5 if what == "gradient" and minutes == 10 else 4
-    told = r"epoch 1, learning rate .*, images \w" if what == "outputs" or minutes == 10 else "a weight is no longer"
+    told = r"epoch 1, learning rate .*, images \w" if what == "outputs" or minutes == 10 else "a weight is NaN"
     with pytest.raises(training.TrainingError, match=rf"(?=.*{told}).*step {named} of 9.*checkpoint.*untouched"):
-        training.train(config, progress=False)
+        training.fit(config, progress=False)
     monkeypatch.undo()
     saved = checkpoint(tmp_path / "run")
     assert saved["step"] == (3 if minutes == 10 else 4)
@@ -160,22 +160,22 @@ def test_numbers_that_are_none_stop_the_run_before_anything_is_overwritten(tmp_p
     ends_as_if_nothing_happened(config, whole)
 
 
-def test_a_clock_that_jumps_changes_nothing(tmp_path, monkeypatch):
-    training.train(tiny(tmp_path / "whole"), progress=False)
+def test_jumping_clock_changes_nothing(tmp_path, monkeypatch):
+    training.fit(tiny(tmp_path / "whole"), progress=False)
     jumps = iter([0, 1e9, -1e9, 3600, -3600] * 10_000)
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + next(jumps))
     monkeypatch.setattr("tqdm.std.time", time.time)
-    history = training.train(tiny(tmp_path / "run", checkpoint_minutes=1e-9), progress=True)
+    history = training.fit(tiny(tmp_path / "run", checkpoint_minutes=1e-9), progress=True)
     assert all(0 < entry["seconds"] < 600 and 0 <= entry["waiting_share"] <= 1 for entry in history)
     assert same(checkpoint(tmp_path / "whole")["model"], checkpoint(tmp_path / "run")["model"])
 
 
 @pytest.mark.parametrize("room", ["for no file", "for the best weights alone"])
-def test_a_full_disk_stops_the_command_in_a_sentence_and_keeps_what_was_there(tmp_path, room):
+def test_full_disk_stops_the_command_and_keeps_the_files(tmp_path, room):
     """The files of the process may not grow beyond a size, as on a disk that is nearly full."""
     whole = tiny(tmp_path / "whole", epochs=4)
-    training.train(whole, progress=False)
+    training.fit(whole, progress=False)
     config = tiny(tmp_path / "run", epochs=4)
 
     class Stop(Exception):
@@ -185,7 +185,7 @@ def test_a_full_disk_stops_the_command_in_a_sentence_and_keeps_what_was_there(tm
         raise Stop
 
     with contextlib.suppress(Stop):
-        training.train(config, progress=False, on_measured=stop)
+        training.fit(config, progress=False, on_validated=stop)
     before = {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()}
     best, all_of_it = len(before["best.safetensors"]), len(before["checkpoint.pt"])
     assert best < all_of_it
@@ -209,7 +209,7 @@ def without_roots_rights() -> None:
 
 @LINUX
 @pytest.mark.parametrize("run", ["locked", "locked/run"])
-def test_a_folder_that_cannot_be_written_is_named_at_the_start(tmp_path, run):
+def test_folder_that_cannot_be_written_is_named_at_the_start(tmp_path, run):
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o555)
     config = tiny(tmp_path / run)
@@ -227,32 +227,32 @@ def test_a_folder_that_cannot_be_written_is_named_at_the_start(tmp_path, run):
     assert config.output_dir in refused(done) and not list(locked.iterdir())
 
 
-def test_files_in_a_folder_that_became_read_only_stay_as_they_are(tmp_path, monkeypatch):
+def test_files_stay_when_the_folder_becomes_read_only(tmp_path, monkeypatch):
     """What the system answers there, whoever asks: root is refused nothing."""
     import tempfile
 
     config = tiny(tmp_path / "run", epochs=3)
     whole = tiny(tmp_path / "whole", epochs=3)
-    training.train(whole, progress=False)
+    training.fit(whole, progress=False)
 
     def deny(*_, **options):
         raise PermissionError(13, "Permission denied", str(options.get("dir")))
 
     after_step(monkeypatch, 4, lambda run: monkeypatch.setattr(tempfile, "mkstemp", deny))
     with pytest.raises(OSError, match="Permission denied; nothing was written"):
-        training.train(config, progress=False)
+        training.fit(config, progress=False)
     monkeypatch.undo()
     assert checkpoint(tmp_path / "run")["step"] == 3
     ends_as_if_nothing_happened(config, whole)
 
 
-def test_a_polite_kill_is_taken_as_ctrl_c(tmp_path, monkeypatch):
+def test_sigterm_is_handled_as_ctrl_c(tmp_path, monkeypatch):
     whole = tiny(tmp_path / "whole")
-    training.train(whole, progress=False)
+    training.fit(whole, progress=False)
     config = tiny(tmp_path / "run")
     after_step(monkeypatch, 2, lambda run: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(KeyboardInterrupt):
-        training.train(config, progress=False)
+        training.fit(config, progress=False)
     monkeypatch.undo()
     assert checkpoint(tmp_path / "run")["step"] == 2
     ends_as_if_nothing_happened(config, whole)
@@ -268,24 +268,24 @@ def test_a_second_ctrl_c_stops_at_once():
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_the_time_before_a_stop_counts(tmp_path, monkeypatch):
+def test_time_before_an_interruption_counts(tmp_path, monkeypatch):
     config = tiny(tmp_path / "run", epochs=1)
     after_step(monkeypatch, 2, lambda run: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(KeyboardInterrupt):
-        training.train(config, progress=False)
+        training.fit(config, progress=False)
     monkeypatch.undo()
     stopped = checkpoint(config.output_dir)
-    assert 0 < stopped["partial"]["seconds"] < 600 and 0 <= stopped["partial"]["waiting"] < 600
-    stopped["partial"] |= {"seconds": 4000.0, "waiting": 1000.0}
+    assert 0 < stopped["partial_epoch"]["seconds"] < 600 and 0 <= stopped["partial_epoch"]["waiting"] < 600
+    stopped["partial_epoch"] |= {"seconds": 4000.0, "waiting": 1000.0}
     torch.save(stopped, tmp_path / "run" / "checkpoint.pt")
-    (entry,) = training.train(config, resume=True, progress=False)
+    (entry,) = training.fit(config, resume=True, progress=False)
     assert 4000 < entry["seconds"] < 4600 and 0.2 < entry["waiting_share"] < 0.3
 
 
 @pytest.mark.parametrize("kind", ["CUDA", "CPU", "MPS", "Python"])
-def test_a_full_memory_is_told_in_a_sentence_and_the_run_resumes(tmp_path, monkeypatch, kind):
+def test_out_of_memory_says_what_fits_and_the_run_resumes(tmp_path, monkeypatch, kind):
     whole = tiny(tmp_path / "whole")
-    training.train(whole, progress=False)
+    training.fit(whole, progress=False)
     config = tiny(tmp_path / "run")
 
     def fill(run):
@@ -298,20 +298,22 @@ def test_a_full_memory_is_told_in_a_sentence_and_the_run_resumes(tmp_path, monke
         }[kind]
 
     after_step(monkeypatch, 4, fill)
-    told = {"CUDA": "CUDA out of memory", "CPU": ".*allocate memory", "MPS": "MPS backend out", "Python": "MemoryError"}
+    reason = {"CUDA": "CUDA out of", "CPU": ".*allocate memory", "MPS": "MPS backend out", "Python": "MemoryError"}
+    remedy = "4 images at once do not fit.*--accumulation_steps=2.*--batch_size=2.*--resume"
     with pytest.raises(
-        training.TrainingError, match=rf"memory is full \({told[kind]}.*; raise --accumulation_steps.*--resume"
+        training.TrainingError,
+        match=rf"memory is full \({reason[kind]}.*; {remedy}",
     ):
-        training.train(config, progress=False)
+        training.fit(config, progress=False)
     monkeypatch.undo()
     assert checkpoint(tmp_path / "run")["step"] == 3
     ends_as_if_nothing_happened(config, whole)
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "empty", "appended pickle"])
-def test_a_damaged_checkpoint_is_refused_and_never_half_loaded(tmp_path, damage):
+def test_damaged_checkpoint_is_refused(tmp_path, damage):
     """One bit anywhere in the weights is enough; torch.load alone does not look at the checksums."""
-    training.train(tiny(tmp_path / "run"), progress=False)
+    training.fit(tiny(tmp_path / "run"), progress=False)
     file = tmp_path / "run" / "checkpoint.pt"
     good = bytearray(file.read_bytes())
     if damage == "flipped":
@@ -320,7 +322,7 @@ def test_a_damaged_checkpoint_is_refused_and_never_half_loaded(tmp_path, damage)
         good[place + 5] ^= 4
     file.write_bytes({"cut": good[:-100], "empty": b"", "appended pickle": b"\x80\x04N."}.get(damage, bytes(good)))
     with pytest.raises(training.TrainingError, match="checkpoint.pt: the checkpoint is damaged"):
-        training.train(tiny(tmp_path / "run"), resume=True, progress=False)
+        training.fit(tiny(tmp_path / "run"), resume=True, progress=False)
 
 
 SLOW = bool(os.environ.get("SEGLIB_SLOW"))
@@ -328,7 +330,7 @@ SLOW = bool(os.environ.get("SEGLIB_SLOW"))
 
 @LINUX
 @pytest.mark.parametrize("workers", [0, 1])
-def test_memory_files_and_processes_stay_as_few_as_they_were(tmp_path, workers):
+def test_memory_files_and_processes_do_not_grow(tmp_path, workers):
     """A soak: some hundred steps, with SEGLIB_SLOW=1 an hour's worth; what is kept must not grow with the steps."""
     epochs = 4000 // (1 + workers) if SLOW else 60 // (1 + workers)
     config = tiny(tmp_path / "run", epochs=epochs, num_workers=workers, eval_interval=5)
@@ -343,9 +345,9 @@ def test_memory_files_and_processes_stay_as_few_as_they_were(tmp_path, workers):
         seen.append((memory, len(os.listdir("/proc/self/fd")), len(children)))
 
     # What a first run opens for good, such as the watch over loading processes, is no leak.
-    training.train(replace(config, output_dir=str(tmp_path / "first"), epochs=1), progress=False)
+    training.fit(replace(config, output_dir=str(tmp_path / "first"), epochs=1), progress=False)
     files_before = len(os.listdir("/proc/self/fd"))
-    training.train(config, progress=False, on_measured=look)
+    training.fit(config, progress=False, on_validated=look)
     half = len(seen) // 2
     memory, files, children = zip(*seen[half:], strict=True)
     print(

@@ -45,7 +45,7 @@ class Trainer:
     def __init__(self, interrupt=lambda trial, epoch: False, fail=lambda config: False):
         self.interrupt, self.fail, self.calls = interrupt, fail, []
 
-    def __call__(self, config, resume=False, progress=True, on_measured=None):
+    def __call__(self, config, resume=False, progress=True, on_validated=None):
         folder = Path(config.output_dir)
         self.calls.append((folder.name, resume))
         folder.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ class Trainer:
             history.append({"epoch": epoch, "loss": 1.0, "seconds": 6.0, "val": {"miou": score * (epoch + 1) / 4}})
             file.write_text(json.dumps(history))
             (folder / "checkpoint.pt").write_bytes(b"checkpoint")
-            on_measured(history[-1])
+            on_validated(history[-1])
         return history
 
 
