@@ -1,4 +1,4 @@
-"""Training and evaluation in several processes that torchrun started; in a single process nothing here does anything."""
+"""Several processes that torchrun started; in a single process nothing here does anything."""
 
 import os
 from datetime import timedelta

@@ -56,21 +56,22 @@ def split_configuration(words: list[str]) -> tuple[str | None, list[str]]:
 def run(args: argparse.Namespace) -> int:
     import yaml
 
-    from .. import config, distributed, training
+    from .. import distributed, training
+    from ..config import ConfigError, build_parser, config_to_dict, config_to_yaml, load_config
 
     if args.help:
         print("usage: seglib train [CONFIG.yaml] [--resume] [--OPTION=VALUE ...]\n")
         print(EXAMPLES)
-        print(config.parser().format_help().split("\n\n", 1)[1])
+        print(build_parser().format_help().split("\n\n", 1)[1])
         return 0
     try:
         file, options = split_configuration(args.rest)
     except ValueError as error:
-        raise config.ConfigError(f"{error}.") from None
-    settings = config.load(file, options)
+        raise ConfigError(f"{error}.") from None
+    settings = load_config(file, options)
     if args.print_config:
-        plain = yaml.safe_dump(config.to_dict(settings), sort_keys=False)
-        print(config.commented(settings) if args.print_config == "comments" else plain, end="")
+        plain = yaml.safe_dump(config_to_dict(settings), sort_keys=False)
+        print(config_to_yaml(settings) if args.print_config == "comments" else plain, end="")
         return 0
     try:
         history = training.fit(settings, resume=args.resume)

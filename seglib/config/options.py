@@ -55,7 +55,7 @@ class AugmentConfig:
     """Augmentation of the training images; 0 turns a transform off.
 
     Args:
-        crop_sizes: side of the square crops in pixels; several sizes follow each other over equal parts of the epochs
+        crop_sizes: side of the square crops in pixels; several share the epochs equally, in order (fewer epochs skip some)
         crop_area: smallest and largest area of a crop before it is resized, as a fraction of the image
         crop_ratio: smallest and largest aspect ratio (width / height) of a crop before it is resized
         flip: probability of a horizontal flip
@@ -183,7 +183,7 @@ class Config:
 
     Args:
         output_dir: folder for checkpoints and history
-        epochs: number of epochs
+        epochs: number of epochs; may be raised when a run is resumed
         batch_size: images per optimizer step, over all processes
         accumulation_steps: number of parts into which a batch is split to save memory (gradient accumulation)
         seed: random seed of weights, order of the images and augmentation
@@ -198,7 +198,7 @@ class Config:
         checkpoint_minutes: minutes between checkpoints within an epoch; 0 saves only at the end of each epoch
         compile: use torch.compile; takes a minute or more at the start, then training is faster
         tensorboard: also write the history for TensorBoard
-        profile_steps: profile this many steps at the start and write trace.json
+        profile_steps: profile this many steps after the first three and write trace.json
     """
 
     output_dir: str = "runs/unnamed"

@@ -11,9 +11,8 @@ import torch
 import yaml
 from torch import nn
 
-from .. import config as configuration
 from .. import distributed, files, runs, weights
-from ..config import Config
+from ..config import Config, ConfigError, config_to_dict, load_config, upgrade_config
 from ..data.sampler import TrainingBatchSampler
 from .errors import TrainingError
 from .logger import print_line
@@ -40,10 +39,10 @@ def run_folder(folder: Path, config: Config, resume: bool) -> Iterator[None]:
     except FileExistsError:
         raise TrainingError(f"{folder}: is a file, but a run needs a folder; choose another --output_dir.") from None
     try:
-        with files.alone(folder):
+        with files.lock_folder(folder):
             write_config(folder, config)
             yield
-    except files.Busy:
+    except files.FolderLocked:
         raise TrainingError(f"{folder}: another run is using it; wait, or choose another --output_dir.") from None
 
 
@@ -52,15 +51,15 @@ def write_config(folder: Path, config: Config) -> None:
     file = folder / "config.yaml"
     if file.exists():
         try:
-            if configuration.to_dict(configuration.load(file)) == configuration.to_dict(config):
+            if config_to_dict(load_config(file)) == config_to_dict(config):
                 return
-        except configuration.ConfigError:
+        except ConfigError:
             pass
         number = 1
         while (kept := folder / f"config-before-{number}.yaml").exists():
             number += 1
         file.rename(kept)
-    files.write_text(file, yaml.safe_dump(configuration.to_dict(config), sort_keys=False))
+    files.write_text(file, yaml.safe_dump(config_to_dict(config), sort_keys=False))
 
 
 def write_checkpoint(folder: Path, state: dict) -> None:
@@ -86,7 +85,7 @@ def reading(folder: Path, config: Config, device: torch.device) -> Iterator[dict
     """
     file = folder / "checkpoint.pt"
     try:
-        state = upgrade_checkpoint(file, _read(file, device))
+        state = upgrade_checkpoint(_read(file, device))
         check_config(file, state["config"], config)
         yield state
     except FileNotFoundError:
@@ -110,16 +109,13 @@ def _read(file: Path, device: torch.device) -> dict:
     return torch.load(file, map_location=device, weights_only=True)
 
 
-def upgrade_checkpoint(file: Path, state: dict) -> dict:
+def upgrade_checkpoint(state: dict) -> dict:
     """Return a checkpoint of an earlier version with today's names.
 
     Options that did not exist yet get their defaults, which leave everything as it was.
     """
-    try:
-        options = configuration.upgrade_config(state["config"])
-    except ValueError as error:
-        raise TrainingError(f"{file}: {error}; start a new run in another --output_dir.") from None
-    defaults = configuration.to_dict(Config())
+    options = upgrade_config(state["config"])
+    defaults = config_to_dict(Config())
     for name, value in defaults.items():
         options[name] = {**value, **options.get(name, {})} if isinstance(value, dict) else options.get(name, value)
     renamed = {"average": "ema", "partial": "partial_epoch"}
@@ -133,7 +129,7 @@ def check_config(file: Path, saved: dict, config: Config) -> None:
     learning rates and crop sizes are those of a run of that many epochs.  `accumulation_steps` may change where memory
     is short: gradients stay the same but for rounding and the statistics of batch normalization.
     """
-    before, now = runs.flat(saved), runs.flat(configuration.to_dict(config))
+    before, now = runs.flat(saved), runs.flat(config_to_dict(config))
     for option in sorted((before.keys() | now.keys()) - runs.PLACES):
         if before.get(option) == now.get(option):
             continue

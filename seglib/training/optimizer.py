@@ -75,13 +75,13 @@ def make_optimizer(model: nn.Module, config: Config) -> torch.optim.Optimizer:
     """
     options = config.optimizer
     prefixes = getattr(model, "encoder_prefixes", ()) if options.encoder_lr_factor != 1 else ()
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         factor = options.encoder_lr_factor if name.startswith(prefixes) else 1.0
-        groups.setdefault((factor, options.weight_decay if parameter.ndim > 1 else 0.0), []).append(parameter)
+        groups.setdefault((factor, parameter.ndim > 1), []).append(parameter)
     parts = [
-        {"params": groups[factor, decay], "weight_decay": decay, "lr_factor": factor}
-        for factor, decay in sorted(groups, key=lambda group: (group[0] != 1, -group[1]))
+        {"params": groups[factor, decays], "weight_decay": options.weight_decay * decays, "lr_factor": factor}
+        for factor, decays in sorted(groups, key=lambda group: (group[0] != 1, not group[1]))
     ]
     if options.name == "sgd":
         return torch.optim.SGD(parts, lr=options.lr, momentum=options.momentum, fused=True)

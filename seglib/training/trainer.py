@@ -16,9 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from .. import config as configuration
 from .. import distributed
-from ..config import Config
+from ..config import Config, config_to_dict
 from ..data.sampler import TrainingBatchSampler, accumulation_weights
 from ..data.transforms import normalize
 from ..evaluation import count_image
@@ -267,8 +266,8 @@ class Trainer:
             step = self.step - steps_ago
             keys = ", ".join(self.train_set.keys[index] for _, index in self.sampler.batch(step))
             raise TrainingError(
-                f"the loss became {value} at step {step} of {total_steps} (epoch {step // self.sampler.steps_per_epoch}, "
-                f"learning rate {self.schedule(step):.2g}, images {keys}); {remedy}"
+                f"the loss became {value} at step {step} of {total_steps} (epoch "
+                f"{step // self.sampler.steps_per_epoch}, learning rate {self.schedule(step):.2g}, images {keys}); {remedy}"
             )
         if not weights_too:
             return
@@ -276,8 +275,8 @@ class Trainer:
         tensors = [tensor for model in models for tensor in (*model.parameters(), *model.buffers())]
         if distributed.any_process(not torch.stack([tensor.isfinite().all() for tensor in tensors]).all()):
             raise TrainingError(
-                f"a weight is NaN or infinite after step {self.step - 1} of {total_steps}, although the loss was finite; "
-                f"{remedy}"
+                f"a weight is NaN or infinite after step {self.step - 1} of {total_steps}, "
+                f"although the loss was finite; {remedy}"
             )
 
     def check_metric(self, entry: dict) -> None:
@@ -298,7 +297,7 @@ class Trainer:
         """Write best.safetensors: the weights of `eval_model`, and what is needed to use them."""
         if distributed.rank() == 0:
             metadata = {
-                "config": configuration.to_dict(self.config),
+                "config": config_to_dict(self.config),
                 "classes": list(self.train_set.classes),
                 "palette": self.train_set.palette.tolist(),
                 "num_outputs": self.num_classes,
@@ -311,7 +310,7 @@ class Trainer:
         """Write checkpoint.pt and history.json atomically; rank 0 writes, and the other processes wait for it."""
         if distributed.rank() == 0:
             state = {
-                "config": configuration.to_dict(self.config),
+                "config": config_to_dict(self.config),
                 "step": self.step,
                 "model": self.model.state_dict(),
                 "ema": self.ema.model.state_dict() if self.ema else None,

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from seglib import config as configuration
 from seglib import weights
+from seglib.config import config_to_dict
 from seglib.data.sampler import DistributedBatchSampler, TrainingBatchSampler, accumulation_weights
 from tests.training.test_trainer import checkpoint, tiny
 
@@ -23,7 +23,8 @@ SCRIPT = """
 import os, sys
 import torch
 from torch import nn
-from seglib import config, distributed, models, training
+from seglib import distributed, models, training
+from seglib.config import load_config
 from seglib.training import checkpoint
 
 def create(name, classes, **options):
@@ -36,7 +37,7 @@ def write_noted(folder, state):
 
 models.create = create
 write_checkpoint, checkpoint.write_checkpoint = checkpoint.write_checkpoint, write_noted
-settings = config.load(sys.argv[1])
+settings = load_config(sys.argv[1])
 """
 TRAIN = SCRIPT + "training.fit(settings, progress=False)"
 # Stopped by Ctrl-C in one of the processes in the second epoch, and resumed by the same processes.
@@ -98,7 +99,7 @@ def finish(process: subprocess.Popen) -> None:
 def written(config) -> str:
     """The file of `config`."""
     file = Path(f"{config.output_dir}.yaml")
-    file.write_text(json.dumps(configuration.to_dict(config)))
+    file.write_text(json.dumps(config_to_dict(config)))
     return str(file)
 
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -19,9 +20,8 @@ import yaml
 from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from seglib import config as configuration
 from seglib import data, files, training, weights
-from seglib.config import Config
+from seglib.config import Config, ModelConfig, OptimizerConfig, config_to_dict, load_config
 from seglib.config.renamed import RENAMED
 from seglib.data.sampler import TrainingBatchSampler, TrainingDataset
 from seglib.training.optimizer import ModelEMA, amp_dtype, learning_rate, make_optimizer
@@ -152,7 +152,7 @@ def test_repeatedly_killed_process_ends_with_the_same_weights(tmp_path):
     training.fit(tiny(tmp_path / "whole", epochs=8), progress=False)
     config = tiny(tmp_path / "killed", epochs=8, checkpoint_minutes=1e-9)
     file = tmp_path / "config.yaml"
-    file.write_text(json.dumps(configuration.to_dict(config)))
+    file.write_text(json.dumps(config_to_dict(config)))
     place, chance = tmp_path / "killed" / "checkpoint.pt", random.Random(0)
     for _ in range(3):
         resume = ["--resume"] if place.exists() else []
@@ -167,7 +167,7 @@ def test_repeatedly_killed_process_ends_with_the_same_weights(tmp_path):
         process.kill()
         process.wait()
         assert checkpoint(tmp_path / "killed")["step"] < 24
-    training.fit(configuration.load(file), resume=True, progress=False)
+    training.fit(load_config(file), resume=True, progress=False)
     whole, killed = checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "killed")
     assert same(whole["ema"], killed["ema"]) and same(whole["model"], killed["model"])
     assert without_clock(whole["history"]) == without_clock(killed["history"])
@@ -175,7 +175,7 @@ def test_repeatedly_killed_process_ends_with_the_same_weights(tmp_path):
 
 def test_ctrl_c_in_a_terminal_leaves_a_resumable_checkpoint(tmp_path):
     """A real process group with loading processes, all of which get the signal, as from a terminal."""
-    config = configuration.to_dict(tiny(tmp_path / "run", epochs=500, num_workers=2))
+    config = config_to_dict(tiny(tmp_path / "run", epochs=500, num_workers=2))
     (tmp_path / "config.yaml").write_text(json.dumps(config))
     command = [sys.executable, "-m", "seglib", "train", str(tmp_path / "config.yaml")]
     process = subprocess.Popen(
@@ -296,7 +296,7 @@ def test_results_without_a_checkpoint_are_not_overwritten(tmp_path):
 def test_config_in_the_run_folder_is_not_lost(tmp_path):
     config, folder = tiny(tmp_path / "run", epochs=1), tmp_path / "run"
     folder.mkdir()
-    text = "# mine\n" + yaml.safe_dump(configuration.to_dict(config))
+    text = "# mine\n" + yaml.safe_dump(config_to_dict(config))
     (folder / "config.yaml").write_text(text)
     training.fit(config, progress=False)
     assert (folder / "config.yaml").read_text() == text  # it says what was done
@@ -304,11 +304,11 @@ def test_config_in_the_run_folder_is_not_lost(tmp_path):
         (folder / file).unlink()
     for config.batch_size in (5, 3):
         training.fit(config, progress=False)
-        assert configuration.load(folder / "config.yaml") == config
+        assert load_config(folder / "config.yaml") == config
         for file in ("checkpoint.pt", "history.json", "best.safetensors"):
             (folder / file).rename(folder / f"{file} of before")
     assert (folder / "config-before-1.yaml").read_text() == text
-    assert configuration.load(folder / "config-before-2.yaml").batch_size == 5
+    assert load_config(folder / "config-before-2.yaml").batch_size == 5
     (folder / "checkpoint.pt of before").rename(folder / "checkpoint.pt")
     commented = "# mine\n" + (folder / "config.yaml").read_text()
     (folder / "config.yaml").write_text(commented)
@@ -316,7 +316,7 @@ def test_config_in_the_run_folder_is_not_lost(tmp_path):
     assert (folder / "config.yaml").read_text() == commented  # resuming keeps the comments
     config.data.cache_mb += 1  # a run may continue with another one
     training.fit(config, resume=True, progress=False)
-    assert configuration.load(folder / "config.yaml") == config
+    assert load_config(folder / "config.yaml") == config
     assert (folder / "config-before-3.yaml").read_text() == commented
     assert next(iter(yaml.safe_load((folder / "config.yaml").read_text()))) == "output_dir", (
         "in the order of the options"
@@ -336,7 +336,7 @@ def test_invalid_output_dir_and_init_from_are_refused(tmp_path):
 def test_two_runs_do_not_share_a_folder(tmp_path):
     config = tiny(tmp_path / "run", epochs=1)
     (tmp_path / "run").mkdir()
-    with files.alone(tmp_path / "run"), pytest.raises(training.TrainingError, match="another run is using it"):
+    with files.lock_folder(tmp_path / "run"), pytest.raises(training.TrainingError, match="another run is using it"):
         training.fit(config, progress=False)
     assert not (tmp_path / "run" / "config.yaml").exists()
     assert len(training.fit(config, progress=False)) == 1
@@ -405,7 +405,7 @@ def test_full_disk_keeps_the_last_checkpoint(tmp_path):
 import resource
 resource.setrlimit(resource.RLIMIT_FSIZE, ({size // 2}, {size // 2}))
 from seglib import config, training
-run = training.Trainer(config.load({str(tmp_path / "run" / "config.yaml")!r}), resume=True)
+run = training.Trainer(config.load_config({str(tmp_path / "run" / "config.yaml")!r}), resume=True)
 try:
     run.save_checkpoint()
 except OSError as error:
@@ -731,24 +731,6 @@ def test_checkpoint_with_old_option_names_resumes(tmp_path):
     training.fit(config, resume=True, progress=False)
     whole, resumed = checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "run")
     assert same(whole["model"], resumed["model"]) and same(whole["ema"], resumed["ema"])
-    state["config"] = old | {"sharding": "full"}
-    torch.save(state, file)
-    with pytest.raises(training.TrainingError, match="sharding is 'full', which this version no longer supports"):
-        training.fit(config, resume=True, progress=False)
-
-
-def test_configuration_file_with_old_option_names_is_read(tmp_path):
-    file = tmp_path / "config.yaml"
-    file.write_text("run: runs/old\nsharding: none\noptimizer: {clip_norm: 0.5}\n")
-    config = configuration.load(file)
-    assert config.output_dir == "runs/old" and config.optimizer.max_grad_norm == 0.5
-    file.write_text("sharding: full\n")
-    with pytest.raises(
-        configuration.ConfigError, match="config.yaml: sharding is 'full', which this version no longer"
-    ):
-        configuration.load(file)
-    with pytest.raises(configuration.ConfigError, match="--run is no option; it is called --output_dir now"):
-        configuration.load(None, ["--run=runs/old"])
 
 
 def stop_at_once(entry):
@@ -763,7 +745,7 @@ def test_more_epochs_of_a_finished_run(tmp_path, capsys):
     whole = training.fit(tiny(tmp_path / "whole", epochs=3), progress=False)
     for entry, expected in zip(history[1:], whole[1:], strict=True):
         assert entry["lr"] == expected["lr"] and entry["crop_size"] == expected["crop_size"]
-    assert configuration.load(tmp_path / "run" / "config.yaml").epochs == 3
+    assert load_config(tmp_path / "run" / "config.yaml").epochs == 3
     with pytest.raises(training.TrainingError, match=r"epochs was 3 and is now 2.*--model.init_from"):
         training.fit(tiny(tmp_path / "run", epochs=2), resume=True, progress=False)
 
@@ -791,9 +773,7 @@ def test_gradient_clipping(tmp_path):
     moved = {}
     for norm in (0.0, 1e-3, 1e6):
         config = tiny(tmp_path / "run", ema=0)
-        config.optimizer = configuration.OptimizerConfig(
-            "sgd", lr=1.0, weight_decay=0.0, momentum=0.0, max_grad_norm=norm
-        )
+        config.optimizer = OptimizerConfig("sgd", lr=1.0, weight_decay=0.0, momentum=0.0, max_grad_norm=norm)
         config.schedule.warmup = 0.0
         run = training.Trainer(config)
         before = [parameter.detach().clone() for parameter in run.model.parameters()]
@@ -846,7 +826,7 @@ class Watched(TorchDispatchMode):
 )
 def test_no_step_waits_for_the_device(tmp_path, name, options, amp):
     config = tiny(tmp_path / "run", amp=amp)
-    config.model = configuration.ModelConfig(name, options)
+    config.model = ModelConfig(name, options)
     config.loss.terms = dict.fromkeys(("ce", "dice", "focal", "lovasz", "ohem", "boundary"), 1.0)
     config.loss.class_weights = [1.0, 2.0]
     run = training.Trainer(config)
