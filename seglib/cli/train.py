@@ -29,7 +29,7 @@ def add_arguments(parser: Parser) -> None:
         nargs="?",
         const="plain",
         choices=["plain", "comments"],
-        help="print the resulting configuration, with comments if asked, and stop",
+        help="print the resulting configuration, with comments on request, and stop",
     )
     parser.add_argument("-h", "--help", action="store_true", help="show every option")
 

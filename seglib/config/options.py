@@ -55,7 +55,7 @@ class AugmentConfig:
     """Augmentation of the training images; 0 turns a transform off.
 
     Args:
-        crop_sizes: side of the square crops in pixels; several share the epochs equally, in order (fewer epochs skip some)
+        crop_sizes: side of the square crops in pixels; several share the epochs in order (fewer epochs skip some)
         crop_area: smallest and largest area of a crop before it is resized, as a fraction of the image
         crop_ratio: smallest and largest aspect ratio (width / height) of a crop before it is resized
         flip: probability of a horizontal flip

@@ -102,7 +102,7 @@ def reading(folder: Path, config: Config, device: torch.device) -> Iterator[dict
 
 
 def _read(file: Path, device: torch.device) -> dict:
-    """Return what `write_checkpoint` wrote; raise whatever zipfile and torch raise if the file is damaged."""
+    """Return what `write_checkpoint` wrote; a damaged file raises errors of zipfile and torch."""
     with zipfile.ZipFile(file) as archive:
         if archive.testzip() is not None:  # torch writes checksums but does not compare them
             raise zipfile.BadZipFile(f"{file}: a checksum differs")

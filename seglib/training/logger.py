@@ -35,11 +35,11 @@ class EpochMeter:
 
     def iterate(self, loader: Iterable) -> Iterator:
         """Yield the batches, and measure the time spent on waiting for them."""
-        asked = time.perf_counter()
+        requested_at = time.perf_counter()
         for batch in loader:
-            self.waiting += time.perf_counter() - asked
+            self.waiting += time.perf_counter() - requested_at
             yield batch
-            asked = time.perf_counter()
+            requested_at = time.perf_counter()
 
     def update(self, loss: Tensor, images: int) -> None:
         """Note the loss and the number of images of a step."""
@@ -83,7 +83,7 @@ class RunLogger:
     """Progress on stderr, TensorBoard events and a profile, all of rank 0 only.
 
     Raises:
-        TrainingError: TensorBoard is asked for but not installed.
+        TrainingError: the configuration needs TensorBoard, which is not installed.
     """
 
     def __init__(self, config: Config, sampler: TrainingBatchSampler, step: int, progress: bool):

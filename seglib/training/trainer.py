@@ -264,10 +264,11 @@ class Trainer:
         if bad := meter.read_pending():
             steps_ago, value = bad
             step = self.step - steps_ago
+            epoch = step // self.sampler.steps_per_epoch
             keys = ", ".join(self.train_set.keys[index] for _, index in self.sampler.batch(step))
             raise TrainingError(
-                f"the loss became {value} at step {step} of {total_steps} (epoch "
-                f"{step // self.sampler.steps_per_epoch}, learning rate {self.schedule(step):.2g}, images {keys}); {remedy}"
+                f"the loss became {value} at step {step} of {total_steps} (epoch {epoch}, "
+                f"learning rate {self.schedule(step):.2g}, images {keys}); {remedy}"
             )
         if not weights_too:
             return

@@ -301,3 +301,22 @@ def test_what_is_counted_on_the_device_is_what_is_counted_here(monkeypatch):
     )
     assert evaluation.evaluate(predictor, dataset) == here
     assert asked == [torch.Tensor] * 6
+
+
+def test_batches_of_label_maps_agree_with_single_images():
+    """Images of equal size after scaling share a batch; the order of the results is that of the images."""
+    torch.manual_seed(0)
+    predictor = inference.Predictor(models.create("unet", 3, width=4), 64, scales=(1.0, 0.75), flip=True)
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in ((48, 64), (80, 60), (96, 128), (48, 64))]
+    sizes = []
+    predictor.model.register_forward_pre_hook(lambda model, inputs: sizes.append(len(inputs[0])))
+    with torch.inference_mode():
+        batched = predictor._label_batches(images)
+    assert sizes == [6, 6, 2, 2]  # three images of one size at two scales, each with its mirror image, then the other
+    for image, labels in zip(images, batched, strict=True):
+        expected = predictor.label_map(image)
+        assert labels.shape == image.shape[:2] and (labels != expected).float().mean() < 1e-3
+    assert all(
+        torch.equal(*pair) for pair in zip(predictor.label_maps(images), map(predictor.label_map, images), strict=True)
+    )

@@ -95,15 +95,15 @@ def test_student_approaches_its_teacher(tmp_path):
     file = str(tmp_path / "teacher" / "best.safetensors")
     config = tiny(tmp_path / "student", epochs=6, optimizer__lr=1e-2, distillation__teachers=[file])
     config.distillation.weight = 20.0
-    run = training.Trainer(config)
+    trainer = training.Trainer(config)
     teacher, _ = weights.load(file)
     before = {name: value.clone() for name, value in teacher.state_dict().items()}
     images = torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8)
     masks = torch.randint(0, 2, (4, 32, 32), dtype=torch.uint8)
-    run.model.train()
-    losses_on_teacher = [run.train_step(images, masks).item() for _ in range(12)]
+    trainer.model.train()
+    losses_on_teacher = [trainer.train_step(images, masks).item() for _ in range(12)]
     assert losses_on_teacher[-1] < 0.7 * losses_on_teacher[0]
-    for name, value in run.teachers.networks[0].state_dict().items():
+    for name, value in trainer.teachers.networks[0].state_dict().items():
         assert torch.equal(value, before[name]), name
 
 
@@ -113,15 +113,17 @@ def test_every_output_of_a_student_learns_from_the_teacher(tmp_path, name):
     file = str(tmp_path / "teacher" / "best.safetensors")
     options = {"head_channels": 8} if name.startswith("dilated") else {}
     config = tiny(tmp_path / "run", distillation__teachers=[file, file], model__name=name, model__options=options)
-    run = training.Trainer(config)
+    trainer = training.Trainer(config)
     inputs = torch.randn(4, 3, 64, 64)
-    outputs = run.model.train()(inputs)
-    targets, labels = run.teachers.predict(inputs), torch.zeros(4, 64, 64, dtype=torch.long)
+    outputs = trainer.model.train()(inputs)
+    targets, labels = trainer.teachers.predict(inputs), torch.zeros(4, 64, 64, dtype=torch.long)
     expected = sum(
         factor * distillation(logits, targets, labels, 2.0)
-        for factor, logits in zip(type(run.model).OUTPUT_WEIGHTS, outputs, strict=True)
+        for factor, logits in zip(type(trainer.model).OUTPUT_WEIGHTS, outputs, strict=True)
     )
-    assert run.teachers.loss(outputs, targets, labels, run.loss).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert trainer.teachers.loss(outputs, targets, labels, trainer.loss).item() == pytest.approx(
+        expected.item(), rel=1e-5
+    )
 
 
 def test_teachers_of_other_classes_are_refused(tmp_path):
@@ -135,15 +137,15 @@ def test_teachers_of_other_classes_are_refused(tmp_path):
 
 def test_encoder_lr_factor_applies_to_the_encoder_only(tmp_path):
     config = tiny(tmp_path / "run", optimizer__encoder_lr_factor=0.25, optimizer__name="sgd")
-    run = training.Trainer(config)
-    factor_of = {p: group["lr_factor"] for group in run.optimizer.param_groups for p in group["params"]}
-    decay_of = {p: group["weight_decay"] for group in run.optimizer.param_groups for p in group["params"]}
-    for name, parameter in run.model.named_parameters():
+    trainer = training.Trainer(config)
+    factor_of = {p: group["lr_factor"] for group in trainer.optimizer.param_groups for p in group["params"]}
+    decay_of = {p: group["weight_decay"] for group in trainer.optimizer.param_groups for p in group["params"]}
+    for name, parameter in trainer.model.named_parameters():
         assert factor_of[parameter] == (0.25 if name.startswith(("enter.", "down")) else 1.0)
         assert decay_of[parameter] == (0.01 if parameter.ndim > 1 else 0.0)
-    run.model.train()
-    run.train_step(torch.zeros(4, 32, 32, 3, dtype=torch.uint8), torch.zeros(4, 32, 32, dtype=torch.uint8))
-    rates = {group["lr_factor"]: group["lr"] for group in run.optimizer.param_groups}
+    trainer.model.train()
+    trainer.train_step(torch.zeros(4, 32, 32, 3, dtype=torch.uint8), torch.zeros(4, 32, 32, dtype=torch.uint8))
+    rates = {group["lr_factor"]: group["lr"] for group in trainer.optimizer.param_groups}
     assert rates[0.25] == pytest.approx(rates[1.0] / 4)
 
 
@@ -162,15 +164,15 @@ def test_without_encoder_factor_there_are_two_groups():
 
 def test_frozen_encoder_learns_after_its_epochs(tmp_path):
     config = tiny(tmp_path / "run", epochs=2, model__freeze_encoder_epochs=1)
-    run = training.Trainer(config)
+    trainer = training.Trainer(config)
     images = torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8)
     masks = torch.randint(0, 2, (4, 32, 32), dtype=torch.uint8)
-    states = [{name: value.clone() for name, value in run.model.state_dict().items()}]
-    run.model.train()
-    for _ in range(run.sampler.total_steps):
-        run.train_step(images, masks)
-        states.append({name: value.clone() for name, value in run.model.state_dict().items()})
-    first, second = run.sampler.steps_per_epoch, run.sampler.steps
+    states = [{name: value.clone() for name, value in trainer.model.state_dict().items()}]
+    for step in range(trainer.sampler.total_steps):
+        trainer.set_train_mode(step // trainer.sampler.steps_per_epoch)
+        trainer.train_step(images, masks)
+        states.append({name: value.clone() for name, value in trainer.model.state_dict().items()})
+    first, second = trainer.sampler.steps_per_epoch, trainer.sampler.steps
     encoder = [name for name in states[0] if name.startswith(("enter.", "down"))]
     assert all(torch.equal(states[0][name], states[first][name]) for name in encoder)  # statistics too
     assert not any(torch.equal(states[first][name], states[second][name]) for name in encoder)
@@ -179,7 +181,7 @@ def test_frozen_encoder_learns_after_its_epochs(tmp_path):
 
 def test_selection_of_the_last_epoch(tmp_path, monkeypatch):
     scores = iter([0.9, 0.5, 0.7])
-    monkeypatch.setattr(training.Trainer, "validate", lambda run: {"miou": next(scores)})
+    monkeypatch.setattr(training.Trainer, "validate", lambda trainer, loader: {"miou": next(scores)})
     training.fit(tiny(tmp_path / "last", epochs=3, selection="last"), progress=False)
     _, notes = weights.read_tensors(tmp_path / "last" / "best.safetensors")
     assert notes["epoch"] == 2 and notes["val"] == {"miou": 0.7}

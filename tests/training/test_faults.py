@@ -331,25 +331,25 @@ SLOW = bool(os.environ.get("SEGLIB_SLOW"))
 @LINUX
 @pytest.mark.parametrize("workers", [0, 1])
 def test_memory_files_and_processes_do_not_grow(tmp_path, workers):
-    """A soak: some hundred steps, with SEGLIB_SLOW=1 an hour's worth; what is kept must not grow with the steps."""
+    """A hundred steps, with SEGLIB_SLOW=1 an hour of them: nothing that is kept may grow with the steps."""
     epochs = 4000 // (1 + workers) if SLOW else 60 // (1 + workers)
     config = tiny(tmp_path / "run", epochs=epochs, num_workers=workers, eval_interval=5)
     config.data.options = {"length": 6, "size": [32, 32]}
     config.model.options, config.augment.crop_sizes = {"width": 2}, [32]
-    seen = []
+    usage = []
 
     def look(entry):
         status = Path("/proc/self/status").read_text()
         children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
         memory = int(status.split("VmRSS:")[1].split()[0]) / 1024
-        seen.append((memory, len(os.listdir("/proc/self/fd")), len(children)))
+        usage.append((memory, len(os.listdir("/proc/self/fd")), len(children)))
 
     # What a first run opens for good, such as the watch over loading processes, is no leak.
     training.fit(replace(config, output_dir=str(tmp_path / "first"), epochs=1), progress=False)
     files_before = len(os.listdir("/proc/self/fd"))
     training.fit(config, progress=False, on_validated=look)
-    half = len(seen) // 2
-    memory, files, children = zip(*seen[half:], strict=True)
+    half = len(usage) // 2
+    memory, files, children = zip(*usage[half:], strict=True)
     print(
         f"\n{epochs * 2} steps, {workers} workers: {memory[0]:.0f} MB at half time, {memory[-1]:.0f} MB at the end, "
         f"{files[-1]} open files, {children[-1]} processes"

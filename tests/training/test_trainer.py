@@ -28,7 +28,7 @@ from seglib.training.optimizer import ModelEMA, amp_dtype, learning_rate, make_o
 
 
 def tiny(folder, **changes) -> Config:
-    """A run of seconds on the drawn animals."""
+    """A run of seconds on the synthetic animals."""
     config = Config(output_dir=str(folder), epochs=2, batch_size=4, ema=0.9, amp="off", device="cpu", num_workers=0)
     config.data.name, config.data.options = "creatures", {"length": 10, "size": [48, 64]}
     config.augment.crop_sizes = [32, 48]
@@ -77,6 +77,19 @@ def test_best_weights_come_from_the_best_epoch(tmp_path):
 
     val = data.load("creatures", "val", **config.data.options)
     assert evaluate(Predictor(model, 48), val)["miou"] == pytest.approx(best["val"]["miou"], abs=1e-12)
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_validation_gives_the_scores_of_evaluate(tmp_path, num_workers):
+    from seglib.evaluation import evaluate
+    from seglib.inference import Predictor
+    from seglib.training.build import make_val_loader
+
+    config = tiny(tmp_path / "run")
+    trainer = training.Trainer(config)
+    scores = trainer.validate(make_val_loader(config, trainer.val_set, num_workers))
+    expected = evaluate(Predictor(trainer.eval_model, config.inference.longest_side), trainer.val_set)
+    assert scores == {name: value for name, value in expected.items() if name != "per_image"}
 
 
 def test_two_runs_are_bit_exact(tmp_path):
@@ -192,11 +205,11 @@ def test_ctrl_c_in_a_terminal_leaves_a_resumable_checkpoint(tmp_path):
 
 
 def test_training_in_a_thread_and_in_a_new_nested_folder(tmp_path):
-    found, run = [], tmp_path / "new" / "newer" / "run"
-    thread = threading.Thread(target=lambda: found.append(training.fit(tiny(run, epochs=1))))
+    histories, run = [], tmp_path / "new" / "newer" / "run"
+    thread = threading.Thread(target=lambda: histories.append(training.fit(tiny(run, epochs=1))))
     thread.start()
     thread.join()
-    assert len(found) == 1 and len(found[0]) == 1 and (run / "best.safetensors").is_file()
+    assert len(histories) == 1 and len(histories[0]) == 1 and (run / "best.safetensors").is_file()
     kept = yaml.safe_load((run / "config.yaml").read_text())
     assert list(kept) == [field.name for field in fields(Config)]  # in the order in which people know them
 
@@ -549,8 +562,12 @@ def test_amp_dtype_of_each_mode(monkeypatch):
     assert amp_dtype("off", cpu) is None
     assert amp_dtype("bf16", cpu) is torch.bfloat16 and amp_dtype("fp16", cpu) is torch.float16
     assert amp_dtype("auto", torch.device("mps")) is None
-    for found, expected in (({"amx_bf16": True}, torch.bfloat16), ({"avx512_bf16": True}, torch.bfloat16), ({}, None)):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=found: found, raising=False)
+    for capabilities, expected in (
+        ({"amx_bf16": True}, torch.bfloat16),
+        ({"avx512_bf16": True}, torch.bfloat16),
+        ({}, None),
+    ):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda value=capabilities: value, raising=False)
         assert amp_dtype("auto", cpu) is expected
 
 
@@ -586,8 +603,8 @@ def test_amp_gradients_agree_with_float32(tmp_path, name, side):
     largest = max(float(gradient.norm()) for gradient in gradients[0].values())
     for parameter, expected in gradients[0].items():
         if expected.norm() > 1e-4 * largest:  # smaller ones may be nothing but rounding
-            found = torch.nn.functional.cosine_similarity(gradients[1][parameter], expected, 0)
-            assert found > 0.9, (parameter, float(found))
+            similarity = torch.nn.functional.cosine_similarity(gradients[1][parameter], expected, 0)
+            assert similarity > 0.9, (parameter, float(similarity))
         assert gradients[1][parameter].isfinite().all(), parameter
 
 
@@ -615,8 +632,8 @@ def test_accumulated_gradients_equal_those_of_the_batch(tmp_path):
     gradients, sizes = [], {}
     for parts in (1, 2, 3):
         run = training.Trainer(tiny(tmp_path / "run", accumulation_steps=parts, seed=4))
-        seen = sizes[parts] = []
-        run.model.register_forward_pre_hook(lambda model, given, seen=seen: seen.append(len(given[0])))
+        part_sizes = sizes[parts] = []
+        run.model.register_forward_pre_hook(lambda model, inputs, sizes=part_sizes: sizes.append(len(inputs[0])))
         run.loss = training.make_loss(run.config, run.model, run.train_set)
         run.model.eval()
         generator = torch.Generator().manual_seed(0)
@@ -625,8 +642,8 @@ def test_accumulated_gradients_equal_those_of_the_batch(tmp_path):
         run.loss.terms = {"ce": 1.0}
         run.train_step(images, masks)
         gradients.append(torch.cat([p.grad.flatten() for p in run.model.parameters()]))
-    for some in gradients[1:]:
-        torch.testing.assert_close(some, gradients[0], rtol=1e-3, atol=1e-6)
+    for gradient in gradients[1:]:
+        torch.testing.assert_close(gradient, gradients[0], rtol=1e-3, atol=1e-6)
     assert sizes == {1: [3], 2: [2, 1], 3: [1, 1, 1]}  # which is what saves the memory
 
 
@@ -788,17 +805,17 @@ def test_gradient_clipping(tmp_path):
 def test_every_process_uses_the_same_number_of_parts(tmp_path, monkeypatch):
     """With two processes, of which this is one: they must take the same number of parts."""
     run = training.Trainer(tiny(tmp_path / "run", accumulation_steps=3))
-    seen, waits = [], []
+    part_sizes, waits = [], []
     run.loss = training.make_loss(run.config, run.model, run.train_set)
     run.loss.terms, run.loss.options = {"ce": 1.0}, {"ce": {}}
-    run.model.register_forward_pre_hook(lambda model, given: seen.append(len(given[0])))
-    run.model.no_sync = lambda: waits.append(len(seen)) or contextlib.nullcontext()
+    run.model.register_forward_pre_hook(lambda model, inputs: part_sizes.append(len(inputs[0])))
+    run.model.no_sync = lambda: waits.append(len(part_sizes)) or contextlib.nullcontext()
     monkeypatch.setattr("seglib.distributed.world_size", lambda: 2)
     assert [run.sampler.num_batch_images(step) for step in range(3)] == [4, 4, 2]
     for step, images in ((0, 2), (1, 2), (2, 1)):
         assert run.step == step
         run.train_step(torch.zeros(images, 32, 32, 3, dtype=torch.uint8), torch.zeros(images, 32, 32, dtype=torch.long))
-    assert seen == [1, 1, 1, 1, 1]
+    assert part_sizes == [1, 1, 1, 1, 1]
     assert waits == [0, 2]  # gradients are exchanged after the last part of each step
 
 
@@ -809,11 +826,11 @@ class Watched(TorchDispatchMode):
 
     def __init__(self):
         super().__init__()
-        self.waited, self.seen = [], 0
+        self.waited, self.operations = [], 0
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
         name = operation.overloadpacket.__name__
-        self.seen += 1
+        self.operations += 1
         picked = name in ("index", "index_put", "index_put_") and any(
             isinstance(i, torch.Tensor) and i.dtype is torch.bool for i in args[1]
         )
@@ -832,10 +849,10 @@ def test_no_step_waits_for_the_device(tmp_path, name, options, amp):
     run = training.Trainer(config)
     images = torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8)
     masks = torch.randint(0, 2, (4, 32, 32), dtype=torch.uint8)
-    run.train_step(images, masks)  # the optimiser makes its state at the first one
+    run.train_step(images, masks)  # the optimizer makes its state at the first one
     with Watched() as watched:
         loss = run.train_step(images, masks)
-    assert watched.seen > 100 and not watched.waited
+    assert watched.operations > 100 and not watched.waited
     with watched:
         float(loss)
     assert watched.waited, "or this test sees nothing"
@@ -901,9 +918,9 @@ def test_compiled_network_trains_the_same(tmp_path, monkeypatch):
 
 
 def test_on_validated_gets_entries_and_can_stop_the_run(tmp_path):
-    seen = []
-    training.fit(tiny(tmp_path / "run", epochs=3, eval_interval=2), progress=False, on_validated=seen.append)
-    assert [entry["epoch"] for entry in seen] == [1, 2]
+    entries = []
+    training.fit(tiny(tmp_path / "run", epochs=3, eval_interval=2), progress=False, on_validated=entries.append)
+    assert [entry["epoch"] for entry in entries] == [1, 2]
 
     def stop(entry):
         raise StopIteration
