@@ -324,7 +324,7 @@ def test_a_card_separates_scores_of_images_that_chose_the_checkpoint(tmp_path, m
     (tmp_path / "manifest.json").write_text('{"address": "", "weights": {}}')
     asked = tiny(tmp_path / "run", selection="last")
     asked.data.val_split = "train"
-    training.train(asked, progress=False)
+    training.fit(asked, progress=False)
     card = release.release(tmp_path / "run", "fixed", tmp_path, "seglib train x.yaml", "a test")
     assert (card["data"]["chosen_on"], card["data"]["measured_on"]) == (None, "val")
     assert card["training"]["best_epoch"] == 2 and card["training"]["curve"]["split"] == "train"

@@ -121,9 +121,8 @@ def test_every_output_of_a_student_learns_from_the_teacher(tmp_path, name):
         factor * distillation(logits, targets, labels, 2.0)
         for factor, logits in zip(type(trainer.model).OUTPUT_WEIGHTS, outputs, strict=True)
     )
-    assert trainer.teachers.loss(outputs, targets, labels, trainer.loss).item() == pytest.approx(
-        expected.item(), rel=1e-5
-    )
+    loss = trainer.teachers.loss(outputs, targets, labels, trainer.loss)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_teachers_of_other_classes_are_refused(tmp_path):
