@@ -140,7 +140,7 @@ def check_config(file: Path, saved: dict, config: Config) -> None:
             )
             continue
         if option == "accumulation_steps":
-            print_line(f"{file}: saved with accumulation_steps={before[option]}; continues with {now[option]}.")
+            print_line(f"{file}: saved with {option}={str(before[option])[:20]}; continues with {now[option]}.")
             continue
         raise TrainingError(
             f"{file}: {option} was {str(before.get(option))[:100]} and is now {now.get(option)}. Resume with the "
