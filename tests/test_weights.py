@@ -352,6 +352,9 @@ def test_released_files_cards_and_manifest_agree(name):
     model, header = weights.load(name)
     assert sum(p.numel() for p in model.parameters()) == card["model"]["parameters"]
     assert header["classes"] == card["classes"]
+    assert (
+        header["config"]["data"]["list_name"] == card["data"]["list"] == card["training"]["config"]["data"]["list_name"]
+    )
     assert (weights.FOLDER / f"{name}.md").read_text(encoding="utf-8") == model_cards.text(card)
     assert parse_config(json.dumps(header["config"])) == load_config(
         model_cards.README.parent / "configs" / f"{name}.yaml"

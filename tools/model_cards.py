@@ -131,7 +131,7 @@ def _repetition_lines(card: dict) -> list[str]:
         return []
     scores, of = card["scores_without_them"], card["data"]
     return [
-        f"`seglib data check {of['name']}` finds that some photographs of {of['measured_on']} look like one "
+        f"`seglib data check {of['name']}{_list_option(of)}` finds that some images of {of['measured_on']} look like one "
         f"in {of['trained_on']}: {', '.join(keys)}. Left out, mIoU is {scores['miou']:.4f} and Boundary IoU "
         f"{scores['boundary_iou']:.4f} (`{_measuring(card)} --without {' '.join(keys)}`).",
         "",
@@ -140,8 +140,12 @@ def _repetition_lines(card: dict) -> list[str]:
 
 def _measuring(card: dict) -> str:
     of = card["data"]
-    listed = "" if of["list"] == "default" else f" --list {of['list']}"
-    return f"seglib evaluate {card['name']} --data {of['name']} --split {of['measured_on']}{listed}"
+    return f"seglib evaluate {card['name']} --data {of['name']} --split {of['measured_on']}{_list_option(of)}"
+
+
+def _list_option(data: dict) -> str:
+    """Return the option that names the split list, with a blank before it, or nothing for the default list."""
+    return "" if data["list"] == "default" else f" --list {data['list']}"
 
 
 def _chosen(card: dict) -> str:

@@ -39,6 +39,7 @@ def add_arguments(part: Parser) -> None:
         if verb != "list":
             sub.add_argument("name", help="data set name, or the path of a folder of your own")
         if verb == "check":
+            sub.add_argument("--list", dest="list_name", default="default", help="which split list (%(default)s)")
             sub.add_argument(
                 "--pattern",
                 nargs=2,
@@ -68,6 +69,6 @@ def run(args: argparse.Namespace) -> int:
     if args.verb == "import":
         report = data.import_annotations(args.source, args.dest, args.format)
     else:
-        report = validation.check(args.name, args.root, pattern=args.pattern)
+        report = validation.check(args.name, args.root, args.list_name, pattern=args.pattern)
     print(report.text())
     return 0 if report.ok else 1

@@ -9,9 +9,9 @@ from .options import Parser, add_inference, add_root, make_folder, make_predicto
 HELP = "measure weights on a data set"
 EXAMPLES = """\
 examples:
-  seglib evaluate unet-horses --data horses --split val     released weights, on a data set
+  seglib evaluate unet-horses --data horses --list seed27       released weights, on a data set
   seglib evaluate runs/mine/best.safetensors --data my-folder --json scores.json
-  seglib evaluate unet-horses --data horses --multi-scale   three scales and mirror images
+  seglib evaluate unet-humans --data humans --multi-scale       three scales and mirror images
 """
 
 

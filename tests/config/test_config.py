@@ -17,6 +17,21 @@ def test_the_released_configurations_are_valid_and_survive_a_round_trip(file):
     assert parse_config(yaml.safe_dump(config_to_dict(loaded))) == loaded
 
 
+@pytest.mark.parametrize(
+    "values, list_name",
+    [
+        ({"run": "runs/a", "data": {"name": "horses", "list_name": "default"}}, "seed27"),
+        ({"run": "runs/a", "data": {"name": "horses", "list_name": "first278"}}, "first278"),
+        ({"run": "runs/a", "data": {"name": "humans", "list_name": "default"}}, "default"),
+        ({"output_dir": "runs/a", "data": {"name": "horses", "list_name": "default"}}, "default"),
+    ],
+)
+def test_files_of_earlier_versions_keep_their_list_of_the_horses(values, list_name):
+    upgraded = config.upgrade_config(values)
+    assert upgraded == {"output_dir": "runs/a", "data": {"name": values["data"]["name"], "list_name": list_name}}
+    assert config.upgrade_config({"run": "runs/a"}) == {"output_dir": "runs/a"}
+
+
 def test_defaults_without_a_file():
     assert load_config() == Config()
 

@@ -356,8 +356,8 @@ def test_select_divides_no_near_duplicates(name):
     alike = {"humans": [("148", "149"), ("157", "177"), ("152", "186"), ("153", "242")], "horses": []}[name]
     for a, b in splits.REPEATED[name] + alike:
         assert not ({a, b} & fit and {a, b} & select)
-    if name == "humans":  # each looks like an image of val
-        assert {"134", "242"} <= fit
+    if name == "humans":  # 242 looks like 241, which is in val
+        assert "242" in fit
 
 
 def test_fit_and_select_of_a_set_that_comes_split(tmp_path, monkeypatch):
