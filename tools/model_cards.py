@@ -131,8 +131,8 @@ def _repetition_lines(card: dict) -> list[str]:
         return []
     scores, of = card["scores_without_them"], card["data"]
     return [
-        f"`seglib data check {of['name']}{_list_option(of)}` finds that some images of {of['measured_on']} look like one "
-        f"in {of['trained_on']}: {', '.join(keys)}. Left out, mIoU is {scores['miou']:.4f} and Boundary IoU "
+        f"`seglib data check {of['name']}{_list_option(of)}` finds that some images of {of['measured_on']} look like "
+        f"one in {of['trained_on']}: {', '.join(keys)}. Left out, mIoU is {scores['miou']:.4f} and Boundary IoU "
         f"{scores['boundary_iou']:.4f} (`{_measuring(card)} --without {' '.join(keys)}`).",
         "",
     ]
