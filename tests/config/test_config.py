@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from seglib.config import Config, ConfigError, config_to_dict, config_to_yaml, load_config, parse_config
+from seglib.config import Config, ConfigError, config_to_dict, config_to_yaml, load_config, parse_config, upgrade_config
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 
@@ -27,9 +27,9 @@ def test_the_released_configurations_are_valid_and_survive_a_round_trip(file):
     ],
 )
 def test_files_of_earlier_versions_keep_their_list_of_the_horses(values, list_name):
-    upgraded = config.upgrade_config(values)
+    upgraded = upgrade_config(values)
     assert upgraded == {"output_dir": "runs/a", "data": {"name": values["data"]["name"], "list_name": list_name}}
-    assert config.upgrade_config({"run": "runs/a"}) == {"output_dir": "runs/a"}
+    assert upgrade_config({"run": "runs/a"}) == {"output_dir": "runs/a"}
 
 
 def test_defaults_without_a_file():
