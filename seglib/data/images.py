@@ -157,8 +157,8 @@ def read_image(path: Path | str, bits: int = 0, bands: Sequence[int] = ()) -> np
     return decode_image(Path(path), bits, bands)[0]
 
 
-def decode_image(path: Path, bits: int = 0, bands: Sequence[int] = ()) -> tuple[np.ndarray, int]:
-    """As `read_image`; the second value is the number of bits that were scaled to 8."""
+def decode_image(path: Path, bits: int = 0, bands: Sequence[int] = ()) -> tuple[np.ndarray, int, int]:
+    """As `read_image`; the other values are the number of bits that were scaled to 8, and the EXIF orientation."""
     if bands:
         return _read_bands(path, bits, bands)
     with open_image(path) as image:
@@ -173,7 +173,7 @@ def decode_image(path: Path, bits: int = 0, bands: Sequence[int] = ()) -> tuple[
         pixels = np.asarray(_to_srgb(image, profile))
     if alpha is not None:
         pixels = np.asarray(Image.composite(Image.fromarray(pixels), Image.new("RGB", image.size, "white"), alpha))
-    return np.ascontiguousarray(turn_upright(pixels, turn)), depth
+    return np.ascontiguousarray(turn_upright(pixels, turn)), depth, turn
 
 
 def _eight_bits(image: Image.Image, path: Path, bits: int) -> tuple[Image.Image, Image.Image | None, int]:
@@ -275,7 +275,7 @@ def _tiff_reason(path: Path) -> str:
         return ""
 
 
-def _read_bands(path: Path, bits: int, bands: Sequence[int]) -> tuple[np.ndarray, int]:
+def _read_bands(path: Path, bits: int, bands: Sequence[int]) -> tuple[np.ndarray, int, int]:
     """Read chosen bands of any image: of a TIFF by tifffile, of other files by Pillow."""
     if len(bands) not in (1, 3):
         raise DataError(f"bands: {list(bands)} must be one band or three, as numbers from 1.")
@@ -293,7 +293,7 @@ def _read_bands(path: Path, bits: int, bands: Sequence[int]) -> tuple[np.ndarray
     chosen = values[:, :, [band - 1 for band in bands]]
     bits = 8 if chosen.dtype == np.uint8 else bits or used_bits(chosen)
     chosen = scale_to_bytes(chosen, bits, path) if chosen.dtype != np.uint8 else chosen
-    return np.ascontiguousarray(turn_upright(chosen.repeat(3 // len(bands), axis=2), turn)), bits
+    return np.ascontiguousarray(turn_upright(chosen.repeat(3 // len(bands), axis=2), turn)), bits, turn
 
 
 def _tiff_samples(path: Path) -> tuple[np.ndarray, int]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .dataset import Pair
 from .images import DataError, image_suffixes
-from .matching import image_files, index_by_stem, natural_order, stem_of
+from .matching import image_files, index_by_stem, list_images, natural_order, stem_of
 
 # Folder names in lower case: a folder of images, and what its folder of masks may be called in its place.
 IMAGE_FOLDERS = {name: "" for name in ("images", "image", "imgs", "img", "img_dir")}
@@ -147,7 +147,7 @@ def _match(images: Path, masks: Path) -> tuple[tuple[str, str], dict[str, tuple[
 
 def _match_within(folder: Path) -> tuple[tuple[str, str], dict[str, tuple[Path, Path | None]]]:
     """As `_match`, for images and masks side by side: x.jpg and x_mask.png, or x.jpg and x.png."""
-    files = sorted((f for f in folder.iterdir() if f.suffix.lower() in image_suffixes()), key=lambda f: f.name)
+    files = list_images(folder)
     png = {stem_of(f): f for f in files if f.suffix.lower() == ".png"}
     other = {stem_of(f): f for f in files if f.suffix.lower() != ".png"}
     if other and png.keys() == other.keys():

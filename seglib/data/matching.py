@@ -20,11 +20,15 @@ def stem_of(file: Path) -> str:
     return unicodedata.normalize("NFC", file.stem)
 
 
+def list_images(folder: Path) -> list[Path]:
+    """Return the files in `folder` with the suffix of an image, hidden ones left out, in any order."""
+    return [file for file in Path(folder).iterdir() if file.suffix.lower() in SUFFIXES and file.name[0] != "."]
+
+
 def image_files(folder: Path) -> dict[str, Path]:
     """Return {stem: file} of the images in `folder`, in natural order. DataError if two share a stem."""
     files: dict[str, Path] = {}
-    candidates = (f for f in Path(folder).iterdir() if f.suffix.lower() in SUFFIXES and not f.name.startswith("."))
-    for file in sorted(candidates, key=lambda f: natural_order(f.name)):
+    for file in sorted(list_images(folder), key=lambda file: natural_order(file.name)):
         stem = stem_of(file)
         if stem in files:
             raise DataError(f"{file}: {files[stem].name} has the same stem; keep one of the two.")
@@ -54,12 +58,12 @@ def by_stem(images: Path, masks: Path, split: str | None = None) -> list[Pair]:
 
 def masks_without_image(pairs: list[Pair]) -> list[str]:
     """Describe masks that belong to no image; only files named as the used masks are."""
-    used = {pair.mask for pair in pairs}
+    used = {file for pair in pairs for file in (pair.image, pair.mask)}
     # What follows the key in a mask's name: nothing, or Cityscapes' ending, which no other of its files has.
     endings = {stem_of(pair.mask).removeprefix(pair.key.split("/")[-1]) for pair in pairs}
     notices = []
-    for folder in sorted({mask.parent for mask in used if mask.parent.is_dir()}):
-        files = image_files(folder).values()
+    for folder in sorted({pair.mask.parent for pair in pairs if pair.mask.parent.is_dir()}):
+        files = sorted(list_images(folder), key=lambda file: natural_order(file.name))
         spare = [file for file in files if file not in used and any(stem_of(file).endswith(end) for end in endings)]
         notices += [f"{file}: a mask without an image" for file in spare]
     return notices

@@ -56,7 +56,7 @@ class MaskValues:
         low, high, total = min(grey), max(grey), sum(grey.values())
         near = sum(count for value, count in grey.items() if min(value - low, high - value) <= NEAR)
         common = {value for value, count in grey.items() if count >= STRAY * total}
-        smooth = high - low > 2 * NEAR and near >= NEAR_SHARE * total and len(self.counts) > 3
+        smooth = high - low > 2 * NEAR and near >= NEAR_SHARE * total and len(grey) > 2
         threshold = f"binary: {{above: {(low + high) // 2}}}"
         if len(self.counts) > MAX_VALUES or (self.has_jpeg and len(grey) > 2):
             return [threshold] if smooth else []
@@ -73,7 +73,7 @@ class MaskValues:
         others = set(grey) - {0, 255}
         names = {value: f"class{value}" for value in sorted(grey)}
         names |= {0: "background"} if 0 in grey else {}
-        if 255 in grey and others and others <= set(CLASS_IDS):
+        if 255 in grey and others <= set(CLASS_IDS) and sum(grey[value] for value in others) >= grey[255]:
             names[255] = "ignore"
         elif set(grey) == {0, 255} | others and len(others) == 1 and min(others) in (127, 128):
             names |= {255: "object", min(others): "ignore"}

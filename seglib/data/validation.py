@@ -178,9 +178,9 @@ class _FolderReader(FilePairs):
     def _read(self, pair: Pair) -> tuple[np.ndarray, np.ndarray]:
         if pair.image.is_file() and not pair.mask.is_file():
             raise DataError(f"{pair.image}: there is no mask {pair.mask}; add it or remove the image.")
-        image, bits = decode_image(pair.image, **self.read_image.keywords)
+        image, bits, turn = decode_image(pair.image, **self.read_image.keywords)
         self.findings.depths[bits] += 1
-        if read_orientation(pair.image) != 1 == read_orientation(pair.mask):
+        if turn != 1 and read_orientation(pair.mask) == 1:
             self.findings.turned.append(pair.image)
         return image, self._labels(pair, image.shape[:2])
 

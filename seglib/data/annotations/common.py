@@ -1,6 +1,7 @@
 """What the readers of annotation formats share: finding images, reading JSON, and drawing objects."""
 
 import json
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -130,6 +131,13 @@ def codec():
     return mask
 
 
+def decode_shape(code: dict) -> np.ndarray:
+    """Return the pixels of a run-length code, bool (H, W)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # pycocotools' way to call NumPy
+        return codec().decode(code) > 0
+
+
 def polygon_shape(label: int, points: Sequence, size: tuple[int, int], where: str, holes: Sequence = ()) -> Shape:
     """Draw one polygon, [[x, y], ...] in pixels from the image's upper left corner, less its holes."""
     rings = [np.asarray(ring, np.float64).reshape(-1, 2) for ring in (points, *holes)]
@@ -138,8 +146,8 @@ def polygon_shape(label: int, points: Sequence, size: tuple[int, int], where: st
     mask = codec()
     codes = mask.frPyObjects([ring.ravel().tolist() for ring in rings], *size)
     if len(codes) > 1:
-        inside = mask.decode(codes[0]) & (1 - mask.decode(mask.merge(codes[1:])))
-        return Shape(label, mask.encode(np.asfortranarray(inside)))
+        inside = decode_shape(codes[0]) & ~decode_shape(mask.merge(codes[1:]))
+        return Shape(label, mask.encode(np.asfortranarray(inside.astype(np.uint8))))
     return Shape(label, codes[0])
 
 
@@ -174,5 +182,5 @@ def draw_shapes(shapes: Sequence[Shape], size: tuple[int, int], turn: int, large
         shapes = sorted(shapes, key=lambda shape: -int(codec().area(shape.code)))
     labels = np.zeros(size, np.uint8)
     for shape in shapes:
-        labels[codec().decode(shape.code) > 0] = shape.label
+        labels[decode_shape(shape.code)] = shape.label
     return np.ascontiguousarray(turn_upright(labels, turn))
