@@ -19,7 +19,6 @@ from ..losses import SegmentationLoss, class_weights
 from ..models import pretrained
 from .distillation import Teachers
 from .errors import TrainingError
-from .optimizer import amp_dtype
 
 
 def pick_training_device(config: Config) -> torch.device:
@@ -95,14 +94,6 @@ def pick_num_classes(config: Config, train_set: SegmentationDataset) -> int:
     if config.metric == "foreground_iou" and train_set.num_classes != 2:
         raise TrainingError(f"metric is foreground_iou, but {train_set.name} has more classes; choose miou.")
     return num_classes
-
-
-def pick_amp_dtype(config: Config, device: torch.device, model: nn.Module) -> torch.dtype | None:
-    """Return the lower precision of `amp`, or None; TrainingError if gradients of `model` would be wrong in it."""
-    try:
-        return amp_dtype(config.amp, device, model)
-    except ValueError as error:
-        raise TrainingError(f"{config.model.name}: {error}") from None
 
 
 def make_model(config: ModelConfig, num_classes: int) -> nn.Module:

@@ -1,4 +1,4 @@
-"""The files of a run: its folder, its configuration, checkpoint.pt and best.safetensors, written atomically."""
+"""The files of a run: its folder, its configuration and its checkpoint, written atomically."""
 
 import io
 import json
@@ -9,9 +9,8 @@ from pathlib import Path
 
 import torch
 import yaml
-from torch import nn
 
-from .. import distributed, files, runs, weights
+from .. import distributed, files, runs
 from ..config import Config, ConfigError, config_to_dict, load_config, upgrade_config
 from ..data.sampler import TrainingBatchSampler
 from .errors import TrainingError
@@ -68,11 +67,6 @@ def write_checkpoint(folder: Path, state: dict) -> None:
     torch.save(state, buffer)
     files.write_atomically(folder / "checkpoint.pt", lambda file: file.write(buffer.getbuffer()))
     files.write_text(folder / "history.json", json.dumps(state["history"], indent=1))
-
-
-def write_best(folder: Path, model: nn.Module, metadata: dict) -> None:
-    """Write best.safetensors with the weights of `model`."""
-    weights.write_tensors(folder / "best.safetensors", model.state_dict(), metadata)
 
 
 @contextmanager

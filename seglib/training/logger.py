@@ -46,10 +46,6 @@ class EpochMeter:
         self.pending.append(loss)
         self.images += images
 
-    def num_pending(self) -> int:
-        """Return the number of losses that were not read yet."""
-        return len(self.pending)
-
     def read_pending(self) -> tuple[int, float] | None:
         """Read the losses from the device; return the first that is not finite, with the number of steps since then."""
         values = torch.stack(self.pending).tolist() if self.pending else []

@@ -8,6 +8,7 @@ from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ..config import Config
+from .errors import TrainingError
 
 
 def amp_dtype(mode: str, device: torch.device, model: nn.Module | None = None) -> torch.dtype | None:
@@ -19,12 +20,12 @@ def amp_dtype(mode: str, device: torch.device, model: nn.Module | None = None) -
         model: the network, if it is to be trained.
 
     Raises:
-        ValueError: gradients of `model` would be wrong in bfloat16 on this device ("auto" then returns None).
+        TrainingError: gradients of `model` would be wrong in bfloat16 on this device ("auto" then returns None).
     """
     if device.type == "cpu" and mode in ("auto", "bf16") and (wrong := _wrong_in_bfloat16(model)):
         if mode == "auto":
             return None
-        raise ValueError(
+        raise TrainingError(
             f"amp is bf16, but on CPUs PyTorch computes wrong gradients of convolutions like {wrong} in it; "
             "leave amp at auto, or off."
         )

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from .. import distributed
+from .. import distributed, weights
 from ..config import Config, config_to_dict
 from ..data.sampler import TrainingBatchSampler, accumulation_weights
 from ..data.transforms import normalize
@@ -27,7 +27,7 @@ from . import build, checkpoint
 from .errors import TrainingError, explain_errors
 from .interrupt import Agreement, Interrupt
 from .logger import SCORES, EpochMeter, RunLogger, one_class_warning, print_line
-from .optimizer import ModelEMA, freeze_encoder, learning_rate, make_optimizer
+from .optimizer import ModelEMA, amp_dtype, freeze_encoder, learning_rate, make_optimizer
 
 CHECK_EVERY = 20  # steps between two checks that losses are finite; reading a loss waits for the device
 
@@ -70,7 +70,7 @@ class Trainer:
         torch.manual_seed(config.seed)
         model = build.make_model(replace(config.model, init_from=None) if resume else config.model, self.num_classes)
         build.check_encoder_options(config, model)
-        self.amp_dtype = build.pick_amp_dtype(config, self.device, model)
+        self.amp_dtype = amp_dtype(config.amp, self.device, model)
         model = distributed.sync_batch_norm(model, self.device)
         self.model = model.to(self.device, memory_format=torch.channels_last)
         self.ema = ModelEMA(self.model, config.ema) if config.ema else None
@@ -164,7 +164,7 @@ class Trainer:
                 self.check_finite(meter, weights_too=True)
                 self.partial_epoch = meter.state()
                 self.save_checkpoint()
-            elif meter.num_pending() >= CHECK_EVERY:
+            elif len(meter.pending) >= CHECK_EVERY:
                 self.check_finite(meter)
             if stop:
                 raise KeyboardInterrupt
@@ -305,7 +305,7 @@ class Trainer:
                 "epoch": entry["epoch"],
                 "val": entry["val"],
             }
-            checkpoint.write_best(self.folder, self.eval_model, metadata)
+            weights.write_tensors(self.folder / "best.safetensors", self.eval_model.state_dict(), metadata)
 
     def save_checkpoint(self) -> None:
         """Write checkpoint.pt and history.json atomically; rank 0 writes, and the other processes wait for it."""

@@ -173,7 +173,7 @@ def test_processes_draw_different_dropout_masks(tmp_path):
 
 def test_a_run_under_torchrun_takes_every_option(tmp_path):
     """torchrun reads abbreviations of its own options anywhere in the command: --run meant --run-path."""
-    words = ["--output_dir", str(tmp_path / "run"), "--epochs=1"]
+    words = [f"--output_dir={tmp_path / 'run'}", "--epochs=1"]
     finish(launch(tmp_path, *TORCHRUN, "-m", "seglib", "train", written(tiny(tmp_path / "unused")), *words))
     assert checkpoint(tmp_path / "run")["step"] == 3
 
