@@ -122,7 +122,7 @@ class RunLogger:
         if self.config.profile_steps > steps:
             print_line(
                 f"profile_steps is {self.config.profile_steps}, but after the first {UNPROFILED_STEPS} steps only "
-                f"{max(0, steps)} remain, so trace.json will not be written; choose a smaller number."
+                f"{max(0, steps)} remain, so trace.json will show no more; choose a smaller number."
             )
 
     def _open_tensorboard(self) -> None:

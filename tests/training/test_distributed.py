@@ -168,7 +168,8 @@ def test_processes_draw_different_dropout_masks(tmp_path):
     seed = int(np.random.SeedSequence([config.seed, 0]).generate_state(1)[0])  # rank 0 draws what one process draws
     torch.manual_seed(seed)
     mask = torch.load(tmp_path / "two.yaml.mask")
-    assert torch.equal(mask, torch.nn.functional.dropout(torch.ones(mask.shape), 0.5) != 0)
+    ones = torch.ones(mask.shape).contiguous(memory_format=torch.channels_last)
+    assert torch.equal(mask, torch.nn.functional.dropout(ones, 0.5) != 0)
 
 
 def test_a_run_under_torchrun_takes_every_option(tmp_path):

@@ -90,9 +90,9 @@ def ends_as_if_nothing_happened(config, whole) -> None:
 
 @LINUX
 def test_killed_loading_process_is_reported_and_the_run_resumes(tmp_path):
-    whole = tiny(tmp_path / "whole", epochs=12)
+    whole = tiny(tmp_path / "whole", epochs=60, eval_interval=60)
     training.fit(whole, progress=False)
-    config = tiny(tmp_path / "run", epochs=12, num_workers=1)
+    config = tiny(tmp_path / "run", epochs=60, eval_interval=60, num_workers=1)
     process = command(config)
     deadline = time.monotonic() + 120
     while not (tmp_path / "run" / "checkpoint.pt").exists() and time.monotonic() < deadline:
@@ -102,7 +102,7 @@ def test_killed_loading_process_is_reported_and_the_run_resumes(tmp_path):
     for child in children:
         os.kill(int(child), signal.SIGKILL)
     assert "a process that loads images died" in (said := refused(process)) and "--resume" in said
-    assert 0 < checkpoint(tmp_path / "run")["step"] < 36
+    assert 0 < checkpoint(tmp_path / "run")["step"] < 180
     ends_as_if_nothing_happened(config, whole)
 
 
@@ -128,7 +128,7 @@ def test_changed_data_file_is_read_again(tmp_path):
     Image.fromarray(before[1]).save(folder / "images" / "0.png")
     assert np.array_equal(dataset[0]["image"], before[1]) and np.array_equal(dataset[1]["image"], before[1])
     Image.fromarray(np.full((40, 40), 7, np.uint8)).save(folder / "masks" / "0.png")
-    with pytest.raises(data.DataError, match=r"masks/0\.png: .*7"):
+    with pytest.raises(data.DataError, match=r"masks/0\.png: has other values"):
         dataset[0]
 
 
@@ -151,7 +151,7 @@ def test_nan_stops_the_run_before_anything_is_overwritten(tmp_path, monkeypatch,
     # Without a look at the weights, a gradient shows in the loss of the step after the one that it was of.
     named = 5 if what == "gradient" and minutes == 10 else 4
     told = r"epoch 1, learning rate .*, images \w" if what == "outputs" or minutes == 10 else "a weight is NaN"
-    with pytest.raises(training.TrainingError, match=rf"(?=.*{told}).*step {named} of 9.*checkpoint.*untouched"):
+    with pytest.raises(training.TrainingError, match=rf"(?=.*{told}).*step {named} of 9.*checkpoint.*unchanged"):
         training.fit(config, progress=False)
     monkeypatch.undo()
     saved = checkpoint(tmp_path / "run")
