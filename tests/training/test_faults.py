@@ -45,7 +45,7 @@ def command(config, *words, **options) -> subprocess.Popen:
 
 def refused(process: subprocess.Popen) -> str:
     """The one sentence with which the command failed."""
-    _, err = process.communicate(timeout=240)
+    _, err = process.communicate(timeout=900)
     said = [line for line in err.splitlines() if line.startswith("error: ")]
     assert process.returncode == 1 and len(said) == 1 and "Traceback" not in err, err
     return said[0]
@@ -94,7 +94,7 @@ def test_killed_loading_process_is_reported_and_the_run_resumes(tmp_path):
     training.fit(whole, progress=False)
     config = tiny(tmp_path / "run", epochs=60, eval_interval=60, num_workers=1)
     process = command(config)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not (tmp_path / "run" / "checkpoint.pt").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
