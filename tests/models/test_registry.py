@@ -21,6 +21,7 @@ FAMILIES = {
     "mini_hrnet": ("mini_hrnet", {}),
     "dilated-aspp": ("dilated_resnet50", {"head": "aspp", "head_channels": 16}),
     "dilated-ppm": ("dilated_resnet50", {"head": "ppm", "head_channels": 16}),
+    "efficientnet_unet": ("efficientnet_unet", {}),
 }
 SIZES = [(64, 96), (65, 97), (33, 100), (1, 1), (2, 3), (1, 70), (96, 32)]
 
@@ -101,7 +102,9 @@ def test_it_exports_with_dynamic_height_and_width(network):
         close(exported(fill.image(*size)), network(fill.image(*size)), 1e-6)
 
 
-@pytest.mark.parametrize("name", ["unet", "u2netp", "hrnet_w18_small_v1", "mini_hrnet", "dilated_resnet50"])
+@pytest.mark.parametrize(
+    "name", ["unet", "u2netp", "hrnet_w18_small_v1", "mini_hrnet", "dilated_resnet50", "efficientnet_unet"]
+)
 def test_the_last_layers_are_those_that_depend_on_the_classes(name):
     two, five = (models.create(name, num_classes=n).state_dict() for n in (2, 5))
     differing = {key for key in two if two[key].shape != five[key].shape}
@@ -133,6 +136,7 @@ def test_names_are_those_of_the_mission():
         "mini_hrnet_v3",
         "mini_hrnet",
         "dilated_resnet50",
+        "efficientnet_unet",
     ]
 
 
