@@ -244,11 +244,12 @@ def test_a_release_measures_what_it_writes(tmp_path, monkeypatch):
             sides.append(longest_side) or Predictor(m, longest_side, *more, **options)
         ),
     )
-    words = ["--from", "seglib train x.yaml", "--hardware", "a test", "--longest-side", "64"]
+    words = ["--from", "seglib train x.yaml", "--hardware", "a test", "--longest-side", "64", "--flip"]
     assert tools_main(["release", str(tmp_path / "run"), "larger", "--root", str(tmp_path), *words]) == 0
     larger, (model, header) = weights.card("larger"), weights.load("larger")
-    assert larger["scores"]["miou"] == evaluate(Predictor(model, 64), val)["miou"] and set(sides) == {64}
+    assert larger["scores"]["miou"] == evaluate(Predictor(model, 64, flip=True), val)["miou"] and set(sides) == {64}
     assert larger["input"]["longest_side"] == header["config"]["inference"]["longest_side"] == 64
+    assert header["config"]["inference"]["flip"] and not card["input"]["flip"]
     assert larger["training"]["curve"] == curve
     text = (tmp_path / "larger.md").read_text()
     assert "while it was trained, the longer side scaled to 48 pixels, and" in text

@@ -31,6 +31,7 @@ def build_parser() -> Parser:
         metavar="PIXELS",
         help="scale images so that the longer side has this many pixels, 0 keeps their size (default: as the run did)",
     )
+    release.add_argument("--flip", action="store_true", help="average predictions with those of the mirrored image")
     return parser
 
 
@@ -48,7 +49,7 @@ def _run(args: argparse.Namespace) -> int:
         model_cards.write_table()
         print(model_cards.table())
     else:
-        card = release(args.folder, args.name, args.root, args.command, args.hardware, args.longest_side)
+        card = release(args.folder, args.name, args.root, args.command, args.hardware, args.longest_side, args.flip)
         print(model_cards.text(card))
     return 0
 

@@ -29,7 +29,7 @@ def text(card: dict) -> str:
         "",
         f"Trained with: {trained_with(card)}.",
         "",
-        f"| on {card['data']['measured_on']}, {card['data']['images']} images at native size | single scale | "
+        f"| on {card['data']['measured_on']}, {card['data']['images']} images at native size | single scale{' with mirror' if _is_mirrored(card) else ''} | "
         f"scales {', '.join(map(str, multi['scales']))} with mirror |",
         "|---|---|---|",
         *(f"| {title} | {scores[key]:.4f} | {multi[key]:.4f} |" for title, key in rows if scores.get(key) is not None),
@@ -53,7 +53,7 @@ def text(card: dict) -> str:
         f"- {_curve(card)}",
         f"- Classes: {', '.join(card['classes'])}",
         f"- Input: RGB in 0..1, minus {card['input']['mean']}, over {card['input']['std']}; "
-        f"{_scaling(card['input']['longest_side'])}",
+        f"{_scaling(card['input']['longest_side'])}{_mirroring(card)}",
         f"- File: `{card['file']}`, {card['bytes']:,} bytes, fp16 where it can hold the numbers; "
         f"sha256 `{card['sha256']}`",
         f"- Made with Python {card['software']['python']}, torch {card['software']['torch']}",
@@ -172,6 +172,14 @@ def _scaling(longest_side: int) -> str:
     if not longest_side:
         return "at the picture's own size"
     return f"the longer side scaled to {longest_side} pixels, logits scaled back to the picture's size"
+
+
+def _is_mirrored(card: dict) -> bool:
+    return card["input"].get("flip", False)
+
+
+def _mirroring(card: dict) -> str:
+    return "; probabilities averaged with those of the mirrored image" if _is_mirrored(card) else ""
 
 
 def _shown(value: float | None) -> str:

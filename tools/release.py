@@ -23,14 +23,20 @@ MEASURED_ON = "val"  # the split of the scores on the card
 
 
 def release(
-    run: Path | str, name: str, root: Path | str, command: str, hardware: str, longest_side: int | None = None
+    run: Path | str,
+    name: str,
+    root: Path | str,
+    command: str,
+    hardware: str,
+    longest_side: int | None = None,
+    flip: bool = False,
 ) -> dict:
     """Release the best weights of the run folder `run` as `name`; returns the card.
 
     Measures the rounded fp16 weights on the val split under `root`, and on the split that judged checkpoints if that
-    is another one.  `command` makes the run again
-    and `hardware` says on what it was made.  `longest_side` in pixels replaces the one with which the run was
-    validated (0: pictures at their own size).  Raises WeightsError if the run has no sound weights or those
+    is another one.  `command` makes the run again and `hardware` says on what it was made.  `longest_side` in pixels
+    replaces the one with which the run was validated (0: images at their own size), and `flip` averages predictions
+    with those of the mirrored image from now on.  Raises WeightsError if the run has no sound weights or those
     that it started from are gone, and DataError if the data set is not there; files that existed stay as they are then.
     """
     run = Path(run)
@@ -47,6 +53,7 @@ def release(
     validated_at = config.inference.longest_side
     if longest_side is not None:
         config.inference.longest_side = longest_side
+    config.inference.flip |= flip
     dataset = _load(config, root, MEASURED_ON)
     notes = {
         "config": config_to_dict(config),
@@ -94,6 +101,7 @@ def release(
             "std": list(STD),
             "of": "RGB in 0..1",
             "longest_side": config.inference.longest_side,
+            "flip": config.inference.flip,
         },
         "data": {
             "name": dataset.name,
