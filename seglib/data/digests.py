@@ -54,8 +54,11 @@ def content_digest(pairs: Sequence[Pair], decode: Callable[[np.ndarray, Path], n
     return reader.digest()
 
 
-def released_digests() -> dict[str, dict[str, str]]:
-    """{data set: {split: digest}} of the copies that the released weights were made with."""
+def released_digests() -> dict[str, dict[str, list[str]]]:
+    """Return {data set: {split: digests}} of the copies that the released weights were made with.
+
+    A split has several digests where the set was used both as published and with smaller images.
+    """
     return json.loads(DIGESTS.read_text(encoding="utf-8")) if DIGESTS.is_file() else {}
 
 
@@ -85,15 +88,19 @@ def verify(source: Source, root: Path) -> None:
     parts, _ = by_split(source, root)
     for split, expected in released_digests().get(source.name, {}).items():
         found = content_digest(parts.get(split, []), source.decode)
-        if found != expected:
+        if found not in expected:
             raise DataError(
-                f"{source.name}: the content of split '{split}' has the sha256 {found}, not the expected {expected}; "
+                f"{source.name}: the content of split '{split}' has the sha256 {found}, not the expected "
+                f"{' or '.join(expected)}; "
                 "its publisher has changed it, or it was tampered with."
             )
 
 
 def write_digests(sources: Sequence[Source], root: Path | str) -> Path:
-    """Make the committed digests from the copies in `root`; sets that are not there keep what was written."""
+    """Make the committed digests from the copies in `root`; sets that are not there keep what was written.
+
+    A digest that is listed already keeps the others of its split; a new one replaces them.
+    """
     digests = released_digests()
     for source in sources:
         try:
@@ -102,8 +109,9 @@ def write_digests(sources: Sequence[Source], root: Path | str) -> Path:
             continue
         if missing:
             raise DataError(f"{source.name}: {missing[0]} is not there; only a complete copy can be the released one.")
-        digests[source.name] = {
-            split: content_digest(pairs, source.decode) for split, pairs in parts.items() if split != "unlisted"
-        }
+        known, digests[source.name] = digests.get(source.name, {}), {}
+        for split in parts.keys() - {"unlisted"}:
+            digest = content_digest(parts[split], source.decode)
+            digests[source.name][split] = known[split] if digest in known.get(split, ()) else [digest]
     write_text(DIGESTS, json.dumps(digests, indent=2) + "\n")
     return DIGESTS

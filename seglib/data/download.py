@@ -2,11 +2,9 @@
 
 import errno
 import gzip
-import hashlib
 import lzma
 import os
 import re
-import secrets
 import shutil
 import stat
 import sys
@@ -49,7 +47,8 @@ class Archive:
 
     `folder`: the name it gets in the root of the data sets; `inner`: the folder inside the archive that
     holds it, a glob that must match once ("" for the whole archive); `sha256`: of the archive, or None
-    where the publisher packs it anew now and then and the unpacked content is verified instead.
+    where the publisher packs it anew now and then and the unpacked content is verified instead; `arrange`: moves
+    and deletes files of the unpacked folder, before it is verified, until it has the layout that is read.
     """
 
     urls: tuple[str, ...]
@@ -57,57 +56,45 @@ class Archive:
     sha256: str | None = None
     inner: str = ""
     max_bytes: int = MAX_BYTES
+    arrange: Callable[[Path], None] | None = None
 
 
-def file_sha256(path: Path) -> str:
-    """The sha256 of a file, as hexadecimal digits."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(CHUNK):
-            digest.update(block)
-    return digest.hexdigest()
+def github_urls(repository: str, commit: str) -> tuple[str, str]:
+    """Return the addresses of a GitHub repository (owner/name) as a ZIP file, at one commit or branch."""
+    return (
+        f"https://github.com/{repository}/archive/{commit}.zip",
+        f"https://codeload.github.com/{repository}/zip/{commit}",
+    )
 
 
 def fetch(urls: Sequence[str], sha256: str | None, target: Path | str, progress: bool = True) -> Path:
     """Download to the file `target` from the first of `urls` that delivers; returns `target`.
 
-    The bytes go to a temporary file beside it, which takes its name only when complete and of the right
-    `sha256`.  An existing file with that hash is kept without asking the network; with another hash it is
-    replaced, but only by a good one.  With sha256=None an existing file is kept as it is.
-    Raises DownloadError: no mirror delivered (with the reason of each), folder not writable, no space.
+    The bytes go to a temporary file beside it, which takes its name only when complete and of the right `sha256`.
+    An existing file with that hash is kept without asking the network; with another hash it is replaced, but only by
+    a good one. With sha256=None an existing file is kept as it is.
+
+    Raises:
+        DownloadError: No address delivered (with the reason of each), the folder is not writable, or the disk is full.
     """
     urls = [urls] if isinstance(urls, str) else list(urls)
     target = Path(target)
-    with _local_errors(target.parent):
-        if target.is_file() and (sha256 is None or file_sha256(target) == sha256.lower()):
-            return target
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.name}-{secrets.token_hex(4)}.part")
-        try:
-            _fetch_first(urls, sha256, partial, target, progress)
-            os.replace(partial, target)
-        finally:
-            partial.unlink(missing_ok=True)
-    return target
-
-
-def _fetch_first(urls: list[str], sha256: str | None, partial: Path, target: Path, progress: bool) -> None:
-    """Fill `partial` from the first mirror that delivers what was promised."""
-    shown = progress and sys.stderr.isatty()  # a bar would fill a log file
-    download = pooch.HTTPDownloader(progressbar=shown, chunk_size=1 << 16, timeout=TIMEOUT)
+    pooch.get_logger().setLevel("WARNING")
+    on_terminal = progress and sys.stderr.isatty()  # a bar would fill a log file
+    downloader = pooch.HTTPDownloader(progressbar=on_terminal, chunk_size=1 << 16, timeout=TIMEOUT)
+    known_hash = sha256 and f"sha256:{sha256.lower()}"
     failures, offline = [], bool(urls)
-    for url in urls:
-        try:
-            download(url, str(partial), None)
-        except requests.RequestException as error:
-            failures.append(f"{url}: {_reason(error)}")
-            offline = offline and type(error) is requests.ConnectionError
-            continue
-        offline = False
-        found = file_sha256(partial)
-        if sha256 is None or found == sha256.lower():
-            return
-        failures.append(f"{url}: its sha256 is {found}, not the expected {sha256.lower()}")
+    with _local_errors(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for url in urls:
+            try:
+                return Path(pooch.retrieve(url, known_hash, target.name, target.parent, downloader=downloader))
+            except requests.RequestException as error:
+                failures.append(f"{url}: {_reason(error)}")
+                offline = offline and type(error) is requests.ConnectionError
+            except ValueError as error:  # another hash
+                failures.append(f"{url}: {error}")
+                offline = False
     advice = "is this machine online?" if offline else "try again later or fetch it by hand."
     listed = "\n  ".join(failures) or "no address is known"
     raise DownloadError(f"{target.name} could not be downloaded; {advice}\n  {listed}")
@@ -132,13 +119,15 @@ def extract(
     verify: Callable[[Path], None] | None = None,
     max_bytes: int = MAX_BYTES,
     max_files: int = MAX_FILES,
+    arrange: Callable[[Path], None] | None = None,
 ) -> Path:
     """Unpack a zip or tar (plain, gz, bz2, xz) so that it becomes `folder`; returns `folder`.
 
     Every name in the archive is judged before the first byte is written; then everything is unpacked into
     a temporary folder beside `folder`, which takes its place by one rename.  `inner`: a glob naming the
-    one folder inside the archive to keep.  `verify(parent)`, if given, sees the new folder under its
-    final name inside a temporary parent, and may raise to refuse it.
+    one folder inside the archive to keep.  `arrange(folder)`, if given, may move and delete its files.
+    `verify(parent)`, if given, sees the new folder under its final name inside a temporary parent, and may raise to
+    refuse it.
     Raises DownloadError if `folder` exists already, or for an archive that is damaged, too large, or has
     names that leave the folder, links or devices; nothing is left behind then.
     """
@@ -160,6 +149,8 @@ def extract(
             final = Path(temporary) / "parent" / folder.name
             final.parent.mkdir()
             _chosen(everything, inner, archive).rename(final)
+            if arrange is not None:
+                arrange(final)
             if verify is not None:
                 verify(final.parent)
             if folder.exists():
@@ -262,7 +253,7 @@ def _local_errors(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DownloadError(f"{folder}: no space left there; free some or choose another folder.") from None
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if isinstance(error, PermissionError) or error.errno == errno.EROFS:
             raise DownloadError(f"{folder}: not allowed to write there; choose another folder.") from None
         raise DownloadError(f"{folder}: {error.strerror or error}; choose another folder.") from None
 

@@ -10,16 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from .dataset import Pair, Source
-from .download import Archive
+from .download import Archive, github_urls
 from .images import DataError
 from .masks import labels_by_id
 from .matching import by_stem
 
 ARCHIVE = Archive(
-    urls=(
-        "https://github.com/VikramShenoy97/Human-Segmentation-Dataset/archive/refs/heads/master.zip",
-        "https://codeload.github.com/VikramShenoy97/Human-Segmentation-Dataset/zip/refs/heads/master",
-    ),
+    urls=github_urls("VikramShenoy97/Human-Segmentation-Dataset", "refs/heads/master"),
     folder="Human-Segmentation-Dataset",
     inner="Human-Segmentation-Dataset-*",
     max_bytes=1 << 30,

@@ -14,12 +14,20 @@ from pathlib import Path
 import numpy as np
 
 from .dataset import Pair, Source
+from .download import Archive, github_urls
 from .humans import SOURCE as HUMANS
 from .images import DataError
 from .masks import labels_by_id
 from .matching import by_stem, image_files
 
 NUM_LABELS = 59
+COMMIT = "fe34fb77721a9973fbae92c05f7f12b664d10110"
+ARCHIVE = Archive(
+    urls=github_urls("bearpaw/clothing-co-parsing", COMMIT),
+    folder="street_people",
+    inner="clothing-co-parsing-*",
+    max_bytes=1 << 30,
+)
 INSTRUCTIONS = """\
 Clothing Co-Parsing: 1,004 photos with labels for each pixel.
 1. Download https://github.com/bearpaw/clothing-co-parsing as a ZIP file and unpack it.
@@ -57,5 +65,6 @@ SOURCE = Source(
     find=find,
     decode=decode,
     instructions=INSTRUCTIONS,
+    archives=(ARCHIVE,),
     training_only=True,
 )

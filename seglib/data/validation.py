@@ -125,7 +125,7 @@ def check(
     ]
     if known and list_name == "default":
         expected = released_digests().get(name, {})
-        report.released = {s: reader.digest() == expected[s] for s, reader in readers.items() if s in expected}
+        report.released = {s: reader.digest() in expected[s] for s, reader in readers.items() if s in expected}
     if not known:
         reader_of.args[1].complete(report, described, Path(name))
     return report
@@ -272,7 +272,12 @@ def download(name: str, root: Path | str = "data", progress: bool = True) -> Pat
         with tempfile.TemporaryDirectory(prefix=f".{name}-") as temporary:
             packed = downloading.fetch(archive.urls, archive.sha256, Path(temporary) / "archive", progress)
             return downloading.extract(
-                packed, folder, archive.inner, lambda parent: verify(described, parent), archive.max_bytes
+                packed,
+                folder,
+                archive.inner,
+                lambda parent: verify(described, parent),
+                archive.max_bytes,
+                arrange=archive.arrange,
             )
     except downloading.DownloadError as error:
         raise downloading.DownloadError(f"{error}\nBy hand:\n{described.instructions}") from None

@@ -16,11 +16,13 @@ dance-twirl, drift-chicane, drift-straight and soapbox; pedestrians and motorcyc
 scooter-black.  So is the last frame of motocross-jump (00035), the only one of that clip that shows spectators.
 """
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 
 from .dataset import IGNORE, Pair, Source
+from .download import Archive, github_urls
 from .humans import SOURCE as HUMANS
 from .images import DataError
 from .masks import labels_by_id
@@ -34,6 +36,24 @@ LABEL_OF_CLIP = {
 }
 LEFT_OUT = {"motocross-jump_00035"}
 FRAME_STEP = 5
+FOLDERS = ("JPEGImages", "Annotations")
+
+
+def _keep_frames_and_masks(folder: Path) -> None:
+    """Delete the other folders of the archive: optical flow and results of a method."""
+    for entry in folder.iterdir():
+        if entry.name not in FOLDERS:
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+COMMIT = "1bde4d5f936304c5ad69e301956e9d65082dfbc8"
+ARCHIVE = Archive(
+    urls=github_urls("MathLee/EOR-VOS", COMMIT),
+    folder="video_objects",
+    inner="*/DAVIS",
+    max_bytes=1 << 30,
+    arrange=_keep_frames_and_masks,
+)
 
 INSTRUCTIONS = """\
 DAVIS 2016, 480p: frames of video clips with masks of the main object.
@@ -84,5 +104,6 @@ SOURCE = Source(
     find=find,
     decode=decode,
     instructions=INSTRUCTIONS,
+    archives=(ARCHIVE,),
     training_only=True,
 )

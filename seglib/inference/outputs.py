@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pooch
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from ..data import SUFFIXES
-from ..data.download import file_sha256
 from ..files import write_atomically
 from .errors import PredictionError
 
@@ -119,7 +119,7 @@ def _hash(text: str) -> str:
 
 def _content_mark(file: Path) -> str:
     try:
-        return file_sha256(file)[:16]
+        return pooch.file_hash(str(file))[:16]
     except OSError:  # who segments it will tell why
         return ""
 

@@ -4,18 +4,25 @@ import errno
 import hashlib
 import inspect
 import io
+import json
 import os
+import re
 import shutil
 import sys
 import tarfile
 import threading
 import zipfile
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+from scipy.io import savemat
 
-from seglib.data import download
+from seglib import data
+from seglib.data import DataError, digests, download, splits, validation
 from seglib.data.download import Archive, DownloadError, extract, fetch
 
 CONTENT = bytes(range(256)) * 1000
@@ -321,8 +328,8 @@ def test_damaged_archives(tmp_path, pack):
     archive = tmp_path / "archive"
     bent = bytearray(whole)
     bent[5000:5100] = bytes(100)
-    for data in (b"", b"no archive", whole[: len(whole) // 2], whole[:200], bytes(bent)):
-        archive.write_bytes(data)
+    for content in (b"", b"no archive", whole[: len(whole) // 2], whole[:200], bytes(bent)):
+        archive.write_bytes(content)
         with pytest.raises(DownloadError, match="archive"):
             extract(archive, tmp_path / "here" / "set")
         assert not (tmp_path / "here").exists() or os.listdir(tmp_path / "here") == []
@@ -358,3 +365,109 @@ def test_disk_too_small_is_told_before_writing(tmp_path, monkeypatch):
 def test_archives_are_described_plainly():
     archive = Archive(urls=("https://example.org/a.zip",), folder="A")
     assert archive.sha256 is None and archive.inner == "" and archive.max_bytes > 1 << 30
+
+
+# --- The known data sets, from repositories as GitHub packs them ---------------------------------------------------
+
+
+def png(seed: int, mask: bool = False) -> bytes:
+    values = np.random.default_rng(seed).integers(0, 256, (20, 30) if mask else (20, 30, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(np.uint8(255) * (values > 127) if mask else values).save(file, "PNG")
+    return file.getvalue()
+
+
+def matlab(seed: int) -> bytes:
+    file = io.BytesIO()
+    savemat(file, {"groundtruth": np.random.default_rng(seed).integers(0, 60, (20, 30)).astype(np.uint8)})
+    return file.getvalue()
+
+
+REPOSITORIES = {
+    "horses": {
+        "Deeplab-Weizmann-Horse-9e22/README.md": b"about",
+        "Deeplab-Weizmann-Horse-9e22/weizmann_horse_db/classes_weights.npy": b"numbers",
+        **{
+            f"Deeplab-Weizmann-Horse-9e22/weizmann_horse_db/{kind}_{part}/horse00{i}.png": png(i, kind == "mask")
+            for kind in ("horse", "mask")
+            for i, part in ((1, "train"), (2, "train"), (3, "test"))
+        },
+    },
+    "street_people": {
+        "clothing-co-parsing-fe34/LICENSE": b"Apache",
+        **{f"clothing-co-parsing-fe34/photos/000{i}.jpg": png(i) for i in (1, 2, 3)},
+        **{f"clothing-co-parsing-fe34/annotations/pixel-level/000{i}.mat": matlab(i) for i in (1, 2)},
+        "clothing-co-parsing-fe34/annotations/image-level/0003.mat": matlab(3),
+    },
+    "video_objects": {
+        "EOR-VOS-1bde/README.md": b"about",
+        "EOR-VOS-1bde/DAVIS/cont_flojpg/camel/00000.jpg": png(9),
+        **{
+            f"EOR-VOS-1bde/DAVIS/{place}/480p/{clip}/0000{i}.{end}": png(i, end == "png")
+            for place, end in (("JPEGImages", "jpg"), ("Annotations", "png"))
+            for clip in ("camel", "soapbox")
+            for i in (0, 1, 5)
+        },
+    },
+}
+LAID_OUT = {
+    "horses": [f"weizmann_horse_db/{kind}/horse00{i}.png" for kind in ("horse", "mask") for i in (1, 2, 3)],
+    "street_people": sorted(
+        name.replace("clothing-co-parsing-fe34", "street_people") for name in REPOSITORIES["street_people"]
+    ),
+    "video_objects": sorted(
+        name.replace("EOR-VOS-1bde/DAVIS", "video_objects") for name in REPOSITORIES["video_objects"] if "480p" in name
+    ),
+}
+KEYS = {
+    "horses": ["horse001", "horse002", "horse003"],
+    "street_people": ["0001", "0002"],
+    "video_objects": ["camel_00000", "camel_00005"],
+}
+
+
+@pytest.fixture(params=list(REPOSITORIES))
+def published(request, server, tmp_path, monkeypatch):
+    """A data set on the local server, first at an address that fails, with the digests of its content."""
+    name = request.param
+    server.files[f"/{name}.zip"] = zip_of(tmp_path / "archive.zip", REPOSITORIES[name]).read_bytes()
+    (tmp_path / "archive.zip").unlink()
+    urls = (f"{server.url}/missing", f"{server.url}/{name}.zip")
+    source = data.SOURCES[name]
+    source = replace(source, archives=(replace(source.archives[0], urls=urls),))
+    monkeypatch.setitem(data.SOURCES, name, source)
+    monkeypatch.setattr(splits, "LISTS", tmp_path / "lists")
+    for split, keys in (("train", "horse001\nhorse003\n"), ("val", "horse002\n")):
+        (tmp_path / "lists/horses/default").mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"lists/horses/default/{split}.txt").write_text(keys)
+    monkeypatch.setattr(digests, "DIGESTS", tmp_path / "digests.json")
+    (tmp_path / "digests.json").write_text(json.dumps({name: {"train": ["0" * 64]}}))
+    return name
+
+
+def test_data_sets_are_downloaded_laid_out_and_verified(published, server, tmp_path, monkeypatch):
+    with monkeypatch.context() as without_verification:
+        without_verification.setattr(validation, "verify", lambda source, parent: None)
+        validation.download(published, tmp_path / "first", progress=False)
+    digests.write_digests([data.SOURCES[published]], tmp_path / "first")
+    server.asked.clear()
+    folder = validation.download(published, tmp_path / "root", progress=False)
+    assert server.asked == ["/missing", f"/{published}.zip"]
+    assert sorted(everything(tmp_path / "root")) == sorted(LAID_OUT[published])
+    assert data.load(published, "all", tmp_path / "root").keys == KEYS[published]
+    assert folder.parent == tmp_path / "root" and os.listdir(tmp_path / "root") == [folder.name]
+    report = validation.check(published, tmp_path / "root", progress=False)
+    assert report.ok and all(report.released.values()) and report.released
+
+
+def test_data_sets_with_other_content_are_refused(published, tmp_path):
+    with pytest.raises(DataError, match="not the expected 0{64}; its publisher has changed it"):
+        validation.download(published, tmp_path / "root", progress=False)
+    assert os.listdir(tmp_path / "root") == []
+
+
+def test_repositories_are_fetched_at_one_commit():
+    for name in ("horses", "camvid", "street_people", "video_objects"):
+        (archive,) = data.SOURCES[name].archives
+        assert all(re.search("/[0-9a-f]{40}(\\.zip)?$", url) for url in archive.urls)
+        assert all(url.startswith("https://") for url in archive.urls)
