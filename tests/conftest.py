@@ -1,7 +1,9 @@
 """What all tests share: quiet surroundings, fixed seeds, and where real data and reference outputs lie."""
 
+import http.server
 import os
 import random
+import threading
 from pathlib import Path
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # read when albumentations is imported
@@ -47,3 +49,26 @@ def reference() -> Path:
     if not place.is_dir():
         pytest.skip(f"no reference outputs in {place}; name their folder in SEGLIB_REFERENCE")
     return place
+
+
+@pytest.fixture
+def server():
+    """Serve the files in a dictionary from path to content; yields it and the address."""
+    served = {}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            content = served.get(self.path)
+            self.send_response(404 if content is None else 200)
+            self.send_header("Content-Length", str(len(content or b"")))
+            self.end_headers()
+            self.wfile.write(content or b"")
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield served, f"http://127.0.0.1:{server.server_port}/w/"
+    server.shutdown()
+    server.server_close()

@@ -34,6 +34,10 @@ __all__ = [
     "names",
 ]
 
+
+def __dir__() -> list[str]:
+    return __all__
+
 _BUILDERS = {
     "unet": UNet,
     "u2net": U2Net,

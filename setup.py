@@ -1,0 +1,15 @@
+"""Add manifest, model cards and split lists to the installed package; everything else is in pyproject.toml."""
+
+from setuptools import find_packages, setup
+
+RESOURCES = {"seglib.resources.weights": "weights", "seglib.resources.data": "data"}
+
+setup(
+    packages=[*find_packages(include=["seglib*", "course*"]), *RESOURCES],
+    package_dir=RESOURCES,
+    package_data={
+        "seglib": ["py.typed"],
+        "seglib.resources.weights": ["*.json", "*.md"],
+        "seglib.resources.data": ["digests.json", "splits/**/*.txt"],
+    },
+)
