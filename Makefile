@@ -1,4 +1,4 @@
-# Two commands do everything, their own set-up included: `make course` and `make test`.
+# Every command sets up its environment by itself.
 #   make test PYTHON=python3.12        another Python (3.10 or newer)
 #   make test VENV="$CONDA_PREFIX"     an environment that exists already
 
@@ -6,84 +6,94 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.seglib-ready
+DEV_READY := $(VENV)/.seglib-dev-ready
+PIP := $(BIN)/python -m pip install --disable-pip-version-check
 
 export NO_ALBUMENTATIONS_UPDATE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help course test bench coverage mutation fuzz lint site site-deps setup clean
+.PHONY: help course test test-oldest bench coverage mutation fuzz soak lint site site-deps setup setup-dev clean
 
 help:
-	@echo "make course   run the notebooks top to bottom in the quick profile (PROFILE=full: on the real data)"
-	@echo "make test     run the tests"
-	@echo "make bench    measure speed and memory beside other libraries, write the tables (DATA=folder of the data sets)"
-	@echo "make coverage runs the tests and tells which lines and branches of the package they reach"
-	@echo "make mutation changes metrics, losses and resuming in small ways and tells what the tests do not notice: hours"
-	@echo "make fuzz     spoils input files by the thousand; the counts go into the README"
-	@echo "make lint     look through the code and the notebooks with ruff"
-	@echo "make site     build the site into build/site/html, without a network once its packages are there"
-	@echo "make setup    make the environment $(VENV); the others do it by themselves"
-	@echo "make clean    remove what the commands wrote, the environment excepted"
+	@echo "make course       run the notebooks in the quick profile (PROFILE=full: on the real data)"
+	@echo "make test         run the tests"
+	@echo "make test-oldest  run the tests with the oldest supported versions, in an environment of their own"
+	@echo "make lint         check style, formatting and types"
+	@echo "make bench        measure speed and memory, compare with other libraries (DATA=folder of the data sets)"
+	@echo "make coverage     run the tests and report the lines and branches that they miss"
+	@echo "make mutation     change the code in small ways and report what the tests miss, for hours (AREA=metrics)"
+	@echo "make fuzz         read thousands of corrupted files; the counts go into docs/security.md"
+	@echo "make soak         run the long tests: an hour of training, an image of 20,000 x 20,000 pixels"
+	@echo "make site         build the site into build/site/html"
+	@echo "make setup        create the environment $(VENV) for the notebooks (setup-dev: for the tests)"
+	@echo "make clean        remove what the commands wrote, except the environment"
 
 PROFILE ?= quick
 course: $(READY)
 	$(BIN)/python -m course run --profile $(PROFILE)
 
-# Two at a time: most tests keep one core busy, and some wait.  Alone: $(BIN)/python -m pytest
-test: $(READY)
+# Two processes: most tests keep one core busy.
+test: $(DEV_READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-# Other libraries are what ours is measured against; one that cannot be installed is reported and left out.
+OLDEST_VENV ?= .venv-oldest
+test-oldest:
+	$(PYTHON) -m venv $(OLDEST_VENV)
+	$(OLDEST_VENV)/bin/python -m pip install --disable-pip-version-check -q -r requirements/oldest.txt
+	OMP_NUM_THREADS=1 $(OLDEST_VENV)/bin/python -m pytest -n 2 --dist worksteal
+
+# A library that cannot be installed is left out of the comparison and reported.
 DATA ?= data
 bench: $(READY)
-	-$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements-bench.txt
+	-$(PIP) -q -e ".[bench]"
 	$(BIN)/python -m benchmarks run --root $(DATA)
 	$(BIN)/python -m benchmarks table
 
-# In one process: what several write at a time would have to be told apart.
-coverage: $(READY)
-	$(BIN)/python -m pip install --disable-pip-version-check -q "coverage>=7.10"
+coverage: $(DEV_READY)
 	$(BIN)/python -m coverage erase
 	OMP_NUM_THREADS=1 $(BIN)/python -m coverage run -m pytest -q
 	$(BIN)/python -m coverage combine -q
 	$(BIN)/python -m coverage report
 
-TRAINED := tests/training/test_trainer.py tests/training/test_faults.py
-mutation: $(READY)
-	@for name in boundary confusion counts labels; do \
-	    $(BIN)/python -m tests.mutation seglib/metrics/$$name.py tests/metrics/test_metrics.py; done; \
-	for name in combined overlap pixelwise sums; do \
-	    $(BIN)/python -m tests.mutation seglib/losses/$$name.py tests/losses/test_losses.py; done; \
-	$(BIN)/python -m tests.mutation seglib/plan.py $(TRAINED); \
-	$(BIN)/python -m tests.mutation seglib/train/interrupt.py $(TRAINED); \
-	$(BIN)/python -m tests.mutation seglib/train/loop.py $(TRAINED) --within train,_folder,_write_configuration,_train,_loop; \
-	$(BIN)/python -m tests.mutation seglib/train/watch.py $(TRAINED) --within __init__,_reset,pause; \
-	$(BIN)/python -m tests.mutation seglib/train/run.py $(TRAINED) \
-	    --within train_step,_move,finite,save,_write,restore,_check_same,_take,_sound_checkpoint
+# Cosmic Ray changes the files of the checkout and restores them: do not edit while it runs.
+AREA ?= metrics
+SESSION := build/mutation-$(AREA).sqlite
+mutation: $(DEV_READY)
+	@mkdir -p build
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/cosmic-ray init tests/mutation/$(AREA).toml $(SESSION)
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/cosmic-ray exec tests/mutation/$(AREA).toml $(SESSION)
+	$(BIN)/cr-report --surviving-only $(SESSION)
 
-fuzz: $(READY)
+fuzz: $(DEV_READY)
 	$(BIN)/python -m tests.fuzz --cases 1000 --write
 
-lint: $(READY)
-	$(BIN)/python -m ruff check .
+soak: $(DEV_READY)
+	SEGLIB_SLOW=1 $(BIN)/python -m pytest tests/training/test_faults.py tests/inference/test_large_images.py
 
-# Scripts and fonts of others come from npm, once, by site-deps; everything else is here.
-site: $(VENV)/.seglib-site-ready
+lint: $(DEV_READY)
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+
+# Scripts and fonts come from npm, once, by site-deps; everything else is in the repository.
+site: $(DEV_READY)
 	$(BIN)/python site/build.py
 
-site-deps: $(VENV)/.seglib-site-ready
+site-deps: $(DEV_READY)
 	$(BIN)/python site/deps.py
 
-$(VENV)/.seglib-site-ready: requirements-site.txt requirements-extra.txt $(READY)
-	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements-site.txt
-	@touch $@
-
 setup: $(READY)
+setup-dev: $(DEV_READY)
 
-# Installed again whenever the requirements change; the file is written only after everything went well.
+# Installed again when the requirements change; the marker files are written only after everything went well.
 $(READY): requirements.txt pyproject.toml | $(BIN)/python
 	@echo "Installing the requirements into $(VENV): some minutes and up to 6 GB, mostly PyTorch."
-	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
-	$(BIN)/python -m pip install --disable-pip-version-check --no-deps -e .
+	$(PIP) -r requirements.txt
+	$(PIP) --no-deps -e .
+	@touch $@
+
+$(DEV_READY): $(READY)
+	$(PIP) -q -e ".[dev,site]"
 	@touch $@
 
 $(BIN)/python:
@@ -95,5 +105,5 @@ $(BIN)/python:
 	    exit 1; }
 
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
-	find seglib tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find seglib course tools tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -34,7 +34,7 @@ def need(package: str, distribution: str = "") -> ModuleType:
         return importlib.import_module(package)
     except ImportError:
         raise Skipped(
-            f"{distribution or package} is not installed: python -m pip install -r requirements-bench.txt"
+            f"{distribution or package} is not installed: python -m pip install 'seglib[bench]'"
         ) from None
 
 

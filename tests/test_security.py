@@ -167,7 +167,7 @@ print("trained", *tried)
 
 
 def test_every_package_of_the_lock_file_is_pinned_by_a_hash():
-    text = (REPOSITORY / "requirements-lock.txt").read_text(encoding="utf-8")
+    text = (REPOSITORY / "requirements" / "lock.txt").read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     assert all(re.fullmatch(r"[\w.-]+==[\w.!+-]+ \\", line) for line in lines[::2])
     assert all(re.fullmatch(r"    --hash=sha256:[0-9a-f]{64}", line) for line in lines[1::2])

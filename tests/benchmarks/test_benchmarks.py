@@ -108,7 +108,7 @@ def test_a_missing_peer_is_reported_and_skipped(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["benchmarks", "run", "--only", "confusion-224", "--results", str(file)])
     assert command.main() == 0
     (found,) = json.loads(file.read_text())
-    assert "torchmetrics is not installed: python -m pip install -r requirements-bench.txt" in found["skipped"]
+    assert "torchmetrics is not installed: python -m pip install 'seglib[bench]'" in found["skipped"]
     assert found["name"] == "confusion-224x224x2" and found["ours"] is found["ratio"] is None
     assert "skipped: torchmetrics is not installed" in capsys.readouterr().out
     assert "| skipped |" in table.text([found])

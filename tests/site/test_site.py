@@ -23,7 +23,7 @@ from seglib.data import transforms
 from seglib.metrics import Counts
 
 for package in ("sphinx", "myst_nb", "sphinxcontrib.bibtex", "onnxruntime", "onnxscript", "playwright"):
-    pytest.importorskip(package, reason=f"the site needs {package}: pip install -r requirements-site.txt")
+    pytest.importorskip(package, reason=f"the site needs {package}: pip install 'seglib[site]'")
 
 from playwright.sync_api import sync_playwright  # noqa: E402
 
