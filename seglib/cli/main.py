@@ -85,6 +85,7 @@ def sigterm_as_interrupt() -> Iterator[None]:
 def main(words: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     words = sys.argv[1:] if words is None else words
+    os.environ["MPLBACKEND"] = "agg"  # commands draw into files; a notebook's backend may not be installed here
     parser = build_parser()
     args, args.rest = parser.parse_known_args(words)
     if args.rest and args.command not in ("train", "tune"):

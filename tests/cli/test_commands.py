@@ -111,6 +111,18 @@ def test_bad_input_gets_one_sentence_and_a_status(tmp_path, arguments, named):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    "arguments, named",
+    [
+        (["data", "check", "nonexist"], "nonexist"),
+        (["predict", "nowhere.png", "--kind", "mask"], "nowhere.png: no such file"),
+    ],
+)
+def test_a_matplotlib_backend_that_is_not_installed_does_not_matter(tmp_path, arguments, named):
+    done = seglib(*arguments, cwd=tmp_path, MPLBACKEND="module://absent.backend")
+    assert done.returncode == 1 and named in done.stderr and "Traceback" not in done.stderr
+
+
 @RELEASED
 @pytest.mark.parametrize(
     "arguments, named",
