@@ -30,21 +30,20 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class SameConv2d(nn.Conv2d):
-    """Convolution with TensorFlow's SAME padding, for inputs whose sides are multiples of the stride.
+    """Convolution of stride 2 with TensorFlow's SAME padding, for inputs with even sides.
 
-    (N, Cin, H, W) -> (N, Cout, H / stride, W / stride).  At stride 2, one row and column less is added before the
-    image than behind it.
+    (N, Cin, H, W) -> (N, Cout, H/2, W/2).  One row and column less is added before the image than behind it.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, groups: int = 1):
-        padding = kernel_size // 2 if stride == 1 else 0
-        super().__init__(in_channels, out_channels, kernel_size, stride, padding, groups=groups, bias=False)
-
     def forward(self, x: Tensor) -> Tensor:
-        if self.stride[0] > 1:
-            total = self.kernel_size[0] - self.stride[0]
-            x = F.pad(x, [total // 2, total - total // 2] * 2)
-        return super().forward(x)
+        total = self.kernel_size[0] - 2
+        return super().forward(F.pad(x, [total // 2, total - total // 2] * 2))
+
+
+def _convolution(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    if stride == 2:
+        return SameConv2d(in_channels, out_channels, kernel_size, stride, groups=groups, bias=False)
+    return nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, groups=groups, bias=False)
 
 
 def _batch_norm(channels: int) -> nn.BatchNorm2d:
@@ -56,9 +55,9 @@ class DepthwiseSeparable(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int):
         super().__init__()
-        self.conv_dw = SameConv2d(in_channels, in_channels, kernel_size, stride, groups=in_channels)
+        self.conv_dw = _convolution(in_channels, in_channels, kernel_size, stride, groups=in_channels)
         self.bn1 = _batch_norm(in_channels)
-        self.conv_pw = SameConv2d(in_channels, out_channels, 1)
+        self.conv_pw = _convolution(in_channels, out_channels, 1)
         self.bn2 = _batch_norm(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -71,11 +70,11 @@ class InvertedResidual(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int, expansion: int):
         super().__init__()
         middle = in_channels * expansion
-        self.conv_pw = SameConv2d(in_channels, middle, 1)
+        self.conv_pw = _convolution(in_channels, middle, 1)
         self.bn1 = _batch_norm(middle)
-        self.conv_dw = SameConv2d(middle, middle, kernel_size, stride, groups=middle)
+        self.conv_dw = _convolution(middle, middle, kernel_size, stride, groups=middle)
         self.bn2 = _batch_norm(middle)
-        self.conv_pwl = SameConv2d(middle, out_channels, 1)
+        self.conv_pwl = _convolution(middle, out_channels, 1)
         self.bn3 = _batch_norm(out_channels)
         self.has_skip = stride == 1 and in_channels == out_channels
 
@@ -96,7 +95,7 @@ class EfficientNetLite(nn.Module):
     def __init__(self, size: int, in_channels: int = 3):
         super().__init__()
         width, depth = SCALING[size]
-        self.conv_stem = SameConv2d(in_channels, 32, 3, stride=2)
+        self.conv_stem = _convolution(in_channels, 32, 3, stride=2)
         self.bn1 = _batch_norm(32)
         self.blocks = nn.Sequential()
         before = 32

@@ -72,6 +72,7 @@ COUNTED = {
     "mini_hrnet_v3": (9545035, 773, None, 1627),
     "mini_hrnet": (5964275, 173, 1391, 607),
     "dilated_resnet50": (42003046, 3272, None, 2719),
+    "efficientnet_unet": (3832387, 155, 979, 1185),
 }
 
 

@@ -16,6 +16,7 @@ FAMILIES = {
     "mini_hrnet_v3": {},
     "mini_hrnet": {},
     "dilated_resnet50": {"head_channels": 16},
+    "efficientnet_unet": {},
 }
 
 
