@@ -929,3 +929,20 @@ def test_on_validated_gets_entries_and_can_stop_the_run(tmp_path):
     with pytest.raises(StopIteration):
         training.fit(tiny(tmp_path / "other", epochs=3), progress=False, on_validated=stop)
     assert checkpoint(tmp_path / "other")["step"] == 3
+
+
+@pytest.mark.parametrize("scheme, counts", [("none", False), ("hrnet", False), ("sqrt_freq", True), ("inv_freq", True)])
+def test_masks_are_counted_only_for_class_weights_by_frequency(scheme, counts):
+    reads = []
+
+    def read(index):
+        reads.append(index)
+        return np.zeros((4, 5, 3), np.uint8), np.arange(20, dtype=np.uint8).reshape(4, 5) % 19
+
+    names = [str(i) for i in range(19)]
+    dataset = data.SegmentationDataset("streets19", names, [(i, i, i) for i in range(19)], ["a", "b"], read)
+    config = Config()
+    config.loss.class_weights = scheme
+    loss = training.make_loss(config, torch.nn.Conv2d(3, 19, 1), dataset)
+    assert bool(reads) == counts
+    assert torch.isfinite(loss(torch.zeros(1, 19, 4, 5), torch.zeros(1, 4, 5, dtype=torch.long)))
