@@ -183,7 +183,8 @@ def load_file(file: Path) -> tuple[nn.Module, dict]:
     network = metadata["config"]["model"]
     try:
         with torch.device("meta"):  # costs nothing, whatever size the metadata claims
-            expected = models.create(network["name"], metadata["num_outputs"], **network["options"]).state_dict()
+            empty = models.create(network["name"], metadata["num_outputs"], **network["options"])
+        expected, tensors = empty.state_dict(), models.upgrade_state_dict(empty, tensors)
         shapes = {name: tensor.shape for name, tensor in tensors.items()}
         if shapes != {name: tensor.shape for name, tensor in expected.items()}:
             raise RuntimeError(_first_difference(shapes, expected))

@@ -124,7 +124,7 @@ def test_invalid_metadata_is_refused_before_anything_is_built(tmp_path, monkeypa
     monkeypatch.setattr(models, "create", watched)
     assert "enter.0.weight is (2, 3, 3, 3), but must be (4096, 3, 3, 3)" in said(config=config(options={"width": 4096}))
     assert "the tensors do not fit hrnet_w18" in said(config=config(name="hrnet_w18", options={}))
-    assert "'vgg' is no model" in said(config=config(name="vgg"))
+    assert "'vgg' is not a known network" in said(config=config(name="vgg"))
     assert devices == ["meta", "meta"]  # which takes no memory
 
 

@@ -186,7 +186,7 @@ def _check_calls(calls: list[tuple]) -> None:
         found_size = tuple(found_size)
         if found_size != size:
             down = found_size == tuple(side // 2 for side in SIZE)
-            why = "Halve rounds up" if down else "there is one Halve and one enlarge"
+            why = "CeilMaxPool2d rounds up" if down else "there is one CeilMaxPool2d and one enlarge"
             raise Hint(f"{name} should see maps of {size[0]} x {size[1]}, but sees {found_size}: {why}")
         if given != channels:
             raise Hint(f"{name} should take {channels} channels, but takes {given}, with (in, mid, out) = {CHANNELS}")

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seglib.models.hrnet import Exchange
+from seglib.models.hrnet import HighResolutionModule
 
 from . import Hint, exercise
 from .answers import attempt, compare, number
@@ -130,7 +130,7 @@ def two_streams(answer):
         raise Hint("TwoStreams must be a class derived from nn.Module (and forget not to call super().__init__())")
     seen: dict[str, list] = {"streams": [], "ones": []}
     for module in model.modules():
-        if isinstance(module, Exchange):
+        if isinstance(module, HighResolutionModule):
             module.register_forward_hook(lambda m, given, out: seen["streams"].append([tuple(x.shape) for x in out]))
         elif isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1):
             module.register_forward_hook(lambda m, given, out: seen["ones"].append(m))
@@ -151,7 +151,9 @@ def _check_two_streams(model: nn.Module, seen: dict[str, list], height: int, wid
         raise Hint("forward must give back the logits, one tensor (N, num_classes, H, W)")
     _check_logits(out, height, width)
     if len(seen["streams"]) != 1:
-        raise Hint(f"the streams should exchange once, but the package's Exchange ran {len(seen['streams'])} times")
+        raise Hint(
+            f"the streams should exchange once, but the package's HighResolutionModule ran {len(seen['streams'])} times"
+        )
     wanted = [(2, 4 * 2**i, *size) for i, size in enumerate(_sizes(height, width, 2))]
     if seen["streams"][0] != wanted:
         raise Hint(f"the streams of a picture of {height} x {width} should be {wanted}, but are {seen['streams'][0]}")

@@ -139,8 +139,8 @@ def network_to_order(answer):
             model = models.create("mini_hrnet", 11, **answer)
     except (models.ModelError, TypeError) as error:
         raise Hint(str(error)) from None
-    if getattr(model, "streams", 0) != 4:
-        raise Hint(f"the network must have four streams, and this one has {model.streams}")
+    if getattr(model, "num_branches", 0) != 4:
+        raise Hint(f"the network must have four streams, and this one has {model.num_branches}")
     size, effort = costs.parameters(model), costs.multiply_adds(model, PICTURE)
     if size > MOST_PARAMETERS:
         parts = {name: costs.parameters(part) for name, part in model.named_children()}

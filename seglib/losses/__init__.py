@@ -1,21 +1,25 @@
-"""What training minimises.  Every loss takes logits (N, C, H, W) and labels (N, H, W), and averages over
-the pixels that count: a pixel labelled `ignore_index` contributes nothing, not even to the denominator,
-and a batch of nothing but ignored pixels gives 0.
+"""Losses for semantic segmentation.
 
-`total` makes the sums of which a loss is the ratio into those of several processes that share a batch, so that
-each computes the loss of the whole batch; lovasz and ohem rank pixels and stay with their own part.
+Every loss takes logits (N, C, H, W) and a target mask (N, H, W) with labels 0..C-1, and returns a scalar: the mean over
+the pixels that count.  Pixels labelled `ignore_index` contribute to neither numerator nor denominator, and a batch in
+which all pixels are ignored gives 0.  One channel (C = 1) means foreground against background with a sigmoid; more
+channels mean a softmax.
 
-One output channel (C = 1) means foreground against background with a sigmoid; more mean a softmax.
+Further arguments of the losses:
+    weight: class weights (C,), or (2,) with one channel, background first; None for equal weights.
+    ignore_index: the label of ignored pixels.
+    all_reduce: sums a tensor over the processes of distributed training, so that each computes the loss of the whole
+        batch.  `lovasz` and `ohem` rank pixels and therefore use the pixels of their own process only.
 """
 
 from .combined import LOSSES, SCHEMES, SegmentationLoss, class_weights
 from .distillation import distillation, mean_prediction
 from .overlap import dice, lovasz
 from .pixelwise import binary_cross_entropy, boundary, cross_entropy, focal, ohem
-from .sums import IGNORE, LossError
+from .reduction import IGNORE_INDEX, LossError
 
 __all__ = [
-    "IGNORE",
+    "IGNORE_INDEX",
     "LOSSES",
     "SCHEMES",
     "LossError",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .sums import IGNORE, LossError, Total, alone, mass
+from .reduction import IGNORE_INDEX, AllReduce, LossError, single_process, weight_sum
 
 
 def soften(logits: Tensor, temperature: float) -> Tensor:
@@ -28,10 +28,10 @@ def mean_prediction(teacher_logits: Sequence[Tensor], temperature: float) -> Ten
 def distillation(
     logits: Tensor,
     soft_targets: Tensor,
-    labels: Tensor,
+    target: Tensor,
     temperature: float = 2.0,
-    ignore_index: int = IGNORE,
-    total: Total = alone,
+    ignore_index: int = IGNORE_INDEX,
+    all_reduce: AllReduce = single_process,
 ) -> Tensor:
     """Mean over pixels of T^2 KL(soft targets || softmax(logits / T)).
 
@@ -41,10 +41,10 @@ def distillation(
     Args:
         logits: the student's, (N, C, H, W); C = 1 is foreground against background with a sigmoid.
         soft_targets: probabilities made by `mean_prediction` at the same temperature, (N, max(C, 2), H, W).
-        labels: (N, H, W); only which pixels are ignored matters.
+        target: labels (N, H, W); only which pixels are ignored matters.
         temperature: T, above 0; higher ones bring out what the teachers find similar.
         ignore_index: label of the pixels that do not count.
-        total: makes a sum over this process into one over all that share the batch.
+        all_reduce: sums a tensor over the processes of distributed training.
 
     Returns:
         A scalar, 0 or more.
@@ -59,8 +59,8 @@ def distillation(
             "use teachers trained on the same classes."
         )
     divergence = F.kl_div(log_predictions, soft_targets, reduction="none").sum(dim=1)  # (N, H, W)
-    divergence = torch.where(labels != ignore_index, divergence, 0.0)
-    return temperature**2 * total(divergence.sum()) / mass(labels, None, ignore_index, total)
+    divergence = torch.where(target != ignore_index, divergence, 0.0)
+    return temperature**2 * all_reduce(divergence.sum()) / weight_sum(target, None, ignore_index, all_reduce)
 
 
 def _two_channels(logits: Tensor) -> Tensor:

@@ -1,10 +1,13 @@
-"""Segmentation metrics: integers counted over a whole data set, scores computed once at the end.
+"""Segmentation metrics: integer counts over a whole data set, from which the scores are computed once at the end.
 
-IoU, Dice, precision, recall and the accuracies are read off one confusion matrix. Boundary IoU follows Cheng et al.,
-"Boundary IoU: Improving Object-Centric Image Segmentation Evaluation", CVPR 2021, for every class of a label map at
-once. Label maps hold integers 0..C-1, in numpy arrays or in torch tensors on any device; pixels whose truth is
-``ignore_index`` are never counted. A class that is in neither truth nor prediction has no score (NaN in arrays, None
-in ``Counts.scores``), and means skip it.
+IoU, Dice, precision, recall and accuracies come from one confusion matrix.  Boundary IoU follows Cheng et al.,
+"Boundary IoU: Improving Object-Centric Image Segmentation Evaluation", CVPR 2021, for all classes at once.
+
+`Counts` accumulates batches: `counts.update(target, prediction)`, then `counts.scores()`.  For one batch there are
+functions: `iou(target, prediction, num_classes, ignore_index)`.  The target comes first.  Label maps hold integers
+0..C-1, in numpy arrays or in torch tensors on any device; the prediction may be logits.  Pixels whose target is
+`ignore_index` are never counted.  A class that is in neither target nor prediction has no score (NaN in arrays, None in
+`Counts.scores`), and means skip it.
 """
 
 from .boundary import boundary_bands, boundary_counts, boundary_width
@@ -19,7 +22,7 @@ from .confusion import (
     precision,
     recall,
 )
-from .counts import Counts, combine
+from .counts import Counts, boundary_iou, combine
 from .labels import Array, MetricError
 
 __all__ = [
@@ -28,6 +31,7 @@ __all__ = [
     "MetricError",
     "boundary_bands",
     "boundary_counts",
+    "boundary_iou",
     "boundary_width",
     "combine",
     "confusion_matrix",

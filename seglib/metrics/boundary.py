@@ -1,76 +1,99 @@
 """Boundary bands, and the counts behind Boundary IoU, for every class of a label map at once.
 
-After Cheng et al., "Boundary IoU: Improving Object-Centric Image Segmentation Evaluation", CVPR 2021.
+After Cheng et al., "Boundary IoU: Improving Object-Centric Image Segmentation Evaluation", CVPR 2021,
+https://arxiv.org/abs/2103.16562.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from .confusion import count_pairs
-from .labels import Array, MetricError, as_bytes, integers, to_marks
+from .labels import Array, MetricError, as_bytes, check_integers, shift_labels
 
-Differences = Callable[[int], Array]
+Differences = Callable[[int], Any]
 
 
 def boundary_width(height: int, width: int, ratio: float = 0.02) -> int:
-    """The reach of boundary bands in pixels: ``ratio`` of an image's diagonal, rounded (half to even), at least 1."""
+    """Return the width of boundary bands in pixels: a share of the image's diagonal, at least 1.
+
+    Args:
+        height, width: of the image, in pixels.
+        ratio: the share of the diagonal, more than 0; the result is rounded, half to even.
+
+    Raises:
+        MetricError: if an argument is not positive.
+    """
     if not (height > 0 and width > 0 and 0 < ratio < math.inf):
         raise MetricError(f"no boundary width for a {height}x{width} image at ratio {ratio}: all must be positive")
     return max(1, round(ratio * math.sqrt(height**2 + width**2)))
 
 
 def boundary_bands(labels: Array, width: int) -> Array:
-    """Mark the pixels that lie in the boundary band of their own class.
+    """Mark the pixels that are in the boundary band of their own class.
 
-    The band of a class is the set of its pixels within Chebyshev distance ``width`` of a pixel with another label,
-    and everything outside the image counts as another label. So a pixel is in a band exactly when its window of
-    (2 width + 1)^2 pixels leaves the image or holds two labels, and then one of the (2 width)^2 blocks of 2x2 pixels
-    in the window does the same: a test that knows nothing of classes and serves them all at once.
+    The band of a class is the set of its pixels within Chebyshev distance `width` of a pixel with another label, and
+    everything outside the image counts as another label.  So a pixel is in a band exactly when its window of
+    (2 width + 1)^2 pixels leaves the image or holds two labels, and then one of the (2 width)^2 blocks of 2x2 pixels in
+    the window does the same.  This test does not depend on the class, so it serves all classes at once.
 
     Args:
         labels: integers (..., H, W), array or tensor; an ignored label is a label like any other here.
-        width: the reach in pixels, at least 1, as from ``boundary_width``.
+        width: of the band in pixels, at least 1, as from `boundary_width`.
 
     Returns:
-        bool (..., H, W), of the kind and on the device of ``labels``.
+        bool (..., H, W), of the kind and on the device of `labels`.
+
+    Raises:
+        MetricError: if the labels are not integers (..., H, W), or `width` is less than 1.
     """
-    labels = integers(labels, "the label map")
+    labels = check_integers(labels, "label map")
     flat = labels.reshape(-1)
     everywhere = as_bytes(flat == flat) * 255
     return _band_bits(lambda step: as_bytes(flat[step:] != flat[:-step]), everywhere, labels.shape, width) > 0
 
 
 def boundary_counts(
-    truth: Array, prediction: Array, num_classes: int, width: int, ignore_index: int = 255
+    target: Array, prediction: Array, num_classes: int, width: int, ignore_index: int = 255
 ) -> tuple[Array, Array]:
-    """Count, for each class, the pixels in both bands, truth's and prediction's, and those in at least one.
+    """Count, for each class, the pixels in both bands, the target's and the prediction's, and those in at least one.
 
-    The bands are drawn first, on all labels as they are, and then lose the pixels that the truth ignores. Arguments
-    and errors as for ``confusion_matrix``, but the label maps are (..., H, W); ``width`` is the bands' reach.
+    The bands are computed first, on all labels, and then lose the pixels that the target ignores.
+
+    Args:
+        target: labels (..., H, W), as in `confusion_matrix`.
+        prediction: labels (..., H, W) or logits (..., C, H, W), as in `confusion_matrix`.
+        num_classes: C, 1 to 255.
+        width: of the bands in pixels, at least 1.
+        ignore_index: the label of pixels to leave out; not one of the classes.
 
     Returns:
-        Two int64 (C,): intersections and unions. Boundary IoU is their ratio.
+        Two int64 (C,): intersections and unions.  Boundary IoU is their ratio.
+
+    Raises:
+        MetricError: as `confusion_matrix` and `boundary_bands`.
     """
-    return boundary_of_marks(*to_marks(truth, prediction, num_classes, ignore_index), num_classes, width)
+    shifted = shift_labels(target, prediction, num_classes, ignore_index)
+    return boundary_of_shifted(*shifted, num_classes, width)
 
 
-def boundary_of_marks(truth: Array, prediction: Array, num_classes: int, width: int) -> tuple[Array, Array]:
-    """``boundary_counts`` of two maps of marks 0..C, class + 1 or 0 for ignored, as ``labels.to_marks`` makes them."""
-    bits = _band_bits(_differences(truth, prediction, num_classes), truth.reshape(-1) | 255, truth.shape, width)
-    in_truth, in_prediction = as_bytes(bits > 15), as_bytes((bits & 15) > 0) & as_bytes(truth > 0)
-    return _shared_and_joint(truth * in_truth, prediction * in_prediction, num_classes)
+def boundary_of_shifted(target: Any, prediction: Any, num_classes: int, width: int) -> tuple[Array, Array]:
+    """`boundary_counts` of two maps with labels 0..C, class + 1 or 0 for ignored, as from `labels.shift_labels`."""
+    bits = _band_bits(_differences(target, prediction, num_classes), target.reshape(-1) | 255, target.shape, width)
+    in_target, in_prediction = as_bytes(bits > 15), as_bytes((bits & 15) > 0) & as_bytes(target > 0)
+    return _intersection_and_union(target * in_target, prediction * in_prediction, num_classes)
 
 
-def _shared_and_joint(truth: Array, prediction: Array, num_classes: int) -> tuple[Array, Array]:
-    """Two int64 (C,): of each of the marks 1..C, the pixels that have it in both maps, and in at least one."""
-    if num_classes <= 2 and isinstance(truth, np.ndarray):  # marks 1 and 2 are a bit each, which spares a matrix
-        both, either = truth & prediction, truth | prediction
+def _intersection_and_union(target: Any, prediction: Any, num_classes: int) -> tuple[Array, Array]:
+    """Two int64 (C,): for each of the labels 1..C, the pixels that have it in both maps, and in at least one."""
+    if num_classes <= 2 and isinstance(target, np.ndarray):  # labels 1 and 2 are one bit each, so no matrix is needed
+        both, either = target & prediction, target | prediction
         return _count_bits(both, num_classes), _count_bits(either, num_classes)
-    pairs = count_pairs(truth, prediction, num_classes)
+    pairs: Any = count_pairs(target, prediction, num_classes)
     both = pairs.diagonal()[1:]
     return both, pairs.sum(0)[1:] + pairs.sum(1)[1:] - both
 
@@ -79,12 +102,12 @@ def _count_bits(values: np.ndarray, bits: int) -> np.ndarray:
     return np.array([np.count_nonzero(values & 1 << position) for position in range(bits)], np.int64)
 
 
-def _differences(truth: Array, prediction: Array, num_classes: int) -> Differences:
-    """Both maps at once: the upper four bits tell whether the truth differs, the lower four whether the prediction."""
-    if num_classes <= 15:  # two marks fit into a byte, and xor compares both at once
-        packed = (truth * 16 + prediction).reshape(-1)
+def _differences(target: Any, prediction: Any, num_classes: int) -> Differences:
+    """Both maps at once: the upper four bits are set where the target differs, the lower four for the prediction."""
+    if num_classes <= 15:  # two labels fit into a byte, and xor compares both at once
+        packed = (target * 16 + prediction).reshape(-1)
         return lambda step: packed[step:] ^ packed[:-step]
-    true, predicted = truth.reshape(-1), prediction.reshape(-1)
+    true, predicted = target.reshape(-1), prediction.reshape(-1)
 
     def differences(step: int) -> Array:
         # numpy multiplies bytes faster than it shifts them
@@ -93,21 +116,28 @@ def _differences(truth: Array, prediction: Array, num_classes: int) -> Differenc
     return differences
 
 
-def _band_bits(differences: Differences, everywhere: Array, shape: tuple[int, ...], width: int) -> Array:
-    """uint8 (..., H, W) = ``shape``, not 0 in the bands; each bit by itself, so that one pass serves several maps.
+def _band_bits(differences: Differences, everywhere: Any, shape: tuple[int, ...], width: int) -> Any:
+    """Compute bands of several maps in one pass, each in its own bits.
 
-    ``differences(step)`` has a bit set where a pixel of the flattened maps differs from the one ``step`` further on.
-    ``everywhere`` is 255 at every pixel of them; it becomes the result.
+    Args:
+        differences: `differences(step)` has a bit set where a pixel of the flattened maps differs from the pixel
+            `step` further on.
+        everywhere: uint8, 255 at every pixel of the flattened maps; it becomes the result.
+        shape: (..., H, W).
+        width: of the bands.
+
+    Returns:
+        uint8 (..., H, W), with a bit set in the bands.
     """
     if len(shape) < 2 or width < 1:
         raise MetricError(f"bands need labels (..., H, W), not {tuple(shape)}, and a width >= 1, not {width}")
-    row = shape[-1]  # so much further on is the pixel below
+    row = shape[-1]  # the distance to the pixel below
     changes = differences(1)
-    changes[row - 1 :: row] = 255  # beyond the end of a row lies the outside
+    changes[row - 1 :: row] = 255  # the image ends after each row
     mixed = differences(row)[:-1]  # 2x2 blocks, by their top left pixel
     mixed |= changes[:-row]
     mixed |= changes[row:]
-    mixed = _any_of_next(_any_of_next(mixed, 2 * width, step=1), 2 * width, step=row)  # windows, likewise
+    mixed = _any_of_next(_any_of_next(mixed, 2 * width, step=1), 2 * width, step=row)  # windows, by the same pixel
     centre = width * row + width
     everywhere[centre : centre + len(mixed)] = mixed
     bits = everywhere.reshape(shape)
@@ -116,8 +146,8 @@ def _band_bits(differences: Differences, everywhere: Array, shape: tuple[int, ..
     return bits
 
 
-def _any_of_next(flags: Array, count: int, step: int) -> Array:
-    """Each byte or-ed with those after it, ``count`` bytes in all and ``step`` apart, in log2(count) passes."""
+def _any_of_next(flags: Any, count: int, step: int) -> Any:
+    """Each byte or-ed with those after it, `count` bytes in all and `step` apart, in log2(count) passes."""
     reach = 1
     while reach < count:
         shift = min(reach, count - reach) * step

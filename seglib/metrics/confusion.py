@@ -1,104 +1,152 @@
-"""The confusion matrix, and the scores that are read off it: IoU, Dice, precision, recall and the accuracies."""
+"""The confusion matrix, and the scores computed from it: IoU, Dice, precision, recall and accuracies.
+
+Every score takes either a confusion matrix, `iou(matrix)`, or label maps, `iou(target, prediction, num_classes)`, and
+then also `ignore_index`.  Label maps may be batches, and the prediction may be logits; see `confusion_matrix`.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import torch
 
-from .labels import Array, to_marks, to_numpy
+from .labels import Array, MetricError, shift_labels, to_numpy
 
 
-def confusion_matrix(truth: Array, prediction: Array, num_classes: int, ignore_index: int = 255) -> Array:
-    """Count the pixels of every pair of true and predicted class.
+def confusion_matrix(target: Array, prediction: Array, num_classes: int, ignore_index: int = 255) -> Array:
+    """Count the pixels of every pair of target class and predicted class.
 
     Args:
-        truth: label map of any shape, integers 0..num_classes-1 or ``ignore_index``, in an array or a tensor.
-        prediction: label map of the same shape and kind, integers 0..num_classes-1 at every pixel.
+        target: label map of any shape, integers 0..C-1 or `ignore_index`, in an array or a tensor.
+        prediction: label map of the same shape and kind, integers 0..C-1 at every pixel; or floating-point logits
+            (..., C, H, W), or (..., 1, H, W) for two classes, of which the argmax (or the sign) is taken.
         num_classes: C, 1 to 255.
         ignore_index: the label of pixels to leave out; not one of the classes.
 
     Returns:
-        int64 (C, C), rows are truth and columns prediction; on the truth's device if that is a tensor.
+        int64 (C, C), rows are target classes and columns predicted classes; on the target's device if a tensor.
 
     Raises:
-        MetricError: the shapes differ, a label is out of range, an input does not hold integers or is empty.
+        MetricError: if shapes differ, a label is out of range, or an input is empty or does not hold integers.
     """
-    return confusion_of_marks(*to_marks(truth, prediction, num_classes, ignore_index), num_classes)
+    return confusion_of_shifted(*shift_labels(target, prediction, num_classes, ignore_index), num_classes)
 
 
-def iou(confusion: Array) -> np.ndarray:
-    """Intersection over union TP / (TP + FP + FN) of each class: float64 (C,), 0..1, NaN for an absent class."""
-    hits, true, predicted = _marginals(confusion)
+def iou(
+    target: Array, prediction: Array | None = None, num_classes: int | None = None, ignore_index: int = 255
+) -> np.ndarray:
+    """Intersection over union (IoU) of each class, TP / (TP + FP + FN).
+
+    Args:
+        target: a confusion matrix (C, C) if it is the only argument, else label maps as in `confusion_matrix`.
+        prediction: label maps or logits.
+        num_classes: C.
+        ignore_index: the label of pixels to leave out.
+
+    Returns:
+        float64 (C,), 0 to 1; NaN for a class that is neither in the target nor in the prediction.
+
+    Raises:
+        MetricError: as `confusion_matrix`, or if the only argument is not a confusion matrix.
+    """
+    hits, true, predicted = _marginals(target, prediction, num_classes, ignore_index)
     return quotient(hits, true + predicted - hits)
 
 
-def dice(confusion: Array) -> np.ndarray:
-    """Dice coefficient 2 TP / (2 TP + FP + FN) of each class: float64 (C,), 0..1, NaN for an absent class."""
-    hits, true, predicted = _marginals(confusion)
+def dice(
+    target: Array, prediction: Array | None = None, num_classes: int | None = None, ignore_index: int = 255
+) -> np.ndarray:
+    """Dice coefficient of each class, 2 TP / (2 TP + FP + FN).  Arguments, result and errors as for `iou`."""
+    hits, true, predicted = _marginals(target, prediction, num_classes, ignore_index)
     return quotient(2 * hits, true + predicted)
 
 
-def precision(confusion: Array) -> np.ndarray:
-    """TP / (TP + FP) of each class: float64 (C,), 0..1, NaN for a class never predicted."""
-    hits, _, predicted = _marginals(confusion)
+def precision(
+    target: Array, prediction: Array | None = None, num_classes: int | None = None, ignore_index: int = 255
+) -> np.ndarray:
+    """Precision of each class, TP / (TP + FP); NaN for a class that is never predicted.  Arguments as for `iou`."""
+    hits, _, predicted = _marginals(target, prediction, num_classes, ignore_index)
     return quotient(hits, predicted)
 
 
-def recall(confusion: Array) -> np.ndarray:
-    """TP / (TP + FN) of each class: float64 (C,), 0..1, NaN for a class not in the truth."""
-    hits, true, _ = _marginals(confusion)
+def recall(
+    target: Array, prediction: Array | None = None, num_classes: int | None = None, ignore_index: int = 255
+) -> np.ndarray:
+    """Recall of each class, TP / (TP + FN); NaN for a class that is not in the target.  Arguments as for `iou`."""
+    hits, true, _ = _marginals(target, prediction, num_classes, ignore_index)
     return quotient(hits, true)
 
 
-def mean_iou(confusion: Array) -> float:
-    """Mean IoU over the classes that occur in truth or prediction."""
-    return mean(iou(confusion))
+def mean_iou(
+    target: Array, prediction: Array | None = None, num_classes: int | None = None, ignore_index: int = 255
+) -> float:
+    """Mean IoU over the classes that occur in target or prediction.  Arguments as for `iou`."""
+    return mean(iou(target, prediction, num_classes, ignore_index))
 
 
-def pixel_accuracy(confusion: Array) -> float:
-    """Share of the counted pixels whose class is right."""
-    hits, true, _ = _marginals(confusion)
+def pixel_accuracy(
+    target: Array, prediction: Array | None = None, num_classes: int | None = None, ignore_index: int = 255
+) -> float:
+    """Share of the counted pixels whose class is right.  Arguments as for `iou`."""
+    hits, true, _ = _marginals(target, prediction, num_classes, ignore_index)
     return float(quotient(hits.sum(), true.sum()))
 
 
-def mean_class_accuracy(confusion: Array) -> float:
-    """Mean recall over the classes that occur in the truth."""
-    return mean(recall(confusion))
+def mean_class_accuracy(
+    target: Array, prediction: Array | None = None, num_classes: int | None = None, ignore_index: int = 255
+) -> float:
+    """Mean recall over the classes that occur in the target.  Arguments as for `iou`."""
+    return mean(recall(target, prediction, num_classes, ignore_index))
 
 
-def frequency_weighted_iou(confusion: Array) -> float:
-    """Mean IoU over the classes that occur in the truth, weighted by their pixels there."""
-    true = _marginals(confusion)[1]
-    return float(quotient(np.nansum(true * iou(confusion)), true.sum()))
+def frequency_weighted_iou(
+    target: Array, prediction: Array | None = None, num_classes: int | None = None, ignore_index: int = 255
+) -> float:
+    """IoU averaged over the classes with their share of the target's pixels as weights.  Arguments as for `iou`."""
+    hits, true, predicted = _marginals(target, prediction, num_classes, ignore_index)
+    return float(quotient(np.nansum(true * quotient(hits, true + predicted - hits)), true.sum()))
 
 
-def confusion_of_marks(truth: Array, prediction: Array, num_classes: int) -> Array:
-    """``confusion_matrix`` of two maps of marks 0..C, class + 1 or 0 for ignored, as ``labels.to_marks`` makes them."""
-    if num_classes <= 2 and isinstance(truth, np.ndarray):  # few passes over bytes take less than one bincount
-        pairs, marks = truth * 3 + prediction, range(1, num_classes + 1)
-        return np.array([[np.count_nonzero(pairs == 3 * t + p) for p in marks] for t in marks], np.int64)
-    return count_pairs(truth, prediction, num_classes)[1:, 1:]
+def confusion_of_shifted(target: Array, prediction: Array, num_classes: int) -> Array:
+    """`confusion_matrix` of two maps with labels 0..C, class + 1 or 0 for ignored, as from `labels.shift_labels`."""
+    if num_classes <= 2 and isinstance(target, np.ndarray):  # faster than bincount
+        pairs, labels = target * 3 + prediction, range(1, num_classes + 1)
+        return np.array([[np.count_nonzero(pairs == 3 * t + p) for p in labels] for t in labels], np.int64)
+    return count_pairs(target, prediction, num_classes)[1:, 1:]
 
 
-def count_pairs(truth: Array, prediction: Array, num_classes: int) -> Array:
-    """int64 (C + 1, C + 1): how often each pair of marks 0..C occurs."""
+def count_pairs(target: Any, prediction: Any, num_classes: int) -> Array:
+    """Count every pair of shifted labels 0..C: int64 (C + 1, C + 1)."""
     side = num_classes + 1
-    if isinstance(truth, torch.Tensor):
-        pairs = truth.int() * side + prediction
+    if isinstance(target, torch.Tensor):
+        pairs = target.int() * side + prediction
         return torch.bincount(pairs.reshape(-1), minlength=side * side).reshape(side, side)
-    pairs = truth.astype(next(t for t in (np.uint8, np.int16, np.int32) if np.iinfo(t).max >= side * side)) * side
+    pairs = target.astype(next(t for t in (np.uint8, np.int16, np.int32) if np.iinfo(t).max >= side * side)) * side
     pairs += prediction
     counts = torch.bincount(torch.from_numpy(pairs).reshape(-1), minlength=side * side)  # no copy as 64-bit integers
     return counts.numpy().reshape(side, side)
 
 
-def _marginals(confusion: Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Per class: pixels that agree, pixels in the truth, pixels in the prediction."""
-    confusion = to_numpy(confusion)
-    return confusion.diagonal(), confusion.sum(1), confusion.sum(0)
+def _marginals(
+    target: Array, prediction: Array | None, num_classes: int | None, ignore_index: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The pixels of each class that agree, that are in the target, and that are in the prediction: three (C,)."""
+    if prediction is not None:
+        if num_classes is None:
+            raise MetricError("num_classes is missing: give target, prediction and the number of classes")
+        matrix = to_numpy(confusion_matrix(target, prediction, num_classes, ignore_index))
+    else:
+        matrix = to_numpy(target)
+        square = matrix.ndim == 2 and 1 <= matrix.shape[0] == matrix.shape[1] <= 255
+        if not square or matrix.dtype.kind not in "iu" or matrix.dtype.itemsize < 4 or matrix.min() < 0:
+            raise MetricError(
+                f"{matrix.dtype} {matrix.shape} is not a confusion matrix (C, C) of counts: "
+                "give one, or label maps as target, prediction and the number of classes"
+            )
+    return matrix.diagonal(), matrix.sum(1), matrix.sum(0)
 
 
 def quotient(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
@@ -112,6 +160,6 @@ def occurring(values: Iterable[float]) -> list[float]:
 
 
 def mean(values: Iterable[float]) -> float:
-    """Mean of the values that are not NaN, the same in whatever order they come."""
+    """Mean of the values that are not NaN, independent of their order; NaN if there are none."""
     values = occurring(values)
     return math.fsum(values) / len(values) if values else math.nan

@@ -1,4 +1,4 @@
-"""Integers counted image by image over a whole data set, in one process or many, and all scores from their sums."""
+"""Counts accumulated image by image over a data set, in one process or many, and all scores from their sums."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .boundary import boundary_of_marks, boundary_width
+from .boundary import boundary_of_shifted, boundary_width
 from .confusion import (
-    confusion_of_marks,
+    confusion_of_shifted,
     dice,
     frequency_weighted_iou,
     iou,
@@ -23,29 +23,33 @@ from .confusion import (
     quotient,
     recall,
 )
-from .labels import Array, MetricError, check_options, to_marks, to_numpy
+from .labels import Array, MetricError, check_options, shift_labels, to_numpy
 
 
 class Counts:
-    """All that the scores of a data set need, counted image by image.
+    """All counts from which the scores of a data set are computed.
 
     Args:
         num_classes: C, 1 to 255.
-        ratio: the boundary bands' reach as a share of each image's diagonal: the paper's 0.02, or 0.005 as its
-            authors use for Cityscapes.
-        ignore_index: the truth's label of pixels to leave out; not one of the classes.
+        ratio: the width of boundary bands as a share of each image's diagonal: 0.02 in the paper, 0.005 for Cityscapes
+            in its authors' code.
+        ignore_index: the target's label of pixels to leave out; not one of the classes.
 
     Attributes:
-        confusion: int64 (C, C), rows are truth and columns prediction.
-        boundary_intersection, boundary_union: int64 (C,), in pixels.
+        confusion: int64 (C, C), rows are target classes and columns predicted classes.
+        boundary_intersection: int64 (C,), in pixels.
+        boundary_union: int64 (C,), in pixels.
         images: the number of images counted.
-        foreground_ious, foreground_boundary_ious: with two classes, the scores of class 1 in every image where the
-            union is not empty.
+        foreground_ious: with two classes, the IoU of class 1 in every image where the union is not empty.
+        foreground_boundary_ious: the same for Boundary IoU.
+
+    Raises:
+        MetricError: if an argument is out of range.
     """
 
     def __init__(self, num_classes: int, ratio: float = 0.02, ignore_index: int = 255) -> None:
         check_options(num_classes, ignore_index)
-        boundary_width(1, 1, ratio)  # refuses a ratio that is not positive
+        boundary_width(1, 1, ratio)  # raises an error for a ratio that is not positive
         self.num_classes, self.ratio, self.ignore_index = num_classes, ratio, ignore_index
         self.confusion = np.zeros((num_classes, num_classes), np.int64)
         self.boundary_intersection = np.zeros(num_classes, np.int64)
@@ -54,27 +58,38 @@ class Counts:
         self.foreground_ious: list[float] = []
         self.foreground_boundary_ious: list[float] = []
 
-    def update(self, truth: Array, prediction: Array) -> None:
-        """Count one image, (H, W) label maps at its native size; after a MetricError nothing has been counted."""
-        marks = to_marks(truth, prediction, self.num_classes, self.ignore_index)
-        if marks[0].ndim != 2:
-            raise MetricError(f"update takes one label map (H, W) at a time, not the shape {tuple(marks[0].shape)}")
-        width = boundary_width(*marks[0].shape, self.ratio)
-        confusion = to_numpy(confusion_of_marks(*marks, self.num_classes))
-        both, either = map(to_numpy, boundary_of_marks(*marks, self.num_classes, width))
-        self.confusion += confusion
-        self.boundary_intersection += both
-        self.boundary_union += either
-        self.images += 1
-        if self.num_classes == 2:
-            self.foreground_ious += occurring(iou(confusion)[1:])
-            self.foreground_boundary_ious += occurring(quotient(both, either)[1:])
+    def update(self, target: Array, prediction: Array) -> None:
+        """Count one image or a batch; after a MetricError nothing has been counted.
+
+        Args:
+            target: labels (H, W) or (N, H, W) at native size, integers 0..C-1 or `ignore_index`.
+            prediction: labels of the same shape, or floating-point logits (C, H, W) or (N, C, H, W); see
+                `confusion_matrix`.
+
+        Raises:
+            MetricError: if shapes or labels do not fit.
+        """
+        targets, predictions = shift_labels(target, prediction, self.num_classes, self.ignore_index)
+        if targets.ndim not in (2, 3):
+            raise MetricError(f"update takes label maps (H, W) or (N, H, W), not the shape {tuple(targets.shape)}")
+        height, width = targets.shape[-2:]
+        band = boundary_width(height, width, self.ratio)
+        for pair in zip(targets.reshape(-1, height, width), predictions.reshape(-1, height, width), strict=True):
+            confusion = to_numpy(confusion_of_shifted(*pair, self.num_classes))
+            intersection, union = map(to_numpy, boundary_of_shifted(*pair, self.num_classes, band))
+            self.confusion += confusion
+            self.boundary_intersection += intersection
+            self.boundary_union += union
+            self.images += 1
+            if self.num_classes == 2:
+                self.foreground_ious += occurring(iou(confusion)[1:])
+                self.foreground_boundary_ious += occurring(quotient(intersection, union)[1:])
 
     def merge(self, other: Counts) -> Counts:
-        """Add another part of the data set to these counts, which are returned; both need the same options."""
-        mine, theirs = ((part.num_classes, part.ratio, part.ignore_index) for part in (self, other))
-        if mine != theirs:
-            raise MetricError(f"counts with (num_classes, ratio, ignore_index) {mine} and {theirs} do not add up")
+        """Add the counts of another part of the data set, made with the same options, and return the sum (self)."""
+        ours, theirs = ((part.num_classes, part.ratio, part.ignore_index) for part in (self, other))
+        if ours != theirs:
+            raise MetricError(f"counts with (num_classes, ratio, ignore_index) {ours} and {theirs} cannot be added")
         for name in ("confusion", "boundary_intersection", "boundary_union", "images"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.foreground_ious = self.foreground_ious + other.foreground_ious
@@ -85,15 +100,22 @@ class Counts:
         return combine([self, other])
 
     def scores(self, class_names: Sequence[str] | None = None) -> dict[str, Any]:
-        """All scores as plain numbers, ready for JSON, and None where there was nothing to score.
+        """Compute all scores.
 
-        ``class_names`` are C distinct keys for ``per_class``; without them the keys are "0", "1", ...
+        Args:
+            class_names: C distinct keys for `per_class`; "0", "1", ... if None.
+
+        Returns:
+            Plain numbers, ready for JSON, and None where nothing was counted.
+
+        Raises:
+            MetricError: if `class_names` are not C distinct names.
         """
         names = list(map(str, range(self.num_classes)) if class_names is None else class_names)
         if len(names) != self.num_classes or len(set(names)) != len(names):
             raise MetricError(f"scores need {self.num_classes} distinct class names, not {names}")
         matrix, boundary_ious = self.confusion, quotient(self.boundary_intersection, self.boundary_union)
-        scores = {
+        scores: dict[str, Any] = {
             "miou": mean_iou(matrix),
             "boundary_iou": mean(boundary_ious),
             "boundary_ratio": self.ratio,
@@ -116,7 +138,11 @@ class Counts:
 
 
 def combine(parts: Iterable[Counts]) -> Counts:
-    """The counts of a data set from those of its parts, such as one part per process; the parts stay as they are."""
+    """Add up the counts of the parts of a data set, such as one part per process; the parts do not change.
+
+    Raises:
+        MetricError: if there are no parts, or their options differ.
+    """
     parts = list(parts)
     if not parts:
         raise MetricError("there are no counts to combine")
@@ -124,6 +150,29 @@ def combine(parts: Iterable[Counts]) -> Counts:
     for part in parts:
         total.merge(part)
     return total
+
+
+def boundary_iou(
+    target: Array, prediction: Array, num_classes: int, ratio: float = 0.02, ignore_index: int = 255
+) -> np.ndarray:
+    """Boundary IoU of each class over one image or a batch.
+
+    Args:
+        target: labels (H, W) or (N, H, W), integers 0..C-1 or `ignore_index`.
+        prediction: labels of the same shape, or logits; see `confusion_matrix`.
+        num_classes: C, 1 to 255.
+        ratio: the width of the bands as a share of the image's diagonal.
+        ignore_index: the label of pixels to leave out; not one of the classes.
+
+    Returns:
+        float64 (C,), 0 to 1; NaN for a class that is neither in the target nor in the prediction.
+
+    Raises:
+        MetricError: if shapes, labels or options do not fit.
+    """
+    counts = Counts(num_classes, ratio, ignore_index)
+    counts.update(target, prediction)
+    return quotient(counts.boundary_intersection, counts.boundary_union)
 
 
 def _plain(value: float) -> float | None:

@@ -1,31 +1,41 @@
-"""Gradient checkpointing: keep a block's input only, and compute the rest again in the backward pass.
+"""Activation checkpointing: keep only a block's input, and recompute its activations in the backward pass.
 
 Chen, Xu, Zhang and Guestrin, "Training Deep Nets with Sublinear Memory Cost", 2016, https://arxiv.org/abs/1604.06174.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 
-def recompute(block: nn.Module, *inputs: Tensor) -> Tensor:
-    """`block(*inputs)` for training with less memory and one more forward pass; gradients and buffers are the same."""
+def checkpoint_activations(block: nn.Module, *inputs: Any) -> Any:
+    """Run `block(*inputs)` in training with less memory, at the cost of a second forward pass.
+
+    Args:
+        block: a module; its outputs, gradients and buffers are the same as without checkpointing.
+        inputs: tensors or lists of tensors, as `block` takes them.
+
+    Returns:
+        What `block(*inputs)` returns.
+    """
     if torch.compiler.is_compiling():  # a compiled pass updates buffers once, and cannot trace the contexts
         return checkpoint(block, *inputs, use_reentrant=False)
-    return checkpoint(block, *inputs, use_reentrant=False, context_fn=lambda: (nullcontext(), _spare_buffers(block)))
+    contexts = lambda: (nullcontext(), _preserve_buffers(block))  # noqa: E731
+    return checkpoint(block, *inputs, use_reentrant=False, context_fn=contexts)
 
 
 @contextmanager
-def _spare_buffers(block: nn.Module) -> Iterator[None]:
-    """Within it the buffers are copies, so that batch normalisation does not count the same batch twice."""
-    kept = [(owner, name, buffer) for owner in block.modules() for name, buffer in owner.named_buffers(recurse=False)]
-    for owner, name, buffer in kept:
-        setattr(owner, name, buffer.clone())
+def _preserve_buffers(block: nn.Module) -> Iterator[None]:
+    """Work on copies of the buffers, so that batch normalization does not count the same batch twice."""
+    buffers = [(module, name, x) for module in block.modules() for name, x in module.named_buffers(recurse=False)]
+    for module, name, buffer in buffers:
+        setattr(module, name, buffer.clone())
     try:
         yield
     finally:
-        for owner, name, buffer in kept:
-            setattr(owner, name, buffer)
+        for module, name, buffer in buffers:
+            setattr(module, name, buffer)

@@ -1,39 +1,49 @@
-"""Read the checkpoints that a network's authors published, under the names they gave to the layers."""
+"""Load checkpoints with other names than ours: those that the networks' authors published, and our own older files."""
 
+import pickle
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from .errors import CheckpointError
 
+Renames = tuple[tuple[str, str], ...]  # (pattern, replacement) pairs, applied in this order
+NOTHING = r"(?!)"  # a pattern that matches nothing
+
 
 class Format(NamedTuple):
-    """One way in which weights for one of our networks were published.
+    """One format in which weights of a network were published.
 
-    The first format of a network whose `sign` is found (`re.search`) among the file's names is taken.  `renames` are
-    (pattern, replacement) pairs that turn the authors' names into ours, applied in this order.  Entries of
-    the file that match `dropped` have no place in our network; entries of ours that match `absent` are not
-    in such a file and keep their fresh values.
+    Attributes:
+        title: what messages call it.
+        sign: the format is recognized by an entry whose name this pattern matches (`re.search`).
+        renames: turns the authors' names into ours.
+        dropped: entries of the file that our network does not have.
+        absent: entries of our network that the file does not have; they keep their values.
     """
 
     title: str
     sign: str = ""
-    renames: tuple[tuple[str, str], ...] = ()
-    dropped: str = r"(?!)"  # matches nothing
-    absent: str = r"(?!)"
+    renames: Renames = ()
+    dropped: str = NOTHING
+    absent: str = NOTHING
 
 
 # github.com/milesial/Pytorch-UNet, whose blocks nest one level deeper; its script adds the values of the masks.
 _MILESIAL_UNET = Format(
     "milesial's U-Net",
     renames=(
-        (r"^inc\.double_conv\.", "enter."),
+        (r"^inc\.double_conv\.", "stem."),
         (r"^(down\d)\.maxpool_conv\.1\.double_conv\.", r"\1.1."),
-        (r"^(up\d)\.up\.", r"\1.enlarge."),
-        (r"^(up\d)\.conv\.double_conv\.", r"\1.merge."),
-        (r"^outc\.conv\.", "classify."),
+        (r"^(up\d)\.up\.", r"\1.upsample."),
+        (r"^(up\d)\.conv\.double_conv\.", r"\1.conv."),
+        (r"^outc\.conv\.", "classifier."),
     ),
     dropped=r"^mask_values$",
 )
@@ -42,34 +52,34 @@ _MILESIAL_UNET = Format(
 _QIN_U2NET = Format(
     "the authors' U-2-Net",
     renames=(
-        (r"\.rebnconvin\.", ".enter."),
+        (r"\.rebnconvin\.", ".conv_in."),
         *((rf"\.rebnconv{n}\.", f".down.{n - 1}.") for n in range(1, 8)),
         *((rf"\.rebnconv{n}d\.", f".up.{n - 1}.") for n in range(1, 7)),
         (r"\.conv_s1\.", ".0."),
         (r"\.bn_s1\.", ".1."),
         *((rf"^stage{n}\.", f"encoder.{n - 1}.") for n in range(1, 7)),
         *((rf"^stage{n}d\.", f"decoder.{n - 1}.") for n in range(1, 6)),
-        *((rf"^side{n}\.", f"sides.{n - 1}.") for n in range(1, 7)),
-        (r"^outconv\.", "fuse."),
+        *((rf"^side{n}\.", f"side_convs.{n - 1}.") for n in range(1, 7)),
+        (r"^outconv\.", "out_conv."),
     ),
 )
 
-# torchvision's deeplabv3_resnet50, and its resnet50 for ImageNet, which lacks our heads.  torchvision can leave the
-# auxiliary head out, and torch before 0.4.1 did not count the batches.
+# torchvision's deeplabv3_resnet50, and its resnet50 for ImageNet, which does not have our heads.  torchvision can
+# leave out the auxiliary head, and torch before 0.4.1 did not count the batches.
 _DEEPLAB = Format(
     "torchvision's DeepLabV3-ResNet-50",
     sign=r"^aux_classifier\.",
     renames=(
-        (r"^classifier\.4\.", "classify."),
-        (r"^classifier\.", "head."),
-        (r"^aux_classifier\.4\.", "classify_auxiliary."),
-        (r"^aux_classifier\.", "auxiliary."),
+        (r"^classifier\.(?!4\.)", "head."),
+        (r"^classifier\.4\.", "classifier."),
+        (r"^aux_classifier\.(?!4\.)", "aux_head."),
+        (r"^aux_classifier\.4\.", "aux_classifier."),
     ),
 )
 _DEEPLAB_WITHOUT_AUXILIARY = _DEEPLAB._replace(
     title="torchvision's DeepLabV3-ResNet-50 without auxiliary head",
     sign=r"^classifier\.",
-    absent=r"^(auxiliary|classify_auxiliary)\.",
+    absent=r"^(aux_head|aux_classifier)\.",
 )
 _RESNET50 = Format(
     "torchvision's ResNet-50",
@@ -80,8 +90,8 @@ _RESNET50 = Format(
 )
 
 # github.com/HRNet: networks for segmentation, saved inside a module that also holds the loss; networks for ImageNet,
-# whose body timm has under the same names, with a head that is not ours.  Their first releases, from before
-# torch 0.4.1, may not count the batches.
+# whose body has the same names in timm, with a head that is not ours.  Their first releases, from before torch 0.4.1,
+# may not count the batches.
 _HRNET = Format(
     "the authors' HRNet for segmentation",
     sign=r"^(model\.)?last_layer\.",
@@ -96,20 +106,20 @@ _HRNET_IMAGENET = Format(
     absent=r"^last_layer\.|\.num_batches_tracked$",
 )
 
-# The third of the published Mini-HRNets, whose normalisation has no entries.
+# The third of the published Mini-HRNets, whose normalization has no entries.
 _MINI_HRNET_V3 = Format(
     "the published Mini-HRNet",
     renames=(
-        (r"^stages\.0\.mainStreams\.(\d)\.stream\.", r"parallel.\1."),
+        (r"^stages\.0\.mainStreams\.(\d)\.stream\.", r"branches2.\1."),
         (r"^stages\.0\.fusionStreams\.fusionStreams\.", "fusion2.paths."),
-        (r"^streams\.mainStreams\.(\d)\.stream\.", r"started.\1."),
+        (r"^streams\.mainStreams\.(\d)\.stream\.", r"branches1.\1."),
         (r"^streams\.fusionStreams\.fusionStreams\.", "fusion1.paths."),
-        (r"^transition\.conv\.", "starts.0.0."),
-        *((rf"^streams\.transStreams\.{n}\.conv\.", f"starts.{n + 1}.0.") for n in range(3)),
+        (r"^transition\.conv\.", "transitions.0.0."),
+        *((rf"^streams\.transStreams\.{n}\.conv\.", f"transitions.{n + 1}.0.") for n in range(3)),
         (r"^stem\.conv1\.", "stem.0."),
         (r"^stem\.conv2\.", "stem.3."),
         (r"^(fusion.*)\.conv\.", r"\1.0."),
-        *((rf"\.dil{2**n}\.", f".reaches.{n}.") for n in range(3)),
+        *((rf"\.dil{2**n}\.", f".branches.{n}.") for n in range(3)),
     ),
 )
 
@@ -132,10 +142,40 @@ _FORMATS: dict[str, tuple[Format, ...]] = {
     "EfficientNetUNet": (_EFFICIENTNET_LITE,),
 }
 
+# Names in our own files before version 0.2.  No pattern matches one of today's names, so newer files do not change.
+_OLD_U2NET: Renames = ((r"\.enter\.", ".conv_in."), (r"^sides\.", "side_convs."), (r"^fuse\.", "out_conv."))
+_OLD_NAMES: dict[str, Renames] = {
+    "UNet": (
+        (r"^enter\.", "stem."),
+        (r"^(up\d)\.enlarge\.", r"\1.upsample."),
+        (r"^(up\d)\.merge\.", r"\1.conv."),
+        (r"^classify\.", "classifier."),
+    ),
+    "U2Net": _OLD_U2NET,
+    "U2NetP": _OLD_U2NET,
+    "MiniHRNetV3": (
+        (r"^starts\.", "transitions."),
+        (r"^started\.", "branches1."),
+        (r"^parallel\.", "branches2."),
+        (r"\.reaches\.", ".branches."),
+    ),
+    "DilatedResNet": (
+        (r"^classify\.", "classifier."),
+        (r"^auxiliary\.", "aux_head."),
+        (r"^classify_auxiliary\.", "aux_classifier."),
+    ),
+}
+
 
 class Loaded(NamedTuple):
-    """What `load_official` did: the format it saw, how many entries it used, which of ours stayed fresh, which of
-    the file's had no place."""
+    """The result of `load_official`.
+
+    Attributes:
+        title: the format of the checkpoint.
+        used: the number of entries of the network that were loaded.
+        fresh: entries of the network that keep their values.
+        dropped: entries of the checkpoint that were not used.
+    """
 
     title: str
     used: int
@@ -145,74 +185,118 @@ class Loaded(NamedTuple):
     def __str__(self) -> str:
         text = f"{self.title}: {self.used} entries loaded"
         if self.fresh:
-            text += f"; {len(self.fresh)} of the network start fresh: {_some(self.fresh)}"
-        return text + (f"; {len(self.dropped)} of the file left aside: {_some(self.dropped)}" if self.dropped else "")
+            text += f"; {len(self.fresh)} of the network not in the checkpoint: {_shortened(self.fresh)}"
+        if self.dropped:
+            text += f"; {len(self.dropped)} of the checkpoint not used: {_shortened(self.dropped)}"
+        return text
 
 
-def load_official(model: nn.Module, state_dict: Mapping[str, Tensor]) -> Loaded:
-    """Load the authors' `state_dict` into `model`; the result says how many entries were used.
+def load_official(model: nn.Module, checkpoint: Mapping[str, Any] | str | Path) -> Loaded:
+    """Load a checkpoint that the network's authors published.
 
-    A checkpoint for another number of classes gives everything but the last layer (`model.LAST`), and the
-    result names what stayed fresh.  Raises CheckpointError naming the missing, left-over or misshapen
-    entries; the model is then unchanged.
+    A checkpoint for another number of classes is loaded without the last layer (`model.head_prefixes`).
+
+    Args:
+        model: one of our networks; it does not change if an error is raised.
+        checkpoint: a state_dict with the authors' names, or the path of a .pth or .safetensors file with one.
+
+    Returns:
+        What was loaded.
+
+    Raises:
+        CheckpointError: if the file cannot be read, or the names of entries that are missing, unexpected or of another
+            shape.
     """
+    state_dict = _read(checkpoint)
     kind = type(model).__name__
     if kind not in _FORMATS:
         raise CheckpointError(f"no published checkpoint is known for {kind}; load its state_dict directly.")
     # Checkpoints of training scripts may wrap the weights, and nn.DataParallel puts "module." before each name.
     state_dict = state_dict.get("state_dict", state_dict)
-    named = {name.removeprefix("module."): (name, value) for name, value in state_dict.items()}
-    form = next((f for f in _FORMATS[kind] if any(re.search(f.sign, name) for name in named)), _FORMATS[kind][0])
-    return _load(model, named, form)
+    entries = {name.removeprefix("module."): (name, value) for name, value in state_dict.items()}
+    form = next((f for f in _FORMATS[kind] if any(re.search(f.sign, name) for name in entries)), _FORMATS[kind][0])
+    return _load(model, entries, form)
 
 
 def load_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -> Loaded:
-    """Load a `state_dict` with our own names, of a network with the same or another number of classes.
+    """Load a state_dict of one of our networks, which may have another number of classes.
 
-    As `load_official`: all but the last layer where the classes differ, CheckpointError where it does not fit.
+    Args:
+        model: the network; it does not change if an error is raised.
+        state_dict: with our names, today's or old ones.
+
+    Returns:
+        What was loaded: all but the last layer if the number of classes differs.
+
+    Raises:
+        CheckpointError: if the state_dict does not fit.
     """
-    return _load(model, {name: (name, value) for name, value in state_dict.items()}, Format("trained weights"))
+    entries = {name: (name, value) for name, value in upgrade_state_dict(model, state_dict).items()}
+    return _load(model, entries, Format("trained weights"))
 
 
-def _load(model: nn.Module, named: Mapping[str, tuple[str, Tensor]], form: Format) -> Loaded:
-    """Load `named`, {name without wrapping: (name in the file, value)}, which are in the format `form`."""
+def upgrade_state_dict(model: nn.Module, state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return `state_dict`, saved from a network like `model` by this or an older version, with today's names."""
+    renames = _OLD_NAMES.get(type(model).__name__, ())
+    return {_renamed(name, renames): value for name, value in state_dict.items()}
+
+
+def _read(checkpoint: Mapping[str, Any] | str | Path) -> Mapping[str, Any]:
+    """The state_dict in a file, or the one that was given."""
+    if isinstance(checkpoint, str | Path):
+        try:
+            if Path(checkpoint).suffix == ".safetensors":
+                return load_file(checkpoint)
+            checkpoint = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        except FileNotFoundError:
+            raise CheckpointError(f"{checkpoint}: no such file; check the name.") from None
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise CheckpointError(f"{checkpoint}: not a checkpoint that can be read ({reason}).") from None
+    if not isinstance(checkpoint, Mapping):
+        raise CheckpointError(f"a checkpoint is a state_dict or the path of a file, not {type(checkpoint).__name__}.")
+    return checkpoint
+
+
+def _load(model: nn.Module, entries: Mapping[str, tuple[str, Any]], form: Format) -> Loaded:
+    """Load `entries`, {name without wrapping: (name in the file, value)}, which are in the format `form`."""
     kind = type(model).__name__
-    dropped = [name for name in named if re.search(form.dropped, name)]
-    theirs = {_renamed(name, form): entry for name, entry in named.items() if name not in dropped}
+    dropped = [name for name in entries if re.search(form.dropped, name)]
+    theirs = {_renamed(name, form.renames): entry for name, entry in entries.items() if name not in dropped}
     values = {name: value for name, (_, value) in theirs.items()}
-    own = model.state_dict()
-    fresh = [name for name in own if name not in values and re.search(form.absent, name)]
-    fresh = _another_last_layer(model, {name: own[name] for name in own if name not in fresh}, values) + fresh
+    current = model.state_dict()
+    fresh = [name for name in current if name not in values and re.search(form.absent, name)]
+    fresh = _other_classes(model, {name: current[name] for name in current if name not in fresh}, values) + fresh
     faults = {
-        "missing": [name for name in own if name not in values and name not in fresh],
-        "left over": [original for name, (original, _) in theirs.items() if name not in own],
+        "missing": [name for name in current if name not in values and name not in fresh],
+        "unexpected": [original for name, (original, _) in theirs.items() if name not in current],
         "of another shape": [
-            f"{theirs[name][0]} {tuple(values[name].shape)} for {tuple(own[name].shape)}"
-            for name in own.keys() & values.keys()
-            if own[name].shape != values[name].shape and name not in fresh
+            f"{theirs[name][0]} {tuple(values[name].shape)} for {tuple(current[name].shape)}"
+            for name in current.keys() & values.keys()
+            if current[name].shape != values[name].shape and name not in fresh
         ],
     }
-    found = [f"{title}: {_some(sorted(names))}" for title, names in faults.items() if names]
-    if found:
-        raise CheckpointError(f"the checkpoint does not fit {kind}; {'; '.join(found)}. Check the model's options.")
-    model.load_state_dict({**own, **{name: value for name, value in values.items() if name not in fresh}})
-    return Loaded(form.title, len(own) - len(fresh), fresh, dropped)
+    listed = [f"{title}: {_shortened(sorted(names))}" for title, names in faults.items() if names]
+    if listed:
+        raise CheckpointError(f"the checkpoint does not fit {kind}; {'; '.join(listed)}. Check the model's options.")
+    model.load_state_dict({**current, **{name: value for name, value in values.items() if name not in fresh}})
+    return Loaded(form.title, len(current) - len(fresh), fresh, dropped)
 
 
-def _another_last_layer(model: nn.Module, own: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> list[str]:
+def _other_classes(model: nn.Module, current: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> list[str]:
     """The entries of the last layer, if the file has all of them for one other number of classes."""
-    last = [name for name in own if name.startswith(model.LAST)]
-    if not last or any(name not in values or values[name].dim() != own[name].dim() for name in last):
+    last = [name for name in current if name.startswith(getattr(model, "head_prefixes", ()))]
+    if not last or any(name not in values or values[name].dim() != current[name].dim() for name in last):
         return []
-    ours, theirs = ({len(state[name]) for name in last} for state in (own, values))
+    ours, theirs = ({len(state[name]) for name in last} for state in (current, values))
     return last if len(ours) == len(theirs) == 1 and ours != theirs else []
 
 
-def _renamed(name: str, form: Format) -> str:
-    for pattern, replacement in form.renames:
+def _renamed(name: str, renames: Renames) -> str:
+    for pattern, replacement in renames:
         name = re.sub(pattern, replacement, name)
     return name
 
 
-def _some(names: list[str]) -> str:
+def _shortened(names: list[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,13 +1,12 @@
-"""Dilated ResNet-50: a classifier that keeps its maps at an eighth of the image, and a head that sees several scales.
+"""Dilated ResNet-50: a classification network with an output stride of 8, and a head that pools at several scales.
 
 The backbone is that of He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", CVPR 2016,
-https://arxiv.org/abs/1512.03385.  Its last two stages widen their view by dilation instead of halving the map,
-after Yu, Koltun and Funkhouser, "Dilated Residual Networks", CVPR 2017, https://arxiv.org/abs/1705.09914.
-The head is one of two:
+https://arxiv.org/abs/1512.03385.  Its last two stages have dilation instead of stride, after Yu, Koltun and
+Funkhouser, "Dilated Residual Networks", CVPR 2017, https://arxiv.org/abs/1705.09914.  The head is one of two:
 - ASPP: Chen, Papandreou, Schroff and Adam, "Rethinking Atrous Convolution for Semantic Image Segmentation",
   2017, https://arxiv.org/abs/1706.05587 (DeepLabV3);
 - PPM: Zhao, Shi, Qi, Wang and Jia, "Pyramid Scene Parsing Network", CVPR 2017, https://arxiv.org/abs/1612.01105
-  (PSPNet), whose auxiliary loss on the third stage serves both.
+  (PSPNet), whose auxiliary loss on the third stage is used with both heads.
 With ASPP the network equals torchvision's `deeplabv3_resnet50`.
 """
 
@@ -16,42 +15,32 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .errors import ModelError
-
-
-def _conv_norm_relu(in_channels: int, out_channels: int, kernel: int, dilation: int = 1) -> nn.Sequential:
-    """A convolution that keeps the size of the map, batch normalisation, ReLU."""
-    return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2 * dilation, dilation=dilation, bias=False),
-        nn.BatchNorm2d(out_channels),
-        nn.ReLU(inplace=True),
-    )
+from .hrnet import conv_norm, conv_norm_relu, convolution
 
 
 class Bottleneck(nn.Module):
-    """The block of ResNet-50: 1x1 to fewer channels, 3x3 among them, 1x1 to four times as many, plus the input.
+    """The block of ResNet-50: (N, C_in, H, W) -> (N, 4 mid_channels, H/stride, W/stride), sizes rounded up.
 
-    (N, Cin, H, W) -> (N, 4*mid, H/stride, W/stride), rounded up.  The 3x3 convolution has the stride and the dilation.
+    A 1x1 convolution to `mid_channels`, a 3x3 with the stride and the dilation, a 1x1 to four times as many channels,
+    plus a shortcut.
     """
 
     def __init__(self, in_channels: int, mid_channels: int, stride: int = 1, dilation: int = 1):
         super().__init__()
         out_channels = 4 * mid_channels
-        self.conv1 = nn.Conv2d(in_channels, mid_channels, 1, bias=False)
+        self.conv1 = convolution(in_channels, mid_channels, 1)
         self.bn1 = nn.BatchNorm2d(mid_channels)
-        self.conv2 = nn.Conv2d(
-            mid_channels, mid_channels, 3, stride=stride, padding=dilation, dilation=dilation, bias=False
-        )
+        self.conv2 = convolution(mid_channels, mid_channels, 3, stride, dilation)
         self.bn2 = nn.BatchNorm2d(mid_channels)
-        self.conv3 = nn.Conv2d(mid_channels, out_channels, 1, bias=False)
+        self.conv3 = convolution(mid_channels, out_channels, 1)
         self.bn3 = nn.BatchNorm2d(out_channels)
         self.relu = nn.ReLU(inplace=True)
-        self.downsample = nn.Identity()
+        self.downsample: nn.Module = nn.Identity()
         if in_channels != out_channels:  # the first block of a stage
-            self.downsample = nn.Sequential(
-                nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False), nn.BatchNorm2d(out_channels)
-            )
+            self.downsample = conv_norm(in_channels, out_channels, 1, stride)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the block's output."""
         y = self.relu(self.bn1(self.conv1(x)))
         y = self.relu(self.bn2(self.conv2(y)))
         y = self.bn3(self.conv3(y))
@@ -59,22 +48,38 @@ class Bottleneck(nn.Module):
 
 
 class Stage(nn.Sequential):
-    """`blocks` bottlenecks; the first has the stride and the dilation `before` of the stage before, the others
-    `dilation`: what a block gathers from its neighbours must be as far apart as its input's samples are."""
+    """A stage of bottlenecks: (N, C_in, H, W) -> (N, 4 mid_channels, H/stride, W/stride).
+
+    Args:
+        in_channels: C_in.
+        mid_channels: inner channels of the bottlenecks.
+        blocks: the number of bottlenecks.
+        stride: of the first bottleneck.
+        previous_dilation: of the first bottleneck.  Its input comes from the stage before, whose pixels are still
+            that far apart.
+        dilation: of the other bottlenecks.
+    """
 
     def __init__(
-        self, in_channels: int, mid_channels: int, blocks: int, stride: int = 1, before: int = 1, dilation: int = 1
+        self,
+        in_channels: int,
+        mid_channels: int,
+        blocks: int,
+        stride: int = 1,
+        previous_dilation: int = 1,
+        dilation: int = 1,
     ):
         super().__init__(
-            Bottleneck(in_channels, mid_channels, stride, before),
+            Bottleneck(in_channels, mid_channels, stride, previous_dilation),
             *(Bottleneck(4 * mid_channels, mid_channels, dilation=dilation) for _ in range(blocks - 1)),
         )
 
 
 class DilatedBackbone(nn.Module):
-    """ResNet-50 without its classifier, at stride 8.  (N, Cin, H, W) -> (N, 1024, H/8, W/8), (N, 2048, H/8, W/8).
+    """ResNet-50 without its classifier, with an output stride of 8.
 
-    The two maps are those of the third and the fourth stage; sizes are rounded up.
+    Args:
+        in_channels: channels of the image.
     """
 
     def __init__(self, in_channels: int):
@@ -85,116 +90,126 @@ class DilatedBackbone(nn.Module):
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         self.layer1 = Stage(64, 64, blocks=3)
         self.layer2 = Stage(256, 128, blocks=4, stride=2)
-        self.layer3 = Stage(512, 256, blocks=6, before=1, dilation=2)  # stride 2 in a classifier
-        self.layer4 = Stage(1024, 512, blocks=3, before=2, dilation=4)  # and here
+        self.layer3 = Stage(512, 256, blocks=6, previous_dilation=1, dilation=2)  # stride 2 in a classifier
+        self.layer4 = Stage(1024, 512, blocks=3, previous_dilation=2, dilation=4)  # and here
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the features of stages 3 and 4: (N, 1024, H/8, W/8) and (N, 2048, H/8, W/8), sizes rounded up."""
         x = self.relu(self.bn1(self.conv1(x)))  # (N, 64, H/2, W/2)
         x = self.layer1(self.maxpool(x))  # (N, 256, H/4, W/4)
         x = self.layer2(x)  # (N, 512, H/8, W/8)
-        middle = self.layer3(x)  # (N, 1024, H/8, W/8)
-        return middle, self.layer4(middle)  # (N, 2048, H/8, W/8)
+        layer3 = self.layer3(x)  # (N, 1024, H/8, W/8)
+        return layer3, self.layer4(layer3)  # (N, 2048, H/8, W/8)
 
 
 class PooledNorm(nn.BatchNorm2d):
-    """Batch normalisation for maps pooled to few pixels.
+    """Batch normalization for features pooled to very small sizes.
 
-    A batch of one image pooled to one pixel has a single value per channel, hence no variance: then, in training
-    too, the running statistics normalise it, and stay as they are.  Otherwise this is `nn.BatchNorm2d`.
+    A batch of one image pooled to one pixel has a single value per channel, hence no variance: then the running
+    statistics normalize it in training too, and do not change.  Otherwise this is `nn.BatchNorm2d`.
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        """Normalize (N, C, H, W)."""
         if self.training and x.numel() == x.shape[1]:
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
         return super().forward(x)
 
 
-def adaptive_average(x: Tensor, bins: int) -> Tensor:
-    """(N, C, H, W) -> (N, C, bins, bins), the numbers of `nn.AdaptiveAvgPool2d(bins)`.
+def adaptive_avg_pool(x: Tensor, bins: int) -> Tensor:
+    """Pool (N, C, H, W) to (N, C, bins, bins) as `nn.AdaptiveAvgPool2d(bins)` does.
 
-    That layer cannot be exported for a height and width yet unknown; two products with matrices can.
+    That layer cannot be exported to ONNX with dynamic height and width; two matrix products can.
     """
-    if bins == 1:  # torch.export cannot see through the product with a single row
+    if bins == 1:  # torch.export does not support the product with a single row
         return x.mean((2, 3), keepdim=True)
-    return averaging(x.shape[-2], bins, x) @ x @ averaging(x.shape[-1], bins, x).T
+    return pooling_matrix(x.shape[-2], bins, x) @ x @ pooling_matrix(x.shape[-1], bins, x).T
 
 
-def averaging(size: int, bins: int, like: Tensor) -> Tensor:
+def pooling_matrix(size: int, bins: int, like: Tensor) -> Tensor:
     """The matrix (bins, size) that averages `size` pixels into `bins`, with the dtype and device of `like`.
 
-    Bin i takes the pixels from floor(i*size/bins) up to ceil((i+1)*size/bins), as `nn.AdaptiveAvgPool2d` does; with
-    more bins than pixels a pixel is in several.
+    Bin i covers the pixels from floor(i*size/bins) to ceil((i+1)*size/bins), as in `nn.AdaptiveAvgPool2d`; with more
+    bins than pixels, a pixel is in several bins.
     """
-    bin_ = torch.arange(bins, device=like.device)[:, None]
+    bin_index = torch.arange(bins, device=like.device)[:, None]
     pixel = torch.arange(size, device=like.device)
-    start, stop = bin_ * size // bins, ((bin_ + 1) * size + bins - 1) // bins
+    start, stop = bin_index * size // bins, ((bin_index + 1) * size + bins - 1) // bins
     return ((pixel >= start) & (pixel < stop)).to(like.dtype) / (stop - start)
 
 
 class ASPP(nn.Module):
-    """Atrous spatial pyramid pooling: the map at four dilations and its mean, side by side, merged.
+    """Atrous spatial pyramid pooling: (N, C_in, H, W) -> (N, C_out, H, W).
 
-    (N, Cin, H, W) -> (N, Cout, H, W).
+    A 1x1 convolution, a 3x3 convolution at each dilation and global average pooling, concatenated and projected.
+
+    Args:
+        in_channels: C_in.
+        out_channels: C_out, also of each of the parallel parts.
+        rates: the dilations.
     """
 
     def __init__(self, in_channels: int, out_channels: int, rates: tuple[int, ...] = (12, 24, 36)):
         super().__init__()
-        self.convs = nn.ModuleList([_conv_norm_relu(in_channels, out_channels, 1)])
-        self.convs.extend(_conv_norm_relu(in_channels, out_channels, 3, rate) for rate in rates)
-        self.convs.append(
-            nn.Sequential(
-                nn.AdaptiveAvgPool2d(1),
-                nn.Conv2d(in_channels, out_channels, 1, bias=False),
-                PooledNorm(out_channels),
-                nn.ReLU(inplace=True),
-            )
-        )
-        self.project = _conv_norm_relu(len(self.convs) * out_channels, out_channels, 1).append(nn.Dropout(0.5))
+        self.convs = nn.ModuleList([conv_norm_relu(in_channels, out_channels, 1)])
+        self.convs.extend(conv_norm_relu(in_channels, out_channels, dilation=rate) for rate in rates)
+        self.convs.append(nn.Sequential(nn.AdaptiveAvgPool2d(1), *_pooled_conv(in_channels, out_channels)))
+        self.project = conv_norm_relu(len(self.convs) * out_channels, out_channels, 1).append(nn.Dropout(0.5))
 
     def forward(self, x: Tensor) -> Tensor:
-        *maps, mean = [conv(x) for conv in self.convs]  # the mean is (N, Cout, 1, 1)
-        return self.project(torch.cat([*maps, mean.expand_as(maps[0])], dim=1))
+        """Return the pooled features."""
+        *features, pooled = [conv(x) for conv in self.convs]  # pooled is (N, C_out, 1, 1)
+        return self.project(torch.cat([*features, pooled.expand_as(features[0])], dim=1))
 
 
 class PPM(nn.Module):
-    """The pyramid pooling module: the map, and its averages over 1x1, 2x2, 3x3 and 6x6 bins brought back to its size.
+    """Pyramid pooling module: (N, C, H, W) -> (N, 2C, H, W), the input and its averages over grids of bins.
 
-    (N, C, H, W) -> (N, 2C, H, W): each of the four levels has C/4 channels.  Enlarged with align_corners=False,
-    which puts the value of a bin at its centre.
+    Each grid has C / len(bins) channels and is upsampled bilinearly with align_corners=False, which puts the value of
+    a bin at its centre.
+
+    Args:
+        channels: C.
+        bins: rows (and columns) of each grid.
     """
 
     def __init__(self, channels: int, bins: tuple[int, ...] = (1, 2, 3, 6)):
         super().__init__()
         self.bins = bins
-        self.levels = nn.ModuleList(
-            nn.Sequential(
-                nn.Conv2d(channels, channels // len(bins), 1, bias=False),
-                PooledNorm(channels // len(bins)),
-                nn.ReLU(inplace=True),
-            )
-            for _ in bins
-        )
+        self.levels = nn.ModuleList(_pooled_conv(channels, channels // len(bins)) for _ in bins)
 
     def forward(self, x: Tensor) -> Tensor:
-        maps = [x]
+        """Return the input and the pooled features, concatenated."""
+        features = [x]
         for bins, level in zip(self.bins, self.levels, strict=True):
-            pooled = level(adaptive_average(x, bins))  # (N, C/4, bins, bins)
-            maps.append(F.interpolate(pooled, size=x.shape[-2:], mode="bilinear", align_corners=False))
-        return torch.cat(maps, dim=1)
+            pooled = level(adaptive_avg_pool(x, bins))  # (N, C/4, bins, bins)
+            features.append(F.interpolate(pooled, size=x.shape[-2:], mode="bilinear", align_corners=False))
+        return torch.cat(features, dim=1)
+
+
+def _pooled_conv(in_channels: int, out_channels: int) -> nn.Sequential:
+    return nn.Sequential(convolution(in_channels, out_channels, 1), PooledNorm(out_channels), nn.ReLU(inplace=True))
 
 
 class DilatedResNet(nn.Module):
-    """Dilated ResNet-50 with a spatial pooling head.
+    """Dilated ResNet-50 with a spatial pooling head: images (N, in_channels, H, W) of any size -> logits.
 
-    In eval mode `model(x)` maps (N, in_channels, H, W) to logits (N, num_classes, H, W) at any size.  In training
-    it returns (logits, auxiliary logits), both of that shape; OUTPUT_WEIGHTS are PSPNet's weights of their losses.
-    `head`: "aspp" or "ppm".  `head_channels`: the width of both heads; 256 is DeepLabV3's, less makes a smaller file.
-    In training, a batch of one must be larger than 8x8 pixels, because batch normalisation needs two values or more.
+    In eval mode it returns logits (N, num_classes, H, W); in training (logits, auxiliary logits), both of that shape.
+    In training, a batch of one image must be larger than 8x8 pixels, because batch normalization needs two values.
+
+    Args:
+        num_classes: channels of the logits.
+        in_channels: channels of the image.
+        head: "aspp" or "ppm".
+        head_channels: channels of both heads: 256 in DeepLabV3; fewer make a smaller file.
+
+    Raises:
+        ModelError: for another `head`, or if `head_channels` is not a whole number of at least 1.
     """
 
-    LAST = ("classify.", "classify_auxiliary.")  # the layers whose shape depends on the number of classes
-    encoder_prefixes = ("backbone.",)
-    OUTPUT_WEIGHTS = (1.0, 0.4)
+    head_prefixes = ("classifier.", "aux_classifier.")  # the layers whose shape depends on the number of classes
+    encoder_prefixes = ("backbone.",)  # the layers that weights trained on ImageNet fill
+    aux_loss_weights = (1.0, 0.4)  # of the two outputs in the loss, as in PSPNet
 
     def __init__(self, num_classes: int, in_channels: int = 3, head: str = "aspp", head_channels: int = 256):
         super().__init__()
@@ -204,25 +219,26 @@ class DilatedResNet(nn.Module):
             raise ModelError(f"head_channels is {head_channels!r}, but must be a whole number of at least 1.")
         self.backbone = DilatedBackbone(in_channels)
         if head == "aspp":
-            self.head = nn.Sequential(ASPP(2048, head_channels), *_conv_norm_relu(head_channels, head_channels, 3))
+            self.head = nn.Sequential(ASPP(2048, head_channels), *conv_norm_relu(head_channels, head_channels))
         else:
-            self.head = nn.Sequential(PPM(2048), *_conv_norm_relu(4096, head_channels, 3), nn.Dropout(0.1))
-        self.classify = nn.Conv2d(head_channels, num_classes, 1)
-        self.auxiliary = _conv_norm_relu(1024, head_channels, 3).append(nn.Dropout(0.1))
-        self.classify_auxiliary = nn.Conv2d(head_channels, num_classes, 1)
-        # He's initialisation (by fan-out, as for ResNet) before every ReLU; the two last layers keep torch's own.
+            self.head = nn.Sequential(PPM(2048), *conv_norm_relu(4096, head_channels), nn.Dropout(0.1))
+        self.classifier = nn.Conv2d(head_channels, num_classes, 1)
+        self.aux_head = conv_norm_relu(1024, head_channels).append(nn.Dropout(0.1))
+        self.aux_classifier = nn.Conv2d(head_channels, num_classes, 1)
+        # He initialization by fan-out, as for ResNet, before every ReLU; the two classifiers keep PyTorch's default.
         for module in self.modules():
             if isinstance(module, nn.Conv2d) and module.bias is None:
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        middle, deep = self.backbone(x)  # (N, 1024, H/8, W/8), (N, 2048, H/8, W/8)
-        logits = self._enlarged(self.classify(self.head(deep)), x)
+        """Return the logits, and in training the auxiliary logits too."""
+        layer3, layer4 = self.backbone(x)  # (N, 1024, H/8, W/8), (N, 2048, H/8, W/8)
+        logits = _upsample(self.classifier(self.head(layer4)), x)
         if not self.training:
             return logits
-        return logits, self._enlarged(self.classify_auxiliary(self.auxiliary(middle)), x)
+        return logits, _upsample(self.aux_classifier(self.aux_head(layer3)), x)
 
-    @staticmethod
-    def _enlarged(logits: Tensor, x: Tensor) -> Tensor:
-        """(N, C, H/8, W/8) -> (N, C, H, W)."""
-        return F.interpolate(logits, size=x.shape[-2:], mode="bilinear", align_corners=False)
+
+def _upsample(logits: Tensor, image: Tensor) -> Tensor:
+    """(N, C, H/8, W/8) -> (N, C, H, W)."""
+    return F.interpolate(logits, size=image.shape[-2:], mode="bilinear", align_corners=False)

@@ -155,10 +155,10 @@ class EfficientNetUNet(nn.Module):
     encoder: 0, 1 or 2.  Sides that are no multiples of 32 are padded with zeros at the right and the bottom, and the
     logits are cropped.  Images are expected as everywhere in this library, with ImageNet's mean 0 and standard
     deviation 1; the encoder was trained on (pixel - 127) / 128, so three channels are rescaled to that first.
-    In training, a batch of one must be larger than 32x32 pixels, because batch normalisation needs two values or more.
+    In training, a batch of one must be larger than 32x32 pixels, because batch normalization needs two values or more.
     """
 
-    LAST = ("classifier.",)  # the layer whose shape depends on the number of classes
+    head_prefixes = ("classifier.",)  # the layer whose shape depends on the number of classes
     encoder_prefixes = ("encoder.",)  # the layers that pre-trained weights fill
 
     def __init__(self, num_classes: int, in_channels: int = 3, size: int = 0):
@@ -185,7 +185,7 @@ class EfficientNetUNet(nn.Module):
         if self.training and x.shape[0] == 1 and max(x.shape[-2:]) <= 32:
             raise ModelError(
                 f"the last stage has 1/32 of the resolution, and one image of {x.shape[-2]}x{x.shape[-1]} pixels "
-                "leaves its batch normalisation a single value; train on larger images or on larger batches."
+                "leaves its batch normalization a single value; train on larger images or on larger batches."
             )
         if x.shape[1] == 3:
             x = x * self.scale + self.shift

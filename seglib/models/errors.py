@@ -1,11 +1,11 @@
-"""What can go wrong with a network."""
+"""Errors of this package."""
 
 from ..errors import SeglibError
 
 
 class ModelError(SeglibError, ValueError):
-    """A network that cannot be built or applied; the message names the option or size and the remedy."""
+    """A network cannot be built or applied; the message names the option or size, and what to do."""
 
 
 class CheckpointError(SeglibError, ValueError):
-    """A checkpoint that does not fit the network; the message names what is missing, left over or misshapen."""
+    """A checkpoint does not fit the network; the message names what is missing, unexpected or of another shape."""

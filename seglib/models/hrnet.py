@@ -1,23 +1,24 @@
-"""HRNet: streams of several resolutions side by side, which never give up the high one and exchange what they see.
+"""HRNet: parallel branches of several resolutions, which keep the high resolution and exchange features.
 
 Sun, Xiao, Liu and Wang, "Deep High-Resolution Representation Learning for Human Pose Estimation", CVPR 2019,
-https://arxiv.org/abs/1902.09212; for segmentation Wang et al., "Deep High-Resolution Representation Learning
-for Visual Recognition", TPAMI 2020, https://arxiv.org/abs/1908.07919.  The layers keep their authors' names.
+https://arxiv.org/abs/1902.09212; for segmentation Wang et al., "Deep High-Resolution Representation Learning for
+Visual Recognition", TPAMI 2020, https://arxiv.org/abs/1908.07919.  The layers have their authors' names.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .activation_checkpointing import recompute
+from .activation_checkpointing import checkpoint_activations
 from .errors import ModelError
 
-Norm = Callable[[int], nn.Module]  # from a number of channels to their normalisation
+Norm = Callable[[int], nn.Module]  # from a number of channels to their normalization layer
 
-# What tells one HRNet from another, as options of the class below; the first two serve small machines.
-HRNETS = {
+# The options of `HRNet` for each published network.
+HRNET_CONFIGS: dict[str, dict[str, Any]] = {
     "hrnet_w18_small_v1": dict(
         widths=(16, 32, 64, 128), modules=(1, 1, 1), dilations=(1, 1), stage1_width=32, stage1_blocks=1
     ),
@@ -29,20 +30,32 @@ HRNETS = {
 
 
 def convolution(in_channels: int, out_channels: int, size: int = 3, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
-    """A convolution without bias that keeps the map's size, or divides it by `stride`, rounded up."""
+    """A convolution without bias: (N, C_in, H, W) -> (N, C_out, H/stride, W/stride), sizes rounded up."""
     padding = dilation * (size // 2)
     return nn.Conv2d(in_channels, out_channels, size, stride, padding, dilation, bias=False)
 
 
-def concatenate(streams: list[Tensor]) -> Tensor:
-    """All streams beside each other at the size of the first, enlarged bilinearly (align_corners=False)."""
-    first, *rest = streams
+def conv_norm(in_channels: int, out_channels: int, size: int = 3, stride: int = 1, dilation: int = 1) -> nn.Sequential:
+    """`convolution` and batch normalization: (N, C_in, H, W) -> (N, C_out, H/stride, W/stride), sizes rounded up."""
+    return nn.Sequential(convolution(in_channels, out_channels, size, stride, dilation), nn.BatchNorm2d(out_channels))
+
+
+def conv_norm_relu(
+    in_channels: int, out_channels: int, size: int = 3, stride: int = 1, dilation: int = 1
+) -> nn.Sequential:
+    """`conv_norm` and ReLU."""
+    return conv_norm(in_channels, out_channels, size, stride, dilation).append(nn.ReLU(inplace=True))
+
+
+def concatenate(branches: list[Tensor]) -> Tensor:
+    """Upsample all branches bilinearly to the size of the first and concatenate them: (N, sum of channels, H, W)."""
+    first, *rest = branches
     rest = [F.interpolate(x, size=first.shape[-2:], mode="bilinear", align_corners=False) for x in rest]
     return torch.cat([first, *rest], dim=1)
 
 
 def initialize(model: nn.Module) -> None:
-    """He's variance for every convolution, since nearly all lead to a ReLU; biases start at 0."""
+    """Apply He initialization to every convolution; biases start at 0."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
@@ -51,21 +64,33 @@ def initialize(model: nn.Module) -> None:
 
 
 class Residual(nn.Module):
-    """Adds its input, or a projection of it where the widths differ, to what a subclass's `change` makes of it."""
+    """A residual block: ReLU(residual(x) + shortcut(x)); subclasses define `residual`.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        norm: makes the normalization layers.
+        project: use a 1x1 convolution as shortcut even if `in_channels` equals `out_channels`.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, norm: Norm, project: bool = False):
         super().__init__()
         self.relu = nn.ReLU(inplace=True)
-        self.downsample = nn.Identity()  # the authors' name; here it only ever changes the number of channels
+        self.downsample: nn.Module = nn.Identity()  # the authors' name; here it changes only the number of channels
         if project or in_channels != out_channels:
             self.downsample = nn.Sequential(convolution(in_channels, out_channels, 1), norm(out_channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.relu(self.change(x) + self.downsample(x))
+        """Map (N, in_channels, H, W) to (N, out_channels, H, W)."""
+        return self.relu(self.residual(x) + self.downsample(x))
+
+    def residual(self, x: Tensor) -> Tensor:
+        """The branch that is added to the shortcut: (N, in_channels, H, W) -> (N, out_channels, H, W)."""
+        raise NotImplementedError
 
 
 class BasicBlock(Residual):
-    """Two 3x3 convolutions and a shortcut.  (N, C, H, W) -> (N, C, H, W).  HRNet's dilation is 1 everywhere."""
+    """Two 3x3 convolutions and a shortcut: (N, C, H, W) -> (N, C, H, W).  HRNet itself uses dilation 1 only."""
 
     def __init__(self, channels: int, dilation: int = 1):
         super().__init__(channels, channels, nn.BatchNorm2d)
@@ -74,12 +99,13 @@ class BasicBlock(Residual):
         self.conv2 = convolution(channels, channels, dilation=dilation)
         self.bn2 = nn.BatchNorm2d(channels)
 
-    def change(self, x: Tensor) -> Tensor:
+    def residual(self, x: Tensor) -> Tensor:
+        """Two convolutions; (N, C, H, W) -> (N, C, H, W)."""
         return self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
 
 
 class Bottleneck(Residual):
-    """A 3x3 convolution in `width` channels between two 1x1, and a shortcut.  (N, Cin, H, W) -> (N, 4 width, H, W)."""
+    """A 3x3 convolution between two 1x1 convolutions, and a shortcut: (N, C_in, H, W) -> (N, 4 width, H, W)."""
 
     def __init__(self, in_channels: int, width: int, norm: Norm = nn.BatchNorm2d, project: bool = False):
         super().__init__(in_channels, 4 * width, norm, project)
@@ -90,88 +116,98 @@ class Bottleneck(Residual):
         self.conv3 = convolution(width, 4 * width, 1)
         self.bn3 = norm(4 * width)
 
-    def change(self, x: Tensor) -> Tensor:
+    def residual(self, x: Tensor) -> Tensor:
+        """Three convolutions; (N, C_in, H, W) -> (N, 4 width, H, W)."""
         x = self.relu(self.bn1(self.conv1(x)))
         x = self.relu(self.bn2(self.conv2(x)))
         return self.bn3(self.conv3(x))
 
 
 class Transition(nn.ModuleList):
-    """Fits the streams to new widths and starts one stream more, of half the lowest resolution."""
+    """Adapt the channels of the branches, and add one branch of half the lowest resolution.
+
+    Args:
+        in_widths: channels of each branch of the input.
+        out_widths: channels of each branch of the output, one more or as many.
+    """
 
     def __init__(self, in_widths: Sequence[int], out_widths: Sequence[int]):
         super().__init__()
         for i, width in enumerate(out_widths):
             if i == len(in_widths):  # one level deeper, as the authors nest it
-                self.append(nn.Sequential(self._layer(in_widths[-1], width, stride=2)))
+                self.append(nn.Sequential(conv_norm_relu(in_widths[-1], width, stride=2)))
             else:
-                self.append(nn.Identity() if in_widths[i] == width else self._layer(in_widths[i], width))
+                self.append(nn.Identity() if in_widths[i] == width else conv_norm_relu(in_widths[i], width))
 
-    @staticmethod
-    def _layer(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential:
-        return nn.Sequential(
-            convolution(in_channels, out_channels, stride=stride), nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True)
-        )
-
-    def forward(self, streams: list[Tensor]) -> list[Tensor]:
-        return [layer(x) for layer, x in zip(self, [*streams, streams[-1]], strict=True)]
+    def forward(self, branches: list[Tensor]) -> list[Tensor]:
+        """Map a list of (N, in_widths[i], H/2^i, W/2^i) to a list of (N, out_widths[i], H/2^i, W/2^i)."""
+        return [layer(x) for layer, x in zip(self, [*branches, branches[-1]], strict=True)]
 
 
-class Exchange(nn.Module):
-    """One module: each stream goes through its own blocks, then each receives from all others.
+class HighResolutionModule(nn.Module):
+    """One module of a stage: residual blocks in each branch, then a fusion of every branch with all others.
 
-    Stream i is (N, widths[i], H/2^i, W/2^i) before and after, sizes rounded up.  `dilations` has one entry a block.
+    Args:
+        widths: channels of each branch.
+        dilations: the dilation of each residual block of a branch.
+        upsampling: "bilinear" or "nearest", how lower resolutions are upsampled for the fusion.
     """
 
     def __init__(self, widths: Sequence[int], dilations: Sequence[int], upsampling: str):
         super().__init__()
         self.upsampling = upsampling
         self.branches = nn.ModuleList(nn.Sequential(*(BasicBlock(width, d) for d in dilations)) for width in widths)
-        streams = range(len(widths))
-        self.fuse_layers = nn.ModuleList(  # fuse_layers[i][j] leads from stream j to stream i
-            nn.ModuleList(self._path(widths[j], widths[i], i - j) for j in streams) for i in streams
+        indices = range(len(widths))
+        self.fuse_layers = nn.ModuleList(  # fuse_layers[i][j] leads from branch j to branch i
+            nn.ModuleList(self._fuse_layer(widths[j], widths[i], i - j) for j in indices) for i in indices
         )
 
     @staticmethod
-    def _path(source: int, target: int, halvings: int) -> nn.Module:
-        """To a higher resolution 1x1, enlarged later; to a lower one a 3x3 of stride 2 for each halving."""
-        if halvings == 0:
+    def _fuse_layer(in_channels: int, out_channels: int, num_downsamples: int) -> nn.Module:
+        """1x1 to a higher resolution (upsampled later); a 3x3 of stride 2 for each step to a lower resolution."""
+        if num_downsamples == 0:
             return nn.Identity()
-        if halvings < 0:
-            return nn.Sequential(convolution(source, target, 1), nn.BatchNorm2d(target))
-        steps = [
-            nn.Sequential(convolution(source, source, stride=2), nn.BatchNorm2d(source), nn.ReLU(inplace=True))
-            for _ in range(halvings - 1)
-        ]
-        return nn.Sequential(*steps, nn.Sequential(convolution(source, target, stride=2), nn.BatchNorm2d(target)))
+        if num_downsamples < 0:
+            return conv_norm(in_channels, out_channels, 1)
+        steps = [conv_norm_relu(in_channels, in_channels, stride=2) for _ in range(num_downsamples - 1)]
+        return nn.Sequential(*steps, conv_norm(in_channels, out_channels, stride=2))
 
-    def forward(self, streams: list[Tensor]) -> list[Tensor]:
-        streams = [branch(x) for branch, x in zip(self.branches, streams, strict=True)]
-        return [self._fuse(paths, streams, i) for i, paths in enumerate(self.fuse_layers)]
+    def forward(self, branches: list[Tensor]) -> list[Tensor]:
+        """Map a list of (N, widths[i], H/2^i, W/2^i), sizes rounded up, to a list of the same shapes."""
+        branches = [blocks(x) for blocks, x in zip(self.branches, branches, strict=True)]
+        return [self._fuse(layers, branches, i) for i, layers in enumerate(self.fuse_layers)]
 
-    def _fuse(self, paths: nn.ModuleList, streams: list[Tensor], i: int) -> Tensor:
-        # The target's own size, not twice the source's: odd sizes were rounded up on the way down.
-        size = streams[i].shape[-2:]
-        arrived = [path(x) for path, x in zip(paths, streams, strict=True)]
-        arrived[i + 1 :] = [F.interpolate(x, size=size, mode=self.upsampling) for x in arrived[i + 1 :]]
-        return F.relu(sum(arrived[1:], start=arrived[0]))
+    def _fuse(self, layers: nn.Module, branches: list[Tensor], i: int) -> Tensor:
+        """Sum of all branches at the resolution of branch i, after a ReLU."""
+        # Branch i's own size, not twice the size of the next: odd sizes were rounded up when they were downsampled.
+        size = branches[i].shape[-2:]
+        terms = [layer(x) for layer, x in zip(layers, branches, strict=True)]
+        terms[i + 1 :] = [F.interpolate(x, size=size, mode=self.upsampling) for x in terms[i + 1 :]]
+        return F.relu(sum(terms[1:], start=terms[0]))
 
 
 class HRNet(nn.Module):
-    """HRNet and its relatives.  `model(x)` maps (N, in_channels, H, W) of any size to logits (N, num_classes, H, W).
+    """HRNet: images (N, in_channels, H, W) of any size -> logits (N, num_classes, H, W).
 
-    `widths` are the channels of the streams at 1/4, 1/8, ... of the input's size, two or more of them.  After a
-    stem of `stem_width` channels and `stage1_blocks` bottlenecks of `stage1_width`, stage 2 runs two streams,
-    stage 3 three, and so on; `modules` says for stage 2 and the following how often the streams exchange, and
-    `dilations` the dilation of each block between two exchanges.  The head brings all streams to 1/4 and mixes
-    them in `head_width` channels (None: as many as the streams have together).
+    Args:
+        num_classes: channels of the logits.
+        in_channels: channels of the image.
+        widths: channels of the branches at strides 4, 8, ..., two or more of them.
+        modules: the number of modules of stage 2 (two branches), stage 3 (three branches), and so on.
+        dilations: the dilation of each residual block of a branch.
+        stem_width: channels of the two convolutions of stride 2 at the start.
+        stage1_width: the inner channels of the bottlenecks of stage 1.
+        stage1_blocks: the number of these bottlenecks.
+        head_width: channels of the head, which takes all branches at stride 4; None: the sum of `widths`.
+        upsampling: of the fusions: "bilinear" (align_corners=False), as in the authors' networks for segmentation, or
+            "nearest", as in those for ImageNet.
+        checkpointing: use activation checkpointing, which needs less memory in training and a second forward pass.
 
-    Maps are enlarged bilinearly with align_corners=False, as the segmentation networks do; `upsampling="nearest"`
-    exchanges as those for ImageNet do.  `checkpointing` stores less while training, for a second forward pass.
-    A training batch of one image that leaves the last stream a single pixel (32x32 with four) raises ModelError.
+    Raises:
+        ModelError: if the options do not fit together.
     """
 
-    LAST = ("last_layer.3.",)  # the layer whose shape depends on the number of classes
+    head_prefixes = ("last_layer.3.",)  # the layer whose shape depends on the number of classes
 
     def __init__(
         self,
@@ -188,63 +224,70 @@ class HRNet(nn.Module):
         checkpointing: bool = False,
     ):
         super().__init__()
-        _check(widths, modules, dilations, (stem_width, stage1_width, stage1_blocks), upsampling)
+        _check_options(widths, modules, dilations, (stem_width, stage1_width, stage1_blocks), upsampling)
         self.checkpointing = checkpointing
         self.conv1 = convolution(in_channels, stem_width, stride=2)
         self.bn1 = nn.BatchNorm2d(stem_width)
         self.conv2 = convolution(stem_width, stem_width, stride=2)
         self.bn2 = nn.BatchNorm2d(stem_width)
-        ins = [stem_width] + [4 * stage1_width] * (stage1_blocks - 1)
-        self.layer1 = nn.Sequential(*(Bottleneck(channels, stage1_width) for channels in ins))
-        before = [4 * stage1_width]
-        for streams, count in enumerate(modules, start=2):  # transition1, stage2, transition2, stage3, ...
-            now = widths[:streams]
-            exchanges = (Exchange(now, dilations, upsampling) for _ in range(count))
-            self.add_module(f"transition{streams - 1}", Transition(before, now))
-            self.add_module(f"stage{streams}", nn.Sequential(*exchanges))
-            before = now
-        self.streams = len(widths)
-        mixed = head_width or sum(widths)
+        stage1_in = [stem_width] + [4 * stage1_width] * (stage1_blocks - 1)
+        self.layer1 = nn.Sequential(*(Bottleneck(channels, stage1_width) for channels in stage1_in))
+        in_widths: Sequence[int] = [4 * stage1_width]
+        for num_branches, count in enumerate(modules, start=2):  # transition1, stage2, transition2, stage3, ...
+            out_widths = widths[:num_branches]
+            stage = (HighResolutionModule(out_widths, dilations, upsampling) for _ in range(count))
+            self.add_module(f"transition{num_branches - 1}", Transition(in_widths, out_widths))
+            self.add_module(f"stage{num_branches}", nn.Sequential(*stage))
+            in_widths = out_widths
+        self.num_branches = len(widths)
+        head_width = head_width or sum(widths)
         self.last_layer = nn.Sequential(
-            nn.Conv2d(sum(widths), mixed, 1),
-            nn.BatchNorm2d(mixed),
+            nn.Conv2d(sum(widths), head_width, 1),
+            nn.BatchNorm2d(head_width),
             nn.ReLU(inplace=True),
-            nn.Conv2d(mixed, num_classes, 1),
+            nn.Conv2d(head_width, num_classes, 1),
         )
         initialize(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.training and x.shape[0] == 1 and max(x.shape[-2:]) <= 2 ** (self.streams + 1):
+        """Return the logits.
+
+        Raises:
+            ModelError: in training, for a batch of one image so small that the last branch has a single pixel
+                (32x32 with four branches): batch normalization needs more than one value per channel.
+        """
+        stride = 2 ** (self.num_branches + 1)
+        if self.training and x.shape[0] == 1 and max(x.shape[-2:]) <= stride:
             raise ModelError(
-                f"HRNet's last stream has 1/{2 ** (self.streams + 1)} of the resolution, and one image of "
-                f"{x.shape[-2]}x{x.shape[-1]} pixels leaves its batch normalisation a single value; "
+                f"HRNet's last branch has 1/{stride} of the resolution, and one image of "
+                f"{x.shape[-2]}x{x.shape[-1]} pixels leaves its batch normalization a single value; "
                 "train on larger images or on larger batches."
             )
         logits = self.last_layer(concatenate(self.features(x)))  # (N, num_classes, H/4, W/4)
         return F.interpolate(logits, size=x.shape[-2:], mode="bilinear", align_corners=False)
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """The streams after the last stage: (N, widths[i], H/2^(i+2), W/2^(i+2)), sizes rounded up."""
+        """The branches after the last stage: (N, widths[i], H/2^(i+2), W/2^(i+2)), sizes rounded up."""
         x = F.relu(self.bn1(self.conv1(x)))  # (N, stem, H/2, W/2)
         x = F.relu(self.bn2(self.conv2(x)))  # (N, stem, H/4, W/4)
-        streams = [self._run(self.layer1, x)]  # (N, 4 stage1_width, H/4, W/4)
-        for number in range(2, self.streams + 1):
-            streams = getattr(self, f"transition{number - 1}")(streams)
-            for exchange in getattr(self, f"stage{number}"):
-                streams = self._run(exchange, streams)
-        return streams
+        branches = [self._run(self.layer1, x)]  # (N, 4 stage1_width, H/4, W/4)
+        for number in range(2, self.num_branches + 1):
+            branches = getattr(self, f"transition{number - 1}")(branches)
+            for module in getattr(self, f"stage{number}"):
+                branches = self._run(module, branches)
+        return branches
 
-    def _run(self, block: nn.Module, x: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
-        return recompute(block, x) if self.checkpointing and self.training else block(x)
+    def _run(self, block: nn.Module, x: Any) -> Any:
+        return checkpoint_activations(block, x) if self.checkpointing and self.training else block(x)
 
 
-def _check(widths: Sequence, modules: Sequence, dilations: Sequence, start: Sequence, upsampling: str) -> None:
+def _check_options(widths: Sequence, modules: Sequence, dilations: Sequence, others: Sequence, upsampling: str) -> None:
     if len(widths) < 2 or len(modules) != len(widths) - 1:
         raise ModelError(
             f"HRNet needs two or more widths and one number of modules for each but the first; got widths {widths} "
             f"and modules {modules}."
         )
-    if not dilations or min(*widths, *modules, *dilations, *start) < 1:
+    if not dilations or min(*widths, *modules, *dilations, *others) < 1:
         raise ModelError("HRNet's widths, modules, dilations and blocks must be whole numbers of at least 1.")
     if upsampling not in ("bilinear", "nearest"):
         raise ModelError(f"HRNet's upsampling is 'bilinear' or 'nearest', not {upsampling!r}.")

@@ -1,4 +1,4 @@
-"""Public weights of the networks' authors, fetched once into torch's own folder of checkpoints."""
+"""Weights that the networks' authors published, downloaded once into PyTorch's own folder of checkpoints."""
 
 import hashlib
 import pickle
@@ -15,7 +15,7 @@ from .errors import CheckpointError
 _TORCHVISION = "https://download.pytorch.org/models/"
 _TIMM = "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-hrnet/"
 
-# The end of each name holds the first digits of the file's sha256.
+# The end of each file name is the start of the file's SHA-256.
 PUBLIC: dict[str, dict[str, str]] = {
     "hrnet_w18_small_v1": {"imagenet": _TIMM + "hrnet_w18_small_v1-f460c6bc.pth"},
     "hrnet_w18_small_v2": {"imagenet": _TIMM + "hrnet_w18_small_v2-4c50a8cb.pth"},
@@ -28,38 +28,50 @@ PUBLIC: dict[str, dict[str, str]] = {
     },
 }
 
-PACKAGED = {"efficientnet_unet": ("imagenet",)}  # those that come from packages, see `imagenet`
+
+PACKAGED = {"efficientnet_unet": ("imagenet",)}  # in packages of the Python package index, see `imagenet`
 
 
 def choices(name: str) -> list[str]:
-    """The public weights that there are for the network `name`."""
+    """Return the published weights that there are for the network `name`."""
     return [*PUBLIC.get(name, {}), *PACKAGED.get(name, ())]
 
 
 def fetch(name: str, which: str, model: nn.Module | None = None) -> dict[str, Tensor]:
-    """The public `which` ("imagenet" or "coco") weights of the network `name`: a state_dict with the authors' names.
+    """Return the published weights of a network, downloaded if necessary.
 
-    The file is kept in the folder checkpoints/ of `torch.hub.get_dir()` (set TORCH_HOME to move it), where it may
-    also be put by hand; the digits in its name are checked against its sha256 either way.  Raises CheckpointError:
-    there are no such weights, the address cannot be reached, or the file is not the published one.
+    The file is stored in the folder checkpoints/ of `torch.hub.get_dir()` (TORCH_HOME changes it), where it may also
+    be put by hand.  Its SHA-256 is checked in both cases.
+
+    Args:
+        name: a network, as in `registry.create`.
+        which: "imagenet" or "coco".
+        model: the network; needed for `efficientnet_unet`, whose weights depend on its size.
+
+    Returns:
+        A state_dict with the authors' names.
+
+    Raises:
+        CheckpointError: if there are no such weights, the download fails, or the file is not the published one.
     """
     _check_choice(name, which)
     if isinstance(model, EfficientNetUNet):
         return imagenet.read_encoder(model.size, model.encoder.state_dict())
     url = PUBLIC[name][which]
     file = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+    digits = file.stem.rsplit("-", 1)[-1]
     try:
-        if file.exists() and not hashlib.sha256(file.read_bytes()).hexdigest().startswith(_digits(file)):
+        if file.exists() and not hashlib.sha256(file.read_bytes()).hexdigest().startswith(digits):
             raise CheckpointError(
-                f"{file} is damaged or another file than the published one: its sha256 does not begin with "
-                f"{_digits(file)}; delete it, or replace it by {url}."
+                f"{file}: damaged, or not the published file (its SHA-256 does not start with {digits}); "
+                f"delete it, or replace it with {url}."
             )
         return torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
     except (OSError, HTTPException, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         # urllib, the comparison of hashes and torch.load each raise their own.
         reason = str(getattr(error, "reason", "") or error or type(error).__name__).splitlines()[0]
         raise CheckpointError(
-            f"the {which} weights of {name} could not be fetched from {url} ({reason}); "
+            f"the {which} weights of {name} could not be downloaded from {url} ({reason}); "
             f"go online, or get that file elsewhere and put it at {file}."
         ) from None
 
@@ -69,12 +81,8 @@ def _check_choice(name: str, which: str) -> None:
     if not choices(name):
         known = ", ".join([*PUBLIC, *PACKAGED])
         raise CheckpointError(
-            f"there are no public weights for {name}; leave pretrained out or choose one of: {known}."
+            f"there are no published weights for {name}; leave pretrained out or choose one of: {known}."
         )
     if which not in choices(name):
         known = " or ".join(f"'{known}'" for known in choices(name))
         raise CheckpointError(f"there are no '{which}' weights for {name}; pretrained can be {known}.")
-
-
-def _digits(file: Path) -> str:
-    return file.stem.rsplit("-", 1)[-1]

@@ -1,9 +1,8 @@
-"""U-Net: an encoder that halves the image four times and a decoder that climbs back up.
+"""U-Net: an encoder that downsamples the image four times, and a decoder that upsamples it again.
 
-Ronneberger, Fischer and Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation",
-MICCAI 2015, https://arxiv.org/abs/1505.04597.  Two changes that everybody makes today are made here
-too: convolutions are padded, so that the output is as large as the input, and batch normalisation
-follows each of them.
+Ronneberger, Fischer and Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation", MICCAI 2015,
+https://arxiv.org/abs/1505.04597.  Two later changes have become standard and are made here too: convolutions are
+padded, so that the output has the size of the input, and batch normalization follows each of them.
 """
 
 import torch
@@ -14,7 +13,13 @@ from .errors import ModelError
 
 
 class DoubleConv(nn.Sequential):
-    """Two 3x3 convolutions, each followed by batch normalisation and a ReLU.  (N, Cin, H, W) -> (N, Cout, H, W)."""
+    """Two 3x3 convolutions, each with batch normalization and ReLU: (N, C_in, H, W) -> (N, C_out, H, W).
+
+    Args:
+        in_channels: C_in.
+        out_channels: C_out.
+        mid_channels: channels between the two convolutions; C_out if None.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, mid_channels: int | None = None):
         mid_channels = mid_channels or out_channels
@@ -29,73 +34,84 @@ class DoubleConv(nn.Sequential):
 
 
 class Down(nn.Sequential):
-    """Halve the resolution, then look again.  (N, Cin, H, W) -> (N, Cout, H//2, W//2)."""
+    """Max-pooling with stride 2, then a `DoubleConv`: (N, C_in, H, W) -> (N, C_out, H//2, W//2)."""
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__(nn.MaxPool2d(2), DoubleConv(in_channels, out_channels))
 
 
 class Up(nn.Module):
-    """Double the resolution, put the encoder's features of that size beside, and merge the two.
+    """Upsample by 2, concatenate with the encoder's features of that resolution, then a `DoubleConv`.
 
-    `skip_channels` come from the encoder.  With `bilinear` the enlargement has no weights and the
-    first merging convolution narrows the channels instead of the enlargement.
+    Args:
+        in_channels: channels of the input.
+        skip_channels: channels of the encoder's features (the skip connection).
+        out_channels: channels of the output.
+        bilinear: upsample by interpolation, which has no weights, instead of a transposed convolution; the first
+            convolution then reduces the channels instead.
     """
 
     def __init__(self, in_channels: int, skip_channels: int, out_channels: int, bilinear: bool = False):
         super().__init__()
+        self.upsample: nn.Module
         if bilinear:
-            self.enlarge = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
-            self.merge = DoubleConv(in_channels + skip_channels, out_channels, (in_channels + skip_channels) // 2)
+            self.upsample = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
+            self.conv = DoubleConv(in_channels + skip_channels, out_channels, (in_channels + skip_channels) // 2)
         else:
-            self.enlarge = nn.ConvTranspose2d(in_channels, in_channels // 2, 2, stride=2)
-            self.merge = DoubleConv(in_channels // 2 + skip_channels, out_channels)
+            self.upsample = nn.ConvTranspose2d(in_channels, in_channels // 2, 2, stride=2)
+            self.conv = DoubleConv(in_channels // 2 + skip_channels, out_channels)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        x = self.enlarge(x)
-        # Pooling rounds odd sizes down, so x may be one row or column short of the skip.
+        """Map x (N, in_channels, h, w) and skip (N, skip_channels, H, W), h = H//2, to (N, out_channels, H, W)."""
+        x = self.upsample(x)
+        # Pooling rounds odd sizes down, so x may be one row or column smaller than the skip connection.
         rows, columns = skip.shape[-2] - x.shape[-2], skip.shape[-1] - x.shape[-1]
         x = F.pad(x, [columns // 2, columns - columns // 2, rows // 2, rows - rows // 2])
-        return self.merge(torch.cat([skip, x], dim=1))
+        return self.conv(torch.cat([skip, x], dim=1))
 
 
 class UNet(nn.Module):
-    """U-Net.  `model(x)` takes (N, in_channels, H, W) and gives logits (N, num_classes, H, W).
+    """U-Net: images (N, in_channels, H, W) -> logits (N, num_classes, H, W), with H and W at least 16.
 
-    `width` is the number of channels at full resolution (64 in the paper); it doubles at each of the
-    four levels below.  `bilinear` enlarges by interpolation instead of transposed convolutions, and
-    then the bottom is half as wide.  Height and width must be at least 16, because the image is halved
-    four times; a smaller input raises ModelError.
+    Args:
+        num_classes: channels of the logits.
+        in_channels: channels of the image.
+        width: channels at full resolution, 64 in the paper; they double at each of the four levels below.
+        bilinear: upsample by interpolation instead of transposed convolutions; the lowest level is then half as wide.
+
+    Raises:
+        ModelError: if `width` is not a whole number of at least 2.
     """
 
-    MIN_SIZE = 16
-    LAST = ("classify.",)  # the layers whose shape depends on the number of classes
-    encoder_prefixes = ("enter.", "down")
+    min_size = 16  # smallest height and width of the input, since it is downsampled four times
+    head_prefixes = ("classifier.",)  # the layers whose shape depends on the number of classes
+    encoder_prefixes = ("stem.", "down")
 
     def __init__(self, num_classes: int, in_channels: int = 3, width: int = 64, bilinear: bool = False):
         super().__init__()
         if not isinstance(width, int) or width < 2:
             raise ModelError(f"width is {width!r}, but must be a whole number of at least 2.")
         w1, w2, w3, w4, w5 = (width * 2**level for level in range(5))
-        half = 2 if bilinear else 1
-        self.enter = DoubleConv(in_channels, w1)
+        factor = 2 if bilinear else 1
+        self.stem = DoubleConv(in_channels, w1)
         self.down1 = Down(w1, w2)
         self.down2 = Down(w2, w3)
         self.down3 = Down(w3, w4)
-        self.down4 = Down(w4, w5 // half)
-        self.up1 = Up(w5 // half, w4, w4 // half, bilinear)
-        self.up2 = Up(w4 // half, w3, w3 // half, bilinear)
-        self.up3 = Up(w3 // half, w2, w2 // half, bilinear)
-        self.up4 = Up(w2 // half, w1, w1, bilinear)
-        self.classify = nn.Conv2d(w1, num_classes, 1)
+        self.down4 = Down(w4, w5 // factor)
+        self.up1 = Up(w5 // factor, w4, w4 // factor, bilinear)
+        self.up2 = Up(w4 // factor, w3, w3 // factor, bilinear)
+        self.up3 = Up(w3 // factor, w2, w2 // factor, bilinear)
+        self.up4 = Up(w2 // factor, w1, w1, bilinear)
+        self.classifier = nn.Conv2d(w1, num_classes, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        if min(x.shape[-2:]) < self.MIN_SIZE:
+        """Return the logits; raises ModelError for an image smaller than 16x16."""
+        if min(x.shape[-2:]) < self.min_size:
             raise ModelError(
-                f"U-Net halves its input four times, so it needs at least {self.MIN_SIZE}x{self.MIN_SIZE} pixels; "
-                f"got {x.shape[-2]}x{x.shape[-1]}. Enlarge or pad the image."
+                f"U-Net downsamples its input four times, so it needs at least {self.min_size}x{self.min_size} pixels; "
+                f"got {x.shape[-2]}x{x.shape[-1]}. Resize or pad the image."
             )
-        x1 = self.enter(x)  # (N, w, H, W)
+        x1 = self.stem(x)  # (N, w, H, W)
         x2 = self.down1(x1)  # (N, 2w, H/2, W/2)
         x3 = self.down2(x2)  # (N, 4w, H/4, W/4)
         x4 = self.down3(x3)  # (N, 8w, H/8, W/8)
@@ -104,4 +120,4 @@ class UNet(nn.Module):
         x = self.up2(x, x3)
         x = self.up3(x, x2)
         x = self.up4(x, x1)  # (N, w, H, W)
-        return self.classify(x)
+        return self.classifier(x)

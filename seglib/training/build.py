@@ -141,7 +141,7 @@ def make_loss(config: Config, model: nn.Module, train_set: SegmentationDataset) 
     if isinstance(factors, str):
         by_frequency = factors in ("sqrt_freq", "inv_freq")  # the others do not depend on how often classes occur
         factors = class_weights(factors, train_set.pixel_counts() if by_frequency else [0] * train_set.num_classes)
-    default = getattr(model, "OUTPUT_WEIGHTS", None)
+    default = getattr(model, "aux_loss_weights", None)
     output_weights = config.loss.output_weights or default
     if output_weights and len(output_weights) != len(default or (1,)):
         raise TrainingError(

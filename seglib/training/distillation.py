@@ -46,7 +46,7 @@ class Teachers:
         outputs = [outputs] if isinstance(outputs, Tensor) else outputs
         factors = base.output_weights or (1.0,) * len(outputs)
         terms = (
-            factor * distillation(logits, soft_targets, labels, self.config.temperature, base.ignore_index, base.total)
+            factor * distillation(logits, soft_targets, labels, self.config.temperature, base.ignore_index, base.all_reduce)
             for factor, logits in zip(factors, outputs, strict=False)
         )
         return self.config.weight * sum(terms)

@@ -33,7 +33,7 @@ def texts(figure) -> str:
 def test_trace_follows_the_u():
     blocks = trace(models.create("unet", 2, width=2), (37, 51))
     assert [block.name for block in blocks] == [
-        "enter",
+        "stem",
         "down1",
         "down2",
         "down3",
@@ -42,7 +42,7 @@ def test_trace_follows_the_u():
         "up2",
         "up3",
         "up4",
-        "classify",
+        "classifier",
     ]
     assert [block.shape for block in blocks[:5]] == [(2, 37, 51), (4, 18, 25), (8, 9, 12), (16, 4, 6), (32, 2, 3)]
     assert blocks[-1].shape == (2, 37, 51)
@@ -126,7 +126,7 @@ def test_every_network_is_drawn_without_overlap_and_with_all_its_weights(name):
         ("unet", "up1"),
         ("hrnet_w18_small_v1", "stage3.0"),
         ("hrnet_w18_small_v1", "layer1.0"),
-        ("mini_hrnet_v3", "started.0.0"),
+        ("mini_hrnet_v3", "branches1.0.0"),
         ("mini_hrnet_v3", "fusion1"),
         ("dilated_resnet50", "head"),
     ],

@@ -29,20 +29,20 @@ class SmallUNet(nn.Module):
 
     def __init__(self, num_classes: int, width: int):
         super().__init__()
-        self.enter = DoubleConv(3, width)
+        self.stem = DoubleConv(3, width)
         self.down1 = Down(width, 2 * width)
         self.down2 = Down(2 * width, 4 * width)
         self.up1 = Up(4 * width, 2 * width, 2 * width)
         self.up2 = Up(2 * width, width, width)
-        self.classify = nn.Conv2d(width, num_classes, 1)
+        self.classifier = nn.Conv2d(width, num_classes, 1)
 
     def decode(self, x1, x2, x3):
         return self.up2(self.up1(x3, x2), x1)
 
     def forward(self, x):
-        x1 = self.enter(x)
+        x1 = self.stem(x)
         x2 = self.down1(x1)
-        out = self.classify(self.decode(x1, x2, self.down2(x2)))
+        out = self.classifier(self.decode(x1, x2, self.down2(x2)))
         return self.activation(out) if self.activation else out
 
 
@@ -228,7 +228,7 @@ class Silent(SmallUNet):
 
 class NoInit(nn.Module):
     def __init__(self, num_classes, width):
-        self.enter = DoubleConv(3, width)
+        self.stem = DoubleConv(3, width)
 
 
 class NoSkips(nn.Sequential):

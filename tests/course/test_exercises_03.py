@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from course import costs
 from course.exercises import judge, names
-from seglib.models.u2net import RSU, RSU4F, ConvNormReLU, Halve, enlarge
+from seglib.models.u2net import RSU, RSU4F, CeilMaxPool2d, ConvNormReLU, upsample
 
 NOTEBOOK = "03_u2net"
 
@@ -46,8 +46,8 @@ class SmallRSU(nn.Module):
 
     def __init__(self, in_channels, mid_channels, out_channels):
         super().__init__()
-        self.halve = Halve()
-        self.enter = ConvNormReLU(in_channels, out_channels)
+        self.pool = CeilMaxPool2d()
+        self.conv_in = ConvNormReLU(in_channels, out_channels)
         self.down1 = ConvNormReLU(out_channels, mid_channels)
         self.down2 = ConvNormReLU(mid_channels, mid_channels)
         self.down3 = ConvNormReLU(mid_channels, mid_channels, self.bottom)
@@ -55,11 +55,11 @@ class SmallRSU(nn.Module):
         self.up1 = ConvNormReLU(2 * mid_channels, out_channels)
 
     def forward(self, x):
-        entered = self.enter(x)
+        entered = self.conv_in(x)
         x1 = self.down1(entered)
-        x2 = self.down2(self.halve(x1))
+        x2 = self.down2(self.pool(x1))
         x = self.up2(torch.cat([self.down3(x2), x2], 1))
-        return self.finish(entered, self.up1(torch.cat([enlarge(x, x1), x1], 1)))
+        return self.finish(entered, self.up1(torch.cat([upsample(x, x1), x1], 1)))
 
     def finish(self, entered, x):
         return entered + x
@@ -250,13 +250,13 @@ class Doubled(SmallRSU):
 class RoundedDown(SmallRSU):
     def __init__(self, *channels):
         super().__init__(*channels)
-        self.halve = nn.MaxPool2d(2)
+        self.pool = nn.MaxPool2d(2)
 
 
 class NeverHalved(SmallRSU):
     def __init__(self, *channels):
         super().__init__(*channels)
-        self.halve = nn.Identity()
+        self.pool = nn.Identity()
 
 
 class NoSkip(SmallRSU):
@@ -265,30 +265,30 @@ class NoSkip(SmallRSU):
         self.up1 = ConvNormReLU(m, b)
 
     def forward(self, x):
-        entered = self.enter(x)
+        entered = self.conv_in(x)
         x1 = self.down1(entered)
-        x2 = self.down2(self.halve(x1))
+        x2 = self.down2(self.pool(x1))
         x = self.up2(torch.cat([self.down3(x2), x2], 1))
-        return entered + self.up1(enlarge(x, x1))
+        return entered + self.up1(upsample(x, x1))
 
 
 class NotEnlarged(SmallRSU):
     def forward(self, x):
-        x1 = self.down1(self.enter(x))
-        x2 = self.down2(self.halve(x1))
+        x1 = self.down1(self.conv_in(x))
+        x2 = self.down2(self.pool(x1))
         return self.up1(torch.cat([self.up2(torch.cat([self.down3(x2), x2], 1)), x1], 1))
 
 
 class WrongWay(SmallRSU):
     def __init__(self, a, m, b):
         super().__init__(a, m, b)
-        self.enter = ConvNormReLU(a, m)
+        self.conv_in = ConvNormReLU(a, m)
         self.down1 = ConvNormReLU(m, m)
 
 
 class OneMore(SmallRSU):
     def finish(self, entered, x):
-        return entered + self.enter(torch.zeros(2, 3, 33, 47)) + x
+        return entered + self.conv_in(torch.zeros(2, 3, 33, 47)) + x
 
 
 class Small(SmallRSU):
@@ -303,7 +303,7 @@ class Silent(SmallRSU):
 
 class NoInit(nn.Module):
     def __init__(self, a, m, b):
-        self.enter = ConvNormReLU(a, b)
+        self.conv_in = ConvNormReLU(a, b)
 
 
 @pytest.mark.parametrize(
@@ -313,8 +313,8 @@ class NoInit(nn.Module):
         (NoResidual, "residual is missing"),
         (Mean, "not a mean"),
         (Doubled, "nothing else"),
-        (RoundedDown, "Halve rounds up"),
-        (NeverHalved, "one Halve"),
+        (RoundedDown, "CeilMaxPool2d rounds up"),
+        (NeverHalved, "one CeilMaxPool2d"),
         (NoSkip, "should take 8 channels, but takes 4"),
         (NotEnlarged, "stopped with RuntimeError"),
         (WrongWay, "should give 5 channels"),
@@ -322,8 +322,8 @@ class NoInit(nn.Module):
         (Small, "out_channels at the input's size"),
         (NoInit, "stopped with AttributeError"),
         (lambda a, m, b: nn.Conv2d(a, b, 3, padding=1), "six ConvNormReLU"),
-        (lambda a, m, b: RSU(a, m, b, height=4), "the last on the way down should see|one Halve"),
-        (lambda a, m, b: RSU4F(a, m, b), "one Halve"),
+        (lambda a, m, b: RSU(a, m, b, height=4), "the last on the way down should see|one CeilMaxPool2d"),
+        (lambda a, m, b: RSU4F(a, m, b), "one CeilMaxPool2d"),
         (lambda a, m, b: 5, "nn.Module"),
     ],
 )

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from course.exercises import judge, names
-from seglib.models.hrnet import BasicBlock, Exchange, Transition, concatenate, convolution
+from seglib.models.hrnet import BasicBlock, HighResolutionModule, Transition, concatenate, convolution
 
 NOTEBOOK = "04_hrnet"
 
@@ -79,11 +79,11 @@ class TwoStreams(nn.Module):
         self.stem = nn.Sequential(convolution(3, width, stride=2), nn.ReLU(), convolution(width, width, stride=2))
         self.block = BasicBlock(width)
         self.start = Transition([width], [width, 2 * width])
-        self.exchange = Exchange((width, 2 * width), dilations=(1,), upsampling="bilinear")
-        self.classify = nn.Conv2d(3 * width, num_classes, 1)
+        self.exchange = HighResolutionModule((width, 2 * width), dilations=(1,), upsampling="bilinear")
+        self.classifier = nn.Conv2d(3 * width, num_classes, 1)
 
     def head(self, streams, size):
-        return F.interpolate(self.classify(concatenate(streams)), size=size, mode="bilinear")
+        return F.interpolate(self.classifier(concatenate(streams)), size=size, mode="bilinear")
 
     def forward(self, x):
         streams = self.start([self.block(self.stem(x))])
@@ -111,7 +111,7 @@ def test_other_forms_of_a_right_answer_are_accepted():
     assert verdict(2, lambda widths: np.int64(paths(widths))).right is True
 
     def from_the_package(widths):
-        return sum(p.numel() for p in Exchange(widths, (1,), "bilinear").fuse_layers.parameters())
+        return sum(p.numel() for p in HighResolutionModule(widths, (1,), "bilinear").fuse_layers.parameters())
 
     assert verdict(2, from_the_package).right is True
 
@@ -221,7 +221,7 @@ def test_a_way_down_without_relus_between_is_named():
 
 def test_ways_that_lead_in_one_direction_only_are_named():
     def one_way(keep):
-        layers = Exchange
+        layers = HighResolutionModule
         return lambda widths: sum(
             p.numel()
             for i, row in enumerate(layers(widths, (1,), "bilinear").fuse_layers)
@@ -263,7 +263,7 @@ class FixedWidth(TwoStreams):
 class FineAlone(TwoStreams):
     def __init__(self, num_classes, width):
         super().__init__(num_classes, width)
-        self.classify = nn.Conv2d(width, num_classes, 1)
+        self.classifier = nn.Conv2d(width, num_classes, 1)
 
     def head(self, streams, size):
         return super().head(streams[:1], size)
@@ -271,12 +271,12 @@ class FineAlone(TwoStreams):
 
 class Quarter(TwoStreams):
     def head(self, streams, size):
-        return self.classify(concatenate(streams))
+        return self.classifier(concatenate(streams))
 
 
 class FourTimes(TwoStreams):
     def head(self, streams, size):
-        return F.interpolate(self.classify(concatenate(streams)), scale_factor=4)
+        return F.interpolate(self.classifier(concatenate(streams)), scale_factor=4)
 
 
 class NoStem(TwoStreams):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seglib.losses import (
-    IGNORE,
+    IGNORE_INDEX,
     LOSSES,
     LossError,
     SegmentationLoss,
@@ -27,14 +27,14 @@ def draw(seed, channels, ignored=0.3, size=(2, 5, 6)):
     generator = torch.Generator().manual_seed(seed)
     logits = 3 * torch.randn(size[0], channels, *size[1:], generator=generator, dtype=torch.float64)
     labels = torch.randint(0, max(channels, 2), size, generator=generator)
-    labels[torch.rand(size, generator=generator) < ignored] = IGNORE
+    labels[torch.rand(size, generator=generator) < ignored] = IGNORE_INDEX
     return logits, labels
 
 
 def pixels(logits, labels):
     """(list of logits, label) of every pixel that counts."""
     flat = logits.movedim(1, -1).reshape(-1, logits.shape[1]).tolist()
-    return [(row, label) for row, label in zip(flat, labels.flatten().tolist(), strict=True) if label != IGNORE]
+    return [(row, label) for row, label in zip(flat, labels.flatten().tolist(), strict=True) if label != IGNORE_INDEX]
 
 
 def softmax(row):
@@ -95,7 +95,7 @@ TERMS = [({"ce": 1.0, "dice": 1.0}, 3), ({"bce": 1.0, "dice": 0.5}, 1), ({"ce": 
 def test_nothing_but_ignored_pixels_gives_zero_and_zero_gradients(terms, channels, weights):
     logits = torch.randn(2, channels, 4, 4, requires_grad=True)
     loss = SegmentationLoss(terms, [1.0] * max(2, channels) if weights else None)
-    value = loss(logits, torch.full((2, 4, 4), IGNORE, dtype=torch.uint8))
+    value = loss(logits, torch.full((2, 4, 4), IGNORE_INDEX, dtype=torch.uint8))
     value.backward()
     assert value.item() == 0 and logits.grad.eq(0).all()
 
@@ -105,11 +105,11 @@ def test_ignored_pixels_never_reach_the_loss(terms, channels):
     logits, labels = draw(3, channels)
     loss = SegmentationLoss(terms)
     torch.manual_seed(0)
-    other = torch.where((labels == IGNORE).unsqueeze(1), torch.full_like(logits, 50.0), logits)
+    other = torch.where((labels == IGNORE_INDEX).unsqueeze(1), torch.full_like(logits, 50.0), logits)
     assert loss(logits, labels).item() == loss(other, labels).item()
     logits.requires_grad_()
     loss(logits, labels).backward()
-    assert logits.grad.movedim(1, -1)[labels == IGNORE].eq(0).all()
+    assert logits.grad.movedim(1, -1)[labels == IGNORE_INDEX].eq(0).all()
 
 
 @pytest.mark.parametrize("terms, channels", TERMS)
@@ -185,14 +185,14 @@ def test_ohem_by_hand(seed, channels, threshold, kept):
 @given(st.integers(0, 10_000), st.integers(1, 4), st.integers(1, 3))
 def test_boundary_by_hand(seed, channels, width):
     logits, labels = draw(seed, channels, size=(2, 9, 10))
-    labels[0, :, :6][labels[0, :, :6] != IGNORE] = 1  # an inside that is no border
+    labels[0, :, :6][labels[0, :, :6] != IGNORE_INDEX] = 1  # an inside that is no border
     total, count = 0.0, 0
     for n in range(2):
         for i in range(9):
             for j in range(10):
                 around = labels[n, max(0, i - width) : i + width + 1, max(0, j - width) : j + width + 1]
                 own = int(labels[n, i, j])
-                if own != IGNORE and any(v not in (own, IGNORE) for v in around.flatten().tolist()):
+                if own != IGNORE_INDEX and any(v not in (own, IGNORE_INDEX) for v in around.flatten().tolist()):
                     total -= math.log(probability_of_truth(logits[n, :, i, j].tolist(), own))
                     count += 1
     assert float(boundary(logits, labels, width=width)) == pytest.approx(total / max(count, 1), rel=1e-9)
@@ -241,13 +241,13 @@ def test_ignored_pixels_change_nothing_and_alone_give_zero(name, channels):
         return
     logits, labels = draw(3, channels, size=(2, 12, 13))
     torch.manual_seed(0)
-    other = torch.where((labels == IGNORE).unsqueeze(1), 40 * torch.randn_like(logits), logits).requires_grad_()
+    other = torch.where((labels == IGNORE_INDEX).unsqueeze(1), 40 * torch.randn_like(logits), logits).requires_grad_()
     value = LOSSES[name](logits, labels)
     again = LOSSES[name](other, labels)
     assert value.detach() > 0 and torch.allclose(value, again, rtol=1e-12)
     again.backward()
-    assert other.grad.isfinite().all() and other.grad.movedim(1, -1)[labels == IGNORE].eq(0).all()
-    nothing = torch.full_like(labels, IGNORE)
+    assert other.grad.isfinite().all() and other.grad.movedim(1, -1)[labels == IGNORE_INDEX].eq(0).all()
+    nothing = torch.full_like(labels, IGNORE_INDEX)
     alone = other.detach().requires_grad_()
     zero = LOSSES[name](alone, nothing)
     zero.backward()
@@ -323,7 +323,7 @@ def test_options_that_are_not_given_are_those_of_the_papers():
     logits = torch.stack([share, 1 - share], 1).log().unsqueeze(2)
     labels = torch.zeros(1, 1, 131_172, dtype=torch.long)
     assert float(ohem(logits, labels)) == pytest.approx(math.log(2), rel=1e-12)
-    labels[:, :, 200] = IGNORE  # 131,071 hard ones are left: an easy one, and all of its kind, are kept too
+    labels[:, :, 200] = IGNORE_INDEX  # 131,071 hard ones are left: an easy one, and all of its kind, are kept too
     hard, easy = 131_071, 100
     expected = (hard * math.log(2) - easy * math.log(0.95)) / (hard + easy)
     assert float(ohem(logits, labels)) == pytest.approx(expected, rel=1e-12)
@@ -333,7 +333,7 @@ def test_options_that_are_not_given_are_those_of_the_papers():
 def test_a_class_with_weight_0_counts_as_ignored(name):
     logits, labels = draw(5, 3, ignored=0)
     found = SegmentationLoss({name: 1.0}, class_weights=[1.0, 0.0, 2.0])(logits, labels)
-    without = torch.where(labels == 1, IGNORE, labels)
+    without = torch.where(labels == 1, IGNORE_INDEX, labels)
     expected = SegmentationLoss({name: 1.0}, class_weights=[1.0, 5.0, 2.0])(logits, without)
     torch.testing.assert_close(found, expected)
 
@@ -357,7 +357,7 @@ def test_a_loss_with_weight_0_adds_nothing():
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_two_processes_with_the_same_batch_have_the_loss_of_one(name):
-    """`total` adds up what the processes have; losses that rank the pixels of a batch keep to their own."""
+    """`all_reduce` adds up what the processes have; losses that rank the pixels of a batch keep to their own."""
     logits, labels = draw(7, 1 if name == "bce" else 3)
     asked = []
 
@@ -365,7 +365,7 @@ def test_two_processes_with_the_same_batch_have_the_loss_of_one(name):
         asked.append(x)
         return 2 * x
 
-    together = SegmentationLoss({name: 1.0}, total=of_both)(logits, labels)
+    together = SegmentationLoss({name: 1.0}, all_reduce=of_both)(logits, labels)
     torch.testing.assert_close(together, SegmentationLoss({name: 1.0})(logits, labels))
     assert bool(asked) == (name not in ("lovasz", "ohem"))
 
@@ -386,7 +386,7 @@ OF_ONE_PIXEL = {
 def test_one_pixel_is_its_own_mean_whatever_its_weight(name, weights):
     """Sums of few pixels, or of small weights, are divided by themselves and not by more."""
     logits, _ = draw(9, 1 if name == "bce" else 2, size=(1, 1, 2))
-    found = SegmentationLoss({name: 1.0}, class_weights=weights)(logits, torch.tensor([[[1, IGNORE]]]))
+    found = SegmentationLoss({name: 1.0}, class_weights=weights)(logits, torch.tensor([[[1, IGNORE_INDEX]]]))
     p = probability_of_truth(logits[0, :, 0, 0].tolist(), 1)
     assert float(found) == pytest.approx(OF_ONE_PIXEL[name](p), rel=1e-5)
 
@@ -408,9 +408,9 @@ def test_options_reach_their_loss():
     torch.testing.assert_close(plain, SegmentationLoss({"ce": 1.0})(logits, labels))
     with pytest.raises(LossError, match="'focal' has no option 'alpha' here; it takes: gamma"):
         SegmentationLoss({"focal": 1.0}, options={"focal": {"alpha": 0.0}})
-    with pytest.raises(LossError, match="there are options for 'ohem', but asked for are ce; add it to loss.terms"):
+    with pytest.raises(LossError, match="there are options for 'ohem', but the terms are ce; add it to loss.terms"):
         SegmentationLoss({"ce": 1.0}, options={"ohem": {"min_kept": 5}})
-    with pytest.raises(LossError, match="there are options for 'ohm', but asked for are ce; the losses are ce, "):
+    with pytest.raises(LossError, match="there are options for 'ohm', but the terms are ce; the losses are ce, "):
         SegmentationLoss({"ce": 1.0}, options={"ohm": {"min_kept": 0.5}})
     SegmentationLoss({"ce": 1.0}, options={"focal": {}})  # says nothing, which is no fault
 

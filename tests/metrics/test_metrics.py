@@ -21,6 +21,7 @@ DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
 FEW_CLASSES = st.integers(1, 7)
 WIDTHS = st.sampled_from([1, 2, 3, 5, 9, 30])
+GOOD = np.zeros((2, 3), np.uint8)
 
 
 @st.composite
@@ -461,30 +462,126 @@ def test_nothing_to_score_gives_null_without_a_warning(images):
     json.dumps(scores, allow_nan=False)
 
 
-# Refusals
+# Batches, logits and label maps in place of a confusion matrix
 
 
-GOOD = np.zeros((2, 3), np.uint8)
+@DOZENS
+@given(st.lists(cases(classes=st.just(3), largest=9), min_size=1, max_size=4), st.sampled_from(["numpy", "torch"]))
+def test_update_with_a_batch_equals_updates_with_its_images(items, kind):
+    shape = [min(item[0].shape[axis] for item in items) for axis in (0, 1)]
+    targets, predictions = (np.stack([item[i][: shape[0], : shape[1]] for item in items]) for i in (0, 1))
+    one_by_one = counted(zip(targets, predictions, strict=True), 3)
+    batch = Counts(3)
+    batch.update(*((targets, predictions) if kind == "numpy" else map(torch.from_numpy, (targets, predictions))))
+    assert batch.scores() == one_by_one.scores() and batch.images == len(items)
+
+
+@pytest.mark.parametrize("convert", [np.asarray, torch.from_numpy])
+@pytest.mark.parametrize("batch", [(), (2,)])
+def test_logits_count_as_their_argmax(convert, batch):
+    rng = np.random.default_rng(0)
+    target = rng.integers(0, 3, (*batch, 8, 9), dtype=np.uint8)
+    logits = rng.normal(size=(*batch, 3, 8, 9)).astype(np.float32)
+    expected = metrics.confusion_matrix(target, logits.argmax(-3), 3)
+    np.testing.assert_array_equal(metrics.confusion_matrix(convert(target), convert(logits), 3), expected)
+    counts = Counts(3)
+    counts.update(convert(target), convert(logits))
+    np.testing.assert_array_equal(counts.confusion, expected)
+
+
+def test_logits_of_one_channel_are_thresholded_at_0():
+    target, logits = torch.tensor([[[0, 1, 1]]]), torch.tensor([[[[-0.1, 0.1, 0.0]]]])
+    assert metrics.confusion_matrix(target, logits, 2).tolist() == [[1, 0], [1, 1]]
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        metrics.iou,
+        metrics.dice,
+        metrics.precision,
+        metrics.recall,
+        metrics.mean_iou,
+        metrics.pixel_accuracy,
+        metrics.mean_class_accuracy,
+        metrics.frequency_weighted_iou,
+    ],
+)
+def test_scores_of_label_maps_equal_those_of_their_confusion_matrix(score):
+    rng = np.random.default_rng(0)
+    target, prediction = rng.integers(0, 4, (2, 2, 30, 40), dtype=np.uint8)
+    matrix = metrics.confusion_matrix(target, prediction, 4, ignore_index=9)
+    np.testing.assert_array_equal(score(target, prediction, 4, 9), score(matrix))
+    target[0, 0, :7] = 9
+    matrix = metrics.confusion_matrix(target, prediction, 4, ignore_index=9)
+    np.testing.assert_array_equal(score(target, prediction, num_classes=4, ignore_index=9), score(matrix))
+
+
+def test_boundary_iou_of_label_maps():
+    target, prediction = np.zeros((2, 9, 9), np.uint8), np.zeros((2, 9, 9), np.uint8)
+    target[:, 2:7, 2:7], prediction[1, 3:8, 2:7] = 1, 1
+    both, either = (
+        np.sum(c, 0)
+        for c in zip(
+            *(metrics.boundary_counts(t, p, 2, 1) for t, p in zip(target, prediction, strict=True)), strict=True
+        )
+    )
+    np.testing.assert_array_equal(metrics.boundary_iou(target, prediction, 2), both / either)
+
+
+def test_absent_classes_and_ignored_pixels_by_hand():
+    """An absent class has no score, and predictions on ignored pixels do not matter."""
+    target = np.array([[0, 1], [1, 0]])
+    np.testing.assert_array_equal(metrics.iou(target, target, 3), [1, 1, math.nan])
+    assert metrics.mean_iou(target, target, 3) == 1.0
+    for prediction in ([[1, 2, 1, 1]], [[1, 2, 1, 0]]):
+        pair = np.array([[2, 1, 1, -1]]), np.array(prediction)
+        np.testing.assert_allclose(metrics.iou(*pair, 3, ignore_index=-1), [math.nan, 1 / 3, 0])
+        assert metrics.mean_iou(*pair, 3, ignore_index=-1) == pytest.approx(1 / 6)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ((GOOD, GOOD), "num_classes is missing"),
+        ((GOOD,), r"uint8 \(2, 3\) is not a confusion matrix"),
+        ((np.zeros((4, 4), np.uint8),), r"uint8 \(4, 4\) is not a confusion matrix"),
+        ((torch.zeros(4, 4, dtype=torch.uint8),), "is not a confusion matrix"),
+        ((np.zeros((400, 400), int),), "is not a confusion matrix"),
+        ((np.zeros((2, 2)),), "float64 .* is not a confusion matrix"),
+        ((np.full((2, 2), -1),), "is not a confusion matrix"),
+        ((np.zeros((0, 0), int),), "is not a confusion matrix"),
+        ((None,), "is not a confusion matrix"),
+        ((GOOD, np.zeros((4, 2, 3), np.float32), 3), "resize the prediction|labels are integers"),
+    ],
+)
+@pytest.mark.parametrize("score", [metrics.iou, metrics.mean_iou, metrics.frequency_weighted_iou])
+def test_label_maps_are_not_read_as_a_confusion_matrix(score, arguments, message):
+    with pytest.raises(MetricError, match=message):
+        score(*arguments)
+
+
+# Rejected input
 
 
 @pytest.mark.parametrize("convert", [np.asarray, torch.from_numpy])
 @pytest.mark.parametrize(
     ("truth", "prediction", "message"),
     [
-        (GOOD, np.zeros((3, 2), np.uint8), r"truth is \(2, 3\) and the prediction \(3, 2\): bring the prediction"),
-        (GOOD + [[0, 9, 7]], GOOD, "truth holds labels outside 0..4, namely 7, 9: map them to classes, or to 255"),
-        (GOOD.astype(int) - 1, GOOD, "truth holds labels outside 0..4, namely -1:"),
-        (GOOD, GOOD + 255, "prediction holds labels outside 0..4, namely 255: it must name one of the classes"),
-        (GOOD, GOOD + 5, "prediction holds labels outside 0..4, namely 5:"),
+        (GOOD, np.zeros((3, 2), np.uint8), r"target is \(2, 3\) and the prediction \(3, 2\): resize the prediction"),
+        (GOOD + [[0, 9, 7]], GOOD, "target has labels outside 0..4, namely 7, 9: map them to classes, or to 255"),
+        (GOOD.astype(int) - 1, GOOD, "target has labels outside 0..4, namely -1:"),
+        (GOOD, GOOD + 255, "prediction has labels outside 0..4, namely 255: it must have a class at every pixel"),
+        (GOOD, GOOD + 5, "prediction has labels outside 0..4, namely 5:"),
         (GOOD, GOOD.astype(np.int32) - 3, "namely -3:"),
         (np.arange(100, 130).reshape(5, 6), np.zeros((5, 6), int), r"namely 100, 101, .*, 109, \.\.\.:"),
-        (GOOD.astype(int) - [[0, 0, 1]], GOOD, "truth holds labels outside 0..4, namely -1:"),
+        (GOOD.astype(int) - [[0, 0, 1]], GOOD, "target has labels outside 0..4, namely -1:"),
         (np.arange(100, 111).reshape(11, 1), np.zeros((11, 1), int), r"namely 100, 101, .*, 109, \.\.\.:"),
         (np.arange(100, 110).reshape(5, 2), np.zeros((5, 2), int), r"namely 100, 101, .*, 108, 109: map"),
-        (GOOD.astype(np.float32), GOOD, "truth is (torch.)?float32, but labels are integers"),
+        (GOOD.astype(np.float32), GOOD, "target is (torch.)?float32, but labels are integers"),
         (GOOD, GOOD.astype(np.float64), "prediction is (torch.)?float64, but labels are integers"),
-        (GOOD.astype(np.complex64), GOOD, "truth is (torch.)?complex64"),
-        (GOOD[:0], GOOD[:0], r"truth has no pixels: its shape is \(0, 3\)"),
+        (GOOD.astype(np.complex64), GOOD, "target is (torch.)?complex64"),
+        (GOOD[:0], GOOD[:0], r"target has no pixels: its shape is \(0, 3\)"),
     ],
 )
 def test_bad_label_maps_are_refused(convert, truth, prediction, message):
@@ -500,17 +597,19 @@ def test_bad_label_maps_are_refused(convert, truth, prediction, message):
     assert counts.images == 0 and not counts.confusion.any()
 
 
-@pytest.mark.parametrize("labels", [np.zeros(4, np.uint8), np.zeros((2, 3, 4), np.uint8)])
-def test_update_takes_single_images(labels):
-    with pytest.raises(MetricError, match=r"one label map \(H, W\) at a time"):
-        Counts(2).update(labels, labels)
+@pytest.mark.parametrize("labels", [np.zeros(4, np.uint8), np.zeros((2, 3, 4, 5), np.uint8)])
+def test_update_rejects_label_maps_of_other_shapes(labels):
+    counts = Counts(2)
+    with pytest.raises(MetricError, match=r"label maps \(H, W\) or \(N, H, W\)"):
+        counts.update(labels, labels)
+    assert counts.images == 0 and not counts.confusion.any()
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: metrics.confusion_matrix(GOOD, torch.from_numpy(GOOD), 2), "one label map is a numpy array"),
-        (lambda: metrics.confusion_matrix(np.array([["a"]]), GOOD, 2), "truth is <U1"),
+        (lambda: metrics.confusion_matrix(np.array([["a"]]), GOOD, 2), "target is <U1"),
         (lambda: metrics.boundary_bands(GOOD[0], 1), r"labels \(..., H, W\), not \(3,\)"),
         (lambda: metrics.boundary_bands(GOOD, 0), "width >= 1, not 0"),
         (lambda: metrics.boundary_bands(GOOD / 2, 1), "label map is float64"),
@@ -527,11 +626,11 @@ def test_update_takes_single_images(labels):
         (lambda: metrics.confusion_matrix(GOOD, GOOD, 0), "num_classes is 0"),
         (lambda: Counts(3, ignore_index=2), "ignore_index 2 is one of the classes 0..2"),
         (lambda: Counts(3, ignore_index=0), "ignore_index 0 is one of the classes 0..2"),
-        (lambda: metrics.confusion_matrix(GOOD, GOOD == 0, 1), "the prediction holds labels outside 0..0, namely 1:"),
+        (lambda: metrics.confusion_matrix(GOOD, GOOD == 0, 1), "the prediction has labels outside 0..0, namely 1:"),
         (lambda: metrics.combine([]), "no counts to combine"),
-        (lambda: metrics.combine([Counts(2), Counts(3)]), r"\(2, 0.02, 255\) and \(3, 0.02, 255\) do not add up"),
-        (lambda: Counts(2) + Counts(2, ratio=0.01), "do not add up"),
-        (lambda: Counts(2).merge(Counts(2, ignore_index=9)), "do not add up"),
+        (lambda: metrics.combine([Counts(2), Counts(3)]), r"\(2, 0.02, 255\) and \(3, 0.02, 255\) cannot be added"),
+        (lambda: Counts(2) + Counts(2, ratio=0.01), "cannot be added"),
+        (lambda: Counts(2).merge(Counts(2, ignore_index=9)), "cannot be added"),
         (lambda: Counts(2).scores(["a"]), "2 distinct class names"),
         (lambda: Counts(2).scores(["a", "a"]), "2 distinct class names"),
     ],

@@ -132,7 +132,7 @@ def test_averages_are_those_of_adaptive_pooling_also_with_more_bins_than_pixels(
     for height in range(1, 20):
         for width in (1, 2, 5, 13):
             x = torch.randn(2, 3, height, width, dtype=torch.float64)
-            torch.testing.assert_close(dilated_resnet.adaptive_average(x, bins), F.adaptive_avg_pool2d(x, bins))
+            torch.testing.assert_close(dilated_resnet.adaptive_avg_pool(x, bins), F.adaptive_avg_pool2d(x, bins))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 7), (12, 12), (9, 14)])
@@ -164,7 +164,7 @@ def test_any_size_channels_and_classes(head):
 def test_a_batch_of_one_trains(head):
     model = models.create("dilated_resnet50", num_classes=3, head=head, head_channels=8).train()
     outputs = model(torch.randn(1, 3, 40, 56))
-    assert [output.shape for output in outputs] == [(1, 3, 40, 56)] * 2 and len(model.OUTPUT_WEIGHTS) == 2
+    assert [output.shape for output in outputs] == [(1, 3, 40, 56)] * 2 and len(model.aux_loss_weights) == 2
     sum(output.square().mean() for output in outputs).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
@@ -198,10 +198,10 @@ def test_another_number_of_classes_keeps_everything_but_the_last_layers(theirs, 
     model = ours(num_classes=4)
     own = {name: value.clone() for name, value in model.state_dict().items()}
     loaded = models.load_official(model, state)
-    last = {f"{layer}.{leaf}" for layer in ("classify", "classify_auxiliary") for leaf in ("weight", "bias")}
-    whole_head = {name for name in own if name.startswith("auxiliary.")}
+    last = {f"{layer}.{leaf}" for layer in ("classifier", "aux_classifier") for leaf in ("weight", "bias")}
+    whole_head = {name for name in own if name.startswith("aux_head.")}
     assert set(loaded.fresh) == (last if auxiliary else last | whole_head)
-    assert loaded.used == len(own) - len(loaded.fresh) and "classify.weight" in str(loaded)
+    assert loaded.used == len(own) - len(loaded.fresh) and "classifier.weight" in str(loaded)
     now = model.state_dict()
     assert all(torch.equal(now[name].nan_to_num(), own[name].nan_to_num()) for name in loaded.fresh)
     assert torch.equal(model.head[0].project[0].weight, state["classifier.0.project.0.weight"])
@@ -212,7 +212,7 @@ def test_deeplab_without_auxiliary_head_loads(theirs):
     model = ours(num_classes=21)
     loaded = models.load_official(model, state)
     assert loaded.used == len(state) and "without auxiliary head" in loaded.title and loaded.dropped == []
-    assert all(name.startswith(("auxiliary.", "classify_auxiliary.")) for name in loaded.fresh)
+    assert all(name.startswith(("aux_head.", "aux_classifier.")) for name in loaded.fresh)
     with torch.no_grad():
         x = fill.image(24, 40)
         assert parts_apart(model.eval()(x), theirs.eval()(x)["out"]) < 1e-5
@@ -243,12 +243,12 @@ def test_checkpoints_that_do_not_fit_are_refused_by_name(theirs, resnet50_state)
     state = dict(theirs.state_dict())
     model = ours(num_classes=21)
     lacking = {name: value for name, value in state.items() if name != "aux_classifier.0.weight"}
-    with pytest.raises(models.CheckpointError, match="missing: auxiliary.0.weight"):
+    with pytest.raises(models.CheckpointError, match="missing: aux_head.0.weight"):
         models.load_official(model, lacking)
     lacking = {name: value for name, value in resnet50_state.items() if name != "layer3.5.bn2.weight"}
     with pytest.raises(models.CheckpointError, match="missing: backbone.layer3.5.bn2.weight"):
         models.load_official(model, lacking)
-    with pytest.raises(models.CheckpointError, match="left over: classifier.9.weight"):
+    with pytest.raises(models.CheckpointError, match="unexpected: classifier.9.weight"):
         models.load_official(model, {**state, "classifier.9.weight": torch.zeros(1)})
     with pytest.raises(models.CheckpointError, match="of another shape: .*Check the model's options"):
         models.load_official(ours(num_classes=21, head_channels=8), state)
@@ -314,7 +314,7 @@ def test_public_weights_are_fetched_loaded_and_told(public, tiny, capsys):
     content, state = tiny
     kept = public.offer(content)
     model = models.create("unet", num_classes=2, pretrained="imagenet", width=2)
-    assert torch.equal(model.classify.weight, state["outc.conv.weight"])
+    assert torch.equal(model.classifier.weight, state["outc.conv.weight"])
     assert f"unet, imagenet weights: milesial's U-Net: {len(state)} entries loaded" in capsys.readouterr().err
     assert kept.read_bytes() == content
     next(public.files.iterdir()).unlink()  # from now on the file in the folder of checkpoints has to do
@@ -323,7 +323,9 @@ def test_public_weights_are_fetched_loaded_and_told(public, tiny, capsys):
 
 def test_a_file_of_another_hash_is_refused_and_not_kept(public, tiny):
     kept = public.offer(tiny[0], digits="00000000")
-    with pytest.raises(models.CheckpointError, match="could not be fetched.*invalid hash.*put it at .*tiny-00000000"):
+    with pytest.raises(
+        models.CheckpointError, match="could not be downloaded.*invalid hash.*put it at .*tiny-0{8}"
+    ):
         models.create("unet", num_classes=2, pretrained="imagenet", width=2)
     assert list(kept.parent.iterdir()) == []
 
@@ -333,7 +335,7 @@ def test_a_file_put_by_hand_is_checked_too(public, tiny):
     next(public.files.iterdir()).unlink()
     kept.parent.mkdir(parents=True)
     kept.write_bytes(tiny[0][:-10])
-    with pytest.raises(models.CheckpointError, match=f"{kept} is damaged or another file .* delete it"):
+    with pytest.raises(models.CheckpointError, match=f"{kept}: damaged, or not the published file .* delete it"):
         pretrained.fetch("unet", "imagenet")
     kept.write_bytes(tiny[0])
     assert pretrained.fetch("unet", "imagenet").keys() == tiny[1].keys()
@@ -354,18 +356,20 @@ def test_offline_the_way_out_is_named(public, tiny):
 def test_an_address_without_the_file_is_said(public, tiny):
     public.offer(tiny[0])
     next(public.files.iterdir()).unlink()
-    with pytest.raises(models.CheckpointError, match="could not be fetched.*not found"):
+    with pytest.raises(models.CheckpointError, match="could not be downloaded.*not found"):
         pretrained.fetch("unet", "imagenet")
 
 
 def test_a_file_that_is_no_checkpoint_is_refused(public):
     public.offer(b"<html>a login page</html>")
-    with pytest.raises(models.CheckpointError, match="could not be fetched"):
+    with pytest.raises(models.CheckpointError, match="could not be downloaded"):
         pretrained.fetch("unet", "imagenet")
 
 
 def test_weights_that_do_not_exist_or_cannot_fit_are_refused_without_asking_the_network():
-    with pytest.raises(models.CheckpointError, match="no public weights for unet; .*choose one of: .*dilated_resnet50"):
+    with pytest.raises(
+        models.CheckpointError, match="no published weights for unet; .*choose one of: .*dilated_"
+    ):
         models.create("unet", num_classes=2, pretrained="imagenet", width=2)
     with pytest.raises(models.CheckpointError, match="no 'cityscapes' weights for dilated_resnet50; .*'imagenet' or"):
         pretrained.fetch("dilated_resnet50", "cityscapes")

@@ -76,7 +76,7 @@ def test_streams_halve_the_resolution_and_round_up():
 
 
 def test_every_stream_receives_from_every_other():
-    exchange = models.hrnet.Exchange((4, 6, 8), dilations=(1, 2), upsampling="bilinear").eval()
+    exchange = models.hrnet.HighResolutionModule((4, 6, 8), dilations=(1, 2), upsampling="bilinear").eval()
     for source in range(3):
         streams = [torch.randn(1, c, s, s) for c, s in ((4, 17), (6, 9), (8, 5))]
         before = exchange(streams)
@@ -114,7 +114,7 @@ def test_another_number_of_classes_keeps_all_but_the_last_layer_and_says_so(auth
     loaded = models.load_official(model, authors_state)
     last = ["last_layer.3.weight", "last_layer.3.bias"]
     assert loaded.fresh == last and loaded.used == len(authors_state) - 2
-    assert "start fresh: last_layer.3.weight, last_layer.3.bias" in str(loaded)
+    assert "not in the checkpoint: last_layer.3.weight, last_layer.3.bias" in str(loaded)
     assert all(torch.equal(value, authors_state[key]) for key, value in model.state_dict().items() if key not in last)
 
 
@@ -136,7 +136,7 @@ def test_checkpoints_that_do_not_fit_are_refused_by_name(authors_state):
     with pytest.raises(models.CheckpointError, match="missing: layer1.0.bn1.bias"):
         body = {key: value for key, value in authors_state.items() if not key.startswith(("last_layer.", "layer1."))}
         models.load_official(model, body | IMAGENET_HEAD)
-    with pytest.raises(models.CheckpointError, match="left over: ocr.weight"):
+    with pytest.raises(models.CheckpointError, match="unexpected: ocr.weight"):
         models.load_official(model, {**authors_state, "ocr.weight": torch.zeros(1)})
     with pytest.raises(models.CheckpointError, match=r"of another shape: bn1.bias \(64,\) for \(32,\)"):
         models.load_official(small(stem_width=32), authors_state)
@@ -167,7 +167,7 @@ def test_checkpointing_changes_the_memory_and_nothing_else():
 
 def test_a_training_batch_that_leaves_one_value_a_channel_is_refused():
     model = models.create("hrnet_w18", 3, **TINY).train()
-    with pytest.raises(models.ModelError, match="32x32 pixels leaves its batch normalisation a single value"):
+    with pytest.raises(models.ModelError, match="32x32 pixels leaves its batch normalization a single value"):
         model(torch.randn(1, 3, 32, 32))
     model(torch.randn(1, 3, 32, 33)), model(torch.randn(2, 3, 32, 32))
     assert model.eval()(torch.randn(1, 3, 32, 32)).shape == (1, 3, 32, 32)

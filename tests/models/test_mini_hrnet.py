@@ -120,7 +120,7 @@ def test_the_third_pads_by_repeating_the_border_and_crops():
 
 
 def test_the_third_pads_no_side_that_is_right_already():
-    missing = {size: models.mini_hrnet._missing(size) for size in (1, 31, 32, 33, 63, 64, 65, 96, 1000, 1024)}
+    missing = {size: models.mini_hrnet._padding(size) for size in (1, 31, 32, 33, 63, 64, 65, 96, 1000, 1024)}
     assert missing == {1: 63, 31: 33, 32: 32, 33: 31, 63: 1, 64: 0, 65: 31, 96: 0, 1000: 24, 1024: 0}
 
 
@@ -133,8 +133,8 @@ def test_another_number_of_classes_keeps_all_but_the_last_layer(published):
 def test_checkpoints_that_do_not_fit_are_refused_by_name(published):
     model = models.create("mini_hrnet_v3", num_classes=19)
     lacking = {key: value for key, value in published.items() if key != "streams.transStreams.1.conv.bias"}
-    with pytest.raises(models.CheckpointError, match="missing: starts.2.0.bias"):
+    with pytest.raises(models.CheckpointError, match="missing: transitions.2.0.bias"):
         models.load_official(model, lacking)
-    with pytest.raises(models.CheckpointError, match="left over: stages.1.mainStreams.0.stream.0.dil1.0.weight"):
+    with pytest.raises(models.CheckpointError, match="unexpected: stages.1.mainStreams.0.stream.0.dil1.0.weight"):
         extra = {"stages.1.mainStreams.0.stream.0.dil1.0.weight": torch.zeros(48, 48, 3, 3)}
         models.load_official(model, published | extra)

@@ -40,7 +40,7 @@ def close(found, expected, tolerance):
 @torch.inference_mode()
 def test_logits_have_the_input_size_or_the_smallest_is_named(network):
     for height, width in SIZES:
-        smallest = getattr(network, "MIN_SIZE", 1)
+        smallest = getattr(network, "min_size", 1)
         if min(height, width) < smallest:
             with pytest.raises(models.ModelError, match=f"{smallest}x{smallest}"):
                 network(torch.randn(1, 3, height, width))
@@ -81,7 +81,7 @@ def test_a_batch_of_one_trains_with_other_channels_and_one_class(network):
     outputs = model(torch.randn(1, 5, 64, 64))
     outputs = [outputs] if isinstance(outputs, torch.Tensor) else outputs
     assert all(output.shape == (1, 1, 64, 64) for output in outputs)
-    assert len(outputs) == len(getattr(model, "OUTPUT_WEIGHTS", [1.0]))
+    assert len(outputs) == len(getattr(model, "aux_loss_weights", [1.0]))
     sum(output.square().mean() for output in outputs).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
@@ -108,12 +108,12 @@ def test_it_exports_with_dynamic_height_and_width(network):
 def test_the_last_layers_are_those_that_depend_on_the_classes(name):
     two, five = (models.create(name, num_classes=n).state_dict() for n in (2, 5))
     differing = {key for key in two if two[key].shape != five[key].shape}
-    last = models.create(name, num_classes=2).LAST
+    last = models.create(name, num_classes=2).head_prefixes
     assert differing and differing == {key for key in two if key.startswith(last)}
 
 
 def test_unknown_names_and_options_are_refused():
-    with pytest.raises(models.ModelError, match="'unett' is no model; choose one of: unet, "):
+    with pytest.raises(models.ModelError, match="'unett' is not a known network; choose one of: unet, "):
         models.create("unett", num_classes=2)
     with pytest.raises(models.ModelError, match="no option 'depth'; it takes: width, bilinear"):
         models.create("unet", num_classes=2, depth=3)

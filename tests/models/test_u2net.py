@@ -52,7 +52,7 @@ def test_channels_of_every_stage_of_the_paper():
     with torch.device("meta"):
         model = models.create("u2net", num_classes=1)
     rows = [
-        (len(s.down), s.enter[0].in_channels, s.down[0][0].out_channels, s.enter[0].out_channels)
+        (len(s.down), s.conv_in[0].in_channels, s.down[0][0].out_channels, s.conv_in[0].out_channels)
         for s in [*model.encoder, *reversed(model.decoder)]
     ]
     assert rows == [
@@ -102,7 +102,7 @@ def test_the_dilated_block_keeps_its_size():
 def test_logits_have_the_input_size(size):
     model = models.create("u2netp", num_classes=3, in_channels=4)
     outputs = model.train()(torch.randn(2, 4, *size))
-    assert [tuple(logits.shape) for logits in outputs] == [(2, 3, *size)] * len(model.OUTPUT_WEIGHTS)
+    assert [tuple(logits.shape) for logits in outputs] == [(2, 3, *size)] * len(model.aux_loss_weights)
     assert model.eval()(torch.randn(1, 4, *size)).shape == (1, 3, *size)
 
 
@@ -149,8 +149,8 @@ def test_another_number_of_classes_keeps_all_but_the_last_layers(checkpoint):
     model = models.create("u2netp", num_classes=4)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     loaded = models.load_official(model, checkpoint)
-    assert loaded.used == 798 - 14 and "start fresh: sides.0.weight" in str(loaded)
-    assert {name.split(".")[0] for name in loaded.fresh} == {"sides", "fuse"}
+    assert loaded.used == 798 - 14 and "not in the checkpoint: side_convs.0.weight" in str(loaded)
+    assert {name.split(".")[0] for name in loaded.fresh} == {"side_convs", "out_conv"}
     after = model.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in loaded.fresh)
     assert torch.equal(after["encoder.0.down.6.0.weight"], checkpoint["stage1.rebnconv7.conv_s1.weight"])
@@ -160,9 +160,9 @@ def test_another_number_of_classes_keeps_all_but_the_last_layers(checkpoint):
 def test_a_checkpoint_that_does_not_fit_is_refused_by_name(checkpoint):
     model = models.create("u2netp", num_classes=1)
     lacking = {name: value for name, value in checkpoint.items() if name != "stage2d.rebnconvin.bn_s1.weight"}
-    with pytest.raises(models.CheckpointError, match="missing: decoder.1.enter.1.weight"):
+    with pytest.raises(models.CheckpointError, match="missing: decoder.1.conv_in.1.weight"):
         models.load_official(model, lacking)
-    with pytest.raises(models.CheckpointError, match="left over: refconv.weight"):
+    with pytest.raises(models.CheckpointError, match="unexpected: refconv.weight"):
         models.load_official(model, {**checkpoint, "refconv.weight": torch.zeros(1)})
     with pytest.raises(models.CheckpointError, match="of another shape: .*stage"):
         with torch.device("meta"):

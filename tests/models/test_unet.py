@@ -47,9 +47,9 @@ def test_logits_have_the_input_size(size, bilinear):
 def test_the_smaller_map_is_padded_as_the_authors_pad():
     """At odd sizes half of the missing rows and columns, rounded down, go before the enlarged map."""
     up = models.unet.Up(4, 2, 2).eval()
-    nn.init.zeros_(up.enlarge.weight), nn.init.ones_(up.enlarge.bias)
+    nn.init.zeros_(up.upsample.weight), nn.init.ones_(up.upsample.bias)
     seen = {}
-    up.merge.register_forward_pre_hook(lambda module, inputs: seen.update(x=inputs[0]))
+    up.conv.register_forward_pre_hook(lambda module, inputs: seen.update(x=inputs[0]))
     up(torch.zeros(1, 4, 2, 2), torch.zeros(1, 2, 5, 7))
     inside = seen["x"][0, 2]
     assert inside.shape == (5, 7)
@@ -62,9 +62,9 @@ def test_a_checkpoint_that_does_not_fit_is_refused_by_name_and_changes_nothing(r
     before = {name: value.clone() for name, value in model.state_dict().items()}
     lacking = dict(state)
     del lacking["up1.up.bias"]
-    with pytest.raises(models.CheckpointError, match="missing: up1.enlarge.bias"):
+    with pytest.raises(models.CheckpointError, match="missing: up1.upsample.bias"):
         models.load_official(model, lacking)
-    with pytest.raises(models.CheckpointError, match="left over: extra.weight"):
+    with pytest.raises(models.CheckpointError, match="unexpected: extra.weight"):
         models.load_official(model, {**state, "extra.weight": torch.zeros(1)})
     with pytest.raises(models.CheckpointError, match=r"of another shape: inc.double_conv.1.bias \(5,\) for \(64,\)"):
         models.load_official(model, {**state, "inc.double_conv.1.bias": torch.zeros(5)})
@@ -78,11 +78,11 @@ def test_a_checkpoint_for_other_classes_gives_all_but_the_last_layer_and_says_so
     model = models.create("unet", num_classes=7)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     loaded = models.load_official(model, state)
-    assert loaded.used == len(state) - 2 and loaded.fresh == ["classify.weight", "classify.bias"]
-    assert "classify.weight" in str(loaded) and str(loaded.used) in str(loaded)
+    assert loaded.used == len(state) - 2 and loaded.fresh == ["classifier.weight", "classifier.bias"]
+    assert "classifier.weight" in str(loaded) and str(loaded.used) in str(loaded)
     after = model.state_dict()
     kept = {name for name in after if torch.equal(before[name], after[name]) and after[name].dim()}
-    assert kept == {"classify.weight", "classify.bias"}
+    assert kept == {"classifier.weight", "classifier.bias"}
 
 
 def test_checkpoints_of_wrapped_models_and_with_extras_load(reference):

@@ -119,7 +119,7 @@ def test_every_output_of_a_student_learns_from_the_teacher(tmp_path, name):
     targets, labels = trainer.teachers.predict(inputs), torch.zeros(4, 64, 64, dtype=torch.long)
     expected = sum(
         factor * distillation(logits, targets, labels, 2.0)
-        for factor, logits in zip(type(trainer.model).OUTPUT_WEIGHTS, outputs, strict=True)
+        for factor, logits in zip(type(trainer.model).aux_loss_weights, outputs, strict=True)
     )
     loss = trainer.teachers.loss(outputs, targets, labels, trainer.loss)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
@@ -175,7 +175,7 @@ def test_frozen_encoder_learns_after_its_epochs(tmp_path):
     encoder = [name for name in states[0] if name.startswith(("enter.", "down"))]
     assert all(torch.equal(states[0][name], states[first][name]) for name in encoder)  # statistics too
     assert not any(torch.equal(states[first][name], states[second][name]) for name in encoder)
-    assert not torch.equal(states[0]["classify.weight"], states[first]["classify.weight"])
+    assert not torch.equal(states[0]["classifier.weight"], states[first]["classifier.weight"])
 
 
 def test_selection_of_the_last_epoch(tmp_path, monkeypatch):

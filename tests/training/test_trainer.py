@@ -617,9 +617,9 @@ def test_init_from_trained_weights(tmp_path, capsys):
     config.data.name, config.model.init_from = "streets", str(tmp_path / "before" / "best.safetensors")
     model = training.make_model(config.model, 11)
     assert all(
-        torch.equal(value, tensors[name]) for name, value in model.state_dict().items() if "classify" not in name
+        torch.equal(value, tensors[name]) for name, value in model.state_dict().items() if "classifier" not in name
     )
-    assert "2 of the network start fresh" in capsys.readouterr().err
+    assert "2 of the network not in the checkpoint" in capsys.readouterr().err
     assert len(training.fit(config, progress=False)) == 1
     (tmp_path / "before" / "best.safetensors").unlink()  # the checkpoint has all that a resumed run needs
     assert len(training.fit(config, resume=True, progress=False)) == 1

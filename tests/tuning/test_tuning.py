@@ -191,7 +191,7 @@ def test_a_search_in_which_everything_fails_says_why(tmp_path, monkeypatch):
         ({"batch_size": Range(2.0, 4.5)}, ConfigError, "batch_size"),
         ({"optimizer.name": Choices(("adamw", "lion"))}, ConfigError, "the search space: .*optimizer.name"),
         ({"model.options.depth": Choices((3, 4))}, models.ModelError, "no option 'depth'"),
-        ({"model.name": Choices(("unet", "vgg"))}, models.ModelError, "'vgg' is no model"),
+        ({"model.name": Choices(("unet", "vgg"))}, models.ModelError, "'vgg' is not a known network"),
         ({"loss.terms.hinge": Range(0.0, 1.0)}, LossError, "hinge"),
     ],
 )

@@ -1,0 +1,89 @@
+"""Networks by name."""
+
+import inspect
+import sys
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from torch import nn
+
+from .converters import load_official
+from .dilated_resnet import DilatedResNet
+from .efficientnet_unet import EfficientNetUNet
+from .errors import ModelError
+from .hrnet import HRNET_CONFIGS, HRNet
+from .mini_hrnet import MINI_HRNET_CONFIGS, MiniHRNetV3
+from .pretrained import fetch
+from .u2net import U2Net, U2NetP
+from .unet import UNet
+
+_BUILDERS: dict[str, Callable[..., nn.Module]] = {
+    "unet": UNet,
+    "u2net": U2Net,
+    "u2netp": U2NetP,
+    **{name: partial(HRNet, **options) for name, options in HRNET_CONFIGS.items()},
+    "mini_hrnet_v1": partial(HRNet, **MINI_HRNET_CONFIGS["mini_hrnet_v1"]),
+    "mini_hrnet_v2": partial(HRNet, **MINI_HRNET_CONFIGS["mini_hrnet_v2"]),
+    "mini_hrnet_v3": MiniHRNetV3,
+    "mini_hrnet": partial(HRNet, **MINI_HRNET_CONFIGS["mini_hrnet"]),
+    "dilated_resnet50": DilatedResNet,
+    "efficientnet_unet": EfficientNetUNet,
+}
+
+
+def names() -> list[str]:
+    """Return the names that `create` accepts."""
+    return list(_BUILDERS)
+
+
+def check_names(chosen: Iterable[str]) -> None:
+    """Raise ModelError for the first of the names in `chosen` that `create` does not accept."""
+    for name in chosen:
+        if name not in _BUILDERS:
+            raise ModelError(f"'{name}' is not a known network; choose one of: {', '.join(names())}.")
+
+
+def create(name: str, num_classes: int, in_channels: int = 3, pretrained: str | None = None, **options) -> nn.Module:
+    """Build a network with random weights, or with published ones.
+
+    In eval mode `model(x)` maps images (N, in_channels, H, W) to logits (N, num_classes, H, W).  In training mode
+    networks with several outputs return a tuple of such logits; `model.aux_loss_weights` are their weights in the
+    loss.  Published weights are downloaded once (see `pretrained.fetch`); stderr reports which layers were loaded.
+
+    Args:
+        name: one of `names()`.
+        num_classes: channels of the logits, at least 1.
+        in_channels: channels of the image, at least 1.
+        pretrained: "imagenet" or "coco" for published weights, None for random ones.
+        options: further arguments of the network's class.
+
+    Returns:
+        The network, in training mode.
+
+    Raises:
+        ModelError: for an unknown name or option, or a value that the network cannot have.
+        CheckpointError: if there are no such published weights, or they cannot be downloaded or do not fit.
+    """
+    check_names([name])
+    if num_classes < 1 or in_channels < 1:
+        raise ModelError(f"{name} needs at least one class and one input channel; got {num_classes} and {in_channels}.")
+    if pretrained is not None and in_channels != 3:
+        raise ModelError(
+            f"the published weights are for 3 input channels, not {in_channels}; "
+            f"build {name} without pretrained='{pretrained}' or use RGB images."
+        )
+    builder = _BUILDERS[name]
+    known = dict(list(inspect.signature(builder).parameters.items())[2:])
+    for option, value in options.items():
+        if option not in known:
+            raise ModelError(f"{name} has no option '{option}'; it takes: {', '.join(known)}.")
+        if isinstance(known[option].default, bool) and not isinstance(value, bool):
+            raise ModelError(f"{name}: {option} is {value!r}, but must be true or false.")
+    try:
+        model = builder(num_classes, in_channels, **options)
+    except (TypeError, RuntimeError, ZeroDivisionError) as error:  # PyTorch's message for impossible sizes
+        raise ModelError(f"{name} cannot be built with {options}: {error}") from None
+    if pretrained is not None:
+        loaded = load_official(model, fetch(name, pretrained, model))
+        print(f"{name}, {pretrained} weights: {loaded}", file=sys.stderr)
+    return model
