@@ -98,13 +98,16 @@ class SegmentationLoss(nn.Module):
             raise LossError(f"{problem}; choose from: {', '.join(LOSSES)}.")
         if not isinstance(ignore_index, Integral):
             raise LossError(f"ignore_index is {ignore_index!r}, but must be a whole number.")
-        self.terms = dict(zip(terms, _check_weights("terms", terms.values()), strict=True))
-        self.options = _check_options(terms, options or {})
+        self.terms: dict[str, float] = dict(zip(terms, _check_weights("terms", terms.values()), strict=True))
+        self.options: dict[str, dict[str, Any]] = _check_options(terms, options or {})
         for name in terms:
             if "all_reduce" in inspect.signature(LOSSES[name]).parameters:
                 self.options[name]["all_reduce"] = all_reduce
-        self.ignore_index, self.all_reduce = ignore_index, all_reduce
-        self.output_weights = None if output_weights is None else _check_weights("output_weights", output_weights)
+        self.ignore_index: int = ignore_index
+        self.all_reduce: AllReduce = all_reduce
+        self.output_weights: list[float] | None = None
+        if output_weights is not None:
+            self.output_weights = _check_weights("output_weights", output_weights)
         weights = None if class_weights is None else torch.tensor(_check_weights("class_weights", class_weights))
         self.register_buffer("weight", weights, persistent=False)
 
@@ -172,7 +175,7 @@ def _check_options(terms: Mapping[str, float], options: Mapping[str, Mapping[str
             if key not in known:
                 raise LossError(f"loss '{name}' has no option '{key}' here; it takes: {', '.join(known) or 'none'}.")
             low, high = OPTION_RANGES[key]
-            if isinstance(value, bool) or not isinstance(value, Real) or not low <= value <= high:
+            if isinstance(value, bool) or not isinstance(value, Real) or not low <= float(value) <= high:
                 raise LossError(f"loss '{name}': {key} is {value!r}, but must be {low:g} to {high:g}.")
     return {name: dict(options.get(name, {})) for name in terms}
 

@@ -177,7 +177,7 @@ class HighResolutionModule(nn.Module):
         branches = [blocks(x) for blocks, x in zip(self.branches, branches, strict=True)]
         return [self._fuse(layers, branches, i) for i, layers in enumerate(self.fuse_layers)]
 
-    def _fuse(self, layers: nn.Module, branches: list[Tensor], i: int) -> Tensor:
+    def _fuse(self, layers: Any, branches: list[Tensor], i: int) -> Tensor:
         """Sum of all branches at the resolution of branch i, after a ReLU."""
         # Branch i's own size, not twice the size of the next: odd sizes were rounded up when they were downsampled.
         size = branches[i].shape[-2:]

@@ -105,6 +105,7 @@ class OctaveFusion(nn.Module):
     def forward(self, branches: list[Tensor]) -> list[Tensor]:
         """Map a list of (N, widths[i], H/2^i, W/2^i) to the same shapes; the lowest resolution must be whole."""
         sums = list(branches)
+        paths: Any
         for j, paths in enumerate(self.paths):
             for i, path in zip((i for i in range(len(branches)) if i != j), paths, strict=True):
                 sums[i] = sums[i] + path(branches[j])
