@@ -44,9 +44,9 @@ class Teachers:
             base: the loss on the labels.
         """
         outputs = [outputs] if isinstance(outputs, Tensor) else outputs
-        factors = base.output_weights or (1.0,) * len(outputs)
+        factors, temperature = base.output_weights or (1.0,) * len(outputs), self.config.temperature
         terms = (
-            factor * distillation(logits, soft_targets, labels, self.config.temperature, base.ignore_index, base.all_reduce)
+            factor * distillation(logits, soft_targets, labels, temperature, base.ignore_index, base.all_reduce)
             for factor, logits in zip(factors, outputs, strict=False)
         )
         return self.config.weight * sum(terms)
