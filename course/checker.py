@@ -1,4 +1,4 @@
-"""What `course check` demands of the committed notebooks."""
+"""The checks of `python -m course check` on the committed notebooks."""
 
 import ast
 import re
@@ -18,7 +18,7 @@ LONG_CELL = 25  # lines
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the check's result; `fault` tells what must be mended from what is worth knowing."""
+    """One line of the result: a `fault` must be repaired, other findings are for information."""
 
     notebook: str
     message: str
@@ -29,7 +29,7 @@ class Finding:
 
 
 def check(names: Sequence[str] = (), folder: Path | None = None) -> list[Finding]:
-    """Look through committed notebooks, the solutions among them, without running anything."""
+    """Check committed notebooks and solutions without running them."""
     paths = find_notebooks(names, folder)
     if not names:
         paths += sorted(paths[0].parent.glob("solutions/*.ipynb")) if paths else find_notebooks(["solutions"], folder)
@@ -37,16 +37,16 @@ def check(names: Sequence[str] = (), folder: Path | None = None) -> list[Finding
 
 
 def check_notebook(path: Path) -> list[Finding]:
-    """The findings on one notebook file."""
+    """Return the findings on one notebook file."""
     name = notebook_name(path)
     try:
         notebook = read_notebook(path)
     except CourseError as error:
         return [Finding(name, str(error))]
-    faults = [*_stale(notebook), *_order(notebook), *saved.output_faults(notebook), *_foreign(notebook)]
+    faults = [*_stale(notebook), *_order(notebook), *saved.output_faults(notebook), *_not_python(notebook)]
     if path.parent.name != "solutions":
         faults += _sections(notebook)
-    notices = [*_changed_package(notebook), *_stand_ins(notebook), *_style(notebook)]
+    notices = [*_changed_package(notebook), *_origin(notebook), *_style(notebook)]
     return [Finding(name, text) for text in faults] + [Finding(name, text, fault=False) for text in notices]
 
 
@@ -55,10 +55,10 @@ def _code(notebook: NotebookNode) -> list[NotebookNode]:
 
 
 def _stale(notebook: NotebookNode) -> Iterator[str]:
-    stamp = notebook.metadata.get("seglib", {})
-    if not stamp.get("code_sha256"):
+    record = notebook.metadata.get("seglib", {})
+    if not record.get("code_sha256"):
         yield "its outputs were not saved by the course; run `python -m course run NAME --profile full --save`"
-    elif stamp["code_sha256"] != saved.code_hash(notebook):
+    elif record["code_sha256"] != saved.code_hash(notebook):
         yield "its code was edited since it ran; run it again with --save"
 
 
@@ -66,18 +66,18 @@ def _order(notebook: NotebookNode) -> Iterator[str]:
     counts = [cell.execution_count for cell in _code(notebook)]
     wrong = [number for number, count in enumerate(counts, 1) if count != number]
     if wrong:
-        yield f"code cell {wrong[0]} of {len(counts)} carries the number {counts[wrong[0] - 1]}: not run top to bottom"
+        yield f"code cell {wrong[0]} of {len(counts)} has the number {counts[wrong[0] - 1]}: not run top to bottom"
 
 
-def _foreign(notebook: NotebookNode) -> Iterator[str]:
-    """Code that is not plain Python: shell commands and magics do not work everywhere."""
+def _not_python(notebook: NotebookNode) -> Iterator[str]:
+    """Find code that is not plain Python: shell commands and magics do not work everywhere."""
     for number, cell in enumerate(_code(notebook), 1):
         try:
             compile(cell.source, "cell", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
         except SyntaxError as error:
             line = cell.source.splitlines()[max((error.lineno or 1) - 1, 0)].strip()
-            what = "a shell command or magic" if line.startswith(("!", "%")) else "no valid Python"
-            yield f"code cell {number} holds {what}: `{line}`"
+            problem = "a shell command or magic" if line.startswith(("!", "%")) else "invalid Python"
+            yield f"code cell {number} has {problem}: `{line}`"
 
 
 def _sections(notebook: NotebookNode) -> Iterator[str]:
@@ -96,13 +96,13 @@ def _changed_package(notebook: NotebookNode) -> Iterator[str]:
         yield f"changed in the package since it ran: {', '.join(changed)}"
 
 
-def _stand_ins(notebook: NotebookNode) -> Iterator[str]:
-    stamp = notebook.metadata.get("seglib", {})
-    if stamp.get("profile") == "quick":
+def _origin(notebook: NotebookNode) -> Iterator[str]:
+    record = notebook.metadata.get("seglib", {})
+    if record.get("profile") == "quick":
         yield "its outputs come from the quick profile"
-    drawn = [used for used in stamp.get("data", []) if " for " in used]
-    if drawn:
-        yield f"its outputs come from drawn data: {', '.join(drawn)}"
+    synthetic = [used for used in record.get("data", []) if " for " in used]
+    if synthetic:
+        yield f"its outputs come from synthetic data: {', '.join(synthetic)}"
 
 
 def _style(notebook: NotebookNode) -> Iterator[str]:

@@ -11,14 +11,14 @@ from .lesson import PROFILES
 
 EXAMPLES = """\
 examples:
-  python -m course run                                all notebooks, some minutes
-  python -m course run 02 --profile full --data DIR   one, on the real photographs
-  python -m course check                              are the saved notebooks in order?
+  python -m course run                                all notebooks, a few minutes
+  python -m course run 02 --profile full --data DIR   one, on the real images
+  python -m course check                              check the saved notebooks
 """
 
 
 def add_arguments(parser: Parser) -> None:
-    """Give `parser` the actions of the course and their options."""
+    """Add the actions of the course and their options to `parser`."""
     actions = parser.add_subparsers(dest="course_action", metavar="ACTION", required=True)
     execute = actions.add_parser("run", help="execute notebooks", description="Execute notebooks top to bottom.")
     execute.add_argument(
@@ -26,7 +26,7 @@ def add_arguments(parser: Parser) -> None:
     )
     execute.add_argument("--profile", choices=PROFILES, default="quick", help="quick: minutes on a laptop (default)")
     execute.add_argument(
-        "--data", type=Path, metavar="DIR", help="where the data sets lie (default: SEGLIB_DATA or data/)"
+        "--data", type=Path, metavar="DIR", help="folder of the data sets (default: SEGLIB_DATA or data/)"
     )
     execute.add_argument("--out", type=Path, metavar="DIR", help="for the executed copies (default: build/course)")
     execute.add_argument("--save", action="store_true", help="write the executed notebooks back in place, cleaned")
@@ -50,7 +50,7 @@ def main(words: list[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from . import runner  # nbclient takes seconds to load; only here is it needed
+    from . import runner  # nbclient takes seconds to load
 
     results = runner.run(args.names, args.profile, args.data, args.out, args.save, args.notebooks)
     place = os.path.commonpath([result.copy.parent for result in results])

@@ -1,7 +1,7 @@
-"""What a notebook of the course calls.
+"""The functions that a notebook of the course calls.
 
-PyTorch and the data sets, seconds to load, are imported where they are used: the command line loads
-this module for every command, its help included.
+PyTorch and the data sets take seconds to load, so they are imported where they are used: the command line loads this
+module too.
 """
 
 import inspect
@@ -19,16 +19,18 @@ from . import exercises
 from .places import REPOSITORY, CourseError, checkout
 
 PROFILES = ("quick", "full")
-STAND_INS = {"horses": "creatures", "humans": "creatures", "camvid": "streets", "cityscapes": "streets"}
+SYNTHETIC_SETS = {"horses": "creatures", "humans": "creatures", "camvid": "streets", "cityscapes": "streets"}
 SEED = 0
 
 
 def start(name: str) -> "Lesson":
-    """Begin the notebook `name`: read profile and data folder from the environment, seed, say what was chosen.
+    """Start the notebook `name`: read profile and data folder from the environment, seed, and print the profile.
 
-    SEGLIB_PROFILE is "quick" (the default) or "full"; SEGLIB_DATA is the folder of the data sets, by
-    default `data/` of the repository.  Python's, NumPy's and PyTorch's generators are seeded with
-    `Lesson.seed`.  Raises CourseError for an unknown profile.
+    SEGLIB_PROFILE is "quick" (the default) or "full"; SEGLIB_DATA is the folder of the data sets, by default `data/`
+    of the repository. Python's, NumPy's and PyTorch's generators are seeded with `Lesson.seed`.
+
+    Raises:
+        CourseError: For an unknown profile.
     """
     profile = os.environ.get("SEGLIB_PROFILE") or "quick"
     if profile not in PROFILES:
@@ -50,8 +52,11 @@ def start(name: str) -> "Lesson":
 class Lesson:
     """One run of one notebook: its profile, its data, its headline metric.
 
-    profile: "quick" or "full"; quick: whether it is the former; root: the folder of the data sets;
-    seed: for whatever the notebook draws.  `report_file` is where the runner looks for what was used.
+    Args:
+        name: Name of the notebook.
+        profile: "quick" or "full".
+        root: Folder of the data sets.
+        report_file: File in which the runner expects the names of data sets and modules that were used.
     """
 
     def __init__(self, name: str, profile: str, root: Path, report_file: Path | None = None):
@@ -69,28 +74,40 @@ class Lesson:
         return self.profile == "quick"
 
     def has(self, name: str) -> bool:
-        """Whether the data set `name` can be used here: its files lie under `root`, or it is a drawn one."""
+        """Return whether the data set `name` can be used: its files are in `root`, or it is synthetic."""
         return self._missing(name) is None
 
-    def dataset(self, name: str, split: str = "train", drawn: dict | None = None, **options):
-        """The data set `name` where its files are, else the drawn one that stands in for it; prints which one.
+    def dataset(self, name: str, split: str = "train", synthetic: dict | None = None, **options):
+        """Load the data set `name`, or a synthetic one in its place if its files are missing; prints which one.
 
-        Returns a data.SegmentationDataset.
-        `options` go to `seglib.data.load` of the real set, `drawn` (length, size, seed) to that of the
-        stand-in.  Raises data.DataError, also for a real set that is there but broken.
+        Street scenes get a palette whose colours differ.
+
+        Args:
+            name: Name of the data set.
+            split: "train", "val" or "test".
+            synthetic: Options of the synthetic set: length, size, seed.
+            options: Options of the real set, for `seglib.data.load`.
+
+        Returns:
+            A data.SegmentationDataset.
+
+        Raises:
+            data.DataError: If the data set is unknown, or its files are broken.
         """
         from seglib import data
+        from seglib.visualize import figure_palette
 
         reason = self._missing(name)
         if reason is None:
             loaded = data.load(
-                name, split=split, root=self.root, **(drawn or {} if name in data.generated_sets() else options)
+                name, split=split, root=self.root, **(synthetic or {} if name in data.generated_sets() else options)
             )
-            kind, used = ("drawn" if name in data.generated_sets() else "real photographs"), name
+            kind, used = ("synthetic" if name in data.generated_sets() else "real images"), name
         else:
-            stand_in = STAND_INS[name]
-            loaded = data.load(stand_in, split=split, **(drawn or {}))
-            kind, used = f"drawn, in place of the real {name}: {reason}", f"{stand_in} for {name}"
+            replacement = SYNTHETIC_SETS[name]
+            loaded = data.load(replacement, split=split, **(synthetic or {}))
+            kind, used = f"synthetic, in place of the real {name}: {reason}", f"{replacement} for {name}"
+        loaded.palette = figure_palette(loaded.classes, loaded.palette)
         if used not in self._used:
             self._used.append(used)
         self._write_report()
@@ -98,13 +115,13 @@ class Lesson:
         return loaded
 
     def report(self, metric: str, value: float) -> None:
-        """Name the notebook's headline metric; the last one is shown in the runner's table and stored on saving."""
+        """Record the notebook's headline metric; the last one is in the runner's table and in the saved notebook."""
         self._headline = {"metric": metric, "value": float(value)}
         self._write_report()
         print(f"{metric}: {float(value):.4g}")
 
     def _missing(self, name: str) -> str | None:
-        """Why the real data set cannot be used, or None if it can."""
+        """Return why the real data set cannot be used, or None if it can."""
         from seglib import data
 
         if name in data.generated_sets():
@@ -113,13 +130,13 @@ class Lesson:
         try:
             source.find(self.root)
         except data.DataError as error:
-            if name not in STAND_INS:
+            if name not in SYNTHETIC_SETS:
                 raise
             return str(error)
         return None
 
     def _follow_cells(self) -> None:
-        """Under the runner, report after every cell: which modules the notebook runs against is known only then."""
+        """Under the runner, write the report after every cell, as cells import further modules."""
         if self._report_file and "IPython" in sys.modules and (shell := sys.modules["IPython"].get_ipython()):
             shell.events.register("post_run_cell", lambda result: self._write_report())
 
@@ -131,22 +148,22 @@ class Lesson:
 
 
 def _loaded_modules() -> list[str]:
-    """The files of `seglib` and `course` that this process has loaded, without those that only run notebooks."""
-    ours = (module for name, module in list(sys.modules.items()) if name.split(".")[0] in ("seglib", "course"))
-    files = (Path(module.__file__).resolve() for module in ours if getattr(module, "__file__", None))
+    """Return the files of `seglib` and `course` that this process has loaded, without those that only run notebooks."""
+    modules = (module for name, module in list(sys.modules.items()) if name.split(".")[0] in ("seglib", "course"))
+    files = (Path(module.__file__).resolve() for module in modules if getattr(module, "__file__", None))
     names = {file.relative_to(REPOSITORY).as_posix() for file in files if file.is_relative_to(REPOSITORY)}
     return sorted(name for name in names if not re.fullmatch(r"course/\w+\.py", name))
 
 
 class Source:
-    """Source code that a notebook shows highlighted and a console plain."""
+    """Source code that a notebook shows with highlighting and a console as plain text."""
 
     def __init__(self, code: str, place: str):
         self.code = code
         self.place = place
 
     def _repr_markdown_(self) -> str:
-        # Markdown and not IPython's Code: that one carries its own style sheet into every cell, and sites strip it.
+        # Markdown, as IPython's Code writes a style sheet into every cell, which websites strip.
         return f"`{self.place}`\n\n~~~~python\n{self.code}\n~~~~\n"
 
     def __repr__(self) -> str:
@@ -154,9 +171,10 @@ class Source:
 
 
 def show_source(thing) -> Source:
-    """The source of a class, function, method or module of the package, as a cell's result.
+    """Return the source of a class, function, method or module of the package, as a cell's result.
 
-    Raises CourseError for an object that was not written in Python.
+    Raises:
+        CourseError: For an object that was not written in Python.
     """
     try:
         thing = inspect.unwrap(thing) if callable(thing) else thing
@@ -164,10 +182,10 @@ def show_source(thing) -> Source:
         file = Path(inspect.getsourcefile(thing)).resolve()
     except (TypeError, OSError) as error:
         raise CourseError(f"{thing!r} has no Python source to show; pass a class, a function or a module.") from error
-    shown = file.relative_to(REPOSITORY).as_posix() if file.is_relative_to(REPOSITORY) else file.name
-    return Source(textwrap.dedent("".join(lines)).rstrip(), f"{shown}, line {max(first, 1)}")
+    path = file.relative_to(REPOSITORY).as_posix() if file.is_relative_to(REPOSITORY) else file.name
+    return Source(textwrap.dedent("".join(lines)).rstrip(), f"{path}, line {max(first, 1)}")
 
 
 def check_exercise(name: str, answer) -> None:
-    """Print what `seglib.exercises` says of the `answer` to exercise `name` ("02_unet/1"): right, or a hint."""
-    print(f"{name}: {exercises.judge(name, answer).message}")
+    """Grade the `answer` to exercise `name` ("02_unet/1") and print the result: right, or a hint."""
+    print(f"{name}: {exercises.grade(name, answer).message}")

@@ -1,35 +1,41 @@
-"""The networks and what they cost."""
+"""The command `seglib models`: a table of the networks and their costs."""
 
 import argparse
 import sys
 
 from seglib.cli.options import Parser
 
-SMALLEST = 64  # below it the coarsest maps of some networks have one pixel, of which nothing can be normalised
-HELP = "a table of the networks: parameters, multiply-adds, receptive field, memory, time"
+SMALLEST = 64  # below it the last feature maps of some networks have one pixel, which cannot be normalised
+HELP = "a table of the networks: parameters, MACs, receptive field, memory, time"
 EXAMPLES = """\
 examples:
-  seglib models --counted   at once; without it time and memory are measured
+  seglib models --counted   without measuring time and effective receptive field
   seglib models unet hrnet_w18 --size 256 256 --classes 2
 """
 
 
-def add_arguments(part: Parser) -> None:
-    part.add_argument("names", nargs="*", metavar="NAME", help="which networks (default: all)")
-    part.add_argument(
+def add_arguments(parser: Parser) -> None:
+    """Add the options of the command to its parser."""
+    parser.add_argument("names", nargs="*", metavar="NAME", help="which networks (default: all)")
+    parser.add_argument(
         "--size",
         nargs=2,
         type=int,
         default=(512, 1024),
         metavar=("HEIGHT", "WIDTH"),
-        help="of the image that is counted for (%(default)s)",
+        help="size of the image in pixels (%(default)s)",
     )
-    part.add_argument("--classes", type=int, default=19, help="number of classes (%(default)s)")
-    part.add_argument("--counted", action="store_true", help="leave out what has to be measured by running them")
-    part.add_argument("--write", action="store_true", help="put the table into docs/networks.md")
+    parser.add_argument("--classes", type=int, default=19, help="number of classes (%(default)s)")
+    parser.add_argument(
+        "--counted",
+        action="store_true",
+        help="only what is counted, without measuring time and effective receptive field",
+    )
+    parser.add_argument("--write", action="store_true", help="write the table into docs/networks.md")
 
 
 def run(args: argparse.Namespace) -> int:
+    """Run the command; returns the exit status."""
     from tqdm import tqdm
 
     from seglib import models
@@ -40,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     models.check_names(names)
     if min(args.size) < SMALLEST:
         raise models.ModelError(
-            f"--size is {' x '.join(map(str, args.size))}, but must be at least {SMALLEST} each way."
+            f"--size is {' x '.join(map(str, args.size))}, but height and width must be at least {SMALLEST}."
         )
     bar = tqdm(names, disable=None, leave=False)
     rows = [costs.costs(name, tuple(args.size), args.classes, not args.counted) for name in bar]

@@ -1,4 +1,4 @@
-"""Where the notebooks and the data lie, and how a notebook is read."""
+"""The folders of notebooks and data, and reading a notebook."""
 
 import json
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 class CourseError(SeglibError, ValueError):
-    """The course cannot go on; the message says which notebook, what is wrong and what to do."""
+    """Running or checking notebooks failed; the message says which notebook, what is wrong and what to do."""
 
 
 def checkout() -> Path:
-    """The folder that holds `notebooks/`: the repository of this package, or the nearest one around the working folder.
+    """Return the folder that contains `notebooks/`: the repository of this package, or the nearest parent that does.
 
-    An installed package has no repository around it; then the working folder decides.
+    An installed package is outside of a repository; then the working folder decides.
     """
     here = Path.cwd()
     for folder in (REPOSITORY, here, *here.parents):
@@ -26,16 +26,25 @@ def checkout() -> Path:
 
 
 def find_notebooks(names: Sequence[str] = (), folder: Path | None = None) -> list[Path]:
-    """The notebooks that `names` mean, in the order of the course.
+    """Find notebooks by name.
 
-    A name is the notebook's ("02_unet", "solutions/02_unet"), the beginning of one ("02"), a file's
-    path, or "solutions" for all of them.  Without names: every notebook of the course, without the
-    solutions.  Raises CourseError for a name that means none or several.
+    Args:
+        names: Names ("02_unet", "solutions/02_unet"), beginnings of names ("02"), paths of files, or "solutions" for
+            all solutions. By default every notebook of the course, without the solutions.
+        folder: The folder of the notebooks.
+
+    Returns:
+        Their paths, in the order of `names`.
+
+    Raises:
+        CourseError: For a name that matches no notebook or several.
     """
     folder = (folder or checkout() / "notebooks").resolve()
     lessons, solutions = sorted(folder.glob("*.ipynb")), sorted(folder.glob("solutions/*.ipynb"))
     if not lessons and not solutions:
-        raise CourseError(f"There are no notebooks in {folder}; run this in the course's repository or name one.")
+        raise CourseError(
+            f"{folder}: there are no notebooks in this folder; run this in the course's repository or name one."
+        )
     if not names:
         return lessons
     by_name = {notebook_name(path): path for path in lessons + solutions}
@@ -49,21 +58,21 @@ def find_notebooks(names: Sequence[str] = (), folder: Path | None = None) -> lis
         elif Path(name).suffix == ".ipynb" and Path(name).is_file():
             chosen.append(Path(name).resolve())
         else:
-            meant = [path for known, path in by_name.items() if known.startswith(plain)]
-            if len(meant) != 1:
-                what = "means several notebooks" if meant else "is no notebook of the course"
-                raise CourseError(f"'{name}' {what}; choose from: {', '.join(by_name)}.")
-            chosen += meant
+            matches = [path for known, path in by_name.items() if known.startswith(plain)]
+            if len(matches) != 1:
+                problem = "matches several notebooks" if matches else "is not a notebook of the course"
+                raise CourseError(f"'{name}' {problem}; choose from: {', '.join(by_name)}.")
+            chosen += matches
     return list(dict.fromkeys(chosen))
 
 
 def notebook_name(path: Path) -> str:
-    """The name of the notebook at `path`: "02_unet", or "solutions/02_unet"."""
+    """Return the name of the notebook at `path`: "02_unet", or "solutions/02_unet"."""
     return f"solutions/{path.stem}" if path.parent.name == "solutions" else path.stem
 
 
 def read_notebook(path: Path):
-    """The notebook at `path` as an nbformat node, valid, every cell with an id.  Raises CourseError."""
+    """Read the notebook at `path` as a valid nbformat node in which every cell has an id. Raises CourseError."""
     import nbformat
 
     try:
@@ -72,7 +81,7 @@ def read_notebook(path: Path):
             raise CourseError(f"{path}: the notebook has format {raw['nbformat']}; save it with a recent Jupyter.")
         raw["nbformat_minor"] = max(raw["nbformat_minor"], 5)
         for number, cell in enumerate(raw["cells"]):
-            cell.setdefault("id", f"cell-{number}")  # nbformat would draw a random one, another at every run
+            cell.setdefault("id", f"cell-{number}")  # nbformat would choose a random one at every run
         nbformat.validate(raw)
     except OSError as error:
         raise CourseError(f"{path}: the notebook cannot be read ({error.strerror}).") from error

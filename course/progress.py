@@ -1,22 +1,22 @@
-"""How far a run has come, for the person who waits."""
+"""Progress of a notebook run on the terminal."""
 
 import threading
 import time
 from typing import TextIO
 
 TERMINAL_SECONDS = 0.5  # between updates of the line
-SPARSE_SECONDS = 30  # between lines where no terminal shows them
+SPARSE_SECONDS = 30  # between lines if the output is not a terminal
 
 
 class Progress:
-    """One line per notebook, "cell k/n" and the time: kept up to date on a terminal, now and then in a file."""
+    """One line per notebook with "cell k/n" and the time: updated on a terminal, printed at intervals otherwise."""
 
     def __init__(self, name: str, cells: int, stream: TextIO):
         self.name, self.cells, self.stream = name, cells, stream
         self.cell = 0
         self.started = time.monotonic()
         self.terminal = stream.isatty()
-        self._over = threading.Event()
+        self._done = threading.Event()
         self._ticker = threading.Thread(target=self._tick, daemon=True)
 
     def __enter__(self) -> "Progress":
@@ -25,23 +25,23 @@ class Progress:
         return self
 
     def __exit__(self, kind: type | None, *_: object) -> None:
-        self._over.set()
+        self._done.set()
         self._ticker.join()
         self._show("stopped" if kind else "done")
         if self.terminal:
             print(file=self.stream, flush=True)
 
     def seconds(self) -> float:
-        """Since the notebook began."""
+        """Return the seconds since the notebook started."""
         return time.monotonic() - self.started
 
     def _tick(self) -> None:
-        while not self._over.wait(TERMINAL_SECONDS if self.terminal else SPARSE_SECONDS):
+        while not self._done.wait(TERMINAL_SECONDS if self.terminal else SPARSE_SECONDS):
             self._show()
 
     def _show(self, state: str = "") -> None:
         minutes, seconds = divmod(int(self.seconds()), 60)
         line = f"{self.name:<24} cell {self.cell:>3}/{self.cells:<3} {minutes:>3}:{seconds:02} {state:<7}"
-        # One write for the whole line, so that lines of other processes do not fall between.
+        # One write for the whole line, so that output of other processes does not split it.
         self.stream.write(f"\r{line}" if self.terminal else f"{line.rstrip()}\n")
         self.stream.flush()

@@ -1,4 +1,4 @@
-"""Runs notebooks top to bottom in a kernel that is exactly this Python, and says how it went."""
+"""Run notebooks top to bottom in a kernel of this Python, and report the results."""
 
 import importlib.util
 import json
@@ -31,7 +31,7 @@ class CellFailed(CourseError):
 
 @dataclass(frozen=True)
 class Result:
-    """One executed notebook: name, minutes, the data it used, its headline metric, and where its copy lies."""
+    """One executed notebook: name, minutes, the data it used, its headline metric, and its executed copy."""
 
     notebook: str
     minutes: float
@@ -41,7 +41,7 @@ class Result:
 
 
 class ThisPython(KernelSpecManager):
-    """Knows one kernel, this interpreter; an installed kernel named python3 may be another environment's."""
+    """Offers one kernel, this interpreter; an installed kernel named python3 may belong to another environment."""
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=ERROR"]
@@ -59,11 +59,18 @@ def run(
 ) -> list[Result]:
     """Execute notebooks one after the other.
 
-    `names`: see `places.find_notebooks`; `profile`: "quick" or "full"; `data`: the folder of the data
-    sets (default: SEGLIB_DATA, else the repository's `data/`); `out`: where the executed copies go
-    (default `build/course`); `save`: also write them back in place; `folder`: the notebooks' folder;
-    `stream`: where progress is printed.  Raises CellFailed at the first failing cell, its copy so far
-    kept, and CourseError.
+    Args:
+        names: See `places.find_notebooks`.
+        profile: "quick" or "full".
+        data: Folder of the data sets (default: SEGLIB_DATA, else `data/` of the repository).
+        out: Folder of the executed copies (default: `build/course`).
+        save: Whether to write the executed notebooks back in place too.
+        folder: Folder of the notebooks.
+        stream: Where progress is printed.
+
+    Raises:
+        CellFailed: At the first failing cell; the copy up to this cell is written.
+        CourseError: For unknown names or profiles, and notebooks that cannot be saved.
     """
     if profile not in PROFILES:
         raise CourseError(f"There is no profile '{profile}'; choose one of: {', '.join(PROFILES)}.")
@@ -113,7 +120,7 @@ def run_notebook(path: Path, profile: str, data: Path, out: Path, save: bool, st
 
 
 def kernel_environment(profile: str, data: Path, report_file: Path, scratch: Path) -> dict[str, str]:
-    """The environment of the kernel: what the lesson reads, this package first, nothing of the user's habits."""
+    """Return the environment of the kernel: the lesson's variables, this package first, no settings of the user."""
     environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
     path = os.environ.get("PYTHONPATH")
     return environment | {
@@ -122,16 +129,16 @@ def kernel_environment(profile: str, data: Path, report_file: Path, scratch: Pat
         "SEGLIB_REPORT": str(report_file),
         "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *([path] if path else [])]),
         "PYTHONHASHSEED": "0",
-        "IPYTHONDIR": str(scratch / "ipython"),  # start-up files and extensions of the user stay out
+        "IPYTHONDIR": str(scratch / "ipython"),  # no start-up files and extensions of the user
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         "NO_ALBUMENTATIONS_UPDATE": "1",
-        # Threads that wait for each other shall sleep: where other work shares the cores, spinning tripled the time.
+        # Waiting threads sleep: busy waiting tripled the time when other work shared the cores.
         "OMP_WAIT_POLICY": "passive",
     }
 
 
 def _execute(notebook: NotebookNode, folder: Path, environment: dict[str, str], progress: Progress) -> None:
-    """Run every cell of `notebook`, which receives the outputs.  The kernel is gone afterwards, whatever happens."""
+    """Run every cell of `notebook`, which receives the outputs. The kernel is shut down afterwards in any case."""
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
@@ -141,7 +148,7 @@ def _execute(notebook: NotebookNode, folder: Path, environment: dict[str, str], 
         km=manager,
         timeout=None,
         startup_timeout=300,
-        iopub_timeout=60,  # a late output on a busy machine must not be lost
+        iopub_timeout=60,  # late outputs on a busy machine must not be lost
         raise_on_iopub_timeout=True,
         coalesce_streams=True,
         store_widget_state=False,
@@ -168,19 +175,19 @@ def _execute_cell(client: NotebookClient, cell: NotebookNode, index: int, progre
     except CellExecutionError:
         error = next((o for o in reversed(cell.outputs) if o.output_type == "error"), None)
         lines = "\n".join(error.traceback).splitlines() if error else []
-        told = "\n".join(lines[-ERROR_LINES:]) or "the cell failed without a message"
+        reason = "\n".join(lines[-ERROR_LINES:]) or "the cell failed without a message"
     except DeadKernelError:
-        told = "The notebook's Python process died, perhaps for want of memory; close other programs and try again."
+        reason = "The notebook's Python process died, perhaps out of memory; close other programs and try again."
     except CellTimeoutError as error:
-        told = str(error)
+        reason = str(error)
     raise CellFailed(
         f"{progress.name}: code cell {progress.cell} of {progress.cells} failed.\n\n"
-        f"{_indented(cell.source)}\n\n{_indented(_without_colours(told))}\n"
+        f"{_indented(cell.source)}\n\n{_indented(_without_colours(reason))}\n"
     )
 
 
 def table(results: Sequence[Result]) -> str:
-    """The results in aligned columns: notebook, minutes, data used, headline metric; a line with the sum."""
+    """Return the results in aligned columns: notebook, minutes, data used, headline metric; a total last."""
     rows = [("notebook", "minutes", "data", "headline")]
     for result in results:
         headline = f"{result.headline['metric']} {result.headline['value']:.4g}" if result.headline else "-"
@@ -192,7 +199,7 @@ def table(results: Sequence[Result]) -> str:
 
 
 def _write_summary(results: Sequence[Result], profile: str, out: Path) -> None:
-    """The same as a file, for whoever quotes the numbers."""
+    """Write the results to summary.json."""
     rows = [asdict(result) | {"copy": f"{result.notebook}.ipynb"} for result in results]
     summary = {"profile": profile, "notebooks": rows}
     (out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Executed notebooks as they are kept: cleaned of what differs between machines and runs, stamped, written whole."""
+"""Saving executed notebooks: without machine-dependent content, with a hash of their code, written atomically."""
 
 import base64
 import copy
@@ -24,7 +24,7 @@ from .places import REPOSITORY, CourseError, checkout, notebook_name
 MAX_BYTES = 1_500_000
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 WIDGETS = "application/vnd.jupyter.widget"
-# Folders that only one machine has, whoever's it is: what is left of a path when the prefixes below are replaced.
+# Absolute paths of some machine, after the prefixes below are replaced.
 MACHINE_PATH = re.compile(
     r"(?<![\w.:/~-])/(?:home|Users|root|tmp|private|var|mnt|opt|usr|srv|workspace)/[\w.-]+[^\s'\"<>)]*"
     r"|\b[A-Za-z]:\\{1,2}Users\\[^\s'\"<>)]*"
@@ -34,12 +34,12 @@ CELL_FILE = re.compile(r"\S*ipykernel_\d+[/\\]+\d+\.py")
 
 
 def cleaned(notebook: NotebookNode, data_root: Path | None = None) -> NotebookNode:
-    """A copy without times, widget state, versions and machine paths; sources and cell ids stay as they are."""
+    """Return a copy without times, widget state, versions and machine paths; sources and cell ids are unchanged."""
     notebook = copy.deepcopy(notebook)
-    stamp = notebook.metadata.get("seglib")
+    record = notebook.metadata.get("seglib")
     notebook.metadata = NotebookNode(kernelspec=NotebookNode(KERNELSPEC), language_info=NotebookNode(name="python"))
-    if stamp:
-        notebook.metadata.seglib = stamp
+    if record:
+        notebook.metadata.seglib = record
     replacements = _machine_prefixes(data_root)
     for cell in notebook.cells:
         for key in ("execution", "collapsed", "scrolled"):
@@ -50,13 +50,13 @@ def cleaned(notebook: NotebookNode, data_root: Path | None = None) -> NotebookNo
 
 
 def code_hash(notebook: NotebookNode) -> str:
-    """SHA-256 of the code cells' sources in order: the outputs depend on them, and not on the prose."""
+    """Return the SHA-256 of the code cells' sources in order: outputs depend on code, not on prose."""
     sources = [cell.source for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
     return hashlib.sha256(json.dumps(sources).encode()).hexdigest()
 
 
 def module_hashes(names: list[str]) -> dict[str, str]:
-    """Of each file of the package ("seglib/losses.py") the first 16 digits of its SHA-256; "" where it is gone."""
+    """Return the first 16 digits of the SHA-256 of each file ("seglib/losses.py"); "" for missing files."""
     hashes = {}
     for name in names:
         file = REPOSITORY / name
@@ -66,10 +66,15 @@ def module_hashes(names: list[str]) -> dict[str, str]:
 
 
 def save(notebook: NotebookNode, path: Path, original: bytes) -> None:
-    """Write the cleaned, stamped `notebook` to `path` in one step.
+    """Write the cleaned `notebook` to `path` atomically.
 
-    Raises CourseError, leaving the file as it was, if the notebook is not fit to be kept or if the
-    file is no longer `original`, what it was when the run began.
+    Args:
+        notebook: The executed notebook.
+        path: The file to replace.
+        original: The content of the file when the run began.
+
+    Raises:
+        CourseError: If the notebook has faults or the file changed since; the file is left unchanged.
     """
     faults = output_faults(notebook)
     if faults:
@@ -80,64 +85,64 @@ def save(notebook: NotebookNode, path: Path, original: bytes) -> None:
 
 
 def write(notebook: NotebookNode, path: Path) -> None:
-    """Write a notebook so that the file is either the old one or the whole new one."""
+    """Write a notebook atomically: the file is either the old one or the complete new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda file: file.write(encoded(notebook)))
 
 
 def encoded(notebook: NotebookNode) -> bytes:
-    """The bytes of the notebook's file."""
+    """Return the content of the notebook's file."""
     return (nbformat.writes(notebook, version=nbformat.NO_CONVERT).rstrip("\n") + "\n").encode("utf-8")
 
 
 def output_faults(notebook: NotebookNode) -> list[str]:
-    """What keeps an executed notebook from being committed, a sentence each: errors, paths, widgets, size."""
+    """Return the faults of an executed notebook, a sentence each: errors, paths, widgets, size."""
     faults = []
     if "widgets" in notebook.metadata:
-        faults.append("it holds widget state; use plain text progress bars and run it again")
+        faults.append("it has widget state; use plain text progress bars and run it again")
     for number, cell in enumerate((c for c in notebook.cells if c.cell_type == "code"), 1):
         if any(output.output_type == "error" for output in cell.outputs):
-            faults.append(f"code cell {number} holds an error")
+            faults.append(f"code cell {number} shows an error")
         if any(name.startswith(WIDGETS) for output in cell.outputs for name in output.get("data", {})):
             faults.append(f"code cell {number} shows a widget; use a plain text progress bar")
     for cell_number, cell in enumerate(notebook.cells, 1):
-        found = sorted({path for text in _texts(cell) for path in machine_paths(text)})
-        if found:
-            faults.append(f"cell {cell_number} names a path of one machine, {found[0]}")
+        paths = sorted({path for text in _texts(cell) for path in machine_paths(text)})
+        if paths:
+            faults.append(f"cell {cell_number} names a path of one machine, {paths[0]}")
     size = len(encoded(notebook))
     if size > MAX_BYTES:
         sizes = [len(json.dumps(cell)) for cell in notebook.cells]
         largest = sizes.index(max(sizes))
         faults.append(
             f"it has {size / 1e6:.2f} MB, more than {MAX_BYTES / 1e6:.1f}; the largest is cell {largest + 1} "
-            f"({notebook.cells[largest].id}) with {sizes[largest] / 1e6:.2f} MB: show fewer or smaller pictures there"
+            f"({notebook.cells[largest].id}) with {sizes[largest] / 1e6:.2f} MB: show fewer or smaller images there"
         )
     return faults
 
 
 def machine_paths(text: str) -> list[str]:
-    """The paths of one machine in `text`: somebody's home or temporary folder, or this repository's place."""
+    """Return paths of one machine in `text`: a home or temporary folder, or the folder of this repository."""
     here = [re.escape(prefix) for prefix, _ in _machine_prefixes(None)]
     return MACHINE_PATH.findall(text) + re.findall(rf"(?<![\w.:/~-])(?:{'|'.join(here)})(?![\w-])", text)
 
 
 def _machine_prefixes(data_root: Path | None) -> list[tuple[str, str]]:
-    """(absolute folder, what is written in its place), the deepest first."""
+    """Return (absolute folder, replacement), the deepest folder first."""
     paths = sysconfig.get_paths()
     places = [(paths[key], "site-packages") for key in ("purelib", "platlib")]
     places += [(folder, "site-packages") for folder in site.getsitepackages()]
     places += [(paths["stdlib"], "python")]
-    if sys.prefix != sys.base_prefix:  # a virtual environment; the other case may be /usr, which is on every machine
+    if sys.prefix != sys.base_prefix:  # a virtual environment; otherwise it may be /usr, which every machine has
         places += [(sys.prefix, "python")]
     places += [(tempfile.gettempdir(), "tmp"), (checkout(), "."), (REPOSITORY, "."), (Path.home(), "~")]
     if data_root:
         places += [(data_root, "data")]
     spellings = {}
-    for folder, shown in places:
+    for folder, replacement in places:
         for path in (Path(folder), Path(folder).resolve()):
-            if len(path.parts) > 1 and path.is_absolute():  # "/" as somebody's home says nothing
-                spellings[str(path)] = shown
-                spellings[str(path).replace("\\", "\\\\")] = shown  # as repr() shows it on Windows
+            if len(path.parts) > 1 and path.is_absolute():  # not "/", the home folder in some containers
+                spellings[str(path)] = replacement
+                spellings[str(path).replace("\\", "\\\\")] = replacement  # as in repr() on Windows
     return sorted(spellings.items(), key=lambda item: -len(item[0]))
 
 
@@ -154,7 +159,7 @@ def _clean_output(output: NotebookNode, replacements: list[tuple[str, str]]) -> 
 
 
 def _in_palette(png: str) -> str:
-    """A picture in base64, in at most 256 colours where that is shorter: charts need no more, and half the bytes."""
+    """Return a base64 PNG with at most 256 colours if that is shorter; charts need no more colours."""
     image = Image.open(io.BytesIO(base64.b64decode(png)))
     packed = io.BytesIO()
     image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)
@@ -164,8 +169,10 @@ def _in_palette(png: str) -> str:
 
 def _clean_text(text: str, replacements: list[tuple[str, str]]) -> str:
     text = CELL_FILE.sub("notebook.py", text)
-    for prefix, shown in replacements:
-        text = re.sub(rf"(?<![\w.~-]){re.escape(prefix)}(?![\w-])", lambda _, shown=shown: shown, text)
+    for prefix, replacement in replacements:
+        text = re.sub(
+            rf"(?<![\w.~-]){re.escape(prefix)}(?![\w-])", lambda _, replacement=replacement: replacement, text
+        )
     return ADDRESS.sub("at 0x...", text)
 
 
@@ -174,7 +181,7 @@ def _is_text(mimetype: str) -> bool:
 
 
 def _texts(cell: NotebookNode) -> Iterator[str]:
-    """Every text of a cell that a reader might see: its source and its outputs, pictures excepted."""
+    """Yield every text of a cell that is visible to readers: source and outputs, without images."""
     yield cell.source
     for output in cell.get("outputs", []):
         yield output.get("text", "")

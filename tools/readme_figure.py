@@ -9,7 +9,7 @@ from PIL import Image
 from seglib import data, weights
 from seglib.data.transforms import fit
 from seglib.inference import Predictor, cutout
-from seglib.visualize import overlay
+from seglib.visualize import figure_palette, overlay
 
 FIGURE = weights.FOLDER.parent / "docs" / "images" / "before_after.png"
 HEIGHT, GAP, CHECK = 240, 8, 12  # pixels
@@ -48,7 +48,8 @@ def _row(name: str, image: np.ndarray) -> np.ndarray:
     probabilities = predictor.probabilities(image)
     labels = probabilities.argmax(0).astype(np.uint8)
     binary = len(metadata["classes"]) == 2
-    panels = [image, overlay(image, labels, metadata["palette"], background_class=0 if binary else None)]
+    palette = figure_palette(metadata["classes"], metadata["palette"])
+    panels = [image, overlay(image, labels, palette, background_class=0 if binary else None)]
     if binary:
         panels.append(_on_checkerboard(cutout(image, probabilities)))
     scaled = [fit(panel, round(HEIGHT * max(panel.shape[:2]) / panel.shape[0])) for panel in panels]

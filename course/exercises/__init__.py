@@ -1,6 +1,6 @@
-"""The exercises' checkers: one file per notebook, one function per exercise.
+"""The checkers of the exercises: one file per notebook, one function per exercise.
 
-In `seglib/exercises/nb02.py`:
+In `course/exercises/nb02.py`:
 
     from . import Hint, exercise
 
@@ -11,9 +11,9 @@ In `seglib/exercises/nb02.py`:
         if answer != 31_037_698:
             raise Hint("count weights and biases of every convolution, and two numbers per channel of a batch norm")
 
-A checker takes the reader's answer (a number, an array, a function, a class), raises Hint with what is
-likely wrong, and returns for a right answer.  It may call an answer that is a function: whatever goes
-wrong in there is told to the reader in one sentence.
+A checker takes the reader's answer (a number, an array, a function, a class), raises Hint with the likely mistake,
+and returns for a right answer. It may call an answer that is a function: an exception in the reader's function is
+reported in one sentence.
 """
 
 import functools
@@ -28,27 +28,27 @@ from seglib.errors import SeglibError
 
 
 class ExerciseError(SeglibError, ValueError):
-    """There is no such exercise; the message lists those there are."""
+    """There is no such exercise; the message lists the known ones."""
 
 
-class Hint(Exception):  # noqa: N818  (it is no error of the program)
-    """Raised by a checker: what is likely wrong with the answer."""
+class Hint(Exception):  # noqa: N818  (not an error of the program)
+    """Raised by a checker: the likely mistake in the answer."""
 
 
 class _Unfinished(Exception):  # noqa: N818
-    """The reader's function gave back nothing."""
+    """The reader's function returned nothing."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`right`: True, False, or None if not attempted; `message`: the sentence for the reader."""
+    """The result: `right` is True, False, or None if not attempted; `message` is the sentence for the reader."""
 
     right: bool | None
     message: str
 
 
 def exercise(name: str) -> Callable[[Callable], Callable]:
-    """Mark a function as the checker of exercise `name`, "NOTEBOOK/NUMBER"."""
+    """Return a decorator that marks a function as the checker of exercise `name`, "NOTEBOOK/NUMBER"."""
 
     def mark(checker: Callable) -> Callable:
         checker.exercise = name
@@ -58,14 +58,19 @@ def exercise(name: str) -> Callable[[Callable], Callable]:
 
 
 def names(notebook: str) -> list[str]:
-    """The exercises of a notebook ("02_unet")."""
+    """Return the names of the exercises of a notebook ("02_unet")."""
     return list(_checkers(notebook))
 
 
-def judge(name: str, answer) -> Verdict:
-    """What the checker of exercise `name` says of `answer`; None and ... mean "not attempted yet".
+def grade(name: str, answer) -> Verdict:
+    """Grade an answer with the checker of exercise `name`.
 
-    Never raises for a wrong answer, whatever it is.  Raises ExerciseError for an unknown name.
+    Args:
+        name: "NOTEBOOK/NUMBER".
+        answer: The reader's answer; None and ... mean "not attempted yet". A wrong answer never raises an exception.
+
+    Raises:
+        ExerciseError: For an unknown name.
     """
     checkers = _checkers(name.partition("/")[0])
     if name not in checkers:
@@ -74,13 +79,13 @@ def judge(name: str, answer) -> Verdict:
     if answer is None or answer is ...:
         return Verdict(None, "not attempted yet")
     try:
-        checkers[name](_watched(answer))
+        checkers[name](_detect_none(answer))
     except Hint as hint:
         return Verdict(False, f"not yet: {hint}")
     except (_Unfinished, NotImplementedError):
         return Verdict(None, "not attempted yet: your function returns nothing")
     except Exception as error:  # a reader's mistake may be any exception
-        return Verdict(False, f"not yet: {_told(error, answer)}")
+        return Verdict(False, f"not yet: {_describe(error, answer)}")
     return Verdict(True, "right")
 
 
@@ -92,16 +97,16 @@ def _checkers(notebook: str) -> dict[str, Callable]:
         if error.name != f"{__name__}.nb{number.group()}":
             raise
         module = None
-    found = {}
+    checkers = {}
     for thing in vars(module).values() if module else ():
         name = getattr(thing, "exercise", None)
         if isinstance(name, str) and name.startswith(f"{notebook}/"):
-            found[name] = thing
-    return found
+            checkers[name] = thing
+    return checkers
 
 
-def _watched(answer):
-    """The answer; one that is a plain function tells an empty result from a wrong one."""
+def _detect_none(answer):
+    """Return the answer; a plain function raises _Unfinished if it returns nothing."""
     if not isinstance(answer, types.FunctionType):
         return answer
 
@@ -115,11 +120,11 @@ def _watched(answer):
     return call
 
 
-def _told(error: Exception, answer) -> str:
-    """An exception in one sentence, with the line of the reader's own code where it arose."""
+def _describe(error: Exception, answer) -> str:
+    """Describe an exception in one sentence, with the line of the reader's code that raised it."""
     what = f"{type(error).__name__}: {error}".splitlines()[0]
     file = getattr(getattr(answer, "__code__", None), "co_filename", None)
-    own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-    if own:
-        return f"your function stopped with {what} (in the line `{own[-1].line}`)"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    if frames:
+        return f"your function stopped with {what} (in the line `{frames[-1].line}`)"
     return f"your answer is of type {type(answer).__name__}, which cannot be used here ({what})"

@@ -1,4 +1,4 @@
-"""What checkers ask of an answer: one number, close to the right one, from code that may stop anywhere."""
+"""Helpers of the checkers: call the reader's code, read a number, compare it with the expected value."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from . import Hint
 
 
 def attempt(what: str, call: Callable):
-    """The result of `call`; what goes wrong in there becomes a Hint, except that something is not written yet."""
+    """Return the result of `call`; any exception but NotImplementedError becomes a Hint."""
     try:
         return call()
     except NotImplementedError:
@@ -18,19 +18,26 @@ def attempt(what: str, call: Callable):
         raise Hint(f"{what} stopped with {type(error).__name__}: {error}".splitlines()[0]) from None
 
 
-def number(found) -> float:
-    """One number out of a float, an array or a tensor; a Hint for anything else."""
-    found = found.detach().numpy() if isinstance(found, torch.Tensor) else np.asarray(found)
-    if found.size != 1 or found.dtype.kind not in "biuf":
-        raise Hint(f"the answer must be one number, but it has shape {found.shape} and type {found.dtype}")
-    return float(found.reshape(()))
+def number(answer) -> float:
+    """Return the number in a float, an array or a tensor with one element; raises Hint for anything else."""
+    answer = answer.detach().numpy() if isinstance(answer, torch.Tensor) else np.asarray(answer)
+    if answer.size != 1 or answer.dtype.kind not in "biuf":
+        raise Hint(f"the answer must be one number, but it has shape {answer.shape} and type {answer.dtype}")
+    return float(answer.reshape(()))
 
 
-def compare(found, right, mistakes: list[tuple], otherwise: str) -> None:
-    """Hint unless `found` is `right`: that of the mistake whose result it is, else `otherwise`."""
-    if np.allclose(found, right, rtol=1e-6, atol=1e-7):
+def expect_close(answer, expected, mistakes: list[tuple], default_hint: str) -> None:
+    """Raise a Hint unless the answer is close to the expected value.
+
+    Args:
+        answer: Numbers of the reader.
+        expected: The right numbers.
+        mistakes: (result of a common mistake, its hint).
+        default_hint: The hint for any other wrong answer.
+    """
+    if np.allclose(answer, expected, rtol=1e-6, atol=1e-7):
         return
     for wrong, hint in mistakes:
-        if np.shape(wrong) == np.shape(found) and np.allclose(found, wrong, rtol=1e-6, atol=1e-7):
+        if np.shape(wrong) == np.shape(answer) and np.allclose(answer, wrong, rtol=1e-6, atol=1e-7):
             raise Hint(hint)
-    raise Hint(otherwise)
+    raise Hint(default_hint)

@@ -11,9 +11,9 @@ IGNORE = 255
 def count_classes(answer):
     """`answer(labels, num_classes)`: the pixels of each class, ignored ones left out, an absent class 0."""
     labels = np.array([[0, 0, 1, 1], [0, 1, 1, IGNORE], [0, 0, IGNORE, IGNORE]], np.uint8)
-    given = labels.copy()
-    counts = np.asarray(answer(given, 4))
-    _unchanged(given, labels)
+    inputs = labels.copy()
+    counts = np.asarray(answer(inputs, 4))
+    _unchanged(inputs, labels)
     if counts.shape == (256,):
         raise Hint("you have an entry for every value up to 255: leave the ignored pixels out before you count")
     if counts.shape == (5,):
@@ -60,7 +60,7 @@ def score_all_background(answer):
         miou,
         right / 2,
         {
-            right: "the animal occurs in the truth, so its IoU of 0 counts: the mean is over two classes",
+            right: "the animal occurs in the masks, so its IoU of 0 counts: the mean is over two classes",
             0.0: "this is the IoU of the animal alone; mIoU is the mean over both classes",
         },
         "mIoU",
@@ -68,7 +68,7 @@ def score_all_background(answer):
     empty = [np.zeros((3, 3), np.uint8)]
     accuracy, miou = _two_numbers(answer(empty))
     if abs(miou - 0.5) < 1e-6:
-        raise Hint("without any animal the class is in neither truth nor prediction: skip it, do not count it as 0")
+        raise Hint("without any animal the class does not occur: skip it, do not count it as 0")
     if abs(accuracy - 1) > 1e-6 or not abs(miou - 1) < 1e-6:
         raise Hint(f"where every pixel is background, accuracy and mIoU are both 1, not {accuracy:.3g} and {miou:.3g}")
 
@@ -79,12 +79,12 @@ def mirror_together(answer):
     generator = np.random.default_rng(0)
     image = generator.integers(0, 256, (5, 7, 3), np.uint8)
     mask = generator.integers(0, 3, (5, 7), np.uint8)
-    given = image.copy(), mask.copy()
-    result = answer(*given)
+    inputs = image.copy(), mask.copy()
+    result = answer(*inputs)
     if not isinstance(result, (tuple, list)) or len(result) != 2:
         raise Hint("return two arrays, the image and the mask")
-    _unchanged(given[0], image)
-    _unchanged(given[1], mask)
+    _unchanged(inputs[0], image)
+    _unchanged(inputs[1], mask)
     flipped, labels = map(np.asarray, result)
     if flipped.ndim == 2 and labels.ndim == 3:
         raise Hint("the image comes first, then the mask")
@@ -94,13 +94,13 @@ def mirror_together(answer):
         raise Hint("you flipped the image but not the mask")
     if np.array_equal(flipped, image) and np.array_equal(labels, mask[:, ::-1]):
         raise Hint("you flipped the mask but not the image")
-    for name, found, before in (("image", flipped, image), ("mask", labels, mask)):
-        _mirrored(name, found, before)
+    for name, result, before in (("image", flipped, image), ("mask", labels, mask)):
+        _mirrored(name, result, before)
 
 
-def _mirrored(name: str, found: np.ndarray, before: np.ndarray) -> None:
-    """A Hint unless `found` is `before`, left and right exchanged."""
-    if np.array_equal(found, before[:, ::-1]):
+def _mirrored(name: str, result: np.ndarray, before: np.ndarray) -> None:
+    """A Hint unless `result` is `before`, left and right exchanged."""
+    if np.array_equal(result, before[:, ::-1]):
         return
     wrong = {
         "is upside down: rows are axis 0, columns axis 1": before[::-1],
@@ -110,9 +110,9 @@ def _mirrored(name: str, found: np.ndarray, before: np.ndarray) -> None:
         "was flipped along every axis, the colours too: flip axis 1 only": np.flip(before),
     }
     for what, array in wrong.items():
-        if np.array_equal(found, array):
+        if np.array_equal(result, array):
             raise Hint(f"the {name} {what}")
-    raise Hint(f"the {name} should be {name}[:, ::-1], shape {before.shape}; yours has the shape {found.shape}")
+    raise Hint(f"the {name} should be {name}[:, ::-1], shape {before.shape}; yours has the shape {result.shape}")
 
 
 @exercise("01_data_preparation/4")
@@ -122,9 +122,9 @@ def shrink_labels(answer):
     mask[10:34, 20:50] = 8
     mask[16:30, 30:44] = 3
     mask[:, 54:] = IGNORE
-    given = mask.copy()
-    small = np.asarray(answer(given, 16, 26))
-    _unchanged(given, mask)
+    inputs = mask.copy()
+    small = np.asarray(answer(inputs, 16, 26))
+    _unchanged(inputs, mask)
     if small.shape == (26, 16):
         raise Hint("height and width are exchanged: cv2.resize and Pillow want (width, height), arrays the reverse")
     if small.shape != (16, 26):
@@ -150,21 +150,21 @@ def find_neighbours(answer):
     result = answer(list(train), near[:1] + far + near[1:], 10)
     if isinstance(result, (int, np.integer)):
         raise Hint("return the keys themselves, so that somebody can look at the frames")
-    found = set(result)
-    if found & set(train):
+    result = set(result)
+    if result & set(train):
         raise Hint("your list holds train frames; the question is which val frames have a neighbour in train")
-    if not found:
-        raise Hint("you found none: neighbours have other numbers, so compare int(number), not whole keys")
-    if "C_00100" in found:
+    if not result:
+        raise Hint("your list is empty: neighbours have other numbers, so compare int(number), not whole keys")
+    if "C_00100" in result:
         raise Hint("C_00100 has no neighbour: numbers count within one sequence, so compare what is before the _ too")
-    if found == {"A_00104", "A_00310"}:
+    if result == {"A_00104", "A_00310"}:
         raise Hint("a neighbour may come before or after: compare the absolute difference")
-    if found == {"A_00096", "B_00104"}:
+    if result == {"A_00096", "B_00104"}:
         raise Hint("a neighbour may come before or after: compare the absolute difference")
-    if found == set(near) - {"A_00310"}:
+    if result == set(near) - {"A_00310"}:
         raise Hint("A_00310 is 10 from A_00300, and `distance` itself is still near: use <=")
-    if found != set(near):
-        missing, extra = sorted(set(near) - found), sorted(found - set(near))
+    if result != set(near):
+        missing, extra = sorted(set(near) - result), sorted(result - set(near))
         raise Hint("; ".join([f"missing: {', '.join(missing)}"] * bool(missing) + [f"too many: {extra}"] * bool(extra)))
 
 
@@ -174,16 +174,16 @@ def _two_numbers(result) -> tuple[float, float]:
     return float(result[0]), float(result[1])
 
 
-def _not_these(found: float, right: float, mistakes: dict[float, str], name: str) -> None:
-    """A Hint unless `found` is `right`: what is known of that number, else the number itself."""
-    if abs(found - right) < 1e-6:
+def _not_these(result: float, right: float, mistakes: dict[float, str], name: str) -> None:
+    """A Hint unless `result` is `right`: what is known of that number, else the number itself."""
+    if abs(result - right) < 1e-6:
         return
     for value, hint in mistakes.items():
-        if abs(found - value) < 1e-6:
+        if abs(result - value) < 1e-6:
             raise Hint(hint)
-    raise Hint(f"the {name} of the test masks is {right:.4f}, yours is {found:.4f}")
+    raise Hint(f"the {name} of the test masks is {right:.4f}, yours is {result:.4f}")
 
 
 def _unchanged(now: np.ndarray, before: np.ndarray) -> None:
     if now.shape != before.shape or not np.array_equal(now, before):
-        raise Hint("your function changes the array it is given, which others may use: work on a copy")
+        raise Hint("your function changes the array it receives, which others may use: work on a copy")

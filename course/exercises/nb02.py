@@ -9,31 +9,31 @@ from torch import nn
 from seglib.models.unet import Up
 
 from . import Hint, exercise
-from .answers import attempt, compare, number
+from .answers import attempt, expect_close, number
 
 
 @exercise("02_unet/1")
-def stamping(answer):
+def transposed_convolution(answer):
     """`answer(x, kernel)`: the transposed convolution with stride 2 of x (H, W) with a kernel (2, 2), as (2H, 2W)."""
     for x in (np.array([[3.0, 1.0], [0.0, 2.0]]), np.array([[1.0, -2.0, 4.0], [0.5, 3.0, 0.0]])):
         kernel = np.array([[1.0, 2.0], [7.0, -1.0]])
-        found = np.asarray(answer(x.copy(), kernel.copy()), float)
+        result = np.asarray(answer(x.copy(), kernel.copy()), float)
         rows, columns = x.shape
-        if found.shape == (rows + 1, columns + 1):
-            raise Hint("your stamps overlap: with stride 2 the stamp of the next pixel lies two pixels further on")
-        if found.shape != (2 * rows, 2 * columns):
+        if result.shape == (rows + 1, columns + 1):
+            raise Hint("your copies of the kernel overlap: with stride 2 the next copy begins two pixels further on")
+        if result.shape != (2 * rows, 2 * columns):
             raise Hint(
                 f"x of shape {x.shape} must become {(2 * rows, 2 * columns)}, twice as high and twice as wide; "
-                f"yours has shape {found.shape}"
+                f"yours has shape {result.shape}"
             )
         mistakes = [
             (np.kron(x, np.ones((2, 2))), "every pixel was repeated, but not multiplied with the kernel"),
-            (np.kron(x, kernel[::-1, ::-1]), "the kernel is turned by 180 degrees; stamp it as it is"),
-            (np.kron(x, kernel.T), "the kernel is transposed; its row says in which row of the stamp a number lands"),
-            (np.kron(kernel, x), "you stamped x at each number of the kernel; stamp the kernel at each pixel of x"),
+            (np.kron(x, kernel[::-1, ::-1]), "the kernel is rotated by 180 degrees; use it as it is"),
+            (np.kron(x, kernel.T), "the kernel is transposed; a row of the kernel becomes a row of the output"),
+            (np.kron(kernel, x), "you placed x at each number of the kernel; place the kernel at each pixel of x"),
         ]
-        compare(
-            found,
+        expect_close(
+            result,
             np.kron(x, kernel),
             mistakes,
             "pixel (i, j) times the kernel belongs to rows 2i and 2i+1 and columns 2j and 2j+1",
@@ -59,18 +59,20 @@ def dice_with_ignored(answer):
         ((right + _dice_loss(1 - p, 1 - t)) / 2, "this is the mean over both classes; take the foreground alone"),
         (_dice_loss((p > 0.5).astype(float), t), "do not round the probabilities: a rounded one has no gradient"),
     ]
-    found = number(answer(probability.copy(), truth.copy()))
-    compare(found, right, mistakes, "2 sum(p t) / (sum(p) + sum(t)) over the pixels with truth != 255, taken from 1")
+    result = number(answer(probability.copy(), truth.copy()))
+    expect_close(
+        result, right, mistakes, "2 sum(p t) / (sum(p) + sum(t)) over the pixels with truth != 255, taken from 1"
+    )
     for empty in (np.zeros((2, 4), int), np.full((2, 4), 255)):
         try:
             with np.errstate(all="ignore"):
-                found = number(answer(probability.copy(), empty))
+                result = number(answer(probability.copy(), empty))
         except ZeroDivisionError:
-            found = math.nan
-        if not math.isfinite(found):
+            result = math.nan
+        if not math.isfinite(result):
             raise Hint("without any foreground pixel this divides 0 by 0; return 0 there, as nothing can be learned")
-        if abs(found) > 1e-6:
-            raise Hint(f"without any true foreground pixel the loss should be 0, but it is {found:.3g}")
+        if abs(result) > 1e-6:
+            raise Hint(f"without any true foreground pixel the loss should be 0, but it is {result:.3g}")
 
 
 @exercise("02_unet/3")
@@ -89,7 +91,7 @@ def weights_of_a_double_conv(answer):
             (3 * a * b + 3 * b * b + 4 * b, "a 3x3 kernel has 9 numbers, not 3"),
         ]
         where = f"DoubleConv({a}, {b}) has {right:,}: 9 * in * out for a convolution, 2 * out for its normalisation"
-        compare(number(answer(a, b)), right, mistakes, where)
+        expect_close(number(answer(a, b)), right, mistakes, where)
 
 
 @exercise("02_unet/4")
@@ -103,7 +105,7 @@ def receptive_field(answer):
         mistakes = [
             (math.prod(strides), "this is the step between two outputs; the field is wider"),
             (1 + sum(k - 1 for k in kernels), "strides are left out: after a stride of 2, a step is 2 pixels"),
-            (right - 1, "a single pixel sees itself: begin with 1"),
+            (right - 1, "a single pixel has a receptive field of 1: begin with 1"),
             (right + 1, "one too many: a kernel of size k adds k - 1 steps, and the field begins with 1"),
             (
                 1 + sum((k - 1) * math.prod(strides[: i + 1]) for i, k in enumerate(kernels)),
@@ -113,7 +115,7 @@ def receptive_field(answer):
             (1 + sum((k - 1) * s for k, s in layers), "multiply the strides of all the layers before, not one alone"),
         ]
         where = "add (kernel - 1) * step for each layer, then multiply step by its stride"
-        compare(number(answer(list(layers))), right, mistakes, where)
+        expect_close(number(answer(list(layers))), right, mistakes, where)
 
 
 @exercise("02_unet/5")
@@ -121,11 +123,11 @@ def small_unet(answer):
     """`answer(num_classes, width)`: a U-Net of two levels, built from DoubleConv, Down, Up and a 1x1 convolution."""
     model = attempt("SmallUNet(num_classes=3, width=4)", lambda: answer(num_classes=3, width=4))
     if not isinstance(model, nn.Module):
-        raise Hint("SmallUNet must be a class derived from nn.Module (and forget not to call super().__init__())")
+        raise Hint("SmallUNet must be a class derived from nn.Module (and do not forget to call super().__init__())")
     skips: list[tuple[int, ...]] = []
     for module in model.modules():
         if isinstance(module, Up):
-            module.register_forward_pre_hook(lambda module, given: skips.append(tuple(given[1].shape)))
+            module.register_forward_pre_hook(lambda module, inputs: skips.append(tuple(inputs[1].shape)))
     model.train()  # normalised by the batch, untrained features are large enough to tell logits from probabilities
     for height, width in ((32, 48), (33, 47)):
         skips.clear()
@@ -133,7 +135,7 @@ def small_unet(answer):
         if out is None:
             raise NotImplementedError
         if not isinstance(out, torch.Tensor) or out.ndim != 4:
-            raise Hint("forward must give back the logits, one tensor (N, num_classes, H, W)")
+            raise Hint("forward must return the logits, one tensor (N, num_classes, H, W)")
         _check_output(out, height, width)
         if len(skips) != 2:
             raise Hint(f"two levels need two of the package's Up blocks, but {len(skips)} were at work")
@@ -141,10 +143,10 @@ def small_unet(answer):
 
 
 def _forward(model: nn.Module, height: int, width: int, skips: list):
-    picture = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0))
+    image = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0))
     try:
         with torch.no_grad():
-            return attempt(f"your model on a picture of shape {tuple(picture.shape)}", lambda: model(picture))
+            return attempt(f"your model on an image of shape {tuple(image.shape)}", lambda: model(image))
     except Hint:
         _check_skips(skips, height, width)  # the likely cause, if one was passed already
         raise
@@ -152,21 +154,21 @@ def _forward(model: nn.Module, height: int, width: int, skips: list):
 
 def _check_output(out: torch.Tensor, height: int, width: int) -> None:
     if tuple(out.shape[-2:]) == (height // 2, width // 2):
-        raise Hint(f"the logits have half the picture's size, {tuple(out.shape[-2:])}: the second Up is missing")
+        raise Hint(f"the logits have half the image's size, {tuple(out.shape[-2:])}: the second Up is missing")
     if out.shape[1] != 3:
         raise Hint(f"there are {out.shape[1]} channels for 3 classes: end with nn.Conv2d(width, num_classes, 1)")
     if tuple(out.shape) != (1, 3, height, width):
-        raise Hint(f"a picture of {height} x {width} must give logits {(1, 3, height, width)}, not {tuple(out.shape)}")
+        raise Hint(f"an image of {height} x {width} must give logits {(1, 3, height, width)}, not {tuple(out.shape)}")
     if (out >= 0).all() and (out == 0).any():
         raise Hint("no output is negative and some are exactly 0: drop the ReLU after the last convolution")
     if ((out >= 0) & (out <= 1)).all():
-        raise Hint("all outputs lie between 0 and 1: leave softmax or sigmoid to the loss and give logits")
+        raise Hint("all outputs are between 0 and 1: leave softmax or sigmoid to the loss and give logits")
 
 
 def _check_skips(skips: list[tuple[int, ...]], height: int, width: int) -> None:
     """Hint if a skip is not what the encoder has at that size; as many as there are, the coarser one first."""
-    wanted = [(4 * 2, height // 2, width // 2), (4, height, width)]
-    for skip, right, other in zip(skips, wanted, wanted[::-1], strict=False):
+    expected = [(4 * 2, height // 2, width // 2), (4, height, width)]
+    for skip, right, other in zip(skips, expected, expected[::-1], strict=False):
         if skip[1:] == other:
             raise Hint("the skips come in the wrong order: the first Up needs the coarser one, at half the size")
         if skip[1:] != right:

@@ -9,9 +9,9 @@ from torch import nn
 from seglib.models.u2net import ConvNormReLU
 
 from . import Hint, exercise
-from .answers import attempt, compare, number
+from .answers import attempt, expect_close, number
 
-SIZE = (33, 47)  # of the picture shown to a block: odd, so that the rounding shows
+SIZE = (33, 47)  # of the image shown to a block: odd, so that the rounding shows
 CHANNELS = (3, 4, 5)  # in, mid and out of that block, all different
 
 
@@ -27,40 +27,42 @@ def dilated_field(answer):
                 "the dilations are left out: with dilation d a kernel reaches d pixels to each side",
             ),
             (1 + sum(dilations), "a kernel of dilation d reaches d pixels to the left and d to the right"),
-            (right - 1, "a single pixel sees itself: begin with 1"),
+            (right - 1, "a single pixel has a receptive field of 1: begin with 1"),
             (1 + sum(2 * d + 1 for d in dilations), "such a kernel spans 2d + 1 pixels but adds only 2d to the field"),
             (sum(2 * d + 1 for d in dilations), "such a kernel spans 2d + 1 pixels but adds only 2d to the field"),
             (1 + 2 * max(dilations), "this is the widest layer alone; the reaches of all layers add up"),
             (1 + 2 * math.prod(dilations), "reaches add up; they do not multiply"),
             (stepped, "dilation is no stride: it leaves the step between neighbours at one pixel for the next layer"),
         ]
-        compare(number(answer(list(dilations))), right, mistakes, "begin with 1 and add 2 * dilation for each layer")
+        expect_close(
+            number(answer(list(dilations))), right, mistakes, "begin with 1 and add 2 * dilation for each layer"
+        )
 
 
 @exercise("03_u2net/2")
 def sides_within(answer):
     """`answer(side, height)`: the sides of the maps on the `height` levels of an RSU, from the input's down."""
     for side, height in ((64, 7), (37, 7), (5, 6), (20, 4), (21, 3)):
-        found = np.asarray(answer(side, height))
+        result = np.asarray(answer(side, height))
         case = f"side {side} and height {height}"
-        if found.ndim != 1 or found.dtype.kind not in "iuf":
+        if result.ndim != 1 or result.dtype.kind not in "iuf":
             raise Hint("give a list of whole numbers, one for each level")
         up = [-(-side // 2**level) for level in range(height + 1)]
         down = [side // 2**level for level in range(height + 1)]
-        if len(found) == height - 1 and np.array_equal(found, up[: height - 1]):
+        if len(result) == height - 1 and np.array_equal(result, up[: height - 1]):
             raise Hint(f"for {case} the last level is missing: dilated, it is as large as the one before it")
-        if len(found) != height:
-            raise Hint(f"for {case} there should be {height} numbers, one for each level, but there are {len(found)}")
+        if len(result) != height:
+            raise Hint(f"for {case} there should be {height} numbers, one for each level, but there are {len(result)}")
         right = [*up[: height - 1], up[height - 2]]
         mistakes = [
-            (up[:height], "there are only height - 2 halvings: the last level is as large as the one before"),
-            (up[1:], "the first level is not halved yet: it has the side of the input"),
+            (up[:height], "there are only height - 2 downsampling steps: the last level is as large as the one before"),
+            (up[1:], "the first level is not downsampled yet: it has the side of the input"),
             ([*down[: height - 1], down[height - 2]], "these are rounded down; the block rounds odd sizes up"),
-            (down[:height], "these are rounded down, and the last level is halved once too often"),
+            (down[:height], "these are rounded down, and the last level is downsampled once too often"),
             ([max(1, s) for s in (*down[: height - 1], down[height - 2])], "rounded down; odd sizes are rounded up"),
         ]
         mistakes = [(np.array(wrong), hint) for wrong, hint in mistakes]
-        compare(found, np.array(right), mistakes, f"for {case} it is {right}")
+        expect_close(result, np.array(right), mistakes, f"for {case} it is {right}")
 
 
 @exercise("03_u2net/3")
@@ -91,7 +93,7 @@ def weights_of_an_rsu(answer):
             (right + _convolution(2 * m, m), "one too many on the way up: it has height - 1 convolutions"),
         ]
         where = f"RSU({a}, {m}, {b}, height={height}) has {right:,}: sum 9 * in * out + 3 * out over enter, down and up"
-        compare(number(answer(a, m, b, height)), right, mistakes, where)
+        expect_close(number(answer(a, m, b, height)), right, mistakes, where)
 
 
 @exercise("03_u2net/4")
@@ -102,38 +104,38 @@ def loss_of_logits(answer):
     mistakes = [
         (pixel.sum(), "this is the sum; give the mean"),
         ((np.logaddexp(0, z) - (1 - t) * z).mean(), "background and foreground are exchanged: t = 1 is the foreground"),
-        (np.logaddexp(0, z).mean(), "the truth is left out: this takes every pixel for background"),
+        (np.logaddexp(0, z).mean(), "the ground truth is left out: this takes every pixel for background"),
         (-pixel.mean(), "the sign is turned: a loss is the negative logarithm"),
         ((t * np.logaddexp(0, -z)).mean(), "only the foreground counts here; the background has a loss too"),
         (((1 / (1 + np.exp(-z)) - t) ** 2).mean(), "this is the squared error; take logarithms"),
     ]
     where = "for each pixel it is log(1 + exp(z)) - t z, and then the mean"
-    compare(_finite(answer, z, t, "already for small logits"), pixel.mean(), mistakes, where)
+    expect_close(_finite(answer, z, t, "already for small logits"), pixel.mean(), mistakes, where)
     for extreme, truth in ((1000.0, 0.0), (-1000.0, 1.0), (1000.0, 1.0), (-1000.0, 0.0)):
         right = max(extreme, 0.0) - truth * extreme
-        found = _finite(
+        result = _finite(
             answer,
             np.array([[extreme]]),
             np.array([[truth]]),
             f"for a logit of {extreme:g}, as exp overflows or a logarithm meets 0",
         )
-        if not math.isclose(found, right, abs_tol=1e-4):
+        if not math.isclose(result, right, abs_tol=1e-4):
             raise Hint(
-                f"a logit of {extreme:g} where the truth is {truth:g} costs {right:g}, but yours says {found:.4g}: "
+                f"a logit of {extreme:g} where the target is {truth:g} costs {right:g}, but yours gives {result:.4g}: "
                 "clipping hides how wrong a sure mistake is, and its gradient is 0"
             )
 
 
 def _finite(answer, z: np.ndarray, t: np.ndarray, where: str) -> float:
-    """The number that `answer` gives; a Hint if it is none or infinite."""
+    """The number that `answer` gives; a Hint if it is NaN or infinite."""
     try:
         with np.errstate(all="ignore"):
-            found = number(answer(z.copy(), t.copy()))
+            result = number(answer(z.copy(), t.copy()))
     except (OverflowError, ZeroDivisionError):
-        found = math.nan
-    if not math.isfinite(found):
-        raise Hint(f"the loss is {found} {where}; take max(z, 0) out of the logarithm, or use np.logaddexp")
-    return found
+        result = math.nan
+    if not math.isfinite(result):
+        raise Hint(f"the loss is {result} {where}; take max(z, 0) out of the logarithm, or use np.logaddexp")
+    return result
 
 
 @exercise("03_u2net/5")
@@ -141,16 +143,16 @@ def small_rsu(answer):
     """`answer(in_channels, mid_channels, out_channels)`: an RSU of height 3, built from ConvNormReLU."""
     block = attempt(f"SmallRSU{CHANNELS}", lambda: answer(*CHANNELS))
     if not isinstance(block, nn.Module):
-        raise Hint("SmallRSU must be a class derived from nn.Module (and forget not to call super().__init__())")
+        raise Hint("SmallRSU must be a class derived from nn.Module (and do not forget to call super().__init__())")
     calls: list[tuple] = []
     outputs: list[torch.Tensor] = []
     for module in block.modules():
         if isinstance(module, ConvNormReLU):
-            module.register_forward_hook(lambda module, given, out: _note(calls, outputs, module, given[0], out))
+            module.register_forward_hook(lambda module, inputs, out: _note(calls, outputs, module, inputs[0], out))
     x = torch.randn(2, CHANNELS[0], *SIZE, generator=torch.Generator().manual_seed(0))
     try:
         with torch.no_grad():
-            out = attempt(f"your block on a picture of shape {tuple(x.shape)}", lambda: block.train()(x))
+            out = attempt(f"your block on an image of shape {tuple(x.shape)}", lambda: block.train()(x))
     except Hint:
         _check_calls(calls)  # the likely cause, if it shows already
         raise
@@ -164,15 +166,15 @@ def small_rsu(answer):
     _check_residual(out, outputs)
 
 
-def _note(calls: list, outputs: list, module: ConvNormReLU, given: torch.Tensor, out: torch.Tensor) -> None:
-    calls.append((tuple(given.shape[1:]), out.shape[1], module[0].dilation[0]))
+def _note(calls: list, outputs: list, module: ConvNormReLU, inputs: torch.Tensor, out: torch.Tensor) -> None:
+    calls.append((tuple(inputs.shape[1:]), out.shape[1], module[0].dilation[0]))
     outputs.append(out.clone())
 
 
 def _check_calls(calls: list[tuple]) -> None:
     """Hint at the first of the block's convolutions, in the order of their work, that is not what it should be."""
     (a, m, b), full, half = CHANNELS, SIZE, tuple(-(-side // 2) for side in SIZE)
-    wanted = [
+    expected = [
         ("the one that enters", a, full, b, 1),
         ("the first on the way down", b, full, m, 1),
         ("the second on the way down", m, half, m, 1),
@@ -180,16 +182,16 @@ def _check_calls(calls: list[tuple]) -> None:
         ("the first on the way up", 2 * m, half, m, 1),
         ("the last on the way up", 2 * m, full, b, 1),
     ]
-    for (name, channels, size, outs, dilation), ((given, *found_size), found_outs, found_dilation) in zip(
-        wanted, calls, strict=False
+    for (name, channels, size, outs, dilation), ((inputs, *found_size), found_outs, found_dilation) in zip(
+        expected, calls, strict=False
     ):
         found_size = tuple(found_size)
         if found_size != size:
             down = found_size == tuple(side // 2 for side in SIZE)
-            why = "CeilMaxPool2d rounds up" if down else "there is one CeilMaxPool2d and one enlarge"
-            raise Hint(f"{name} should see maps of {size[0]} x {size[1]}, but sees {found_size}: {why}")
-        if given != channels:
-            raise Hint(f"{name} should take {channels} channels, but takes {given}, with (in, mid, out) = {CHANNELS}")
+            why = "CeilMaxPool2d rounds up" if down else "there is one CeilMaxPool2d and one upsample"
+            raise Hint(f"{name} should get feature maps of {size[0]} x {size[1]}, but gets {found_size}: {why}")
+        if inputs != channels:
+            raise Hint(f"{name} should take {channels} channels, but takes {inputs}, with (in, mid, out) = {CHANNELS}")
         if found_outs != outs:
             raise Hint(f"{name} should give {outs} channels, but gives {found_outs}, with (in, mid, out) = {CHANNELS}")
         if found_dilation != dilation:

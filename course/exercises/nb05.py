@@ -10,7 +10,7 @@ from seglib import models
 from .. import costs
 from . import Hint, exercise
 
-PICTURE = 360, 480  # height, width
+IMAGE_SIZE = 360, 480  # height, width
 MOST_PARAMETERS, LEAST_PARAMETERS, MOST_WORK = 1_000_000, 500_000, 1_000_000_000
 
 
@@ -34,12 +34,12 @@ def weights_by_frequency(answer):
         ]
         try:
             with np.errstate(all="ignore"):
-                found = _array(answer(list(pixels)), "the weights")
+                result = _array(answer(list(pixels)), "the weights")
         except ZeroDivisionError:
-            found = np.array([np.nan])
-        if not np.isfinite(found).all() and not there.all():
+            result = np.array([np.nan])
+        if not np.isfinite(result).all() and not there.all():
             raise Hint("a class without pixels makes this divide by 0; give it the weight 1")
-        _compare(found, right, mistakes, "take sqrt(total / pixels) for each class, then divide by the mean of these")
+        _compare(result, right, mistakes, "take sqrt(total / pixels) for each class, then divide by the mean of these")
 
 
 @exercise("05_mini_hrnet/2")
@@ -51,11 +51,11 @@ def instance_normalisation(answer):
         right = _normalised(x, (2, 3))
         unbiased = (x - x.mean((2, 3), keepdims=True)) / np.sqrt(x.var((2, 3), ddof=1, keepdims=True) + 1e-5)
         mistakes = [
-            (_normalised(x, (0, 2, 3)), "this is batch normalisation: leave the pictures (axis 0) apart"),
+            (_normalised(x, (0, 2, 3)), "this is batch normalisation: leave the images (axis 0) apart"),
             (_normalised(x, (1, 2, 3)), "this is layer normalisation: leave the channels (axis 1) apart"),
             (_normalised(x, (1,)), "you normalised over the channels of each pixel; take the pixels of each channel"),
-            (_normalised(x, (0, 1)), "you normalised each place over pictures and channels; take axes 2 and 3"),
-            (_normalised(x, (0, 1, 2, 3)), "one mean for everything: each picture and channel has its own"),
+            (_normalised(x, (0, 1)), "you normalised each place over images and channels; take axes 2 and 3"),
+            (_normalised(x, (0, 1, 2, 3)), "one mean for everything: each image and channel has its own"),
             (_normalised(x, (2,)), "only the rows were averaged; take height and width, axes 2 and 3"),
             (_normalised(x, (3,)), "only the columns were averaged; take height and width, axes 2 and 3"),
             (x - x.mean((2, 3), keepdims=True), "the mean is gone; divide by the spread as well"),
@@ -68,8 +68,8 @@ def instance_normalisation(answer):
         where = "mean and variance over axes (2, 3) with keepdims=True, then (x - mean) / sqrt(variance + eps)"
         _compare(_array(answer(x.copy()), "the result"), right, mistakes, where)
     with np.errstate(all="ignore"):
-        found = _array(answer(np.full((1, 1, 2, 2), 3.0)), "the result")
-    if not np.allclose(found, 0):
+        result = _array(answer(np.full((1, 1, 2, 2), 3.0)), "the result")
+    if not np.allclose(result, 0):
         raise Hint("a constant map must become 0; eps belongs under the root, or 0 is divided by 0")
 
 
@@ -77,14 +77,14 @@ def instance_normalisation(answer):
 def size_with_padding(answer):
     """`answer(height, width)`: the size at which mini_hrnet_v3 runs, sides multiples of 32 and at least 64."""
     for size in ((370, 448), (64, 96), (65, 33), (20, 1), (32, 31)):
-        found = _array(answer(*size), "the answer")
-        if found.shape != (2,):
-            raise Hint(f"the answer must be a pair (height, width), but it has shape {found.shape}")
+        result = _array(answer(*size), "the answer")
+        if result.shape != (2,):
+            raise Hint(f"the answer must be a pair (height, width), but it has shape {result.shape}")
         right = np.array([max(64, -(-side // 32) * 32) for side in size])
         mistakes = [
             (right[::-1], "height and width are exchanged"),
             (np.array([max(64, round(side / 32) * 32) for side in size]), "padding only adds: always round up"),
-            (np.array([max(64, side // 32 * 32) for side in size]), "pictures are padded, not cropped: round up"),
+            (np.array([max(64, side // 32 * 32) for side in size]), "images are padded, not cropped: round up"),
             (np.array([max(64, (side // 32 + 1) * 32) for side in size]), "a side that is a multiple already stays"),
             (
                 np.array([-(-side // 32) * 32 for side in size]),
@@ -94,7 +94,7 @@ def size_with_padding(answer):
             (right - np.array(size), "this is how much is added; give the size that results"),
         ]
         where = f"{size} should become {tuple(right.tolist())}: sides are multiples of 32, at least 64"
-        _compare(found, right, mistakes, where)
+        _compare(result, right, mistakes, where)
 
 
 @exercise("05_mini_hrnet/4")
@@ -105,20 +105,20 @@ def combined_views(answer):
     sure = np.exp(logits - logits.max(1, keepdims=True))
     straight = sure / sure.sum(1, keepdims=True)
     mirrored = False, True, False
-    given = [p[..., ::-1].copy() if turned else p.copy() for p, turned in zip(straight, mirrored, strict=True)]
-    found = _array(answer([(p.copy(), turned) for p, turned in zip(given, mirrored, strict=True)]), "the label map")
+    inputs = [p[..., ::-1].copy() if turned else p.copy() for p, turned in zip(straight, mirrored, strict=True)]
+    result = _array(answer([(p.copy(), turned) for p, turned in zip(inputs, mirrored, strict=True)]), "the label map")
     right = straight.mean(0).argmax(0)
-    if found.shape == straight.shape[1:]:
+    if result.shape == straight.shape[1:]:
         raise Hint("this is the mean; the label is the class (axis 0) where it is largest")
-    if found.shape != right.shape:
-        raise Hint(f"the label map must have shape {right.shape}, but yours has {found.shape}")
+    if result.shape != right.shape:
+        raise Hint(f"the label map must have shape {right.shape}, but yours has {result.shape}")
     votes = (straight.argmax(1)[:, None] == np.arange(4)[:, None, None]).sum(0).argmax(0)
-    upside = np.stack([given[0], given[1][:, ::-1], given[2]])
-    everything = np.stack([p[..., ::-1] for p in given])
+    upside = np.stack([inputs[0], inputs[1][:, ::-1], inputs[2]])
+    everything = np.stack([p[..., ::-1] for p in inputs])
     mistakes = [
-        (np.stack(given).mean(0).argmax(0), "the mirrored view was not turned back: reverse its last axis"),
+        (np.stack(inputs).mean(0).argmax(0), "the mirrored view was not turned back: reverse its last axis"),
         (upside.mean(0).argmax(0), "mirroring exchanges left and right, so reverse the last axis, not the rows"),
-        (everything.mean(0).argmax(0), "every view was turned; only those made from the mirrored picture need it"),
+        (everything.mean(0).argmax(0), "every view was turned; only those made from the mirrored image need it"),
         (np.log(straight).mean(0).argmax(0), "this averages logarithms: one very sure view overrules the others"),
         (straight.prod(0).argmax(0), "a product of probabilities lets one very sure view overrule the others"),
         (votes, "this is a vote of labels: average the probabilities first, then decide"),
@@ -126,7 +126,7 @@ def combined_views(answer):
         (right[:, ::-1], "the result is mirrored: turn the mirrored views back, not the mean"),
         (straight[0].argmax(0), "only the first view was used"),
     ]
-    _compare(found, right, mistakes, "turn mirrored views back, average over the views, then argmax over the classes")
+    _compare(result, right, mistakes, "turn mirrored views back, average over the views, then argmax over the classes")
 
 
 @exercise("05_mini_hrnet/5")
@@ -141,7 +141,7 @@ def network_to_order(answer):
         raise Hint(str(error)) from None
     if getattr(model, "num_branches", 0) != 4:
         raise Hint(f"the network must have four streams, and this one has {model.num_branches}")
-    size, effort = costs.parameters(model), costs.multiply_adds(model, PICTURE)
+    size, effort = costs.parameters(model), costs.multiply_adds(model, IMAGE_SIZE)
     if size > MOST_PARAMETERS:
         parts = {name: costs.parameters(part) for name, part in model.named_children()}
         most = max(parts, key=parts.get)
@@ -150,8 +150,8 @@ def network_to_order(answer):
         )
     if effort > MOST_WORK:
         raise Hint(
-            f"{effort / 1e9:.2f} billion multiply-adds are more than {MOST_WORK / 1e9:g} billion, while the parameters "
-            "fit: save where there are many places, at 1/4, in stem, stage 1, head and the first stream"
+            f"{effort / 1e9:.2f} billion MACs are more than {MOST_WORK / 1e9:g} billion, while the parameters "
+            "fit: save where there are many positions, at 1/4, in stem, stage 1, head and the first stream"
         )
     if size < LEAST_PARAMETERS:
         raise Hint(f"{size:,} parameters leave half of the budget unused; widen the lower streams, where work is cheap")
@@ -166,21 +166,21 @@ def _normalised(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
     return (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + 1e-5)
 
 
-def _array(found, what: str) -> np.ndarray:
+def _array(result, what: str) -> np.ndarray:
     """Numbers out of a list, an array or a tensor; a Hint for anything else."""
-    found = found.detach().numpy() if isinstance(found, torch.Tensor) else np.asarray(found)
-    if found.size == 0 or found.dtype.kind not in "biuf":
-        raise Hint(f"{what} must be numbers, but the answer has shape {found.shape} and type {found.dtype}")
-    return found.astype(float)
+    result = result.detach().numpy() if isinstance(result, torch.Tensor) else np.asarray(result)
+    if result.size == 0 or result.dtype.kind not in "biuf":
+        raise Hint(f"{what} must be numbers, but the answer has shape {result.shape} and type {result.dtype}")
+    return result.astype(float)
 
 
-def _compare(found: np.ndarray, right: np.ndarray, mistakes: list[tuple], otherwise: str) -> None:
-    """Hint unless `found` is `right`: that of the mistake whose result it is, else `otherwise`."""
-    if np.shape(found) != np.shape(right):
-        raise Hint(f"the result must have shape {np.shape(right)}, but yours has {np.shape(found)}")
-    if np.allclose(found, right, rtol=1e-5, atol=1e-7):
+def _compare(result: np.ndarray, right: np.ndarray, mistakes: list[tuple], default_hint: str) -> None:
+    """Hint unless `result` is `right`: that of the mistake whose result it is, else `otherwise`."""
+    if np.shape(result) != np.shape(right):
+        raise Hint(f"the result must have shape {np.shape(right)}, but yours has {np.shape(result)}")
+    if np.allclose(result, right, rtol=1e-5, atol=1e-7):
         return
     for wrong, hint in mistakes:
-        if np.shape(wrong) == np.shape(found) and np.allclose(found, wrong, rtol=1e-5, atol=1e-7):
+        if np.shape(wrong) == np.shape(result) and np.allclose(result, wrong, rtol=1e-5, atol=1e-7):
             raise Hint(hint)
-    raise Hint(otherwise)
+    raise Hint(default_hint)

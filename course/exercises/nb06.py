@@ -8,7 +8,7 @@ import torch
 from seglib.metrics import iou, mean_iou, pixel_accuracy
 
 from . import Hint, exercise
-from .answers import compare, number
+from .answers import expect_close, number
 
 
 @exercise("06_dilated_resnet/1")
@@ -17,19 +17,19 @@ def dilated_convolution(answer):
     x = np.array([1.0, 3.0, 0.0, 2.0, 5.0, 4.0, 1.0, -2.0, 6.0])
     for kernel in (np.array([-1.0, 2.0, 0.5]), np.array([1.0, -3.0, 2.0, 0.0, 4.0])):
         for rate in (1, 2, 3):
-            found = _array(answer(x.copy(), kernel.copy(), rate))
+            result = _array(answer(x.copy(), kernel.copy(), rate))
             reach = len(kernel) // 2 * rate
-            if found.shape == (len(x) - 2 * reach,) and reach:
+            if result.shape == (len(x) - 2 * reach,) and reach:
                 raise Hint(f"the result is too short: put {reach} zeros, len(kernel) // 2 * rate, before and after x")
-            if found.shape != x.shape:
-                raise Hint(f"x has {len(x)} numbers and so must the result; yours has shape {found.shape}")
+            if result.shape != x.shape:
+                raise Hint(f"x has {len(x)} numbers and so must the result; yours has shape {result.shape}")
             mistakes = [
                 (
                     _dilated(x, kernel[::-1], rate),
-                    "the kernel is turned round; in PyTorch its first number meets what lies on the left",
+                    "the kernel is turned round; in PyTorch its first number meets what is on the left",
                 ),
                 (_dilated(x, kernel, 1), "the rate is left out: tap a looks at x[i + rate * a]"),
-                (_dilated(x, kernel, rate + 1), "one gap too many: at rate 2 one number lies between taps, not two"),
+                (_dilated(x, kernel, rate + 1), "one gap too many: at rate 2 one number is between taps, not two"),
                 (
                     _dilated(x, kernel, rate, "wrap"),
                     "what leaves at one end comes in at the other: beyond the ends are zeros",
@@ -38,7 +38,7 @@ def dilated_convolution(answer):
                 (_dilated(x, kernel, rate, "reflect"), "beyond the ends are zeros, not the mirrored line"),
             ]
             where = "y[i] is the sum over the taps a of kernel[a] * x[i + rate * (a - len(kernel) // 2)], 0 outside"
-            compare(found, _dilated(x, kernel, rate), mistakes, where)
+            expect_close(result, _dilated(x, kernel, rate), mistakes, where)
 
 
 @exercise("06_dilated_resnet/2")
@@ -58,14 +58,14 @@ def receptive_field(answer):
         mistakes = [
             (_field([(k, s, 1) for k, s, _ in layers]), "the rates are left out: at rate r, a reach is r steps long"),
             (_field([(k, 1, r) for k, _, r in layers]), "strides are left out: after a stride of 2, a step is 2"),
-            (right - 1, "a single pixel sees itself: begin with 1"),
+            (right - 1, "a single pixel has a receptive field of 1: begin with 1"),
             (
                 1 + sum((n - 1) * step for n, step in zip(spans, steps[1:], strict=True)),
                 "a layer's own stride comes too early: it counts only for the layers after it",
             ),
             (
                 1 + sum(n * step for n, step in zip(spans, steps, strict=False)),
-                "a kernel that spans n places adds n - 1 steps",
+                "a kernel that spans n positions adds n - 1 steps",
             ),
             (
                 1 + sum(k * r * step for (k, _, r), step in zip(layers, steps, strict=False)),
@@ -74,7 +74,7 @@ def receptive_field(answer):
             (_compounded(layers), "a rate belongs to its own layer and changes no step; only strides multiply up"),
         ]
         where = "add (kernel - 1) * rate * step for each layer, then multiply step by its stride"
-        compare(number(answer(list(layers))), right, mistakes, where)
+        expect_close(number(answer(list(layers))), right, mistakes, where)
 
 
 @exercise("06_dilated_resnet/3")
@@ -89,11 +89,11 @@ def dilation_scheme(answer):
         ((1, 2, 2), 2, 4),
     ]
     for strides, entrance, output_stride in cases:
-        found = _array(answer(list(strides), entrance, output_stride))
-        if found.shape != (len(strides), 3):
+        result = _array(answer(list(strides), entrance, output_stride))
+        if result.shape != (len(strides), 3):
             raise Hint(
                 f"for {len(strides)} stages the answer has {len(strides)} triples (stride, first rate, other rate); "
-                f"yours has shape {found.shape}"
+                f"yours has shape {result.shape}"
             )
         right = _scheme(strides, entrance, output_stride)
         mistakes = [
@@ -114,7 +114,7 @@ def dilation_scheme(answer):
                 [(s, *rates) for s, (_, *rates) in zip(strides, right, strict=True)],
                 "the rates are right, but the strides that they replace must become 1",
             ),
-            (_scheme(strides, 1, output_stride), "the entrance has already reduced the picture: begin with its stride"),
+            (_scheme(strides, 1, output_stride), "the entrance has already reduced the image: begin with its stride"),
             (
                 _scheme(strides, entrance, output_stride // 2),
                 "one stride too many is gone: a step of output_stride is allowed",
@@ -125,68 +125,68 @@ def dilation_scheme(answer):
             f"scheme({list(strides)}, {entrance}, {output_stride}) should be {right}: while step * stride is at "
             "most output_stride keep the stride, else make it 1 and multiply the rate by it"
         )
-        compare(found, right, [(np.array(wrong), hint) for wrong, hint in mistakes if wrong != right], where)
+        expect_close(result, right, [(np.array(wrong), hint) for wrong, hint in mistakes if wrong != right], where)
 
 
 @exercise("06_dilated_resnet/4")
 def taps_inside(answer):
-    """`answer(height, width, rate)`: how many of the nine taps lie inside the map, on average over its places."""
+    """`answer(height, width, rate)`: how many of the nine taps are inside the map, on average over all positions."""
     for height, width, rate in ((45, 60, 12), (12, 12, 12), (45, 60, 24), (45, 60, 36), (5, 40, 6), (9, 7, 3)):
         rows, columns = (size + 2 * max(size - rate, 0) for size in (height, width))
         right = rows * columns / (height * width)
         signed = (3 * height - 2 * rate) * (3 * width - 2 * rate) / (height * width)
-        within = max(height - 2 * rate, 0) * max(width - 2 * rate, 0)  # places from which all nine lie inside
+        within = max(height - 2 * rate, 0) * max(width - 2 * rate, 0)  # positions from which all nine are inside
         mistakes = [
             (signed, "a rate larger than the map leaves nothing on that side, not less than nothing: use max(..., 0)"),
-            (rows * columns, "this is the sum over all places; divide by their number"),
+            (rows * columns, "this is the sum over all positions; divide by their number"),
             (right / 9, "this is the share of the nine; the question is about their number"),
             (rows / height, "this counts the rows of taps only: multiply by the same for the columns"),
             (columns / width, "this counts the columns of taps only: multiply by the same for the rows"),
             (rows / height + columns / width, "rows and columns are independent: multiply their numbers, do not add"),
-            (9 * within / (height * width), "this counts only the places from which all nine lie inside"),
+            (9 * within / (height * width), "this counts only the positions from which all nine are inside"),
             (right - 1, "the middle tap is one of the nine, and it is always inside"),
         ]
         where = (
-            f"on {height} x {width} at rate {rate} it is {right:.4g}: of `size` places, max(size - rate, 0) have "
+            f"on {height} x {width} at rate {rate} it is {right:.4g}: of `size` positions, max(size - rate, 0) have "
             "a tap to the left, as many to the right, and all have the middle one"
         )
-        compare(number(answer(height, width, rate)), right, mistakes, where)
+        expect_close(number(answer(height, width, rate)), right, mistakes, where)
 
 
 @exercise("06_dilated_resnet/5")
 def accurate_and_blind(answer):
-    """A confusion matrix (4, 4) of 1000 pixels, every class in the truth, accuracy at least 0.9, mIoU below 0.3."""
-    found = _array(answer)
-    if found.shape != (4, 4):
-        raise Hint(f"four classes make a matrix of 4 rows and 4 columns; yours has shape {found.shape}")
-    if not np.isfinite(found).all() or (found < 0).any() or (found != found.round()).any():
+    """A confusion matrix (4, 4) of 1000 pixels, every class in the rows, accuracy at least 0.9, mIoU below 0.3."""
+    result = _array(answer)
+    if result.shape != (4, 4):
+        raise Hint(f"four classes make a matrix of 4 rows and 4 columns; yours has shape {result.shape}")
+    if not np.isfinite(result).all() or (result < 0).any() or (result != result.round()).any():
         raise Hint("the entries count pixels: whole numbers, none of them negative")
-    if found.sum() != 1000:
-        raise Hint(f"your matrix holds {found.sum():.0f} pixels; it should hold 1000")
-    empty = [c for c in range(4) if found[c].sum() == 0]
+    if result.sum() != 1000:
+        raise Hint(f"your matrix holds {result.sum():.0f} pixels; it should hold 1000")
+    empty = [c for c in range(4) if result[c].sum() == 0]
     if empty:
-        turned = " (rows are the truth, columns the prediction)" if not any((found.sum(0) == 0)[empty]) else ""
-        raise Hint(f"class {empty[0]} has no true pixel, and every class should occur in the truth{turned}")
-    accuracy, score = pixel_accuracy(found), mean_iou(found)
+        turned = " (rows are the ground truth, columns the prediction)" if not any((result.sum(0) == 0)[empty]) else ""
+        raise Hint(f"class {empty[0]} has no true pixel, and every class should occur in the ground truth{turned}")
+    accuracy, score = pixel_accuracy(result), mean_iou(result)
     if accuracy < 0.9:
-        raise Hint(f"the accuracy is {accuracy:.3f}: at least 900 of the 1000 pixels must lie on the diagonal")
+        raise Hint(f"the accuracy is {accuracy:.3f}: at least 900 of the 1000 pixels must be on the diagonal")
     if score >= 0.3:
-        scores = ", ".join(f"{value:.2f}" for value in iou(found))
+        scores = ", ".join(f"{value:.2f}" for value in iou(result))
         raise Hint(
             f"the accuracy is {accuracy:.3f}, but mIoU {score:.3f} (classes {scores}); let one class hold nearly all "
             "pixels, and never predict the other three"
         )
 
 
-def _array(found) -> np.ndarray:
+def _array(result) -> np.ndarray:
     """An answer as an array of numbers; a Hint for anything else."""
     try:
-        found = found.detach().numpy() if isinstance(found, torch.Tensor) else np.asarray(found)
+        result = result.detach().numpy() if isinstance(result, torch.Tensor) else np.asarray(result)
     except ValueError:  # lists of different lengths
         raise Hint("the rows of your answer differ in length") from None
-    if found.dtype.kind not in "biuf":
-        raise Hint(f"the answer must be made of numbers, but it is of type {found.dtype}")
-    return found.astype(float)
+    if result.dtype.kind not in "biuf":
+        raise Hint(f"the answer must be made of numbers, but it is of type {result.dtype}")
+    return result.astype(float)
 
 
 def _dilated(x: np.ndarray, kernel: np.ndarray, rate: int, beyond: str = "constant") -> np.ndarray:

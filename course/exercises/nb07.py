@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from . import Hint, exercise
-from .answers import compare, number
+from .answers import expect_close, number
 
 
 @exercise("07_human_segmentation/1")
@@ -16,25 +16,25 @@ def foreground_iou(answer):
         [[[2.6, 1.8, -1.0, -2.3], [-1.4, -4.7, 0.2, -0.4]], [[-0.1, 4.0, -0.7, 0.7], [1.1, 3.9, -0.4, -0.1]]]
     )[:, None]
     labels = torch.tensor([[[1, 0, 0, 1], [255, 0, 1, 0]], [[1, 1, 0, 255], [0, 0, 0, 1]]])
-    valid, truth, found = labels != 255, labels == 1, logits[:, 0] > 0
-    right = _iou(found & valid, truth)
-    halves = [_iou((found & valid)[i], truth[i]) for i in range(2)]
+    valid, truth, result = labels != 255, labels == 1, logits[:, 0] > 0
+    right = _iou(result & valid, truth)
+    per_image = [_iou((result & valid)[i], truth[i]) for i in range(2)]
     mistakes = [
         (
             _iou((logits[:, 0] > 0.5) & valid, truth),
             "these are logits, not probabilities: 0.5 after the sigmoid is 0 before it",
         ),
-        (_iou(found, truth), "predictions on ignored pixels were counted as false alarms: take them out of both"),
-        (_iou(found, labels > 0), "the label 255 was taken for foreground; those pixels are to be ignored"),
-        (sum(halves) / 2, "this is the mean of the images' IoU; add up the pixels of all images, then divide once"),
+        (_iou(result, truth), "predictions on ignored pixels were counted as false alarms: take them out of both"),
+        (_iou(result, labels > 0), "the label 255 was taken for foreground; those pixels are to be ignored"),
+        (sum(per_image) / 2, "this is the mean of the images' IoU; add up the pixels of all images, then divide once"),
         (
-            float((found == truth)[valid].float().mean()),
+            float((result == truth)[valid].float().mean()),
             "this is the accuracy; IoU leaves out what both call background",
         ),
         (2 * right / (1 + right), "this is Dice; IoU divides the common pixels by those that either has"),
-        (_iou(~found & valid, ~truth & valid), "this is the IoU of the background"),
+        (_iou(~result & valid, ~truth & valid), "this is the IoU of the background"),
         (
-            _iou(torch.ones_like(found) & valid, truth),
+            _iou(torch.ones_like(result) & valid, truth),
             "everything was called foreground: with one channel there is no argmax; compare the logit with 0",
         ),
         (0.0, "nothing was called foreground: with one channel argmax is always 0; compare the logit with 0"),
@@ -43,10 +43,11 @@ def foreground_iou(answer):
         f"for the checker's logits it is {right:.3f}: common pixels by pixels that either has, logits above 0 "
         "being foreground, pixels labelled 255 left out of both"
     )
-    compare(number(answer(logits.clone(), labels.clone())), right, mistakes, where)
+    expect_close(number(answer(logits.clone(), labels.clone())), right, mistakes, where)
     flat = labels.clone().fill_(0)  # one image of another size: an answer must not know the first case's shape
     flat[0, 0, 0] = 1
-    compare(number(answer(logits.clone()[:, :, :1], flat[:, :1])), _iou(found[:, :1], flat[:, :1] == 1), [], where)
+    right = _iou(result[:, :1], flat[:, :1] == 1)
+    expect_close(number(answer(logits.clone()[:, :, :1], flat[:, :1])), right, [], where)
 
 
 @exercise("07_human_segmentation/2")
@@ -56,11 +57,11 @@ def resize_mask(answer):
     # From odd sizes, so that no centre falls on the edge between two pixels, where libraries round differently.
     for shape, size in (((5, 7), (8, 9)), ((9, 5), (4, 7)), ((3, 5), (3, 5)), ((9, 7), (3, 5))):
         mask = rng.choice(np.array([0, 1, 5, 255], np.uint8), shape)
-        found = _array(answer(mask.copy(), *size))
-        if found.shape == size[::-1] and size != size[::-1]:
+        result = _array(answer(mask.copy(), *size))
+        if result.shape == size[::-1] and size != size[::-1]:
             raise Hint("height and width are exchanged: the result has `height` rows and `width` columns")
-        if found.shape != size:
-            raise Hint(f"a mask of {shape} resized to {size} must have that shape; yours has {found.shape}")
+        if result.shape != size:
+            raise Hint(f"a mask of {shape} resized to {size} must have that shape; yours has {result.shape}")
         right = _resized(mask, size, 0.5)
         mistakes = [
             (
@@ -71,22 +72,22 @@ def resize_mask(answer):
             (
                 _resized(mask, size, 0.5, np.round),
                 "round((i + 0.5) * old / new) is the next pixel half of the time; "
-                "the centre x lies in pixel number floor(x)",
+                "the centre x is in pixel number floor(x)",
             ),
-            (_resized(mask, size, 0.5, np.ceil), "the centre x lies in pixel number floor(x), not ceil(x)"),
+            (_resized(mask, size, 0.5, np.ceil), "the centre x is in pixel number floor(x), not ceil(x)"),
             (
                 _aligned(mask, size),
                 "you laid the corner pixels' centres upon each other (align_corners); here the "
-                "*areas* of old and new mask are the same: the centre lies at (i + 0.5) * old / new",
+                "*areas* of old and new mask are the same: the centre is at (i + 0.5) * old / new",
             ),
         ]
-        if not (np.isin(found, [0, 1, 5, 255])).all():
+        if not (np.isin(result, [0, 1, 5, 255])).all():
             raise Hint(
                 "the result holds labels that are not in the mask: labels are names and must not be averaged; take the "
                 "label of one old pixel"
             )
         where = "new pixel (i, j) takes the label at row floor((i + 0.5) * old height / new height), columns likewise"
-        compare(found, right, mistakes, where)
+        expect_close(result, right, mistakes, where)
 
 
 @exercise("07_human_segmentation/3")
@@ -115,7 +116,7 @@ def stable_bce(answer):
         (-right, "the sign: a loss is minus the logarithm"),
     ]
     where = f"for the checker's logits it is {right:.4f}: max(z, 0) - z t + log1p(exp(-|z|)), the mean where t != 255"
-    compare(number(answer(z.clone(), t.clone())), right, mistakes, where)
+    expect_close(number(answer(z.clone(), t.clone())), right, mistakes, where)
     for logit, label, loss in ((1000.0, 0, 1000.0), (-1000.0, 1, 1000.0), (1000.0, 1, 0.0), (-1000.0, 0, 0.0)):
         _stable(number(answer(torch.full((2, 2), logit), torch.full((2, 2), label))), logit, label, loss)
     nothing = number(answer(z.clone(), torch.full_like(t, 255)))
@@ -130,10 +131,10 @@ def adam_step(answer):
     """`answer(weight, gradient, m, v, step, lr, beta1, beta2, eps)` -> new (weight, m, v)."""
     cases = [(0.0, -6.0, 0.0, 0.0, 1, 0.1, 0.9, 0.999, 1e-8), (1.0, 2.0, 0.5, 0.3, 3, 0.01, 0.8, 0.99, 1e-2)]
     for case in cases:
-        found = answer(*case)
-        found = _array([number(x) for x in found] if isinstance(found, tuple | list) else found)
-        if found.shape != (3,):
-            raise Hint(f"return three numbers, (weight, m, v); yours has shape {found.shape}")
+        result = answer(*case)
+        result = _array([number(x) for x in result] if isinstance(result, tuple | list) else result)
+        if result.shape != (3,):
+            raise Hint(f"return three numbers, (weight, m, v); yours has shape {result.shape}")
         right = _adam(*case)
         w, g, m, v, step, lr, b1, b2, eps = case
         move = right[0] - w
@@ -169,7 +170,7 @@ def adam_step(answer):
             f"adam_step{case} should be ({right[0]:.6g}, {right[1]:.6g}, {right[2]:.6g}): update m and v, correct "
             "both, subtract lr * m / (sqrt(v) + eps)"
         )
-        compare(found, np.array(right), [(np.array(wrong), hint) for wrong, hint in mistakes], where)
+        expect_close(result, np.array(right), [(np.array(wrong), hint) for wrong, hint in mistakes], where)
 
 
 @exercise("07_human_segmentation/5")
@@ -179,11 +180,11 @@ def paste_figure(answer):
     figure, background = rng.integers(0, 256, (2, 5, 7, 3), dtype=np.uint8)
     alpha = rng.random((5, 7))
     alpha[0], alpha[1] = 0, 1
-    found = np.asarray(answer(figure.copy(), alpha.copy(), background.copy()))
-    if found.shape != figure.shape:
-        raise Hint(f"the result must have the pictures' shape {figure.shape}; yours has {found.shape}")
-    if found.dtype != np.uint8:
-        raise Hint(f"the result must be uint8, but it is {found.dtype}: round, then convert")
+    result = np.asarray(answer(figure.copy(), alpha.copy(), background.copy()))
+    if result.shape != figure.shape:
+        raise Hint(f"the result must have the images' shape {figure.shape}; yours has {result.shape}")
+    if result.dtype != np.uint8:
+        raise Hint(f"the result must be uint8, but it is {result.dtype}: round, then convert")
     a = alpha[..., None]
     exact = a * figure + (1 - a) * background
     right = np.round(exact).astype(np.uint8)
@@ -192,7 +193,7 @@ def paste_figure(answer):
     mistakes = [
         (np.floor(exact).astype(np.uint8), "values were cut off, not rounded: astype drops the fraction"),
         (np.round((1 - a) * figure + a * background).astype(np.uint8), "alpha is turned round: 1 shows the figure"),
-        (hard, "alpha was made hard; half-transparent pixels must mix both pictures"),
+        (hard, "alpha was made hard; half-transparent pixels must mix both images"),
         (added, "the background must be weighted by 1 - alpha, or the sum runs over 255"),
         (np.round(a * figure).astype(np.uint8), "the background is missing where alpha is below 1"),
         (
@@ -201,28 +202,28 @@ def paste_figure(answer):
             "before they were added, so each lost its fraction; add first, then round",
         ),
     ]
-    compare(found, right, mistakes, "each channel is alpha * figure + (1 - alpha) * background, then rounded")
+    expect_close(result, right, mistakes, "each channel is alpha * figure + (1 - alpha) * background, then rounded")
 
 
-def _array(found) -> np.ndarray:
+def _array(result) -> np.ndarray:
     """An answer as an array of numbers; a Hint for anything else."""
     try:
-        found = found.detach().numpy() if isinstance(found, torch.Tensor) else np.asarray(found)
+        result = result.detach().numpy() if isinstance(result, torch.Tensor) else np.asarray(result)
     except ValueError:  # lists of different lengths
         raise Hint("the rows of your answer differ in length") from None
-    if found.dtype.kind not in "biuf":
-        raise Hint(f"the answer must be made of numbers, but it is of type {found.dtype}")
-    return found.astype(float)
+    if result.dtype.kind not in "biuf":
+        raise Hint(f"the answer must be made of numbers, but it is of type {result.dtype}")
+    return result.astype(float)
 
 
-def _iou(found: torch.Tensor, truth: torch.Tensor) -> float:
-    return float((found & truth).sum() / (found | truth).sum())
+def _iou(result: torch.Tensor, truth: torch.Tensor) -> float:
+    return float((result & truth).sum() / (result | truth).sum())
 
 
 def _resized(mask: np.ndarray, size: tuple[int, int], centre: float, rule=np.floor) -> np.ndarray:
     """The label at rule((i + centre) * old / new) of both axes, kept inside."""
-    places = [rule((np.arange(new) + centre) * old / new) for old, new in zip(mask.shape, size, strict=True)]
-    rows, columns = (np.clip(p.astype(int), 0, old - 1) for p, old in zip(places, mask.shape, strict=True))
+    positions = [rule((np.arange(new) + centre) * old / new) for old, new in zip(mask.shape, size, strict=True)]
+    rows, columns = (np.clip(p.astype(int), 0, old - 1) for p, old in zip(positions, mask.shape, strict=True))
     return mask[np.ix_(rows, columns)]
 
 
@@ -234,18 +235,18 @@ def _aligned(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _softplus(z: torch.Tensor) -> torch.Tensor:
-    """ln(1 + e^z), whatever z."""
+    """ln(1 + e^z) for any z."""
     return z.clamp(min=0) + torch.log1p(torch.exp(-z.abs()))
 
 
-def _stable(found: float, logit: float, label: int, loss: float) -> None:
+def _stable(result: float, logit: float, label: int, loss: float) -> None:
     """Hint unless the loss of a logit of +-1000 is what it must be."""
-    if math.isclose(found, loss, abs_tol=1e-5):
+    if math.isclose(result, loss, abs_tol=1e-5):
         return
-    case = f"for a logit of {logit:g} and label {label} the loss is {loss:g}, yours is {found:g}"
-    if not math.isfinite(found):
-        raise Hint(f"{case}: e^1000 is infinite and ln 0 too; let the exponential see -|z| only")
-    if loss and 5 < found < 200:
+    case = f"for a logit of {logit:g} and label {label} the loss is {loss:g}, yours is {result:g}"
+    if not math.isfinite(result):
+        raise Hint(f"{case}: e^1000 is infinite and ln 0 too; use only exp(-|z|)")
+    if loss and 5 < result < 200:
         raise Hint(f"{case}: a probability was kept away from 0 and 1 before the logarithm, which bounds the loss")
     raise Hint(f"{case}; use max(z, 0) - z t + log1p(exp(-|z|))")
 

@@ -95,22 +95,22 @@ def band_of_a_mask(answer):
     rough = _eroded(rng.random((24, 26)) > 0.05, 1, True)
     # A shape away from the border comes first, so that a hint is about the shape before it is about the border.
     for mask, width in ((inner, 1), (inner, 3), (corner, 2), (rough, 1), (rough, 2)):
-        found = np.asarray(answer(mask.copy(), width))
-        if found.shape != mask.shape:
-            raise Hint(f"the band is a mask of the same shape {mask.shape}, but yours is {found.shape}")
-        found = found.astype(bool)
+        result = np.asarray(answer(mask.copy(), width))
+        if result.shape != mask.shape:
+            raise Hint(f"the band is a mask of the same shape {mask.shape}, but yours is {result.shape}")
+        result = result.astype(bool)
         right = mask & ~_eroded(mask, width, False)
-        if (found == right).all():
+        if (result == right).all():
             continue
         for hint, wrong in _wrong_bands(mask, width):
-            if (found == wrong).all():
+            if (result == wrong).all():
                 raise Hint(hint)
-        strayed = (found & ~mask).sum()
+        strayed = (result & ~mask).sum()
         if strayed:
-            raise Hint(f"{strayed} pixels of your band lie outside the mask: the band is a part of the mask")
-        row, column = np.argwhere(found != right)[0]
-        told = "in the band" if right[row, column] else "not in the band"
-        raise Hint(f"with width {width}, pixel ({row}, {column}) of a {mask.shape} mask should be {told}")
+            raise Hint(f"{strayed} pixels of your band are outside the mask: the band is a part of the mask")
+        row, column = np.argwhere(result != right)[0]
+        expected = "in the band" if right[row, column] else "not in the band"
+        raise Hint(f"with width {width}, pixel ({row}, {column}) of a {mask.shape} mask should be {expected}")
 
 
 def _wrong_bands(mask, width):
@@ -119,12 +119,12 @@ def _wrong_bands(mask, width):
     city = _eroded(mask, width, False, lambda y, x: abs(y) + abs(x) <= width)
     disc = _eroded(mask, width, False, lambda y, x: y * y + x * x <= width * width)
     yield "this is the part of the mask that is not in the band: turn it round", core
-    yield "beyond the image's edge lies no mask: pad with False before you erode", mask & ~_eroded(mask, width, True)
-    yield "this band lies around the mask; Boundary IoU takes the pixels of the mask itself", grown & ~mask
-    yield "this band lies on both sides of the contour; keep the mask's own pixels", grown & ~core
+    yield "outside of the image there is no mask: pad with False before you erode", mask & ~_eroded(mask, width, True)
+    yield "this band is around the mask; Boundary IoU takes the pixels of the mask itself", grown & ~mask
+    yield "this band is on both sides of the contour; keep the mask's own pixels", grown & ~core
     yield "this is the whole mask: take off what survives erosion", mask
     if width > 1:
-        yield "your band is 1 pixel wide whatever the width asked for", mask & ~_eroded(mask, 1, False)
+        yield "your band is 1 pixel wide for every width", mask & ~_eroded(mask, 1, False)
         narrow = "your band is 1 pixel too narrow: the window reaches `width` pixels to every side"
         yield narrow, mask & ~_eroded(mask, width - 1, False)
     wide = "your band is 1 pixel too wide: a window of 2 width + 1 pixels reaches `width` to every side"
@@ -172,8 +172,8 @@ def contour_error_in_pixels(answer):
 @exercise("08_evaluation/5")
 def interval_of_a_difference(answer):
     first, second = _two_networks()
-    found = _quiet(answer)(first.copy(), second.copy(), RESAMPLES, 0)
-    low, high = map(_number, np.asarray(found, np.float64).ravel())
+    result = _quiet(answer)(first.copy(), second.copy(), RESAMPLES, 0)
+    low, high = map(_number, np.asarray(result, np.float64).ravel())
     if np.isnan([low, high]).any():
         raise Hint("the interval holds NaN: sum the matrices of a resample before you take the mIoU")
     if low > high:
@@ -248,25 +248,25 @@ def _quiet(answer):
     return call
 
 
-def _compare(value: float, right: float, mistakes: dict[str, float], otherwise: str) -> None:
+def _compare(value: float, right: float, mistakes: dict[str, float], default_hint: str) -> None:
     """Raise the Hint of the mistake that gives `value`, unless it is right."""
     if np.isclose(value, right, rtol=1e-5, atol=1e-7):
         return
     for hint, wrong in mistakes.items():
         if np.isclose(value, wrong, rtol=1e-5, atol=1e-7):
             raise Hint(hint)
-    raise Hint(f"your result is {value:.5g}; {otherwise}")
+    raise Hint(f"your result is {value:.5g}; {default_hint}")
 
 
 def _number(value) -> float:
     array = np.asarray(value, np.float64)
     if array.size != 1:
-        raise Hint(f"one number is wanted, but the result has shape {array.shape}")
+        raise Hint(f"return one number, but the result has shape {array.shape}")
     return float(array.reshape(()))
 
 
 def _score(value) -> float:
     value = _number(value)
     if value > 1:
-        raise Hint(f"a mean IoU lies between 0 and 1, but yours is {value:.5g}: divide, and take the mean")
+        raise Hint(f"a mean IoU is between 0 and 1, but yours is {value:.5g}: divide, and take the mean")
     return value

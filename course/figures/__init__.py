@@ -1,5 +1,17 @@
-"""Figures for the notebooks: networks drawn from their forward pass, line charts, rows of images."""
+"""Figures for the notebooks: networks drawn from their forward pass, charts, rows of images."""
 
-from .diagrams import architecture, curves, pictures
+from seglib.visualize import image_grid
 
-__all__ = ["architecture", "curves", "pictures"]
+from .charts import boundary_errors, cutout, feature_maps, line_chart, roadmap, score_histogram
+from .diagrams import architecture
+
+__all__ = [
+    "architecture",
+    "boundary_errors",
+    "cutout",
+    "feature_maps",
+    "image_grid",
+    "line_chart",
+    "roadmap",
+    "score_histogram",
+]

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
-from seglib.visualize.style import WIDTH, plain
+from seglib.visualize.style import WIDTH, printable
 
 from .arrows import BUS, Box, Route, corners, find_routes, track
 from .trace import Block
 
 WIDEST = 10.4  # inches: a thousand pixels on a screen
 DOT = 0.11  # the diameter of a join
-_FOOT = "weights of the arrows"
+_FOOT = "parameters of the arrows"
 # Sizes of the text in points and widths of the page: the first pair that holds all.
 _CHOICES = ((8.0, WIDTH), (7.5, WIDTH), (7.0, WIDTH), (7.5, WIDEST), (7.0, WIDEST), (6.5, WIDEST), (6.0, WIDEST))
 _TALLEST, _THICKEST = 0.46, 0.5  # a block of the finest map, of the most channels
@@ -45,7 +45,7 @@ def text_width(text: str, size: float, bold: bool = False) -> float:
 @functools.lru_cache(maxsize=4096)
 def _width_of_a_point(text: str, bold: bool) -> float:
     font = FontProperties(family="DejaVu Sans", weight="bold" if bold else "normal")
-    return TextPath((0, 0), plain(text), size=10, prop=font).get_extents().width / 10 if text.strip() else 0.0
+    return TextPath((0, 0), printable(text), size=10, prop=font).get_extents().width / 10 if text.strip() else 0.0
 
 
 def arrange(blocks: Sequence[Block]) -> Sheet:

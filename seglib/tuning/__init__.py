@@ -6,6 +6,7 @@ search goes on), a folder a trial, and what came of it: `trials.json`, `search.p
 Akiba et al., "Optuna: a next-generation hyperparameter optimization framework", KDD 2019.
 """
 
+from .figure import search_figure
 from .result import best_yaml, summarize, table, write
 from .space import Choices, Range, TuneError, check, default_space, read_space, with_options
 from .study import search
@@ -19,6 +20,7 @@ __all__ = [
     "default_space",
     "read_space",
     "search",
+    "search_figure",
     "summarize",
     "table",
     "with_options",

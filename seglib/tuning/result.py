@@ -6,6 +6,7 @@ from pathlib import Path
 
 from .. import files, runs, visualize
 from ..config import Config
+from .figure import search_figure
 from .space import Space, flow, with_options
 
 ENOUGH = 4  # complete trials from which importances are estimated; with fewer they are noise
@@ -123,4 +124,4 @@ def write(summary: dict, config: Config, space: Space, folder: Path | str) -> No
     folder = Path(folder)
     files.write_text(folder / "trials.json", json.dumps(summary, indent=1) + "\n")
     files.write_text(folder / "best.yaml", best_yaml(summary, config, space, folder))
-    visualize.save(visualize.search(summary), folder / "search.png")
+    visualize.save(search_figure(summary), folder / "search.png")

@@ -1,49 +1,44 @@
-"""Pictures of data, predictions, training and scores, for notebooks, the README and the command line."""
+"""Figures of data, predictions, training and scores."""
 
-from .charts import class_histogram, confusion_figure, per_class_bars, score_histogram
-from .comparison import compared_runs, save, search
+from .charts import class_histogram, compared_runs, confusion_figure, per_class_bars, save, training_curves
+from .figures import gallery, image_grid, legend, show_prediction, show_samples
 from .masks import (
-    FALSE_ALARM,
-    HIT,
+    FALSE_NEGATIVE,
+    FALSE_POSITIVE,
     IGNORED,
-    MISS,
-    boundary_band_picture,
+    TRUE_NEGATIVE,
+    TRUE_POSITIVE,
     colorize,
-    cutout,
+    darken,
     default_palette,
-    dimmed,
     error_map,
+    figure_palette,
     overlay,
 )
-from .panels import feature_maps, gallery, legend, show_prediction, show_samples
-from .progress import roadmap, training_curves
-from .style import Picture, VisualizeError
+from .style import NotebookFigure, VisualizeError
 
 __all__ = [
-    "FALSE_ALARM",
-    "HIT",
+    "FALSE_NEGATIVE",
+    "FALSE_POSITIVE",
     "IGNORED",
-    "MISS",
-    "Picture",
+    "TRUE_NEGATIVE",
+    "TRUE_POSITIVE",
+    "NotebookFigure",
     "VisualizeError",
-    "boundary_band_picture",
     "class_histogram",
     "colorize",
     "compared_runs",
     "confusion_figure",
-    "cutout",
+    "darken",
     "default_palette",
-    "dimmed",
     "error_map",
-    "feature_maps",
+    "figure_palette",
     "gallery",
+    "image_grid",
     "legend",
     "overlay",
     "per_class_bars",
-    "roadmap",
     "save",
-    "score_histogram",
-    "search",
     "show_prediction",
     "show_samples",
     "training_curves",

@@ -1,4 +1,4 @@
-"""Where the tiles of a figure made of pictures lie, in inches."""
+"""The positions of the images in a figure, in inches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,59 +6,65 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.patches import Patch
 
-from .style import WIDTH, Picture, head
+from .style import WIDTH, NotebookFigure, add_title
 
-_GAP, _MARGIN, _LINE = 0.09, 0.06, 0.19
-_HIGHEST, _SHORTEST = 3.2, 3.0  # the height of a picture, the width of a figure that has a legend
+_GAP, _MARGIN, _LEGEND_LINE = 0.09, 0.06, 0.19
+_MAX_IMAGE_HEIGHT, _MIN_LEGEND_WIDTH = 3.2, 3.0
 
 
 @dataclass
 class Tile:
-    picture: np.ndarray
+    """An image with a title and a second, grey line above it."""
+
+    image: np.ndarray
     title: str = ""
-    detail: str = ""  # a second, quieter line
+    detail: str = ""
 
     @property
     def aspect(self) -> float:
-        return self.picture.shape[1] / self.picture.shape[0]
+        """Return width over height."""
+        return self.image.shape[1] / self.image.shape[0]
 
 
-def mosaic(rows: list[list[Tile]], legends: Sequence[list[Patch]] = (), justify: bool = False) -> Picture:
-    """Pictures laid out to the hundredth of an inch, which no layout engine does with pictures of many shapes.
+def arrange_tiles(rows: list[list[Tile]], legends: Sequence[list[Patch]] = (), justify: bool = False) -> NotebookFigure:
+    """Place images of different shapes without distortion.
 
-    In columns, or with `justify` so that each row fills the page at one height. Below them the legends, each
-    beginning on a new line.
+    Args:
+        rows: The tiles of each row.
+        legends: Patches of each legend; each legend begins a new line below the images.
+        justify: Whether each row fills the width at one height; otherwise images stand in columns.
     """
     page = WIDTH - 2 * _MARGIN
     heights, lefts, extent = _justified(rows, page) if justify else _in_columns(rows, page)
-    heads = [0.21 * any(t.title for t in row) + 0.19 * any(t.detail for t in row) for row in rows]
+    headers = [0.21 * any(t.title for t in row) + 0.19 * any(t.detail for t in row) for row in rows]
     gaps = [0.0] + [_GAP + 0.08 * any(tile.title for tile in row) for row in rows[1:]]
     grids = [_legend_grid(handles, page) for handles in legends]
-    width = max(extent, _SHORTEST if legends else 0) + 2 * _MARGIN
-    foot = sum(0.12 + _LINE * lines for _, lines in grids)
-    height = sum(heights) + sum(heads) + sum(gaps) + foot + 2 * _MARGIN
-    figure = Picture(figsize=(width, height))
-    figure.photographic = True
+    width = max(extent, _MIN_LEGEND_WIDTH if legends else 0) + 2 * _MARGIN
+    footer = sum(0.12 + _LEGEND_LINE * lines for _, lines in grids)
+    height = sum(heights) + sum(headers) + sum(gaps) + footer + 2 * _MARGIN
+    figure = NotebookFigure(figsize=(width, height))
+    figure.has_images = True
     top = height - _MARGIN
-    for row, row_height, row_lefts, header, gap in zip(rows, heights, lefts, heads, gaps, strict=True):
+    for row, row_height, row_lefts, header, gap in zip(rows, heights, lefts, headers, gaps, strict=True):
         top -= gap + header + row_height
         for tile, left in zip(row, row_lefts, strict=True):
             tile_width = row_height * tile.aspect
             box = ((_MARGIN + left) / width, top / height, tile_width / width, row_height / height)
             _draw_tile(figure.add_axes(box), tile, tile_width, any(t.detail for t in row))
     for handles, (per_line, lines) in zip(legends, grids, strict=True):
-        across = [handles[i] for column in range(per_line) for i in range(column, len(handles), per_line)]
+        in_lines = [handles[i] for column in range(per_line) for i in range(column, len(handles), per_line)]
         top -= 0.12
-        figure.legend(handles=across, loc="upper left", bbox_to_anchor=(_MARGIN / width, top / height), ncols=per_line)
-        top -= _LINE * lines
+        place = _MARGIN / width, top / height
+        figure.legend(handles=in_lines, loc="upper left", bbox_to_anchor=place, ncols=per_line)
+        top -= _LEGEND_LINE * lines
     return figure
 
 
 def _in_columns(rows, page: float) -> tuple[list[float], list[list[float]], float]:
-    """Heights of the rows, left edges of their tiles, and the extent of the whole, in inches."""
+    """Return the heights of the rows, the left edges of their tiles, and the total width, in inches."""
     columns = max(len(row) for row in rows)
     cell = (page - _GAP * (columns - 1)) / columns
-    heights = [min(_HIGHEST, *(cell / tile.aspect for tile in row)) for row in rows]
+    heights = [min(_MAX_IMAGE_HEIGHT, *(cell / tile.aspect for tile in row)) for row in rows]
     widths = [[height * tile.aspect for tile in row] for row, height in zip(rows, heights, strict=True)]
     tracks = [max(row[column] for row in widths if column < len(row)) for column in range(columns)]
     starts = [sum(tracks[:c]) + _GAP * c for c in range(columns)]
@@ -66,10 +72,11 @@ def _in_columns(rows, page: float) -> tuple[list[float], list[list[float]], floa
 
 
 def _justified(rows, page: float) -> tuple[list[float], list[list[float]], float]:
+    """Return the same for rows that fill the page."""
     heights, lefts, extent = [], [], 0.0
     for row in rows:
         fit = (page - _GAP * (len(row) - 1)) / sum(tile.aspect for tile in row)
-        heights.append(min(fit, max(heights, default=_HIGHEST), _HIGHEST))
+        heights.append(min(fit, max(heights, default=_MAX_IMAGE_HEIGHT), _MAX_IMAGE_HEIGHT))
         edges = [0.0]
         for tile in row:
             edges.append(edges[-1] + heights[-1] * tile.aspect + _GAP)
@@ -79,15 +86,15 @@ def _justified(rows, page: float) -> tuple[list[float], list[list[float]], float
 
 
 def _legend_grid(handles, page: float) -> tuple[int, int]:
-    """How many swatches go on a line, and how many lines that makes, by the longest name."""
+    """Return how many patches fit on a line, by the longest name, and the number of lines."""
     longest = max((len(handle.get_label()) for handle in handles), default=0)
     per_line = max(1, min(len(handles), int(page / (0.42 + 0.085 * longest))))
     return per_line, -(-len(handles) // per_line)
 
 
-def _draw_tile(axes, tile: Tile, width: float, detailed: bool) -> None:
-    axes.imshow(tile.picture, aspect="auto")
+def _draw_tile(axes, tile: Tile, width: float, keep_detail_line: bool) -> None:
+    axes.imshow(tile.image, aspect="auto")
     axes.set_axis_off()
-    room = max(6, int(width / 0.073))  # letters that fit above the picture
+    room = max(6, int(width / 0.073))  # letters that fit above the image
     detail = tile.detail if len(tile.detail) <= room else tile.detail[: room - 1] + "\u2026"
-    head(axes, tile.title, detail or " " * detailed)
+    add_title(axes, tile.title, detail or " " * keep_detail_line)

@@ -1,63 +1,70 @@
-"""Pictures made pixel by pixel: uint8 arrays in, uint8 arrays out.
+"""Colours for label maps: palettes, overlays and error maps as uint8 arrays.
 
-Images are (H, W, 3) uint8 RGB; label maps are (H, W) integers, 255 meaning ignored; palettes are (C, 3) uint8.
-Everything raises VisualizeError, a ValueError, for arrays that do not fit together.
+Images are (H, W, 3) uint8 RGB, label maps (H, W) integers with 255 for ignored pixels, palettes (C, 3) uint8.
+Every function raises VisualizeError, a ValueError, for arrays that do not fit together.
 """
 
 import colorsys
+from collections.abc import Sequence
 
 import numpy as np
 
-from ..metrics import boundary_bands, boundary_width
+from ..metrics import boundary_bands
 from .style import VisualizeError
 
-# What error maps and band pictures paint; blue against orange can be told apart by every reader.
-HIT = (238, 240, 235)
-MISS = (47, 146, 229)
-FALSE_ALARM = (240, 106, 18)
+# Colours of error maps. Blue and orange differ for every reader.
+TRUE_POSITIVE = (238, 240, 235)
+FALSE_NEGATIVE = (47, 146, 229)
+FALSE_POSITIVE = (240, 106, 18)
+TRUE_NEGATIVE = (72, 72, 72)  # in legends; in the map itself the image shows through
 IGNORED = (168, 171, 178)
+IGNORED_LABEL = (224, 224, 228)  # of ignored pixels in a coloured label map
 
 _IGNORE_INDEX = 255
-_FIRST_COLOURS = (
-    (36, 40, 52),
-    (22, 163, 200),
-    (230, 159, 0),
-    (204, 121, 167),
-    (0, 158, 115),
-    (213, 94, 0),
-    (0, 114, 178),
-    (240, 228, 66),
-    (51, 34, 136),
-    (153, 153, 51),
-    (136, 34, 85),
-    (136, 204, 238),
-    (17, 119, 51),
-    (204, 102, 119),
-    (221, 204, 119),
-    (170, 68, 153),
-    (119, 119, 119),
-    (102, 51, 0),
-    (68, 170, 153),
-    (221, 221, 221),
+_FIRST_COLORS = bytes.fromhex(
+    "242834 16a3c8 e69f00 cc79a7 009e73 d55e00 0072b2 f0e442 332288 999933"
+    "882255 88ccee 117733 cc6677 ddcc77 aa4499 777777 663300 44aa99 dddddd"
 )
+# In CamVid's own palette Car, Fence and Pavement look alike. These differ by at least 34 in CIELAB, also for
+# red-green colour-blind readers, and from the colour of ignored pixels.
+STREET_COLORS = {
+    "Sky": (198, 180, 255),
+    "Building": (107, 51, 9),
+    "Pole": (106, 90, 151),
+    "Road": (52, 50, 56),
+    "Pavement": (255, 217, 138),
+    "Tree": (55, 156, 112),
+    "SignSymbol": (238, 255, 45),
+    "Fence": (136, 98, 236),
+    "Car": (0, 8, 246),
+    "Pedestrian": (230, 103, 6),
+    "Bicyclist": (42, 0, 133),
+}
 
 
 def default_palette(num_classes: int) -> np.ndarray:
-    """(num_classes, 3) uint8: a dark background, then colours after Okabe and Ito, and Tol; hues beyond twenty."""
-    hues = ((0.618034 * i) % 1 for i in range(num_classes - len(_FIRST_COLOURS)))
+    """Return (num_classes, 3) uint8: a dark background, then colour-blind safe colours; plain hues beyond twenty."""
+    first = np.frombuffer(_FIRST_COLORS, np.uint8).reshape(-1, 3)
+    hues = ((0.618034 * i) % 1 for i in range(num_classes - len(first)))
     more = [[round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.6, 0.85)] for hue in hues]
-    return np.array([*_FIRST_COLOURS, *more][:num_classes], np.uint8)
+    return np.array([*first, *more][:num_classes], np.uint8)
 
 
-def colorize(labels, palette=None, ignore_color=(224, 224, 228), ignore_index: int = _IGNORE_INDEX) -> np.ndarray:
-    """The (H, W) label map as an (H, W, 3) picture: each class in its colour, ignored pixels in `ignore_color`."""
+def figure_palette(classes: Sequence[str], palette=None) -> np.ndarray:
+    """Return the colours to use in figures: colours that differ for CamVid's classes, else `palette` or the default."""
+    if all(name in STREET_COLORS for name in classes):
+        return np.array([STREET_COLORS[name] for name in classes], np.uint8)
+    return default_palette(len(classes)) if palette is None else check_palette(palette)
+
+
+def colorize(labels, palette=None, ignore_color=IGNORED_LABEL, ignore_index: int = _IGNORE_INDEX) -> np.ndarray:
+    """Return the (H, W) label map as an (H, W, 3) image: each class in its colour, ignored pixels in `ignore_color`."""
     labels = check_labels(labels, "the label map")
-    kept = labels[labels != ignore_index]
-    top = int(kept.max(initial=0))
-    palette = default_palette(top + 1) if palette is None else check_palette(palette)
-    if top >= len(palette):
+    highest = int(labels[labels != ignore_index].max(initial=0))
+    palette = default_palette(highest + 1) if palette is None else check_palette(palette)
+    if highest >= len(palette):
         raise VisualizeError(
-            f"the label map holds label {top}, but the palette has only {len(palette)} colours: "
+            f"the label map has label {highest}, but the palette has only {len(palette)} colours: "
             f"give one colour for each class, or mark the pixels as ignored ({ignore_index})"
         )
     table = np.zeros((256, 3), np.uint8)
@@ -75,98 +82,95 @@ def overlay(
     background_class: int | None = None,
     ignore_index: int = _IGNORE_INDEX,
 ) -> np.ndarray:
-    """The image tinted by its labels, with a crisp line in the class's colour along each border.
+    """Blend the colours of the labels into the image and outline each region in its colour.
 
-    `alpha` is the strength of the tint, 0 to 1. Pixels of `background_class` and ignored ones stay as they were.
+    Args:
+        image: (H, W, 3) uint8.
+        labels: (H, W) integers.
+        palette: (C, 3), a colour for each class.
+        alpha: Opacity of the colours, 0 to 1.
+        outline: Whether to draw the borders between regions.
+        background_class: A class whose pixels stay as they are, like ignored pixels.
+        ignore_index: The label of ignored pixels.
+
+    Returns:
+        (H, W, 3) uint8.
     """
     image, labels = check_image(image), check_labels(labels, "the label map")
     check_same_size(image=image, labels=labels)
     if not 0 <= alpha <= 1:
-        raise VisualizeError(f"alpha is {alpha}, but must lie between 0 and 1")
-    colours = colorize(labels, palette, ignore_index=ignore_index)
-    untouched = labels == ignore_index
+        raise VisualizeError(f"alpha is {alpha}, but must be between 0 and 1")
+    colors = colorize(labels, palette, ignore_index=ignore_index)
+    unchanged = labels == ignore_index
     if background_class is not None:
-        untouched |= labels == background_class
+        unchanged |= labels == background_class
     result = np.empty_like(image)
-    for top in range(0, len(image), 256):  # in floating point the whole of a large picture would fill the memory
-        result[top : top + 256] = _mix(image[top : top + 256], colours[top : top + 256], alpha)
+    for top in range(0, len(image), 256):  # in strips, as the floating-point copy of a large image is much larger
+        result[top : top + 256] = _blend(image[top : top + 256], colors[top : top + 256], alpha)
     if outline:
-        result = np.where(_outline(labels)[..., None], colours, result)
-    return np.where(untouched[..., None], image, result)
+        result = np.where(_outline(labels)[..., None], colors, result)
+    return np.where(unchanged[..., None], image, result)
 
 
-def cutout(image, labels, foreground: int = 1) -> np.ndarray:
-    """(H, W, 4) uint8 RGBA: the image where the label is `foreground`, fully transparent elsewhere."""
-    image, labels = check_image(image), check_labels(labels, "the label map")
-    check_same_size(image=image, labels=labels)
-    return np.dstack([image, np.where(labels == foreground, 255, 0).astype(np.uint8)])
+def error_map(image, target, prediction, foreground: int | None = 1, ignore_index: int = _IGNORE_INDEX) -> np.ndarray:
+    """Show where a prediction is right and wrong, over the darkened grey image.
 
+    Args:
+        image: (H, W, 3) uint8.
+        target: (H, W) integers, the ground truth.
+        prediction: (H, W) integers.
+        foreground: The class to compare: TRUE_POSITIVE, FALSE_NEGATIVE (missed) and FALSE_POSITIVE pixels are
+            coloured. With None all classes are compared, and wrong pixels get the colour FALSE_POSITIVE.
+        ignore_index: The label of ignored pixels, which get the colour IGNORED.
 
-def error_map(image, truth, prediction, foreground: int | None = 1, ignore_index: int = _IGNORE_INDEX) -> np.ndarray:
-    """Where a prediction is right and wrong, over the dimmed grey image; (H, W, 3) uint8.
-
-    For one class, `foreground`: HIT, MISS (only in truth) and FALSE_ALARM (only predicted). With foreground=None,
-    for many classes: wrong pixels FALSE_ALARM, right ones bare. Ignored pixels are flat grey (IGNORED).
+    Returns:
+        (H, W, 3) uint8.
     """
-    image, truth, prediction = _checked(image, truth, prediction)
+    image = check_image(image)
+    target, prediction = check_labels(target, "the target mask"), check_labels(prediction, "the prediction")
+    check_same_size(image=image, target=target, prediction=prediction)
     if foreground is None:
-        alarm = truth != prediction
-        hit = miss = np.zeros_like(alarm)
-    else:
-        ours, theirs = truth == foreground, prediction == foreground
-        hit, miss, alarm = ours & theirs, ours & ~theirs, ~ours & theirs
-    return _paint(image, hit, miss, alarm, truth == ignore_index)
+        wrong = target != prediction
+        nowhere = np.zeros_like(wrong)
+        return paint_errors(image, nowhere, nowhere, wrong, target == ignore_index)
+    is_target, is_predicted = target == foreground, prediction == foreground
+    areas = is_target & is_predicted, is_target & ~is_predicted, ~is_target & is_predicted
+    return paint_errors(image, *areas, target == ignore_index)
 
 
-def boundary_band_picture(
-    image, truth, prediction, class_index: int = 1, ratio: float = 0.02, ignore_index: int = _IGNORE_INDEX
-) -> np.ndarray:
-    """The two bands that Boundary IoU compares, over the dimmed grey image; (H, W, 3) uint8.
-
-    HIT where the bands of truth and prediction meet, MISS for truth's alone, FALSE_ALARM for the prediction's
-    alone: Boundary IoU is the first area over all three. `ratio` is the band's width in image diagonals.
-    """
-    image, truth, prediction = _checked(image, truth, prediction)
-    width = boundary_width(*truth.shape, ratio)
-    ours = (truth == class_index) & boundary_bands(truth, width)
-    theirs = (prediction == class_index) & boundary_bands(prediction, width)
-    return _paint(image, ours & theirs, ours & ~theirs, ~ours & theirs, truth == ignore_index)
+def darken(image) -> np.ndarray:
+    """Return the image in dark grey, (H, W, 3) uint8, as a background for colours."""
+    gray = check_image(image) @ np.array([0.299, 0.587, 0.114], np.float32)  # Rec. 601 luma
+    return np.repeat((24 + 0.45 * gray).astype(np.uint8)[..., None], 3, axis=2)
 
 
-def dimmed(image) -> np.ndarray:
-    """The image in dark grey, (H, W, 3) uint8: a quiet ground for colours."""
-    grey = check_image(image) @ np.array([0.299, 0.587, 0.114], np.float32)  # Rec. 601 luma
-    return np.repeat((24 + 0.45 * grey).astype(np.uint8)[..., None], 3, axis=2)
-
-
-def _paint(image, hit, miss, alarm, ignored) -> np.ndarray:
-    ground = dimmed(image)
-    result = ground.copy()
-    for where, colour, alpha in ((hit, HIT, 0.7), (miss, MISS, 0.9), (alarm, FALSE_ALARM, 0.9)):
-        result[where] = _mix(ground[where], np.uint8(colour), alpha)
+def paint_errors(image, true_positive, false_negative, false_positive, ignored) -> np.ndarray:
+    """Colour four boolean (H, W) areas over the darkened image."""
+    background = darken(image)
+    result = background.copy()
+    for area, color, alpha in (
+        (true_positive, TRUE_POSITIVE, 0.7),
+        (false_negative, FALSE_NEGATIVE, 0.9),
+        (false_positive, FALSE_POSITIVE, 0.9),
+    ):
+        result[area] = _blend(background[area], np.uint8(color), alpha)
     result[ignored] = IGNORED
     return result
 
 
-def _mix(below: np.ndarray, above: np.ndarray, alpha: float) -> np.ndarray:
+def _blend(below: np.ndarray, above: np.ndarray, alpha: float) -> np.ndarray:
     return (below * (1 - alpha) + above * alpha + 0.5).astype(np.uint8)
 
 
 def _outline(labels: np.ndarray) -> np.ndarray:
-    """True along borders between classes, as thick as survives when the picture is shown at a third of a page."""
+    """Find the borders between classes, wide enough to stay visible in a small figure."""
     width = max(1, round(max(labels.shape) / 220))
-    padded = np.pad(labels, width, mode="edge")  # the image's own edge is no border
+    padded = np.pad(labels, width, mode="edge")  # the edge of the image is not a border
     return boundary_bands(padded, width)[width:-width, width:-width]
 
 
-def _checked(image, truth, prediction):
-    image = check_image(image)
-    truth, prediction = check_labels(truth, "the truth"), check_labels(prediction, "the prediction")
-    check_same_size(image=image, truth=truth, prediction=prediction)
-    return image, truth, prediction
-
-
 def check_image(image) -> np.ndarray:
+    """Return `image` as an array if it is uint8 of shape (H, W, 3)."""
     image = np.asarray(image)
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise VisualizeError(
@@ -176,19 +180,21 @@ def check_image(image) -> np.ndarray:
 
 
 def check_labels(labels, name: str) -> np.ndarray:
+    """Return `labels` as an array if they are integers from 0 to 255 (or bool) of shape (H, W)."""
     labels = np.asarray(labels)
     labels = labels.astype(np.uint8) if labels.dtype == bool else labels
     if labels.ndim != 2 or labels.dtype.kind not in "iu" or labels.size == 0:
         raise VisualizeError(
-            f"{name} must hold integers in shape (H, W), but it is {labels.dtype} of shape {labels.shape}"
+            f"{name} must be integers of shape (H, W), but it is {labels.dtype} of shape {labels.shape}"
         )
     if labels.min() < 0 or labels.max() > 255:
         wrong = labels.min() if labels.min() < 0 else labels.max()
-        raise VisualizeError(f"{name} holds label {wrong}, but labels run from 0 to 255 (255 for ignored pixels)")
+        raise VisualizeError(f"{name} has label {wrong}, but labels are 0 to 255 (255 for ignored pixels)")
     return labels
 
 
 def check_palette(palette) -> np.ndarray:
+    """Return `palette` as (C, 3) uint8."""
     palette = np.asarray(palette)
     if palette.ndim != 2 or palette.shape[1] != 3 or palette.min() < 0 or palette.max() > 255:
         raise VisualizeError(
@@ -198,7 +204,8 @@ def check_palette(palette) -> np.ndarray:
 
 
 def check_same_size(**arrays: np.ndarray) -> None:
+    """Raise VisualizeError unless all arrays have one height and width."""
     sizes = {name: array.shape[:2] for name, array in arrays.items()}
     if len(set(sizes.values())) > 1:
         listed = ", ".join(f"{name} {height}x{width}" for name, (height, width) in sizes.items())
-        raise VisualizeError(f"the arrays must have one height and width, but they are {listed}")
+        raise VisualizeError(f"the arrays must have the same height and width, but they are {listed}")

@@ -8,10 +8,10 @@ from course import costs
 from seglib import models
 
 
-def test_parameters_and_multiply_adds_by_hand():
+def test_parameters_and_macs_by_hand():
     model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 2, 1, bias=False))
     assert costs.parameters(model) == 3 * 8 * 9 + 8 + 8 * 2
-    assert costs.multiply_adds(model, (10, 20)) == 200 * 3 * 8 * 9 + 50 * 8 * 2
+    assert costs.macs(model, (10, 20)) == 200 * 3 * 8 * 9 + 50 * 8 * 2
     assert next(model.parameters()).device.type == "cpu"  # the caller's network stays where it was
 
 
@@ -24,13 +24,13 @@ def test_memory_of_a_step_by_hand():
 
 @pytest.mark.parametrize("dilation, strides", [(1, (1, 1)), (2, (1, 1)), (1, (2, 1)), (3, (2, 2))])
 def test_receptive_field_of_a_chain(dilation, strides):
-    """The well-known recursion: each layer adds (kernel - 1) * dilation * the product of the strides before it."""
+    """Each layer adds (kernel - 1) * dilation * the product of the strides before it."""
     layers, field, jump = [], 1, 1
     for stride in strides:
         layers += [nn.Conv2d(3, 3, 3, stride, dilation, dilation), nn.BatchNorm2d(3), nn.ReLU()]
         field, jump = field + 2 * dilation * jump, jump * stride
-    enlarge = nn.Upsample(scale_factor=jump, mode="nearest")
-    assert costs.receptive_field(nn.Sequential(*layers, enlarge)) == field
+    upsample = nn.Upsample(scale_factor=jump, mode="nearest")
+    assert costs.receptive_field(nn.Sequential(*layers, upsample)) == field
 
 
 def test_receptive_field_of_a_maximum_and_of_a_global_average():
@@ -47,17 +47,17 @@ def test_receptive_field_of_a_maximum_and_of_a_global_average():
     assert costs.receptive_field(Global()) is None
 
 
-def test_the_measured_field_is_that_of_the_weights():
-    """A 9 x 9 convolution whose weights are all in its middle 3 x 3 sees 3 x 3."""
+def test_effective_receptive_field_follows_the_weights():
+    """A 9 x 9 convolution whose weights are all in its middle 3 x 3 has an effective receptive field of 3 x 3."""
     model = nn.Conv2d(1, 1, 9, padding=4, bias=False)
     with torch.no_grad():
         model.weight.zero_()
         model.weight[:, :, 3:6, 3:6] = 1
-    assert costs.measured_field(model, 33) == 3
+    assert costs.effective_receptive_field(model, 33) == 3
     assert costs.receptive_field(model) == 9
 
 
-# With 19 classes at 512 x 1024: parameters, multiply-adds in units of 1e8, receptive field, MiB of a training step.
+# With 19 classes at 512 x 1024: parameters, MACs in units of 1e8, receptive field, MiB of a training step.
 COUNTED = {
     "unet": (31038803, 3859, 204, 3092),
     "u2net": (44260987, 3092, None, 5094),
@@ -79,7 +79,7 @@ COUNTED = {
 @pytest.mark.parametrize("name", models.names())
 def test_the_counted_columns_stay_as_they_are(name):
     row = costs.costs(name, (512, 1024), measure=False)
-    counted = (row.parameters, round(row.multiply_adds / 1e8), row.receptive_field, round(row.step_bytes / 2**20))
+    counted = (row.parameters, round(row.macs / 1e8), row.receptive_field, round(row.step_bytes / 2**20))
     assert counted == COUNTED[name]
     shown = next(line for line in costs.PAGE.read_text(encoding="utf-8").splitlines() if f"| {name} |" in line)
     assert costs.table([row]).splitlines()[-1].rstrip(" |") in shown

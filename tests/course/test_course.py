@@ -522,19 +522,19 @@ def broken(a, b):
     ],
 )
 def test_answers_get_a_verdict(checkers, capsys, name, answer, right, message):
-    verdict = exercises.judge(name, answer)
+    verdict = exercises.grade(name, answer)
     assert verdict.right is right and message in verdict.message
     course.check_exercise(name, answer)
     assert capsys.readouterr().out == f"{name}: {verdict.message}\n"
 
 
 def test_the_readers_line_is_shown(checkers):
-    assert "`return a + [b]`" in exercises.judge("99_test/2", broken).message
+    assert "`return a + [b]`" in exercises.grade("99_test/2", broken).message
 
 
 def test_unknown_exercises_are_errors(checkers):
     assert exercises.names("99_test") == ["99_test/1", "99_test/2"] and exercises.names("98_none") == []
     with pytest.raises(exercises.ExerciseError, match="choose from: 99_test/1, 99_test/2"):
-        exercises.judge("99_test/3", 1)
+        exercises.grade("99_test/3", 1)
     with pytest.raises(exercises.ExerciseError, match="this notebook has none"):
-        exercises.judge("none/3", 1)
+        exercises.grade("none/3", 1)

@@ -1,4 +1,4 @@
-"""The diagrams: a network traced as it runs, curves, pictures in rows."""
+"""The diagrams: a network traced as it runs, and laid out."""
 
 import functools
 
@@ -308,38 +308,3 @@ def test_a_network_without_pictures_inside_is_refused():
 
     with pytest.raises(visualize.VisualizeError, match="Flat"):
         figures.architecture(Flat(), (16, 16))
-
-
-def test_curves_shows_each_name():
-    lines = {"one": ([0, 1], [1.0, 2.0]), "two": (range(3), np.array([3.0, 2, 1]))}
-    figure = figures.curves(lines, "Title", "step", "loss", log=True)
-    axes = figure.axes[0]
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["one", "two"]
-    assert axes.get_yscale() == "log" and axes.get_xlabel() == "step" and axes.get_title(loc="left") == "Title"
-    assert drawn(figure).std() > 0
-    assert figures.curves({"one": ([0, 1], [1, 2])}, "Title").axes[0].get_legend() is None
-
-
-@pytest.mark.parametrize("lines", [{}, {"a": ([], [])}, {"a": ([1, 2], [1])}])
-def test_curves_refuses_what_it_cannot_draw(lines):
-    with pytest.raises(visualize.VisualizeError, match="at least one curve"):
-        figures.curves(lines, "Title")
-
-
-def test_pictures_are_shown_as_given():
-    red = np.zeros((20, 30, 3), np.uint8)
-    red[..., 0] = 200
-    rows = [[(red, "Title", "detail"), (red,)], [(red, "below")]]
-    figure = figures.pictures(rows, ["a", "b"], [(0, 0, 0), (9, 9, 9)])
-    assert len(figure.axes) == 3
-    np.testing.assert_array_equal(figure.axes[1].images[0].get_array(), red)
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
-    assert drawn(figure).std() > 0
-
-
-@pytest.mark.parametrize(
-    ("rows", "words"), [([], "no pictures"), ([[]], "no pictures"), ([[(np.zeros((2, 2)),)]], "uint8")]
-)
-def test_pictures_refuses_what_is_none(rows, words):
-    with pytest.raises(visualize.VisualizeError, match=words):
-        figures.pictures(rows)

@@ -10,7 +10,7 @@ NOTEBOOK = "01_data_preparation"
 
 
 def said(number: int, answer) -> str:
-    return exercises.judge(f"{NOTEBOOK}/{number}", answer).message
+    return exercises.grade(f"{NOTEBOOK}/{number}", answer).message
 
 
 def counts(labels, num_classes):
@@ -208,7 +208,7 @@ def test_every_sound_way_to_shrink_passes(way):
     [
         ("return the keys", lambda train, val, distance: len(neighbours(train, val, distance))),
         ("holds train frames", lambda train, val, distance: neighbours(val, train, distance)),
-        ("you found none", lambda train, val, distance: [key for key in val if key in train]),
+        ("your list is empty", lambda train, val, distance: [key for key in val if key in train]),
         ("C_00100 has no neighbour", lambda train, val, d: neighbours(train, val, d, same=False)),
         ("absolute difference", lambda train, val, d: neighbours(train, val, d, lambda a, b, d: 0 <= a - b <= d)),
         ("absolute difference", lambda train, val, d: neighbours(train, val, d, lambda a, b, d: 0 <= b - a <= d)),

@@ -5,21 +5,21 @@ import pytest
 import torch
 from torch import nn
 
-from course.exercises import judge, names
+from course.exercises import grade, names
 from seglib.models.unet import DoubleConv, Down, Up
 
 NOTEBOOK = "02_unet"
 
 
 def verdict(number: int, answer):
-    return judge(f"{NOTEBOOK}/{number}", answer)
+    return grade(f"{NOTEBOOK}/{number}", answer)
 
 
 def rejected(number: int, answer, *words: str) -> None:
-    found = verdict(number, answer)
-    assert found.right is False, found
+    result = verdict(number, answer)
+    assert result.right is False, result
     for word in words:
-        assert word in found.message
+        assert word in result.message
 
 
 class SmallUNet(nn.Module):
@@ -74,27 +74,27 @@ def test_the_notebook_has_these_exercises():
 @pytest.mark.parametrize("number", RIGHT)
 def test_right_answers_are_accepted(number):
     answer = RIGHT[number]
-    assert verdict(number, answer if isinstance(answer, type) else lambda *given: answer(*given)).right is True
+    assert verdict(number, answer if isinstance(answer, type) else lambda *inputs: answer(*inputs)).right is True
 
 
 def test_torch_answers_are_accepted():
-    def enlarge(x, kernel):
+    def upsample(x, kernel):
         x, kernel = torch.from_numpy(x)[None, None], torch.from_numpy(kernel)[None, None]
         return torch.nn.functional.conv_transpose2d(x, kernel, stride=2)[0, 0]
 
-    assert verdict(1, enlarge).right is True
+    assert verdict(1, upsample).right is True
     assert verdict(3, lambda a, b: torch.tensor(sum(p.numel() for p in DoubleConv(a, b).parameters()))).right is True
 
 
 @pytest.mark.parametrize("number", RIGHT)
-@pytest.mark.parametrize("stub", [None, ..., lambda *given: None])
+@pytest.mark.parametrize("stub", [None, ..., lambda *inputs: None])
 def test_stubs_count_as_not_attempted(number, stub):
     class Untouched(nn.Module):
         def __init__(self, num_classes, width):
             super().__init__()
 
-    found = verdict(number, Untouched if number == 5 and callable(stub) else stub)
-    assert found.right is None and "not attempted" in found.message
+    result = verdict(number, Untouched if number == 5 and callable(stub) else stub)
+    assert result.right is None and "not attempted" in result.message
 
 
 @pytest.mark.parametrize("number", RIGHT)
@@ -110,18 +110,18 @@ def test_stubs_count_as_not_attempted(number, stub):
         nn.Linear,
         nn.Identity(),
         lambda: 1,
-        lambda *given: "text",
-        lambda *given, **more: np.zeros((0, 2)),
-        lambda *given, **more: [[1], [2, 3]],
-        lambda *given, **more: 1 / 0,
-        lambda *given, **more: nn.Identity(),
-        lambda *given, **more: nn.ReLU,
-        lambda *given, **more: torch.zeros(2, 2),
+        lambda *inputs: "text",
+        lambda *inputs, **more: np.zeros((0, 2)),
+        lambda *inputs, **more: [[1], [2, 3]],
+        lambda *inputs, **more: 1 / 0,
+        lambda *inputs, **more: nn.Identity(),
+        lambda *inputs, **more: nn.ReLU,
+        lambda *inputs, **more: torch.zeros(2, 2),
     ],
 )
 def test_nonsense_is_told_and_never_raises(number, nonsense):
-    found = verdict(number, nonsense)
-    assert found.right is not True and len(found.message) < 400
+    result = verdict(number, nonsense)
+    assert result.right is not True and len(result.message) < 400
 
 
 def plain_sum(p, t):
@@ -179,8 +179,8 @@ def kept(function):
     ],
 )
 def test_typical_mistakes_get_their_own_hint(number, answer, word):
-    found = verdict(number, answer)
-    assert found.right is False and any(part in found.message for part in word.split("|")), found.message
+    result = verdict(number, answer)
+    assert result.right is False and any(part in result.message for part in word.split("|")), result.message
 
 
 def test_a_stride_taken_too_early_is_named():
@@ -242,7 +242,7 @@ class NoSkips(nn.Sequential):
         (WrongOrder, "wrong order"),
         (Softmax, "leave softmax"),
         (Rectified, "drop the ReLU"),
-        (Halved, "half the picture's size"),
+        (Halved, "half the image's size"),
         (FixedWidth, "width=4"),
         (FixedClasses, "2 channels for 3 classes"),
         (NoInit, "stopped with AttributeError"),

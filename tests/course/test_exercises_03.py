@@ -9,14 +9,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from course import costs
-from course.exercises import judge, names
+from course.exercises import grade, names
 from seglib.models.u2net import RSU, RSU4F, CeilMaxPool2d, ConvNormReLU, upsample
 
 NOTEBOOK = "03_u2net"
 
 
 def verdict(number: int, answer):
-    return judge(f"{NOTEBOOK}/{number}", answer)
+    return grade(f"{NOTEBOOK}/{number}", answer)
 
 
 def field(dilations):
@@ -24,10 +24,10 @@ def field(dilations):
 
 
 def sides(side, height):
-    found = [side]
+    result = [side]
     for _ in range(height - 2):
-        found.append((found[-1] + 1) // 2)
-    return [*found, found[-1]]
+        result.append((result[-1] + 1) // 2)
+    return [*result, result[-1]]
 
 
 def count(a, m, b, height, each=lambda i, o: 9 * i * o + 3 * o):
@@ -75,8 +75,8 @@ def test_the_notebook_has_these_exercises():
 @pytest.mark.parametrize("number", RIGHT)
 def test_right_answers_are_accepted(number):
     answer = RIGHT[number]
-    found = verdict(number, answer if isinstance(answer, type) else lambda *given: answer(*given))
-    assert found.right is True, found
+    result = verdict(number, answer if isinstance(answer, type) else lambda *inputs: answer(*inputs))
+    assert result.right is True, result
 
 
 def test_torch_answers_are_accepted():
@@ -87,11 +87,11 @@ def test_torch_answers_are_accepted():
         return torch.tensor(costs.parameters(RSU(a, m, b, height)))
 
     def measured(side, height):
-        block, found = RSU(1, 1, 1, height).eval(), []
+        block, result = RSU(1, 1, 1, height).eval(), []
         for conv in block.down:
-            conv.register_forward_hook(lambda module, given, out: found.append(out.shape[-1]))
+            conv.register_forward_hook(lambda module, inputs, out: result.append(out.shape[-1]))
         block(torch.zeros(1, 1, 4, side))
-        return found
+        return result
 
     assert verdict(4, stable).right is True
     assert verdict(3, counted).right is True
@@ -104,14 +104,14 @@ def test_the_dilated_block_sees_what_the_first_exercise_computes():
 
 
 @pytest.mark.parametrize("number", RIGHT)
-@pytest.mark.parametrize("stub", [None, ..., lambda *given: None])
+@pytest.mark.parametrize("stub", [None, ..., lambda *inputs: None])
 def test_stubs_count_as_not_attempted(number, stub):
     class Untouched(nn.Module):
         def __init__(self, in_channels, mid_channels, out_channels):
             super().__init__()
 
-    found = verdict(number, Untouched if number == 5 and callable(stub) else stub)
-    assert found.right is None and "not attempted" in found.message
+    result = verdict(number, Untouched if number == 5 and callable(stub) else stub)
+    assert result.right is None and "not attempted" in result.message
 
 
 @pytest.mark.parametrize("number", RIGHT)
@@ -127,20 +127,20 @@ def test_stubs_count_as_not_attempted(number, stub):
         nn.Linear,
         nn.Identity(),
         lambda: 1,
-        lambda *given: "text",
-        lambda *given, **more: np.zeros((0, 2)),
-        lambda *given, **more: [[1], [2, 3]],
-        lambda *given, **more: 1 / 0,
-        lambda *given, **more: nn.Identity(),
-        lambda *given, **more: nn.ReLU,
-        lambda *given, **more: torch.zeros(2, 2),
-        lambda *given, **more: ConvNormReLU(3, 5),
-        lambda *given, **more: math.nan,
+        lambda *inputs: "text",
+        lambda *inputs, **more: np.zeros((0, 2)),
+        lambda *inputs, **more: [[1], [2, 3]],
+        lambda *inputs, **more: 1 / 0,
+        lambda *inputs, **more: nn.Identity(),
+        lambda *inputs, **more: nn.ReLU,
+        lambda *inputs, **more: torch.zeros(2, 2),
+        lambda *inputs, **more: ConvNormReLU(3, 5),
+        lambda *inputs, **more: math.nan,
     ],
 )
 def test_nonsense_is_told_and_never_raises(number, nonsense):
-    found = verdict(number, nonsense)
-    assert found.right is not True and len(found.message) < 400
+    result = verdict(number, nonsense)
+    assert result.right is not True and len(result.message) < 400
 
 
 def stepped(dilations):
@@ -152,8 +152,8 @@ def stepped(dilations):
 
 
 def rounded_down(side, height):
-    found = [side // 2**level for level in range(height - 1)]
-    return [*found, found[-1]]
+    result = [side // 2**level for level in range(height - 1)]
+    return [*result, result[-1]]
 
 
 def sigmoid(z):
@@ -189,11 +189,11 @@ def of_the_foreground(z, t):
         (2, lambda s, h: sides(s, h)[:-1], "last level is missing"),
         (2, lambda s, h: [s], "one for each level"),
         (2, lambda s, h: s, "a list of whole numbers"),
-        (2, lambda s, h: sides(s, h + 1)[:-1], "only height - 2 halvings"),
-        (2, lambda s, h: sides(s, h + 2)[1:-1], "first level is not halved"),
+        (2, lambda s, h: sides(s, h + 1)[:-1], "only height - 2 downsampling steps"),
+        (2, lambda s, h: sides(s, h + 2)[1:-1], "first level is not downsampled"),
         (2, rounded_down, "rounded down"),
         (2, lambda s, h: [max(1, x) for x in rounded_down(s, h)], "rounded down"),
-        (2, lambda s, h: [s // 2**level for level in range(h)], "halvings|rounded down"),
+        (2, lambda s, h: [s // 2**level for level in range(h)], "downsampling steps|rounded down"),
         (2, lambda s, h: [7] * h, "it is"),
         (3, lambda *g: count(*g, each=lambda i, o: 9 * i * o + 2 * o), "have a bias"),
         (3, lambda *g: count(*g, each=lambda i, o: 9 * i * o + o), "normalisations are missing"),
@@ -224,8 +224,8 @@ def of_the_foreground(z, t):
     ],
 )
 def test_typical_mistakes_get_their_own_hint(number, answer, word):
-    found = verdict(number, answer)
-    assert found.right is False and any(part in found.message for part in word.split("|")), found.message
+    result = verdict(number, answer)
+    assert result.right is False and any(part in result.message for part in word.split("|")), result.message
 
 
 class Undilated(SmallRSU):
@@ -328,8 +328,8 @@ class NoInit(nn.Module):
     ],
 )
 def test_blocks_that_are_not_quite_an_rsu(answer, word):
-    found = verdict(5, answer)
-    assert found.right is False and any(part in found.message for part in word.split("|")), found.message
+    result = verdict(5, answer)
+    assert result.right is False and any(part in result.message for part in word.split("|")), result.message
 
 
 def test_a_forward_without_a_result_is_not_attempted():

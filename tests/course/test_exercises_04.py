@@ -6,31 +6,31 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from course.exercises import judge, names
+from course.exercises import grade, names
 from seglib.models.hrnet import BasicBlock, HighResolutionModule, Transition, concatenate, convolution
 
 NOTEBOOK = "04_hrnet"
 
 
 def verdict(number: int, answer):
-    return judge(f"{NOTEBOOK}/{number}", answer)
+    return grade(f"{NOTEBOOK}/{number}", answer)
 
 
 def rejected(number: int, answer, *words: str) -> None:
-    found = verdict(number, answer)
-    assert found.right is False, found
+    result = verdict(number, answer)
+    assert result.right is False, result
     for word in words:
-        assert word in found.message
+        assert word in result.message
 
 
-def sizes(height, width, streams, halvings=2):
-    found = []
-    for _ in range(halvings):
+def sizes(height, width, streams, steps=2):
+    result = []
+    for _ in range(steps):
         height, width = (height + 1) // 2, (width + 1) // 2
     for _ in range(streams):
-        found.append((height, width))
+        result.append((height, width))
         height, width = (height + 1) // 2, (width + 1) // 2
-    return found
+    return result
 
 
 def paths(widths, norm=2, up=1, down=9, middle="source", self_too=False):
@@ -106,8 +106,8 @@ def test_right_answers_are_accepted(number):
 
 
 def test_other_forms_of_a_right_answer_are_accepted():
-    assert verdict(1, lambda *given: torch.tensor(sizes(*given))).right is True
-    assert verdict(1, lambda *given: [list(pair) for pair in sizes(*given)]).right is True
+    assert verdict(1, lambda *inputs: torch.tensor(sizes(*inputs))).right is True
+    assert verdict(1, lambda *inputs: [list(pair) for pair in sizes(*inputs)]).right is True
     assert verdict(2, lambda widths: np.int64(paths(widths))).right is True
 
     def from_the_package(widths):
@@ -123,14 +123,14 @@ def test_other_forms_of_a_right_answer_are_accepted():
 
 
 @pytest.mark.parametrize("number", RIGHT)
-@pytest.mark.parametrize("stub", [None, ..., lambda *given: None])
+@pytest.mark.parametrize("stub", [None, ..., lambda *inputs: None])
 def test_stubs_count_as_not_attempted(number, stub):
     class Untouched(nn.Module):
         def __init__(self, num_classes, width):
             super().__init__()
 
-    found = verdict(number, Untouched if number == 5 and callable(stub) else stub)
-    assert found.right is None and "not attempted" in found.message
+    result = verdict(number, Untouched if number == 5 and callable(stub) else stub)
+    assert result.right is None and "not attempted" in result.message
 
 
 @pytest.mark.parametrize("number", RIGHT)
@@ -146,18 +146,18 @@ def test_stubs_count_as_not_attempted(number, stub):
         nn.Linear,
         nn.Identity(),
         lambda: 1,
-        lambda *given: "text",
-        lambda *given, **more: np.zeros((0, 2)),
-        lambda *given, **more: [[1], [2, 3]],
-        lambda *given, **more: 1 / 0,
-        lambda *given, **more: nn.Identity(),
-        lambda *given, **more: nn.ReLU,
-        lambda *given, **more: torch.zeros(2, 2),
+        lambda *inputs: "text",
+        lambda *inputs, **more: np.zeros((0, 2)),
+        lambda *inputs, **more: [[1], [2, 3]],
+        lambda *inputs, **more: 1 / 0,
+        lambda *inputs, **more: nn.Identity(),
+        lambda *inputs, **more: nn.ReLU,
+        lambda *inputs, **more: torch.zeros(2, 2),
     ],
 )
 def test_nonsense_is_told_and_never_raises(number, nonsense):
-    found = verdict(number, nonsense)
-    assert found.right is not True and len(found.message) < 400
+    result = verdict(number, nonsense)
+    assert result.right is not True and len(result.message) < 400
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_nonsense_is_told_and_never_raises(number, nonsense):
         (1, lambda h, w, n: [(h // 2 ** (i + 2), w // 2 ** (i + 2)) for i in range(n)], "rounded up"),
         (1, lambda h, w, n: sizes(w, h, n), "height comes first"),
         (1, lambda h, w, n: sizes(h, w, n, 0), "stem is missing"),
-        (1, lambda h, w, n: sizes(h, w, n, 1), "halves twice"),
+        (1, lambda h, w, n: sizes(h, w, n, 1), "downsamples twice"),
         (1, lambda h, w, n: sizes(h, w, n, 3), "first stream keeps"),
         (1, lambda h, w, n: sizes(h, w, 1) * n, "half the resolution"),
         (1, lambda h, w, n: sizes(h, w, n)[::-1], "finest"),
@@ -178,7 +178,7 @@ def test_nonsense_is_told_and_never_raises(number, nonsense):
         (2, lambda widths: paths(widths, norm=3), "no bias: the"),
         (2, lambda widths: paths(widths, up=9), "way up is a 1x1"),
         (2, lambda widths: paths(widths, down=1), "3x3"),
-        (2, lambda widths: paths(widths, middle="none"), "two halvings"),
+        (2, lambda widths: paths(widths, middle="none"), "two downsampling steps"),
         (2, lambda widths: paths(widths, middle="target"), "last step alone"),
         (2, lambda widths: paths(widths, self_too=True), "to itself"),
         (2, lambda widths: paths(widths) - paths(widths, up=0, down=0, norm=0) - 7, "for a way up"),
@@ -242,7 +242,7 @@ class Rectified(TwoStreams):
     activation = nn.ReLU()
 
 
-class NoExchange(TwoStreams):
+class NoHighResolutionModule(TwoStreams):
     exchanges = 0
 
 
@@ -300,12 +300,12 @@ class NoInit(nn.Module):
     [
         (Softmax, "leave softmax"),
         (Rectified, "drop the ReLU"),
-        (NoExchange, "ran 0 times"),
+        (NoHighResolutionModule, "ran 0 times"),
         (Twice, "ran 2 times"),
         (FixedClasses, "2 channels for 3 classes"),
         (FixedWidth, "should be"),
         (FineAlone, "fine stream alone"),
-        (Quarter, "enlarge them at the end"),
+        (Quarter, "upsample them at the end"),
         (FourTimes, "must give logits"),
         (NoStem, "should be"),
         (NoInit, "stopped with AttributeError"),

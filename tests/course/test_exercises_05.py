@@ -5,14 +5,14 @@ import pytest
 import torch
 from torch import nn
 
-from course.exercises import judge, names
+from course.exercises import grade, names
 from seglib.losses import class_weights
 
 NOTEBOOK = "05_mini_hrnet"
 
 
 def verdict(number: int, answer):
-    return judge(f"{NOTEBOOK}/{number}", answer)
+    return grade(f"{NOTEBOOK}/{number}", answer)
 
 
 def weights(pixels):
@@ -55,12 +55,12 @@ def test_torch_answers_are_accepted():
 
 
 @pytest.mark.parametrize("number", RIGHT)
-@pytest.mark.parametrize("stub", [None, ..., lambda *given: None])
+@pytest.mark.parametrize("stub", [None, ..., lambda *inputs: None])
 def test_stubs_count_as_not_attempted(number, stub):
     if number == 5 and callable(stub):
         return
-    found = verdict(number, stub)
-    assert found.right is None and "not attempted" in found.message
+    result = verdict(number, stub)
+    assert result.right is None and "not attempted" in result.message
 
 
 @pytest.mark.parametrize("number", RIGHT)
@@ -76,12 +76,12 @@ def test_stubs_count_as_not_attempted(number, stub):
         nn.Linear,
         nn.Identity(),
         lambda: 1,
-        lambda *given: "text",
-        lambda *given, **more: np.zeros((0, 2)),
-        lambda *given, **more: [[1], [2, 3]],
-        lambda *given, **more: 1 / 0,
-        lambda *given, **more: nn.Identity(),
-        lambda *given, **more: torch.zeros(2, 2),
+        lambda *inputs: "text",
+        lambda *inputs, **more: np.zeros((0, 2)),
+        lambda *inputs, **more: [[1], [2, 3]],
+        lambda *inputs, **more: 1 / 0,
+        lambda *inputs, **more: nn.Identity(),
+        lambda *inputs, **more: torch.zeros(2, 2),
         {"widths": "text"},
         {"colour": 3},
         {3: 4},
@@ -90,8 +90,8 @@ def test_stubs_count_as_not_attempted(number, stub):
     ],
 )
 def test_nonsense_is_told_and_never_raises(number, nonsense):
-    found = verdict(number, nonsense)
-    assert found.right is not True and len(found.message) < 400
+    result = verdict(number, nonsense)
+    assert result.right is not True and len(result.message) < 400
 
 
 def shares(pixels):
@@ -171,13 +171,13 @@ def of_all(pixels):
         (5, {"colour": 3}, "no option 'colour'"),
         (5, {**SMALL, "widths": (12, 24, 48), "modules": (1, 1)}, "four streams"),
         (5, {}, "are in stage4"),
-        (5, {**SMALL, "stem_width": 64, "stage1_blocks": 4}, "billion multiply-adds are more than 1 billion"),
+        (5, {**SMALL, "stem_width": 64, "stage1_blocks": 4}, "billion MACs are more than 1 billion"),
         (5, {**SMALL, "widths": (4, 8, 16, 32)}, "half of the budget"),
     ],
 )
 def test_typical_mistakes_get_their_own_hint(number, answer, word):
-    found = verdict(number, answer)
-    assert found.right is False and any(part in found.message for part in word.split("|")), found.message
+    result = verdict(number, answer)
+    assert result.right is False and any(part in result.message for part in word.split("|")), result.message
 
 
 def test_a_rule_that_divides_by_zero_is_told_what_to_do():
@@ -185,5 +185,5 @@ def test_a_rule_that_divides_by_zero_is_told_what_to_do():
         raw = [(sum(pixels) / count) ** 0.5 for count in pixels]
         return [weight * len(raw) / sum(raw) for weight in raw]
 
-    found = verdict(1, divides)
-    assert found.right is False and "without pixels" in found.message
+    result = verdict(1, divides)
+    assert result.right is False and "without pixels" in result.message

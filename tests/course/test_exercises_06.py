@@ -6,14 +6,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from course.exercises import judge, names
+from course.exercises import grade, names
 
 NOTEBOOK = "06_dilated_resnet"
 MATRIX = np.array([[910, 0, 0, 0], [30, 0, 0, 0], [30, 0, 0, 0], [30, 0, 0, 0]])
 
 
 def verdict(number: int, answer):
-    return judge(f"{NOTEBOOK}/{number}", answer)
+    return grade(f"{NOTEBOOK}/{number}", answer)
 
 
 def dilated(x, kernel, rate, mode="constant"):
@@ -33,7 +33,7 @@ def field(layers, begin=1, early=False, compound=False):
 
 
 def scheme(strides, entrance, output_stride):
-    step, rate, found = entrance, 1, []
+    step, rate, result = entrance, 1, []
     for stride in strides:
         before = rate
         if step * stride <= output_stride:
@@ -41,8 +41,8 @@ def scheme(strides, entrance, output_stride):
         else:
             rate *= stride
             stride = 1
-        found.append((stride, before, rate))
-    return found
+        result.append((stride, before, rate))
+    return result
 
 
 def taps(height, width, rate):
@@ -70,18 +70,18 @@ def test_torch_and_list_answers_are_accepted():
         return F.conv1d(x, kernel, padding=kernel.shape[-1] // 2 * rate, dilation=rate)[0, 0]
 
     assert verdict(1, convolved).right is True
-    assert verdict(1, lambda *given: dilated(*given).tolist()).right is True
-    assert verdict(3, lambda *given: np.array(scheme(*given))).right is True
+    assert verdict(1, lambda *inputs: dilated(*inputs).tolist()).right is True
+    assert verdict(3, lambda *inputs: np.array(scheme(*inputs))).right is True
     assert verdict(5, MATRIX.tolist()).right is True and verdict(5, torch.from_numpy(MATRIX)).right is True
 
 
 @pytest.mark.parametrize("number", RIGHT)
-@pytest.mark.parametrize("stub", [None, ..., lambda *given: None])
+@pytest.mark.parametrize("stub", [None, ..., lambda *inputs: None])
 def test_stubs_count_as_not_attempted(number, stub):
     if number == 5 and callable(stub):
         pytest.skip("the answer to exercise 5 is a matrix")
-    found = verdict(number, stub)
-    assert found.right is None and "not attempted" in found.message
+    result = verdict(number, stub)
+    assert result.right is None and "not attempted" in result.message
 
 
 @pytest.mark.parametrize("number", RIGHT)
@@ -97,24 +97,24 @@ def test_stubs_count_as_not_attempted(number, stub):
         nn.Linear,
         nn.Identity(),
         lambda: 1,
-        lambda *given: "text",
-        lambda *given: np.zeros((0, 2)),
-        lambda *given: [[1], [2, 3]],
-        lambda *given: 1 / 0,
-        lambda *given: torch.zeros(2),
-        lambda *given: float("nan"),
+        lambda *inputs: "text",
+        lambda *inputs: np.zeros((0, 2)),
+        lambda *inputs: [[1], [2, 3]],
+        lambda *inputs: 1 / 0,
+        lambda *inputs: torch.zeros(2),
+        lambda *inputs: float("nan"),
         np.full((4, 4), np.nan),
         [[1, 2], [3]],
         {"a": 1},
     ],
 )
 def test_nonsense_is_told_and_never_raises(number, nonsense):
-    found = verdict(number, nonsense)
-    assert found.right is not True and len(found.message) < 400
+    result = verdict(number, nonsense)
+    assert result.right is not True and len(result.message) < 400
 
 
 def changed(change):
-    return lambda *given: [change(*triple) for triple in scheme(*given)]
+    return lambda *inputs: [change(*triple) for triple in scheme(*inputs)]
 
 
 @pytest.mark.parametrize(
@@ -153,18 +153,18 @@ def changed(change):
         (4, lambda h, w, r: 1 + 2 * max(h - r, 0) / h, "rows of taps only|columns of taps only|rows and columns"),
         (4, lambda h, w, r: 2 + 2 * max(h - r, 0) / h + 2 * max(w - r, 0) / w, "do not add"),
         (4, lambda h, w, r: taps(h, w, r) - 1, "middle tap"),
-        (4, lambda h, w, r: 9 * max(h - 2 * r, 0) * max(w - 2 * r, 0) / (h * w), "all nine lie inside"),
+        (4, lambda h, w, r: 9 * max(h - 2 * r, 0) * max(w - 2 * r, 0) / (h * w), "all nine are inside"),
         (4, lambda h, w, r: 9, "have a tap to the left"),
         (5, np.eye(3), "4 rows"),
         (5, MATRIX / 1000, "whole numbers"),
         (5, MATRIX - np.eye(4), "negative"),
         (5, 2 * MATRIX, "2000 pixels"),
-        (5, MATRIX.T, "rows are the truth"),
+        (5, MATRIX.T, "rows are the ground truth"),
         (5, np.diag([1000, 0, 0, 0]), "no true pixel"),
         (5, np.full((4, 4), 1000 // 16) + np.diag([0, 0, 0, 8]), "at least 900"),
         (5, np.diag([910, 30, 30, 30]), "never predict"),
     ],
 )
 def test_typical_mistakes_get_their_own_hint(number, answer, word):
-    found = verdict(number, answer)
-    assert found.right is False and any(part in found.message for part in word.split("|")), found.message
+    result = verdict(number, answer)
+    assert result.right is False and any(part in result.message for part in word.split("|")), result.message

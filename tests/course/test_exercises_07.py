@@ -8,19 +8,19 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from course.exercises import judge, names
+from course.exercises import grade, names
 from seglib import metrics
 
 NOTEBOOK = "07_human_segmentation"
 
 
 def verdict(number: int, answer):
-    return judge(f"{NOTEBOOK}/{number}", answer)
+    return grade(f"{NOTEBOOK}/{number}", answer)
 
 
 def iou(logits, labels, threshold=0.0, ignore=True):
-    found, truth, valid = logits[:, 0] > threshold, labels == 1, (labels != 255) | (not ignore)
-    return ((found & truth & valid).sum() / ((found | truth) & valid).sum()).item()
+    result, truth, valid = logits[:, 0] > threshold, labels == 1, (labels != 255) | (not ignore)
+    return ((result & truth & valid).sum() / ((result | truth) & valid).sum()).item()
 
 
 def resized(mask, height, width, centre=0.5, rule=np.floor):
@@ -79,20 +79,20 @@ def test_right_answers_are_accepted(number):
             ),
         ),
         (3, lambda z, t: bce(z, t).item()),
-        (4, lambda *given: torch.tensor(adam(*given), dtype=torch.float64)),
+        (4, lambda *inputs: torch.tensor(adam(*inputs), dtype=torch.float64)),
         (5, lambda f, a, b: (b + a[..., None] * (f.astype(float) - b) + 0.5).astype(np.uint8)),
     ],
 )
 def test_other_ways_to_the_same_are_accepted(number, answer):
-    found = verdict(number, answer)
-    assert found.right is True, found.message
+    result = verdict(number, answer)
+    assert result.right is True, result.message
 
 
 @pytest.mark.parametrize("number", RIGHT)
-@pytest.mark.parametrize("stub", [None, ..., lambda *given: None])
+@pytest.mark.parametrize("stub", [None, ..., lambda *inputs: None])
 def test_stubs_count_as_not_attempted(number, stub):
-    found = verdict(number, stub)
-    assert found.right is None and "not attempted" in found.message
+    result = verdict(number, stub)
+    assert result.right is None and "not attempted" in result.message
 
 
 @pytest.mark.parametrize("number", RIGHT)
@@ -108,20 +108,20 @@ def test_stubs_count_as_not_attempted(number, stub):
         nn.Linear,
         nn.Identity(),
         lambda: 1,
-        lambda *given: "text",
-        lambda *given: np.zeros((0, 2)),
-        lambda *given: [[1], [2, 3]],
-        lambda *given: 1 / 0,
-        lambda *given: torch.zeros(2),
-        lambda *given: float("nan"),
-        lambda *given: (None, 1, 2),
+        lambda *inputs: "text",
+        lambda *inputs: np.zeros((0, 2)),
+        lambda *inputs: [[1], [2, 3]],
+        lambda *inputs: 1 / 0,
+        lambda *inputs: torch.zeros(2),
+        lambda *inputs: float("nan"),
+        lambda *inputs: (None, 1, 2),
         np.full((4, 4), np.nan),
         {"a": 1},
     ],
 )
 def test_nonsense_is_told_and_never_raises(number, nonsense):
-    found = verdict(number, nonsense)
-    assert found.right is not True and len(found.message) < 400
+    result = verdict(number, nonsense)
+    assert result.right is not True and len(result.message) < 400
 
 
 def stepped(change):
@@ -223,8 +223,8 @@ def stepped(change):
             "old m",
         ),
         (4, stepped(lambda w, g, m, v, r, right: (w - r[1] * g, *right[1:])), "plain gradient descent"),
-        (4, lambda *given: adam(*given)[0], "three numbers"),
-        (4, lambda *given: (0, 0, 0), "update m and v"),
+        (4, lambda *inputs: adam(*inputs)[0], "three numbers"),
+        (4, lambda *inputs: (0, 0, 0), "update m and v"),
         (5, lambda f, a, b: (a[..., None] * f + (1 - a[..., None]) * b).astype(np.uint8), "cut off"),
         (5, lambda f, a, b: paste(f, 1 - a, b), "turned round"),
         (5, lambda f, a, b: paste(f, a > 0.5, b), "made hard"),
@@ -236,13 +236,13 @@ def stepped(change):
             "add first",
         ),
         (5, lambda f, a, b: a[..., None] * f + (1 - a[..., None]) * b, "must be uint8"),
-        (5, lambda f, a, b: f[:-1], "the pictures' shape"),
+        (5, lambda f, a, b: f[:-1], "the images' shape"),
         (5, lambda f, a, b: f, "then rounded"),
     ],
 )
 def test_typical_mistakes_get_their_own_hint(number, answer, word):
-    found = verdict(number, answer)
-    assert found.right is False and word in found.message, found.message
+    result = verdict(number, answer)
+    assert result.right is False and word in result.message, result.message
 
 
 def adam_with_first_power(w, g, m, v, step, lr, beta1, beta2, eps):

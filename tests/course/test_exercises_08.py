@@ -4,20 +4,20 @@ import cv2
 import numpy as np
 import pytest
 
-from course.exercises import judge, names
+from course.exercises import grade, names
 from seglib import metrics
 
 NOTEBOOK = "08_evaluation"
 
 
 def verdict(number: int, answer):
-    return judge(f"{NOTEBOOK}/{number}", answer)
+    return grade(f"{NOTEBOOK}/{number}", answer)
 
 
 def rejected(number: int, answer, words: str) -> None:
-    found = verdict(number, answer)
-    assert found.right is False, found
-    assert words in found.message
+    result = verdict(number, answer)
+    assert result.right is False, result
+    assert words in result.message
 
 
 def parts(confusion):
@@ -103,7 +103,7 @@ WRONG = [
     (1, lambda c: (np.diag(c) / (c.sum(0) + c.sum(1) - np.diag(c))).mean(), "NaN"),
     (1, only_in_truth, "only the prediction has does occur"),
     (1, lambda c: 100 * mean_iou(c), "between 0 and 1"),
-    (1, metrics.iou, "one number is wanted"),
+    (1, metrics.iou, "one number is expected"),
     (2, lambda m: one_by_one(m).mean(), "averaged over images"),
     (2, lambda m: np.mean([unguarded(c) for c in m]), "absent classes as 0"),
     (2, lambda m: np.nanmean([metrics.iou(c) for c in m], axis=0).mean(), "averaged each class over images"),

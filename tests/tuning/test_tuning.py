@@ -101,7 +101,7 @@ def test_a_search_finds_better_options_and_says_which_mattered(whole):
 
 def test_the_figure_shows_every_trial_and_what_mattered(whole):
     summary = whole[1]
-    history, shares, *options = visualize.search(summary).axes
+    history, shares, *options = tuning.search_figure(summary).axes
     complete, pruned, best, failed = history.lines
     for line, state in ((complete, "complete"), (pruned, "pruned")):
         trials = [trial for trial in summary["trials"] if trial["state"] == state]
@@ -111,7 +111,7 @@ def test_the_figure_shows_every_trial_and_what_mattered(whole):
     assert [bar.get_width() for bar in shares.patches] == sorted(summary["importances"].values())
     assert [axes.get_xlabel() for axes in options] == list(summary["importances"])
     with pytest.raises(visualize.VisualizeError, match="no trial of the search has a score"):
-        visualize.search({**summary, "trials": []})
+        tuning.search_figure({**summary, "trials": []})
 
 
 def test_poor_trials_are_pruned_after_the_first_ones(whole):

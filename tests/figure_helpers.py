@@ -1,0 +1,42 @@
+"""Small images and masks, and what tests read from a figure."""
+
+import io
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+from PIL import Image
+
+
+def photo(height=40, width=60, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def disc(height=40, width=60, radius=12, shift=0):
+    y, x = np.ogrid[:height, :width]
+    return ((y - height / 2) ** 2 + (x - width / 2 - shift) ** 2 < radius**2).astype(np.uint8)
+
+
+def item(seed=0, **changes):
+    return {"image": photo(seed=seed), "mask": disc(shift=seed), "key": f"photo{seed:03d}"} | changes
+
+
+def texts(figure):
+    """Everything that is written in a figure, on its axes and in its legends."""
+    found = [figure, *figure.axes]
+    found = [text.get_text() for part in found for text in part.findobj(matplotlib.text.Text)]
+    return [text for text in found if text]
+
+
+def pixels(figure):
+    """The figure saved as PNG and read again; no figure may be blank, and none may be known to pyplot."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    array = np.asarray(Image.open(buffer).convert("RGB"))
+    assert array.std() > 1
+    assert plt.get_fignums() == []
+    return array
+
+
+def mixed(below, colour, alpha):
+    return np.floor(below * (1 - alpha) + np.array(colour) * alpha + 0.5).astype(np.uint8)
