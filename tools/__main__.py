@@ -1,4 +1,4 @@
-"""What maintainers run from a checkout: `python -m tools release | table`."""
+"""What maintainers run from a checkout: `python -m tools release | table | cards | first-cell | readme-figure`."""
 
 import argparse
 import sys
@@ -11,6 +11,9 @@ EXAMPLES = """\
 examples:
   python -m tools release runs/mine mine-horses --from "COMMAND" --hardware "a laptop, two cores"
   python -m tools table          write the README's table from the model cards
+  python -m tools cards          write the Markdown of all model cards from their JSON
+  python -m tools first-cell     write the set-up cell into all notebooks
+  python -m tools readme-figure  draw the figure at the top of the README
 """
 
 
@@ -19,6 +22,9 @@ def build_parser() -> Parser:
     parser = Parser(prog="python -m tools", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     actions.add_parser("table", help="write the README's table from the model cards")
+    actions.add_parser("cards", help="write the Markdown of all model cards from their JSON")
+    actions.add_parser("first-cell", help="write the set-up cell into all notebooks")
+    add_root(actions.add_parser("readme-figure", help="draw the figure at the top of the README"))
     release = actions.add_parser("release", help="measure a run and write its weights, model card and manifest entry")
     release.add_argument("folder", type=Path, metavar="RUN", help="the run's folder")
     release.add_argument("name", help="name of the released weights")
@@ -42,12 +48,18 @@ def main(words: list[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from . import model_cards
+    from . import first_cell, model_cards, readme_figure
     from .release import release
 
     if args.action == "table":
         model_cards.write_table()
         print(model_cards.table())
+    elif args.action == "cards":
+        model_cards.write_cards()
+    elif args.action == "first-cell":
+        print(*first_cell.write(), sep="\n")
+    elif args.action == "readme-figure":
+        print(readme_figure.draw(args.root))
     else:
         card = release(args.folder, args.name, args.root, args.command, args.hardware, args.longest_side, args.flip)
         print(model_cards.text(card))

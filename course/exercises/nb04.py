@@ -31,9 +31,7 @@ def stream_sizes(answer):
         if len(result) != streams:
             raise Hint(f"{streams} streams have {streams} sizes, but your list has {len(result)}")
         where = f"an image of {height} x {width} has streams of {', '.join(f'{h} x {w}' for h, w in right)}"
-        expect_close(
-            result, right, mistakes, f"{where}: two steps of stride 2 in the stem, one more for each stream, rounded up"
-        )
+        expect_close(result, right, mistakes, f"{where}: two steps of stride 2 in the stem, one more each")
 
 
 @exercise("04_hrnet/2")
