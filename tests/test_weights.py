@@ -208,7 +208,7 @@ def test_a_release_measures_what_it_writes(tmp_path, monkeypatch):
     assert (asked.num_workers, asked.device) == (0, "cpu") and (made.num_workers, made.device) == (-1, "auto")
     text = (tmp_path / "small.md").read_text()
     assert f"{scores['miou']:.4f}" in text and card["sha256"] in text
-    assert curve["longest_side"] == 48 and "while it was trained, and" in text
+    assert curve["longest_side"] == 48 and "during training, with" in text
     sides = []
     monkeypatch.setattr(
         release,
@@ -225,23 +225,23 @@ def test_a_release_measures_what_it_writes(tmp_path, monkeypatch):
     assert header["config"]["inference"]["flip"] and not card["input"]["flip"]
     assert larger["training"]["curve"] == curve
     text = (tmp_path / "larger.md").read_text()
-    assert "while it was trained, the longer side scaled to 48 pixels, and" in text
-    assert "The checkpoint and the longer side were chosen" in text.replace("\n", " ")
+    assert "during training, the longer side scaled to 48 pixels, with" in text
+    assert "The checkpoint and the longer side were selected" in text.replace("\n", " ")
 
 
-def test_weights_that_are_no_numbers_are_not_released(tmp_path, monkeypatch):
+def test_weights_with_infinite_values_are_not_released(tmp_path, monkeypatch):
     monkeypatch.setattr(weights, "FOLDER", tmp_path)
     state = models.create("unet", 2, width=4).state_dict()
     next(iter(state.values()))[0] = float("inf")
     (tmp_path / "run").mkdir()
     weights.write_tensors(tmp_path / "run" / "best.safetensors", state, notes())
     (tmp_path / "run" / "history.json").write_text("[]")
-    with pytest.raises(weights.WeightsError, match=f"{next(iter(state))} has values that are no numbers"):
+    with pytest.raises(weights.WeightsError, match=f"{next(iter(state))} has values that are NaN or infinite"):
         release.release(tmp_path / "run", "small", tmp_path, "seglib train x.yaml", "a test")
     assert not (tmp_path / "small.safetensors").exists()
 
 
-def test_a_card_tells_what_the_weights_started_from(tmp_path, monkeypatch):
+def test_card_documents_the_start_of_the_training(tmp_path, monkeypatch):
     from seglib import training
     from tests.training.test_trainer import tiny
 
@@ -249,7 +249,7 @@ def test_a_card_tells_what_the_weights_started_from(tmp_path, monkeypatch):
     (tmp_path / "manifest.json").write_text('{"address": "", "weights": {}}')
     words = tmp_path, "seglib train x.yaml", "a test"
     training.fit(tiny(tmp_path / "first", epochs=1), progress=False)
-    # Drawn pictures are measured as they were drawn in training, ten of them here.
+    # Synthetic images are measured with the options of the training, ten of them here.
     words_to_measure = ["evaluate", str(tmp_path / "first" / "best.safetensors"), "--data", "creatures", "--json"]
     assert main([*words_to_measure, str(tmp_path / "scores.json")]) == 0
     assert json.loads((tmp_path / "scores.json").read_text())["images"] == 10
@@ -262,12 +262,12 @@ def test_a_card_tells_what_the_weights_started_from(tmp_path, monkeypatch):
     third = tiny(tmp_path / "third", epochs=1)
     third.model.init_from = "second"
     training.fit(third, progress=False)
-    with pytest.raises(weights.WeightsError, match="second: began with other weights itself"):
+    with pytest.raises(weights.WeightsError, match="second: started from other weights itself"):
         release.release(tmp_path / "third", "third", *words)
     assert weights.names() == ["second"]
 
 
-def test_a_card_shows_how_the_score_rose_and_how_pictures_are_scaled():
+def test_card_shows_the_validation_curve_and_the_scaling_of_images():
     curve = {"epochs": list(range(5, 105, 5)), "miou": [i / 100 for i in range(20)], "longest_side": 64}
     shown = model_cards._curve(
         {"data": {"chosen_on": "val"}, "input": {"longest_side": 64}, "training": {"curve": curve}}
@@ -277,7 +277,7 @@ def test_a_card_shows_how_the_score_rose_and_how_pictures_are_scaled():
     curve = {"epochs": [3], "miou": [0.5], "longest_side": 64}
     one = {"data": {"chosen_on": "val"}, "input": {"longest_side": 64}, "training": {"curve": curve}}
     assert model_cards._curve(one).endswith(": 0.500 (3)")
-    assert model_cards._scaling(0) == "at the picture's own size"
+    assert model_cards._scaling(0) == "at the image's own size"
     assert model_cards._scaling(320).startswith("the longer side scaled to 320 pixels")
 
 

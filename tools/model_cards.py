@@ -1,14 +1,14 @@
-"""What people read of released weights: a card each, and the table in the README; every number from the cards' JSON."""
+"""Model cards and the table of the README; every number comes from the JSON files of the released weights."""
 
 from seglib import files, weights
-from seglib.visualize.progress import SCORE_NAMES
+from seglib.visualize.style import SCORE_NAMES
 
 README = weights.FOLDER.parent / "README.md"
 BEGIN, END = "<!-- results: python -m tools table -->", "<!-- end of results -->"
 
 
 def text(card: dict) -> str:
-    """The card as Markdown for people; every number comes from `card`."""
+    """Return the card as Markdown."""
     scores, multi, training = card["scores"], card["scores_multi_scale"], card["training"]
     rows = [
         ("mIoU", "miou"),
@@ -38,17 +38,18 @@ def text(card: dict) -> str:
         "|---|---|---|---|---|",
         *(
             f"| {name} | "
-            + " | ".join(_shown(values[key]) for key in ("iou", "boundary_iou", "precision", "recall"))
+            + " | ".join(_format(values[key]) for key in ("iou", "boundary_iou", "precision", "recall"))
             + " |"
             for name, values in scores["per_class"].items()
         ),
         "",
-        "All scores are counted over the data set, the two or more classes averaged, unless a row says otherwise. "
-        f"{_selection(card)} One run with seed {training['config']['seed']}. Images from elsewhere may score less.",
+        "Scores are counted over all pixels of the data set and averaged over the classes, unless a row says otherwise. "
+        f"{_selection(card)} One run with seed {training['config']['seed']}. "
+        "Images from other sources than the data set may score less.",
         "",
         *_repetition_lines(card),
-        f"- Measure again: `{_measuring(card)}`",
-        f"- Train again: `{training['command']}` ({training['minutes']} minutes on {training['hardware']}; "
+        f"- Evaluate: `{_measuring(card)}`",
+        f"- Train: `{training['command']}` ({training['minutes']} minutes on {training['hardware']}; "
         f"{_kept_epoch(card)})",
         f"- {_curve(card)}",
         f"- Classes: {', '.join(card['classes'])}",
@@ -62,13 +63,13 @@ def text(card: dict) -> str:
 
 
 def _network(model: dict) -> str:
-    """The architecture with its options, if it has any."""
+    """Return the name of the network with its options."""
     options = ", ".join(f"{name}={value}" for name, value in model["options"].items())
     return f"{model['name']}({options})" if options else model["name"]
 
 
 def trained_with(card: dict) -> str:
-    """What a network learned from besides the labels of its data set: nothing, pre-trained weights, or teachers."""
+    """Return what was used besides the labels of the data set: nothing, pre-trained weights, or teachers."""
     start, teachers = card["training"].get("start"), card["training"].get("teachers", [])
     parts = []
     if start:
@@ -80,13 +81,13 @@ def trained_with(card: dict) -> str:
 
 
 def training_sets(card: dict) -> str:
-    """The data sets that a network was trained on, as text."""
+    """Return the names of the training sets."""
     of = card["data"]
     return of.get("training_sets", of["name"]).replace("*", " x").replace("+", ", ")
 
 
 def _origin(training: dict) -> str:
-    """How the weights came to the data set that they are for."""
+    """Return how training started."""
     start = training.get("start")
     if not start:
         return "trained from scratch"
@@ -97,16 +98,17 @@ def _origin(training: dict) -> str:
 
 
 def _selection(card: dict) -> str:
-    """What was chosen on which images."""
+    """Return the sentences about the images that selected the checkpoint."""
     of = card["data"]
     if of["chosen_on"] is None:
-        sentence = f"The weights are those of the last epoch of a fixed schedule: {of['measured_on']} chose nothing."
+        sentence = f"The weights are those of the last epoch of a fixed schedule: {of['measured_on']} selected nothing."
     elif of["chosen_on"] == of["measured_on"]:
         sentence = (
-            f"The {_chosen(card)} chosen on the same {of['chosen_on']} images, so expect a little less on new ones."
+            f"The {_chosen(card)} selected on the same {of['chosen_on']} images, so expect slightly lower scores on "
+            "new images."
         )
     else:
-        sentence = f"The {_chosen(card)} chosen on {of['chosen_on']}; {of['measured_on']} chose nothing."
+        sentence = f"The {_chosen(card)} selected on {of['chosen_on']}; {of['measured_on']} was not used for selection."
     selection = card.get("scores_selection")
     if selection:
         split = card["training"]["config"]["data"]["val_split"]
@@ -131,8 +133,8 @@ def _repetition_lines(card: dict) -> list[str]:
         return []
     scores, of = card["scores_without_them"], card["data"]
     return [
-        f"`seglib data check {of['name']}{_list_option(of)}` finds that some images of {of['measured_on']} look like "
-        f"one in {of['trained_on']}: {', '.join(keys)}. Left out, mIoU is {scores['miou']:.4f} and Boundary IoU "
+        f"`seglib data check {of['name']}{_list_option(card)}` reports that some images of "
+        f"{of['measured_on']} look like one of {of['trained_on']}: {', '.join(keys)}. Without them mIoU is {scores['miou']:.4f} and Boundary IoU "
         f"{scores['boundary_iou']:.4f} (`{_measuring(card)} --without {' '.join(keys)}`).",
         "",
     ]
@@ -140,12 +142,11 @@ def _repetition_lines(card: dict) -> list[str]:
 
 def _measuring(card: dict) -> str:
     of = card["data"]
-    return f"seglib evaluate {card['name']} --data {of['name']} --split {of['measured_on']}{_list_option(of)}"
+    return f"seglib evaluate {card['name']} --data {of['name']} --split {of['measured_on']}{_list_option(card)}"
 
 
-def _list_option(data: dict) -> str:
-    """Return the option that names the split list, with a blank before it, or nothing for the default list."""
-    return "" if data["list"] == "default" else f" --list {data['list']}"
+def _list_option(card: dict) -> str:
+    return "" if card["data"]["list"] == "default" else f" --list {card['data']['list']}"
 
 
 def _chosen(card: dict) -> str:
@@ -153,25 +154,25 @@ def _chosen(card: dict) -> str:
 
 
 def _resized(card: dict) -> bool:
-    """Do the released weights take pictures of another size than those with which the run was validated?"""
+    """Return whether the released weights use another input size than the validation during training."""
     return card["training"]["curve"]["longest_side"] != card["input"]["longest_side"]
 
 
-def _curve(card: dict, most: int = 8) -> str:
-    """How the score on val rose, at so many of the epochs after which it was measured."""
+def _curve(card: dict, count: int = 8) -> str:
+    """Return the mIoU after `count` of the validated epochs."""
     curve = card["training"]["curve"]
     last = len(curve["epochs"]) - 1
-    chosen = sorted({round(i * last / (most - 1)) for i in range(most)})
-    rise = ", ".join(f"{curve['miou'][i]:.3f} ({curve['epochs'][i]})" for i in chosen)
+    chosen = sorted({round(i * last / (count - 1)) for i in range(count)})
+    values = ", ".join(f"{curve['miou'][i]:.3f} ({curve['epochs'][i]})" for i in chosen)
     other = f", {_scaling(curve['longest_side']).partition(',')[0]}" if _resized(card) else ""
     split = curve.get("split", card["data"]["chosen_on"])
-    return f"mIoU on {split} while it was trained{other}, and after how many epochs: {rise}"
+    return f"mIoU on {split} during training{other}, with the epoch in brackets: {values}"
 
 
 def _scaling(longest_side: int) -> str:
     if not longest_side:
-        return "at the picture's own size"
-    return f"the longer side scaled to {longest_side} pixels, logits scaled back to the picture's size"
+        return "at the image's own size"
+    return f"the longer side scaled to {longest_side} pixels, logits scaled back to the image's size"
 
 
 def _is_mirrored(card: dict) -> bool:
@@ -187,13 +188,13 @@ def _shown(value: float | None) -> str:
 
 
 def table() -> str:
-    """The released weights as a Markdown table, every number from the cards.
+    """Return the released weights as a Markdown table.
 
-    Networks trained from scratch come first.  Scores on images that chose the checkpoint have a separate column.
+    Networks trained from scratch come first. Scores on images that selected the checkpoint have a separate column.
     """
     lines = [
-        "| weights | network | trained with | trained on | mIoU / Boundary IoU on val, which chose nothing | "
-        "on images that chose the checkpoint | with TTA | size |",
+        "| weights | network | trained with | trained on | mIoU / Boundary IoU on val | "
+        "on images that selected the checkpoint | with TTA | size |",
         "|---|---|---|---|---|---|---|---|",
     ]
     cards = [weights.card(name) for name in weights.names()]
@@ -223,5 +224,11 @@ def _table_row(card: dict) -> str:
 
 
 def write_table() -> None:
-    """Put `table()` between its marks in the README.  OSError if the marks are gone."""
+    """Write the table between its markers in the README. Raises OSError if the markers are missing."""
     files.replace_between(README, BEGIN, END, table())
+
+
+def write_cards() -> None:
+    """Write the Markdown of every card from its JSON."""
+    for name in weights.names():
+        files.write_text(weights.FOLDER / f"{name}.md", text(weights.card(name)))

@@ -1,4 +1,4 @@
-"""Turn a finished run into released weights: the file, its card and picture, and its line in the manifest."""
+"""Release the weights of a finished run: the file, its model card and figure, and its entry in the manifest."""
 
 import json
 import platform
@@ -31,7 +31,7 @@ def release(
     longest_side: int | None = None,
     flip: bool = False,
 ) -> dict:
-    """Release the best weights of the run folder `run` as `name`; returns the card.
+    """Release the best weights of a run, after measuring the rounded float16 weights.
 
     Measures the rounded fp16 weights on the val split under `root`, and on the split that judged checkpoints if that
     is another one.  `command` makes the run again and `hardware` says on what it was made.  `longest_side` in pixels
@@ -41,14 +41,14 @@ def release(
     """
     run = Path(run)
     tensors, notes = weights.read_tensors(run / "best.safetensors")
-    if wrong := [key for key, t in tensors.items() if not t.isfinite().all()]:
+    if not_finite := [key for key, t in tensors.items() if not t.isfinite().all()]:
         raise weights.WeightsError(
-            f"{run / 'best.safetensors'}: {wrong[0]} has values that are no numbers; train anew."
+            f"{run / 'best.safetensors'}: {not_finite[0]} has values that are NaN or infinite; train again."
         )
     history = json.loads((run / "history.json").read_text(encoding="utf-8"))
     epoch, config = notes["epoch"], parse_config(json.dumps(notes["config"]))
     start = _start(config)
-    _forget_places(config)
+    _reset_places(config)
     config.output_dir = f"runs/{name}"
     validated_at = config.inference.longest_side
     if longest_side is not None:
@@ -63,7 +63,7 @@ def release(
     }
     file = weights.FOLDER / f"{name}.safetensors"
     staged = weights.FOLDER / f".staged-{file.name}"
-    picture = staged.with_suffix(".png")
+    figure_file = staged.with_suffix(".png")
     weights.write_tensors(staged, tensors, notes, half=True)
     try:
         if staged.stat().st_size > MAX_BYTES:
@@ -72,7 +72,7 @@ def release(
             )
         model, _ = weights.load_file(staged)
         scores = {
-            "single": _measured(Predictor(model, **asdict(config.inference)), dataset, picture),
+            "single": _measured(Predictor(model, **asdict(config.inference)), dataset, figure_file),
             "multi": _measured(Predictor(model, config.inference.longest_side, MULTI_SCALE, flip=True), dataset),
         }
         repeated = _repeated(config, root, dataset)
@@ -81,11 +81,11 @@ def release(
         if config.data.val_split != MEASURED_ON:
             judging = _load(config, root, config.data.val_split)
             scores["selection"] = _measured(Predictor(model, **asdict(config.inference)), judging)
-        picture.replace(file.with_suffix(".png"))
+        figure_file.replace(file.with_suffix(".png"))
         staged.replace(file)
     finally:
         staged.unlink(missing_ok=True)
-        picture.unlink(missing_ok=True)
+        figure_file.unlink(missing_ok=True)
     entry = {"file": file.name, "bytes": file.stat().st_size, "sha256": pooch.file_hash(str(file))}
     card = {
         "name": name,
@@ -138,12 +138,12 @@ def release(
 
 
 def _load(config: Config, root: Path | str, split: str) -> data.SegmentationDataset:
-    """The images of `split` of the data set that the run was validated on."""
+    """Load `split` of the data set that the run was validated on."""
     return data.load(config.data.name, split, root, config.data.list_name, **config.data.options)
 
 
-def _forget_places(config: Config) -> None:
-    """Set the options that tell where and how fast a run was made, and change nothing of it, to their defaults."""
+def _reset_places(config: Config) -> None:
+    """Reset the options about folders and hardware, which do not change the result, to their defaults."""
     for option in runs.PLACES:
         *inner, last = option.split(".")
         part, default = config, Config()
@@ -153,7 +153,7 @@ def _forget_places(config: Config) -> None:
 
 
 def _start(config: Config) -> dict:
-    """On what, and for how long, the weights that the run started from had been trained.  WeightsError if unknown."""
+    """Return how the weights that the run started from were trained. Raises WeightsError if that is unknown."""
     if config.model.init_from is None:
         return {}
     first = config.model.init_from
@@ -162,7 +162,7 @@ def _start(config: Config) -> dict:
     before = weights.load(first)[1]["config"]
     if before["model"]["init_from"] is not None:
         raise weights.WeightsError(
-            f"{first}: began with other weights itself, and a card tells of one start; train from the first."
+            f"{first}: started from other weights itself, but a card documents one start; train from the first."
         )
     if first in weights.names():
         minutes = weights.card(first)["training"]["minutes"]
@@ -176,25 +176,25 @@ def _minutes(history: list[dict]) -> float:
 
 
 def _curve(history: list[dict]) -> dict:
-    """The scores on the val split and the numbers of epochs after which they were measured."""
+    """Return the validation scores and the numbers of epochs after which they were measured."""
     measured = [entry for entry in history if "val" in entry]
     scores = {key: [round(entry["val"][key], 4) for entry in measured] for key in ("miou", "boundary_iou")}
     return {"epochs": [entry["epoch"] + 1 for entry in measured], **scores}
 
 
-def _measured(predictor: Predictor, dataset: data.SegmentationDataset, picture: Path | None = None) -> dict:
-    """The scores, and in the file `picture` the best and the worst predictions."""
+def _measured(predictor: Predictor, dataset: data.SegmentationDataset, figure_file: Path | None = None) -> dict:
+    """Return the scores; with `figure_file`, draw the best and the worst predictions there."""
     predictions = []
-    scores = evaluate(predictor, dataset, progress=True, each=lambda item, found, _: predictions.append(found))
+    scores = evaluate(predictor, dataset, progress=True, each=lambda item, labels, _: predictions.append(labels))
     ranks = [own["miou"] for own in scores.pop("per_image").values()]
-    if picture:
+    if figure_file:
         figure = visualize.gallery(dataset, predictions, ranks, 12, "both", dataset.classes, dataset.palette, "mIoU")
-        figure.savefig(picture, dpi=110)
+        figure.savefig(figure_file, dpi=110)
     return scores
 
 
 def _repeated(config: Config, root: Path | str, dataset: data.SegmentationDataset) -> list[str]:
-    """The keys of val images that are, or by their look seem to be, in the training split too under another key."""
+    """Return the keys of measured images that are duplicates or near duplicates of training images."""
     if dataset.name in data.generated_sets():
         return []
     name = config.data.name if Path(config.data.name).is_dir() else dataset.name
