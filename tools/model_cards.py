@@ -43,7 +43,7 @@ def text(card: dict) -> str:
             for name, values in scores["per_class"].items()
         ),
         "",
-        "Scores are counted over all pixels of the data set and averaged over the classes, unless a row says otherwise. "
+        "Scores are counted over all pixels of the data set and averaged over classes, unless a row says otherwise. "
         f"{_selection(card)} One run with seed {training['config']['seed']}. "
         "Images from other sources than the data set may score less.",
         "",
@@ -134,7 +134,8 @@ def _repetition_lines(card: dict) -> list[str]:
     scores, of = card["scores_without_them"], card["data"]
     return [
         f"`seglib data check {of['name']}{_list_option(card)}` reports that some images of "
-        f"{of['measured_on']} look like one of {of['trained_on']}: {', '.join(keys)}. Without them mIoU is {scores['miou']:.4f} and Boundary IoU "
+        f"{of['measured_on']} look like one of {of['trained_on']}: {', '.join(keys)}. "
+        f"Without them mIoU is {scores['miou']:.4f} and Boundary IoU "
         f"{scores['boundary_iou']:.4f} (`{_measuring(card)} --without {' '.join(keys)}`).",
         "",
     ]

@@ -32,13 +32,13 @@ class Route:
 
     source: int
     target: int
-    way: str  # "straight", or the curve "late" or "early", or "over" what lies between
+    way: str  # "straight", or the curve "late" or "early", or "over" what is between
     level: int = 0  # of those that go over: how high
     points: list[tuple[float, float]] = field(default_factory=list)
 
 
 def track(box: Box) -> tuple:
-    """The height at which a block lies: those that are equal lie beside each other, larger ones lower."""
+    """The height of a block: equal ones are beside each other, larger ones lower."""
     return -box.row[0] * box.row[1], box.row, box.lane
 
 

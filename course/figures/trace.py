@@ -1,4 +1,4 @@
-"""What a network does with a picture, found by running it: its blocks, their shapes, and who takes whose result.
+"""What a network does with an image, found by running it: its blocks, their shapes, and who takes whose result.
 
 Nothing here knows an architecture.  Hooks see every module begin and end; between modules each operation hands on
 from which blocks its result comes.  Runs on PyTorch's meta device, which knows shapes but computes nothing.
@@ -22,7 +22,7 @@ _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 class Block:
     """A part of a network as it was seen at work.
 
-    `shape` is (channels, height, width) of what it gave back.  `sources` are the blocks whose results it took, by
+    `shape` is (channels, height, width) of what it returned.  `sources` are the blocks whose results it took, by
     their place; -1 is the network's input.  `kind` is "block", "join" (several streams become one; `parameters` are
     then those of the arrows that arrive, from the sources in `learned`), "input" or "output".
     """
@@ -43,15 +43,15 @@ class _Call:
     begin: int  # how many blocks there were before
     sources: list[Block]
     given: list[Tensor]
-    listed: bool  # whether it was given a list of pictures
+    listed: bool  # whether it was given a list of images
 
 
 def trace(model: nn.Module, input_size: tuple[int, int], in_channels: int | None = None, part: str = "") -> list[Block]:
     """The blocks of `model` in the order in which they ran on an image (height, width).
 
     With `part`, a dotted name as in `model.named_modules()`, the blocks within that part of the running network.
-    A block is the largest module that makes one picture (N, C, H, W) of what it is given; a module that makes several
-    (parallel streams) or looks at one map three ways or more is opened.  Training mode, so that auxiliary heads
+    A block is the largest module that makes one image (N, C, H, W) of what it is given; a module that makes several
+    (parallel streams) or looks at one feature map three ways or more is opened.  Training mode, so that auxiliary heads
     run; the model itself stays as it is.  Raises VisualizeError if there is no such part or no block within.
     """
     inputs, blocks = record(model, input_size, in_channels, part)
@@ -89,7 +89,7 @@ def record(
             hook.remove()
     if not recorder.blocks:
         name = f"part '{part}' of {type(model).__name__}" if part else type(model).__name__
-        raise VisualizeError(f"no layer within {name} gave back a picture (N, C, H, W): nothing to draw.")
+        raise VisualizeError(f"no layer within {name} returned an image (N, C, H, W): nothing to draw.")
     place = {block: number for number, block in enumerate([*recorder.inputs, *recorder.blocks])}
     for block in recorder.blocks:
         block.sources = [place[source] for source in block.sources]
@@ -148,17 +148,17 @@ class _Recorder(TorchDispatchMode):
         if not self.calls:
             return
         call = self.calls.pop()
-        pictures = [tensor for tensor in _tensors(result) if tensor.ndim == 4]
+        images = [tensor for tensor in _tensors(result) if tensor.ndim == 4]
         if call.listed and isinstance(result, (list, tuple)):
-            self._join(call, pictures)
-        elif module is not self.root and isinstance(result, Tensor) and pictures:
+            self._join(call, images)
+        elif module is not self.root and isinstance(result, Tensor) and images:
             self._close(call, result)
         if module is self.root:
             self.done = True
-            self._conclude(pictures[:1])
+            self._conclude(images[:1])
 
     def _close(self, call: _Call, result: Tensor) -> None:
-        """One picture came out: make one block of all that happened within, unless there was a fork."""
+        """One image came out: make one block of all that happened within, unless there was a fork."""
         within = self.blocks[call.begin :]
         forks = [tuple(block.sources) for block in within]
         if sum(forks.count(sources) >= _FORK for sources in set(forks)) == 1:
@@ -176,22 +176,22 @@ class _Recorder(TorchDispatchMode):
         self.blocks[call.begin :] = [block]
         self._remember(result, [block])
 
-    def _join(self, call: _Call, pictures: list[Tensor]) -> None:
+    def _join(self, call: _Call, images: list[Tensor]) -> None:
         """Streams came in and went out: what leads from one to another becomes an arrow, and ends in a join."""
         within = self.blocks[call.begin :]
         feeding = {source for block in within for source in block.sources}
         arrows = {b for b in within if b.kind == "block" and b.taken != b.shape and b not in feeding}
         joins = []
-        for picture in pictures:
-            makers = self.makers.get(id(picture), [])
+        for image in images:
+            makers = self.makers.get(id(image), [])
             arriving = [block for block in makers if block in arrows]
             if len(makers) < 2 and not arriving:
                 continue
             sources = [source for block in makers for source in (block.sources if block in arrows else [block])]
-            join = Block(self.names[call.module], tuple(picture.shape[1:]), sources=sources, kind="join")
+            join = Block(self.names[call.module], tuple(image.shape[1:]), sources=sources, kind="join")
             join.learned = [source for block in arriving for source in block.sources]
             join.parameters = sum(block.parameters for block in arriving)
-            self._remember(picture, [join])
+            self._remember(image, [join])
             joins.append(join)
         self.blocks[call.begin :] = [block for block in within if block not in arrows] + joins
 

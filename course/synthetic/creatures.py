@@ -1,6 +1,6 @@
 """Synthetic creatures: four-legged animals in textured, cluttered country; labels background and creature.
 
-Pictures depend on (seed, index, height, width) alone, whatever was drawn before. The same libraries give the
+Images depend on (seed, index, height, width) alone, not on images made before. The same libraries give the
 same bytes; other versions of NumPy (its streams are only promised within a version) or Pillow (how it rasterises
 and resizes) may shift single pixels or redraw the scene.
 """
@@ -52,7 +52,7 @@ class Part(NamedTuple):
 
 
 def _joint(top, foot, upper: float, lower: float, bend: int) -> np.ndarray:
-    """Where the joint between two bones lies that join `top` and `foot`; it gives way to the side of `bend`."""
+    """Return the joint of two bones that connect `top` and `foot`; it bends to the side of `bend`."""
     way = foot - top
     distance = min(np.hypot(*way), 0.999 * (upper + lower))
     along = (upper**2 - lower**2 + distance**2) / (2 * distance)
@@ -238,12 +238,12 @@ def _scene(seed: int, index: int, height: int, width: int, animals=True, shadows
 
 
 def draw_creature(seed: int, index: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Picture `index` of the stream `seed`, at any size from 32 x 32.
+    """Image `index` of the stream `seed`, at any size from 32 x 32.
 
     Returns the image (height, width, 3) and the mask (height, width), both uint8; the mask is 1 on the visible
-    animals and 0 elsewhere, shadows and whatever stands in front of an animal included.
+    animals and 0 elsewhere, shadows and objects in front of an animal included.
     Raises ValueError for a side below 32 pixels or a negative seed or index.
     """
     canvas, rng = _scene(seed, index, height, width)
-    image, mask = canvas.picture()
+    image, mask = canvas.image_and_mask()
     return photograph(rng, image), mask

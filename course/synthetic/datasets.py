@@ -12,7 +12,7 @@ from seglib.data.images import DataError
 from . import creatures, streets
 from .drawing import MIN_SIDE
 
-# Each split draws from a range of indices of its own, so that none shares a picture with another.
+# Each split has its own range of indices, so that no image is in two splits.
 FIRST_INDEX = {"train": 0, "val": 10_000_000, "test": 20_000_000}
 DEFAULT_LENGTH = {"train": 256, "val": 64, "test": 64}
 
@@ -39,7 +39,7 @@ class SyntheticSet:
         """Open `length` images of `size` (height, width).  An image depends on seed, split and its number alone.
 
         Raises:
-            DataError: For an unknown split, or for values that no image can be drawn with.
+            DataError: For an unknown split, or for values for which no image can be made.
         """
         if split not in FIRST_INDEX:
             raise DataError(f"{self.name} has no split '{split}'; choose one of: {', '.join(FIRST_INDEX)}.")
@@ -48,7 +48,7 @@ class SyntheticSet:
         numbers = [length, *size, seed] if isinstance(size, Sequence) and len(size) == 2 else [None]
         if not all(isinstance(n, Integral) and n >= 0 for n in numbers) or length < 1 or min(size) < MIN_SIDE:
             raise DataError(
-                f"{self.name} cannot be drawn with length {length}, size {size}, seed {seed}: "
+                f"{self.name} cannot be made with length {length}, size {size}, seed {seed}: "
                 f"size is a height and a width of at least {MIN_SIDE} pixels, length at least 1, all whole numbers."
             )
         keys = [f"{self.name}-{split}-{i:05d}" for i in range(length)]

@@ -14,10 +14,10 @@ MIN_SIDE = 32
 
 
 def generator(seed: int, index: int) -> np.random.Generator:
-    """The random generator of picture `index` under `seed`; both are integers >= 0."""
+    """The random generator of image `index` under `seed`; both are integers >= 0."""
     for name, value in (("seed", seed), ("index", index)):
         if not isinstance(value, int | np.integer) or value < 0:
-            raise ValueError(f"{name} is {value!r}, but a synthetic picture needs an integer of 0 or more.")
+            raise ValueError(f"{name} is {value!r}, but a synthetic image needs an integer of 0 or more.")
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([int(seed), int(index)])))
 
 
@@ -68,7 +68,7 @@ def smooth(points, radii, steps: int = 3) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Plane:
-    """A surface at twice the picture's size on which shapes are drawn, each in one ink.
+    """A surface at twice the image's size on which shapes are drawn, each in one ink.
 
     As a stencil it has one channel and is drawn on with ink 255; a canvas has four, red, green, blue and the label.
     """
@@ -122,12 +122,12 @@ class Plane:
 
 
 class Canvas(Plane):
-    """The picture, painted back to front; it starts black with label 0."""
+    """The image, painted back to front; it starts black with label 0."""
 
     def __init__(self, height: int, width: int):
         if not all(isinstance(side, int | np.integer) and side >= MIN_SIDE for side in (height, width)):
             raise ValueError(
-                f"The size of a synthetic picture is (height, width) = ({height}, {width}), "
+                f"The size of a synthetic image is (height, width) = ({height}, {width}), "
                 f"but each side must be a whole number of at least {MIN_SIDE} pixels."
             )
         super().__init__(height, width, "RGBA")
@@ -176,7 +176,7 @@ class Canvas(Plane):
         self.image.paste(shaded, box)
 
     def _box(self, stencil: Plane, margin: float) -> tuple[int, int, int, int] | None:
-        """The box about what the stencil covers and `margin` around it, in whole pixels of the picture."""
+        """The box about what the stencil covers and `margin` around it, in whole pixels of the image."""
         box = stencil.image.getbbox()
         if box is None:
             return None
@@ -200,8 +200,8 @@ class Canvas(Plane):
         shapes = sizes[:, None] * np.asarray(radii) * rng.uniform(0.7, 1.3, (leaves, 2))
         self.ellipses(centres, shapes, tones[:, None] * np.asarray(colour), label)
 
-    def picture(self) -> tuple[np.ndarray, np.ndarray]:
-        """Image (height, width, 3) and labels (height, width), uint8, at the picture's own size."""
+    def image_and_mask(self) -> tuple[np.ndarray, np.ndarray]:
+        """Image (height, width, 3) and labels (height, width), uint8, at the image's own size."""
         labels = np.asarray(self.image.getchannel("A"))
         a, b, c, d = labels[::2, ::2], labels[::2, 1::2], labels[1::2, ::2], labels[1::2, 1::2]
         majority = np.where((b == c) | (b == d), b, np.where(c == d, c, a))
@@ -226,12 +226,12 @@ def photograph(rng: np.random.Generator, image: np.ndarray, grain=None) -> np.nd
     if grain is not None:
         light *= 1 + grain
     # About the middle grey 110: out = ((in * light - 110) * contrast + 110) * gains.
-    picture = image * (light * np.float32(contrast))[..., None]
-    picture += np.float32(110 * (1 - contrast))
-    picture *= gains.astype(np.float32)
+    image = image * (light * np.float32(contrast))[..., None]
+    image += np.float32(110 * (1 - contrast))
+    image *= gains.astype(np.float32)
     if blur:
-        picture = np.array(_image(picture).filter(ImageFilter.GaussianBlur(float(blur))), np.float32)
+        image = np.array(_image(image).filter(ImageFilter.GaussianBlur(float(blur))), np.float32)
     # Two bytes make a triangular density, close enough to a sensor's noise and much quicker than a normal one.
     dice = rng.integers(0, 256, (2, height, width, 3), np.uint8)
     noisy = np.subtract(dice[0], dice[1], dtype=np.int16) * np.float32(strength / 104)  # 104: its deviation
-    return np.clip(picture + noisy, 0, 255).astype(np.uint8)
+    return np.clip(image + noisy, 0, 255).astype(np.uint8)

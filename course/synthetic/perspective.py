@@ -1,4 +1,4 @@
-"""The synthetic street as one camera sees it: a world in metres, x to the right, y up, z ahead of the camera."""
+"""The synthetic street from one camera: a world in metres, x to the right, y up, z ahead of the camera."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -40,8 +40,8 @@ class Street:
         z = np.maximum(points[..., 2:], NEAR)
         return self.vanishing + self.scale * ((points[..., :2] - self.centre) / z + self.bend * z)
 
-    def sees(self, x: float, z: float, margin: float) -> bool:
-        """Whether anything within `margin` metres to either side of that spot falls into the picture."""
+    def is_visible(self, x: float, z: float, margin: float) -> bool:
+        """Whether anything within `margin` metres to either side of that spot falls into the image."""
         column, reach = self.project((x, 0, z))[0], margin * self.focal / max(z, NEAR)
         return -reach < column < self.canvas.aspect + reach
 
@@ -84,7 +84,7 @@ class Street:
         self.canvas.line(self.standing(x, z, points), thick * self.focal / z, self.tint(colour, z), label)
 
     def tree(self, rng, x: float, z: float, tall: float, green) -> None:
-        if not self.sees(x, z, tall / 2):
+        if not self.is_visible(x, z, tall / 2):
             return
         size, bark = tall * self.focal / z, jitter(rng, (84, 68, 56))
         self.tube(x, z, ((0, 0), (0.1, tall * 0.3), (0, tall * 0.6)), (0.2, 0.13, 0.1), bark, TREE)

@@ -151,7 +151,7 @@ def grass(rng: np.random.Generator, canvas: Canvas, land: Land, roots: np.ndarra
 
 
 def fence(rng: np.random.Generator, canvas: Canvas, foot: float, size: float) -> None:
-    """Posts and rails across the whole picture, standing at row `foot`."""
+    """Posts and rails across the whole image, standing at row `foot`."""
     wood = jitter(rng, ((122, 98, 72), (206, 202, 194), (84, 66, 50), (150, 146, 138))[rng.integers(4)], 14)
     slope, thick = rng.uniform(-0.06, 0.06), size * rng.uniform(0.05, 0.085)
     end = canvas.aspect + 0.1

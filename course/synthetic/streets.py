@@ -1,6 +1,6 @@
-"""Synthetic streets: drives through a drawn town, labelled with the eleven classes of CamVid.
+"""Synthetic streets: drives through a synthetic town, labelled with the eleven classes of CamVid.
 
-Pictures depend on (seed, index, height, width) alone, whatever was drawn before. The same libraries give the
+Images depend on (seed, index, height, width) alone, not on images made before. The same libraries give the
 same bytes; other versions of NumPy (its streams are only promised within a version) or Pillow (how it rasterises
 and resizes) may shift single pixels or redraw the scene.
 """
@@ -137,7 +137,7 @@ def _sides(rng: np.random.Generator, street: Street) -> None:
         cuts = np.cumsum(rng.uniform(7, 17, 10) * np.linspace(0.9, 1.9, 10)) - rng.uniform(2, 10)
         for z0, z1 in np.stack((cuts[:-1], cuts[1:]), 1)[::-1]:
             near = max(z0, 1.0)
-            if z1 < 1.5 or not street.sees(x, z1, 2):  # the far end is the one nearest to the middle
+            if z1 < 1.5 or not street.is_visible(x, z1, 2):  # the far end is the one nearest to the middle
                 continue
             if rng.random() < 0.62:
                 _building(rng, street, side, x, near, z1 - rng.choice((0, 0, 1.5)))
@@ -169,7 +169,8 @@ def _scene(seed: int, index: int, height: int, width: int, canvas: Canvas | None
     canvas.backdrop(sky(child(rng), above, below), street.vanishing[1] + 0.02)
     _skyline(child(rng), street)
     _ground(child(rng), street)
-    things = [thing for thing in traffic.things(child(rng), street) if street.sees(thing.x, thing.z, 3 + thing.long)]
+    candidates = traffic.things(child(rng), street)
+    things = [thing for thing in candidates if street.is_visible(thing.x, thing.z, 3 + thing.long)]
     street.shadows(things)
     _sides(child(rng), street)
     for thing in sorted(things, key=lambda one: -one.z):
@@ -178,12 +179,12 @@ def _scene(seed: int, index: int, height: int, width: int, canvas: Canvas | None
 
 
 def draw_street(seed: int, index: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Picture `index` of the stream `seed`, at any size from 32 x 32.
+    """Image `index` of the stream `seed`, at any size from 32 x 32.
 
     Returns the image (height, width, 3) and the labels (height, width), both uint8; labels are 0..10 in the order
     of CLASSES and every pixel has one. Raises ValueError for a side below 32 pixels or a negative seed or index.
     """
     canvas, rng = _scene(seed, index, height, width)
-    image, labels = canvas.picture()
+    image, labels = canvas.image_and_mask()
     surface = noise(child(rng), height, width, (40, 56), 3, 0.9) - 0.5
     return photograph(rng, image, surface * GRAIN[labels]), labels

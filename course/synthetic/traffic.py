@@ -1,5 +1,7 @@
 """What stands and moves in the synthetic streets: cars, people, bicycles, poles, signs and fences."""
 
+import functools
+
 import numpy as np
 
 from .drawing import jitter
@@ -183,31 +185,32 @@ def fence(rng: np.random.Generator, street: Street, x: float, z0: float, z1: flo
 
 def things(rng: np.random.Generator, street: Street) -> list[Thing]:
     """Everything loose in the street, at random places that suit it."""
-    found = []
+    things = []
     for x in (street.left + 1.1, street.right - 1.1):  # parked
         for z in np.cumsum(rng.uniform(5.5, 12, 6)) - 2:
             if rng.random() < 0.45 and street.right - street.left > 7:
-                found.append(car(rng, street, x, max(z, 2.5), rng.random() < 0.3))
+                things.append(car(rng, street, x, max(z, 2.5), rng.random() < 0.3))
     for share, oncoming in ((0.25, True), (0.7, False)):
         lane = street.left + share * (street.right - street.left)
         for z in np.cumsum(rng.uniform(8, 30, rng.integers(1, 4))):
-            found.append(car(rng, street, lane, z, oncoming))
+            things.append(car(rng, street, lane, z, oncoming))
     for _ in range(rng.integers(2, 8)):
         side = street.left - 1.2 if rng.random() < 0.5 else street.right + 1.2
         x = side + rng.uniform(-0.9, 0.9) if rng.random() < 0.85 else rng.uniform(street.left, street.right)
-        found.append(pedestrian(rng, street, x, rng.uniform(5, 30)))
+        things.append(pedestrian(rng, street, x, rng.uniform(5, 30)))
     for _ in range(rng.integers(1, 4)):
         x = rng.choice((street.left, street.right)) * rng.uniform(0.5, 0.85)
-        found.append(bicyclist(rng, street, x, rng.uniform(5, 22)))
+        things.append(bicyclist(rng, street, x, rng.uniform(5, 22)))
     for kind, count in (("lamp", rng.integers(2, 6)), ("sign", rng.integers(2, 6)), ("light", rng.integers(0, 3))):
         for z in rng.uniform(5, 40, count):
             x = street.left - 0.5 if rng.random() < 0.5 else street.right + 0.5
-            found.append(pole(rng, street, x, z, kind))
+            things.append(pole(rng, street, x, z, kind))
     for z in rng.uniform(6, 45, rng.integers(1, 5)):
         x, green = (street.left - 1.2, street.right + 1.2)[rng.integers(2)], jitter(rng, (84, 108, 52), 20)
         grown = rng.uniform(4, 7)
-        found.append(Thing(x, z, 1, 1, lambda x=x, z=z, green=green, grown=grown: street.tree(rng, x, z, grown, green)))
+        draw = functools.partial(street.tree, rng, x, z, grown, green)
+        things.append(Thing(x, z, 1, 1, draw))
     if rng.random() < 0.65:
         x, z = (street.left - 0.3, street.right + 0.3)[rng.integers(2)], rng.uniform(3, 14)
-        found.append(Thing(x, z + 4, 0.1, 0.1, lambda: fence(rng, street, x, z, z + 9)))
-    return found
+        things.append(Thing(x, z + 4, 0.1, 0.1, lambda: fence(rng, street, x, z, z + 9)))
+    return things

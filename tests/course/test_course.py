@@ -1,4 +1,4 @@
-"""The course's mechanism, on small notebooks made here and run in real kernels."""
+"""Runner, checker and lesson, on small notebooks that run in real kernels."""
 
 import io
 import json
@@ -58,7 +58,7 @@ def faults(path: Path) -> list[str]:
 
 
 def saved_notebook(folder: Path, *cells: str) -> Path:
-    """A notebook that passes the check, without running a kernel: stamped, numbered, no outputs."""
+    """A notebook that passes the check without running a kernel: with its hash, numbered, without outputs."""
     path = write_notebook(folder, "01_one", *cells)
     notebook = places.read_notebook(path)
     for number, cell in enumerate((c for c in notebook.cells if c.cell_type == "code"), 1):
@@ -88,7 +88,7 @@ def test_a_notebook_runs_in_this_python_and_its_folder(tmp_path):
         "import seglib\nprint(seglib.__file__)",
         "import matplotlib\nmatplotlib.get_backend()",
     )
-    write_notebook(tmp_path, "02_two", "raise RuntimeError('not asked for')")
+    write_notebook(tmp_path, "02_two", "raise RuntimeError('not selected')")
     results, printed = run(tmp_path, "01")
     copy = tmp_path / "out" / "01_one.ipynb"
     assert results[0].copy == copy and results[0].notebook == "01_one" and results[0].minutes > 0
@@ -97,16 +97,16 @@ def test_a_notebook_runs_in_this_python_and_its_folder(tmp_path):
         assert outputs(copy, 1).startswith("python/"), "the folder of this environment is shown as python"
     assert outputs(copy, 2).strip() == f"tmp{str(tmp_path).removeprefix(tempfile.gettempdir())}"
     assert outputs(copy, 3).replace("\\", "/") == "./seglib/__init__.py\n"
-    assert "inline" in outputs(copy, 4), "the tests' Agg must not reach the kernel: figures would vanish"
+    assert "inline" in outputs(copy, 4), "the tests' Agg must not reach the kernel, as figures would not be shown"
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["notebooks"][0]["notebook"] == "01_one"
 
 
-def test_a_lesson_tells_what_it_used(tmp_path, capsys):
+def test_lesson_reports_the_data_and_modules_that_it_used(tmp_path, capsys):
     path = write_notebook(
         tmp_path,
         "02_unet",
         "import course\nlesson = course.start('02_unet')",
-        "d = lesson.dataset('horses', 'train', drawn={'length': 3})",
+        "d = lesson.dataset('horses', 'train', synthetic={'length': 3})",
         "lesson.report('mIoU', 0.5)",
         "from seglib import metrics",
     )
@@ -114,16 +114,16 @@ def test_a_lesson_tells_what_it_used(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "02_unet" in printed and "creatures for horses" in printed and "mIoU 0.5" in printed
     assert f"Executed copies: {tmp_path / 'out'}" in printed
-    stamp = nbformat.read(path, as_version=4).metadata.seglib
-    assert stamp.profile == "quick" and stamp.data == ["creatures for horses"]
-    assert stamp.headline == {"metric": "mIoU", "value": 0.5}
-    assert {"seglib/metrics/__init__.py", "seglib/data/__init__.py"} <= set(stamp.modules)
-    assert "course/runner.py" not in stamp.modules
+    record = nbformat.read(path, as_version=4).metadata.seglib
+    assert record.profile == "quick" and record.data == ["creatures for horses"]
+    assert record.headline == {"metric": "mIoU", "value": 0.5}
+    assert {"seglib/metrics/__init__.py", "seglib/data/__init__.py"} <= set(record.modules)
+    assert "course/runner.py" not in record.modules
     assert "in place of the real horses" in outputs(path, 2)
     assert faults(path) == []
     assert command("check", "--notebooks", tmp_path) == 0
     notices = capsys.readouterr().out
-    assert "quick profile" in notices and "drawn data" in notices and "0 faults" in notices
+    assert "quick profile" in notices and "synthetic data" in notices and "0 faults" in notices
 
 
 def test_a_failing_cell_stops_the_run_and_shows_itself(tmp_path, capsys):
@@ -141,7 +141,7 @@ def test_a_failing_cell_stops_the_run_and_shows_itself(tmp_path, capsys):
     assert not (tmp_path / "out" / "02_two.ipynb").exists()
 
 
-def test_a_kernel_that_dies_is_told(tmp_path):
+def test_dead_kernel_is_reported(tmp_path):
     write_notebook(tmp_path, "01_one", "import os\nos._exit(3)")
     with pytest.raises(runner.CellFailed, match="code cell 1 of 1 failed(.|\n)*died"):
         run(tmp_path)
@@ -168,9 +168,9 @@ def test_saving_twice_gives_the_same_bytes(tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="no POSIX signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_or_a_polite_kill_leaves_no_kernel_and_keeps_the_notebook(tmp_path, number):
-    tell = "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))"
-    path = write_notebook(tmp_path, "01_one", tell, "time.sleep(600)")
+def test_sigint_and_sigterm_end_the_kernel_and_keep_the_notebook(tmp_path, number):
+    write_pid = "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))"
+    path = write_notebook(tmp_path, "01_one", write_pid, "time.sleep(600)")
     before = path.read_bytes()
     words = ["run", "--notebooks", tmp_path, "--out", tmp_path / "out", "--save"]
     process = subprocess.Popen(
@@ -200,7 +200,7 @@ def test_ctrl_c_or_a_polite_kill_leaves_no_kernel_and_keeps_the_notebook(tmp_pat
 # Saving
 
 
-def test_what_is_not_fit_is_not_saved(tmp_path):
+def test_notebook_with_faults_is_not_saved(tmp_path):
     path = write_notebook(tmp_path, "01_one", "print('/home/' + 'somebody/file.txt')")
     before = path.read_bytes()
     with pytest.raises(course.CourseError, match="cell 2 names a path of one machine, /home/somebody/file.txt"):
@@ -220,8 +220,8 @@ def test_a_notebook_edited_while_it_ran_is_not_overwritten(tmp_path):
 
 def test_too_large_a_notebook_names_its_largest_cell(tmp_path):
     path = saved_notebook(tmp_path, "x = 1", "y = 2")
-    picture = new_output("display_data", {"image/png": "A" * saved.MAX_BYTES})
-    edit(path, lambda notebook: notebook.cells[2].outputs.append(picture))
+    image = new_output("display_data", {"image/png": "A" * saved.MAX_BYTES})
+    edit(path, lambda notebook: notebook.cells[2].outputs.append(image))
     (fault,) = faults(path)
     assert "1.50 MB" in fault and "the largest is cell 3 (c2)" in fault
 
@@ -296,12 +296,12 @@ def test_a_changed_package_is_a_notice(tmp_path):
 @pytest.mark.parametrize(
     "change, fault",
     [
-        (lambda n: n.cells[1].update(execution_count=7), "carries the number 7"),
-        (lambda n: n.cells[1].update(execution_count=None), "carries the number None"),
+        (lambda n: n.cells[1].update(execution_count=7), "has the number 7"),
+        (lambda n: n.cells[1].update(execution_count=None), "has the number None"),
         (lambda n: n.cells[0].update(source="## Goals\n## Exercises\n## Takeaways"), "'Further reading' is missing"),
         (
             lambda n: n.cells[1].outputs.append(new_output("error", ename="E", evalue="", traceback=[])),
-            "holds an error",
+            "shows an error",
         ),
         (lambda n: n.cells[1].outputs.append(new_output("stream", text="in /home/ann/x")), "path of one machine"),
         (lambda n: n.cells[0].update(source=SKELETON + "open /Users/ann/x"), "path of one machine"),
@@ -313,8 +313,8 @@ def test_a_changed_package_is_a_notice(tmp_path):
     ],
 )
 def test_each_fault_is_found(tmp_path, change, fault):
-    found = faults(edit(saved_notebook(tmp_path, "x = 1", "y = 1"), change))
-    assert len(found) == 1 and fault in found[0]
+    messages = faults(edit(saved_notebook(tmp_path, "x = 1", "y = 1"), change))
+    assert len(messages) == 1 and fault in messages[0]
 
 
 @pytest.mark.parametrize(
@@ -324,13 +324,13 @@ def test_each_fault_is_found(tmp_path, change, fault):
         ("%matplotlib inline", "a shell command or magic"),
         ("x = 1\n%time x", "a shell command or magic: `%time x`"),
         ("%%bash\nls", "a shell command or magic"),
-        ("files = !ls", "no valid Python: `files = !ls`"),
-        ("for", "no valid Python: `for`"),
+        ("files = !ls", "invalid Python: `files = !ls`"),
+        ("for", "invalid Python: `for`"),
     ],
 )
 def test_magics_are_refused(tmp_path, source, what):
     (fault,) = faults(saved_notebook(tmp_path, source))
-    assert f"code cell 1 holds {what}" in fault
+    assert f"code cell 1 has {what}" in fault
 
 
 def test_long_cells_and_warnings_are_noticed(tmp_path):
@@ -369,11 +369,11 @@ def test_names_of_notebooks(tmp_path):
 
     assert found() == [one, two] and found("02") == [two] and found("02_two", "01") == [two, one]
     assert found("solutions") == [solution] == found("solutions/01_one") and found(str(two)) == [two]
-    with pytest.raises(course.CourseError, match="'03' is no notebook.*01_one, 02_two, solutions/01_one"):
+    with pytest.raises(course.CourseError, match="'03' is not a notebook.*01_one, 02_two, solutions/01_one"):
         found("03")
-    with pytest.raises(course.CourseError, match="'0' means several"):
+    with pytest.raises(course.CourseError, match="'0' matches several"):
         found("0")
-    with pytest.raises(course.CourseError, match="no notebooks in"):
+    with pytest.raises(course.CourseError, match="there are no notebooks"):
         places.find_notebooks((), tmp_path / "solutions" / "none")
 
 
@@ -439,12 +439,12 @@ def test_starting_seeds(lesson):
     assert np.random.rand() == first
 
 
-@pytest.mark.parametrize("name, stand_in", [("horses", "creatures"), ("humans", "creatures"), ("camvid", "streets")])
-def test_drawn_sets_stand_in_and_say_so(lesson, capsys, name, stand_in):
-    assert not lesson.has(name) and lesson.has(stand_in)
-    loaded = lesson.dataset(name, "val", drawn={"length": 3, "size": (48, 64)})
-    assert loaded.name == stand_in and len(loaded) == 3 and loaded[0]["image"].shape == (48, 64, 3)
-    assert f"drawn, in place of the real {name}" in capsys.readouterr().out
+@pytest.mark.parametrize("name, replacement", [("horses", "creatures"), ("humans", "creatures"), ("camvid", "streets")])
+def test_synthetic_sets_replace_missing_ones_and_say_so(lesson, capsys, name, replacement):
+    assert not lesson.has(name) and lesson.has(replacement)
+    loaded = lesson.dataset(name, "val", synthetic={"length": 3, "size": (48, 64)})
+    assert loaded.name == replacement and len(loaded) == 3 and loaded[0]["image"].shape == (48, 64, 3)
+    assert f"synthetic, in place of the real {name}" in capsys.readouterr().out
 
 
 def test_an_unknown_set_is_an_error(lesson):
@@ -455,9 +455,9 @@ def test_an_unknown_set_is_an_error(lesson):
 def test_real_sets_are_used_where_they_are(lesson, realdata, capsys):
     lesson.root = realdata
     assert lesson.has("horses")
-    horses = lesson.dataset("horses", "val", drawn={"length": 3})
+    horses = lesson.dataset("horses", "val", synthetic={"length": 3})
     assert horses.name == "horses" and len(horses) == 49
-    assert "horses, val: 49 images, real photographs" in capsys.readouterr().out
+    assert "horses, val: 49 images, real images" in capsys.readouterr().out
 
 
 def test_source_is_shown_with_its_place():
@@ -467,7 +467,7 @@ def test_source_is_shown_with_its_place():
     assert shown.place.startswith("course/exercises/__init__.py, line ") and "class Verdict" in lines[line]
     assert shown.code.startswith("@dataclass(frozen=True)\nclass Verdict:")
     assert shown._repr_markdown_().count("~~~~") == 2 and shown.code in repr(shown)
-    assert course.show_source(places).code.startswith('"""Where the notebooks')
+    assert course.show_source(places).code.startswith('"""The folders of notebooks')
     method = course.show_source(course.Lesson.has).code
     assert method.startswith("def has(") and "\n    return " in method
     with pytest.raises(course.CourseError, match="no Python source"):
@@ -480,7 +480,7 @@ def test_source_is_shown_with_its_place():
 @pytest.fixture
 def checkers(monkeypatch):
     """A module of checkers as `course/exercises/nb99.py` would be."""
-    module = types.ModuleType("seglib.exercises.nb99")
+    module = types.ModuleType("course.exercises.nb99")
 
     @exercises.exercise("99_test/1")
     def number(answer):

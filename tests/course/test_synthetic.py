@@ -112,7 +112,7 @@ def test_the_mask_is_exactly_where_the_creature_is_seen():
 
 
 def test_shadows_are_background():
-    dark, light = (creatures._scene(2, 3, 80, 100, shadows=cast)[0].picture() for cast in (True, False))
+    dark, light = (creatures._scene(2, 3, 80, 100, shadows=cast)[0].image_and_mask() for cast in (True, False))
     assert (dark[1] == light[1]).all()
     assert (dark[0] != light[0]).any()
 
@@ -135,14 +135,14 @@ def test_colour_and_label_of_a_street_cover_the_same_subpixels(index):
     canvas, _ = streets._scene(0, index, 90, 120, LabelColours(90, 120))
     colours, labels = np.split(np.asarray(canvas.image), [3], axis=-1)
     assert (colours == np.array(streets.PALETTE)[labels[..., 0]]).all()
-    assert (canvas.picture()[1] == draw_street(0, index, 90, 120)[1]).all()  # light and texture move no label
+    assert (canvas.image_and_mask()[1] == draw_street(0, index, 90, 120)[1]).all()  # light and texture move no label
 
 
 def test_a_label_is_the_majority_of_four_subpixels():
     canvas = Canvas(40, 36)
     subpixels = np.random.default_rng(0).integers(0, 4, (80, 72)).astype(np.uint8)
     canvas.image.putalpha(Image.fromarray(subpixels))
-    labels = canvas.picture()[1]
+    labels = canvas.image_and_mask()[1]
     four = subpixels.reshape(40, 2, 36, 2).swapaxes(1, 2).reshape(40, 36, 4)
     votes = (four[..., None] == np.arange(4)).sum(-2)
     chosen = np.take_along_axis(votes, labels[..., None].astype(int), -1)[..., 0]
