@@ -29,8 +29,9 @@ def text(card: dict) -> str:
         "",
         f"Trained with: {trained_with(card)}.",
         "",
-        f"| on {card['data']['measured_on']}, {card['data']['images']} images at native size | single scale{' with mirror' if _is_mirrored(card) else ''} | "
-        f"scales {', '.join(map(str, multi['scales']))} with mirror |",
+        f"| on {card['data']['measured_on']}, {card['data']['images']} images at their own size | "
+        f"single scale{' with flip' if _is_mirrored(card) else ''} | "
+        f"flip and scales {', '.join(map(str, multi['scales']))} |",
         "|---|---|---|",
         *(f"| {title} | {scores[key]:.4f} | {multi[key]:.4f} |" for title, key in rows if scores.get(key) is not None),
         "",
@@ -184,7 +185,7 @@ def _mirroring(card: dict) -> str:
     return "; probabilities averaged with those of the mirrored image" if _is_mirrored(card) else ""
 
 
-def _shown(value: float | None) -> str:
+def _format(value: float | None) -> str:
     return "absent" if value is None else f"{value:.4f}"
 
 
