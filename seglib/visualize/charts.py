@@ -85,7 +85,7 @@ def class_histogram(counts: Sequence[int], names: Sequence[str], palette=None) -
         raise VisualizeError(f"there are {len(names)} class names but only {len(colors)} colours: give one for each")
     shares = 100 * counts / counts.sum()
     smallest = shares[shares > 0].min()
-    logarithmic = shares.max() > 50 * smallest
+    logarithmic = bool(shares.max() > 50 * smallest)
     figure, axes = _bar_figure(names, f"Share of each class in {int(counts.sum()):,} pixels")
     left = 10 ** np.floor(np.log10(smallest) - 0.2) if logarithmic else 0
     for row, (share, color) in enumerate(zip(shares, colors, strict=True)):
