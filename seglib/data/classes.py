@@ -28,12 +28,12 @@ class Classes:
     """The content of a classes.yaml.
 
     Attributes:
-        names: of the classes, in the order of their labels.
+        names: of the classes, in the order of their labels: the background first, then as in the file.
         ids: {stored value: label} of masks that store ids.
         others: the label of all other ids; None refuses them.
         colors: one a class, of masks that are painted; None where they store ids.
         ignore: the ids or colors of pixels that do not count.
-        background: the label of the background; None if there is none.
+        background: 0, the label of the background; None if there is none.
         binary: ("above" | "below" | "alpha", threshold) of masks of two classes that are not exact.
         pattern: of image and mask files, see `layouts.by_pattern`; empty to detect the layout.
         bits, bands: as for `read_image`.
@@ -72,8 +72,7 @@ class Classes:
         side, threshold = self.binary
         values = values if values.ndim == 2 else values.max(2)
         is_object = values < threshold if side == "below" else values > threshold
-        background = np.uint8(self.background or 0)
-        return np.where(is_object, 1 - background, background)
+        return is_object.astype(np.uint8)
 
 
 def read_classes(file: Path) -> Classes:
@@ -107,7 +106,14 @@ def parse_classes(text: str, file: Path) -> Classes:
     require(bits == 0 or bits in DEPTHS, f"'bits' must be one of {', '.join(map(str, DEPTHS))}")
     are_bands = isinstance(bands, list) and len(bands) in (0, 1, 3) and all(_is_byte(band) and band for band in bands)
     require(are_bands, "'bands' must be a list of one or three numbers from 1")
-    return Classes(names, ids, others, colors, ignore, background, binary, tuple(pattern), bits, tuple(bands))
+    rest = (ignore, None if background is None else 0, binary, tuple(pattern), bits, tuple(bands))
+    if not background:
+        return Classes(names, ids, others, colors, *rest)
+    order = sorted(range(len(names)), key=lambda label: label != background)  # the background becomes label 0
+    new = {label: order.index(label) for label in order} | {IGNORE: IGNORE, None: None}
+    ids = tuple((value, new[label]) for value, label in ids)
+    colors = colors and tuple(colors[label] for label in order)
+    return Classes(tuple(names[label] for label in order), ids, new[others], colors, *rest)
 
 
 def _names_and_ids(classes: object, require) -> tuple:
@@ -127,9 +133,6 @@ def _names_and_ids(classes: object, require) -> tuple:
         return tuple(names), tuple((i, i) for i in range(len(names))), None, ()
     wrong = next((key for key in classes if key != "others" and not _is_byte(key)), None)
     require(wrong is None, f"{wrong!r} in 'classes' must be an id from 0 to 255, or 'others'")
-    first = background_index(names)
-    if first is not None:
-        names.insert(0, names.pop(first))
     label = {name: i for i, name in enumerate(names)} | ({} if "ignore" in names else {"ignore": IGNORE})
     table = {key: label[name] for key, name in classes.items()}
     others = table.pop("others", None)
@@ -196,11 +199,9 @@ def _require(file: Path, holds: object, fault: str) -> None:
         raise DataError(f"{file}: {fault}; see docs/data_formats.md.")
 
 
-def distinct_colors(count: int, background: int | None = 0) -> tuple[Color, ...]:
-    """Return black for the background, or for the first class without one, then hues that differ."""
+def distinct_colors(count: int) -> tuple[Color, ...]:
+    """Return black for the first class, then hues that differ for any number of classes."""
     # Steps of the golden ratio never come back near a recent hue.
     hues = [(0.11 + i * 0.618034) % 1 for i in range(count - 1)]
     tones = [colorsys.hsv_to_rgb(hue, 0.75 if i % 2 else 1, 0.7 if i % 3 == 2 else 0.95) for i, hue in enumerate(hues)]
-    colors = [tuple(round(255 * part) for part in tone) for tone in tones]
-    colors.insert(background or 0, (0, 0, 0))
-    return tuple(colors)
+    return ((0, 0, 0), *(tuple(round(255 * part) for part in tone) for tone in tones))

@@ -80,6 +80,11 @@ def concat_datasets(parts: Sequence[SegmentationDataset], repeats: Sequence[int]
                 f"{first.name} has {first.num_classes} classes and {name} {part.num_classes}: sets are joined label by "
                 "label and must have the same number; join others, or make a folder of your own with equal labels."
             )
+        if part.background_index != first.background_index:
+            raise DataError(
+                f"of {first.name} and {name}, one has a background class and the other none: name it in the other's "
+                "classes.yaml, or join sets that agree."
+            )
         if names.count(name) > 1:
             raise DataError(f"two of the joined sets are called {name}; name each once, and rename one of two folders.")
     classes = [" or ".join(dict.fromkeys(same)) for same in zip(*(part.classes for part in parts), strict=True)]

@@ -302,6 +302,8 @@ class Trainer:
                 "classes": list(self.train_set.classes),
                 "palette": self.train_set.palette.tolist(),
                 "num_outputs": self.num_classes,
+                "background": self.train_set.background_index,
+                "reading": self.train_set.reading,
                 "epoch": entry["epoch"],
                 "val": entry["val"],
             }

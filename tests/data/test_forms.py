@@ -18,7 +18,7 @@ def check_labels(root, names, expected=forms.labels):
     assert report.ok, report.text()
     loaded = data.load(str(root), "all")
     assert len(loaded) == 6 and set(names) <= set(loaded.classes), loaded.classes
-    assert loaded.background_index == loaded.classes.index("background")
+    assert loaded.background_index == 0 and loaded.classes[0] == "background"
     for item in loaded:
         number = int(item["key"].split("/")[-1].removesuffix("_mask")[1])
         wanted = np.array([loaded.classes.index(name) for name in names])[expected(number)]
@@ -403,3 +403,35 @@ def test_images_that_exif_turns_and_their_masks_not(tmp_path):
     assert "2 images are turned by EXIF and their masks are not" in report.warnings[0]
     assert len(report.faults) == 1 and "EXIF turns the image: 6, and the mask otherwise: 1" in report.faults[0]
     assert json.loads(json.dumps(report.to_dict()))["warnings"] == report.warnings
+
+
+# --- The background ---------------------------------------------------------------------------------------------------
+
+
+def test_the_background_is_the_class_of_that_name_or_the_one_that_is_set(tmp_path):
+    colors = f"colors: {forms.COLORS[[1, 2, 0]].tolist()}"
+    for name, text in (
+        ("named", f"classes: [cat, dog, background]\n{colors}"),
+        ("set", f"classes: [cat, dog, ground]\nbackground: ground\n{colors}"),
+        ("none", f"classes: [cat, dog, ground]\n{colors}"),
+    ):
+        forms.folder(tmp_path / name, lambda i: forms.COLORS[forms.labels(i)], text)
+    named, explicit, without = (data.load(str(tmp_path / name), "all") for name in ("named", "set", "none"))
+    assert named.classes == ("background", "cat", "dog") and explicit.classes == ("ground", "cat", "dog")
+    assert named.background_index == explicit.background_index == 0 and without.background_index is None
+    assert without.classes == ("cat", "dog", "ground")
+    for item, other in zip(named, explicit, strict=True):
+        assert np.array_equal(item["mask"], forms.labels(int(item["key"][1])))
+        assert np.array_equal(item["mask"], other["mask"])
+    assert named.palette.tolist() == forms.COLORS.tolist() and named.without(["p0"]).background_index == 0
+    with pytest.raises(DataError, match="of named and none, one has a background class and the other none"):
+        data.load(f"{tmp_path / 'named'}+{tmp_path / 'none'}", "all")
+
+
+def test_joined_sets_agree_on_the_background(tmp_path):
+    forms.folder(tmp_path / "a", lambda i: forms.binary(i) // 255, "classes: [background, leaf]")
+    forms.folder(tmp_path / "b", lambda i: 1 - forms.binary(i) // 255, "classes: [leaf, background]")
+    joined = data.load(f"{tmp_path / 'a'}+{tmp_path / 'b'}", "all")
+    assert joined.classes == ("background", "leaf")
+    for item in joined:
+        assert np.array_equal(item["mask"], binary_labels(int(item["key"][-1])))
