@@ -27,6 +27,8 @@ def find_fault(metadata: object, needs_data: bool = True) -> str:
         "classes": _are_classes(entries["classes"]),
         "palette": _is_palette(entries["palette"], entries["classes"]),
         "num_outputs": _is_integer(entries["num_outputs"], 1, 255),
+        "background": metadata.get("background") in (None, 0),
+        "reading": isinstance(reading := metadata.get("reading", {}), Mapping) and {*reading} <= {"bits", "bands"},
         "config.model": _is_model(entries["config.model"]),
         "config.data": not needs_data or _has_name_and_options(entries["config.data"]),
         "config.inference": _is_inference(entries["config.inference"]),

@@ -40,6 +40,16 @@ def add_arguments(part: Parser) -> None:
         help="what to write: mask (PNG of labels), overlay, cutout (the foreground on transparent "
         "ground); default mask,overlay. Of huge TIFF files a mask, as TIFF",
     )
+    part.add_argument(
+        "--bits", type=int, default=0, help="bits that 16-bit images use, 8 to 16 (default: as in training, or found)"
+    )
+    part.add_argument(
+        "--bands",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="one band to show in grey, or three for red, green, blue, numbered from 1 (default: as in training)",
+    )
     part.add_argument("--skip-existing", action="store_true", help="leave out images whose results are in --out")
     part.add_argument(
         "--engine",
@@ -118,12 +128,16 @@ def find_jobs(args: argparse.Namespace) -> list[tuple[Path, Path]]:
 
 def load(args: argparse.Namespace):
     """The Segmenter that `args` ask for, and the names of its classes."""
-    from .. import inference
+    from .. import data, inference
     from ..inference import batch
 
     model, notes = inference.load(args.weights)
     predictor = make_predictor(args, notes["config"]["inference"], model)
-    return batch.Segmenter(predictor, notes["palette"], args.kind), notes["classes"]
+    background = notes.get("background", data.background_index(notes["classes"]))
+    reading = notes.get("reading") or {}
+    reading |= {"bits": args.bits} if args.bits else {}
+    reading |= {"bands": args.bands} if args.bands else {}
+    return batch.Segmenter(predictor, notes["palette"], args.kind, background, reading), notes["classes"]
 
 
 def _segmenter(args: argparse.Namespace):

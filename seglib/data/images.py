@@ -159,6 +159,8 @@ def read_image(path: Path | str, bits: int = 0, bands: Sequence[int] = ()) -> np
 
 def decode_image(path: Path, bits: int = 0, bands: Sequence[int] = ()) -> tuple[np.ndarray, int, int]:
     """As `read_image`; the other values are the number of bits that were scaled to 8, and the EXIF orientation."""
+    if bits not in (0, *DEPTHS):
+        raise DataError(f"bits: {bits!r:.40} must be one of {', '.join(map(str, DEPTHS))}, or 0.")
     if bands:
         return _read_bands(path, bits, bands)
     with open_image(path) as image:
@@ -277,7 +279,7 @@ def _tiff_reason(path: Path) -> str:
 
 def _read_bands(path: Path, bits: int, bands: Sequence[int]) -> tuple[np.ndarray, int, int]:
     """Read chosen bands of any image: of a TIFF by tifffile, of other files by Pillow."""
-    if len(bands) not in (1, 3):
+    if len(bands) not in (1, 3) or not all(isinstance(band, int) for band in bands):
         raise DataError(f"bands: {list(bands)} must be one band or three, as numbers from 1.")
     if path.suffix.lower() in (".tif", ".tiff"):
         values, turn = _tiff_samples(path)

@@ -10,6 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .. import data, inference, visualize
+from ..data.georeference import write_world_file
 
 KINDS = ("mask", "overlay", "cutout")
 Job = tuple[Path, Path]  # a photograph, and the place and beginning of the names of its results
@@ -25,10 +26,24 @@ class Result:
 
 
 class Segmenter:
-    """Writes the results of photographs, each atomically: `kinds` of KINDS, coloured by `palette` (classes, 3)."""
+    """Writes the results of images, each atomically: `kinds` of KINDS, coloured by `palette` (classes, 3).
 
-    def __init__(self, predictor: inference.Predictor, palette: Sequence[Sequence[int]], kinds: Sequence[str]):
+    `background` is the class that overlays leave untinted and cutouts remove, None if there is none; `reading` are the
+    options of `data.read_image`. Where an image has a place on earth, its mask gets it too.
+    """
+
+    def __init__(
+        self,
+        predictor: inference.Predictor,
+        palette: Sequence[Sequence[int]],
+        kinds: Sequence[str],
+        background: int | None = 0,
+        reading: dict | None = None,
+    ):
         self.predictor, self.palette, self.kinds = predictor, palette, kinds
+        self.background, self.reading = background, reading or {}
+        if "cutout" in kinds and background is None:
+            raise inference.PredictionError("--kind cutout: none of the classes is the background; leave cutout out.")
 
     def attempt(self, job: Job) -> Result:
         """Do a job.  OSError if no result can be written; what is wrong with the photograph is in the Result."""
@@ -43,18 +58,20 @@ class Segmenter:
             return Result(job[0], None, f"{job[0]}: the names of its results would be too long; rename it.")
 
     def _small(self, file: Path, target: Path) -> np.ndarray:
-        image, source = data.read_image(file), inference.source_mark(file)
+        image, source = data.read_image(file, **self.reading), inference.source_mark(file)
         if "cutout" in self.kinds:
             probabilities = self.predictor.probabilities(image)
             labels = probabilities.argmax(0).astype(np.uint8)
-            inference.save_image(result_file(target, "cutout"), inference.cutout(image, probabilities), source)
+            cutout = inference.cutout(image, probabilities, self.background)
+            inference.save_image(result_file(target, "cutout"), cutout, source)
         else:
             labels = self.predictor.labels(image)
         if "overlay" in self.kinds:
-            overlay = visualize.overlay(image, labels, self.palette, background_class=0)
+            overlay = visualize.overlay(image, labels, self.palette, background_class=self.background)
             inference.save_image(result_file(target, "overlay"), overlay, source)
         if "mask" in self.kinds:
             inference.save_mask(result_file(target, "mask"), labels, self.palette, source)
+            write_world_file(file, result_file(target, "mask"))
         return np.bincount(labels.ravel(), minlength=256)
 
     def _large(self, file: Path, target: Path) -> np.ndarray:
@@ -69,7 +86,9 @@ class Segmenter:
                 bar.update(done - bar.n)
 
             place = result_file(target, "mask", "tif")
-            return inference.segment_tiff(self.predictor, file, place, self.palette, progress)
+            return inference.segment_tiff(
+                self.predictor, file, place, self.palette, progress, self.reading.get("bits", 0)
+            )
 
 
 def results(jobs: Sequence[Job], segmenter: Segmenter) -> Iterator[Result]:

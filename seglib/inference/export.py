@@ -120,6 +120,7 @@ def kept_notes(notes: dict) -> dict:
         "classes": list(notes["classes"]),
         "palette": notes["palette"],
         "num_outputs": len(notes["classes"]),
+        **{name: notes[name] for name in ("background", "reading") if name in notes},
         "config": config,
         "input": image,
     }

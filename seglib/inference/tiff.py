@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..data.georeference import read_georeference
+from ..data.images import ALPHA, scale_to_bytes, used_bits
 from ..files import write_atomically
 from .errors import PredictionError
 from .outputs import MADE_BY, source_mark
@@ -20,6 +22,7 @@ from .predictor import Predictor
 LARGE = 128_000_000  # a picture of more pixels is not read as a whole
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how TIFF and BigTIFF files begin
 SEGMENT_BYTES = 2**29  # a strip or tile, which must be decoded as a whole, may have this much
+ROWS = 256  # rows that are read at once to find the bits in use
 TILE = 256  # side of the tiles that are written
 GREY_INVERTED, GREY, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6  # values of the tag PhotometricInterpretation
 CONVERT = "as a tiled TIFF, for example by `vips copy IN OUT.tif[tile,compression=deflate,bigtiff]`"
@@ -54,6 +57,7 @@ def segment_tiff(
     target: Path,
     palette: Sequence[Sequence[int]],
     progress: Callable[[int, int], object] = lambda done, height: None,
+    bits: int = 0,
 ) -> np.ndarray:
     """Label the TIFF file `source` and write the label map to the TIFF file `target`, both by window.
 
@@ -70,9 +74,10 @@ def segment_tiff(
             done += len(labels)
             progress(done, height)
 
-    with TiffPicture(source) as picture:
+    with TiffPicture(source, bits) as picture:
         rows = counted(predictor.label_rows(picture), picture.height)
-        write_label_tiff(target, rows, picture.height, picture.width, palette, source_mark(source))
+        tags = read_georeference(source).tags
+        write_label_tiff(target, rows, picture.height, picture.width, palette, source_mark(source), tags)
     return counts
 
 
@@ -83,7 +88,7 @@ class TiffPicture:
     PredictionError, naming the file, if tifffile is missing or the file is of a kind that cannot be read by window.
     """
 
-    def __init__(self, file: Path):
+    def __init__(self, file: Path, bits: int = 0):
         tifffile = _tifffile(file)
         # What is raised when a damaged file is taken apart.
         self.faults = (
@@ -97,7 +102,7 @@ class TiffPicture:
             ArithmeticError,
             MemoryError,
         )
-        self.name, self.stream = file, open(file, "rb")
+        self.name, self.stream, self.bits = file, open(file, "rb"), bits
         self.segments: dict[int, np.ndarray] = {}  # decoded rows of strips or tiles that may be needed again
         try:
             self.tiff = tifffile.TiffFile(self.stream)
@@ -105,7 +110,14 @@ class TiffPicture:
             # `index` refuses what a damaged header may hold in place of numbers.
             self.height, self.width = index(page.imagelength), index(page.imagewidth)
             self.samples = index(page.samplesperpixel)
-            unfit = self._unfit() if self.height and self.width else "a size of nothing in its header"
+            several = sum(not page.subfiletype & 5 for page in self.tiff.pages) > 1
+            unfit = (
+                "several pages"
+                if several
+                else self._unfit()
+                if self.height and self.width
+                else "a size of nothing in its header"
+            )
         except self.faults as error:
             self.stream.close()
             raise PredictionError(f"{file}: no TIFF file that can be read ({error}); save it again.") from None
@@ -119,8 +131,8 @@ class TiffPicture:
         colours = {GREY_INVERTED: 1, GREY: 1, PALETTE: 1, RGB: 3, YCBCR: 3}.get(page.photometric)
         if page.dtype not in (np.uint8, np.uint16):
             return "pixels that are neither 8-bit nor 16-bit"
-        if self.samples - len(page.extrasamples) != colours or len(page.extrasamples) > 1:
-            return "channels that are neither grey, RGB nor a palette"
+        if self.samples - len(page.extrasamples) != colours or any(kind not in ALPHA for kind in page.extrasamples):
+            return "channels that are neither grey, RGB, a palette nor transparency"
         if "Orientation" in page.tags and page.tags["Orientation"].value not in (0, 1):
             return "a rotation in its header"
         if not page.is_contiguous and math.prod(page.chunks) * page.dtype.itemsize > SEGMENT_BYTES:
@@ -185,15 +197,23 @@ class TiffPicture:
                 result[: len(part), left : left + part.shape[1], sample : sample + part.shape[2]] = part
         return result
 
+    def _used_bits(self) -> int:
+        """The bits of 16 that are in use, as `data.read_image` finds them; the first call reads the whole file."""
+        if not self.bits:
+            read = self._plain if self.page.is_contiguous else self._decoded
+            tops = range(0, self.height, ROWS)
+            self.bits = max(used_bits(read(top, min(top + ROWS, self.height))) for top in tops)
+        return self.bits
+
     def _as_rgb(self, stored: np.ndarray) -> np.ndarray:
         page = self.page
         if page.photometric == PALETTE:
             return (np.asarray(page.colormap) // 256).astype(np.uint8).T[stored[:, :, 0]]
-        values = stored if stored.dtype.itemsize == 1 else (stored // 257).astype(np.uint8)
+        values = stored if stored.dtype.itemsize == 1 else scale_to_bytes(stored, self._used_bits(), self.name)
         colours = values[:, :, : self.samples - len(page.extrasamples)]
         if page.photometric == GREY_INVERTED:
             colours = 255 - colours
-        if page.extrasamples and page.extrasamples[0] in (1, 2):  # transparency; else something unknown
+        if page.extrasamples:  # transparency
             alpha = values[:, :, -1:].astype(np.uint32)
             share = 255 if page.extrasamples[0] == 1 else alpha  # 1: the colours are multiplied by it already
             mixed = (colours.astype(np.uint32) * share + (255 - alpha) * 255 + 127) // 255
@@ -202,11 +222,17 @@ class TiffPicture:
 
 
 def write_label_tiff(
-    file: Path, rows: Iterator[np.ndarray], height: int, width: int, palette: Sequence[Sequence[int]], source: str = ""
+    file: Path,
+    rows: Iterator[np.ndarray],
+    height: int,
+    width: int,
+    palette: Sequence[Sequence[int]],
+    source: str = "",
+    tags: Sequence[tuple] = (),
 ) -> None:
     """Write a label map that comes in `rows`, uint8 (n, width), as a tiled, compressed TIFF that shows the palette.
 
-    `source`: the `source_mark` of the picture that it was made from.
+    `source`: the `source_mark` of the picture that it was made from. `tags`: more tags, as tifffile's `extratags`.
     """
     colours = np.zeros((256, 3), np.uint16)
     colours[: len(palette)] = np.asarray(palette) * 257
@@ -225,6 +251,7 @@ def write_label_tiff(
                 software=MADE_BY,
                 description=source or None,
                 metadata=None,
+                extratags=list(tags),
                 maxworkers=1,
             )
 
