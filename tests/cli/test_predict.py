@@ -21,7 +21,7 @@ def write_weights(file, width):
     model = models.create("unet", 2, width=width)
     wanted = parse_config(json.dumps({"model": {"name": "unet", "options": {"width": width}}}))
     wanted.inference.longest_side = 0
-    notes = {"config": config_to_dict(wanted), "classes": ["ground", "leaf"], "palette": PALETTE, "num_outputs": 2}
+    notes = {"config": config_to_dict(wanted), "classes": ["background", "leaf"], "palette": PALETTE, "num_outputs": 2}
     weights.write_tensors(file, model.state_dict(), notes)
 
 
