@@ -152,7 +152,8 @@ def _check_two_streams(model: nn.Module, recorded: dict[str, list], height: int,
         raise Hint("forward must return the logits, one tensor (N, num_classes, H, W)")
     _check_logits(out, height, width)
     if len(recorded["streams"]) != 1:
-        raise Hint(f"the streams should exchange once, but the package's HighResolutionModule ran {len(recorded['streams'])} times")
+        count = len(recorded["streams"])
+        raise Hint(f"the streams should exchange once, but the package's HighResolutionModule ran {count} times")
     expected = [(2, 4 * 2**i, *size) for i, size in enumerate(_sizes(height, width, 2))]
     if recorded["streams"][0] != expected:
         raise Hint(f"for {height} x {width} the streams should be {expected}, but are {recorded['streams'][0]}")
