@@ -9,10 +9,12 @@ from pathlib import Path
 
 import torch
 import yaml
+from torch import Tensor, nn
 
 from .. import distributed, files, runs
 from ..config import Config, ConfigError, config_to_dict, load_config, upgrade_config
 from ..data.sampler import TrainingBatchSampler
+from ..models import upgrade_state_dict
 from .errors import TrainingError
 from .logger import print_line
 
@@ -141,6 +143,18 @@ def check_config(file: Path, saved: dict, config: Config) -> None:
             "configuration of the run, or start a new run from its weights: --output_dir=NEW "
             f"--model.init_from={file.parent / 'best.safetensors'}"
         )
+
+
+def load_weights(model: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Load a checkpoint's state_dict, under today's names or older ones.
+
+    Raises:
+        ValueError: the tensors are in another order, which the state of the optimizer depends on.
+    """
+    tensors = upgrade_state_dict(model, tensors)
+    if list(tensors) != list(model.state_dict()):
+        raise ValueError("the tensors differ from those of the network")
+    model.load_state_dict(tensors)
 
 
 def check_progress(state: dict, sampler: TrainingBatchSampler) -> None:

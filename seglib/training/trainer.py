@@ -330,9 +330,9 @@ class Trainer:
         """Continue from checkpoint.pt.  TrainingError if it is missing, damaged, or of another configuration."""
         with checkpoint.reading(self.folder, self.config, self.device) as state:
             checkpoint.check_progress(state, self.sampler)
-            self.model.load_state_dict(state["model"])
+            checkpoint.load_weights(self.model, state["model"])
             if self.ema:
-                self.ema.model.load_state_dict(state["ema"])
+                checkpoint.load_weights(self.ema.model, state["ema"])
             self.optimizer.load_state_dict(state["optimizer"])
             if self.scaler.is_enabled() and state["scaler"]:  # the run may have used another precision before
                 self.scaler.load_state_dict(state["scaler"])

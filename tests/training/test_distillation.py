@@ -140,7 +140,7 @@ def test_encoder_lr_factor_applies_to_the_encoder_only(tmp_path):
     factor_of = {p: group["lr_factor"] for group in trainer.optimizer.param_groups for p in group["params"]}
     decay_of = {p: group["weight_decay"] for group in trainer.optimizer.param_groups for p in group["params"]}
     for name, parameter in trainer.model.named_parameters():
-        assert factor_of[parameter] == (0.25 if name.startswith(("enter.", "down")) else 1.0)
+        assert factor_of[parameter] == (0.25 if name.startswith(("stem.", "down")) else 1.0)
         assert decay_of[parameter] == (0.01 if parameter.ndim > 1 else 0.0)
     trainer.model.train()
     trainer.train_step(torch.zeros(4, 32, 32, 3, dtype=torch.uint8), torch.zeros(4, 32, 32, dtype=torch.uint8))
@@ -172,7 +172,7 @@ def test_frozen_encoder_learns_after_its_epochs(tmp_path):
         trainer.train_step(images, masks)
         states.append({name: value.clone() for name, value in trainer.model.state_dict().items()})
     first, second = trainer.sampler.steps_per_epoch, trainer.sampler.steps
-    encoder = [name for name in states[0] if name.startswith(("enter.", "down"))]
+    encoder = [name for name in states[0] if name.startswith(("stem.", "down"))]
     assert all(torch.equal(states[0][name], states[first][name]) for name in encoder)  # statistics too
     assert not any(torch.equal(states[first][name], states[second][name]) for name in encoder)
     assert not torch.equal(states[0]["classifier.weight"], states[first]["classifier.weight"])

@@ -744,6 +744,10 @@ def test_checkpoint_with_old_option_names_resumes(tmp_path):
     assert old["run"] == str(tmp_path / "run") and old["optimizer"]["clip_norm"] == 1.0
     for part in state["optimizer"]["param_groups"]:
         del part["lr_factor"]
+    for part in ("model", "ema"):  # layers had other names too
+        tensors = {re.sub(r"^stem\.", "enter.", name): tensor for name, tensor in state[part].items()}
+        state[part] = {re.sub(r"^classifier\.", "classify.", name): tensor for name, tensor in tensors.items()}
+    assert "enter.0.weight" in state["model"] and "classify.bias" in state["ema"]
     state["average"], state["partial"] = state.pop("ema"), state.pop("partial_epoch")
     torch.save(state | {"config": old}, file)
     training.fit(config, resume=True, progress=False)
