@@ -156,7 +156,7 @@ def test_nan_stops_the_run_before_anything_is_overwritten(tmp_path, monkeypatch,
     monkeypatch.undo()
     saved = checkpoint(tmp_path / "run")
     assert saved["step"] == (3 if minutes == 10 else 4)
-    assert all(t.isfinite().all() for part in ("model", "average") for t in saved[part].values())
+    assert all(t.isfinite().all() for part in ("model", "ema") for t in saved[part].values())
     ends_as_if_nothing_happened(config, whole)
 
 
