@@ -171,7 +171,7 @@ def test_frozen_encoder_learns_after_its_epochs(tmp_path):
         trainer.set_train_mode(step // trainer.sampler.steps_per_epoch)
         trainer.train_step(images, masks)
         states.append({name: value.clone() for name, value in trainer.model.state_dict().items()})
-    first, second = trainer.sampler.steps_per_epoch, trainer.sampler.steps
+    first, second = trainer.sampler.steps_per_epoch, trainer.sampler.total_steps
     encoder = [name for name in states[0] if name.startswith(("stem.", "down"))]
     assert all(torch.equal(states[0][name], states[first][name]) for name in encoder)  # statistics too
     assert not any(torch.equal(states[first][name], states[second][name]) for name in encoder)
