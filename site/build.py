@@ -1,6 +1,6 @@
-"""Build the site: lay everything out as sources for Sphinx, run it, weigh the result.
+"""Build the site: write the sources for Sphinx, run it, check the size of the result.
 
-    python site/build.py            # into build/site/html; a second build redoes only what has changed
+    python site/build.py            # into build/site/html; a second build repeats only what has changed
 
 Nothing is downloaded once `site/deps.py` has its files, and no notebook is run: their saved outputs are shown.
 """
@@ -26,7 +26,7 @@ LIMIT = 60_000_000  # bytes
 
 
 def lay_out(stage: Stage) -> None:
-    """Everything that Sphinx reads, into the stage's folder."""
+    """Write everything that Sphinx reads into the stage's folder."""
     cache = BUILD / "cache"
     static = stage.folder / "_static"
     stage.tree(HERE / "pages", ".")
@@ -63,15 +63,22 @@ def run_sphinx(source: Path, out: Path) -> None:
         out,
     ]
     if subprocess.run([str(part) for part in command]).returncode:
-        sys.exit("error: Sphinx reported the above; mend the page or the docstring that it names.")
+        sys.exit("error: Sphinx reported the above; correct the page or the docstring that it names.")
 
 
 def inputs() -> str:
-    """A digest of everything that the site is made of."""
-    folders = [("site", "*"), ("notebooks", "*.ipynb"), ("seglib", "*.py"), ("weights", "*")]
+    """Return a digest of all inputs of the site."""
+    folders = [
+        ("site", "*"),
+        ("notebooks", "*.ipynb"),
+        ("seglib", "*.py"),
+        ("course", "*.py"),
+        ("tools", "*.py"),
+        ("weights", "*"),
+    ]
     files = [file for folder, names in folders for file in (ROOT / folder).rglob(names) if file.is_file()]
     total = hashlib.sha256()
-    for file in sorted([*files, ROOT / "README.md"]):
+    for file in sorted([*files, ROOT / "README.md", ROOT / "docs" / "networks.md"]):
         if "__pycache__" not in file.parts and ".ipynb_checkpoints" not in file.parts:
             total.update(file.relative_to(ROOT).as_posix().encode() + b"\0")
             total.update(hashlib.sha256(file.read_bytes()).digest())
@@ -79,14 +86,14 @@ def inputs() -> str:
 
 
 def bytes_of(folder: Path) -> int:
-    """All files under `folder`, in bytes."""
+    """Return the size of all files under `folder`."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Build the site.")
     parser.add_argument("--out", type=Path, default=BUILD / "html", help="the folder of the finished site")
-    parser.add_argument("--if-changed", action="store_true", help="do nothing if the site is made of what is here now")
+    parser.add_argument("--if-changed", action="store_true", help="do nothing if the site is up to date")
     args = parser.parse_args()
     out, stamp, made_of = args.out, args.out.with_name(f"{args.out.name}.made-of"), inputs()
     if args.if_changed and stamp.exists() and stamp.read_text() == made_of:
@@ -104,7 +111,7 @@ def main() -> None:
     if size > LIMIT:
         sys.exit(f"error: the site has {size / 1e6:.1f} MB, over {LIMIT / 1e6:.0f}; lower demo_models.BUDGET.")
     stamp.write_text(made_of)
-    print(f"the site is in {out}: {size / 1e6:.1f} MB. Look at it: python -m http.server -d {out}")
+    print(f"the site is in {out}: {size / 1e6:.1f} MB. Open it: python -m http.server -d {out}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Every network drawn from the live module, kept until the code that it is drawn from changes."""
+"""Diagrams of the networks, cached until the code changes."""
 
 import hashlib
 import io
@@ -9,12 +9,13 @@ import torch
 from course import figures
 from seglib import models, visualize
 
-SIZE = (256, 512)  # height and width of the picture that the networks are drawn for
+SIZE = (256, 512)  # height and width of the input image
 
 
 def diagram(name: str, cache: Path) -> bytes:
-    """The network `name` for 19 classes as an SVG file."""
+    """Return the network `name` for 19 classes as an SVG file."""
     sources = [*Path(models.__file__).parent.glob("*.py"), *Path(visualize.__file__).parent.glob("*.py")]
+    sources += Path(figures.__file__).parent.glob("*.py")
     key = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(sources))).hexdigest()[:16]
     kept = cache / f"{name}-{key}.svg"
     if not kept.exists():
@@ -25,7 +26,8 @@ def diagram(name: str, cache: Path) -> bytes:
 
 
 def draw(name: str) -> bytes:
-    with torch.device("meta"):  # shapes without numbers
+    """Draw the network and return it as an SVG file."""
+    with torch.device("meta"):  # shapes without values
         network = models.create(name, num_classes=19)
     figure = figures.architecture(network, SIZE, title=name)
     buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Pages that are made from what the repository holds: the course, released weights, networks, the reference."""
+"""Pages that are generated from the repository: the course, released weights, networks, the reference."""
 
 import re
 from collections.abc import Sequence
@@ -17,38 +17,39 @@ from tools import model_cards
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+NETWORKS = (ROOT / "docs" / "networks.md").read_text(encoding="utf-8")
 
-# The rooms of the package that have a page each, and what one finds there.
-ROOMS = {
-    "models": "the networks, and reading their authors' checkpoints",
-    "losses": "what training makes small",
-    "metrics": "IoU, Boundary IoU and the rest, counted exactly",
-    "data": "data sets, real and drawn",
-    "augment": "from a photograph to what a network sees",
-    "predict": "from a photograph to its label map",
-    "evaluate": "a predictor measured on a data set",
-    "train": "the loop",
-    "tune": "the search for better options",
-    "weights": "released weights, found and opened",
-    "export": "trained weights as an ONNX file",
-    "visualize": "figures of data, predictions and networks",
-    "config": "every option of a run",
-    "costs": "parameters, multiply-adds, memory, what a network sees",
-    "optimize": "optimisers and schedules",
-    "runs": "what lies in a run's folder",
+# The modules that have a page each, and what they contain.
+MODULES = {
+    "seglib.models": "the networks, and loading of their authors' checkpoints",
+    "seglib.losses": "loss functions and class weights",
+    "seglib.metrics": "IoU, Boundary IoU and other scores, counted exactly",
+    "seglib.data": "data sets",
+    "seglib.data.transforms": "augmentation and normalisation",
+    "seglib.inference": "from an image to its mask",
+    "seglib.inference.export": "ONNX export",
+    "seglib.evaluation": "scores of a predictor on a data set",
+    "seglib.training": "the training loop",
+    "seglib.training.optimizer": "optimizers and learning-rate schedules",
+    "seglib.tuning": "hyperparameter search",
+    "seglib.weights": "released weights",
+    "seglib.visualize": "figures of data, predictions and training",
+    "seglib.config": "every option of a run",
+    "seglib.runs": "reading run folders",
+    "course.costs": "parameters, MACs, memory, receptive field",
 }
 
 
 FIGURE = """```{{figure}} networks/{name}.svg
 :class: diagram
-:alt: the blocks of {name}, and which of them takes whose result
+:alt: the blocks of {name} and their connections
 
 `{name}` for 19 classes, {count:,} parameters, at 256 x 512 pixels.
 ```"""
 
 
 def course(folder: Path, stage: Stage) -> None:
-    """The notebooks as saved, their solutions, and the page that lists them, in the README's words."""
+    """Write the saved notebooks, their solutions, and the page that lists them with the README's descriptions."""
     rows = re.findall(r"^\| \[(\d\d [^\]]+)\]\(notebooks/(\w+)\.ipynb\) \| (.+) \|$", README, re.MULTILINE)
     about = {stem: (title, words) for title, stem, words in rows}
     notebooks = sorted(folder.glob("*.ipynb"))
@@ -64,7 +65,7 @@ def course(folder: Path, stage: Stage) -> None:
             f'<li><a href="course/{file.stem}.html"><b>{title[:2]}</b><strong>{title[3:]}</strong>'
             f"<span>{words}</span></a>{solved}</li>"
         )
-    # The titles of solutions are those of the notebooks; the list tells them apart.
+    # Solutions have the titles of the notebooks, so the list names them.
     tree = [
         "```{toctree}",
         ":hidden:",
@@ -75,7 +76,7 @@ def course(folder: Path, stage: Stage) -> None:
     listed = "\n".join(["```{raw} html", '<ol class="chapters">', *items, "</ol>", "```", "", *tree])
     stage.put("course.md", lines.replace("<!-- notebooks -->", listed))
     rows = [f"{_title(f, about)} <course/solutions/{f.stem}>" for f in solutions]
-    text = "# Solutions\n\nTry first: each exercise has a checker that says what is likely wrong.\n"
+    text = "# Solutions\n\nTry the exercises first: each has a checker that names the likely mistake.\n"
     stage.put("solutions.md", "\n".join([text, "```{toctree}", ":maxdepth: 1", *rows, "```", ""]))
 
 
@@ -90,7 +91,7 @@ def _among(file: Path, others: Sequence[Path]) -> bool:
 
 
 def released(kept: Sequence[str], left: Sequence[str], stage: Stage) -> None:
-    """The results table, and a page for each of the released weights: its card and where to get the file."""
+    """Write the results table, and a page for each of the released weights: its card and a link to the file."""
     for name in [*kept, *left]:
         card = weights.card(name)
         with Image.open(weights.FOLDER / f"{name}.png") as figure:
@@ -112,7 +113,7 @@ def released(kept: Sequence[str], left: Sequence[str], stage: Stage) -> None:
 
 
 def reading(stage: Stage) -> None:
-    """The reading list, each paper with its title, which the bibliography has."""
+    """Write the reading list, with the title of each paper from the bibliography."""
     entries = parse_file(str(stage.folder / "references.bib")).entries
     named = (stage.folder / "reading.md").read_text(encoding="utf-8")
     for key, entry in entries.items():
@@ -122,8 +123,8 @@ def reading(stage: Stage) -> None:
 
 
 def networks(stage: Stage, cache: Path) -> None:
-    """What every network costs, as the README counts it, and those that the page names drawn from the live module."""
-    table = README.split("<!-- models: ")[1].split("-->\n", 1)[1].split("<!-- end")[0]
+    """Write the table of costs from docs/networks.md, and diagrams of the networks that the page names."""
+    table = NETWORKS.split("<!-- models: ")[1].split("-->\n", 1)[1].split("<!-- end")[0]
     page = (stage.folder / "networks.md").read_text(encoding="utf-8").replace("<!-- costs -->", table)
     for name in re.findall(r"<!-- (\w+) -->", page):
         stage.put(f"networks/{name}.svg", diagram(name, cache))
@@ -134,14 +135,18 @@ def networks(stage: Stage, cache: Path) -> None:
 
 
 def api(stage: Stage) -> None:
-    """One page for each room of the package, and a list of them."""
-    for room in ROOMS:
-        title = f"seglib.{room}"
-        text = f"{title}\n{'=' * len(title)}\n\n.. automodule:: {title}\n   :members:\n"
-        if (ROOT / "seglib" / room).is_dir():
+    """Write one page for each module, and a list of them."""
+    for name in MODULES:
+        text = f"{name}\n{'=' * len(name)}\n\n.. automodule:: {name}\n   :members:\n"
+        if (ROOT / name.replace(".", "/")).is_dir():
             text += "   :imported-members:\n"
-        stage.put(f"api/{room}.rst", text)
-    rows = "\n".join(f"[seglib.{room}](api/{room}.rst)\n: {words}\n" for room, words in ROOMS.items())
-    tree = "\n".join(["```{toctree}", ":hidden:", *(f"api/{room}" for room in ROOMS), "```"])
+        stage.put(f"api/{_page(name)}.rst", text)
+    rows = "\n".join(f"[{name}](api/{_page(name)}.rst)\n: {words}\n" for name, words in MODULES.items())
+    tree = "\n".join(["```{toctree}", ":hidden:", *(f"api/{_page(name)}" for name in MODULES), "```"])
     page = (stage.folder / "reference.md").read_text(encoding="utf-8")
-    stage.put("reference.md", page.replace("<!-- rooms -->", f"{rows}\n{tree}"))
+    stage.put("reference.md", page.replace("<!-- modules -->", f"{rows}\n{tree}"))
+
+
+def _page(module: str) -> str:
+    """Return the name of a module's page."""
+    return module.removeprefix("seglib.")

@@ -1,4 +1,4 @@
-// The results explorer: pictures, truths, predictions and error maps, in the order that the reader wants.
+// The results explorer: images, target masks, predictions and error maps, in the selected order.
 
 const root = document.querySelector("#explorer");
 const folder = new URL("explorer/", import.meta.url);
@@ -10,28 +10,28 @@ const ORDERS = {
   number: (a, b) => a.number - b.number,
 };
 
-model.append(...networks.map(({ name, drawn }) => new Option(`${name} on drawn ${drawn}`, name)));
+model.append(...networks.map(({ name, synthetic }) => new Option(`${name} on synthetic ${synthetic}`, name)));
 for (const select of [model, order]) select.addEventListener("change", show);
 show();
 
 function show() {
-  const { name, classes, pictures } = networks.find((network) => network.name === model.value);
-  const mean = pictures.reduce((sum, { miou }) => sum + miou, 0) / pictures.length;
-  root.querySelector('[data-part="summary"]').textContent = `${pictures.length} pictures, mean of their mIoU ${mean.toFixed(3)}`;
+  const { name, classes, images } = networks.find((network) => network.name === model.value);
+  const mean = images.reduce((sum, { miou }) => sum + miou, 0) / images.length;
+  root.querySelector('[data-part="summary"]').textContent = `${images.length} images, mean of their mIoU ${mean.toFixed(3)}`;
   root.querySelectorAll("[data-errors]").forEach((item) => (item.hidden = classes.length !== 2));
-  root.querySelector('[data-part="wrong"]').textContent = classes.length === 2 ? "false alarm" : "wrong class";
-  root.querySelector(".results").replaceChildren(...pictures.toSorted(ORDERS[order.value]).map((picture) => row(name, picture)));
+  root.querySelector('[data-part="wrong"]').textContent = classes.length === 2 ? "false positive" : "wrong class";
+  root.querySelector(".results").replaceChildren(...images.toSorted(ORDERS[order.value]).map((image) => row(name, image)));
 }
 
 function row(name, { number, stem, miou, boundary_iou }) {
   const item = document.createElement("li");
   const title = document.createElement("h3");
   const bold = Object.assign(document.createElement("b"), { textContent: `mIoU ${miou.toFixed(3)}` });
-  title.append(`Picture ${number + 1}: `, bold, `, Boundary IoU ${boundary_iou.toFixed(3)}`);
+  title.append(`Image ${number + 1}: `, bold, `, Boundary IoU ${boundary_iou.toFixed(3)}`);
   const panels = Object.assign(document.createElement("div"), { className: "row" });
   panels.append(
-    panel(`${stem}.jpg`, "picture", number),
-    panel(`${stem}-truth.png`, "truth", number),
+    panel(`${stem}.jpg`, "image", number),
+    panel(`${stem}-target.png`, "ground truth", number),
     panel(`${stem}-${name}.png`, "prediction", number),
     panel(`${stem}-${name}-errors.jpg`, "errors", number),
   );

@@ -69,7 +69,7 @@ def address(site):
 
 @pytest.fixture(scope="module")
 def browser():
-    """With a drawn camera, and a graphics processor played by a program, which the demo uses only if it is told to."""
+    """With a fake camera, and a graphics processor in software, which the demo uses only if it is selected."""
     with sync_playwright() as playwright:
         switches = [
             "--no-sandbox",
@@ -118,7 +118,7 @@ class Links(HTMLParser):
             self.images.append(found)
 
 
-def test_every_link_leads_to_a_file_and_to_a_place_in_it(site):
+def test_every_link_has_a_target(site):
     read = {name: Links((site / name).read_text(encoding="utf-8")) for name in pages(site)}
     broken = []
     for name, parsed in read.items():
@@ -133,7 +133,7 @@ def test_every_link_leads_to_a_file_and_to_a_place_in_it(site):
     assert len(read) > 30 and sum(len(parsed.links) for parsed in read.values()) > 1000
 
 
-def test_every_notebook_and_every_released_weight_is_there(site):
+def test_every_notebook_and_all_released_weights_have_a_page(site):
     for file in (ROOT / "notebooks").rglob("*.ipynb"):
         page = (site / "course" / file.relative_to(ROOT / "notebooks")).with_suffix(".html")
         code = [cell for cell in json.loads(file.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
@@ -144,7 +144,7 @@ def test_every_notebook_and_every_released_weight_is_there(site):
         assert (site / "weights" / f"{name}.html").exists()
 
 
-def test_all_kinds_of_pictures_find_a_network_before_a_second_one(monkeypatch):
+def test_demo_has_one_network_for_each_data_set_before_a_second_one(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "site")
     import demo_models
 
@@ -156,7 +156,7 @@ def test_all_kinds_of_pictures_find_a_network_before_a_second_one(monkeypatch):
         assert demo_models.chosen(budget) == (kept, [name for name in sizes if name not in kept])
 
 
-def test_the_site_is_light(site):
+def test_site_size_is_limited(site):
     assert sum(file.stat().st_size for file in site.rglob("*") if file.is_file()) < 60_000_000
 
 
@@ -176,7 +176,7 @@ def test_every_reference_is_identified_and_cited(site):
 
 
 @pytest.mark.parametrize("half", [0, 1])
-def test_every_page_loads_and_holds_its_layout(site, address, browser, half):
+def test_every_page_loads_and_fits_its_width(site, address, browser, half):
     """At phone and desktop width, light and dark by turns; nothing is asked of another host."""
     problems = []
     with opened(browser, address) as (light, wrong), opened(browser, address, scheme="dark") as (dark, more):
@@ -212,7 +212,7 @@ CONTRAST = """() => {
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out_from_its_ground(address, browser, scheme):
+def test_text_has_enough_contrast(address, browser, scheme):
     with opened(browser, address, scheme=scheme) as (page, _):
         for name in ("index.html", "api/metrics.html", "course/02_unet.html"):
             page.goto(address + name)
@@ -259,10 +259,10 @@ def test_the_explorer_sorts_by_iou(site, address, browser):
             assert found == sorted(found, key=lambda v: ways * v) and len(set(found)) > 8
         assert not wrong
     listed = json.loads((site / "_static" / "explorer" / "explorer.json").read_text())
-    first = listed[0]["pictures"][5]
+    first = listed[0]["images"][5]
     truth, found = (
         np.asarray(Image.open(site / "_static" / "explorer" / f"{first['stem']}-{end}.png"))
-        for end in ("truth", listed[0]["name"])
+        for end in ("target", listed[0]["name"])
     )
     counts = Counts(len(listed[0]["classes"]))
     counts.update(truth, found)
@@ -290,8 +290,8 @@ def saved(page, part: str) -> Image.Image:
     return Image.open(download.value.path())
 
 
-def test_the_demo_gives_pytorchs_masks(site, address, browser, tmp_path):
-    """With every network of the site, on pictures that are shrunk, enlarged and, being thin, filled up."""
+def test_demo_masks_equal_those_of_pytorch(site, address, browser, tmp_path):
+    """With every network of the site, on images that are downsampled, upsampled and, being thin, padded."""
     listed = json.loads((site / "_static" / "demo" / "models" / "models.json").read_text())["models"]
     assert listed
     photo = drawn("creatures", (391, 517), tmp_path / "photo.jpg")
@@ -317,7 +317,7 @@ def test_the_demo_gives_pytorchs_masks(site, address, browser, tmp_path):
 
 
 def test_the_graphics_processor_gives_the_same_mask(address, browser, tmp_path):
-    """A thin picture of a creature, since a program that plays a graphics processor is slow."""
+    """A thin image of a creature, as a graphics processor in software is slow."""
     image = data.load("creatures", "val", length=3, size=[120, 240])[2]["image"][50:74]
     Image.fromarray(image).save(tmp_path / "thin.png")
     with opened(browser, address) as (page, wrong):
@@ -362,8 +362,8 @@ def test_the_demo_on_a_phone_by_keyboard_and_with_bad_files(address, browser, tm
         assert not wrong
 
 
-def test_the_camera_takes_a_picture_or_says_why_not(address, browser):
-    """With the browser's drawn camera, which shows a moving pie on green."""
+def test_camera_takes_an_image_or_reports_why_not(address, browser):
+    """With the browser's fake camera."""
     with opened(browser, address) as (page, wrong):
         page.goto(address + "demo.html?device=wasm")
         page.wait_for_selector("#demo[data-ready]")
@@ -385,7 +385,7 @@ def test_the_camera_takes_a_picture_or_says_why_not(address, browser):
         assert not wrong
 
 
-def test_pictures_are_scaled_as_the_package_scales_them(address, browser):
+def test_demo_scales_images_as_the_package_does(address, browser):
     generator = np.random.default_rng(0)
     with opened(browser, address) as (page, _):
         page.goto(address + "demo.html")

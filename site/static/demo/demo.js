@@ -1,7 +1,7 @@
-// The page: choose a picture and a network, see the result, save it.
+// The page: choose an image and a network, see the result, save it.
 
 import { takePicture } from "./camera.js";
-import { PictureError, readPicture } from "./picture.js";
+import { ImageError, readImage } from "./image.js";
 import { maskPng } from "./png.js";
 import { cutoutPng, shares, show } from "./view.js";
 
@@ -48,24 +48,24 @@ function exampleButton({ file, title, model }) {
   button.addEventListener("click", async () => {
     const choice = root.querySelector(`input[value="${model}"]`);
     if (choice) choice.checked = true;
-    await use(async () => readPicture(await (await fetch(address)).blob(), file));
+    await use(async () => readImage(await (await fetch(address)).blob(), file));
   });
   return button;
 }
 
 function listen() {
   const [file, drop] = [part("file"), part("drop")];
-  file.addEventListener("change", () => file.files[0] && use(() => readPicture(file.files[0])).then(() => (file.value = "")));
+  file.addEventListener("change", () => file.files[0] && use(() => readImage(file.files[0])).then(() => (file.value = "")));
   part("camera").addEventListener("click", () => use(() => takePicture(part("dialog"))));
   for (const name of ["dragover", "dragleave", "drop"]) {
     document.addEventListener(name, (event) => {
       event.preventDefault(); // else the browser would open the file in place of the page
       drop.classList.toggle("over", name === "dragover");
       const dropped = name === "drop" && event.dataTransfer.files[0];
-      if (dropped) use(() => readPicture(dropped));
+      if (dropped) use(() => readImage(dropped));
     });
   }
-  addEventListener("paste", ({ clipboardData }) => clipboardData.files[0] && use(() => readPicture(clipboardData.files[0])));
+  addEventListener("paste", ({ clipboardData }) => clipboardData.files[0] && use(() => readImage(clipboardData.files[0])));
   part("slider").addEventListener("input", slide);
   root.querySelectorAll('input[name="kind"]').forEach((input) => input.addEventListener("change", () => {
     state.kind = input.value;
@@ -102,7 +102,7 @@ async function segment() {
   waiting.delete(id);
   if (id !== state.task) return; // the reader has chosen something else meanwhile
   if (error) return fail(new Error(error));
-  state.shown = { picture, result, model }; // together: while the next picture is worked on, this one can be saved
+  state.shown = { picture, result, model }; // together: while the next image is processed, this one can be saved
   draw();
   tell();
 }
@@ -110,7 +110,7 @@ async function segment() {
 function loading(id, share) {
   if (id !== state.task) return;
   if (share < 1) busy(`Loading the network ... ${Math.round(100 * share)} %`, share);
-  else busy("The network is looking at the picture ...");
+  else busy("Running the network ...");
 }
 
 function busy(text, share) {
@@ -123,7 +123,7 @@ function busy(text, share) {
 
 function fail(error) {
   finished(state.shown ? "done" : "idle");
-  const words = error instanceof PictureError ? error.message : `That did not work. ${error.message}`;
+  const words = error instanceof ImageError ? error.message : `That did not work. ${error.message}`;
   part("error").textContent = words;
   part("error").hidden = false;
   part("status").textContent = "";
@@ -153,8 +153,8 @@ function tell() {
   const { result, model, picture } = state.shown;
   part("error").hidden = true;
   const on = result.device === "webgpu" ? "graphics processor (WebGPU)" : "processor (WebAssembly, one thread)";
-  const scaled = picture.shrunk ? ` The photograph was first scaled down to ${picture.width} x ${picture.height}, the most that browsers hold safely.` : "";
-  part("status").textContent = `${model.name} took ${seconds(result.took)} on this machine's ${on}; it saw the picture at ${result.seen.join(" x ")} pixels.${scaled}`;
+  const scaled = picture.shrunk ? ` The image was first scaled down to ${picture.width} x ${picture.height}, the limit of this page.` : "";
+  part("status").textContent = `${model.name} took ${seconds(result.took)} on this machine's ${on}; the input had ${result.seen.join(" x ")} pixels.${scaled}`;
   part("legend").replaceChildren(...shares(result, model).map(({ name, colour, share }) => {
     const item = document.createElement("li");
     const swatch = document.createElement("i");

@@ -1,4 +1,4 @@
-// A picture scaled to the network's size and the network's logits scaled back: the same numbers as
+// An image scaled to the network's size and the network's logits scaled back: the same numbers as
 // seglib.augment.fit and torch's bilinear interpolation give, up to rounding.
 
 /** Python's round: halves go to the even neighbour. */
@@ -92,7 +92,7 @@ function downColumns(rows, width, taps) {
 }
 
 /**
- * Logits (classes, rows, columns), of which the part h x w is the picture, scaled to height x width:
+ * Logits (classes, rows, columns), of which the part h x w is the image, scaled to height x width:
  * the most probable class of every pixel, and 255 times the probability that it is not class 0.
  */
 export function enlarge(logits, classes, { rows, columns, h, w }, height, width) {

@@ -1,13 +1,13 @@
-// Pictures from files and from the camera, as pixels.  Nothing leaves this machine.
+// Images from files and from the camera, as pixels.  Nothing leaves this machine.
 
 const MOST_PIXELS = 16_000_000; // what canvases hold on phones
 
 /** A fault that is the file's, told in words for the reader. */
-export class PictureError extends Error {}
+export class ImageError extends Error {}
 
-/** { name, canvas, pixels (RGBA), height, width, shrunk } of a File or Blob.  PictureError if it is no picture. */
-export async function readPicture(file, name = file.name ?? "picture") {
-  if (file.size === 0) throw new PictureError(`${name} is empty.`);
+/** { name, canvas, pixels (RGBA), height, width, shrunk } of a File or Blob.  ImageError if it is not an image. */
+export async function readImage(file, name = file.name ?? "image") {
+  if (file.size === 0) throw new ImageError(`${name} is empty.`);
   const bitmap = await decoded(file, name, kindHint(file, name));
   const picture = drawn(bitmap, bitmap.width, bitmap.height, name);
   bitmap.close();
@@ -19,7 +19,7 @@ async function decoded(file, name, hint) {
     // As the package reads it: upright, and the numbers as they are in the file, without a colour profile.
     return await createImageBitmap(file, { imageOrientation: "from-image", colorSpaceConversion: "none" });
   } catch {
-    throw new PictureError(`${name} could not be read as a picture.${hint}`);
+    throw new ImageError(`${name} could not be read as an image.${hint}`);
   }
 }
 
@@ -31,8 +31,8 @@ function kindHint(file, name) {
   return " Choose a photograph: JPEG, PNG or WebP.";
 }
 
-/** What a video shows right now, as `readPicture` gives it. */
-export function framePicture(video) {
+/** What a video shows right now, as `readImage` gives it. */
+export function frameImage(video) {
   return drawn(video, video.videoWidth, video.videoHeight, "camera");
 }
 
@@ -42,7 +42,7 @@ function drawn(source, fullWidth, fullHeight, name) {
   const height = Math.max(1, Math.floor(fullHeight * factor));
   const canvas = Object.assign(document.createElement("canvas"), { width, height });
   const context = canvas.getContext("2d", { willReadFrequently: true });
-  if (!context) throw new PictureError(`${name} is too large for this browser.`);
+  if (!context) throw new ImageError(`${name} is too large for this browser.`);
   context.fillStyle = "white"; // behind transparent parts, as in the package
   context.fillRect(0, 0, width, height);
   context.drawImage(source, 0, 0, width, height);
