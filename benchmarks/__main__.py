@@ -17,10 +17,10 @@ from .measure import Skipped, Unequal  # noqa: E402
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m benchmarks", allow_abbrev=False, description=__doc__)
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
-    run = verbs.add_parser("run", allow_abbrev=False, help="measure, and write each result as soon as it is there")
-    run.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these entries, or those that begin so")
-    run.add_argument("--resume", action="store_true", help="leave out what the last run has measured already")
-    run.add_argument("--root", type=Path, default=Path("data"), help="where the data sets lie (%(default)s)")
+    run = verbs.add_parser("run", allow_abbrev=False, help="measure, and write each result immediately")
+    run.add_argument("--only", nargs="+", default=[], metavar="NAME", help="entries whose names begin with NAME")
+    run.add_argument("--resume", action="store_true", help="skip what the last run has measured already")
+    run.add_argument("--root", type=Path, default=Path("data"), help="folder of the data sets (%(default)s)")
     run.add_argument("--results", type=Path, default=results.FILE, help="file of results (%(default)s)")
     run.add_argument("--list", action="store_true", help="show the names of the entries and stop")
     shown = verbs.add_parser("table", help="write the README's table, notes.md and scaling.md from the results")
@@ -34,17 +34,17 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="these runs (all that are not in comparison.json)",
     )
-    compare.add_argument("--root", type=Path, default=Path("data"), help="where the data sets lie (%(default)s)")
+    compare.add_argument("--root", type=Path, default=Path("data"), help="folder of the data sets (%(default)s)")
     compare.add_argument("--runs", type=Path, default=Path("runs/comparison"), help="folder for the runs (%(default)s)")
-    compare.add_argument("--note", default="", help="what to tell of the machine, such as that it was shared")
+    compare.add_argument("--note", default="", help="a remark on the machine, such as that it was shared")
     return top
 
 
 def chosen(entries: list[groups.Entry], only: list[str]) -> list[groups.Entry]:
-    """The entries to measure.  ValueError for a name that none has."""
+    """Return the entries to measure. Raises ValueError for an unknown name."""
     for name in only:
         if not any(entry.name.startswith(name) for entry in entries):
-            raise ValueError(f"--only {name}: there is no such entry; `python -m benchmarks run --list` shows all.")
+            raise ValueError(f"--only {name}: no such entry; `python -m benchmarks run --list` shows all.")
     if not only:
         return [entry for entry in entries if not entry.optional]
     return [entry for entry in entries if any(entry.name.startswith(name) for name in only)]

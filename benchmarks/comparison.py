@@ -44,7 +44,7 @@ VARIANTS = {
 GROUPS = {
     "Networks": (
         NETWORKS,
-        f"`{STREETS}`: pictures, crops, rates and steps are the same; plain cross-entropy; one seed "
+        f"`{STREETS}`: images, crops, learning rates and steps are the same; plain cross-entropy; one seed "
         "each. Multiply-adds are those of a frame of 360 x 480.",
     ),
     "Rare classes": (("mini_hrnet", *REMEDIES), "One network, other losses; the first row has plain cross-entropy."),
@@ -81,14 +81,14 @@ def measured(name: str, run: Path, root: Path, note: str = "") -> dict:
     config = parse_config(json.dumps(notes["config"]))
     dataset = data.load(config.data.name, config.data.val_split, root, config.data.list_name, **config.data.options)
     height, width = dataset[0]["image"].shape[:2]
-    multiply_adds = costs.multiply_adds(model, (height, width)) if config.data.name == "camvid" else None
+    macs = costs.macs(model, (height, width)) if config.data.name == "camvid" else None
     scores = evaluate(Predictor(model, **asdict(config.inference), device=pick_device()), dataset)
     history = json.loads((run / "history.json").read_text(encoding="utf-8"))
     return {
         "name": name,
         "command": " ".join(["seglib train", VARIANTS[name].config, *VARIANTS[name].options]),
         "parameters": costs.parameters(model),
-        "multiply_adds": multiply_adds,
+        "macs": macs,
         "minutes": round(sum(entry["seconds"] for entry in history) / 60, 1),
         "epochs": len(history),
         **{key: scores[key] for key in ("miou", "boundary_iou", "pixel_accuracy")},
@@ -101,16 +101,16 @@ def measured(name: str, run: Path, root: Path, note: str = "") -> dict:
 def page(entries: list[dict]) -> str:
     """The comparison as Markdown, a part for each group of which something was measured."""
     found = {entry["name"]: entry for entry in entries}
-    told = (
+    summary_text = (
         "Written by `python -m benchmarks compare`; scores are those on the val split, at native size, of the running "
         "average of the weights (EMA) after the last step."
     )
-    lines = ["# Side by side at an equal budget", "", told]
-    for title, (names, told) in GROUPS.items():
+    lines = ["# Side by side at an equal budget", "", summary_text]
+    for title, (names, summary_text) in GROUPS.items():
         rows = [found[name] for name in names if name in found]
         if not rows:
             continue
-        lines += ["", f"## {title}", "", told, "", *_summary(rows)]
+        lines += ["", f"## {title}", "", summary_text, "", *_summary(rows)]
         if title == "Seeds":
             lines += ["", *_spread(rows)]
         else:
@@ -120,9 +120,9 @@ def page(entries: list[dict]) -> str:
 
 
 def _summary(rows: list[dict]) -> list[str]:
-    lines = ["| run | parameters | multiply-adds | minutes | mIoU | Boundary IoU | pixel accuracy |", "|---" * 7 + "|"]
+    lines = ["| run | parameters | MACs | minutes | mIoU | Boundary IoU | pixel accuracy |", "|---" * 7 + "|"]
     for row in rows:
-        work = f"{row['multiply_adds'] / 1e9:.1f} G" if row["multiply_adds"] else ""
+        work = f"{row['macs'] / 1e9:.1f} G" if row["macs"] else ""
         lines.append(
             f"| {row['name']} | {row['parameters'] / 1e6:.2f} M | {work} | {row['minutes']:.1f} | {row['miou']:.4f} | "
             f"{row['boundary_iou']:.4f} | {row['pixel_accuracy']:.4f} |"

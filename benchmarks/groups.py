@@ -13,7 +13,7 @@ from .measure import ONE_THREAD
 
 @dataclass(frozen=True)
 class Entry:
-    """`measure()` gives the numbers; `optional` entries take minutes and run only when they are asked for."""
+    """`measure()` gives the numbers; `optional` entries take minutes and run only if they are named."""
 
     name: str
     group: str

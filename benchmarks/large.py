@@ -1,4 +1,4 @@
-"""Predicting a picture of any size by windows: seconds and peak memory, each size in a fresh process."""
+"""Sliding-window inference on an image of any size: seconds and peak memory, each size in a fresh process."""
 
 import json
 import sys
@@ -32,7 +32,7 @@ def measured(side: int) -> dict:
     }
 
 
-def write_picture(file: Path, side: int) -> None:
+def write_image(file: Path, side: int) -> None:
     """A tiled TIFF of repeated streets."""
     import tifffile
 
@@ -57,7 +57,7 @@ def _child(side: int) -> dict:
     predictor = inference.Predictor(models.create(MODEL, 2), device="cuda" if torch.cuda.is_available() else "cpu")
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "in.tif", Path(folder) / "out.tif"
-        write_picture(source, side)
+        write_image(source, side)
         began = time.perf_counter()
         counts = inference.segment_tiff(predictor, source, target, [(0, 0, 0), (255, 255, 255)])
         seconds = time.perf_counter() - began

@@ -33,9 +33,7 @@ def need(package: str, distribution: str = "") -> ModuleType:
     try:
         return importlib.import_module(package)
     except ImportError:
-        raise Skipped(
-            f"{distribution or package} is not installed: python -m pip install 'seglib[bench]'"
-        ) from None
+        raise Skipped(f"{distribution or package} is not installed: python -m pip install 'seglib[bench]'") from None
 
 
 def check_equal(ours: object, peer: object, what: str, tolerance: float = 0.0) -> None:
@@ -78,7 +76,7 @@ def alone(call: Call, repeats: int, clock: Clock = wall) -> list[float]:
 
 
 def _calls_a_sample(call: Call, clock: Clock) -> int:
-    """So many that a sample is long enough; the quickest of a few calls tells, which also warm up."""
+    """So many that a sample is long enough; estimated from the quickest of a few calls, which also warm up."""
     first = _seconds(call, 1, clock)
     if first > 20 * LEAST_SECONDS:
         return 1

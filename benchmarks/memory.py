@@ -37,7 +37,7 @@ def in_fresh_process(module: str, *arguments: str) -> dict:
 
 def training(name: str, device: str) -> dict:
     """MiB that two training steps need."""
-    from .networks import PAIRS, weights_told
+    from .networks import PAIRS, describe_weights
 
     pair = PAIRS[name]
     peer = pair.peer()  # says by itself what is missing
@@ -45,7 +45,7 @@ def training(name: str, device: str) -> dict:
     numbers = contest(mine, theirs, "MiB", lambda size: size / 2**20, False)
     note = "the network, its optimiser and two training steps, in a fresh process"
     if not pair.load:  # weights take four numbers each, with gradients and the optimiser's two averages
-        note += f"; {weights_told(pair.ours(), peer)}, of 16 bytes each while training"
+        note += f"; {describe_weights(pair.ours(), peer)}, of 16 bytes each while training"
     return numbers | {"peer_is": pair.peer_is, "library": pair.library, "note": note}
 
 

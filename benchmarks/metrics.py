@@ -16,7 +16,7 @@ IGNORE = 255
 
 
 def maps(height: int, width: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """A drawn truth, and a prediction that strays from it by a few pixels: uint8 (height, width)."""
+    """Return a synthetic mask and a prediction that differs by a few pixels: uint8 (height, width)."""
     name = "creatures" if classes == 2 else "streets"
     truth = data.load(name, "val", length=1, size=[height, width])[0]["mask"]
     if classes > 11:  # every other stripe shows other classes, so that there are enough of them

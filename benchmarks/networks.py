@@ -192,11 +192,11 @@ def speed(name: str, what: str, device: str) -> dict:
         f"matrix product reaches, the peer {shares[1]:.0%}"
     )
     if not pair.load:
-        note += f"; {weights_told(ours.model, peer.model)} for {works[1] / works[0]:.2f} times the work"
+        note += f"; {describe_weights(ours.model, peer.model)} for {works[1] / works[0]:.2f} times the work"
     return numbers | {"peer_is": pair.peer_is, "library": pair.library, "share_of_peak": shares, "note": note}
 
 
-def weights_told(ours: nn.Module, peer: nn.Module) -> str:
+def describe_weights(ours: nn.Module, peer: nn.Module) -> str:
     """How large two networks are that are not the same."""
     sizes = [costs.parameters(model) / 1e6 for model in (ours, peer)]
     return f"{sizes[0]:.1f}M weights, the peer {sizes[1]:.1f}M"
@@ -204,7 +204,7 @@ def weights_told(ours: nn.Module, peer: nn.Module) -> str:
 
 def _operations(model: nn.Module) -> float:
     """Floating-point operations of a forward pass of one image; a training step is taken for three of them."""
-    return 2.0 * costs.multiply_adds(model, (SIDE, SIDE))
+    return 2.0 * costs.macs(model, (SIDE, SIDE))
 
 
 def matmul_flops(device: str, dtype: torch.dtype, side: int | None = None) -> float:

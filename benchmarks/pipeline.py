@@ -37,13 +37,13 @@ class Plain(Dataset):
 
 
 def as_tensors() -> Callable:
-    """A function (picture, is it a mask) -> torchvision's kind of tensor."""
+    """Return a function (image, is_mask) -> tensor of torchvision's kind."""
     need("torchvision")
     from torchvision import tv_tensors
     from torchvision.transforms.v2 import functional
 
-    def convert(picture: Image.Image | np.ndarray, is_mask: bool) -> torch.Tensor:
-        image = functional.to_image(picture)
+    def convert(pixels: Image.Image | np.ndarray, is_mask: bool) -> torch.Tensor:
+        image = functional.to_image(pixels)
         return tv_tensors.Mask(image[0]) if is_mask else image
 
     return convert
@@ -69,12 +69,12 @@ def v2_transform(config: Config) -> Callable:
 
 
 class Ways:
-    """The same pictures by all ways; checked to decode and to mirror alike, since the rest is random."""
+    """The same images in all ways; checked to decode and flip equally, as the rest is random."""
 
     def __init__(self, root: Path):
         source = data.source("horses")
         pairs = data.pairs(source, "train", root)[:IMAGES]
-        self.config = Config(batch_size=AT_ONCE, epochs=10**9)  # more than will be asked for
+        self.config = Config(batch_size=AT_ONCE, epochs=10**9)  # more than are needed
         self.config.augment.crop_sizes = [SIDE]
         self.kept, self.anew = (self._opened(root, size) for size in (data.CACHE_BYTES, 0))
         self.plain = Plain(pairs, v2_transform(self.config))

@@ -66,7 +66,7 @@ def _predicting(found: dict[str, dict]) -> list[str]:
         *_table(head, rows),
         "",
         f"Core time, of {found['predict-compute']['note']}. Images do not depend on each other, so machines share them "
-        f"out; a core at work reads {number(rate)} MB a second, which tells when the disk or the network is the limit.",
+        f"out; a core at work reads {number(rate)} MB a second, so a slower disk or network is the limit.",
     ]
 
 
@@ -115,7 +115,7 @@ def _limits(found: dict[str, dict]) -> list[str]:
             "shuffle archives, then images within some of them",
         ),
         (2**30 / order["bytes"], "that order fills a GiB in each process", "the same"),
-        (2**40 / found["predict-write"]["bytes"], "written masks fill a TiB", "keep only what is asked for"),
+        (2**40 / found["predict-write"]["bytes"], "written masks fill a TiB", "keep only what is needed"),
         (2**40 / read["bytes"], "images fill a TiB", "store them beside the machines that read them"),
         (2**40 / 2**14, "a disk of a TiB has no more inodes for files (ext4 makes one for 16 KiB)", "archives"),
     ]
@@ -142,7 +142,7 @@ def _large(found: dict[str, dict]) -> list[str]:
     return [
         *_table(["pixels", "time", "a megapixel", "peak memory of the process"], rows),
         "",
-        f"A picture of {last['side'] ** 2 / first['side'] ** 2:,.0f} times the pixels took "
+        f"An image of {last['side'] ** 2 / first['side'] ** 2:,.0f} times the pixels took "
         f"{last['seconds'] / first['seconds']:,.0f} times as long and {last['peak_mib'] / first['peak_mib']:.2f} times "
         f"the memory (its libraries included). {last['note'].partition('; ')[2]}, files read and written by window.",
     ]

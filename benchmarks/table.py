@@ -76,8 +76,8 @@ def text(entries: Sequence[dict]) -> str:
     versions = {name: version for entry in entries for name, version in entry["versions"].items()}
     measured = f"Measured on: {'; '.join(machines)}. " + ", ".join(f"{n} {v}" for n, v in sorted(versions.items()))
     alone = [entry for entry in entries if entry["group"] in ("quality", "networks") and not _beside(entry)]
-    told = [f"- {entry['title']}, {summary(entry)}: {entry['note']}." for entry in alone if entry.get("note")]
-    return "\n".join([*lines, "", measured + ".", "", *behind(entries), *told])
+    notes = [f"- {entry['title']}, {summary(entry)}: {entry['note']}." for entry in alone if entry.get("note")]
+    return "\n".join([*lines, "", measured + ".", "", *behind(entries), *notes])
 
 
 def headlines(entries: Sequence[dict]) -> str:
@@ -107,8 +107,8 @@ def _beside(entry: dict) -> bool:
 def behind(entries: Sequence[dict]) -> list[str]:
     """A line that names what is slower or larger than its peer, or that nothing is; and one of the aims not met."""
     losers = [entry for entry in entries if entry["ratio"] is not None and entry["ratio"] < 1]
-    told = "; ".join(f"{entry['title']} ({entry['ratio']:.2f})" for entry in losers)
-    lines = [f"Ours is behind in: {told}." if losers else "Ours is behind in none of these.", ""]
+    notes = "; ".join(f"{entry['title']} ({entry['ratio']:.2f})" for entry in losers)
+    lines = [f"Ours is behind in: {notes}." if losers else "Ours is behind in none of these.", ""]
     short = "; ".join(f"{e['title']} ({summary(e)}; aim {e['aim']})" for e in entries if falls_short(e))
     return [*lines, f"Short of the aim: {short}.", ""] if short else lines
 
