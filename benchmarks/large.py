@@ -59,7 +59,7 @@ def _child(side: int) -> dict:
         source, target = Path(folder) / "in.tif", Path(folder) / "out.tif"
         write_image(source, side)
         began = time.perf_counter()
-        counts = inference.segment_tiff(predictor, source, target, [(0, 0, 0), (255, 255, 255)])
+        counts = inference.predict_tiff(predictor, source, target, [(0, 0, 0), (255, 255, 255)])
         seconds = time.perf_counter() - began
     if counts.sum() != side**2:
         raise SystemExit(f"{counts.sum():,} pixels were labelled instead of {side**2:,}")

@@ -104,7 +104,7 @@ def bare_graph(name: str) -> bytes:
     """
     model, notes = weights.load(name)
     network = export.BytesToLogits(model).eval()
-    content = export.with_notes(export.to_onnx(network, fold=False), export.kept_notes(notes))
+    content = export.append_metadata(export.to_onnx(network, fold=False), export.public_metadata(notes))
     export.compare(network, content, [(96, 128)])
     graph = onnx.load_from_string(content)
     places = _places(weights.find(name))

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from seglib import data, weights
-from seglib.data.transforms import fit
+from seglib.data.transforms import resize_longest_side
 from seglib.inference import Predictor, cutout
 from seglib.visualize import figure_palette, overlay
 
@@ -52,7 +52,7 @@ def _row(name: str, image: np.ndarray) -> np.ndarray:
     panels = [image, overlay(image, labels, palette, background_class=0 if binary else None)]
     if binary:
         panels.append(_on_checkerboard(cutout(image, probabilities)))
-    scaled = [fit(panel, round(HEIGHT * max(panel.shape[:2]) / panel.shape[0])) for panel in panels]
+    scaled = [resize_longest_side(panel, round(HEIGHT * max(panel.shape[:2]) / panel.shape[0])) for panel in panels]
     gap = np.full((scaled[0].shape[0], GAP, 3), 255, np.uint8)
     return np.concatenate([part for panel in scaled for part in (panel, gap)][:-1], axis=1)
 

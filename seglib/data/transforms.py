@@ -6,16 +6,14 @@ on the seed given with each call, not on the order of calls or the number of pro
 
 import functools
 import os
+from typing import Any
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network for news when imported
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
 
-import albumentations as A  # noqa: E402
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from torch import Tensor  # noqa: E402
-
-from ..config import AugmentConfig  # noqa: E402
+from ..config import AugmentConfig
 
 # Mean and spread of ImageNet's red, green and blue in 0..1: what pre-trained networks expect.
 MEAN = (0.485, 0.456, 0.406)
@@ -30,7 +28,7 @@ class TrainingTransform:
     """
 
     def __init__(self, config: AugmentConfig, size: int):
-        self.pipeline = A.Compose(training_steps(config, size))
+        self.pipeline = _albumentations().Compose(training_steps(config, size))
 
     def __call__(self, image: np.ndarray, mask: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
         self.pipeline.set_random_seed(seed)
@@ -38,10 +36,11 @@ class TrainingTransform:
         return out["image"], out["mask"]
 
 
-def training_steps(config: AugmentConfig, size: int) -> list[A.BasicTransform]:
+def training_steps(config: AugmentConfig, size: int) -> list:
     """The transforms that `config` switches on, in the order in which they are applied."""
+    A = _albumentations()
     color = config.color_jitter
-    steps: list[tuple[float, A.BasicTransform]] = [
+    steps: list[tuple[float, Any]] = [
         # INTER_AREA averages where it shrinks; other modes would alias.  Where it enlarges, as more than half of the
         # crops of a run's last sizes are, it repeats pixels; whether interpolating would train better is not known.
         (
@@ -74,18 +73,29 @@ def training_steps(config: AugmentConfig, size: int) -> list[A.BasicTransform]:
     return [step for wanted, step in steps if wanted]
 
 
-def fit(image: np.ndarray, longest_side: int) -> np.ndarray:
-    """Scale the picture so that its longer side has `longest_side` pixels; 0 leaves it alone."""
-    before = image.shape[:2]
-    height, width = fitted_size(*before, longest_side)
-    if (height, width) == before:
+def _albumentations():
+    """Import albumentations when a network is trained: prediction starts a second sooner without it."""
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # otherwise it looks for updates when imported
+    import albumentations
+
+    return albumentations
+
+
+def resize_longest_side(image: np.ndarray, longest_side: int) -> np.ndarray:
+    """Resize an image so that its longer side has `longest_side` pixels; 0 keeps its size."""
+    return resize(image, *resized_size(*image.shape[:2], longest_side))
+
+
+def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize an image to (height, width): areas are averaged when it shrinks, pixels interpolated when it grows."""
+    if image.shape[:2] == (height, width):
         return image
-    shrinks = longest_side < max(before)
+    shrinks = max(height, width) < max(image.shape[:2])
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
-def fitted_size(height: int, width: int, longest_side: int) -> tuple[int, int]:
-    """Height and width after `fit`."""
+def resized_size(height: int, width: int, longest_side: int) -> tuple[int, int]:
+    """Return height and width after `resize_longest_side`."""
     factor = longest_side / max(height, width) if longest_side else 1
     return max(1, round(height * factor)), max(1, round(width * factor))
 

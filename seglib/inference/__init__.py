@@ -1,20 +1,21 @@
-"""From a photograph of any size to its label map of the same size."""
+"""Inference: from an image of any size to its mask of the same size, and to files."""
 
 from .errors import PredictionError
 from .onnx import OnnxNetwork, load
-from .outputs import cutout, free_name, image_files, is_result, save_image, save_mask, source_mark, without_results
+from .outputs import cutout, save_image, save_mask
 from .predictor import MIN_SIDE, MULTI_SCALE, TILE, Predictor, pick_device
-from .tiff import LARGE, TiffPicture, is_large, segment_tiff, write_label_tiff
+from .result_files import free_name, image_files, is_result, source_id, without_results
+from .tiff import LARGE_PIXELS, TiffReader, is_large, predict_tiff, write_mask_tiff
 
 __all__ = [
-    "LARGE",
+    "LARGE_PIXELS",
     "MIN_SIDE",
     "MULTI_SCALE",
     "TILE",
     "OnnxNetwork",
     "PredictionError",
     "Predictor",
-    "TiffPicture",
+    "TiffReader",
     "cutout",
     "free_name",
     "image_files",
@@ -22,10 +23,10 @@ __all__ = [
     "is_result",
     "load",
     "pick_device",
+    "predict_tiff",
     "save_image",
     "save_mask",
-    "segment_tiff",
-    "source_mark",
+    "source_id",
     "without_results",
-    "write_label_tiff",
+    "write_mask_tiff",
 ]

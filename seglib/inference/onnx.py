@@ -1,4 +1,4 @@
-"""Networks from files: released weights, own weights, or an ONNX file as `seglib.export` writes it."""
+"""Networks from files: released weights, your own, or an ONNX file that `seglib export` wrote."""
 
 import json
 from pathlib import Path
@@ -10,17 +10,22 @@ from torch import Tensor, nn
 from .. import weights, weights_metadata
 from .errors import PredictionError
 
-NOTES = "notes"  # the entry of the file's metadata that says what the network knows
+METADATA_KEY = "notes"  # in the metadata of an ONNX file; the name dates from the first release
 
 
 class OnnxNetwork(nn.Module):
-    """A network that onnxruntime runs on the CPU: uint8 RGB (N, 3, H, W) to float32 logits (N, classes, H, W).
+    """Runs an ONNX file on the CPU by onnxruntime: uint8 RGB (N, 3, H, W) to float32 logits (N, classes, H, W).
 
-    `content` is the file or its bytes; `notes` is what `seglib.export` wrote into it.  Raises PredictionError if
-    onnxruntime is missing, or the file damaged or not ours.
+    `metadata` is what `seglib export` wrote into the file.
+
+    Args:
+        content: The file, or its bytes.
+
+    Raises:
+        PredictionError: If onnxruntime is missing, or the file is damaged or not written by `seglib export`.
     """
 
-    takes_bytes = True  # the normalisation is in the file
+    takes_bytes = True  # the file normalises
 
     def __init__(self, content: Path | bytes):
         super().__init__()
@@ -37,16 +42,16 @@ class OnnxNetwork(nn.Module):
         try:
             source = content if isinstance(content, bytes) else Path(content).read_bytes()
             self.session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-            self.notes = json.loads(self.session.get_modelmeta().custom_metadata_map[NOTES])
+            self.metadata = json.loads(self.session.get_modelmeta().custom_metadata_map[METADATA_KEY])
         except FileNotFoundError:
             raise PredictionError(f"{name}: no such file; check the name.") from None
         except (KeyError, json.JSONDecodeError):
-            raise PredictionError(f"{name}: not written by `seglib export` (no notes in its metadata).") from None
+            raise PredictionError(f"{name}: not written by `seglib export` (no metadata).") from None
         except Exception as error:  # onnxruntime's own classes have only Exception in common
             if isinstance(error, OSError) or not type(error).__module__.startswith("onnxruntime"):
                 raise
-            raise PredictionError(f"{name}: damaged, or no ONNX file; export it again.") from None
-        if fault := weights_metadata.find_fault(self.notes, needs_data=False):
+            raise PredictionError(f"{name}: damaged, or not an ONNX file; export it again.") from None
+        if fault := weights_metadata.find_fault(self.metadata, needs_data=False):
             raise PredictionError(f"{name}: {fault} in its metadata; export it again.")
         self.name = name
 
@@ -57,19 +62,24 @@ class OnnxNetwork(nn.Module):
         except Exception as error:
             if not type(error).__module__.startswith("onnxruntime"):
                 raise
-            raise PredictionError(f"{self.name}: cannot be run on pictures; export it again.") from None
-        expected = (len(images), len(self.notes["classes"]), *images.shape[-2:])
+            raise PredictionError(f"{self.name}: cannot be run on images; export it again.") from None
+        expected = (len(images), len(self.metadata["classes"]), *images.shape[-2:])
         if logits.shape != expected:
             raise PredictionError(f"{self.name}: gives {tuple(logits.shape)}, not {expected}; export it again.")
         return logits.to(images.device)
 
 
 def load(name: str) -> tuple[nn.Module, dict]:
-    """A network for `Predictor` and its notes: an .onnx file, or whatever `weights.load` takes.
+    """Load an .onnx file, or whatever `weights.load` takes.
 
-    The notes have `classes`, `palette` and `config` with `inference`.  Raises PredictionError or WeightsError.
+    Returns:
+        A network for `Predictor`, and its metadata: `classes`, `palette` and `config` with `inference`.
+
+    Raises:
+        PredictionError: For an ONNX file that cannot be used.
+        WeightsError: For other weights that cannot be used.
     """
     if not name.endswith(".onnx"):
         return weights.load(name)
     model = OnnxNetwork(Path(name))
-    return model.eval(), model.notes
+    return model.eval(), model.metadata

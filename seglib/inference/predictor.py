@@ -1,33 +1,35 @@
-"""Apply a network to pictures of any size."""
+"""Apply a network to images of any size."""
 
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
-from ..data.images import MAX_PIXELS
-from ..data.transforms import fit, fitted_size, normalize
+from ..data.images import MAX_PIXELS, read_image
+from ..data.transforms import normalize, resize, resized_size
 from .errors import PredictionError
-from .resize import Enlarged, Picture, Scaled
-from .sliding_window import blended
+from .resize import ArrayReader, ImageReader, LogitUpsampler, resized
+from .sliding_window import sliding_window_inference
 
 NO_MEMORY = re.compile("out of memory|(not enough|insufficient|allocate) memory|failed to allocate", re.IGNORECASE)
 MULTI_SCALE = (0.75, 1.0, 1.25)  # of test-time augmentation, each image also mirrored
-MIN_SIDE = 32  # thinner pictures are padded to this, so that every network can halve them five times
-TILE = 512  # side of the windows where there must be windows and none was chosen, at most
-LEAST_TILE = 64  # and at least: in smaller ones the network sees too little
-BAND_BYTES = 2**29  # what one row of such windows may hold, in all classes and views
+MIN_SIDE = 32  # thinner images are padded to this, so that every network can downsample them five times
+WHOLE_PIXELS = 2**21  # larger inputs (mirror images counted too) go through the network in windows: 1 kB a pixel
+TILE, MIN_TILE = 512, 64  # largest and smallest side of the windows where none was chosen
+BAND_BYTES = 2**29  # what one row of such windows may occupy, in all classes and views
 CHUNK = 2**19  # pixels that are labelled at once, of up to CLASSES classes, fewer of more
 CLASSES = 16
-LEAST = 1e-30  # a probability whose logarithm is finite
+MIN_PROBABILITY = 1e-30  # its logarithm is finite
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """The device called `name`; "auto" takes cuda, else mps, else cpu.  PredictionError if it is not there."""
+    """Return the device `name`; "auto" picks cuda, else mps, else cpu.  PredictionError if it is not available."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
@@ -39,20 +41,51 @@ def pick_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
+def as_reader(image: "np.ndarray | Image.Image | Path | str | ImageReader") -> ImageReader:
+    """Return a reader of an image: a path, a PIL image, a uint8 RGB array (H, W, 3), or a reader already."""
+    if isinstance(image, str | Path):
+        return ArrayReader(read_image(image))
+    if isinstance(image, Image.Image):
+        return ArrayReader(_pil_to_rgb(image))
+    if not isinstance(image, np.ndarray) and hasattr(image, "rows"):
+        return image
+    if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        kind = f"{image.dtype} {tuple(image.shape)}" if hasattr(image, "dtype") else type(image).__name__
+        raise PredictionError(f"expected a path, a PIL image or a uint8 RGB array (H, W, 3), got {kind}")
+    return ArrayReader(image)
+
+
+def _pil_to_rgb(image: Image.Image) -> np.ndarray:
+    """Return a PIL image as uint8 RGB (H, W, 3), as large as it is; transparent parts become white."""
+    if image.mode.startswith(("I", "F")):
+        raise PredictionError(f"a PIL image of mode {image.mode} has no agreed range; pass its path, or convert it.")
+    if "A" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return np.asarray(image.convert("RGB"))
+
+
 class Predictor:
-    """Applies a trained network to photographs.
+    """Applies a trained network to images.
 
-    `longest_side`: pictures are scaled so that the longer side has this many pixels, 0 keeps their
-    size; the logits are scaled back, so every result has the photograph's own size.  `scales` are
-    factors on that, and `flip` adds the mirrored picture: their *probabilities* are averaged.
-    `amp_dtype`: compute in this lower precision (torch.bfloat16), None for float32.
+    All methods take a path, a PIL image, a uint8 RGB array (H, W, 3), or an `ImageReader`, and return results at the
+    image's own size.  The network computes in eval mode; afterwards its layers are in the mode they were in before.
 
-    `tile`: show the scaled picture to the network in square windows of this side, 0 shows it whole.  Neighbours
-    share at least the part `overlap` of their side, where the probabilities of one fade into those of the other.
-    `batch_size` windows, mirrored ones included, go through the network at once.
+    Args:
+        model: The network.  It is moved to `device`, and stays there.
+        longest_side: Images are resized so that their longer side has this many pixels; 0 keeps their size.
+        scales: Factors on that size.  The *probabilities* of all scales are averaged.
+        flip: Average the probabilities with those of the mirror image, too.
+        device: Where the network computes; by default where its weights are.
+        amp_dtype: Compute in this lower precision (torch.bfloat16); None for float32.
+        tile: Side of the square windows that the resized image is cut into.  0 chooses: the whole image at once, or
+            windows if it has more than `WHOLE_PIXELS` pixels, so that memory stays bounded.
+        overlap: Neighbouring windows share at least this fraction of their side, and are blended there.
+        batch_size: Number of windows, mirrored ones included, that go through the network at once.
 
-    Raises PredictionError for options out of range, for arrays that are no pictures, and where a result
-    would need more memory than there is.
+    Raises:
+        PredictionError: For options out of range, for something that is no image, and where a result would need more
+            memory than there is.
     """
 
     def __init__(
@@ -61,20 +94,22 @@ class Predictor:
         longest_side: int = 0,
         scales: Sequence[float] = (1.0,),
         flip: bool = False,
-        device: torch.device | str = "cpu",
+        device: torch.device | str | None = None,
         amp_dtype: torch.dtype | None = None,
         tile: int = 0,
         overlap: float = 0.25,
         batch_size: int = 4,
     ):
         if tile and tile < MIN_SIDE:
-            raise PredictionError(f"tile is {tile}, but must be 0 (no windows) or at least {MIN_SIDE}.")
+            raise PredictionError(f"tile is {tile}, but must be 0 (chosen for you) or at least {MIN_SIDE}.")
         if not 0 <= overlap <= 0.9:
-            raise PredictionError(f"overlap is {overlap}, but must be a share of the window's side, from 0 to 0.9.")
+            raise PredictionError(f"overlap is {overlap}, but must be a fraction of the window's side, from 0 to 0.9.")
         if batch_size < 1:
             raise PredictionError(f"batch_size is {batch_size}, but must be at least 1.")
+        if device is None:
+            device = next((parameter.device for parameter in model.parameters()), "cpu")
         self.device = torch.device(device)
-        self.model = model.to(self.device).eval()
+        self.model = model.to(self.device)
         self.longest_side = longest_side
         self.scales = tuple(scales)
         self.flip = flip
@@ -82,28 +117,31 @@ class Predictor:
         self.tile, self.overlap, self.batch_size = tile, overlap, batch_size
 
     @torch.inference_mode()
-    def probabilities(self, image: np.ndarray) -> np.ndarray:
-        """float32 (C, H, W) that sum to 1 over C, for a uint8 RGB picture (H, W, 3).
+    def probabilities(self, image) -> np.ndarray:
+        """Return the probability of each class at each pixel, float32 (C, H, W), summing to 1 over C.
 
-        A network with one sigmoid output gives two planes, background and foreground.
+        A network with one sigmoid output gives two classes, background and foreground.
         """
-        with self._enough_memory(image.shape):
-            return self._average(self._seen(image), 0, len(image)).cpu().numpy()
+        reader = as_reader(image)
+        with self._enough_memory(reader):
+            return self._average(self._upsamplers(reader), 0, reader.height).cpu().numpy()
 
-    @torch.inference_mode()
-    def labels(self, image: np.ndarray) -> np.ndarray:
-        """The most probable class of every pixel, uint8 (H, W), for a uint8 RGB picture (H, W, 3)."""
+    def labels(self, image) -> np.ndarray:
+        """Return the most probable class of each pixel, uint8 (H, W)."""
         return self.label_map(image).cpu().numpy()
 
-    @torch.inference_mode()
-    def label_map(self, image: np.ndarray) -> Tensor:
-        """As `labels`, but left on the device."""
-        with self._enough_memory(image.shape):
-            return torch.cat(list(self._labelled(self._seen(image), *image.shape[:2])))
+    def label_map(self, image) -> Tensor:
+        """Return `labels` as a tensor on the device."""
+        return torch.cat([most_probable(rows)[1] for rows in self.probability_rows(image)])
+
+    def label_rows(self, image) -> Iterator[np.ndarray]:
+        """Yield `labels` in parts, uint8 (n, W), from top to bottom."""
+        for rows in self.probability_rows(image):
+            yield most_probable(rows)[1].cpu().numpy()
 
     @torch.inference_mode()
     def label_maps(self, images: Sequence[np.ndarray]) -> list[Tensor]:
-        """Return the `label_map` of several images; those of equal size after scaling are computed as one batch.
+        """Return the `label_map` of several arrays; those of equal size after resizing are computed as one batch.
 
         On CPUs, where batches are no faster and change the last digits of the logits, images are computed one by one.
         """
@@ -114,134 +152,155 @@ class Predictor:
     def _label_batches(self, images: Sequence[np.ndarray]) -> list[Tensor]:
         batches: dict[tuple, list[int]] = {}
         for index, image in enumerate(images):
-            sizes = tuple(fitted_size(*image.shape[:2], self._side(image.shape, scale)) for scale in self.scales)
-            batches.setdefault(sizes, []).append(index)
+            batches.setdefault(self._input_sizes(image.shape[:2]), []).append(index)
         results = {}
         for sizes, indices in batches.items():
-            with self._enough_memory(images[indices[0]].shape):
-                logits = [
-                    self._logits(np.stack([fit(images[i], self._side(images[i].shape, scale)) for i in indices]))
-                    for scale in self.scales
-                ]
+            with self._enough_memory(ArrayReader(images[indices[0]])):
+                logits = [self._logits(np.stack([resize(images[i], *size) for i in indices])) for size in sizes]
                 for position, i in enumerate(indices):
-                    height, width = images[i].shape[:2]
-                    views = [
-                        Enlarged(iter([batch[position]]), rows, height, width)
-                        for batch, (rows, _) in zip(logits, sizes, strict=True)
+                    upsamplers = [
+                        LogitUpsampler(iter([batch[position]]), height, *images[i].shape[:2])
+                        for batch, (height, _) in zip(logits, sizes, strict=True)
                     ]
-                    results[i] = torch.cat(list(self._labelled(views, height, width)))
+                    rows = self._average_in_parts(upsamplers, *images[i].shape[:2])
+                    results[i] = torch.cat([most_probable(part)[1] for part in rows])
         return [results[i] for i in range(len(images))]
 
     @torch.inference_mode()
-    def label_rows(self, picture: Picture) -> Iterator[np.ndarray]:
-        """As `labels`, but for a picture that is read, and labelled, row by row: uint8 (n, W) from top to bottom.
+    def probability_rows(self, image) -> Iterator[Tensor]:
+        """Yield `probabilities` in parts, float32 (C, n, W) on the device, from top to bottom.
 
-        It is always shown in windows.  The memory needed is, for each scale and mirror image, about 5 bytes times
-        classes, window side and scaled width; so if `tile` is 0 the side is 512 pixels, or less where classes and
-        views are many and the picture wide: what takes 4 of these bytes stays below 512 MiB.
+        An image that a reader reads in parts needs memory for one row of windows only: for each scale and mirror
+        image about 9 bytes times classes, side of the window and resized width.
         """
-        size = picture.height, picture.width
-        with self._enough_memory(size):
-            views, classes = self._logits(np.zeros((1, MIN_SIDE, MIN_SIDE, 3), np.uint8)).shape[1:3]
-            tile = self.tile or self._window_side(size, views * classes)
-            seen = [self._streamed(picture, scale, tile) for scale in self.scales]
-            for labels in self._labelled(seen, *size, classes):
-                yield labels.cpu().numpy()
+        reader = as_reader(image)
+        with self._enough_memory(reader):
+            yield from self._average_in_parts(self._upsamplers(reader), reader.height, reader.width)
 
-    def _seen(self, image: np.ndarray) -> list[Enlarged]:
-        """What the network makes of a whole picture, at each of the scales."""
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise PredictionError(f"expected a uint8 RGB picture (H, W, 3), got {image.dtype} {image.shape}")
-        seen = []
-        for scale in self.scales:
-            side = self._side(image.shape, scale)
-            if min(image.shape[:2]) * side**2 > MAX_PIXELS * max(image.shape[:2]):
-                raise self._too_large(image.shape)
-            small = fit(image, side)
-            if self.tile and max(small.shape[:2]) > self.tile:
-                bands = self._windows(lambda a, b, s=small: s[a:b], *small.shape[:2], self.tile)
-                logits = torch.cat([band.clone() for band in bands], 2)
-            else:
-                logits = self._logits(small[None])[0]
-            seen.append(Enlarged(iter([logits]), len(small), *image.shape[:2]))
-        return seen
+    def input_side(self) -> int:
+        """Return the longest side of the network's input, over all scales; 0 if it depends on the image."""
+        return round(self.longest_side * max(self.scales))
 
-    def _window_side(self, size: Sequence[int], planes: int) -> int:
-        """The side of the windows for a picture of this size where none was chosen; `planes` are classes by views."""
-        width = sum(fitted_size(*size, self._side(size, scale))[1] for scale in self.scales)
+    def _upsamplers(self, reader: ImageReader) -> list[LogitUpsampler]:
+        size = reader.height, reader.width
+        sizes = self._input_sizes(size)
+        views = 1 + self.flip
+        tile = self.tile
+        in_memory = isinstance(reader, ArrayReader)
+        for height, width in sizes:  # what is refused before anything is computed
+            if (height if in_memory else min(height, tile or MIN_TILE)) * width > MAX_PIXELS:
+                raise self._too_large(size)
+        if tile or max(views * height * width for height, width in sizes) > WHOLE_PIXELS:
+            self._logits(np.zeros((1, MIN_SIDE, MIN_SIDE, 3), np.uint8))  # sets the number of classes
+            tile = tile or self._window_side(size, sum(width for _, width in sizes), views)
+        return [self._upsampler(reader, *input_size, tile) for input_size in sizes]
+
+    def _upsampler(self, reader: ImageReader, height: int, width: int, tile: int) -> LogitUpsampler:
+        """Return the network's output for the image at one scale, in windows if it is larger than `tile`."""
+        source = resized(reader, height, width)
+        if tile and max(height, width) > tile:
+            bands = self._windows(source, tile)
+        else:
+            bands = iter([self._logits(source.rows(0, height)[None])[0]])
+        return LogitUpsampler(bands, height, reader.height, reader.width)
+
+    def _window_side(self, size: tuple[int, int], width: int, views: int) -> int:
+        """Return the side of the windows where none was chosen; `width` is the sum of the widths of all scales."""
+        planes = views * self._num_classes
         side = min(TILE, BAND_BYTES // (4 * planes * width) // 32 * 32)
-        if side < LEAST_TILE:
+        if side < MIN_TILE:
             raise PredictionError(
-                f"a picture of {size[1]}x{size[0]} in {planes * len(self.scales)} planes (classes by scales and mirror "
-                f"images) would have to be shown in windows of less than {LEAST_TILE} pixels, or take more memory: "
-                f"choose a smaller --longest-side, leave --multi-scale out, or allow the memory by --tile {TILE}."
+                f"an image of {size[1]}x{size[0]} in {planes * len(self.scales)} planes (classes by scales and mirror "
+                f"images) needs windows of less than {MIN_TILE} pixels, or more memory: choose a smaller "
+                f"--longest-side, leave --multi-scale out, or allow the memory by --tile {TILE}."
             )
         return side
 
-    def _streamed(self, picture: Picture, scale: float, tile: int) -> Enlarged:
-        """What the network makes of a picture at one scale, computed when its rows are asked for."""
-        size = picture.height, picture.width
-        height, width = fitted_size(*size, self._side(size, scale))
-        if tile * width > MAX_PIXELS:
-            raise self._too_large(size)
-        return Enlarged(self._windows(Scaled(picture, height, width).rows, height, width, tile), height, *size)
-
-    def _windows(self, rows, height: int, width: int, tile: int) -> Iterator[Tensor]:
-        """The logits (V, C, n, width) of a picture seen in windows, band by band.
+    def _windows(self, source: ImageReader, tile: int) -> Iterator[Tensor]:
+        """Yield the logits (V, C, n, width) of an image in windows, band by band.
 
         Probabilities are blended, because logits have no bound: one window's error could outweigh its neighbour.
         """
-        batch = max(1, self.batch_size // (2 if self.flip else 1))
-        for band in blended(rows, height, width, tile, self.overlap, batch, lambda w: self._logits(w).softmax(2)):
-            yield band.clamp_min_(LEAST).log_()
+        batch_size = max(1, self.batch_size // (1 + self.flip))
+        bands = sliding_window_inference(
+            source.rows,
+            source.height,
+            source.width,
+            tile,
+            self.overlap,
+            batch_size,
+            lambda windows: self._logits(windows).softmax(2),
+        )
+        for band in bands:
+            yield band.clamp_min_(MIN_PROBABILITY).log_()
 
     def _logits(self, windows: np.ndarray) -> Tensor:
-        """(N, V, C, h, w) float32 logits of uint8 windows (N, h, w, 3); V is 2 with the mirror image, else 1."""
+        """Return float32 logits (N, V, C, h, w) of uint8 windows (N, h, w, 3); V is 2 with mirror images, else 1."""
         number, height, width = windows.shape[:3]
         views = [windows, windows[:, :, ::-1]] if self.flip else [windows]
         missing = max(0, MIN_SIDE - height), max(0, MIN_SIDE - width)
-        pictures = np.pad(np.concatenate(views), [(0, 0), (0, missing[0]), (0, missing[1]), (0, 0)], mode="edge")
-        batch = torch.from_numpy(pictures).permute(0, 3, 1, 2).to(self.device)  # (V * N, 3, h, w), channels last
+        images = np.pad(np.concatenate(views), [(0, 0), (0, missing[0]), (0, missing[1]), (0, 0)], mode="edge")
+        batch = torch.from_numpy(images).permute(0, 3, 1, 2).to(self.device)  # (V * N, 3, h, w), channels last
         batch = batch if getattr(self.model, "takes_bytes", False) else normalize(batch)
-        with torch.autocast(self.device.type, self.amp_dtype, enabled=self.amp_dtype is not None):
+        with _eval_mode(self.model), torch.autocast(self.device.type, self.amp_dtype, enabled=bool(self.amp_dtype)):
             logits = self.model(batch)
         logits = logits[:, :, :height, :width].float()
         if logits.shape[1] == 1:  # the softmax of these two is the sigmoid of the one
             logits = torch.cat([-logits, logits], 1) / 2
+        self._num_classes = logits.shape[1]
         if not self.flip:
             return logits[:, None]
         return torch.stack([logits[:number], logits[number:].flip(-1)], 1)
 
-    def _labelled(self, seen: list[Enlarged], height: int, width: int, classes: int = 1) -> Iterator[Tensor]:
-        step = max(1, CHUNK * CLASSES // max(CLASSES, classes) // width)
+    def _average_in_parts(self, upsamplers: list[LogitUpsampler], height: int, width: int) -> Iterator[Tensor]:
+        step = max(1, CHUNK * CLASSES // max(CLASSES, self._num_classes) // width)
         for top in range(0, height, step):
-            found = self._average(seen, top, min(top + step, height))
-            yield found.max(0).indices.to(torch.uint8)  # several times as fast as argmax on a CPU
+            yield self._average(upsamplers, top, min(top + step, height))
 
-    def _average(self, seen: list[Enlarged], top: int, bottom: int) -> Tensor:
-        """The probabilities (C, bottom - top, W) of some rows, averaged over the scales."""
-        total = seen[0].rows(top, bottom)
-        for scaled in seen[1:]:
-            total += scaled.rows(top, bottom)
-        return total.div_(len(seen))
+    def _average(self, upsamplers: list[LogitUpsampler], top: int, bottom: int) -> Tensor:
+        """Return the probabilities (C, bottom - top, W) of these rows, averaged over the scales."""
+        total = upsamplers[0].rows(top, bottom)
+        for upsampler in upsamplers[1:]:
+            total += upsampler.rows(top, bottom)
+        return total.div_(len(upsamplers))
 
-    def _side(self, size: Sequence[int], scale: float) -> int:
-        """To how many pixels the longer side of a picture is scaled."""
-        return max(1, round((self.longest_side or max(size[:2])) * scale))
+    def _input_sizes(self, size: tuple[int, int]) -> tuple[tuple[int, int], ...]:
+        """Return the size of the network's input at each scale, for an image of this size."""
+        side = self.longest_side or max(size)
+        return tuple(resized_size(*size, max(1, round(side * scale))) for scale in self.scales)
 
-    def _too_large(self, size: Sequence[int]) -> PredictionError:
+    def _too_large(self, size: tuple[int, int]) -> PredictionError:
         side = self.longest_side or "0 (its own size)"
-        remedy = "choose a smaller" + ("" if self.tile else f", or windows by --tile {TILE}")
         return PredictionError(
-            f"a picture of {size[1]}x{size[0]} needs more memory than there is at --longest-side {side}; {remedy}."
+            f"an image of {size[1]}x{size[0]} needs more memory than there is at --longest-side {side}; choose a "
+            "smaller one, or a smaller --tile."
         )
 
     @contextmanager
-    def _enough_memory(self, size: Sequence[int]):
+    def _enough_memory(self, reader: ImageReader):
         try:
             yield
         except (MemoryError, RuntimeError, cv2.error) as error:
-            # PyTorch has an exception class for memory on CUDA only; elsewhere, as in OpenCV, only the text tells.
+            # PyTorch has an exception class for memory on CUDA only; elsewhere, as in OpenCV, only the text says so.
             if isinstance(error, MemoryError) or NO_MEMORY.search(str(error)):
-                raise self._too_large(size) from None
+                raise self._too_large((reader.height, reader.width)) from None
             raise
+
+
+def most_probable(probabilities: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the largest probability, float32 (n, W), and its class, uint8 (n, W), of probabilities (C, n, W)."""
+    largest, labels = probabilities.max(0)  # several times as fast as argmax on a CPU
+    return largest, labels.to(torch.uint8)
+
+
+@contextmanager
+def _eval_mode(model: nn.Module):
+    """Put the layers that are in training mode into eval mode, and back at the end."""
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True

@@ -1,4 +1,4 @@
-"""Photographs to files on many processors, of one machine or of a Ray cluster.  Needs Ray, an optional package.
+"""Images to result files on many processors, of one machine or of a Ray cluster.  Needs Ray, an optional package.
 
 Moritz et al., "Ray: a distributed framework for emerging AI applications", OSDI 2018.
 """
@@ -6,55 +6,63 @@ Moritz et al., "Ray: a distributed framework for emerging AI applications", OSDI
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
+from .batch import BatchPredictor, PredictResult, PredictTask
+from .errors import PredictionError
 
-from . import PredictionError
-from .batch import Job, Result, Segmenter
-
-TOGETHER = 8  # photographs that a process is given at once; those of one that dies are done again
-MOST_PARTS = 10_000  # into which the work is cut: of very many photographs more are given at once
-LEAST_MEMORY = 2**27  # bytes for Ray's store of objects, for the photographs do not go through it
-SHARED = "the photographs, the weights and --out must have the same paths on all machines, and seglib be installed"
+BLOCK_IMAGES = 8  # images that a process gets at once; if it dies, another one does them again
+MAX_BLOCKS = 10_000  # with very many images, a process gets more at once
+STORE_BYTES = 2**27  # for Ray's object store, which the images do not go through
+SHARED = "the images, the weights and --out must have the same paths on all machines, and seglib be installed"
 
 
-def results(
-    jobs: Sequence[Job], make: Callable[[], Segmenter], address: str = "", gpu: bool = False
-) -> Iterator[Result]:
-    """Do the jobs on all processors but one of the cluster at `address`, by default of this machine for the while.
+def predict_with_ray(
+    tasks: Sequence[PredictTask], make: Callable[[], BatchPredictor], address: str = "", gpu: bool = False
+) -> Iterator[PredictResult]:
+    """Do the tasks on all processors but one of a Ray cluster.
 
-    Each process calls `make` once; `gpu`: there is one for each of the cluster's GPUs, if it has any.  When a process
-    dies another one does again what it was at: results are replaced whole, by the same.  The Results come in the
-    order in which they are ready, one for each job.  Raises PredictionError if Ray is missing or fails, OSError if a
-    result cannot be written.
+    A process that dies is replaced, and its images are done again: results are replaced as whole files.
+
+    Args:
+        tasks: The images.
+        make: Is called once in each process.
+        address: Of the cluster; by default one is started on this machine, and stopped at the end.
+        gpu: Use one process for each GPU of the cluster, if it has any.
+
+    Yields:
+        One result for each task, in the order in which they are ready.
+
+    Raises:
+        PredictionError: If Ray is missing or fails.
+        OSError: If a result cannot be written.
     """
-    if not jobs:
+    if not tasks:
         return
-    ray = _ray()
-    absolute = [(str(file.absolute()), str(target.absolute())) for file, target in jobs]
+    ray = _import_ray()
+    absolute = [(str(task.image.absolute()), str(task.target.absolute())) for task in tasks]
     try:
         _connect(ray, address)
-        waiting = set(range(len(jobs)))
+        waiting = set(range(len(tasks)))
         for row in _rows(ray, absolute, make, gpu):
             if row["fatal"]:
                 raise OSError(row["fatal"])
             waiting.remove(row["number"])
-            counts = None if row["fault"] else np.array(row["counts"])
-            yield Result(jobs[row["number"]][0], counts, row["fault"])
-    except ray.exceptions.RayTaskError:  # a fault of this program, which must stay visible
+            yield replace(row["result"], file=tasks[row["number"]].image)
+    except ray.exceptions.RayTaskError:  # a bug, which must stay visible
         raise
     except ray.exceptions.RayError as error:
         reason = " ".join(str(error).split())[:300]
-        raise PredictionError(f"--engine ray: Ray gave up ({reason}); what is written stays: {SHARED}.") from None
+        raise PredictionError(f"--engine ray: Ray stopped ({reason}); finished results are kept: {SHARED}.") from None
     finally:
         ray.shutdown()
     if waiting:
-        raise PredictionError(f"--engine ray: {len(waiting)} photographs got no result; go on with --skip-existing.")
+        raise PredictionError(f"--engine ray: {len(waiting)} images have no result; resume with --skip-existing.")
 
 
-def _ray():
-    # Read when Ray is imported: nothing is told to anybody, and warnings for Ray's makers are not shown.
+def _import_ray():
+    # Ray reads these when it is imported: no usage statistics, no warnings for Ray's developers.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
@@ -72,32 +80,32 @@ def _connect(ray, address: str) -> None:
     try:
         if address:
             ray.init(address, **quiet)
-        else:  # a processor for the actors' sake even where there is one only
+        else:  # two, so that one is left for the actors on a machine with a single processor
             processors = max(2, os.cpu_count() or 1)
-            ray.init("local", num_cpus=processors, include_dashboard=False, object_store_memory=LEAST_MEMORY, **quiet)
-    except Exception as error:  # Ray raises whatever it likes, Exception itself among others
+            ray.init("local", num_cpus=processors, include_dashboard=False, object_store_memory=STORE_BYTES, **quiet)
+    except Exception as error:  # Ray has no common class for its errors
         reason = " ".join(str(error).split())[:200]
-        told = (
+        message = (
             f"--ray-address {address}: no Ray cluster answers there; correct it, or leave it out to start one here"
             if address
             else "--engine ray: Ray cannot start here; try again when the machine is less busy, or take --engine local"
         )
-        raise PredictionError(f"{told} ({reason}).") from None
+        raise PredictionError(f"{message} ({reason}).") from None
     logging.getLogger("ray.data").setLevel(logging.ERROR)
 
 
-def _rows(ray, jobs: Sequence[tuple[str, str]], make: Callable[[], Segmenter], gpu: bool) -> Iterator[dict]:
-    """What `_Process` says of every job."""
+def _rows(ray, tasks: Sequence[tuple[str, str]], make: Callable[[], BatchPredictor], gpu: bool) -> Iterator[dict]:
+    """Yield what `_Process` returns for each task."""
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
-    there = ray.cluster_resources()
-    gpus, processors = int(there.get("GPU", 0)) if gpu else 0, int(there.get("CPU", 0))
-    # Ray's own work needs a processor: where actors held them all, they would wait for their work for ever.
+    resources = ray.cluster_resources()
+    gpus, processors = int(resources.get("GPU", 0)) if gpu else 0, int(resources.get("CPU", 0))
+    # Ray's own work needs a processor: if actors held them all, they would wait for their input for ever.
     if processors < 2 - bool(gpus):
         raise PredictionError(f"--ray-address: the cluster has {processors} processors, but needs two; add some.")
-    actors = min(len(jobs), gpus or processors - 1)
-    items = [{"number": number, "file": file, "target": target} for number, (file, target) in enumerate(jobs)]
-    blocks = min(len(jobs), max(4 * actors, min(MOST_PARTS, -(-len(jobs) // TOGETHER))))
+    actors = min(len(tasks), gpus or processors - 1)
+    items = [{"number": number, "image": image, "target": target} for number, (image, target) in enumerate(tasks)]
+    blocks = min(len(tasks), max(4 * actors, min(MAX_BLOCKS, -(-len(tasks) // BLOCK_IMAGES))))
     yield from (
         ray.data.from_items(items, override_num_blocks=blocks)
         .map(
@@ -112,15 +120,15 @@ def _rows(ray, jobs: Sequence[tuple[str, str]], make: Callable[[], Segmenter], g
 
 
 class _Process:
-    """What runs in one of Ray's processes: the network is loaded once."""
+    """What runs in each of Ray's processes: the network is loaded once."""
 
-    def __init__(self, make: Callable[[], Segmenter]):
-        self.segmenter = make()
+    def __init__(self, make: Callable[[], BatchPredictor]):
+        self.batch_predictor = make()
 
     def __call__(self, row: dict) -> dict:
-        told = {"number": row["number"], "fault": "", "fatal": "", "counts": []}
+        task = PredictTask(Path(row["image"]), Path(row["target"]))
         try:
-            result = self.segmenter.attempt((Path(row["file"]), Path(row["target"])))
-        except OSError as error:  # a full disk would meet every photograph
-            return {**told, "fatal": f"{error.filename or row['target']}: {error.strerror or error}"}
-        return {**told, "fault": result.fault, "counts": [] if result.counts is None else result.counts.tolist()}
+            return {"number": row["number"], "fatal": "", "result": self.batch_predictor.predict(task)}
+        except OSError as error:  # such as a full disk, which every image would meet
+            fatal = f"{error.filename or task.target}: {error.strerror or error}"
+            return {"number": row["number"], "fatal": fatal, "result": None}

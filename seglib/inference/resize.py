@@ -1,8 +1,4 @@
-"""A picture scaled to the network's size, and its results scaled back, a few rows at a time.
-
-For pictures that fit into memory `augment.fit` and `F.interpolate` do the same; these give their results (the
-first one to within rounding) where only some of the rows are there.
-"""
+"""Images resized to the network's input, and logits resized back, a few rows at a time."""
 
 from collections.abc import Iterator
 from typing import Protocol
@@ -13,11 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-CHUNK = 256  # rows of the picture that are scaled at once
+from ..data.transforms import resize
+
+CHUNK = 256  # rows of the image that are resized at once
 
 
-class Picture(Protocol):
-    """What can be read in parts: `rows(top, bottom)` gives uint8 RGB (bottom - top, width, 3)."""
+class ImageReader(Protocol):
+    """An image that can be read in parts: `rows(top, bottom)` returns uint8 RGB (bottom - top, width, 3)."""
 
     height: int
     width: int
@@ -25,112 +23,124 @@ class Picture(Protocol):
     def rows(self, top: int, bottom: int) -> np.ndarray: ...
 
 
-class Scaled:
-    """`picture` at `height` x `width`, itself a picture: areas are averaged when shrunk, lines drawn when enlarged."""
+class ArrayReader:
+    """An image in memory, uint8 RGB (H, W, 3).
 
-    def __init__(self, picture: Picture, height: int, width: int):
-        self.picture, self.height, self.width = picture, height, width
-        self.shrunk = height <= picture.height and width <= picture.width
+    `size`: height and width of the image if the array is a smaller copy of it; its rows then cannot be read.
+    """
+
+    def __init__(self, image: np.ndarray, size: tuple[int, int] | None = None):
+        self.image = image
+        self.height, self.width = size or image.shape[:2]
 
     def rows(self, top: int, bottom: int) -> np.ndarray:
-        if (self.height, self.width) == (self.picture.height, self.picture.width):
-            return self.picture.rows(top, bottom)
-        step = max(1, CHUNK * self.height // self.picture.height)
-        return np.concatenate([self._rows(a, min(a + step, bottom)) for a in range(top, bottom, step)])
-
-    def _rows(self, top: int, bottom: int) -> np.ndarray:
-        first, weights = (area_weights if self.shrunk else line_weights)(top, bottom, self.picture.height, self.height)
-        read = self.picture.rows(first, first + weights.shape[1])
-        way = cv2.INTER_AREA if self.shrunk else cv2.INTER_LINEAR
-        read = cv2.resize(read.astype(np.float32), (self.width, len(read)), interpolation=way)
-        scaled = weights @ read.reshape(len(read), -1)
-        return scaled.round().clip(0, 255).astype(np.uint8).reshape(-1, self.width, 3)
+        return self.image[top:bottom]
 
 
-def area_weights(top: int, bottom: int, length: int, scaled: int) -> tuple[int, np.ndarray]:
-    """How rows `top` to `bottom` of the `scaled` ones are averaged from the `length` given ones.
+class ResizedReader:
+    """The image of `reader` resized to (height, width): areas are averaged if it shrinks, else pixels interpolated."""
 
-    Returns the first row that is needed and float32 (bottom - top, needed rows), each summing to 1.
+    def __init__(self, reader: ImageReader, height: int, width: int):
+        self.reader, self.height, self.width = reader, height, width
+        self.shrinks = height <= reader.height and width <= reader.width
+
+    def rows(self, top: int, bottom: int) -> np.ndarray:
+        if (self.height, self.width) == (self.reader.height, self.reader.width):
+            return self.reader.rows(top, bottom)
+        step = max(1, CHUNK * self.height // self.reader.height)
+        return np.concatenate([self._resize(start, min(start + step, bottom)) for start in range(top, bottom, step)])
+
+    def _resize(self, top: int, bottom: int) -> np.ndarray:
+        row_weights = area_weights if self.shrinks else linear_weights
+        first, weights = row_weights(top, bottom, self.reader.height, self.height)
+        source = self.reader.rows(first, first + weights.shape[1]).astype(np.float32)
+        interpolation = cv2.INTER_AREA if self.shrinks else cv2.INTER_LINEAR
+        source = cv2.resize(source, (self.width, len(source)), interpolation=interpolation)
+        resized = weights @ source.reshape(len(source), -1)
+        return resized.round().clip(0, 255).astype(np.uint8).reshape(-1, self.width, 3)
+
+
+def resized(reader: ImageReader, height: int, width: int) -> ImageReader:
+    """Return a reader of the image at another size: at once if it is in memory, else row by row."""
+    if isinstance(reader, ArrayReader):
+        return ArrayReader(resize(reader.image, height, width))
+    return ResizedReader(reader, height, width)
+
+
+def area_weights(top: int, bottom: int, length: int, resized_length: int) -> tuple[int, np.ndarray]:
+    """Return how the rows `top` to `bottom` of an image that shrinks from `length` rows are averaged.
+
+    Returns:
+        The first source row that is needed, and float32 (bottom - top, needed rows); each row sums to 1.
     """
-    edges = np.arange(top, bottom + 1) * (length / scaled)
+    edges = np.arange(top, bottom + 1) * (length / resized_length)
     first, last = int(edges[0]), min(length, int(np.ceil(edges[-1] - 1e-9)))
-    given = np.arange(first, last)
-    shared = np.minimum(given + 1, edges[1:, None]) - np.maximum(given, edges[:-1, None])
-    weights = shared.clip(0)
+    source = np.arange(first, last)
+    weights = (np.minimum(source + 1, edges[1:, None]) - np.maximum(source, edges[:-1, None])).clip(0)
     return first, (weights / weights.sum(1, keepdims=True)).astype(np.float32)
 
 
-def line_weights(top: int, bottom: int, length: int, scaled: int) -> tuple[int, np.ndarray]:
-    """As `area_weights`, for linear interpolation between the two nearest rows."""
-    low, high, share = neighbours(top, bottom, length, scaled)
+def linear_weights(top: int, bottom: int, length: int, resized_length: int) -> tuple[int, np.ndarray]:
+    """Return the same as `area_weights` for linear interpolation between the two nearest rows."""
+    low, high, fraction = neighbours(top, bottom, length, resized_length)
     weights = np.zeros((bottom - top, int(high[-1] - low[0]) + 1), np.float32)
-    each = np.arange(bottom - top)
-    weights[each, low - low[0]] += 1 - share
-    weights[each, high - low[0]] += share
+    rows = np.arange(bottom - top)
+    weights[rows, low - low[0]] += 1 - fraction
+    weights[rows, high - low[0]] += fraction
     return int(low[0]), weights
 
 
-def neighbours(top: int, bottom: int, length: int, scaled: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For rows `top` to `bottom` of the `scaled` ones: the given rows above and below, and the share of that below."""
-    place = ((np.arange(top, bottom) + 0.5) * (length / scaled) - 0.5).clip(0, length - 1)
-    low = place.astype(int)
-    return low, np.minimum(low + 1, length - 1), place - low
+def neighbours(top: int, bottom: int, length: int, resized_length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return for the resized rows `top` to `bottom` the source rows above and below, and the weight of the lower."""
+    position = ((np.arange(top, bottom) + 0.5) * (length / resized_length) - 0.5).clip(0, length - 1)
+    low = position.astype(int)
+    return low, np.minimum(low + 1, length - 1), position - low
 
 
-class Enlarged:
-    """Logits that come in `bands` (V, C, n, width), scaled to a picture's size and turned into probabilities.
+class LogitUpsampler:
+    """Resizes logits to the size of the image and turns them into probabilities, row by row.
 
-    `length` is the rows of all bands together, `height` x `width` the picture's size.  Rows must be asked for from
-    top to bottom; what lies above is forgotten.
+    Rows must be requested from top to bottom; earlier rows are dropped.
+
+    Args:
+        bands: Logits (V, C, n, w) of V views (the image, and its mirror image), band by band from top to bottom.
+        length: Number of rows of all bands together.
+        height: Height of the image.
+        width: Width of the image.
     """
 
     def __init__(self, bands: Iterator[Tensor], length: int, height: int, width: int):
         self.bands, self.length, self.height, self.width = bands, length, height, width
-        self.parts: list[Tensor] = []  # the bands that are still needed
-        self.start = self.end = 0  # the rows, of those of all bands, that they have
+        self.logits: Tensor | None = None  # the rows that are still needed; `end` is the row after the last of them
+        self.end = 0
 
     def rows(self, top: int, bottom: int) -> Tensor:
-        """The probabilities (C, bottom - top, width) of these rows, the mean over the V views."""
-        if (top, bottom) == (0, self.height):  # and so all given rows, of which a small picture may not touch the outer
-            given = self._given(0, self.length)
-            logits = F.interpolate(given, (self.height, self.width), mode="bilinear", align_corners=False)
-            return self._mean(logits)
-        low, high, share = neighbours(top, bottom, self.length, self.height)
-        given = self._given(int(low[0]), int(high[-1]) + 1)
-        if self.length == self.height:
-            logits = self._sideways(given[:, :, : bottom - top])
+        """Return the probabilities (C, bottom - top, width) of these rows, averaged over the views."""
+        if (top, bottom) == (0, self.height):  # all rows: in a small image the outer ones may have no weight
+            logits = self._read(0, self.length)
+            logits = F.interpolate(logits, (self.height, self.width), mode="bilinear", align_corners=False)
         else:
-            above, below = (torch.from_numpy(rows - low[0]).to(given.device) for rows in (low, high))
-            share = torch.from_numpy(share).to(given)[:, None]
-            logits = self._sideways(torch.lerp(given[:, :, above], given[:, :, below], share))
-        return self._mean(logits)
+            low, high, fraction = neighbours(top, bottom, self.length, self.height)
+            logits = self._read(int(low[0]), int(high[-1]) + 1)
+            if self.length == self.height:
+                logits = logits[:, :, : bottom - top]
+            else:
+                above, below = (torch.from_numpy(index - low[0]).to(logits.device) for index in (low, high))
+                weight = torch.from_numpy(fraction).to(logits)[:, None]
+                logits = torch.lerp(logits[:, :, above], logits[:, :, below], weight)
+            if logits.shape[-1] != self.width:
+                logits = F.interpolate(logits, (len(low), self.width), mode="bilinear", align_corners=False)
+        probabilities = logits.softmax(1)
+        return probabilities.mean(0) if len(probabilities) > 1 else probabilities[0]
 
-    @staticmethod
-    def _mean(logits: Tensor) -> Tensor:
-        found = logits.softmax(1)
-        return found.mean(0) if len(found) > 1 else found[0]
-
-    def _sideways(self, logits: Tensor) -> Tensor:
-        if logits.shape[-1] == self.width:
-            return logits
-        return F.interpolate(logits, (logits.shape[-2], self.width), mode="bilinear", align_corners=False)
-
-    def _given(self, top: int, bottom: int) -> Tensor:
-        """The rows `top` to `bottom` of all bands."""
-        if self.end < bottom:
-            self.parts = [self._cut(top, self.end)] if top < self.end else []
-            self.start = min(top, self.end)
-            while self.end < bottom:
-                # The next band takes the place of the last one, of which few rows are left.
-                self.parts = [part.clone() for part in self.parts]
-                self.parts.append(next(self.bands))
-                self.end += self.parts[-1].shape[2]
-        return self._cut(top, bottom)
-
-    def _cut(self, top: int, bottom: int) -> Tensor:
-        found, first = [], self.start
-        for part in self.parts:
-            found.append(part[:, :, max(0, top - first) : max(0, bottom - first)])
-            first += part.shape[2]
-        found = [part for part in found if part.shape[2]]
-        return found[0] if len(found) == 1 else torch.cat(found, 2)
+    def _read(self, top: int, bottom: int) -> Tensor:
+        """Return the logits of the source rows `top` to `bottom`."""
+        while self.end < bottom:
+            start = 0 if self.logits is None else self.end - self.logits.shape[2]
+            # The next band overwrites the memory of the last one, so the rest of that is copied.
+            rest = None if self.logits is None else self.logits[:, :, max(0, top - start) :].clone()
+            band = next(self.bands)
+            self.logits = band if rest is None or not rest.shape[2] else torch.cat([rest, band], 2)
+            self.end += band.shape[2]
+        start = self.end - self.logits.shape[2]
+        return self.logits[:, :, top - start : bottom - start]

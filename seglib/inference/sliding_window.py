@@ -1,4 +1,4 @@
-"""Windows over a picture, and what a network makes of them blended into one result without seams."""
+"""Sliding-window inference: overlapping windows over an image, blended into one result without seams."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -7,13 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Rows = Callable[[int, int], np.ndarray]  # (top, bottom) -> these rows of a picture, uint8 (bottom - top, width, 3)
-
 
 def window_starts(length: int, side: int, overlap: float) -> list[int]:
-    """Where windows of `side` pixels begin so that they cover `length` pixels, spread evenly from end to end.
+    """Return where windows of `side` pixels start to cover `length` pixels, evenly spaced from end to end.
 
-    Neighbours share at least the part `overlap` (0 to below 1) of their side.
+    Neighbours share at least the fraction `overlap` (0 to below 1) of their side.
     """
     shared = min(side - 1, round(side * overlap))
     number = max(1, math.ceil((length - shared) / (side - shared)))
@@ -21,9 +19,9 @@ def window_starts(length: int, side: int, overlap: float) -> list[int]:
 
 
 def window_weights(starts: list[int], side: int, length: int, overlap: float) -> np.ndarray:
-    """float32 (windows, side): how much each pixel of each window counts; at every pixel of `length` they sum to 1.
+    """Return the weight of each pixel of each window, float32 (windows, side); they sum to 1 at every pixel.
 
-    A window counts less and less towards its ends, where the network sees least around a pixel.
+    Weights fall towards the ends of a window, where the network has the least context.
     """
     fade = max(1, round(side * overlap))
     rise = np.minimum(1, (np.arange(side) + 0.5) / fade)
@@ -35,38 +33,50 @@ def window_weights(starts: list[int], side: int, length: int, overlap: float) ->
     return np.stack([weight / total[start : start + side] for start in starts]).astype(np.float32)
 
 
-def blended(
-    rows: Rows,
+def sliding_window_inference(
+    rows: Callable[[int, int], np.ndarray],
     height: int,
     width: int,
     side: int,
     overlap: float,
-    batch: int,
+    batch_size: int,
     network: Callable[[np.ndarray], Tensor],
 ) -> Iterator[Tensor]:
-    """What `network` finds in all windows of a picture, as bands (..., n, width) from its top to its bottom.
+    """Apply `network` to overlapping windows of an image and blend its outputs.
 
-    `rows` gives the picture of `height` x `width`; `network` maps `batch` windows at most, uint8 (N, h, w, 3), to
-    float (N, ..., h, w), which may be overwritten.  Only one row of windows is held at a time, whatever the picture's
-    height: a band's memory serves the next one, so keep no band for longer.
+    Only one row of windows is in memory at a time.  The memory of a band is reused for the next one, so use each band
+    before asking for the next.
+
+    Args:
+        rows: Returns the rows from `top` to `bottom` of the image, uint8 (bottom - top, width, 3).
+        height: Height of the image.
+        width: Width of the image.
+        side: Side of a window in pixels.
+        overlap: Fraction of its side that a window shares with the next one.
+        batch_size: Number of windows that the network gets at once.
+        network: Maps windows, uint8 (N, h, w, 3), to floats (N, ..., h, w), which may be overwritten.
+
+    Yields:
+        Bands (..., n, width) of the blended output, from top to bottom.
     """
-    high, wide = min(side, height), min(side, width)
-    tops, lefts = window_starts(height, high, overlap), window_starts(width, wide, overlap)
-    down, across = window_weights(tops, high, height, overlap), window_weights(lefts, wide, width, overlap)
-    held = None
-    for top, end, share in zip(tops, [*tops[1:], height], down, strict=True):
-        picture = rows(top, top + high)
-        for first in range(0, len(lefts), batch):
-            some = lefts[first : first + batch]
-            found = network(np.stack([picture[:, left : left + wide] for left in some]))
-            if held is None:
-                held = found.new_zeros(*found.shape[1:-1], width)
-            for left, weight, planes in zip(some, across[first : first + batch], found, strict=True):
-                planes *= torch.from_numpy(share[:, None] * weight).to(planes.device)
-                held[..., left : left + wide] += planes
-            del found, planes
-        done = end - top
-        yield held[..., :done, :]
-        below = held[..., done:, :]  # what the next row of windows shares with this one
-        held[..., : high - done, :] = below.clone() if high > 2 * done else below
-        held[..., high - done :, :] = 0
+    window_height, window_width = min(side, height), min(side, width)
+    tops, lefts = window_starts(height, window_height, overlap), window_starts(width, window_width, overlap)
+    row_weights = window_weights(tops, window_height, height, overlap)
+    column_weights = window_weights(lefts, window_width, width, overlap)
+    total = None
+    for top, next_top, row_weight in zip(tops, [*tops[1:], height], row_weights, strict=True):
+        band = rows(top, top + window_height)
+        for first in range(0, len(lefts), batch_size):
+            batch = lefts[first : first + batch_size]
+            outputs = network(np.stack([band[:, left : left + window_width] for left in batch]))
+            if total is None:
+                total = outputs.new_zeros(*outputs.shape[1:-1], width)
+            for left, weight, output in zip(batch, column_weights[first : first + batch_size], outputs, strict=True):
+                output *= torch.from_numpy(row_weight[:, None] * weight).to(output.device)
+                total[..., left : left + window_width] += output
+            del outputs, output
+        done = next_top - top
+        yield total[..., :done, :]
+        rest = total[..., done:, :]  # rows that the next row of windows covers too
+        total[..., : window_height - done, :] = rest.clone() if window_height > 2 * done else rest
+        total[..., window_height - done :, :] = 0

@@ -1,4 +1,4 @@
-"""Pictures too large for memory: TIFF files read and written by window.  Needs tifffile, an optional package."""
+"""Images larger than memory: TIFF files read and written in parts.  Needs tifffile, an optional package."""
 
 import math
 import struct
@@ -16,10 +16,10 @@ from ..data.georeference import read_georeference
 from ..data.images import ALPHA, scale_to_bytes, used_bits
 from ..files import write_atomically
 from .errors import PredictionError
-from .outputs import MADE_BY, source_mark
 from .predictor import Predictor
+from .result_files import MADE_BY, source_id
 
-LARGE = 128_000_000  # a picture of more pixels is not read as a whole
+LARGE_PIXELS = 128_000_000  # a larger image is not read as a whole
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how TIFF and BigTIFF files begin
 SEGMENT_BYTES = 2**29  # a strip or tile, which must be decoded as a whole, may have this much
 ROWS = 256  # rows that are read at once to find the bits in use
@@ -29,68 +29,81 @@ CONVERT = "as a tiled TIFF, for example by `vips copy IN OUT.tif[tile,compressio
 
 
 def is_large(file: Path) -> bool:
-    """Whether the picture has more than LARGE pixels, so that it must be read by window.
+    """Return whether the image has more than LARGE_PIXELS pixels, so that it must be read in parts.
 
-    Raises PredictionError if it has and is no TIFF file.  A file that cannot be read at all counts as small: whoever
-    reads it will say why.
+    Raises PredictionError if it has and is no TIFF file.  A file that cannot be read counts as small: reading it
+    reports the error.
     """
     try:
         with open(file, "rb") as stream, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of sizes
             start = stream.read(4)
-            with Image.open(stream) as picture:
-                large = math.prod(picture.size) > LARGE
-    except Image.DecompressionBombError:  # Pillow tells no size above its own limit, which lies above ours
+            with Image.open(stream) as image:
+                large = math.prod(image.size) > LARGE_PIXELS
+    except Image.DecompressionBombError:  # Pillow's own limit is above ours
         large = True
     except (OSError, ValueError, SyntaxError):
         return False
     if large and start not in MAGIC:
         raise PredictionError(
-            f"{file}: more than {LARGE:,} pixels are read by window, which only TIFF files can be; save it {CONVERT}."
+            f"{file}: more than {LARGE_PIXELS:,} pixels are read in parts, which only TIFF files can be; save it "
+            f"{CONVERT}."
         )
     return large
 
 
-def segment_tiff(
+def predict_tiff(
     predictor: Predictor,
     source: Path,
     target: Path,
-    palette: Sequence[Sequence[int]],
+    palette: Sequence[Sequence[int]] | None = None,
     progress: Callable[[int, int], object] = lambda done, height: None,
+    mask_values: Callable[[np.ndarray], np.ndarray] = lambda labels: labels,
     bits: int = 0,
 ) -> np.ndarray:
-    """Label the TIFF file `source` and write the label map to the TIFF file `target`, both by window.
+    """Predict a TIFF file that is larger than memory.
 
-    `progress(done, height)` is called whenever that many rows are done.  Returns the number of pixels of every label,
-    int64 (256,).  Raises PredictionError if the source cannot be read, or not by window.
+    Args:
+        predictor: Computes the labels.
+        source: The image.
+        target: The TIFF file for the mask.
+        palette: Colours that the mask is shown in; None for a grayscale mask.
+        progress: Is called with the number of rows that are done, and of all rows.
+        mask_values: Maps labels, uint8 (n, width), to the values of the mask.
+        bits: As in `data.read_image`.
+
+    Returns:
+        Number of pixels of each label, int64 (256,).
+
+    Raises:
+        PredictionError: If the source cannot be read, or not in parts.
     """
     counts = np.zeros(256, np.int64)
 
-    def counted(rows: Iterator[np.ndarray], height: int) -> Iterator[np.ndarray]:
+    def rows(reader: TiffReader) -> Iterator[np.ndarray]:
         done = 0
-        for labels in rows:
+        for labels in predictor.label_rows(reader):
             counts[:] += np.bincount(labels.ravel(), minlength=256)
-            yield labels
+            yield mask_values(labels)
             done += len(labels)
-            progress(done, height)
+            progress(done, reader.height)
 
-    with TiffPicture(source, bits) as picture:
-        rows = counted(predictor.label_rows(picture), picture.height)
+    with TiffReader(source, bits) as reader:
         tags = read_georeference(source).tags
-        write_label_tiff(target, rows, picture.height, picture.width, palette, source_mark(source), tags)
+        write_mask_tiff(target, rows(reader), reader.height, reader.width, palette, source_id(source), tags)
     return counts
 
 
-class TiffPicture:
-    """The first picture of a TIFF file, read in parts as uint8 RGB; `height` and `width` in pixels.
+class TiffReader:
+    """Reads the first image of a TIFF file in parts, as uint8 RGB; `height` and `width` in pixels.
 
-    As `data.read_image` does, 16-bit values are scaled, grey is repeated and transparent parts become white.  Raises
-    PredictionError, naming the file, if tifffile is missing or the file is of a kind that cannot be read by window.
+    As `data.read_image` does, 16-bit values are scaled, grayscale is repeated and transparent parts become white.
+    Raises PredictionError, naming the file, if tifffile is missing or the file is of a kind that cannot be read so.
     """
 
     def __init__(self, file: Path, bits: int = 0):
         tifffile = _tifffile(file)
-        # What is raised when a damaged file is taken apart.
+        # What tifffile raises for damaged files.
         self.faults = (
             tifffile.TiffFileError,
             zlib.error,
@@ -110,24 +123,21 @@ class TiffPicture:
             # `index` refuses what a damaged header may hold in place of numbers.
             self.height, self.width = index(page.imagelength), index(page.imagewidth)
             self.samples = index(page.samplesperpixel)
-            several = sum(not page.subfiletype & 5 for page in self.tiff.pages) > 1
-            unfit = (
-                "several pages"
-                if several
-                else self._unfit()
-                if self.height and self.width
-                else "a size of nothing in its header"
-            )
+            problem = self._unsupported()
         except self.faults as error:
             self.stream.close()
-            raise PredictionError(f"{file}: no TIFF file that can be read ({error}); save it again.") from None
-        if unfit:
+            raise PredictionError(f"{file}: not a TIFF file that can be read ({error}); save it again.") from None
+        if problem:
             self.stream.close()
-            raise PredictionError(f"{file}: {unfit}; save it upright, in 8-bit RGB, {CONVERT}.")
+            raise PredictionError(f"{file}: {problem}; save it upright, in 8-bit RGB, {CONVERT}.")
 
-    def _unfit(self) -> str:
-        """Why the picture cannot be read by window, if so."""
+    def _unsupported(self) -> str:
+        """Return why the image cannot be read in parts; nothing if it can."""
         page = self.page
+        if not self.height or not self.width:
+            return "a size of 0 in its header"
+        if sum(not page.subfiletype & 5 for page in self.tiff.pages) > 1:
+            return "several pages"
         colours = {GREY_INVERTED: 1, GREY: 1, PALETTE: 1, RGB: 3, YCBCR: 3}.get(page.photometric)
         if page.dtype not in (np.uint8, np.uint16):
             return "pixels that are neither 8-bit nor 16-bit"
@@ -147,7 +157,7 @@ class TiffPicture:
         self.stream.close()
 
     def rows(self, top: int, bottom: int) -> np.ndarray:
-        """The rows `top` to `bottom`, uint8 (bottom - top, width, 3).  PredictionError if the file is damaged."""
+        """Return uint8 rows (bottom - top, width, 3).  Raises PredictionError if the file is damaged."""
         try:
             stored = self._plain(top, bottom) if self.page.is_contiguous else self._decoded(top, bottom)
         except (*self.faults, OSError) as error:
@@ -160,7 +170,7 @@ class TiffPicture:
         return self._as_rgb(stored)
 
     def _plain(self, top: int, bottom: int) -> np.ndarray:
-        """Rows of a file that keeps its pixels as they are, one after the other."""
+        """Read rows of a file that is not compressed, where one row follows the other."""
         page = self.page
         separate = page.planarconfig == 2
         inner = 1 if separate else self.samples
@@ -174,7 +184,7 @@ class TiffPicture:
         return np.concatenate(planes, 2)
 
     def _decoded(self, top: int, bottom: int) -> np.ndarray:
-        """Rows of a file in strips or tiles, of which those are decoded that contain them."""
+        """Read rows of a file in strips or tiles by decoding those that contain them."""
         high = self.page.chunks[0]
         needed = range(top // high, (bottom - 1) // high + 1)
         self.segments = {row: self.segments[row] if row in self.segments else self._segments(row) for row in needed}
@@ -182,7 +192,7 @@ class TiffPicture:
         return np.concatenate([self.segments[row] for row in needed])[top - first : bottom - first]
 
     def _segments(self, row: int) -> np.ndarray:
-        """One row of strips or tiles, (their height, width, samples)."""
+        """Decode one row of strips or tiles, (their height, width, samples)."""
         page, high = self.page, self.page.chunks[0]
         down, across = math.ceil(self.height / high), math.ceil(self.width / page.chunks[1])
         result = np.zeros((min(high, self.height - row * high), self.width, self.samples), page.dtype)
@@ -191,14 +201,14 @@ class TiffPicture:
             index = (plane * down + row) * across + column
             self.stream.seek(page.dataoffsets[index])
             content = self.stream.read(page.databytecounts[index])
-            found, (sample, _, _, left, _), _ = page.decode(content or None, index, **tables)
-            if found is not None:  # else a part that was never written, and is black
-                part = found[0, : len(result), : self.width - left]
+            decoded, (sample, _, _, left, _), _ = page.decode(content or None, index, **tables)
+            if decoded is not None:  # else a part that was never written, and is black
+                part = decoded[0, : len(result), : self.width - left]
                 result[: len(part), left : left + part.shape[1], sample : sample + part.shape[2]] = part
         return result
 
     def _used_bits(self) -> int:
-        """The bits of 16 that are in use, as `data.read_image` finds them; the first call reads the whole file."""
+        """Return how many bits of 16 are in use, as `data.read_image` does; the first call reads the whole file."""
         if not self.bits:
             read = self._plain if self.page.is_contiguous else self._decoded
             tops = range(0, self.height, ROWS)
@@ -215,27 +225,30 @@ class TiffPicture:
             colours = 255 - colours
         if page.extrasamples:  # transparency
             alpha = values[:, :, -1:].astype(np.uint32)
-            share = 255 if page.extrasamples[0] == 1 else alpha  # 1: the colours are multiplied by it already
-            mixed = (colours.astype(np.uint32) * share + (255 - alpha) * 255 + 127) // 255
-            colours = np.minimum(mixed, 255).astype(np.uint8)  # damaged ones may be brighter than their share allows
+            opacity = 255 if page.extrasamples[0] == 1 else alpha  # 1: the colours are already multiplied by alpha
+            mixed = (colours.astype(np.uint32) * opacity + (255 - alpha) * 255 + 127) // 255
+            colours = np.minimum(mixed, 255).astype(np.uint8)  # damaged ones may be brighter than alpha allows
         return colours if colours.shape[2] == 3 else np.repeat(colours, 3, axis=2)
 
 
-def write_label_tiff(
+def write_mask_tiff(
     file: Path,
     rows: Iterator[np.ndarray],
     height: int,
     width: int,
-    palette: Sequence[Sequence[int]],
+    palette: Sequence[Sequence[int]] | None = None,
     source: str = "",
     tags: Sequence[tuple] = (),
 ) -> None:
-    """Write a label map that comes in `rows`, uint8 (n, width), as a tiled, compressed TIFF that shows the palette.
+    """Write a mask that comes in `rows`, uint8 (n, width), as a tiled, compressed TIFF file.
 
-    `source`: the `source_mark` of the picture that it was made from. `tags`: more tags, as tifffile's `extratags`.
+    `palette` and `source` are as in `outputs.save_mask`; `tags` are tifffile's `extratags`.
     """
-    colours = np.zeros((256, 3), np.uint16)
-    colours[: len(palette)] = np.asarray(palette) * 257
+    colors = {"photometric": "minisblack"}
+    if palette is not None:
+        table = np.zeros((256, 3), np.uint16)
+        table[: len(palette)] = np.asarray(palette) * 257
+        colors = {"photometric": "palette", "colormap": table.T}
 
     def write(stream) -> None:
         # Classic TIFF, which every program reads, ends at 4 GiB.
@@ -246,28 +259,27 @@ def write_label_tiff(
                 dtype=np.uint8,
                 tile=(TILE, TILE),
                 compression="zlib",
-                photometric="palette",
-                colormap=colours.T,
                 software=MADE_BY,
                 description=source or None,
                 metadata=None,
                 extratags=list(tags),
                 maxworkers=1,
+                **colors,
             )
 
     write_atomically(file, write)
 
 
 def _tiles(rows: Iterator[np.ndarray], width: int) -> Iterator[np.ndarray]:
-    """The rows cut into tiles of TILE x TILE, less at the right and lower edge, line by line."""
-    held = np.empty((0, width), np.uint8)
-    for some in rows:
-        held = np.concatenate([held, some])
-        while len(held) >= TILE:
-            yield from (held[:TILE, left : left + TILE] for left in range(0, width, TILE))
-            held = held[TILE:]
-    if len(held):
-        yield from (held[:, left : left + TILE] for left in range(0, width, TILE))
+    """Cut rows into tiles of TILE x TILE, smaller at the right and lower edge, line by line."""
+    rest = np.empty((0, width), np.uint8)
+    for part in rows:
+        rest = np.concatenate([rest, part])
+        while len(rest) >= TILE:
+            yield from (rest[:TILE, left : left + TILE] for left in range(0, width, TILE))
+            rest = rest[TILE:]
+    if len(rest):
+        yield from (rest[:, left : left + TILE] for left in range(0, width, TILE))
 
 
 def _tifffile(file: Path):
@@ -275,7 +287,7 @@ def _tifffile(file: Path):
         import tifffile
     except ImportError:
         raise PredictionError(
-            f"{file}: more than {LARGE:,} pixels are read by window, which needs one more package: "
+            f"{file}: more than {LARGE_PIXELS:,} pixels are read in parts, which needs one more package: "
             "python -m pip install tifffile"
         ) from None
     return tifffile

@@ -1,8 +1,13 @@
-"""The command predict: which pictures, which results, bad files, going on after an interruption."""
+"""The command predict: which images, which results, corrupted files, resuming."""
 
+import csv
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -11,29 +16,31 @@ from PIL import Image
 from seglib import inference, models, weights
 from seglib.cli.main import main
 from seglib.config import config_to_dict, parse_config
+from seglib.inference import outputs
 
+REPOSITORY = Path(__file__).parents[2]
 PALETTE = [[0, 0, 0], [250, 0, 0]]
 
 
-def write_weights(file, width):
-    """A U-Net that has learned nothing, and sees pictures at their own size."""
+def write_weights(file, width, classes=("background", "leaf")):
+    """An untrained U-Net, for images at their own size."""
     torch.manual_seed(0)
     model = models.create("unet", 2, width=width)
     wanted = parse_config(json.dumps({"model": {"name": "unet", "options": {"width": width}}}))
     wanted.inference.longest_side = 0
-    notes = {"config": config_to_dict(wanted), "classes": ["background", "leaf"], "palette": PALETTE, "num_outputs": 2}
+    notes = {"config": config_to_dict(wanted), "classes": list(classes), "palette": PALETTE, "num_outputs": 2}
     weights.write_tensors(file, model.state_dict(), notes)
 
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """A folder, which is the current one, with small weights, three photographs and a broken one."""
+    """The current folder, with small weights, three images and a corrupted one."""
     write_weights(tmp_path / "w.safetensors", width=2)
     (tmp_path / "photos" / "more").mkdir(parents=True)
     for number, name in enumerate(("a.png", "b.tif", "more/a.png")):
-        picture = np.random.default_rng(number).integers(0, 256, (40 + number, 50, 3), dtype=np.uint8)
-        Image.fromarray(picture).save(tmp_path / "photos" / name)
-    (tmp_path / "photos" / "bad.jpg").write_text("no picture")
+        image = np.random.default_rng(number).integers(0, 256, (40 + number, 50, 3), dtype=np.uint8)
+        Image.fromarray(image).save(tmp_path / "photos" / name)
+    (tmp_path / "photos" / "bad.jpg").write_text("not an image")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -45,8 +52,8 @@ def called(place, capsys):
             code = main(["predict", *map(str, words), "--weights", "w.safetensors", "--out", "out", "--device", "cpu"])
         except SystemExit as refused:
             code = refused.code
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
 
     return call
 
@@ -68,14 +75,14 @@ def test_patterns_and_bad_files(called, place):
         "b_overlay.png",
     ]
     code, out, err = called("nothing/*.png")
-    assert code == 1 and "nothing/*.png: no picture fits this pattern" in err
+    assert code == 1 and "nothing/*.png: no image matches this pattern" in err
 
 
 def place_of_bad():
     return "photos/bad.jpg: not an image that can be read, or one cut short; get it again as PNG."
 
 
-def test_a_name_too_long_for_results_and_a_picture_too_large_are_named_and_the_rest_is_done(called, place, monkeypatch):
+def test_too_long_names_and_too_large_images_are_reported_and_the_rest_is_done(called, place, monkeypatch):
     long = "n" * 245 + ".png"
     (place / "photos" / "a.png").rename(place / "photos" / long)
     code, out, err = called("photos/" + long, "photos/b.tif")
@@ -88,29 +95,29 @@ def test_a_name_too_long_for_results_and_a_picture_too_large_are_named_and_the_r
     monkeypatch.setattr(torch.nn.functional, "interpolate", full)
     monkeypatch.setattr(models.UNet, "forward", full)
     code, _, err = called("photos/b.tif")
-    assert code == 1 and "skipped: photos/b.tif: a picture of 50x41 needs more memory than there is" in err
+    assert code == 1 and "skipped: photos/b.tif: an image of 50x41 needs more memory than there is" in err
 
 
-def test_the_kinds_that_are_asked_for(called, place):
+def test_kinds_of_results(called, place):
     code, out, _ = called("photos/a.png", "--kind", "cutout")
     assert code == 0 and "1 of 1 images segmented; the results are in out/" in out
     assert written(place) == ["a_cutout.png"]
     model, _ = weights.load("w.safetensors")
     image = np.asarray(Image.open("photos/a.png"))
-    found = inference.Predictor(model).probabilities(image)
+    probabilities = inference.Predictor(model).probabilities(image)
     with Image.open("out/a_cutout.png") as cut:
         assert cut.mode == "RGBA" and cut.size == (50, 40)
         alpha = np.asarray(cut)[:, :, 3]
-        np.testing.assert_allclose(alpha, 255 * found[1], atol=0.6)
-        assert ((alpha > 0) & (alpha < 255)).any(), "soft, not a stencil"
+        np.testing.assert_allclose(alpha, 255 * outputs.refine_alpha(image, probabilities[1]), atol=0.6)
+        assert ((alpha > 0) & (alpha < 255)).any(), "soft edges"
     code, _, _ = called("photos/a.png", "--kind", "mask, cutout")
     assert code == 0 and written(place) == ["a_cutout.png", "a_mask.png"]
-    assert (np.asarray(Image.open("out/a_mask.png")) == found.argmax(0)).all()
+    assert (np.asarray(Image.open("out/a_mask.png")) == probabilities.argmax(0)).all()
     code, _, err = called("photos/a.png", "--kind", "mask,sketch")
-    assert code == 2 and "--kind: 'sketch' is none of mask, overlay, cutout" in err
+    assert code == 2 and "--kind: 'sketch' must be one of mask, overlay, cutout, probabilities, coco, labelme" in err
 
 
-def test_going_on_leaves_out_what_is_there(called, place):
+def test_skip_existing(called, place):
     called("photos/a.png")
     mask = place / "out" / "a_mask.png"
     os.utime(mask, (1, 1))
@@ -139,9 +146,9 @@ def test_windows_by_options(called, place):
         assert code == 1 and named in err and len(err.splitlines()) == 1
 
 
-def test_large_pictures_are_read_by_window_or_refused(called, place, monkeypatch):
+def test_large_images_are_read_in_parts_or_refused(called, place, monkeypatch):
     pytest.importorskip("tifffile")
-    monkeypatch.setattr("seglib.inference.tiff.LARGE", 2000)
+    monkeypatch.setattr("seglib.inference.tiff.LARGE_PIXELS", 2000)
     code, out, err = called("photos/b.tif", "photos/more/a.png")
     assert code == 1 and "1 of 2 images segmented" in out
     assert "more/a.png: more than 2,000 pixels" in err and "save it as a tiled TIFF" in err
@@ -151,4 +158,104 @@ def test_large_pictures_are_read_by_window_or_refused(called, place, monkeypatch
     code, out, _ = called("photos/b.tif", "--skip-existing")
     assert code == 0 and "1 of 1 images have their results already" in out
     code, _, err = called("photos/b.tif", "--kind", "overlay")
-    assert code == 1 and "only gets a mask; add mask to --kind" in err
+    assert code == 1 and "only get a mask; add mask to --kind" in err
+
+
+@pytest.mark.parametrize("background", [0, 1])
+def test_masks_are_what_opencv_users_expect(called, place, background):
+    if background:
+        write_weights(place / "w.safetensors", width=2, classes=["leaf", "background"])
+    labels = inference.Predictor(weights.load("w.safetensors")[0]).labels("photos/a.png")
+    palette = np.array(PALETTE, np.uint8)
+    expected = {"ids": labels, "binary": np.where(labels == background, 0, 255), "palette": palette[labels][..., ::-1]}
+    for name, values in expected.items():
+        code, _, err = called("photos/a.png", "--kind", "mask", "--mask-format", name)
+        assert code == 0, err
+        read = cv2.imread("out/a_mask.png", cv2.IMREAD_UNCHANGED)
+        assert read.dtype == np.uint8 and read.shape == values.shape and (read == values).all()
+    assert (np.asarray(Image.open("out/a_mask.png")) == labels).all(), "a palette image also holds the ids"
+    called("photos/a.png", "--kind", "mask")
+    assert (cv2.imread("out/a_mask.png", cv2.IMREAD_GRAYSCALE) == labels).all(), "ids is the default"
+
+
+def test_without_a_class_called_background_it_must_be_named(called, place):
+    write_weights(place / "w.safetensors", width=2, classes=["ground", "leaf"])
+    for words in (["--kind", "cutout"], ["--mask-format", "binary"]):
+        code, _, err = called("photos/a.png", *words)
+        assert code == 1 and "none of the classes ground, leaf is called background; name one by --background" in err
+        code, _, err = called("photos/a.png", *words, "--background", "soil")
+        assert code == 1 and "--background soil: must be one of ground, leaf" in err
+        assert called("photos/a.png", *words, "--background", "ground")[0] == 0
+    assert called("photos/a.png", "--kind", "overlay")[0] == 0
+    overlay, image = (np.asarray(Image.open(file)) for file in ("out/a_overlay.png", "photos/a.png"))
+    assert (overlay != image).any(2).mean() > 0.9, "without a background every class is tinted"
+
+
+def test_probabilities_and_polygons(called, place):
+    code, _, err = called("photos/a.png", "photos/b.tif", "--kind", "probabilities,coco,labelme")
+    assert code == 0, err
+    assert written(place) == [
+        "a_labelme.json",
+        "a_probabilities.npz",
+        "b_labelme.json",
+        "b_probabilities.npz",
+        "coco.json",
+    ]
+    expected = inference.Predictor(weights.load("w.safetensors")[0]).probabilities("photos/a.png")
+    with np.load("out/a_probabilities.npz") as arrays:
+        assert arrays["probabilities"].dtype == np.float16 and arrays["classes"].tolist() == ["background", "leaf"]
+        np.testing.assert_allclose(arrays["probabilities"], expected, atol=1e-3)
+    coco, labelme = (json.loads((place / "out" / name).read_text()) for name in ("coco.json", "a_labelme.json"))
+    assert [(image["id"], image["file_name"], image["height"]) for image in coco["images"]] == [
+        (1, "../photos/a.png", 40),
+        (2, "../photos/b.tif", 41),
+    ]
+    assert [category["name"] for category in coco["categories"]] == ["background", "leaf"]
+    of_a = [entry for entry in coco["annotations"] if entry["image_id"] == 1]
+    assert labelme["imagePath"] == "../photos/a.png" and (labelme["imageHeight"], labelme["imageWidth"]) == (40, 50)
+    assert len(of_a) == len(labelme["shapes"]) > 0 and {entry["category_id"] for entry in of_a} == {1}
+    for entry, shape in zip(of_a, labelme["shapes"], strict=True):
+        assert shape["label"] == "leaf" and shape["shape_type"] == "polygon"
+        np.testing.assert_allclose(np.ravel(shape["points"]), entry["segmentation"][0], atol=0.01)
+    # The same name from another folder: neither overwritten nor lost.
+    code, _, _ = called("photos/more/a.png", "photos/a.png", "--kind", "coco,labelme", "--skip-existing")
+    assert code == 0 and "a-2_labelme.json" in written(place)
+    coco = json.loads((place / "out" / "coco.json").read_text())
+    assert [image["file_name"][10:] for image in coco["images"]] == ["a.png", "b.tif", "more/a.png"]
+    assert len({entry["id"] for entry in coco["annotations"]}) == len(coco["annotations"])
+    code, out, _ = called("photos/more/a.png", "photos/a.png", "--kind", "coco,labelme", "--skip-existing")
+    assert "2 of 2 images have their results already" in out
+
+
+def test_the_least_certain_images_come_first(called, place):
+    def ranking():
+        with open("out/uncertainty.csv", newline="") as stream:
+            return list(csv.DictReader(stream))
+
+    code, _, _ = called("photos/a.png", "photos/b.tif", "--rank", "uncertainty")
+    predictor = inference.Predictor(weights.load("w.safetensors")[0])
+    expected = {f: 1 - predictor.probabilities(f).max(0).mean() for f in ("photos/a.png", "photos/b.tif")}
+    assert code == 0 and {row["image"] for row in ranking()} == set(expected)
+    for row in ranking():
+        assert float(row["uncertainty"]) == pytest.approx(expected[row["image"]], abs=1e-5)
+    called("photos/more/a.png", "photos/b.tif", "--rank", "uncertainty")
+    values = [float(row["uncertainty"]) for row in ranking()]
+    assert len(values) == 3 and values == sorted(values, reverse=True)
+
+
+def test_prediction_does_not_import_what_only_training_needs(place):
+    """One image must not wait for albumentations or matplotlib."""
+    program = """
+import sys
+from seglib.cli.main import main
+code = main(["predict", "photos/a.png", "--weights", "w.safetensors", "--kind", "mask", "--device", "cpu"])
+slow = {"albumentations", "matplotlib", "scipy", "ray", "optuna", "onnxruntime", "tifffile"}
+print(code, sorted(slow & sys.modules.keys()))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
+    )
+    assert done.stdout.splitlines()[-1:] == ["0 []"], done.stdout + done.stderr

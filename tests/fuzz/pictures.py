@@ -41,7 +41,7 @@ def by_window(folder: Path) -> Callable[[Generator], str]:
     import tifffile
 
     from seglib.inference import PredictionError
-    from seglib.inference.tiff import TiffPicture
+    from seglib.inference.tiff import TiffReader
 
     def tiff(values, **options) -> bytes:
         buffer = io.BytesIO()
@@ -62,7 +62,7 @@ def by_window(folder: Path) -> Callable[[Generator], str]:
     def one(rng: Generator) -> str:
         file.write_bytes(spoiled(seeds[int(rng.integers(len(seeds)))], rng, seeds))
         try:
-            with TiffPicture(file) as opened:
+            with TiffReader(file) as opened:
                 top = int(rng.integers(opened.height))
                 bottom = min(opened.height, top + 20)
                 rows = opened.rows(top, bottom)

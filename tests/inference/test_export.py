@@ -1,9 +1,12 @@
 """ONNX files: the same results as PyTorch, at any size; complete and readable by others, or not there at all."""
 
 import json
+import re
+import shutil
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -20,6 +23,7 @@ for package in ("onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(package)
 
 from seglib.inference import export  # noqa: E402
+from seglib.models.dilated_resnet import PPM  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 CLASSES = {1: ["ground", "leaf"], 2: ["ground", "leaf"], 3: ["sky", "tree", "road"]}
@@ -53,7 +57,7 @@ def exported(tmp_path_factory):
     return file, folder / "small.onnx", export.export(str(file), folder / "small.onnx")
 
 
-def photograph(height, width):
+def random_image(height, width):
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
@@ -65,24 +69,24 @@ def test_the_file_gives_pytorchs_logits_at_any_size(exported):
     for number, height, width in ((1, 32, 32), (3, 45, 171), (2, 301, 33)):
         images = torch.randint(256, (number, 3, height, width), dtype=torch.uint8)
         with torch.inference_mode():
-            expected, found = model(normalize(images)), network(images)
-        assert found.shape == (number, 2, height, width) and found.dtype == torch.float32
-        torch.testing.assert_close(found.softmax(1)[:, 1:], expected.sigmoid(), atol=1e-4, rtol=0)
+            expected, actual = model(normalize(images)), network(images)
+        assert actual.shape == (number, 2, height, width) and actual.dtype == torch.float32
+        torch.testing.assert_close(actual.softmax(1)[:, 1:], expected.sigmoid(), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("options", [{}, {"flip": True, "scales": (0.75, 1.0)}, {"tile": 48}])
 @pytest.mark.parametrize("size", [(70, 101), (9, 200)])
 def test_prediction_treats_the_file_as_the_network(exported, size, options):
     (first, notes), (second, described) = (inference.load(str(file)) for file in exported[:2])
-    expected, found = (
-        Predictor(model, described["config"]["inference"]["longest_side"], **options).probabilities(photograph(*size))
+    expected, actual = (
+        Predictor(model, described["config"]["inference"]["longest_side"], **options).probabilities(random_image(*size))
         for model in (first, second)
     )
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+    np.testing.assert_allclose(actual, expected, atol=1e-4)
     assert described["classes"] == notes["classes"] and described["palette"] == notes["palette"]
 
 
-def test_the_notes_are_in_the_metadata_and_at_the_end_of_the_file(exported):
+def test_metadata_is_also_at_the_end_of_the_file(exported):
     import onnx
 
     source, file, _ = exported
@@ -95,6 +99,47 @@ def test_the_notes_are_in_the_metadata_and_at_the_end_of_the_file(exported):
     assert notes["config"]["inference"] == trained["config"]["inference"] and notes["classes"] == ["ground", "leaf"]
     assert b"secret" not in content, "where a network was trained is nobody's concern"
     assert b"export.py" not in content and str(ROOT).encode() not in content, "nor is where its code lies"
+
+
+def test_ten_lines_of_onnxruntime_in_the_docs_give_the_masks_of_predict(exported, tmp_path, monkeypatch):
+    """The file resizes nothing itself: its metadata says how, and docs/onnx.md shows it."""
+    (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "onnx.md").read_text(), re.DOTALL)
+    assert len(program.strip().splitlines()) < 15 and "seglib" not in program
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(exported[1], "model.onnx")
+    y, x = np.mgrid[:150, :211]
+    image = np.stack([128 + 90 * np.sin(x / 31) * np.cos(y / 23), (x + y) % 256, x % 256], 2).astype(np.uint8)
+    Image.fromarray(image).save("photo.png")
+    names = {}
+    exec(program, names)
+    model, metadata = inference.load("model.onnx")
+    predictor = Predictor(model, **metadata["config"]["inference"])
+    mask = cv2.imread("mask.png", cv2.IMREAD_UNCHANGED)
+    assert (mask != predictor.labels("photo.png")).mean() < 1e-3
+    logits = torch.from_numpy(cv2.resize(names["logits"].transpose(1, 2, 0), (211, 150)))
+    np.testing.assert_allclose(logits.softmax(2)[..., 1], predictor.probabilities("photo.png")[1], atol=1e-4)
+
+
+def test_pyramid_pooling_at_sizes_that_its_bins_do_not_divide():
+    torch.manual_seed(0)
+    body = nn.Conv2d(3, 16, 5, stride=4, padding=2)
+    network = nn.Sequential(body, PPM(16), nn.Conv2d(32, 2, 1))
+    network.append(nn.Upsample(scale_factor=4))
+
+    class Cropped(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network = network
+
+        def forward(self, image):
+            return self.network(image.float() / 255)[:, :, : image.shape[2], : image.shape[3]]
+
+    model = Cropped().eval()
+    metadata = {"classes": ["a", "b"], "palette": [[0, 0, 0]] * 2, "num_outputs": 2}
+    metadata["config"] = {"model": {"name": "unet", "options": {}}}
+    metadata["config"]["inference"] = {"longest_side": 0, "flip": False, "scales": [1.0]}
+    content = export.append_metadata(export.to_onnx(model), export.public_metadata(metadata))
+    assert export.compare(model, content, ((75, 143), (64, 64), (97, 131))) <= export.TOLERANCE
 
 
 @pytest.mark.parametrize("name, options", [("hrnet_w18_small_v1", {})])
@@ -147,14 +192,14 @@ def test_files_that_are_no_exports_are_refused(exported, tmp_path):
     (tmp_path / "cut.onnx").write_bytes(file.read_bytes()[:2000])
     (tmp_path / "text.onnx").write_text("no network")
     for name in ("cut", "text"):
-        with pytest.raises(PredictionError, match=rf"{name}\.onnx: damaged, or no ONNX file"):
+        with pytest.raises(PredictionError, match=rf"{name}\.onnx: damaged, or not an ONNX file"):
             inference.load(str(tmp_path / f"{name}.onnx"))
     strange = onnx.load(file)
     del strange.metadata_props[:]
     onnx.save(strange, tmp_path / "strange.onnx")
     with pytest.raises(PredictionError, match=r"strange\.onnx: not written by"):
         inference.load(str(tmp_path / "strange.onnx"))
-    with pytest.raises(export.ExportError, match="is an ONNX file already"):
+    with pytest.raises(export.ExportError, match="is already an ONNX file"):
         export.export(str(file), tmp_path / "a.onnx")
 
 
@@ -172,26 +217,26 @@ def test_an_export_with_other_notes_or_another_graph_is_refused(exported, tmp_pa
         onnx.save(changed, tmp_path / "other.onnx")
         return inference.load(str(tmp_path / "other.onnx"))
 
-    for notes, told in (
+    for notes, reported in (
         ([], "no metadata"),
         ({}, "no classes, config, num_outputs, palette"),
         ({**good, "classes": ["\x1b[2J", "b"]}, "invalid classes"),
         ({**good, "palette": [[0, 0, 0]]}, "invalid palette"),
         ({**good, "config": {**good["config"], "inference": {}}}, r"invalid config\.inference"),
     ):
-        with pytest.raises(PredictionError, match=rf"other\.onnx: {told} in its metadata"):
+        with pytest.raises(PredictionError, match=rf"other\.onnx: {reported} in its metadata"):
             load(notes)
     foreign = onnx.load(file)
     foreign.graph.node[0].domain = "somebody.else"
     foreign.opset_import.add(domain="somebody.else", version=1)
-    with pytest.raises(PredictionError, match=r"other\.onnx: damaged, or no ONNX file"):
+    with pytest.raises(PredictionError, match=r"other\.onnx: damaged, or not an ONNX file"):
         load(good, foreign)
     three = {**good, "classes": ["a", "b", "c"], "palette": [[0, 0, 0]] * 3, "num_outputs": 3}
     model, _ = load(three)
     with pytest.raises(PredictionError, match=r"gives \(1, 2, 48, 48\), not \(1, 3, 48, 48\)"):
         model(torch.zeros(1, 3, 48, 48, dtype=torch.uint8))
     model, _ = load(good)
-    with pytest.raises(PredictionError, match="cannot be run on pictures"):
+    with pytest.raises(PredictionError, match="cannot be run on images"):
         model(torch.zeros(1, 3, 48, 48))  # not the bytes that the graph takes
 
 
@@ -199,16 +244,16 @@ def test_the_commands(exported, tmp_path, monkeypatch, capsys):
     source, file, _ = exported
     monkeypatch.setattr(export, "to_onnx", lambda network: file.read_bytes())  # a quarter of a minute
     monkeypatch.chdir(tmp_path)
-    Image.fromarray(photograph(50, 60)).save("a.png")
+    Image.fromarray(random_image(50, 60)).save("a.png")
     assert main(["export", str(source)]) == 0
-    assert "small.onnx" in (shown := capsys.readouterr().out) and "agree to" in shown
+    assert "small.onnx" in (output := capsys.readouterr().out) and "agree to" in output
     assert main(["predict", "a.png", "--weights", "small.onnx", "--out", "onnx", "--device", "cpu"]) == 0
     assert main(["predict", "a.png", "--weights", str(source), "--out", "torch", "--device", "cpu"]) == 0
-    found, expected = (np.asarray(Image.open(f"{folder}/a_mask.png")) for folder in ("onnx", "torch"))
-    assert found.shape == (50, 60) and (found != expected).mean() < 0.002
+    actual, expected = (np.asarray(Image.open(f"{folder}/a_mask.png")) for folder in ("onnx", "torch"))
+    assert actual.shape == (50, 60) and (actual != expected).mean() < 0.002
     capsys.readouterr()
     for words, named in (
-        (["export", "nonsense"], "'nonsense' is no released weights"),
+        (["export", "nonsense"], "'nonsense': no released weights"),
         (["export", str(source), "--out", "a.bin"], "--out a.bin: must be a file whose name ends in .onnx"),
         (["predict", "a.png", "--weights", "absent.onnx"], "absent.onnx: no such file"),
     ):

@@ -1,4 +1,4 @@
-"""Pictures read and labelled by window: the same as in memory, in little memory; broken and unusual TIFF files."""
+"""Images read and predicted in parts: the same results as in memory; corrupted and unusual TIFF files."""
 
 import os
 import subprocess
@@ -14,15 +14,15 @@ from torch import nn
 
 from seglib import inference
 from seglib.data import read_image
-from seglib.inference import PredictionError, Predictor, TiffPicture
-from seglib.inference.resize import Scaled, area_weights, line_weights
+from seglib.inference import PredictionError, Predictor, TiffReader
+from seglib.inference.resize import ResizedReader, area_weights, linear_weights
 
 tifffile = pytest.importorskip("tifffile")
 REPOSITORY = Path(__file__).parents[2]
 
 
-class Held:
-    """A picture in memory that is read as if it were not."""
+class InMemoryReader:
+    """An image in memory that is read in parts."""
 
     def __init__(self, image):
         self.image, (self.height, self.width) = image, image.shape[:2]
@@ -33,7 +33,7 @@ class Held:
 
 
 def scene(height, width):
-    """Something smooth and something sharp, so that neither scaling nor windows are without effect."""
+    """Smooth and sharp content, so that resizing and windows change the result."""
     y, x = np.mgrid[:height, :width]
     image = np.stack([128 + 90 * np.sin(x / 31) * np.cos(y / 23), (x + y) % 256, (x * y // 40) % 256], 2)
     image[height // 3 : height // 2, width // 4 : width // 2] = 240
@@ -42,7 +42,7 @@ def scene(height, width):
 
 @pytest.fixture(scope="module")
 def network():
-    """Three classes from a neighbourhood of 15 pixels: what it sees does depend on the window."""
+    """Three classes from a receptive field of 15 pixels: windows change their output."""
     torch.manual_seed(3)
     return nn.Sequential(nn.Conv2d(3, 8, 7, padding=3), nn.ReLU(), nn.Conv2d(8, 3, 9, padding=4)).eval()
 
@@ -53,14 +53,14 @@ def test_scaling_by_rows_is_scaling(size):
     shrunk = size[0] <= 300 and size[1] <= 220
     way = cv2.INTER_AREA if shrunk else cv2.INTER_LINEAR
     whole = cv2.resize(image, size[::-1], interpolation=way).astype(int)
-    scaled = Scaled(Held(image), *size)
-    found = np.concatenate([scaled.rows(0, 41), scaled.rows(41, size[0])])
-    # OpenCV enlarges bytes in fixed point, so that one value in nine is off by one.
-    assert np.abs(found - whole).max() <= 1 and (found != whole).mean() < (0.02 if shrunk else 0.15)
+    scaled = ResizedReader(InMemoryReader(image), *size)
+    actual = np.concatenate([scaled.rows(0, 41), scaled.rows(41, size[0])])
+    # OpenCV upsamples bytes in fixed point, so that one value in nine is off by one.
+    assert np.abs(actual - whole).max() <= 1 and (actual != whole).mean() < (0.02 if shrunk else 0.15)
 
 
 def test_weights_of_rows_sum_to_one_and_name_the_rows_needed():
-    for make in (area_weights, line_weights):
+    for make in (area_weights, linear_weights):
         for length, scaled in ((10, 7), (7, 7), (100, 3), (5, 11)):
             if make is area_weights and scaled > length:
                 continue
@@ -87,7 +87,7 @@ def test_by_rows_as_in_memory(network, monkeypatch, size, options):
     monkeypatch.setattr("seglib.inference.predictor.CHUNK", 7919)  # rows that fit nothing else
     image = scene(*size)
     predictor = Predictor(network, **options, tile=96)
-    rows = list(predictor.label_rows(Held(image)))
+    rows = list(predictor.label_rows(InMemoryReader(image)))
     assert len(rows) > 5 and {part.shape[1] for part in rows} == {size[1]}
     labels = np.concatenate(rows)
     expected = predictor.labels(image)
@@ -97,7 +97,7 @@ def test_by_rows_as_in_memory(network, monkeypatch, size, options):
 
 
 class Planes(nn.Module):
-    """As many classes as asked for, of which the last but one is everywhere."""
+    """A number of classes, of which the last but one is everywhere."""
 
     def __init__(self, classes):
         super().__init__()
@@ -110,12 +110,13 @@ class Planes(nn.Module):
 @pytest.mark.parametrize("classes", [2, 11, 19, 100])
 @pytest.mark.parametrize("options", [{}, {"flip": True}, {"longest_side": 5000}, {"scales": (0.5, 1.0), "flip": True}])
 def test_windows_are_as_large_as_memory_allows(classes, options):
-    """For a picture of 20,000 pixels across: their rows, in float32, stay below 512 MiB, or the picture is refused."""
+    """For a image of 20,000 pixels across: their rows, in float32, stay below 512 MiB, or the image is refused."""
     predictor = Predictor(Planes(classes), **options)
     views, width = 1 + predictor.flip, (options.get("longest_side") or 20_000) * sum(predictor.scales)
     row = 4 * classes * views * width
     try:
-        side = predictor._window_side((20_000, 20_000), classes * views)
+        predictor._num_classes = classes
+        side = predictor._window_side((20_000, 20_000), round(width), views)
     except PredictionError as error:
         assert 64 * row > 2**29 and "--multi-scale" in str(error) and "--tile 512" in str(error)
     else:
@@ -125,16 +126,17 @@ def test_windows_are_as_large_as_memory_allows(classes, options):
 
 def test_many_classes_are_labelled_in_smaller_windows(monkeypatch):
     image, predictor = scene(150, 400), Predictor(Planes(60))
-    seen = []
-    predictor.model.register_forward_pre_hook(lambda model, given: seen.append(given[0].shape[-1]))
+    calls = []
+    predictor.model.register_forward_pre_hook(lambda model, given: calls.append(given[0].shape[-1]))
+    monkeypatch.setattr("seglib.inference.predictor.WHOLE_PIXELS", 0)
     monkeypatch.setattr("seglib.inference.predictor.BAND_BYTES", 4 * 60 * 400 * 100)
-    rows = list(predictor.label_rows(Held(image)))
+    rows = list(predictor.label_rows(InMemoryReader(image)))
     assert np.concatenate(rows).shape == (150, 400) and (np.concatenate(rows) == 58).all()
-    assert set(seen) == {32, 96}  # the first one counts the classes
+    assert set(calls) == {32, 96}  # the first one counts the classes
     monkeypatch.setattr("seglib.inference.predictor.BAND_BYTES", 4 * 60 * 400 * 63)
     with pytest.raises(PredictionError, match="400x150 in 60 planes .* less than 64 pixels"):
-        next(predictor.label_rows(Held(image)))
-    assert next(Predictor(Planes(60), tile=512).label_rows(Held(image))).shape[1] == 400  # asked for, so done
+        next(predictor.label_rows(InMemoryReader(image)))
+    assert next(Predictor(Planes(60), tile=512).label_rows(InMemoryReader(image))).shape[1] == 400  # chosen, so done
 
 
 def test_parts_of_a_result_are_the_result(network, monkeypatch):
@@ -160,16 +162,16 @@ def test_tiff_files_are_read_in_parts(tmp_path, stored):
     image, file = scene(201, 150), tmp_path / "a.tif"
     values = np.moveaxis(image, 2, 0) if "planes" in stored else image
     tifffile.imwrite(file, values, photometric="rgb", **STORED[stored])
-    with TiffPicture(file) as picture:
-        assert (picture.height, picture.width) == (201, 150)
+    with TiffReader(file) as reader:
+        assert (reader.height, reader.width) == (201, 150)
         for top, bottom in ((0, 201), (0, 1), (63, 65), (200, 201), (40, 170)):
-            assert (picture.rows(top, bottom) == image[top:bottom]).all()
+            assert (reader.rows(top, bottom) == image[top:bottom]).all()
 
 
 @pytest.mark.parametrize(
     "kind", ["grey", "16-bit", "16-bit big endian", "palette", "rgba", "multiplied", "white is zero"]
 )
-def test_tiff_files_look_as_they_do_in_memory(tmp_path, kind):
+def test_tiff_files_are_converted_as_in_memory(tmp_path, kind):
     image, file = scene(60, 70), tmp_path / "a.tif"
     if kind == "palette":
         Image.fromarray(image).convert("P").save(file)
@@ -186,13 +188,13 @@ def test_tiff_files_look_as_they_do_in_memory(tmp_path, kind):
         tifffile.imwrite(file, deep, byteorder=">" if "big" in kind else "<", tile=(16, 16), compression="zlib")
     else:
         tifffile.imwrite(file, image[:, :, 0])
-    with TiffPicture(file) as picture:
-        found = picture.rows(0, 60)
+    with TiffReader(file) as reader:
+        actual = reader.rows(0, 60)
     expected = read_image(file)
     if kind == "multiplied":  # Pillow divides the colours and multiplies them again, and may lose a step each time
-        assert (found[0, 0] == 255).all()
-        found, expected = found[1:], expected[1:]
-    assert np.abs(found.astype(int) - expected).max() <= {"rgba": 1, "multiplied": 3}.get(kind, 0)
+        assert (actual[0, 0] == 255).all()
+        actual, expected = actual[1:], expected[1:]
+    assert np.abs(actual.astype(int) - expected).max() <= {"rgba": 1, "multiplied": 3}.get(kind, 0)
 
 
 def test_tiff_files_that_cannot_be_read_by_window(tmp_path, monkeypatch):
@@ -200,8 +202,8 @@ def test_tiff_files_that_cannot_be_read_by_window(tmp_path, monkeypatch):
 
     def refused(named, **options):
         tifffile.imwrite(file, options.pop("values", image), **options)
-        with pytest.raises(PredictionError, match=named) as caught, TiffPicture(file) as picture:
-            picture.rows(0, picture.height)
+        with pytest.raises(PredictionError, match=named) as caught, TiffReader(file) as reader:
+            reader.rows(0, reader.height)
         assert str(file) in str(caught.value)
 
     refused("neither 8-bit", values=image.astype(np.float32), photometric="rgb")
@@ -211,27 +213,27 @@ def test_tiff_files_that_cannot_be_read_by_window(tmp_path, monkeypatch):
     refused("in one piece.*tiled TIFF", photometric="rgb", compression="zlib", rowsperstrip=300)
     monkeypatch.undo()
     file.write_bytes(b"II*\0 and no more")
-    with pytest.raises(PredictionError, match=r"a\.tif: no TIFF file"):
-        TiffPicture(file)
+    with pytest.raises(PredictionError, match=r"a\.tif: not a TIFF file"):
+        TiffReader(file)
     for options in ({}, {"tile": (64, 64), "compression": "zlib"}):
         tifffile.imwrite(file, image, photometric="rgb", **options)
         whole = file.read_bytes()
-        with TiffPicture(file) as picture:
-            last = max(picture.page.dataoffsets)
+        with TiffReader(file) as reader:
+            last = max(reader.page.dataoffsets)
         file.write_bytes(whole[: last + 100])
-        with pytest.raises(PredictionError, match="damaged or cut short|no TIFF file"), TiffPicture(file) as picture:
-            picture.rows(0, 300)
+        with pytest.raises(PredictionError, match="damaged or cut short|not a TIFF file"), TiffReader(file) as reader:
+            reader.rows(0, 300)
 
 
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
     file = tmp_path / "a.tif"
     Image.fromarray(scene(50, 60)).save(file, compression="tiff_lzw")
     if not _importable("imagecodecs"):
-        with pytest.raises(PredictionError, match="python -m pip install imagecodecs"), TiffPicture(file) as picture:
-            picture.rows(0, 50)
+        with pytest.raises(PredictionError, match="python -m pip install imagecodecs"), TiffReader(file) as reader:
+            reader.rows(0, 50)
     monkeypatch.setitem(sys.modules, "tifffile", None)
     with pytest.raises(PredictionError, match="python -m pip install tifffile"):
-        TiffPicture(file)
+        TiffReader(file)
 
 
 def _importable(name):
@@ -240,11 +242,11 @@ def _importable(name):
     return importlib.util.find_spec(name) is not None
 
 
-def test_what_is_large_is_read_by_window_or_refused(tmp_path, monkeypatch):
+def test_large_images_are_read_in_parts_or_refused(tmp_path, monkeypatch):
     for ending in ("png", "tif"):
         Image.fromarray(scene(50, 60)).save(tmp_path / f"a.{ending}")
         assert not inference.is_large(tmp_path / f"a.{ending}")
-    monkeypatch.setattr("seglib.inference.tiff.LARGE", 2999)
+    monkeypatch.setattr("seglib.inference.tiff.LARGE_PIXELS", 2999)
     assert inference.is_large(tmp_path / "a.tif")
     with pytest.raises(PredictionError, match=r"a\.png: more than 2,999 pixels .*tiled TIFF.*vips copy"):
         inference.is_large(tmp_path / "a.png")
@@ -256,28 +258,28 @@ def test_what_is_large_is_read_by_window_or_refused(tmp_path, monkeypatch):
 def test_a_label_tiff_is_tiled_small_and_as_in_memory(network, tmp_path):
     image, palette = scene(700, 531), [(0, 0, 0), (255, 0, 0), (0, 90, 255)]
     tifffile.imwrite(tmp_path / "a.tif", image, photometric="rgb")
-    predictor, seen = Predictor(network, tile=128), []
-    counts = inference.segment_tiff(
-        predictor, tmp_path / "a.tif", tmp_path / "out.tif", palette, lambda *done: seen.append(done)
+    predictor, calls = Predictor(network, tile=128), []
+    counts = inference.predict_tiff(
+        predictor, tmp_path / "a.tif", tmp_path / "out.tif", palette, lambda *done: calls.append(done)
     )
     expected = predictor.labels(image)
     with tifffile.TiffFile(tmp_path / "out.tif") as written:
         assert written.pages[0].is_tiled and written.pages[0].compression != 1
         assert (written.pages[0].asarray() == expected).all()
-    with Image.open(tmp_path / "out.tif") as shown:
-        assert shown.size == (531, 700) and (np.asarray(shown) == expected).all()
-        assert (np.asarray(shown.convert("RGB")) == np.array(palette)[expected]).all()
+    with Image.open(tmp_path / "out.tif") as opened:
+        assert opened.size == (531, 700) and (np.asarray(opened) == expected).all()
+        assert (np.asarray(opened.convert("RGB")) == np.array(palette)[expected]).all()
     assert (counts[:3] == np.bincount(expected.ravel(), minlength=3)).all() and counts.sum() == 700 * 531
-    assert seen[-1] == (700, 700)
+    assert calls[-1] == (700, 700)
     assert inference.is_result(tmp_path / "out.tif") and not inference.is_result(tmp_path / "a.tif")
 
 
-def test_a_source_that_breaks_off_leaves_no_result(network, tmp_path):
+def test_a_truncated_source_leaves_no_result(network, tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", scene(900, 200), photometric="rgb")
     (tmp_path / "a.tif").write_bytes((tmp_path / "a.tif").read_bytes()[:400_000])
     (tmp_path / "out").mkdir()
     with pytest.raises(PredictionError, match="damaged"):
-        inference.segment_tiff(
+        inference.predict_tiff(
             Predictor(network, tile=128), tmp_path / "a.tif", tmp_path / "out" / "a.tif", [(0, 0, 0)]
         )
     assert list((tmp_path / "out").iterdir()) == []
@@ -294,7 +296,8 @@ class Red(torch.nn.Module):
     def forward(self, x):
         return torch.cat([-x[:, :1], x[:, :1]], 1)
 
-counts = inference.segment_tiff(inference.Predictor(Red()), Path(sys.argv[1]), Path(sys.argv[2]), [(0, 0, 0), (9, 9, 9)])
+predictor = inference.Predictor(Red())
+counts = inference.predict_tiff(predictor, Path(sys.argv[1]), Path(sys.argv[2]), [(0, 0, 0), (9, 9, 9)])
 # Not getrusage, on Linux: a process begins there with the peak of the one that started it.
 status = Path("/proc/self/status")
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -2,6 +2,7 @@
 
 import hashlib
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -12,13 +13,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from seglib import data, evaluation, inference, models
-from seglib.data.transforms import MEAN, STD, fit, normalize
-from seglib.inference import PredictionError, Predictor
+from seglib.data.annotations.common import draw_shapes, polygon_shape
+from seglib.data.transforms import MEAN, STD, normalize, resize_longest_side
+from seglib.inference import PredictionError, Predictor, batch, outputs, polygons
 from seglib.inference.sliding_window import window_starts, window_weights
 
 
 class RedIsForeground(nn.Module):
-    """Logits that say how red a pixel is: a network whose right answer is known."""
+    """Logits that say how red a pixel is: a network whose output is known."""
 
     def __init__(self, channels=2):
         super().__init__()
@@ -31,7 +33,7 @@ class RedIsForeground(nn.Module):
         return red if self.channels == 1 else torch.cat([-red, red], 1) / 2
 
 
-def picture(height=40, width=60):
+def example_image(height=40, width=60):
     image = np.zeros((height, width, 3), np.uint8)
     image[: height // 2, : width // 3, 0] = 255
     return image
@@ -39,8 +41,8 @@ def picture(height=40, width=60):
 
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("options", [{}, {"flip": True}, {"scales": (0.5, 1, 2)}, {"longest_side": 120, "flip": True}])
-def test_the_label_map_has_the_pictures_size_and_content(channels, options):
-    image = picture()
+def test_the_label_map_has_the_size_and_content_of_the_image(channels, options):
+    image = example_image()
     labels = Predictor(RedIsForeground(channels), **options).labels(image)
     assert labels.shape == (40, 60) and labels.dtype == np.uint8
     expected = image[:, :, 0] > 0
@@ -62,26 +64,26 @@ def test_any_size_works(size, side):
 
 
 def test_probabilities_are_averaged_not_logits():
-    class SureOfSmallPictures(nn.Module):
+    class ConfidentOnSmallImages(nn.Module):
         def forward(self, x):
             small = x.shape[-1] < 50
             one = torch.full((x.shape[0], 1, *x.shape[-2:]), 100.0 if small else -1.0)
             return torch.cat([torch.zeros_like(one), one], 1)
 
-    found = Predictor(SureOfSmallPictures(), scales=(0.8, 1.0)).probabilities(picture())[1]
-    np.testing.assert_allclose(found, (1 + 1 / (1 + np.e)) / 2, rtol=1e-5)
+    actual = Predictor(ConfidentOnSmallImages(), scales=(0.8, 1.0)).probabilities(example_image())[1]
+    np.testing.assert_allclose(actual, (1 + 1 / (1 + np.e)) / 2, rtol=1e-5)
 
 
-def test_small_pictures_are_enlarged_and_their_results_shrunk_whole():
-    """The network's map is many times the picture: its outer rows count too."""
+def test_small_images_are_upsampled_and_their_results_downsampled():
+    """The logits are much larger than the image: their outer rows count too."""
     torch.manual_seed(0)
     model = nn.Conv2d(3, 2, 3, padding=1)
     image = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
-    found = Predictor(model, 600).probabilities(image)
-    scaled = torch.from_numpy(fit(image, 600)).permute(2, 0, 1)[None]
+    actual = Predictor(model, 600).probabilities(image)
+    scaled = torch.from_numpy(resize_longest_side(image, 600)).permute(2, 0, 1)[None]
     with torch.no_grad():
         logits = F.interpolate(model(normalize(scaled)), (40, 60), mode="bilinear", align_corners=False)
-    np.testing.assert_allclose(found, logits.softmax(1)[0].numpy(), atol=1e-5)
+    np.testing.assert_allclose(actual, logits.softmax(1)[0].numpy(), atol=1e-5)
 
 
 def test_a_mirrored_view_is_mirrored_back():
@@ -90,18 +92,20 @@ def test_a_mirrored_view_is_mirrored_back():
             ramp = torch.linspace(5, -5, x.shape[-1]).expand(x.shape[0], 1, *x.shape[-2:])
             return torch.cat([torch.zeros_like(ramp), ramp], 1)
 
-    found = Predictor(LeftIsForeground(), flip=True).probabilities(picture())[1]
-    np.testing.assert_allclose(found, 0.5, atol=1e-5)
+    actual = Predictor(LeftIsForeground(), flip=True).probabilities(example_image())[1]
+    np.testing.assert_allclose(actual, 0.5, atol=1e-5)
 
 
 def test_scaling_keeps_the_shape_and_normalisation_is_imagenets():
-    assert fit(picture(40, 60), 30).shape == (20, 30, 3)
-    assert fit(picture(60, 40), 120).shape == (120, 80, 3)
-    assert fit(picture(1000, 2), 100).shape == (100, 1, 3)
-    image = picture()
-    assert fit(image, 0) is image
+    assert resize_longest_side(example_image(40, 60), 30).shape == (20, 30, 3)
+    assert resize_longest_side(example_image(60, 40), 120).shape == (120, 80, 3)
+    assert resize_longest_side(example_image(1000, 2), 100).shape == (100, 1, 3)
+    image = example_image()
+    assert resize_longest_side(image, 0) is image
     checker = np.indices((64, 64)).sum(0).astype(np.uint8) % 2 * 254
-    assert abs(int(fit(np.repeat(checker[:, :, None], 3, 2), 32).mean()) - 127) <= 1  # averaged, not sampled
+    assert (
+        abs(int(resize_longest_side(np.repeat(checker[:, :, None], 3, 2), 32).mean()) - 127) <= 1
+    )  # averaged, not sampled
     values = normalize(torch.tensor([0, 255], dtype=torch.uint8).view(1, 1, 1, 2).expand(1, 3, 1, 2))
     for channel in range(3):
         expected = [-MEAN[channel] / STD[channel], (1 - MEAN[channel]) / STD[channel]]
@@ -110,7 +114,7 @@ def test_scaling_keeps_the_shape_and_normalisation_is_imagenets():
 
 def test_wrong_arrays_and_devices_are_refused():
     for array in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((4, 4, 4), np.uint8)):
-        with pytest.raises(PredictionError, match="expected a uint8 RGB picture"):
+        with pytest.raises(PredictionError, match="expected a path, a PIL image or a uint8 RGB array"):
             Predictor(RedIsForeground()).labels(array)
     for name in ("cuda:99", "toaster"):
         with pytest.raises(PredictionError, match=f"device '{name}' is not available"):
@@ -121,24 +125,24 @@ def test_wrong_arrays_and_devices_are_refused():
 def test_sides_beyond_the_memory_are_refused_by_the_options_name():
     for side in (10_000_000, 10**12):
         with pytest.raises(PredictionError, match=f"60x40 needs more memory .*-side {side}; choose a smaller"):
-            Predictor(RedIsForeground(), side).labels(picture())
+            Predictor(RedIsForeground(), side).labels(example_image())
 
     class Greedy(nn.Module):
         def forward(self, x):
             return torch.empty(10**15)
 
     with pytest.raises(PredictionError, match=r"--longest-side 0 \(its own size\)"):
-        Predictor(Greedy()).labels(picture())
+        Predictor(Greedy()).labels(example_image())
 
     class Faulty(nn.Module):
         def forward(self, x):
             raise RuntimeError("a bug")
 
     with pytest.raises(RuntimeError, match="a bug"):
-        Predictor(Faulty()).labels(picture())
+        Predictor(Faulty()).labels(example_image())
 
 
-def test_results_of_an_earlier_run_are_told_from_pictures(tmp_path):
+def test_results_of_an_earlier_run_are_recognised(tmp_path):
     for name in ("a.jpg", "b.jpg", "b_mask.png", "c_mask.jpg", "c_overlay.png"):
         Image.new("RGB", (4, 4)).save(tmp_path / name)
     inference.save_mask(tmp_path / "a_mask.png", np.zeros((4, 4), np.uint8), [(0, 0, 0)])
@@ -148,7 +152,7 @@ def test_results_of_an_earlier_run_are_told_from_pictures(tmp_path):
     assert [file.name for file in left] == ["a.jpg", "b.jpg", "b_mask.png", "c_mask.jpg", "c_overlay.png"]
     assert taken == {"b", "c"}  # what is not of this program must not be overwritten
     assert inference.without_results(files, tmp_path / "elsewhere") == (files, set())
-    (tmp_path / "d_mask.png").write_bytes(b"no picture")
+    (tmp_path / "d_mask.png").write_bytes(b"not an image")
     assert not inference.is_result(tmp_path / "d_mask.png")
     with pytest.raises(PredictionError, match="only results of an earlier run"):
         inference.without_results([tmp_path / "a_mask.png"], tmp_path)
@@ -158,7 +162,7 @@ def test_files_folders_patterns_and_the_example(tmp_path):
     for name in ("b.jpg", "a.png", "below/c.tif", "[odd].png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.new("RGB", (4, 4)).save(tmp_path / name)
-    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "notes.txt").write_text("not an image")
 
     def names(*patterns):
         return [f.name for f in inference.image_files([f"{tmp_path}/{pattern}" for pattern in patterns])]
@@ -171,18 +175,18 @@ def test_files_folders_patterns_and_the_example(tmp_path):
     assert inference.image_files(["nowhere.png"])[0].name == "nowhere.png"
     assert inference.image_files(["example"])[0].is_file()
     (tmp_path / "empty").mkdir()
-    with pytest.raises(PredictionError, match="no pictures in this folder"):
+    with pytest.raises(PredictionError, match="no images in this folder"):
         inference.image_files([tmp_path / "empty"])
-    with pytest.raises(PredictionError, match=r"\*\.gif: no picture fits this pattern"):
+    with pytest.raises(PredictionError, match=r"\*\.gif: no image matches this pattern"):
         names("*.gif")
 
 
 def test_a_cutout_is_as_opaque_as_the_foreground_is_probable():
-    image = picture()
-    found = np.stack([np.linspace(1, 0, 60, dtype=np.float32)[None].repeat(40, 0)] * 3) / [[[1]], [[4]], [[2]]]
-    cut = inference.cutout(image, found)
+    image = example_image()
+    actual = np.stack([np.linspace(1, 0, 60, dtype=np.float32)[None].repeat(40, 0)] * 3) / [[[1]], [[4]], [[2]]]
+    cut = inference.cutout(image, actual)
     assert cut.shape == (40, 60, 4) and cut.dtype == np.uint8
-    np.testing.assert_allclose(cut[:, :, 3], 255 * (1 - found[0]), atol=0.51)
+    np.testing.assert_allclose(cut[:, :, 3], 255 * (1 - actual[0]), atol=0.51)
     assert (cut[:, 1:, :3] == image[:, 1:]).all() and (cut[:, 0] == 0).all()
 
 
@@ -205,13 +209,13 @@ def test_windows_cover_every_pixel_and_their_weights_sum_to_one(length, side, ov
 )
 @pytest.mark.parametrize("size", [(90, 131), (1, 200), (64, 64)])
 @pytest.mark.parametrize("overlap, batch", [(0.25, 4), (0.0, 1), (0.6, 5)])
-def test_windows_change_nothing_for_a_network_that_sees_single_pixels(options, size, overlap, batch):
+def test_windows_change_nothing_for_a_network_with_a_receptive_field_of_one_pixel(options, size, overlap, batch):
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     whole = Predictor(RedIsForeground(), **options)
     parts = Predictor(RedIsForeground(), **options, tile=40, overlap=overlap, batch_size=batch)
     np.testing.assert_allclose(parts.probabilities(image), whole.probabilities(image), atol=2e-5)
     assert all(shape[0] <= max(batch, 1 + ("flip" in options)) for shape in parts.model.sizes)
-    assert {shape[-1] for shape in parts.model.sizes} <= {32, 40}, "windows, or the padding of smaller pictures"
+    assert {shape[-1] for shape in parts.model.sizes} <= {32, 40}, "windows, or the padding of smaller images"
 
 
 def test_a_window_fades_into_the_next():
@@ -220,9 +224,9 @@ def test_a_window_fades_into_the_next():
             ramp = torch.linspace(3, -3, x.shape[-1]).expand(x.shape[0], 1, *x.shape[-2:])
             return torch.cat([torch.zeros_like(ramp), ramp], 1)
 
-    found = Predictor(LeftIsForeground(), tile=64, overlap=0.5).probabilities(picture(64, 300))[1, 0]
-    steps = np.abs(np.diff(found))
-    assert found.min() > 0.04 and found.max() < 0.96 and steps.max() < 0.1, "a seam would be a step of 0.9"
+    actual = Predictor(LeftIsForeground(), tile=64, overlap=0.5).probabilities(example_image(64, 300))[1, 0]
+    steps = np.abs(np.diff(actual))
+    assert actual.min() > 0.04 and actual.max() < 0.96 and steps.max() < 0.1, "a seam would be a step of 0.9"
 
 
 def test_windows_out_of_range_are_refused():
@@ -236,6 +240,124 @@ def test_windows_out_of_range_are_refused():
             Predictor(RedIsForeground(), **options)
 
 
+def test_the_callers_model_stays_in_its_mode():
+    model = nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2), nn.Dropout(0.5))
+    model[1].eval()  # a frozen layer in a model that is trained
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    predictor = Predictor(model)
+    first, second = predictor.probabilities(example_image()), predictor.probabilities(example_image())
+    assert (first == second).all(), "dropout is off"
+    assert [module.training for module in model.modules()] == [True, True, False, True]
+    assert all((before[name] == value).all() for name, value in model.state_dict().items())
+
+    class Broken(nn.Module):
+        def forward(self, x):
+            raise RuntimeError("a bug")
+
+    broken = Broken()
+    with pytest.raises(RuntimeError, match="a bug"):
+        Predictor(broken).labels(example_image())
+    assert broken.training
+
+
+def test_paths_and_pil_images_are_taken_as_arrays_are(tmp_path):
+    predictor, file = Predictor(RedIsForeground()), tmp_path / "a.png"
+    Image.fromarray(example_image()).save(file)
+    expected = predictor.labels(example_image())
+    for image in (file, str(file), Image.open(file), Image.fromarray(example_image()).convert("P")):
+        assert (predictor.labels(image) == expected).all()
+    transparent = Image.new("RGBA", (50, 40), (255, 0, 0, 0))  # which is white
+    assert (predictor.labels(transparent) == 1).all() and predictor.probabilities(transparent).shape == (2, 40, 50)
+    for wrong in (None, 3, [[1]], torch.zeros(4, 4, 3), Image.new("F", (4, 4))):
+        with pytest.raises(PredictionError, match="expected a path|no agreed range"):
+            predictor.labels(wrong)
+    with pytest.raises(data.DataError, match="absent.png: no such file"):
+        predictor.labels(tmp_path / "absent.png")
+
+
+@pytest.mark.parametrize("options", [{}, {"flip": True, "scales": (0.5, 1.0)}, {"longest_side": 400}])
+def test_large_inputs_go_through_the_network_in_windows(monkeypatch, options):
+    monkeypatch.setattr("seglib.inference.predictor.WHOLE_PIXELS", 64 * 64)
+    monkeypatch.setattr("seglib.inference.predictor.TILE", 64)
+    image, model = np.random.default_rng(0).integers(0, 256, (150, 200, 3), np.uint8), RedIsForeground()
+    labels = Predictor(model, **options).labels(image)
+    assert max(shape[-1] for shape in model.sizes) == 64 and max(shape[0] for shape in model.sizes) <= 4
+    monkeypatch.undo()
+    whole = Predictor(RedIsForeground(), **options)
+    assert (labels != whole.labels(image)).mean() < 1e-3 and len(whole.model.sizes) == len(options.get("scales", [1]))
+
+
+def test_the_background_is_the_class_of_this_name_at_any_position():
+    for classes, expected in ((["leaf", "Background"], 1), (["_background_", "a"], 0), (["sky", "road"], None)):
+        assert data.background_index(classes) == expected
+
+
+def test_cutouts_follow_the_edges_of_the_image():
+    """A soft edge that is two pixels off moves to the edge of the image; elsewhere nothing changes."""
+    image = np.full((480, 640, 3), 40, np.uint8)
+    image[:, 320:] = 200
+    right = np.zeros((480, 640), np.float32)
+    right[:, 320:] = 1
+    for shift in (-2, 2):
+        soft = np.clip((np.arange(640) - 320 - shift) / 8 + 0.5, 0, 1).astype(np.float32)[None].repeat(480, 0)
+        refined = outputs.refine_alpha(image, soft)
+        assert refined.shape == soft.shape and refined.dtype == np.float32
+        assert np.abs(refined - right).mean() < 0.8 * np.abs(soft - right).mean()
+        assert np.abs(refined[:, :300]).max() < 0.01 and np.abs(refined[:, 340:] - 1).max() < 0.01
+    flat = np.full((50, 60, 3), 90, np.uint8)
+    blob = np.zeros((50, 60), np.float32)
+    blob[20:30, 20:30] = 1
+    assert 0 <= outputs.refine_alpha(flat, blob).min() and outputs.refine_alpha(flat, blob).max() <= 1
+
+
+def test_jpeg_files_are_decoded_at_reduced_size_where_the_network_sees_less(tmp_path):
+    """Masks differ by less than one pixel in 200 from those of the whole image, and have its size, upright."""
+    y, x = np.mgrid[:1000, :1400]
+    image = np.stack([128 + 90 * np.sin(x / 131) * np.cos(y / 123), (x + y) % 256, x * y // 400 % 256], 2)
+    image = image.astype(np.uint8)
+    image[300:500, 350:700, 0] = 240
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for name, options in (("a.jpg", {}), ("turned.jpg", {"exif": exif})):
+        Image.fromarray(image).save(tmp_path / name, quality=92, **options)
+        reduced, whole = batch.read_reduced(tmp_path / name, 256), data.read_image(tmp_path / name)
+        assert max(reduced.image.shape) == 350 and (reduced.height, reduced.width) == whole.shape[:2]
+        predictor = Predictor(RedIsForeground(), 128)
+        labels = predictor.labels(reduced)
+        assert labels.shape == whole.shape[:2] and 0.1 < labels.mean() < 0.9
+        assert (labels != predictor.labels(whole)).mean() < 0.005
+    Image.fromarray(image).save(tmp_path / "a.png")
+    for name, side in (("a.png", 256), ("a.jpg", 0), ("a.jpg", 800)):
+        assert batch.read_reduced(tmp_path / name, side).image.shape == image.shape
+    (tmp_path / "broken.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:9000])
+    with pytest.raises(data.DataError, match="broken.jpg"):
+        batch.read_reduced(tmp_path / "broken.jpg", 256)
+
+
+def shape_with_a_hole():
+    labels = np.zeros((120, 160), np.uint8)
+    cv2.ellipse(labels, (70, 60), (50, 40), 20, 0, 360, 1, -1)
+    cv2.circle(labels, (70, 60), 15, 0, -1)
+    cv2.rectangle(labels, (65, 55), (74, 64), 2, -1)
+    labels[0:30, 130:160] = 1
+    return labels
+
+
+def test_polygons_are_the_masks_that_they_were_made_of():
+    """With pycocotools, as COCO data are read: holes stay holes, and edges are off by a pixel at most."""
+    pytest.importorskip("pycocotools")
+    labels = shape_with_a_hole()
+    shapes = polygons.find_polygons(labels, background=0)
+    assert sorted(label for label, _ in shapes) == [1, 1, 2]
+    for _, points in shapes:
+        assert len(points) < 100, "few enough to be corrected by hand"
+    drawn = draw_shapes([polygon_shape(label, points, (120, 160), "") for label, points in shapes], (120, 160), 1)
+    edges = cv2.dilate(labels, np.ones((3, 3))) != cv2.erode(labels, np.ones((3, 3)))
+    assert (drawn == labels)[~edges].all() and (drawn != labels).mean() < 0.02
+    assert {label for label, _ in polygons.find_polygons(labels)} == {0, 1, 2}
+    assert polygons.find_polygons(np.zeros((9, 9), np.uint8), 0) == []
+
+
 def test_a_saved_mask_holds_the_labels_and_shows_the_palette(tmp_path):
     labels = np.array([[0, 1], [2, 1]], np.uint8)
     inference.save_mask(tmp_path / "mask.png", labels, [(0, 0, 0), (255, 0, 0), (0, 0, 255)])
@@ -244,17 +366,17 @@ def test_a_saved_mask_holds_the_labels_and_shows_the_palette(tmp_path):
         assert saved.convert("RGB").getpixel((0, 1)) == (0, 0, 255)
 
 
-def test_pictures_of_the_same_name_do_not_overwrite_each_other(tmp_path):
+def test_images_of_the_same_name_do_not_overwrite_each_other(tmp_path):
     """In one call or in several, and whatever their order."""
     out, labels = tmp_path / "out", np.zeros((4, 4), np.uint8)
     out.mkdir()
 
-    def names(*pictures):
+    def names(*images):
         taken = set()
-        found = [inference.free_name(tmp_path / file, out, taken) for file in pictures]
-        for name, file in zip(found, pictures, strict=True):
-            inference.save_mask(out / f"{name}_mask.png", labels, [(0, 0, 0)], inference.source_mark(tmp_path / file))
-        return found
+        actual = [inference.free_name(tmp_path / file, out, taken) for file in images]
+        for name, file in zip(actual, images, strict=True):
+            inference.save_mask(out / f"{name}_mask.png", labels, [(0, 0, 0)], inference.source_id(tmp_path / file))
+        return actual
 
     assert names("x/a.jpg", "x/b.jpg", "y/a.jpg", "z/a.jpg") == ["a", "b", "a-2", "a-3"]
     assert names("y/a.jpg", "w/a.jpg", "x/a.jpg") == ["a-2", "a-4", "a"]
@@ -262,17 +384,17 @@ def test_pictures_of_the_same_name_do_not_overwrite_each_other(tmp_path):
     assert names("x/c.jpg") == ["c-2"]
     inference.save_mask(out / "d_mask.png", labels, [(0, 0, 0)])  # as versions before this one wrote it
     assert names("x/d.jpg") == ["d"]
-    assert len(inference.source_mark(tmp_path)) == 16  # of the place alone, where nothing can be read
+    assert len(inference.source_id(tmp_path)) == 16  # of the place alone, where nothing can be read
 
 
-def test_a_result_is_known_by_the_place_of_its_picture_or_by_its_content(tmp_path):
+def test_a_result_is_known_by_the_place_of_its_image_or_by_its_content(tmp_path):
     out, labels = tmp_path / "out", np.zeros((4, 4), np.uint8)
     day1, day2, moved = (tmp_path / day / "trip/photos/1.jpg" for day in ("day1", "day2", "moved"))
     for file, text in ((day1, b"one"), (day2, b"two"), (moved, b"one")):
         file.parent.mkdir(parents=True)
         file.write_bytes(text)
     out.mkdir()
-    inference.save_mask(out / "1_mask.png", labels, [(0, 0, 0)], inference.source_mark(day1))
+    inference.save_mask(out / "1_mask.png", labels, [(0, 0, 0)], inference.source_id(day1))
     assert inference.free_name(day2, out, set()) == "1-2"  # its last folders have the same names
     assert inference.free_name(moved, out, set()) == "1"
     day1.write_bytes(b"edited")
@@ -288,19 +410,19 @@ def test_results_larger_than_pillow_opens_are_known_as_results(tmp_path, monkeyp
     assert inference.is_result(tmp_path / "a_mask.png") and Image.MAX_IMAGE_PIXELS == 100
 
 
-def test_what_is_counted_on_the_device_is_what_is_counted_here(monkeypatch):
+def test_counts_on_the_device_are_those_on_the_cpu(monkeypatch):
     """A GPU counts by tensors; the processor's tensors stand for its own."""
     torch.manual_seed(0)
     dataset = data.load("streets", "val", length=3, size=[48, 64])
     predictor = inference.Predictor(models.create("unet", dataset.num_classes, width=4))
-    here, asked = evaluation.evaluate(predictor, dataset), []
+    here, types = evaluation.evaluate(predictor, dataset), []
     monkeypatch.setattr(evaluation, "COUNT_ON_DEVICE", {"cpu"})
     original = evaluation.Counts.update
     monkeypatch.setattr(
-        evaluation.Counts, "update", lambda counts, *maps: asked.extend(map(type, maps)) or original(counts, *maps)
+        evaluation.Counts, "update", lambda counts, *maps: types.extend(map(type, maps)) or original(counts, *maps)
     )
     assert evaluation.evaluate(predictor, dataset) == here
-    assert asked == [torch.Tensor] * 6
+    assert types == [torch.Tensor] * 6
 
 
 def test_batches_of_label_maps_agree_with_single_images():

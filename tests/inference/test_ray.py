@@ -1,4 +1,4 @@
-"""Prediction by Ray: every photograph once, though a process is killed; what is there stays; faults in a sentence."""
+"""Prediction by Ray: every image once, even if a process is killed; existing results stay; errors in a sentence."""
 
 import importlib.util
 import os
@@ -20,18 +20,18 @@ from seglib.inference import batch, ray_engine
 from tests.cli.test_predict import place_of_bad, write_weights
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PHOTOGRAPHS = 24
+IMAGES = 24
 
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """A folder, which is the current one, with small weights, photographs and a broken one."""
+    """The current folder, with small weights, images and a corrupted one."""
     write_weights(tmp_path / "w.safetensors", width=4)
     (tmp_path / "photos").mkdir()
-    for number in range(PHOTOGRAPHS):
-        picture = np.random.default_rng(number).integers(0, 256, (30, 40, 3), dtype=np.uint8)
-        Image.fromarray(picture).resize((800, 600)).save(tmp_path / "photos" / f"p{number:02}.png")
-    (tmp_path / "photos" / "bad.jpg").write_text("no picture")
+    for number in range(IMAGES):
+        image = np.random.default_rng(number).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+        Image.fromarray(image).resize((800, 600)).save(tmp_path / "photos" / f"p{number:02}.png")
+    (tmp_path / "photos" / "bad.jpg").write_text("not an image")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -42,7 +42,7 @@ def words(out: str) -> list[str]:
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray: python -m pip install 'ray[data]'")
 @pytest.mark.skipif(sys.platform != "linux", reason="finds processes as on Linux")
-def test_every_photograph_gets_its_result_once_though_a_process_is_killed(place):
+def test_every_image_gets_its_result_once_even_if_a_process_is_killed(place):
     assert main(words("local")) == 1
     (place / "out").mkdir()
     shutil.copy("local/p07_mask.png", "out")
@@ -62,19 +62,19 @@ def test_every_photograph_gets_its_result_once_though_a_process_is_killed(place)
             os.kill(pid, signal.SIGKILL)
             break
         else:
-            pytest.fail(f"found no process to kill: {process.communicate()}")
-        assert len(written(place)) < PHOTOGRAPHS - 8, "killed too late to matter"
+            pytest.fail(f"processes no process to kill: {process.communicate()}")
+        assert len(written(place)) < IMAGES - 8, "killed too late to matter"
         out, err = process.communicate(timeout=300)
     finally:
         process.kill()
     assert process.returncode == 1 and "Traceback" not in err, err
-    skipped = [line for line in err.splitlines() if line.startswith("skipped")]  # Ray tells of the death too
+    skipped = [line for line in err.splitlines() if line.startswith("skipped")]  # Ray reports the death too
     assert skipped == [f"skipped: {place}/{place_of_bad()}"]
-    told = out.splitlines()
-    assert told[0] == f"1 of {PHOTOGRAPHS + 1} images have their results already"
-    assert told[-1] == f"{PHOTOGRAPHS - 1} of {PHOTOGRAPHS} images segmented; the results are in out/"
-    named = [f"photos/p{number:02}.png" for number in range(PHOTOGRAPHS) if number != 7]
-    assert sorted(line.partition(":")[0] for line in told if line.startswith("photos/")) == named
+    lines = out.splitlines()
+    assert lines[0] == f"1 of {IMAGES + 1} images have their results already"
+    assert lines[-1] == f"{IMAGES - 1} of {IMAGES} images segmented; the results are in out/"
+    named = [f"photos/p{number:02}.png" for number in range(IMAGES) if number != 7]
+    assert sorted(line.partition(":")[0] for line in lines if line.startswith("photos/")) == named
     assert written(place) == sorted(file.name for file in (place / "local").iterdir())
     for name in written(place):
         assert (np.asarray(Image.open(f"out/{name}")) == np.asarray(Image.open(f"local/{name}"))).all()
@@ -87,11 +87,11 @@ def written(place: Path) -> list[str]:
 
 def working(pid: int) -> list[int]:
     """The processes below `pid` in which Ray maps."""
-    found = []
+    processes = []
     for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
         command = Path(f"/proc/{child}/cmdline").read_bytes()
-        found += [int(child)] * (b"ray::" in command and b"Map" in command) + working(int(child))
-    return found
+        processes += [int(child)] * (b"ray::" in command and b"Map" in command) + working(int(child))
+    return processes
 
 
 def test_without_ray_it_is_named(place, monkeypatch, capsys):
@@ -103,72 +103,74 @@ def test_without_ray_it_is_named(place, monkeypatch, capsys):
     assert "--ray-address is for --engine ray" in capsys.readouterr().err
 
 
-def test_what_a_process_says_reaches_the_caller(tmp_path, monkeypatch):
-    """Without Ray, whose part a plain loop plays: results, faults, a full disk, a result that never came."""
+def test_results_and_errors_of_a_process_reach_the_caller(tmp_path, monkeypatch):
+    """Without Ray, which a plain loop replaces: results, errors, a full disk, a result that is missing."""
 
-    class Segmenter:
-        def attempt(self, job):
-            if job[0].name == "full":
-                raise OSError(28, "No space left on device", str(job[1]))
-            if job[0].name == "bad":
-                return batch.Result(job[0], None, "bad: is bad")
-            return batch.Result(job[0], np.arange(256))
+    class Predictor:
+        def predict(self, task):
+            if task.image.name == "full":
+                raise OSError(28, "No space left on device", str(task.target))
+            if task.image.name == "bad":
+                return batch.PredictResult(task.image, error="bad: is bad")
+            return batch.PredictResult(task.image, np.arange(256))
 
-    def rows(ray, jobs, make, gpu):
+    def rows(ray, tasks, make, gpu):
         process = ray_engine._Process(make)
-        for number, (file, target) in reversed(list(enumerate(jobs))):
+        for number, (file, target) in reversed(list(enumerate(tasks))):
             if Path(file).name != "lost":
-                yield process({"number": number, "file": file, "target": target})
+                yield process({"number": number, "image": file, "target": target})
 
     ended = []
     kinds = SimpleNamespace(RayError=RuntimeError, RayTaskError=RecursionError)
     ray = SimpleNamespace(exceptions=kinds, shutdown=lambda: ended.append(1))
-    monkeypatch.setattr(ray_engine, "_ray", lambda: ray)
+    monkeypatch.setattr(ray_engine, "_import_ray", lambda: ray)
     monkeypatch.setattr(ray_engine, "_connect", lambda ray, address: None)
     monkeypatch.setattr(ray_engine, "_rows", rows)
 
     def results(*names):
-        return list(ray_engine.results([(Path(name), tmp_path / name) for name in names], Segmenter))
+        return list(
+            ray_engine.predict_with_ray([batch.PredictTask(Path(name), tmp_path / name) for name in names], Predictor)
+        )
 
     bad, good = results("good", "bad")
-    assert (good.file, good.fault, bad.file, bad.fault) == (Path("good"), "", Path("bad"), "bad: is bad")
+    assert (good.file, good.error, bad.file, bad.error) == (Path("good"), "", Path("bad"), "bad: is bad")
     assert (good.counts == np.arange(256)).all() and bad.counts is None
     with pytest.raises(OSError, match="full: No space left on device"):
         results("good", "full")
-    with pytest.raises(inference.PredictionError, match="1 photographs got no result; go on with --skip-existing"):
+    with pytest.raises(inference.PredictionError, match="1 images have no result; resume with --skip-existing"):
         results("good", "lost")
     assert len(ended) == 3 and results() == []
 
 
 def test_a_processor_is_left_to_ray(monkeypatch):
-    """What is asked of Ray Data, as a stand-in hears it."""
-    heard = {}
+    """The arguments of Ray Data, as a fake records them."""
+    recorded = {}
 
-    class Heard:
-        def map(self, what, **asked):
-            heard.update(asked)
+    class Recorder:
+        def map(self, what, **arguments):
+            recorded.update(arguments)
             return self
 
         def iter_rows(self):
             return []
 
-    def asked(photographs, gpu=False, **there):
-        heard.clear()
-        stand_in = SimpleNamespace(
+    def arguments(images, gpu=False, **there):
+        recorded.clear()
+        fake_ray = SimpleNamespace(
             cluster_resources=lambda: there,
             data=SimpleNamespace(
                 DataContext=SimpleNamespace(get_current=SimpleNamespace),
                 ActorPoolStrategy=lambda size: size,
-                from_items=lambda items, override_num_blocks: heard.update(blocks=override_num_blocks) or Heard(),
+                from_items=lambda items, override_num_blocks: recorded.update(blocks=override_num_blocks) or Recorder(),
             ),
         )
-        assert list(ray_engine._rows(stand_in, [("a", "b")] * photographs, None, gpu)) == []
-        return heard["compute"], heard["blocks"], heard["num_cpus"], heard["num_gpus"]
+        assert list(ray_engine._rows(fake_ray, [("a", "b")] * images, None, gpu)) == []
+        return recorded["compute"], recorded["blocks"], recorded["num_cpus"], recorded["num_gpus"]
 
-    assert asked(100, CPU=8) == (7, 28, 1, 0)
-    assert asked(3, CPU=8) == (3, 3, 1, 0)
-    assert asked(1_000_000, CPU=2) == (1, 10_000, 1, 0)
-    assert asked(100, gpu=True, CPU=8, GPU=2) == (2, 13, 0, 1)
-    assert asked(100, gpu=False, CPU=8, GPU=2) == (7, 28, 1, 0)
+    assert arguments(100, CPU=8) == (7, 28, 1, 0)
+    assert arguments(3, CPU=8) == (3, 3, 1, 0)
+    assert arguments(1_000_000, CPU=2) == (1, 10_000, 1, 0)
+    assert arguments(100, gpu=True, CPU=8, GPU=2) == (2, 13, 0, 1)
+    assert arguments(100, gpu=False, CPU=8, GPU=2) == (7, 28, 1, 0)
     with pytest.raises(inference.PredictionError, match="has 1 processors, but needs two"):
-        asked(100, CPU=1)
+        arguments(100, CPU=1)

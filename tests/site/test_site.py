@@ -401,7 +401,7 @@ def test_demo_scales_images_as_the_package_does(address, browser):
                 [rgba.ravel().tolist(), height, width, longest],
             )
             ours = np.array(found[0], int).reshape(3, *found[1:]).transpose(1, 2, 0)
-            theirs = transforms.fit(image, longest).astype(int)
+            theirs = transforms.resize_longest_side(image, longest).astype(int)
             assert ours.shape == theirs.shape and np.abs(ours - theirs).max() <= 1
 
 

@@ -1,0 +1,131 @@
+"""Masks as polygons, in the files of annotation tools: COCO and LabelMe."""
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..files import write_text
+from .result_files import MADE_BY
+
+MIN_AREA = 1e-5  # regions and holes below this fraction of the image are left out
+TOLERANCE = 1.0  # pixels by which a polygon may differ from the edge of its region
+
+Polygon = tuple[int, list[list[float]]]  # the class, and the corners [x, y] from the image's upper left corner
+
+
+def find_polygons(labels: np.ndarray, background: int | None = None) -> list[Polygon]:
+    """Return one polygon for each connected region of a label map (H, W) uint8, without those of `background`.
+
+    A hole is joined to the outline by a bridge of no width, so that a polygon is a single ring in any tool.
+    """
+    polygons = []
+    for label in np.flatnonzero(np.bincount(labels.ravel(), minlength=256)):
+        if label == background:
+            continue
+        _, components, stats, _ = cv2.connectedComponentsWithStats((labels == label).astype(np.uint8))
+        for number, (left, top, width, height, area) in enumerate(stats[1:], 1):
+            if area >= MIN_AREA * labels.size:
+                region = components[top : top + height, left : left + width] == number
+                ring = _outline(region, MIN_AREA * labels.size)
+                if len(ring) >= 3:
+                    polygons.append((int(label), (ring + (left, top)).round(2).tolist()))
+    return polygons
+
+
+def _outline(region: np.ndarray, min_area: float) -> np.ndarray:
+    """Return the outline of one connected region as a ring (n, 2) of x and y."""
+    # At twice the size the outline runs between pixels: through their centres it would be half a pixel too small.
+    doubled = region.astype(np.uint8).repeat(2, 0).repeat(2, 1)
+    contours, hierarchy = cv2.findContours(doubled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    ring = np.empty((0, 2))
+    for contour, (_, _, _, parent) in sorted(zip(contours, hierarchy[0], strict=True), key=lambda pair: pair[1][3]):
+        if parent >= 0 and cv2.contourArea(contour) < 4 * min_area:
+            continue
+        part = cv2.approxPolyDP(contour, 2 * TOLERANCE, True)[:, 0] / 2 + 0.25
+        ring = part if parent < 0 else _join_hole(ring, part)
+    return ring
+
+
+def _join_hole(ring: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """Return `ring` with a detour around `hole`, between their nearest corners."""
+    distances = ((ring[:, None] - hole[None]) ** 2).sum(2)
+    i, j = np.unravel_index(distances.argmin(), distances.shape)
+    return np.concatenate([ring[: i + 1], hole[j:], hole[: j + 1], ring[i:]])
+
+
+def save_labelme(
+    file: Path, image: Path, size: tuple[int, int], polygons: Sequence[Polygon], classes: Sequence[str], source: str
+) -> None:
+    """Write the polygons of one image, of `size` (height, width), as a LabelMe file."""
+    shapes = [
+        {"label": classes[label], "points": points, "group_id": None, "shape_type": "polygon", "flags": {}}
+        for label, points in polygons
+    ]
+    content = {
+        "version": "5.5.0",
+        "flags": {},
+        "shapes": shapes,
+        "imagePath": relative_path(image, file.parent),
+        "imageData": None,
+        "imageHeight": size[0],
+        "imageWidth": size[1],
+        "made_by": MADE_BY,
+        "source": source,
+    }
+    write_text(file, json.dumps(content, ensure_ascii=False))
+
+
+def relative_path(image: Path, folder: Path) -> str:
+    """Return the path of an image as seen from `folder`, with / between its parts."""
+    try:
+        return Path(os.path.relpath(image, folder)).as_posix()
+    except ValueError:  # on another drive
+        return image.absolute().as_posix()
+
+
+def read_coco(file: Path) -> dict[str, tuple[dict, list[dict]]]:
+    """Return the image entry and the annotations of each image in a COCO file, by file name; {} if there is none."""
+    if not file.exists():
+        return {}
+    content = json.loads(file.read_text(encoding="utf-8"))
+    annotations: dict[int, list[dict]] = {entry["id"]: [] for entry in content["images"]}
+    for entry in content["annotations"]:
+        annotations[entry["image_id"]].append(entry)
+    return {entry["file_name"]: (entry, annotations[entry["id"]]) for entry in content["images"]}
+
+
+def coco_entry(
+    image: Path, folder: Path, size: tuple[int, int], polygons: Sequence[Polygon]
+) -> tuple[str, tuple[dict, list[dict]]]:
+    """Return what `read_coco` has of one image."""
+    name = relative_path(image, folder)
+    annotations = []
+    for label, points in polygons:
+        ring = np.array(points, np.float32)
+        (left, top), (right, bottom) = ring.min(0).tolist(), ring.max(0).tolist()
+        annotations.append(
+            {
+                "category_id": label,
+                "segmentation": [ring.ravel().tolist()],
+                "area": float(cv2.contourArea(ring)),
+                "bbox": [left, top, right - left, bottom - top],
+                "iscrowd": 0,
+            }
+        )
+    return name, ({"file_name": name, "height": size[0], "width": size[1]}, annotations)
+
+
+def save_coco(file: Path, entries: Iterable[tuple[dict, list[dict]]], classes: Sequence[str]) -> None:
+    """Write the entries of many images as one COCO file; ids are numbered anew."""
+    images, annotations = [], []
+    for image, image_annotations in entries:
+        images.append({**image, "id": len(images) + 1})
+        for annotation in image_annotations:
+            annotations.append({**annotation, "id": len(annotations) + 1, "image_id": len(images)})
+    categories = [{"id": label, "name": name, "supercategory": ""} for label, name in enumerate(classes)]
+    content = {"info": {"description": MADE_BY}, "images": images, "annotations": annotations, "categories": categories}
+    write_text(file, json.dumps(content, ensure_ascii=False))

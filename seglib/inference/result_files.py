@@ -1,0 +1,171 @@
+"""Which files are images, and how the files are named that are made of them."""
+
+import glob
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pooch
+from PIL import Image, UnidentifiedImageError
+
+from ..data import SUFFIXES
+from .errors import PredictionError
+
+# Endings of the files that are written for an image, by kind; the last one is the mask of a large TIFF file.
+ENDINGS = {
+    "mask": "_mask.png",
+    "overlay": "_overlay.png",
+    "cutout": "_cutout.png",
+    "probabilities": "_probabilities.npz",
+    "labelme": "_labelme.json",
+    "large mask": "_mask.tif",
+}
+KINDS = ("mask", "overlay", "cutout", "probabilities", "coco", "labelme")
+MADE_BY = "seglib predict"  # in each of these files, beside the `source_id` of its image
+SOFTWARE_TAG, DESCRIPTION_TAG = 305, 270  # where TIFF files have both
+
+
+def image_files(names: Sequence[str | Path]) -> list[Path]:
+    """Return the images in files, folders and patterns such as "photos/**/*.jpg", each once.
+
+    A name that does not exist stays in the list; reading it reports the error.  "example" is an image that comes with
+    matplotlib.  Raises PredictionError for a folder or pattern without images.
+    """
+    files: list[Path] = []
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            files += _images(path.iterdir(), f"{path}: no images in this folder")
+        elif path.exists():
+            files.append(path)
+        elif glob.has_magic(str(name)):
+            matches = map(Path, glob.iglob(str(name), recursive=True))
+            files += _images(matches, f"{name}: no image matches this pattern")
+        elif str(name) == "example":
+            import matplotlib.cbook
+
+            files.append(Path(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)))
+        else:
+            files.append(path)
+    return list(dict.fromkeys(files))
+
+
+def _images(paths, error: str) -> list[Path]:
+    files = sorted(path for path in paths if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
+    if not files:
+        raise PredictionError(f"{error}; they end in {', '.join(sorted(SUFFIXES))}.")
+    return files
+
+
+def without_results(files: Sequence[Path], out: Path) -> tuple[list[Path], set[str]]:
+    """Return `files` without results of an earlier run in the folder `out`, and names that new results must not take.
+
+    A file named like a result that this program did not write is somebody's image, perhaps a mask drawn by hand; it
+    must not be overwritten.  Raises PredictionError if no file is left.
+    """
+    images, taken = [], set()
+    for file in files:
+        name, _, kind = file.name.rpartition("_")
+        if f"_{kind}" in ENDINGS.values() and file.parent.resolve() == out.resolve():
+            if is_result(file):
+                continue
+            taken.add(name)
+        images.append(file)
+    if files and not images:
+        raise PredictionError(f"{out}: only results of an earlier run are there; name images, or another --out.")
+    return images, taken
+
+
+def is_result(file: Path) -> bool:
+    """Return whether this program wrote the file, by its header."""
+    return read_source_id(file) is not None
+
+
+def read_source_id(file: Path) -> str | None:
+    """Return the `source_id` of the image that a result was made from, "" if unknown; None if it is no result."""
+    try:
+        if file.suffix == ".json":
+            content = json.loads(file.read_text(encoding="utf-8"))
+            made_by, source = content.get("made_by"), content.get("source")
+        elif file.suffix == ".npz":
+            with np.load(file) as arrays:
+                made_by, source = str(arrays["made_by"]), str(arrays["source"])
+        else:
+            made_by, source = _image_source(file)
+    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, LookupError, AttributeError, zipfile.BadZipFile):
+        return None
+    return (source or "") if made_by == MADE_BY else None
+
+
+def _image_source(file: Path) -> tuple[str | None, str | None]:
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # only the header is read, so any size is fine
+    try:
+        with Image.open(file) as image:
+            tags = getattr(image, "tag_v2", {})
+            made_by = tags.get(SOFTWARE_TAG) or image.info.get("Software")
+            return made_by, tags.get(DESCRIPTION_TAG) or image.info.get("Source")
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def source_id(file: Path) -> str:
+    """Return two hashes that identify the image of a result: of its path, and of its content.
+
+    One of them is enough, because an image may be edited, and a folder may move.
+    """
+    return f"{_hash(str(file.absolute()))} {_content_hash(file)}".strip()
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def _content_hash(file: Path) -> str:
+    try:
+        return pooch.file_hash(str(file))[:16]
+    except OSError:  # reading the image reports it
+        return ""
+
+
+def _is_result_of(result: Path, file: Path) -> bool:
+    """Return whether a result was made from the image `file`, or may have been because it has no `source_id`."""
+    source = read_source_id(result)
+    if source is None:
+        return False
+    hashes = source.split()
+    if len(hashes) == 1 and hashes[0] == _hash("/".join(file.absolute().parts[-3:])):  # before November 2026
+        return True
+    return not hashes or _hash(str(file.absolute())) in hashes or _content_hash(file) in hashes
+
+
+def free_name(file: Path, out: Path, taken: set[str]) -> str:
+    """Return the name for the results of the image `file` in the folder `out`, and add it to `taken`.
+
+    It is the image's own, followed by a number where that is taken or there are results of another image.
+    """
+    name, number = file.stem, 1
+    while name in taken or any(not _is_result_of(result, file) for result in existing_results(out / name)):
+        number += 1
+        name = f"{file.stem}-{number}"
+    taken.add(name)
+    return name
+
+
+def result_file(target: Path, kind: str) -> Path:
+    """Return the file for a kind of result; `target` is its folder and the beginning of its name."""
+    return target.with_name(f"{target.name}{ENDINGS[kind]}")
+
+
+def existing_results(target: Path) -> list[Path]:
+    files = (result_file(target, kind) for kind in ENDINGS)
+    return [file for file in files if os.path.exists(file)]  # Path.exists raises for a name that is too long
+
+
+def has_results(target: Path, kinds: Sequence[str]) -> bool:
+    """Return whether all `kinds` of results exist, or the one result of a large TIFF file."""
+    existing = existing_results(target)
+    return result_file(target, "large mask") in existing or all(result_file(target, kind) in existing for kind in kinds)
