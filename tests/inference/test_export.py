@@ -131,10 +131,10 @@ def test_pyramid_pooling_at_sizes_that_its_bins_do_not_divide():
             super().__init__()
             self.network = network
 
-        def forward(self, image):
-            return self.network(image.float() / 255)[:, :, : image.shape[2], : image.shape[3]]
+        def forward(self, x):
+            return self.network(x)[:, :, : x.shape[2], : x.shape[3]]
 
-    model = Cropped().eval()
+    model = export.BytesToLogits(Cropped()).eval()
     metadata = {"classes": ["a", "b"], "palette": [[0, 0, 0]] * 2, "num_outputs": 2}
     metadata["config"] = {"model": {"name": "unet", "options": {}}}
     metadata["config"]["inference"] = {"longest_side": 0, "flip": False, "scales": [1.0]}
