@@ -44,6 +44,7 @@ __all__ = [
 def __dir__() -> list[str]:
     return __all__
 
+
 _MODULES = (horses, camvid, humans, cityscapes, street_people, video_objects)
 SOURCES = {module.SOURCE.name: module.SOURCE for module in _MODULES}
 CACHE_BYTES = 1 << 30

@@ -234,7 +234,7 @@ def listing(root: Path | str = "data") -> str:
     for name, drawn in generated_sets().items():
         lines.append(f"{name:11} {drawn.title:34} {len(drawn.classes):3} classes  generated, nothing to download")
     others = [
-        "or the path of a folder of your own with images/ and masks/: see data/README.md",
+        "or the path of a folder of your own with images/ and masks/: see docs/data_formats.md",
         "or several as one, joined by a plus: horses+humans",
     ]
     return "\n".join([*lines, "", *others])

@@ -20,16 +20,16 @@ from ..images import DataError
 from . import coco, labelme, painted, supervisely, yolo
 from .common import Annotations, Item
 
-# Each module or class has `recognise(source)` and `read(source)`; the first that recognises the files is taken.
+# How the files of each format are recognised, and read.
 FORMATS = {
-    "supervisely": supervisely,
-    "cvat": painted.Cvat,
-    "voc": painted.Voc,
-    "roboflow": painted.Roboflow,
-    "class_dict": painted.ClassDict,
-    "yolo": yolo,
-    "coco": coco,
-    "labelme": labelme,
+    "supervisely": (supervisely.recognise, supervisely.read),
+    "cvat": (painted.is_cvat, painted.read_cvat),
+    "voc": (painted.is_voc, painted.read_voc),
+    "roboflow": (painted.is_roboflow, painted.read_roboflow),
+    "class_dict": (painted.is_class_dict, painted.read_class_dict),
+    "yolo": (yolo.recognise, yolo.read),
+    "coco": (coco.recognise, coco.read),
+    "labelme": (labelme.recognise, labelme.read),
 }
 MALFORMED = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
 LISTED = 10  # faults that an error spells out
@@ -37,7 +37,7 @@ LISTED = 10  # faults that an error spells out
 
 def detect_formats(source: Path) -> list[str]:
     """Return the names of the formats that the files in `source` have."""
-    return [name for name, reader in FORMATS.items() if reader.recognise(source)]
+    return [name for name, (recognise, _) in FORMATS.items() if recognise(source)]
 
 
 def import_annotations(source: Path | str, dest: Path | str, format: str = "auto", progress: bool = True):
@@ -66,7 +66,7 @@ def import_annotations(source: Path | str, dest: Path | str, format: str = "auto
     if name not in FORMATS:
         raise DataError(f"--format {name}: not a known format; choose one of: auto, {', '.join(FORMATS)}.")
     try:
-        annotations = FORMATS[name].read(source)
+        annotations = FORMATS[name][1](source)
     except MALFORMED as error:
         if isinstance(error, DataError):
             raise

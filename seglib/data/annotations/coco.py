@@ -7,33 +7,21 @@ from pathlib import Path
 import numpy as np
 
 from ..images import DataError
-from .common import (
-    Annotations,
-    ImageIndex,
-    Item,
-    Shape,
-    annotated_size,
-    class_labels,
-    codec,
-    draw_shapes,
-    json_files,
-    read_json,
-    split_of,
-)
+from . import common
 
 KEYS = {"images", "annotations", "categories"}
 
 
 def recognise(source: Path) -> bool:
-    return bool(json_files(source, KEYS, most=20))
+    return bool(common.json_files(source, KEYS, most=20))
 
 
-def read(source: Path) -> Annotations:
+def read(source: Path) -> common.Annotations:
     """Crowds first, then objects from the largest to the smallest: a small object on a large one stays visible."""
-    index, files, items = ImageIndex(source), json_files(source, KEYS), []
-    classes, label_of = class_labels(name for file in files for name in _category_names(file).values())
+    index, files, items = common.ImageIndex(source), common.json_files(source, KEYS), []
+    classes, label_of = common.class_labels(name for file in files for name in _category_names(file).values())
     for file in files:
-        content = read_json(file)
+        content = common.read_json(file)
         names, objects = _category_names(file), defaultdict(list)
         for entry in content["annotations"]:
             if "segments_info" in entry:
@@ -50,13 +38,13 @@ def read(source: Path) -> Annotations:
             image, where = index.find(entry["file_name"], file), f"{file}: image {entry['file_name']}"
             size = (entry["height"], entry["width"]) if entry.get("height") and entry.get("width") else None
             draw = partial(_draw, image, size, objects[key], labels, f"{file}")
-            items.append(Item(image, split_of(file, source), where, draw))
-    return Annotations(classes, items, index.notices())
+            items.append(common.Item(image, common.split_of(file, source), where, draw))
+    return common.Annotations(classes, items, index.notices())
 
 
 def _category_names(file: Path) -> dict[int, str]:
     """Return {id: name}; a category that only groups the others, as some tools add, is no class."""
-    content = read_json(file)
+    content = common.read_json(file)
     groups = {entry.get("supercategory") for entry in content["categories"]}
     used = {entry["category_id"] for entry in content["annotations"]}
     entries = [entry for entry in content["categories"] if entry["id"] in used or entry["name"] not in groups]
@@ -64,25 +52,25 @@ def _category_names(file: Path) -> dict[int, str]:
 
 
 def _draw(image: Path, size, objects: list[dict], labels: dict[int, int], file: str) -> np.ndarray:
-    size, turn = annotated_size(image, size, f"{file}: image {image.name}")
+    size, turn = common.annotated_size(image, size, f"{file}: image {image.name}")
     crowds, others = [], []
     for entry in objects:
         where = f"{file}: annotation {entry.get('id')} of {image.name}"
         if entry["category_id"] not in labels:
             raise DataError(f"{where}: category {entry['category_id']} is not in the list of categories.")
-        shape = Shape(labels[entry["category_id"]], _code(entry.get("segmentation"), size, where))
+        shape = common.Shape(labels[entry["category_id"]], _code(entry.get("segmentation"), size, where))
         (crowds if entry.get("iscrowd") else others).append(shape)
     if not others:
-        return draw_shapes(crowds, size, turn)
-    drawn = draw_shapes(others, size, turn, largest_first=True)
-    covered = draw_shapes([Shape(1, shape.code) for shape in others], size, turn)
-    return np.where(covered > 0, drawn, draw_shapes(crowds, size, turn))
+        return common.draw_shapes(crowds, size, turn)
+    drawn = common.draw_shapes(others, size, turn, largest_first=True)
+    covered = common.draw_shapes([common.Shape(1, shape.code) for shape in others], size, turn)
+    return np.where(covered > 0, drawn, common.draw_shapes(crowds, size, turn))
 
 
 def _code(segmentation: object, size: tuple[int, int], where: str) -> dict:
     if not segmentation:
         raise DataError(f"{where}: has a box but no segmentation; draw its outline, or remove it.")
-    mask = codec()
+    mask = common.codec()
     if isinstance(segmentation, list):
         if any(len(ring) < 6 or len(ring) % 2 or not np.isfinite(ring).all() for ring in segmentation):
             raise DataError(f"{where}: a polygon needs three points or more as x, y, x, y, ...; correct it.")

@@ -1,5 +1,6 @@
 """What the readers of annotation formats share: finding images, reading JSON, and drawing objects."""
 
+import io
 import json
 import warnings
 from collections import defaultdict
@@ -10,9 +11,10 @@ from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from ..dataset import IGNORE, background_index
-from ..images import DataError, image_suffixes, open_image, orientation, turn_upright
+from ..images import MAX_PIXELS, DataError, image_suffixes, open_image, orientation, turn_upright
 from ..layouts import SPLITS
 
 
@@ -151,9 +153,19 @@ def polygon_shape(label: int, points: Sequence, size: tuple[int, int], where: st
     return Shape(label, codes[0])
 
 
-def bitmap_shape(label: int, bitmap: np.ndarray, x: int, y: int, size: tuple[int, int], where: str) -> Shape:
-    """Place a bitmap (h, w) with its upper left corner at (x, y)."""
-    height, width = bitmap.shape
+def corners(points: Sequence) -> list:
+    """Return the polygon of a rectangle that two opposite corners give."""
+    (left, top), (right, bottom) = points
+    return [[left, top], [right, top], [right, bottom], [left, bottom]]
+
+
+def bitmap_shape(label: int, png: bytes, origin: Sequence[int], size: tuple[int, int], where: str) -> Shape:
+    """Place a bitmap, the content of a PNG file, with its upper left corner at `origin`, (x, y)."""
+    with Image.open(io.BytesIO(png)) as image:
+        if image.width * image.height > MAX_PIXELS:
+            raise DataError(f"{where}: a bitmap of {image.width}x{image.height} pixels; correct it.")
+        bitmap = np.asarray(image.getchannel("A") if image.mode == "RGBA" else image)
+    (x, y), (height, width) = origin, bitmap.shape
     if x < 0 or y < 0 or x + width > size[1] or y + height > size[0]:
         raise DataError(f"{where}: the bitmap reaches out of the image; export it again.")
     full = np.zeros(size, np.uint8, order="F")

@@ -44,46 +44,40 @@ def _color(texts: list[str], where: str) -> tuple[int, int, int]:
     return tuple(map(int, texts))
 
 
-class Voc:
+def is_voc(source: Path) -> bool:
+    return _voc_root(source) is not None and not (_voc_root(source) / "labelmap.txt").is_file()
+
+
+def read_voc(source: Path) -> Annotations:
     """Pascal VOC: JPEGImages, SegmentationClass with palette masks, 255 as border, and lists in ImageSets."""
-
-    @staticmethod
-    def recognise(source: Path) -> bool:
-        return _voc_root(source) is not None and not (_voc_root(source) / "labelmap.txt").is_file()
-
-    @staticmethod
-    def read(source: Path) -> Annotations:
-        root = _voc_root(source) or source
-        file = root / "class_names.txt"
-        names = file.read_text(encoding="utf-8").split("\n") if file.is_file() else VOC_CLASSES
-        names = [name.strip() for name in names if name.strip() and name.strip() != "__ignore__"]
-        classes, label_of = class_labels(names)
-        table = {number: label_of[name] for number, name in enumerate(names)} | {IGNORE: IGNORE}
-        return _voc_items(root, classes, table, check=None if file.is_file() else _check_voc_palette)
+    root = _voc_root(source) or source
+    file = root / "class_names.txt"
+    names = file.read_text(encoding="utf-8").split("\n") if file.is_file() else VOC_CLASSES
+    names = [name.strip() for name in names if name.strip() and name.strip() != "__ignore__"]
+    classes, label_of = class_labels(names)
+    table = {number: label_of[name] for number, name in enumerate(names)} | {IGNORE: IGNORE}
+    return _voc_items(root, classes, table, check=None if file.is_file() else _check_voc_palette)
 
 
-class Cvat:
+def is_cvat(source: Path) -> bool:
+    return _voc_root(source) is not None and (_voc_root(source) / "labelmap.txt").is_file()
+
+
+def read_cvat(source: Path) -> Annotations:
     """CVAT's "Segmentation mask": as Pascal VOC, painted in the colors of labelmap.txt."""
-
-    @staticmethod
-    def recognise(source: Path) -> bool:
-        return _voc_root(source) is not None and (_voc_root(source) / "labelmap.txt").is_file()
-
-    @staticmethod
-    def read(source: Path) -> Annotations:
-        root = _voc_root(source) or source
-        file, colors = root / "labelmap.txt", {}
-        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
-            if line.strip() and not line.startswith("#"):
-                name, *rest = line.split(":")
-                if not rest or not rest[0].strip():
-                    raise DataError(f"{file}, line {number}: no color after '{name}'; write {name}:r,g,b::")
-                color = _color(rest[0].split(","), f"{file}, line {number}")
-                if color in colors:
-                    raise DataError(f"{file}, line {number}: '{colors[color]}' has this color too; change one.")
-                colors[color] = name.strip()
-        classes, label_of = class_labels(colors.values())
-        return _voc_items(root, classes, {color: label_of[name] for color, name in colors.items()})
+    root = _voc_root(source) or source
+    file, colors = root / "labelmap.txt", {}
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+        if line.strip() and not line.startswith("#"):
+            name, *rest = line.split(":")
+            if not rest or not rest[0].strip():
+                raise DataError(f"{file}, line {number}: no color after '{name}'; write {name}:r,g,b::")
+            color = _color(rest[0].split(","), f"{file}, line {number}")
+            if color in colors:
+                raise DataError(f"{file}, line {number}: '{colors[color]}' has this color too; change one.")
+            colors[color] = name.strip()
+    classes, label_of = class_labels(colors.values())
+    return _voc_items(root, classes, {color: label_of[name] for color, name in colors.items()})
 
 
 def _voc_root(source: Path) -> Path | None:
@@ -130,52 +124,46 @@ def _check_voc_palette(mask: Path) -> None:
         raise DataError(f"{mask}: not painted as Pascal VOC's 21 classes; add class_names.txt with one name a line.")
 
 
-class Roboflow:
+def is_roboflow(source: Path) -> bool:
+    return any(source.rglob("_classes.csv"))
+
+
+def read_roboflow(source: Path) -> Annotations:
     """Roboflow's semantic masks: x.jpg and x_mask.png in folders of splits, each with a _classes.csv."""
-
-    @staticmethod
-    def recognise(source: Path) -> bool:
-        return any(source.rglob("_classes.csv"))
-
-    @staticmethod
-    def read(source: Path) -> Annotations:
-        tables, items, index = {}, [], ImageIndex(source, without="_mask")
-        for file in sorted(source.rglob("_classes.csv")):
-            tables[file] = {}
-            for number, (value, name, *_) in _table_rows(file, 2):
-                if not re.fullmatch(r"\d{1,3}", value) or int(value) > 255:
-                    raise DataError(f"{file}, line {number}: '{value}' is not a pixel value 0 to 255; correct it.")
-                tables[file][int(value)] = name
-        classes, label_of = class_labels(name for table in tables.values() for name in table.values())
-        for file, names in tables.items():
-            table = {value: label_of[name] for value, name in names.items()}
-            for mask in sorted(file.parent.glob("*_mask.png")):
-                stem = mask.stem.removesuffix("_mask")
-                image = next((f for f in file.parent.glob("*") if f.stem == stem and f.name in index.by_name), None)
-                if image is None:
-                    raise DataError(f"{mask}: there is no image {stem} beside it; export the images too.")
-                index.used.add(image)
-                items.append(Item(image, split_of(file, source), str(mask), partial(_labels, mask, table)))
-        return Annotations(classes, items, index.notices())
+    tables, items, index = {}, [], ImageIndex(source, without="_mask")
+    for file in sorted(source.rglob("_classes.csv")):
+        tables[file] = {}
+        for number, (value, name, *_) in _table_rows(file, 2):
+            if not re.fullmatch(r"\d{1,3}", value) or int(value) > 255:
+                raise DataError(f"{file}, line {number}: '{value}' is not a pixel value 0 to 255; correct it.")
+            tables[file][int(value)] = name
+    classes, label_of = class_labels(name for table in tables.values() for name in table.values())
+    for file, names in tables.items():
+        table = {value: label_of[name] for value, name in names.items()}
+        for mask in sorted(file.parent.glob("*_mask.png")):
+            stem = mask.stem.removesuffix("_mask")
+            image = next((f for f in file.parent.glob("*") if f.stem == stem and f.name in index.by_name), None)
+            if image is None:
+                raise DataError(f"{mask}: there is no image {stem} beside it; export the images too.")
+            index.used.add(image)
+            items.append(Item(image, split_of(file, source), str(mask), partial(_labels, mask, table)))
+    return Annotations(classes, items, index.notices())
 
 
-class ClassDict:
+def is_class_dict(source: Path) -> bool:
+    return any(source.glob("*class_dict*.csv"))
+
+
+def read_class_dict(source: Path) -> Annotations:
     """Painted masks in any known layout, with the colors in class_dict.csv: name, r, g, b."""
-
-    @staticmethod
-    def recognise(source: Path) -> bool:
-        return any(source.glob("*class_dict*.csv"))
-
-    @staticmethod
-    def read(source: Path) -> Annotations:
-        file, names = next(source.glob("*class_dict*.csv")), {}
-        for number, (name, *color) in _table_rows(file, 4):
-            color = _color(color[:3], f"{file}, line {number}")
-            if color in names:
-                raise DataError(f"{file}, line {number}: '{names[color]}' has this color too; change one.")
-            names[color] = name
-        classes, label_of = class_labels(names.values())
-        table = {color: label_of[name] for color, name in names.items()}
-        pairs = detect(source).pairs
-        items = [Item(pair.image, pair.split, str(pair.mask), partial(_labels, pair.mask, table)) for pair in pairs]
-        return Annotations(classes, items)
+    file, names = next(source.glob("*class_dict*.csv")), {}
+    for number, (name, *color) in _table_rows(file, 4):
+        color = _color(color[:3], f"{file}, line {number}")
+        if color in names:
+            raise DataError(f"{file}, line {number}: '{names[color]}' has this color too; change one.")
+        names[color] = name
+    classes, label_of = class_labels(names.values())
+    table = {color: label_of[name] for color, name in names.items()}
+    pairs = detect(source).pairs
+    items = [Item(pair.image, pair.split, str(pair.mask), partial(_labels, pair.mask, table)) for pair in pairs]
+    return Annotations(classes, items)

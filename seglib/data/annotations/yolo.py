@@ -7,7 +7,7 @@ import numpy as np
 
 from ...files import read_yaml
 from ..images import DataError
-from .common import Annotations, ImageIndex, Item, annotated_size, class_labels, draw_shapes, polygon_shape, split_of
+from . import common
 
 SLACK = 0.01  # by which a corner may be outside of the image, as rounding puts some
 
@@ -16,25 +16,29 @@ def recognise(source: Path) -> bool:
     return _names_file(source) is not None and any(source.glob("**/labels/**/*.txt"))
 
 
-def read(source: Path) -> Annotations:
+def read(source: Path) -> common.Annotations:
     """Polygons are drawn from the largest to the smallest. An image without a text file shows background only."""
     file = _names_file(source)
     if file is None:
         raise DataError(f"{source}: no YAML file with 'names:' for the classes; add data.yaml.")
     names = read_yaml(file.read_text(encoding="utf-8"))["names"]
     names = dict(enumerate(names)) if isinstance(names, list) else {int(key): name for key, name in names.items()}
-    classes, label_of = class_labels(names.values())
+    classes, label_of = common.class_labels(names.values())
     labels = {key: label_of[str(name)] for key, name in names.items()}
-    index, items, empty = ImageIndex(source), [], 0
+    index, items, empty = common.ImageIndex(source), [], 0
     for image in sorted(file for files in index.by_name.values() for file in files if "images" in file.parts):
         parts = list(image.parts)
         parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
         text = Path(*parts).with_suffix(".txt")
         empty += not text.is_file()
         index.used.add(image)
-        items.append(Item(image, split_of(image.parent / "x", source), str(text), partial(_draw, text, image, labels)))
+        items.append(
+            common.Item(
+                image, common.split_of(image.parent / "x", source), str(text), partial(_draw, text, image, labels)
+            )
+        )
     notices = [f"{empty} images have no text file and were taken as background only"] if empty else []
-    return Annotations(classes, items, notices + index.notices())
+    return common.Annotations(classes, items, notices + index.notices())
 
 
 def _names_file(source: Path) -> Path | None:
@@ -49,7 +53,7 @@ def _names_file(source: Path) -> Path | None:
 
 
 def _draw(text: Path, image: Path, labels: dict[int, int]) -> np.ndarray:
-    size, turn = annotated_size(image, None, str(text))
+    size, turn = common.annotated_size(image, None, str(text))
     lines = text.read_text(encoding="utf-8").splitlines() if text.is_file() else []
     shapes = []
     for number, line in enumerate(lines, 1):
@@ -69,5 +73,5 @@ def _draw(text: Path, image: Path, labels: dict[int, int]) -> np.ndarray:
         if not ((points >= -SLACK) & (points <= 1 + SLACK)).all():
             raise DataError(f"{where}: coordinates must be shares of width and height, 0 to 1; correct it.")
         points = points.clip(0, 1).reshape(-1, 2) * size[::-1]
-        shapes.append(polygon_shape(labels[key], points, size, where))
-    return draw_shapes(shapes, size, turn, largest_first=True)
+        shapes.append(common.polygon_shape(labels[key], points, size, where))
+    return common.draw_shapes(shapes, size, turn, largest_first=True)
