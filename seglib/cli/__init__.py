@@ -1,4 +1,4 @@
-"""The commands of `python -m seglib`, a file each: what it takes (`add_arguments`) and what it does (`run`).
+"""The commands of `seglib`, one file each: its arguments (`add_arguments`) and what it does (`run`).
 
-A command imports the package's rooms when it runs, so that `--help` answers at once.
+Commands import the rest of the package when they run, so that `--help` is fast.
 """

@@ -10,7 +10,7 @@ EXAMPLES = """\
 examples:
   seglib data list                       the data sets, and which are here
   seglib data download horses            download one, or say how to get it
-  seglib data check my-folder            read every file of a folder of your own
+  seglib data check my-folder            read every file of your own folder
   seglib data check my-folder --pattern 'photos/{name}.jpg' 'photos/{name}_m.png'
   seglib data import my-export my-set    COCO, LabelMe, VOC, CVAT, ... to a folder with classes.yaml
 """
@@ -37,7 +37,7 @@ def add_arguments(part: Parser) -> None:
             )
             continue
         if verb != "list":
-            sub.add_argument("name", help="data set name, or the path of a folder of your own")
+            sub.add_argument("name", help="data set name, or the path of your own folder")
         if verb == "check":
             sub.add_argument("--list", dest="list_name", default="default", help="which split list (%(default)s)")
             sub.add_argument(

@@ -8,20 +8,24 @@ from pathlib import Path
 
 from .options import Parser, make_folder
 
-HELP = "compare training runs: what differs between them, best scores, minutes, state"
+HELP = "compare training runs: options that differ, best scores, minutes, state"
 EXAMPLES = """\
 examples:
-  seglib runs                                   all that lie in runs/
+  seglib runs                                   all runs in runs/
   seglib runs runs/a runs/b --plot curves.png   two of them, and their curves
 """
 
 
 def add_arguments(part: Parser) -> None:
     part.add_argument(
-        "folders", nargs="*", type=Path, metavar="FOLDER", help="folders of runs, or in which runs lie (default: runs)"
+        "folders",
+        nargs="*",
+        type=Path,
+        metavar="FOLDER",
+        help="folders of runs, or folders that contain runs (default: runs)",
     )
     part.add_argument("--plot", type=Path, metavar="FILE", help="draw loss and scores of all runs together, as .png")
-    part.add_argument("--score", default="miou", help="the val score to draw (%(default)s)")
+    part.add_argument("--score", default="miou", help="the validation score to draw (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -8,10 +8,10 @@ from pathlib import Path
 from .options import Parser
 from .train import split_configuration
 
-HELP = "search for good options of a training run, with Optuna"
+HELP = "search for good hyperparameters with Optuna"
 DESCRIPTION = """\
-Train a configuration again and again with other options, and find out which do best.  Trial 0 is the configuration
-as it is; options after the file, as in --epochs=12, hold for all trials.  Ctrl-C stops; --resume goes on.
+Train a configuration with varying options and report which work best.  Trial 0 is the configuration itself; options
+after the file, as in --epochs=12, apply to all trials.  Ctrl-C stops the search; --resume continues it.
 """
 EXAMPLES = """\
 examples:
@@ -24,16 +24,15 @@ def add_arguments(part: Parser) -> None:
     # All else that follows `tune` is the configuration's: see `split_configuration`.
     part.usage = "%(prog)s CONFIG.yaml [--trials N] [--space FILE] [--out DIR] [--resume] [--OPTION=VALUE ...]"
     part.description = DESCRIPTION
-    part.add_argument("--trials", type=int, default=20, metavar="N", help="trials in all (%(default)s)")
+    part.add_argument("--trials", type=int, default=20, metavar="N", help="total number of trials (%(default)s)")
     part.add_argument(
         "--space",
         type=Path,
         metavar="FILE",
-        help="YAML of what to vary, and between which values "
-        "(default: learning rate, weight decay, batch size, augmentation)",
+        help="YAML file of the search space (default: learning rate, weight decay, batch size, augmentation)",
     )
-    part.add_argument("--out", type=Path, metavar="DIR", help="folder of the search (default: the run's, with -search)")
-    part.add_argument("--resume", action="store_true", help="go on with the search in the folder")
+    part.add_argument("--out", type=Path, metavar="DIR", help="folder of the search (default: output_dir with -search)")
+    part.add_argument("--resume", action="store_true", help="resume the search in the folder")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -52,10 +51,10 @@ def run(args: argparse.Namespace) -> int:
     try:
         summary = tuning.search(wanted, space, args.trials, out, args.resume)
     except KeyboardInterrupt:
-        print(f"\nStopped; the search lies in {out}: go on with the same command and --resume.")
+        print(f"\nStopped; the search is in {out}. Resume it with the same command and --resume.")
         return 130
     print(f"\n{tuning.table(summary, shutil.get_terminal_size((160, 24)).columns)}\n")
     if summary["importances"]:
-        print("what mattered: " + ", ".join(f"{name} {share:.0%}" for name, share in summary["importances"].items()))
+        print("importance: " + ", ".join(f"{name} {share:.0%}" for name, share in summary["importances"].items()))
     print(f"figure: {out / 'search.png'}; best: seglib train {out / 'best.yaml'}")
     return 0

@@ -4,18 +4,18 @@ import argparse
 
 from .options import Parser
 
-HELP = "list released weights, fetch them"
+HELP = "list and download released weights"
 EXAMPLES = """\
 examples:
   seglib weights list              the released weights and their scores
-  seglib weights get unet-horses   make sure that they are here
+  seglib weights get unet-horses   download them if they are not here
 """
 
 
 def add_arguments(part: Parser) -> None:
     verbs = part.add_subparsers(dest="verb", required=True, metavar="VERB")
     verbs.add_parser("list", help="the released weights and their scores")
-    verbs.add_parser("get", help="make sure that released weights are here and intact").add_argument("name")
+    verbs.add_parser("get", help="download released weights, verify them, print the path").add_argument("name")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -125,7 +125,7 @@ def check_config(file: Path, saved: dict, config: Config) -> None:
     learning rates and crop sizes are those of a run of that many epochs.  `accumulation_steps` may change where memory
     is short: gradients stay the same but for rounding and the statistics of batch normalization.
     """
-    before, now = runs.flat(saved), runs.flat(config_to_dict(config))
+    before, now = runs.flatten(saved), runs.flatten(config_to_dict(config))
     for option in sorted((before.keys() | now.keys()) - runs.PLACES):
         if before.get(option) == now.get(option):
             continue

@@ -10,10 +10,10 @@ import torch
 import yaml
 
 from .. import data, files, runs, training
-from ..config import Config, config_to_dict
+from ..config import Config, config_to_dict, upgrade_config
 from ..files import read_yaml
 from .result import STATES, summarize, write
-from .space import Space, TuneError, check, flow, inside, with_options
+from .space import Space, TuneError, check, find_start, to_yaml_line, with_options
 
 STARTUP = 6  # trials drawn at random before Optuna's model of the scores is asked
 
@@ -32,7 +32,7 @@ def search(
     Returns the dictionary of `summarize`.  Raises TuneError: Optuna is missing, `folder` holds another search or
     none to resume, an option of the space is unknown, all trials failed; DataError for a data set that is not there.
     """
-    optuna = _optuna()
+    optuna = _import_optuna()
     folder = Path(folder)
     if trials < 1:
         raise TuneError(f"--trials is {trials}, but must be at least 1.")
@@ -45,43 +45,36 @@ def search(
         # Before the folder is bound to a mistyped name.
         data.load(config.data.name, split, config.data.root, config.data.list_name, **config.data.options)
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder), _opened(optuna, folder, config.epochs // 4) as study:
-        _same_search(config, space, folder)
-        if not study.trials and (start := inside(config, space)):
-            study.enqueue_trial(start)
-        while trial := _next(optuna, study, trials, config.seed):
-            _try(optuna, study, trial, config, space, folder, progress)
-        summary = summarize(optuna, study, config, space, folder)
-        if not any(found["state"] == "complete" for found in summary["trials"]):
-            reasons = [found["reason"] for found in summary["trials"] if found["reason"]]
-            raise TuneError(f"{folder}: none of the trials reached its end; the last reason: {reasons[-1]}")
-        write(summary, config, space, folder)
+    try:
+        with files.lock_folder(folder), _open_study(optuna, folder, config.epochs // 4) as study:
+            _check_same_search(config, space, folder)
+            if not study.trials and (start := find_start(config, space)):
+                study.enqueue_trial(start)
+            while trial := _next_trial(optuna, study, trials, config.seed):
+                _run_trial(optuna, study, trial, config, space, folder, progress)
+            summary = summarize(optuna, study, config, space, folder)
+    except files.FolderLocked:
+        raise TuneError(f"{folder}: used by another search; wait for it, or choose another --out.") from None
+    if not any(trial["state"] == "complete" for trial in summary["trials"]):
+        reasons = [trial["reason"] for trial in summary["trials"] if trial["reason"]]
+        raise TuneError(f"{folder}: no trial was completed; the last reason: {reasons[-1]}")
+    write(summary, config, space, folder)
     return summary
 
 
-def _optuna():
+def _import_optuna():
     try:
         import optuna
     except ImportError as error:
         raise TuneError(
-            f"a search needs Optuna, which is not installed ({error}): python -m pip install 'optuna>=4'"
+            f"a search needs Optuna, which is not installed ({error}): python -m pip install 'seglib[tune]'"
         ) from None
-    optuna.logging.set_verbosity(optuna.logging.ERROR)  # what it would tell is in our table
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # our table has the same
     return optuna
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """TuneError if another process searches here: both would train the same trial.  The lock dies with its process."""
-    try:
-        with files.lock_folder(folder):
-            yield
-    except files.FolderLocked:
-        raise TuneError(f"{folder}: another search works there; wait for it, or choose another --out.") from None
-
-
-@contextmanager
-def _opened(optuna, folder: Path, warmup: int) -> Iterator:
+def _open_study(optuna, folder: Path, warmup: int) -> Iterator:
     """The study of a folder, made if there is none; what goes wrong with its file becomes a TuneError.
 
     Nothing is pruned in the first `warmup` epochs, in which scores say little.
@@ -109,21 +102,22 @@ def _opened(optuna, folder: Path, warmup: int) -> Iterator:
             storage.engine.dispose()
 
 
-def _same_search(config: Config, space: Space, folder: Path) -> None:
-    """Write what is asked, or compare it with what was asked when the search began."""
+def _check_same_search(config: Config, space: Space, folder: Path) -> None:
+    """Write what the search was started with, or compare with it."""
     file = folder / "search.yaml"
-    asked = {
+    search = {
         "config": config_to_dict(config),
         "space": {path: entry.to_dict() for path, entry in space.items()},
     }
     if not file.exists():
-        files.write_text(file, yaml.safe_dump(asked, sort_keys=False))
+        files.write_text(file, yaml.safe_dump(search, sort_keys=False))
         return
     try:
-        before = runs.flat(read_yaml(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, AttributeError):
-        raise TuneError(f"{file}: cannot be read, so this search cannot go on; choose another --out.") from None
-    now = runs.flat(asked)
+        before = read_yaml(file.read_text(encoding="utf-8"))
+        before = runs.flatten({**before, "config": upgrade_config(before["config"])})
+    except (OSError, ValueError, AttributeError, TypeError, KeyError):
+        raise TuneError(f"{file}: cannot be read, so this search cannot be resumed; choose another --out.") from None
+    now = runs.flatten(search)
     for option in sorted((before.keys() | now.keys()) - {f"config.{name}" for name in runs.PLACES}):
         if before.get(option) != now.get(option):
             raise TuneError(
@@ -132,21 +126,21 @@ def _same_search(config: Config, space: Space, folder: Path) -> None:
             )
 
 
-def _next(optuna, study, trials: int, seed: int):
-    """The trial to work on: one that was interrupted, else a new one; None when there are enough."""
+def _next_trial(optuna, study, trials: int, seed: int):
+    """Return the trial to train: an interrupted one, else a new one; None when there are enough."""
     frozen = study.get_trials(deepcopy=False)
     running = [trial for trial in frozen if trial.state == optuna.trial.TrialState.RUNNING]
     ended = sum(trial.state.is_finished() for trial in frozen)
     if ended >= trials:
         return None
-    # A generator of its own for every trial: a search that was interrupted proposes what it would have proposed.
-    own = int(np.random.SeedSequence([seed, ended]).generate_state(1)[0])
-    study.sampler = optuna.samplers.TPESampler(seed=own, n_startup_trials=STARTUP)
+    # Each trial has its own seed, so that an interrupted search proposes the same trials.
+    trial_seed = int(np.random.SeedSequence([seed, ended]).generate_state(1)[0])
+    study.sampler = optuna.samplers.TPESampler(seed=trial_seed, n_startup_trials=STARTUP)
     return optuna.trial.Trial(study, running[0]._trial_id) if running else study.ask()
 
 
-def _try(optuna, study, trial, config: Config, space: Space, folder: Path, progress: bool) -> None:
-    """Train one trial, or what is left of it, and tell the study how it ended."""
+def _run_trial(optuna, study, trial, config: Config, space: Space, folder: Path, progress: bool) -> None:
+    """Train one trial, or the rest of it, and record in the study how it ended."""
     options = {path: entry.suggest(trial, path) for path, entry in space.items()}
     place = folder / f"trial-{trial.number:03d}"
     known = set(study.trials[trial.number].intermediate_values)
@@ -158,8 +152,8 @@ def _try(optuna, study, trial, config: Config, space: Space, folder: Path, progr
             raise optuna.TrialPruned
 
     if progress:
-        shown = ", ".join(f"{path} {flow(value)}" for path, value in options.items())
-        print(f"trial {trial.number}: {shown}", flush=True)
+        values = ", ".join(f"{path} {to_yaml_line(value)}" for path, value in options.items())
+        print(f"trial {trial.number}: {values}", flush=True)
     try:
         wanted = with_options(config, {**options, "output_dir": str(place)}, f"trial {trial.number}")
         resume = (place / "checkpoint.pt").exists()
@@ -171,10 +165,10 @@ def _try(optuna, study, trial, config: Config, space: Space, folder: Path, progr
         study.tell(trial, state=optuna.trial.TrialState.FAIL)
     else:
         study.tell(trial, max(entry["val"][config.metric] for entry in history if "val" in entry))
-    (place / "checkpoint.pt").unlink(missing_ok=True)  # fifty of them would fill many a disk
+    (place / "checkpoint.pt").unlink(missing_ok=True)  # saves disk space
     if torch.cuda.is_available():
-        gc.collect()  # a GPU is full before Python minds what it still holds of the last network
+        gc.collect()  # frees the GPU memory of the last network
     if progress:
         ended = study.trials[trial.number]
-        told = f"{config.metric} {ended.value:.4f}" if ended.value is not None else ended.user_attrs.get("reason", "")
-        print(f"trial {trial.number}: {STATES[ended.state.name]} {told}", flush=True)
+        result = f"{config.metric} {ended.value:.4f}" if ended.value is not None else ended.user_attrs.get("reason", "")
+        print(f"trial {trial.number}: {STATES[ended.state.name]} {result}", flush=True)

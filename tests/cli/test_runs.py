@@ -72,18 +72,18 @@ def test_a_real_run_reads_as_it_was_trained(tmp_path):
 
 def test_what_changes_nothing_in_the_result_is_an_option():
     """A misspelt one would let a run be resumed with nothing that differs, or refuse it for where it lies."""
-    assert runs.flat(config_to_dict(Config())).keys() >= runs.PLACES
+    assert runs.flatten(config_to_dict(Config())).keys() >= runs.PLACES
 
 
 @pytest.mark.parametrize(
     "name, content, said",
     [
-        ("config.yaml", None, "config.yaml: not there, so what was asked of this run is unknown"),
+        ("config.yaml", None, "config.yaml: not there, so the options of this run are unknown"),
         ("config.yaml", "a: [1", "config.yaml: cannot be read"),
-        ("config.yaml", "- 1\n- 2", "config.yaml: holds no options"),
+        ("config.yaml", "- 1\n- 2", "config.yaml: has no options"),
         ("history.json", "[{", "history.json: cannot be read"),
-        ("history.json", '{"epoch": 1}', "history.json: holds no list of epochs"),
-        ("history.json", '[3, {"epoch": 1, "val": {"miou": 0.5}}]', "1 of its 2 entries are no epochs"),
+        ("history.json", '{"epoch": 1}', "history.json: has no list of epochs"),
+        ("history.json", '[3, {"epoch": 1, "val": {"miou": 0.5}}]', "1 of its 2 entries are not epochs"),
         ("history.json", "\0\x01\x80", "history.json: cannot be read"),
     ],
 )
@@ -123,15 +123,15 @@ def test_no_spoilt_history_or_configuration_breaks_the_table(tmp_path_factory, s
 
 
 def test_wide_tables_go_on_below(tmp_path):
-    text = runs.aligned(["run", "first", "second"], [["a", "1" * 20, "2" * 20]], 30)
+    text = runs.align_columns(["run", "first", "second"], [["a", "1" * 20, "2" * 20]], 30)
     assert text.splitlines() == ["run  first", "a    " + "1" * 20, "", "run  second", "a    " + "2" * 20]
-    assert runs.short_names(["a.lr", "b.lr", "c.d"]) == ["a.lr", "b.lr", "d"]
+    assert runs.shorten_names(["a.lr", "b.lr", "c.d"]) == ["a.lr", "b.lr", "d"]
 
 
 def test_places_without_runs_are_refused(tmp_path, capsys):
     assert main(["runs", str(tmp_path / "absent")]) == 1 and main(["runs", str(tmp_path)]) == 1
     shown = capsys.readouterr().err.splitlines()
-    assert "absent: no such folder" in shown[0] and "no run lies there" in shown[1]
+    assert "absent: no such folder" in shown[0] and "there is no run" in shown[1]
 
 
 def test_runs_are_drawn_together(tmp_path, capsys):

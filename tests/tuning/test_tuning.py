@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -14,7 +13,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seglib import data, models, training, tuning, visualize
+from seglib import data, files, models, training, tuning, visualize
 from seglib.cli.main import main
 from seglib.config import Config, ConfigError, config_to_dict, load_config
 from seglib.losses import LossError
@@ -133,7 +132,9 @@ def test_the_best_trial_becomes_a_configuration(tmp_path, monkeypatch):
     assert load_config(file) == expected
     text = file.read_text()
     assert "momentum" not in text and "schedule" not in text, "only what differs, or was searched"
-    assert "# searched: 0.0001 to 0.1, logarithmic; it was 0.002" in text and f"{best['score']:.4f}" in text
+    assert (
+        "# optimizer.lr: searched: 0.0001 to 0.1, logarithmic; it was 0.002" in text and f"{best['score']:.4f}" in text
+    )
     assert "# model.options.width: searched: one of 4, 8; it was 4" in text
 
 
@@ -170,7 +171,7 @@ def test_a_failed_trial_is_recorded_and_the_search_goes_on(tmp_path, monkeypatch
 
 
 def test_a_search_in_which_everything_fails_says_why(tmp_path, monkeypatch):
-    with pytest.raises(TuneError, match="none of the trials reached its end; the last reason: the loss became nan"):
+    with pytest.raises(TuneError, match="no trial was completed; the last reason: the loss became nan"):
         searched(monkeypatch, tmp_path / "s", 2, trainer=Trainer(fail=lambda config: True))
 
 
@@ -209,13 +210,13 @@ def test_what_cannot_be_searched_is_refused_by_name_before_anything_runs(tmp_pat
         ("optimizer.lr: {low: 1e-4, high: 1e-2, step: 3}", "needs low and high"),
         ("optimizer.lr: {low: 1e-2, high: 1e-4}", "low must be below high"),
         ("optimizer.lr: {low: 0, high: 1.0, log: true}", "above 0 with log"),
-        ("optimizer.lr: {low: small, high: 1.0}", "optimizer.lr.low is 'small', but must be a number"),
-        ("optimizer.lr: {low: .nan, high: 1.0}", "must be finite"),
+        ("optimizer.lr: {low: small, high: 1.0}", "optimizer.lr.low is 'small', but must be a finite number"),
+        ("optimizer.lr: {low: .nan, high: 1.0}", "must be a finite number"),
         ("optimizer.lr: {low: 0.1, high: 1.0, log: loud}", "log is loud"),
         ("batch_size: {choices: [4]}", "at least two different"),
         ("batch_size: {choices: [4, 4]}", "at least two different"),
         ("batch_size: 4", "needs low and high"),
-        ("batch_size", "holds no options"),
+        ("batch_size", "has no options"),
         ("a: [1", "cannot be read"),
     ],
 )
@@ -247,10 +248,19 @@ def test_rounding_to_three_digits_never_leaves_the_range(low, factor, place):
     assert entry.value(value) == pytest.approx(value, rel=0.0051)
 
 
+def test_unknown_and_old_options_are_refused_by_name():
+    with pytest.raises(ConfigError, match="augment.grey is no option; it is called augment.grayscale now"):
+        tuning.with_options(Config(), {"augment.grey": 0.5})
+    with pytest.raises(ConfigError, match="no.such.option|no is no option"):
+        tuning.with_options(Config(), {"no.such.option": 0.5})
+    with pytest.raises(TuneError, match="'optimizer.clip_norm', which is no option; it is called optimizer.max_grad"):
+        tuning.check(Config(), {"optimizer.clip_norm": Range(0.1, 1.0)})
+
+
 def test_choices_may_be_of_any_kind():
     entry = Choices(([0.1, 1.0], None, "imagenet", True, {"ce": 1.0}))
     assert [entry.value(entry.key(value)) for value in entry.values] == list(entry.values)
-    assert not Range(1, 4).has(2.5) and Range(1, 4).has(2) and Range(1.0, 4).has(2.5)
+    assert not Range(1, 4).contains(2.5) and Range(1, 4).contains(2) and Range(1.0, 4).contains(2.5)
 
 
 def test_a_folder_is_not_searched_twice(tmp_path, monkeypatch):
@@ -266,11 +276,8 @@ def test_a_folder_is_not_searched_twice(tmp_path, monkeypatch):
         searched(monkeypatch, folder, 3, resume=True, space={**SPACE, "augment.rotate": Range(0, 30)})
     with pytest.raises(TuneError, match="--trials is 0"):
         searched(monkeypatch, folder, 0, resume=True)
-    lock = sqlite3.connect(folder / "lock", isolation_level=None)
-    lock.execute("BEGIN EXCLUSIVE")
-    with pytest.raises(TuneError, match="another search works there"):
+    with files.lock_folder(folder), pytest.raises(TuneError, match="used by another search"):
         searched(monkeypatch, folder, 3, resume=True)
-    lock.close()
     assert len(searched(monkeypatch, folder, 3, resume=True)["trials"]) == 3
 
 
@@ -292,7 +299,7 @@ def test_a_damaged_study_is_named(tmp_path, monkeypatch):
 def test_without_optuna_the_sentence_says_how_to_get_it(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "optuna", None)
     code = main(["tune", "--data.name=creatures", "--out", str(tmp_path / "s")])
-    assert code == 1 and "python -m pip install 'optuna>=4'" in capsys.readouterr().err
+    assert code == 1 and "python -m pip install 'seglib[tune]'" in capsys.readouterr().err
     assert not (tmp_path / "s").exists()
 
 
