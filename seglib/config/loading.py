@@ -1,5 +1,6 @@
 """Read configurations from YAML and the command line, check them, and write them as YAML with comments."""
 
+import copy
 import difflib
 import functools
 import inspect
@@ -71,7 +72,7 @@ def parse_config(text: str | Mapping, overrides: list[str] = (), where: str = "t
         if not isinstance(values, Mapping):
             raise ValueError(f"must be lines like 'epochs: 3', but is '{str(values)[:40]}'")
         _check_names(values)
-        parsed = build_parser().parse_object(dict(values))
+        parsed = build_parser().parse_object(copy.deepcopy(dict(values)))  # the parser changes it
         if overrides:
             where = f"{where} with {' '.join(overrides)}" if values else " ".join(overrides)
             for override in overrides:
