@@ -67,7 +67,7 @@ class Trainer:
 def searched(monkeypatch, folder, trials, resume=False, trainer=None, space=SPACE, drawn=False, **changes):
     monkeypatch.setattr(training, "fit", trainer or Trainer())
     if not drawn:  # it takes longer than all else here
-        monkeypatch.setattr(visualize, "search", lambda summary: None)
+        monkeypatch.setattr(tuning.result, "search_figure", lambda summary: None)
         monkeypatch.setattr(visualize, "save", lambda figure, file: None)
     return tuning.search(tiny(folder, epochs=4, **changes), space, trials, folder, resume, progress=False)
 
