@@ -105,7 +105,7 @@ def main() -> int:
             return 1 if comparison.run(args.only, args.runs, args.root, args.note) else 0
         return run(args) if args.verb == "run" else show(args)
     except KeyboardInterrupt:
-        print(f"\nStopped; go on with: python -m benchmarks {args.verb}{' --resume' if args.verb == 'run' else ''}")
+        print(f"\nStopped; continue with: python -m benchmarks {args.verb}{' --resume' if args.verb == 'run' else ''}")
         return 130
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)

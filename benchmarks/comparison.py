@@ -45,7 +45,7 @@ GROUPS = {
     "Networks": (
         NETWORKS,
         f"`{STREETS}`: images, crops, learning rates and steps are the same; plain cross-entropy; one seed "
-        "each. Multiply-adds are those of a frame of 360 x 480.",
+        "each. MACs are those of a frame of 360 x 480.",
     ),
     "Rare classes": (("mini_hrnet", *REMEDIES), "One network, other losses; the first row has plain cross-entropy."),
     "Seeds": (

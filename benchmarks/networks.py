@@ -221,7 +221,7 @@ def matmul_flops(device: str, dtype: torch.dtype, side: int | None = None) -> fl
 
 
 def peak(device: str) -> dict:
-    """The rate of the matrix product against which shares are reckoned, at the precision that training takes."""
+    """The rate of the matrix product against which shares are computed, at the precision that training takes."""
     dtype = amp_dtype("auto", torch.device(device)) or torch.float32
     note = f"two matrices of {8192 if device == 'cuda' else 2048} rows in {str(dtype).removeprefix('torch.')}"
     return single([matmul_flops(device, dtype) / 1e9 for _ in range(3)], "GFLOP/s") | {"note": note}

@@ -26,7 +26,7 @@ def page(entries: Sequence[dict]) -> str:
     lines = [
         "# What a million and a billion images cost",
         "",
-        "Made by `python -m benchmarks table` from `results.json`; all but the last table is reckoned from rates "
+        "Made by `python -m benchmarks table` from `results.json`; all but the last table is estimated from rates "
         f"measured on: {machines}. Nothing was run at these numbers of images.",
     ]
     for title, needed, write in parts:

@@ -31,7 +31,7 @@ STRETCH = 2  # an fp32 number has twice the bytes of an fp16 one
 def chosen(budget: int = BUDGET) -> tuple[list[str], list[str]]:
     """(names of the weights that the site holds, those that it has no room for).
 
-    The smallest of each data set comes first, so that all kinds of pictures find a network; then small ones.
+    The smallest of each data set comes first, so that every data set has a network; then small ones.
     """
     order = weights.names()
     sizes = {name: weights.manifest()["weights"][name]["bytes"] for name in order}
@@ -78,7 +78,7 @@ def entries(names: Sequence[str], stage: Stage, cache: Path) -> list[dict]:
 
 
 def describe(models: Sequence[dict], examples: Sequence[dict], runtimes: Path, stage: Stage) -> None:
-    """Put `models.json`, all that the page reads: networks, example pictures, and the runtimes' sizes in bytes."""
+    """Put `models.json`, all that the page reads: networks, example images, and the runtimes' sizes in bytes."""
     sizes = {device: (runtimes / f"{device}.wasm.gz").stat().st_size for device in ("webgpu", "wasm")}
     content = {"models": models, "examples": examples, "sizes": sizes}
     stage.put(f"{FOLDER}/models.json", json.dumps(content, indent=1))
@@ -97,7 +97,7 @@ def cached_graph(name: str, sha256: str, cache: Path) -> bytes:
 
 
 def bare_graph(name: str) -> bytes:
-    """The ONNX graph of the weights `name`, whose large tensors are said to lie in the file "weights".
+    """The ONNX graph of the weights `name`, whose large tensors are in the file "weights".
 
     That file is the released one's tensors as fp32, in the same order.  ExportError if onnxruntime does not agree
     with PyTorch, or if a large tensor of the graph is not in the released file.

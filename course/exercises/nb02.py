@@ -128,7 +128,7 @@ def small_unet(answer):
     for module in model.modules():
         if isinstance(module, Up):
             module.register_forward_pre_hook(lambda module, inputs: skips.append(tuple(inputs[1].shape)))
-    model.train()  # normalised by the batch, untrained features are large enough to tell logits from probabilities
+    model.train()  # normalised by the batch, untrained features are large enough to separate logits from probabilities
     for height, width in ((32, 48), (33, 47)):
         skips.clear()
         out = _forward(model, height, width, skips)

@@ -135,7 +135,7 @@ def two_streams(answer):
             module.register_forward_hook(lambda m, _, out: recorded["streams"].append([tuple(x.shape) for x in out]))
         elif isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1):
             module.register_forward_hook(lambda m, inputs, out: recorded["ones"].append(m))
-    model.train()  # normalised by the batch, untrained features are large enough to tell logits from probabilities
+    model.train()  # normalised by the batch, untrained features are large enough to separate logits from probabilities
     for height, width in ((32, 48), (37, 51)):
         _check_two_streams(model, recorded, height, width)
 

@@ -98,7 +98,7 @@ def record(
 
 
 class _Recorder(TorchDispatchMode):
-    """While it is active, `makers` tells of each tensor which blocks it was made of."""
+    """While it is active, `makers` maps each tensor to the blocks that it was made of."""
 
     def __init__(self, root: nn.Module):
         super().__init__()

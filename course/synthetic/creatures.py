@@ -222,7 +222,7 @@ def _occluders(rng: np.random.Generator, canvas: Canvas, land: scenery.Land, foo
 
 
 def _scene(seed: int, index: int, height: int, width: int, animals=True, shadows=True):
-    """The scene before the camera: its canvas, and the generator that the camera goes on with."""
+    """The scene before the camera: its canvas, and the generator that the camera continues with."""
     rng = generator(seed, index)
     canvas = Canvas(height, width)
     land = scenery.landscape(child(rng), canvas)

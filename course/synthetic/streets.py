@@ -161,7 +161,7 @@ def _skyline(rng: np.random.Generator, street: Street) -> None:
 
 
 def _scene(seed: int, index: int, height: int, width: int, canvas: Canvas | None = None):
-    """The scene before the camera: its canvas, and the generator that the camera goes on with."""
+    """The scene before the camera: its canvas, and the generator that the camera continues with."""
     rng = generator(seed, index)
     canvas = canvas or Canvas(height, width)
     above, below = (jitter(rng, colour, 14) for colour in SKIES[rng.integers(len(SKIES))])

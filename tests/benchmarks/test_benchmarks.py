@@ -136,7 +136,7 @@ def test_a_run_that_is_stopped_goes_on(tmp_path, monkeypatch, capsys):
 
     fake(monkeypatch, a=numbers(), b=stop, c=numbers())
     assert command_line(monkeypatch, file) == 130
-    assert "go on with: python -m benchmarks run --resume" in capsys.readouterr().out
+    assert "continue with: python -m benchmarks run --resume" in capsys.readouterr().out
     assert [e["name"] for e in results.read(file)] == ["a"]
     fake(monkeypatch, a=stop, b=numbers(), c=numbers(0.5))
     assert command_line(monkeypatch, file, "--resume") == 0

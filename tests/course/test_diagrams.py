@@ -90,7 +90,7 @@ def parts_of(figure):
 
 
 def check_geometry(figure):
-    """Nothing lies on anything else, nothing off the page, and no arrow crosses a box or a text."""
+    """Nothing overlaps, nothing off the page, and no arrow crosses a box or a text."""
     shapes, words, arrows = parts_of(figure)
     things = shapes + words
     for number, thing in enumerate(things):
@@ -114,7 +114,7 @@ def test_every_network_is_drawn_without_overlap_and_with_all_its_weights(name):
     figure = figures.architecture(model, (128, 96), title=name)
     check_geometry(figure)
     assert figure.get_figwidth() < 10.41
-    assert f"{name} on a picture of 128 \u00d7 96: {total:,} parameters" in texts(figure)
+    assert f"{name} on an image of 128 \u00d7 96: {total:,} parameters" in texts(figure)
     assert "outside" not in texts(figure)  # the blocks and arrows have all parameters
 
 
@@ -251,7 +251,7 @@ def test_weights_outside_of_the_blocks_are_told():
             return self.body(x) * self.scale.sum()
 
     assert "23 parameters" in texts(figures.architecture(Scaled(), (16, 16)))
-    assert "; 7 parameters lie outside" in texts(figures.architecture(Scaled(), (16, 16)))
+    assert "; 7 parameters are outside" in texts(figures.architecture(Scaled(), (16, 16)))
 
 
 def test_shared_weights_count_once():

@@ -1,4 +1,4 @@
-"""The drawn data sets: pictures that depend on their number alone, and masks that are what can be seen."""
+"""The synthetic data sets: images that depend on their number alone, and masks that are what can be seen."""
 
 import hashlib
 import subprocess
@@ -39,7 +39,7 @@ def towns():
 
 
 @both
-def test_a_picture_depends_on_seed_and_index_alone(kind):
+def test_image_depends_on_seed_and_index_alone(kind):
     forward = [digest(kind, 3, index) for index in range(3)]
     assert [digest(kind, 3, index) for index in (2, 1, 0)] == forward[::-1]
     np.random.seed(5)
@@ -58,7 +58,7 @@ def test_a_fresh_process_draws_the_same():
 @both
 @settings(deadline=None, derandomize=True, max_examples=12)
 @given(height=st.integers(32, 75), width=st.integers(32, 75), index=st.integers(0, 2**40))
-def test_any_size_is_drawn(kind, height, width, index):
+def test_any_size_works(kind, height, width, index):
     image, labels = DRAW[kind](0, index, height, width)
     assert image.shape == (height, width, 3) and image.dtype == np.uint8
     assert labels.shape == (height, width) and labels.dtype == np.uint8
@@ -68,7 +68,7 @@ def test_any_size_is_drawn(kind, height, width, index):
 
 @both
 @pytest.mark.parametrize("size", [(32, 300), (300, 32), (33, 35)])
-def test_narrow_pictures_are_drawn_too(kind, size):
+def test_narrow_images_work(kind, size):
     image, labels = DRAW[kind](0, 0, *size)
     assert image.shape[:2] == labels.shape == size
 
@@ -191,7 +191,7 @@ def test_no_threshold_on_colour_finds_the_creatures(fields):
     brightness, clusters = [], []
     for image, mask in fields:
         truth, bright, part = mask == 1, otsu(image.mean(-1).astype(np.uint8)), k_means(image)
-        # Each picture's best side is chosen with the truth in hand, and still it is not enough.
+        # Each image's best side is chosen with the ground truth, and still it is not enough.
         brightness.append(max(iou(truth, bright), iou(truth, ~bright)))
         clusters.append(max(iou(truth, part == j) for j in range(3)))
     assert np.mean(brightness) < 0.4
@@ -205,11 +205,11 @@ def test_the_eleven_classes_of_camvid_occur(towns):
     present = np.array([np.bincount(labels.ravel(), minlength=11) > 0 for labels in towns]).mean(0)
     assert (present > 0.6).all(), dict(zip(streets.CLASSES, present, strict=True))
     share = np.mean([np.bincount(labels.ravel(), minlength=11) / labels.size for labels in towns], 0)
-    assert share[3] > 0.15 and share[1] > 0.1  # road and buildings fill the picture
+    assert share[3] > 0.15 and share[1] > 0.1  # road and buildings fill the image
     assert 0.001 < share[[2, 6, 7, 9, 10]].min() and share[[2, 6, 7, 9, 10]].max() < 0.05  # what is thin stays thin
 
 
-def test_the_data_sets_give_pictures_by_split_and_number():
+def test_data_sets_give_images_by_split_and_number():
     train, val = (data.load("creatures", split, length=3, size=(40, 50), seed=4) for split in ("train", "val"))
     assert len(train) == 3 and train.keys[1] == "creatures-train-00001"
     assert train[1]["image"].shape == (40, 50, 3) and train[1]["mask"].shape == (40, 50)

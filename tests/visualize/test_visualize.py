@@ -135,7 +135,7 @@ def test_bad_input_is_refused_in_one_sentence(call, words):
     assert "\n" not in str(caught.value) and not str(caught.value).endswith(".")
 
 
-# Figures of pictures
+# Figures of images
 
 
 def test_samples_are_rows_of_image_labels_and_overlay():
