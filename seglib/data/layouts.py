@@ -52,7 +52,7 @@ Parts = tuple[str, ...]  # the folders on the way to a file
 
 @dataclass
 class Layout:
-    """The image and mask files of a folder; `skipped` are other files beside the images."""
+    """The image and mask files of a folder; `skipped` are other files, and images without masks in other folders."""
 
     description: str
     pairs: list[Pair]
@@ -73,6 +73,8 @@ def detect(path: Path) -> Layout:
             _add(layout, endings, path, parts, [parts])
     if not layout.pairs:
         raise DataError(_nothing_fits(path, folders))
+    used = {file.parent for pair in layout.pairs for file in (pair.image, pair.mask)}
+    layout.skipped += [file for folder in folders.values() if folder not in used for file in list_images(folder)]
     layout.description = "; ".join(
         f"images in {images}, masks in {masks}{f' named NAME{ending}' if ending else ''}"
         for (images, masks), ending in endings.items()
@@ -95,32 +97,32 @@ def _walk(path: Path) -> dict[Parts, Path]:
 def _mask_folders(parts: Parts) -> list[Parts]:
     """Return where the masks of images in the folder `parts` may be, in lower case."""
     lower = tuple(map(str.lower, parts))
-    found = []
+    folders = []
     for i, part in enumerate(lower):
         names = [IMAGE_FOLDERS[part]] if IMAGE_FOLDERS.get(part) else MASK_FOLDERS if part in IMAGE_FOLDERS else ()
         names = [part + ending for ending in SPLIT_ENDINGS] if part in SPLITS and not names else names
-        found += [(*lower[:i], name, *lower[i + 1 :]) for name in names]
-    return found
+        folders += [(*lower[:i], name, *lower[i + 1 :]) for name in names]
+    return folders
 
 
 def _add(layout: Layout, endings: dict, path: Path, parts: Parts, candidates: Sequence[Parts]) -> None:
     """Add the images of one folder, with the masks of the candidate that fits most of them."""
     matches = [_match(path.joinpath(*parts), path.joinpath(*masks)) for masks in candidates]
-    counts = [sum(mask is not None for _, mask in found.values()) for _, found in matches]
+    counts = [sum(mask is not None for _, mask in matched.values()) for _, matched in matches]
     best = counts.index(max(counts))
     if counts.count(counts[best]) > 1 and counts[best]:
         names = " and ".join("/".join(candidates[i]) for i, count in enumerate(counts) if count == counts[best])
         raise DataError(f"{path}: {names} hold masks of the same images; choose by --pattern, or `pattern:`.")
-    (image_ending, mask_ending), found = matches[best]
+    (_, mask_ending), matched = matches[best]
     if candidates[best] == parts and not counts[best]:
         return
     split = next((SPLITS[part.lower()] for part in parts if part.lower() in SPLITS), None)
     prefix = [part for part in parts if part.lower() not in IMAGE_FOLDERS]
     masks = path.joinpath(*candidates[best])
-    for stem, (image, mask) in found.items():
+    for stem, (image, mask) in matched.items():
         expected = masks / f"{stem}{mask_ending}.png"
         layout.pairs.append(Pair("/".join([*prefix, stem]), image, mask or expected, split))
-    used = {image for image, _ in found.values()} | {mask for _, mask in found.values()}
+    used = {image for image, _ in matched.values()} | {mask for _, mask in matched.values()}
     others = (file for file in path.joinpath(*parts).iterdir() if file.is_file() and file.name[0] != ".")
     layout.skipped += [file for file in others if file not in used and file.suffix.lower() not in image_suffixes()]
     place = tuple("/".join(where) + "/" if where else "the folder itself" for where in (parts, candidates[best]))
@@ -168,8 +170,8 @@ def by_pattern(path: Path, images: str, masks: str) -> Layout:
     `{name}` and `{split}` stand for any part of a file or folder name, and `*` for any that does not matter. An image
     and a mask belong together if name and split agree.
     """
-    found = [_matching_files(path, pattern) for pattern in (images, masks)]
-    for pattern, files in zip((images, masks), found, strict=True):
+    matches = [_matching_files(path, pattern) for pattern in (images, masks)]
+    for pattern, files in zip((images, masks), matches, strict=True):
         if not files:
             raise DataError(f"{path}: no file fits the pattern '{pattern}'; correct it.")
     missing = masks.format_map({"split": "{0}", "name": "{1}"}) if "*" not in masks else "{1}: a mask for it"
@@ -177,11 +179,11 @@ def by_pattern(path: Path, images: str, masks: str) -> Layout:
         Pair(
             "/".join(filter(None, key)),
             file,
-            found[1].get(key) or path / missing.format(*key),
+            matches[1].get(key) or path / missing.format(*key),
             SPLITS.get(key[0].lower(), key[0] or None),
         )
-        for key, file in found[0].items()
-        if file not in found[1].values()
+        for key, file in matches[0].items()
+        if file not in matches[1].values()
     ]
     return Layout(f"images {images}, masks {masks}", pairs)
 
@@ -195,15 +197,15 @@ def _matching_files(path: Path, pattern: str) -> dict[tuple[str, str], Path]:
         expression += known.get(part) or (f"(?P<{part[1:-1]}>[^/]+)" if part.startswith("{") else re.escape(part))
         if part.startswith("{"):
             known[part] = f"(?P={part[1:-1]})"
-    found: dict[tuple[str, str], Path] = {}
+    files: dict[tuple[str, str], Path] = {}
     for file in sorted(path.rglob("*"), key=lambda f: natural_order(f.as_posix())):
         match = re.fullmatch(expression, file.relative_to(path).as_posix())
         if match and file.suffix.lower() in image_suffixes():
             key = (match.groupdict().get("split", ""), match["name"])
-            if key in found:
-                raise DataError(f"{file}: fits the pattern '{pattern}' as {found[key].name} does; make it narrower.")
-            found[key] = file
-    return found
+            if key in files:
+                raise DataError(f"{file}: fits the pattern '{pattern}' as {files[key].name} does; make it narrower.")
+            files[key] = file
+    return files
 
 
 def _nothing_fits(path: Path, folders: dict[Parts, Path]) -> str:

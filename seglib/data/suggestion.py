@@ -1,4 +1,4 @@
-"""Suggest a classes.yaml for masks that none explains, and try it on their values before it is given."""
+"""Suggest a classes.yaml for masks that none explains, and try it on their values before it is reported."""
 
 from collections import Counter
 from pathlib import Path
@@ -39,9 +39,9 @@ class MaskValues:
     def suggestion(self, folder: Path) -> str:
         """Return what the masks hold, and a classes.yaml that was tried, or what else to do."""
         total = sum(self.counts.values())
-        shown = [f"{value} ({count / total:.1%})" for value, count in self.counts.most_common(SHOWN)]
+        listed = [f"{value} ({count / total:.1%})" for value, count in self.counts.most_common(SHOWN)]
         more = f" and {len(self.counts) - SHOWN} more values" if len(self.counts) > SHOWN else ""
-        held = f"the {self.files} masks hold {', '.join(shown)}{more}."
+        held = f"the {self.files} masks hold {', '.join(listed)}{more}."
         for text in self._candidates():
             shares = self._try(text, folder / CLASSES_FILE)
             if shares:

@@ -25,11 +25,11 @@ from .suggestion import LEAST_FOREGROUND, MaskValues
 __all__ = ["Report", "check", "content_digest", "download", "listing", "write_digests"]
 
 GENERATED_SAMPLES = 16  # images read in each split of a generated set
-ALIKE_BITS = 2  # of the 64 of a difference hash, by which pictures that look alike may differ
+ALIKE_BITS = 2  # of the 64 of a difference hash, by which images that look alike may differ
 
 
 class _Survey:
-    """Sees every readable item once and remembers what the report needs."""
+    """Counts what the report needs, item by item."""
 
     def __init__(self, num_classes: int):
         self.histogram = np.zeros(256, np.int64)
@@ -50,7 +50,7 @@ class _Survey:
         self.hashes[split].append((place, difference_hash(image)))
 
     def duplicates(self) -> tuple[list[tuple[str, str]], list[str]]:
-        """Pairs of equal pictures in two splits, and sentences about those within one."""
+        """Return pairs of equal images in two splits, and notices about those within one."""
         across, within = [], []
         for places in self.exact.values():
             (first_split, first), *others = places
@@ -62,7 +62,7 @@ class _Survey:
         return across, within
 
     def suspects(self) -> list[tuple[str, str]]:
-        """Pairs of pictures in two splits whose difference hashes agree in all but ALIKE_BITS, equal ones left out."""
+        """Return pairs of images in two splits whose difference hashes differ in at most ALIKE_BITS, without equal ones."""
         alike, equal = [], {frozenset(pair) for pair in self.duplicates()[0]}
         parts = list(self.hashes.items())
         for i, (_, ours) in enumerate(parts):
@@ -77,7 +77,7 @@ class _Survey:
 
 
 def difference_hash(image: np.ndarray) -> np.ndarray:
-    """64 signs: does brightness rise from each cell of an 8x9 grid to its right neighbour."""
+    """Return 64 signs: whether brightness rises from each cell of an 8x9 grid to its right neighbour."""
     small = np.asarray(Image.fromarray(image).convert("L").resize((9, 8), Image.Resampling.BOX), np.float32)
     return np.where(np.diff(small, axis=1) > 0, 1, -1).astype(np.float32).ravel()
 
@@ -104,7 +104,7 @@ def check(
     if name in generated_sets():
         report = Report(name, generated_sets()[name].title, "generated", generated_sets()[name].classes)
         parts = {split: load(name, split, length=GENERATED_SAMPLES) for split in ("train", "val", "test")}
-        return _surveyed(report, {split: (made.keys, made.read) for split, made in parts.items()}, progress)
+        return _surveyed(report, {split: (part.keys, part.read) for split, part in parts.items()}, progress)
     known = name in SOURCES
     described = folder.source(Path(name), pattern) if pattern and not known else source(name)
     place = f"in {root}" if known else "a folder of your own"
@@ -159,7 +159,7 @@ class _FolderFindings:
         if described.skipped:
             kinds = Counter(file.suffix.lower() or "no suffix" for file in described.skipped)
             counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-            report.notices.append(f"skipped files beside the images: {counts}, {described.skipped[0]} for one")
+            report.notices.append(f"skipped files: {counts}, {described.skipped[0]} for one")
 
 
 class _FolderReader(FilePairs):
@@ -186,7 +186,7 @@ class _FolderReader(FilePairs):
 
 
 def _divided(name: str, parts: dict[str, list[Pair]]) -> list[tuple[str, str]]:
-    """The places of photographs that are known to be in the set twice, of those that these parts divide."""
+    """Return the pairs of images that are known to show the same photograph and are in two of these splits."""
     split_of = {pair.key: split for split, part in parts.items() for pair in part}
     pairs = [(a, b) for a, b in REPEATED.get(name, []) if a in split_of and b in split_of]
     return [(f"{split_of[a]}/{a}", f"{split_of[b]}/{b}") for a, b in pairs if split_of[a] != split_of[b]]
@@ -211,9 +211,9 @@ def _surveyed(report: Report, parts: dict[str, tuple[list[str], Callable]], prog
         report.sizes = {"smallest": ordered[0], "median": ordered[len(ordered) // 2], "largest": ordered[-1]}
     report.pixels = survey.histogram[: len(report.classes)].tolist()
     report.ignored = int(survey.histogram[IGNORE])
-    unseen = [name for name, count in zip(report.classes, report.pixels, strict=True) if not count]
-    if unseen and sum(report.images.values()):
-        report.warnings.append(f"no pixel of the class {', '.join(unseen)}; if that is not meant, look at the masks")
+    absent = [name for name, count in zip(report.classes, report.pixels, strict=True) if not count]
+    if absent and sum(report.images.values()):
+        report.warnings.append(f"no pixel of the class {', '.join(absent)}; if that is not meant, look at the masks")
     report.duplicates, within = survey.duplicates()
     report.notices += within
     report.suspects = survey.suspects()
@@ -228,11 +228,13 @@ def listing(root: Path | str = "data") -> str:
             parts, _ = by_split(described, Path(root))
             here = ", ".join(f"{len(part)} {split}" for split, part in parts.items())
         except DataError:
-            way = "fetches it" if described.archives else "tells how to get it"
+            way = "fetches it" if described.archives else "says how to get it"
             here = f"not here; `seglib data download {name}` {way}"
         lines.append(f"{name:11} {described.title:34} {len(described.classes):3} classes  {here}")
-    for name, drawn in generated_sets().items():
-        lines.append(f"{name:11} {drawn.title:34} {len(drawn.classes):3} classes  generated, nothing to download")
+    for name, generated in generated_sets().items():
+        lines.append(
+            f"{name:11} {generated.title:34} {len(generated.classes):3} classes  generated, nothing to download"
+        )
     others = [
         "or the path of a folder of your own with images/ and masks/: see docs/data_formats.md",
         "or several as one, joined by a plus: horses+humans",

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import tifffile
+import pytest
 from PIL import Image
+
+tifffile = pytest.importorskip("tifffile")
 
 HEIGHT, WIDTH = 40, 60
 CLASSES = ("background", "cat", "dog")

@@ -408,7 +408,7 @@ def test_folder_without_classes_is_binary(tmp_path, values):
     assert found.classes == ("background", "object") and np.array_equal(found[0]["mask"], halves(0, 1))
 
 
-def test_folder_without_classes_tells_what_the_masks_hold(tmp_path):
+def test_check_suggests_classes_from_the_values_of_the_masks(tmp_path):
     own(tmp_path, values=(0, 3))
     with pytest.raises(DataError, match=r"p0.png: has other values .*names the classes; `seglib data check"):
         data.load(str(tmp_path), "all")[0]
@@ -432,7 +432,7 @@ def test_the_suggested_classes_file_works(tmp_path):
     assert set(np.unique(data.load(str(path), "all")[0]["mask"])) == {0, 1}
 
 
-def test_folder_with_jpeg_masks_is_told_why(tmp_path):
+def test_jpeg_masks_are_refused_with_the_reason(tmp_path):
     own(tmp_path, count=1)
     (tmp_path / "masks/p0.png").unlink()
     save(tmp_path / "masks/p0.jpg", np.arange(600).reshape(20, 30) % 200)
@@ -440,7 +440,7 @@ def test_folder_with_jpeg_masks_is_told_why(tmp_path):
         data.load(str(tmp_path), "all")[0]
 
 
-def test_jpeg_masks_painted_in_colours_are_told_why(tmp_path):
+def test_jpeg_masks_in_colors_are_refused_with_the_reason(tmp_path):
     own(tmp_path, count=1, classes="classes: [a, b]\ncolors: [[0, 0, 0], [220, 20, 60]]")
     (tmp_path / "masks/p0.png").unlink()
     painted = np.array([(0, 0, 0), (220, 20, 60)], np.uint8)[halves(0, 1)]
@@ -464,7 +464,7 @@ def test_folder_with_ids(tmp_path):
 
 
 @pytest.mark.parametrize("palette", [False, True])
-def test_folder_with_colours(tmp_path, palette):
+def test_folder_with_colors(tmp_path, palette):
     colours = np.array([(255, 255, 255), (0, 0, 0), (200, 10, 10)], np.uint8)
     text = "classes: [paper, ink]\ncolors:\n  - [255, 255, 255]\n  - [0, 0, 0]\nignore: [200, 10, 10]\n"
     own(tmp_path, count=3, classes=text)
@@ -580,7 +580,7 @@ def test_check_counts_everything(tmp_path, capsys, monkeypatch):
     assert json.loads(json.dumps(report.to_dict()))["ok"] is True
 
 
-def test_check_reports_every_fault_with_its_file_and_goes_on(tmp_path):
+def test_check_reports_every_fault_with_its_file(tmp_path):
     own(tmp_path, count=8)
     (tmp_path / "masks/p0.png").unlink()
     save(tmp_path / "masks/p1.png", halves(0, 5))
@@ -596,7 +596,7 @@ def test_check_reports_every_fault_with_its_file_and_goes_on(tmp_path):
     assert len(report.notices) == 1 and "alone.png: a mask without an image" in report.notices[0]
 
 
-def test_check_finds_equal_and_similar_pictures_in_two_splits(tmp_path):
+def test_check_reports_equal_and_similar_images_in_two_splits(tmp_path):
     for i, split in enumerate(("train", "val")):
         for j in range(3):
             save(tmp_path / f"images/{split}/{j}.png", picture(10 * i + j))
@@ -610,7 +610,7 @@ def test_check_finds_equal_and_similar_pictures_in_two_splits(tmp_path):
     assert report.notices == ["train/1 and train/2 are the same image"]
 
 
-def test_check_tells_incomplete_lists(tmp_path):
+def test_check_reports_incomplete_lists(tmp_path):
     horses(tmp_path, ["horse001", "horse002", "extra"])
     report = validation.check("horses", tmp_path, progress=False)
     assert len(report.faults) == 325 and "in the split list" in report.faults[0]
@@ -653,7 +653,7 @@ def test_a_palette_that_shows_the_object_in_black_is_not_guessed_at(tmp_path):
     assert (data.load(str(tmp_path), "all")[0]["mask"] == halves(0, 1)).all()
 
 
-def test_masks_that_no_person_painted_get_no_list_of_classes(tmp_path):
+def test_masks_of_many_values_get_no_list_of_classes(tmp_path):
     own(tmp_path, count=2)
     save(tmp_path / "masks/p0.png", np.arange(600, dtype=np.uint8).reshape(20, 30))
     report = validation.check(str(tmp_path), progress=False)
@@ -674,7 +674,7 @@ def test_a_mask_turns_as_its_header_says(tmp_path):
     assert (data.load(str(tmp_path), "all")[0]["mask"] == halves(1, 0)).all()
 
 
-def test_what_lies_under_transparent_parts_of_a_mask_is_no_class(tmp_path):
+def test_values_under_transparent_parts_of_a_mask_are_refused(tmp_path):
     own(tmp_path, count=2)
     white = np.full((20, 30, 4), 255, np.uint8)
     white[:, :15, 3] = 0
@@ -702,7 +702,7 @@ def test_names_are_matched_in_either_spelling_of_their_accents(tmp_path):
 
 
 @pytest.mark.parametrize("name", list(data.generated_sets()))
-def test_check_draws_samples(name, monkeypatch):
+def test_check_generates_samples(name, monkeypatch):
     monkeypatch.setattr(validation, "GENERATED_SAMPLES", 2)
     report = validation.check(name, progress=False)
     assert report.ok and report.images == {"train": 2, "val": 2, "test": 2} and min(report.pixels[:2]) > 0

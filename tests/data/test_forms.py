@@ -11,6 +11,8 @@ from seglib.data import DataError, images, validation
 
 from . import forms
 
+pytest.importorskip("pycocotools")
+
 
 def check_labels(root, names, expected=forms.labels):
     """Check a folder and compare every mask with the expected labels, by the names of the classes."""
@@ -70,7 +72,10 @@ def test_files_that_are_no_images_are_reported(tmp_path):
     forms.folder(tmp_path)
     (tmp_path / "images/scan.nii.gz").write_bytes(b"")
     notices = validation.check(str(tmp_path), progress=False).notices
-    assert len(notices) == 1 and "skipped files beside the images: 1 .gz" in notices[0] and "scan.nii.gz" in notices[0]
+    assert len(notices) == 1 and "skipped files: 1 .gz" in notices[0] and "scan.nii.gz" in notices[0]
+    forms.save(tmp_path / "imagesTs/p9.png", forms.image(9))
+    notices = validation.check(str(tmp_path), progress=False).notices
+    assert len(notices) == 1 and "skipped files: 1 .gz, 1 .png" in notices[0]
 
 
 @pytest.mark.parametrize("name", forms.VALUES)

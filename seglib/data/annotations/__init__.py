@@ -75,10 +75,10 @@ def import_annotations(source: Path | str, dest: Path | str, format: str = "auto
         raise DataError(f"{source}: no annotated images in the format {name}; name the folder that holds them.")
     dest.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{dest.name}-", dir=dest.parent) as temporary:
-        made = Path(temporary) / "made"
-        _write(annotations, made, progress)
+        new_folder = Path(temporary) / "new"
+        _write(annotations, new_folder, progress)
         shutil.rmtree(dest, ignore_errors=True)  # an empty folder
-        os.replace(made, dest)
+        os.replace(new_folder, dest)
     report = validation.check(str(dest), progress=progress)
     report.notices[:0] = [f"imported as {name}", *annotations.notices]
     return report

@@ -111,7 +111,7 @@ def read_json(file: Path) -> object:
 
 def json_files(source: Path, keys: set[str], most: int | None = None) -> list[Path]:
     """Return the JSON files below `source` that are objects with all of `keys`; `most` are looked at."""
-    found = []
+    files = []
     for file in sorted(source.rglob("*.json"))[:most]:
         try:
             content = read_json(file)
@@ -120,8 +120,8 @@ def json_files(source: Path, keys: set[str], most: int | None = None) -> list[Pa
                 raise
             continue
         if isinstance(content, dict) and keys <= content.keys():
-            found.append(file)
-    return found
+            files.append(file)
+    return files
 
 
 def codec():
