@@ -446,3 +446,54 @@ def test_class_weights_of_a_histogram():
         class_weights("hrnet", [1, 1])
     with pytest.raises(LossError, match="choose from: none, sqrt_freq, inv_freq, hrnet"):
         class_weights("square", [1, 1])
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, "1", None, True])
+@pytest.mark.parametrize("name", ["terms", "class_weights", "output_weights"])
+def test_weights_that_are_not_finite_numbers_are_refused(name, value):
+    wrong = {"ce": value} if name == "terms" else [1.0, value]
+    with pytest.raises(LossError, match=f"{name}: .* is not a weight"):
+        SegmentationLoss(**({"terms": {"ce": 1.0}} | {name: wrong}))
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"terms": None}, "terms is None, but must be the weight of each loss"),
+        ({"terms": "ce"}, "terms is 'ce', but must be"),
+        ({"terms": ["ce"]}, "but must be the weight of each loss"),
+        ({"class_weights": 3}, "class_weights is 3, but must be a list"),
+        ({"class_weights": "none"}, "class_weights is 'none', but must be a list"),
+        ({"output_weights": 1.0}, "output_weights is 1.0, but must be a list"),
+        ({"ignore_index": "255"}, "ignore_index is '255'"),
+        ({"options": [1]}, "options is .*, but must be arguments by loss"),
+        ({"options": {"ce": 1}}, "options is .*, but must be arguments by loss"),
+        ({"terms": {"focal": 1.0}, "options": {"focal": {"gamma": "2"}}}, "gamma is '2', but must be 0 to 100"),
+        ({"terms": {"focal": 1.0}, "options": {"focal": {"gamma": math.nan}}}, "gamma is nan, but must be 0 to 100"),
+    ],
+)
+def test_arguments_of_the_wrong_type_are_refused(arguments, message):
+    with pytest.raises(LossError, match=message):
+        SegmentationLoss(**({"terms": {"ce": 1.0}} | arguments))
+
+
+LOGITS, TARGET = torch.zeros(1, 3, 4, 5), torch.zeros(1, 4, 5, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize(
+    "outputs, target, message",
+    [
+        (None, TARGET, "the outputs are NoneType"),
+        ([], TARGET, "the outputs are list"),
+        ([LOGITS, None], TARGET, "the outputs are list"),
+        (LOGITS, None, "the target is NoneType"),
+        (LOGITS, TARGET.float(), "the target is torch.float32"),
+        (LOGITS, TARGET.numpy(), "the target is ndarray"),
+        (LOGITS, TARGET[0], r"logits \(1, 3, 4, 5\) do not fit a target \(4, 5\)"),
+        (LOGITS[0], TARGET, r"logits \(3, 4, 5\) do not fit"),
+        (LOGITS, TARGET[:, :2], r"do not fit a target \(1, 2, 5\)"),
+    ],
+)
+def test_outputs_and_targets_that_do_not_fit_are_refused(outputs, target, message):
+    with pytest.raises(LossError, match=message):
+        SegmentationLoss({"ce": 1.0})(outputs, target)

@@ -323,9 +323,7 @@ def test_public_weights_are_fetched_loaded_and_told(public, tiny, capsys):
 
 def test_a_file_of_another_hash_is_refused_and_not_kept(public, tiny):
     kept = public.offer(tiny[0], digits="00000000")
-    with pytest.raises(
-        models.CheckpointError, match="could not be downloaded.*invalid hash.*put it at .*tiny-0{8}"
-    ):
+    with pytest.raises(models.CheckpointError, match="could not be downloaded.*invalid hash.*put it at .*tiny-0{8}"):
         models.create("unet", num_classes=2, pretrained="imagenet", width=2)
     assert list(kept.parent.iterdir()) == []
 
@@ -367,9 +365,7 @@ def test_a_file_that_is_no_checkpoint_is_refused(public):
 
 
 def test_weights_that_do_not_exist_or_cannot_fit_are_refused_without_asking_the_network():
-    with pytest.raises(
-        models.CheckpointError, match="no published weights for unet; .*choose one of: .*dilated_"
-    ):
+    with pytest.raises(models.CheckpointError, match="no published weights for unet; .*choose one of: .*dilated_"):
         models.create("unet", num_classes=2, pretrained="imagenet", width=2)
     with pytest.raises(models.CheckpointError, match="no 'cityscapes' weights for dilated_resnet50; .*'imagenet' or"):
         pretrained.fetch("dilated_resnet50", "cityscapes")

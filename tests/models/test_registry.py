@@ -1,9 +1,11 @@
 """What every network keeps to, whatever its architecture; each architecture has its own file of tests."""
 
 import copy
+import json
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from seglib import models
@@ -143,3 +145,96 @@ def test_names_are_those_of_the_mission():
 def test_checkpoints_for_what_has_none_are_refused():
     with pytest.raises(models.CheckpointError, match="no published checkpoint is known for Linear"):
         models.load_official(nn.Linear(1, 1), {})
+
+
+@pytest.mark.parametrize(
+    "name, option", [("u2netp", "checkpointing"), ("hrnet_w18", "checkpointing"), ("unet", "bilinear")]
+)
+@pytest.mark.parametrize("value", ["no", "false", 1, None])
+def test_options_that_are_true_or_false_take_nothing_else(name, option, value):
+    with pytest.raises(models.ModelError, match=f"{name}: {option} is {value!r}, but must be true or false"):
+        models.create(name, num_classes=2, **{option: value})
+
+
+# Old names of layers whose names changed: (network, options, {today's name: old name}).
+OLD_NAMES = [
+    (
+        "unet",
+        {"width": 4},
+        {
+            "stem.0.weight": "enter.0.weight",
+            "down1.1.0.weight": "down1.1.0.weight",
+            "up2.upsample.bias": "up2.enlarge.bias",
+            "up4.conv.3.weight": "up4.merge.3.weight",
+            "classifier.bias": "classify.bias",
+        },
+    ),
+    (
+        "u2netp",
+        {},
+        {
+            "encoder.0.conv_in.0.weight": "encoder.0.enter.0.weight",
+            "decoder.3.up.1.0.bias": "decoder.3.up.1.0.bias",
+            "side_convs.5.weight": "sides.5.weight",
+            "out_conv.bias": "fuse.bias",
+        },
+    ),
+    (
+        "mini_hrnet_v3",
+        {},
+        {
+            "transitions.1.0.weight": "starts.1.0.weight",
+            "branches1.0.0.branches.2.0.weight": "started.0.0.reaches.2.0.weight",
+            "branches2.3.1.branches.0.3.weight": "parallel.3.1.reaches.0.3.weight",
+            "fusion1.paths.0.0.0.0.weight": "fusion1.paths.0.0.0.0.weight",
+        },
+    ),
+    (
+        "dilated_resnet50",
+        {"head_channels": 8},
+        {
+            "classifier.weight": "classify.weight",
+            "aux_head.0.weight": "auxiliary.0.weight",
+            "aux_classifier.bias": "classify_auxiliary.bias",
+            "head.1.weight": "head.1.weight",
+        },
+    ),
+    ("hrnet_w18_small_v1", {}, {"stage2.0.branches.0.0.conv1.weight": "stage2.0.branches.0.0.conv1.weight"}),
+]
+
+
+@pytest.mark.parametrize("name, options, renamed", OLD_NAMES)
+def test_state_dicts_with_old_names_load(name, options, renamed):
+    """Names in files written before version 0.2; a file with today's names does not change."""
+    with torch.device("meta"):
+        model = models.create(name, num_classes=2, **options)
+    state = model.state_dict()
+    assert list(models.upgrade_state_dict(model, state)) == list(state)
+    old = {renamed.get(key, key): value for key, value in state.items()}
+    assert renamed.keys() <= state.keys() and list(models.upgrade_state_dict(model, old)) == list(state)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_published_checkpoint_loads_from_its_file(tmp_path, suffix, reference):
+    shapes = json.loads((reference / "u2netp.state_dict.json").read_text())
+    state = {key: fill.tensor_for(key, shape) for key, shape in shapes.items()}
+    file = tmp_path / f"published{suffix}"
+    torch.save(state, file) if suffix == ".pth" else save_file(state, file)
+    for path in (file, str(file)):
+        model = models.create("u2netp", num_classes=1)
+        assert models.load_official(model, path).used == len(state)
+    assert torch.equal(model.state_dict()["out_conv.weight"], state["outconv.weight"])
+
+
+def test_files_that_are_not_checkpoints_are_refused_by_name(tmp_path):
+    model = models.create("unet", num_classes=2, width=4)
+    for name in ("broken.pth", "broken.safetensors"):
+        (tmp_path / name).write_bytes(b"<html>not found</html>")
+        with pytest.raises(models.CheckpointError, match=f"{name}: not a checkpoint that can be read"):
+            models.load_official(model, tmp_path / name)
+        with pytest.raises(models.CheckpointError, match="missing.*: no such file"):
+            models.load_official(model, tmp_path / f"missing{name[-4:]}")
+    torch.save([1, 2], tmp_path / "list.pth")
+    for wrong in (tmp_path / "list.pth", 3, None):
+        with pytest.raises(models.CheckpointError, match="a checkpoint is a state_dict or the path of a file, not"):
+            models.load_official(model, wrong)
