@@ -160,6 +160,8 @@ class EfficientNetUNet(nn.Module):
 
     head_prefixes = ("classifier.",)  # the layer whose shape depends on the number of classes
     encoder_prefixes = ("encoder.",)  # the layers that pre-trained weights fill
+    scale: Tensor
+    shift: Tensor
 
     def __init__(self, num_classes: int, in_channels: int = 3, size: int = 0):
         super().__init__()
