@@ -62,7 +62,7 @@ class _Survey:
         return across, within
 
     def suspects(self) -> list[tuple[str, str]]:
-        """Return pairs of images in two splits whose difference hashes differ in at most ALIKE_BITS, without equal ones."""
+        """Return pairs of images in two splits whose hashes differ in at most ALIKE_BITS, without equal ones."""
         alike, equal = [], {frozenset(pair) for pair in self.duplicates()[0]}
         parts = list(self.hashes.items())
         for i, (_, ours) in enumerate(parts):
