@@ -32,7 +32,7 @@ def write_atomically(file: Path, write: Callable[[IO[bytes]], object]) -> None:
         raise OSError(error.errno, f"{error.strerror}; nothing was written", str(file)) from None
     try:
         os.close(handle)
-        with open(name, "wb") as stream:  # by its name, which some writers want to know
+        with open(name, "wb") as stream:  # some writers need its name
             write(stream)
             stream.flush()
             os.fsync(stream.fileno())
@@ -133,8 +133,8 @@ def write_text(file: Path, text: str) -> None:
 
 def replace_between(file: Path, begin: str, end: str, text: str) -> None:
     """Put `text` between the lines `begin` and `end` of a text file.  OSError if they are not there."""
-    before, found, rest = Path(file).read_text(encoding="utf-8").partition(begin)
-    _, closed, after = rest.partition(end)
-    if not found or not closed:
+    before, opening, rest = Path(file).read_text(encoding="utf-8").partition(begin)
+    _, closing, after = rest.partition(end)
+    if not opening or not closing:
         raise OSError(f"{file}: the lines '{begin}' and '{end}' are missing; put them back.")
     write_text(file, f"{before}{begin}\n{text}\n{end}{after}")

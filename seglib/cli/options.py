@@ -73,7 +73,7 @@ def make_folder(folder: Path, option: str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        raise OSError(f"{option}: {folder} is or lies in a file, where a folder is needed; name another.") from None
+        raise OSError(f"{option}: {folder} is a file, or is in a file, but a folder is needed; name another.") from None
     except OSError as error:
         raise OSError(f"{option}: the folder {folder} cannot be made ({error.strerror}); name another.") from None
     if not os.access(folder, os.W_OK):

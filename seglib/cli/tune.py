@@ -43,13 +43,13 @@ def run(args: argparse.Namespace) -> int:
         file, options = split_configuration(args.rest)
     except ValueError as error:
         raise ConfigError(f"{error}.") from None
-    wanted = load_config(file, options)
-    space = tuning.read_space(args.space) if args.space else tuning.default_space(wanted)
-    out = args.out or Path(f"{wanted.output_dir}-search")
-    if wanted.eval_interval >= wanted.epochs:
+    config = load_config(file, options)
+    space = tuning.read_space(args.space) if args.space else tuning.default_space(config)
+    out = args.out or Path(f"{config.output_dir}-search")
+    if config.eval_interval >= config.epochs:
         print("note: eval_interval is not below epochs, so scores come too late to prune a trial", file=sys.stderr)
     try:
-        summary = tuning.search(wanted, space, args.trials, out, args.resume)
+        summary = tuning.search(config, space, args.trials, out, args.resume)
     except KeyboardInterrupt:
         print(f"\nStopped; the search is in {out}. Resume it with the same command and --resume.")
         return 130

@@ -21,16 +21,20 @@ STARTUP = 6  # trials drawn at random before Optuna's model of the scores is ask
 def search(
     config: Config, space: Space, trials: int, folder: Path | str, resume: bool = False, progress: bool = True
 ) -> dict:
-    """Train until the search in `folder` has `trials` trials; returns what came of them, and writes it there.
+    """Train until the search in `folder` has `trials` trials; write the results there.
 
-    Trial 0 is `config`, its numbers to three digits, if it lies within `space`.  A trial whose score falls behind
-    the median of those before it is pruned; one whose training fails is recorded as failed.  What is proposed
-    depends on `config.seed` and the trials before alone.  Ctrl-C raises KeyboardInterrupt after a checkpoint; `resume`
-    goes on from there, in the middle of the trial.  The checkpoints of ended trials are deleted, their best weights
-    kept.
+    Trial 0 is `config`, its numbers rounded to three digits, if it is within `space`.  A trial whose score is below the
+    median of earlier trials is pruned; one whose training fails is recorded as failed.  Proposals depend only on
+    `config.seed` and the earlier trials.  Ctrl-C raises KeyboardInterrupt after a checkpoint; `resume` continues from
+    it, even within a trial.  Checkpoints of ended trials are deleted; their best weights are kept.
 
-    Returns the dictionary of `summarize`.  Raises TuneError: Optuna is missing, `folder` holds another search or
-    none to resume, an option of the space is unknown, all trials failed; DataError for a data set that is not there.
+    Returns:
+        The dictionary of `summarize`.
+
+    Raises:
+        TuneError: If Optuna is missing, `folder` has another search or none to resume, an option of the space is
+            unknown, or all trials failed.
+        DataError: If the data set is not there.
     """
     optuna = _import_optuna()
     folder = Path(folder)
@@ -40,9 +44,9 @@ def search(
     if resume and not (folder / "study.db").exists():
         raise TuneError(f"{folder}: there is no search to resume; start without --resume.")
     if not resume and (folder / "study.db").exists():
-        raise TuneError(f"{folder}: already holds a search; add --resume to go on, or choose another --out.")
+        raise TuneError(f"{folder}: already has a search; add --resume to continue it, or choose another --out.")
     for split in () if resume else (config.data.train_split, config.data.val_split):
-        # Before the folder is bound to a mistyped name.
+        # Before the folder exists, so that a mistyped name leaves nothing behind.
         data.load(config.data.name, split, config.data.root, config.data.list_name, **config.data.options)
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -75,9 +79,9 @@ def _import_optuna():
 
 @contextmanager
 def _open_study(optuna, folder: Path, warmup: int) -> Iterator:
-    """The study of a folder, made if there is none; what goes wrong with its file becomes a TuneError.
+    """Open or create the study of a folder; errors of its file become a TuneError.
 
-    Nothing is pruned in the first `warmup` epochs, in which scores say little.
+    Nothing is pruned in the first `warmup` epochs.
     """
     from sqlalchemy.exc import SQLAlchemyError  # comes with Optuna
 
@@ -94,7 +98,7 @@ def _open_study(optuna, folder: Path, warmup: int) -> Iterator:
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         reason = " ".join(str(error.__cause__ or error).split())[:160]
         raise TuneError(
-            f"{file}: the study cannot be read or written ({reason}); free space, or start anew with another --out."
+            f"{file}: the study cannot be read or written ({reason}); free disk space, or choose another --out."
         ) from None
     finally:
         if storage is not None:
@@ -142,22 +146,22 @@ def _next_trial(optuna, study, trials: int, seed: int):
 def _run_trial(optuna, study, trial, config: Config, space: Space, folder: Path, progress: bool) -> None:
     """Train one trial, or the rest of it, and record in the study how it ended."""
     options = {path: entry.suggest(trial, path) for path, entry in space.items()}
-    place = folder / f"trial-{trial.number:03d}"
+    trial_folder = folder / f"trial-{trial.number:03d}"
     known = set(study.trials[trial.number].intermediate_values)
 
     def on_validated(entry: dict) -> None:
         if entry["epoch"] not in known:  # else the process died between this and the checkpoint
             trial.report(entry["val"][config.metric], entry["epoch"])
-        if entry["epoch"] + 1 < wanted.epochs and trial.should_prune():
+        if entry["epoch"] + 1 < trial_config.epochs and trial.should_prune():
             raise optuna.TrialPruned
 
     if progress:
         values = ", ".join(f"{path} {to_yaml_line(value)}" for path, value in options.items())
         print(f"trial {trial.number}: {values}", flush=True)
     try:
-        wanted = with_options(config, {**options, "output_dir": str(place)}, f"trial {trial.number}")
-        resume = (place / "checkpoint.pt").exists()
-        history = training.fit(wanted, resume=resume, progress=progress, on_validated=on_validated)
+        trial_config = with_options(config, {**options, "output_dir": str(trial_folder)}, f"trial {trial.number}")
+        resume = (trial_folder / "checkpoint.pt").exists()
+        history = training.fit(trial_config, resume=resume, progress=progress, on_validated=on_validated)
     except optuna.TrialPruned:
         study.tell(trial, state=optuna.trial.TrialState.PRUNED)
     except training.TrainingError as error:
@@ -165,7 +169,7 @@ def _run_trial(optuna, study, trial, config: Config, space: Space, folder: Path,
         study.tell(trial, state=optuna.trial.TrialState.FAIL)
     else:
         study.tell(trial, max(entry["val"][config.metric] for entry in history if "val" in entry))
-    (place / "checkpoint.pt").unlink(missing_ok=True)  # saves disk space
+    (trial_folder / "checkpoint.pt").unlink(missing_ok=True)  # saves disk space
     if torch.cuda.is_available():
         gc.collect()  # frees the GPU memory of the last network
     if progress:

@@ -267,7 +267,7 @@ def test_a_folder_is_not_searched_twice(tmp_path, monkeypatch):
     with pytest.raises(TuneError, match="no search to resume"):
         searched(monkeypatch, folder, 2, resume=True)
     searched(monkeypatch, folder, 2)
-    with pytest.raises(TuneError, match="already holds a search; add --resume"):
+    with pytest.raises(TuneError, match="already has a search; add --resume"):
         searched(monkeypatch, folder, 3)
     with pytest.raises(TuneError, match="batch_size was 4 and is now 2"):
         searched(monkeypatch, folder, 3, resume=True, batch_size=2)
