@@ -140,8 +140,8 @@ def network_to_order(answer):
     except (models.ModelError, TypeError) as error:
         raise Hint(str(error)) from None
     if getattr(model, "num_branches", 0) != 4:
-        raise Hint(f"the network must have four streams, and this one has {model.num_branches}")
-    size, effort = costs.parameters(model), costs.multiply_adds(model, IMAGE_SIZE)
+        raise Hint(f"the network must have four branches, and this one has {model.num_branches}")
+    size, effort = costs.parameters(model), costs.macs(model, IMAGE_SIZE)
     if size > MOST_PARAMETERS:
         parts = {name: costs.parameters(part) for name, part in model.named_children()}
         most = max(parts, key=parts.get)

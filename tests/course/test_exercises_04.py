@@ -171,7 +171,7 @@ def test_nonsense_is_told_and_never_raises(number, nonsense):
         (1, lambda h, w, n: sizes(h, w, 1) * n, "half the resolution"),
         (1, lambda h, w, n: sizes(h, w, n)[::-1], "finest"),
         (1, lambda h, w, n: sizes(h, w, n)[:-1], "have 4 sizes"),
-        (1, lambda h, w, n: [(7, 7)] * n, "one more for each stream"),
+        (1, lambda h, w, n: [(7, 7)] * n, "one more each"),
         (1, lambda h, w, n: 64, "list of pairs"),
         (2, lambda widths: paths(widths, norm=0), "normalisations are missing"),
         (2, lambda widths: paths(widths, norm=1), "no bias, but"),

@@ -169,7 +169,7 @@ def of_all(pixels):
         (4, lambda views: combined(views) * 0, "then argmax"),
         (5, [12, 24], "must be a dict"),
         (5, {"colour": 3}, "no option 'colour'"),
-        (5, {**SMALL, "widths": (12, 24, 48), "modules": (1, 1)}, "four streams"),
+        (5, {**SMALL, "widths": (12, 24, 48), "modules": (1, 1)}, "four branches"),
         (5, {}, "are in stage4"),
         (5, {**SMALL, "stem_width": 64, "stage1_blocks": 4}, "billion MACs are more than 1 billion"),
         (5, {**SMALL, "widths": (4, 8, 16, 32)}, "half of the budget"),
