@@ -112,7 +112,7 @@ class SegmentationLoss(nn.Module):
         self.register_buffer("weight", weights, persistent=False)
 
     def forward(self, outputs: Tensor | Sequence[Tensor], target: Tensor) -> Tensor:
-        """Compute the loss, in float32 whatever the precision of the network.
+        """Compute the loss, always in float32.
 
         Args:
             outputs: logits (N, C, H, W), or one such tensor per output.

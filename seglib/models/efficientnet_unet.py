@@ -152,7 +152,7 @@ class EfficientNetUNet(nn.Module):
     """U-Net with an EfficientNet-Lite encoder.
 
     `model(x)` maps (N, in_channels, H, W) of any size to logits (N, num_classes, H, W).  `size` is that of the
-    encoder: 0, 1 or 2.  Sides that are no multiples of 32 are padded with zeros at the right and the bottom, and the
+    encoder: 0, 1 or 2.  Sides that are not multiples of 32 are padded with zeros at the right and the bottom, and the
     logits are cropped.  Images are expected as everywhere in this library, with ImageNet's mean 0 and standard
     deviation 1; the encoder was trained on (pixel - 127) / 128, so three channels are rescaled to that first.
     In training, a batch of one must be larger than 32x32 pixels, because batch normalization needs two values or more.

@@ -185,7 +185,7 @@ def test_ohem_by_hand(seed, channels, threshold, kept):
 @given(st.integers(0, 10_000), st.integers(1, 4), st.integers(1, 3))
 def test_boundary_by_hand(seed, channels, width):
     logits, labels = draw(seed, channels, size=(2, 9, 10))
-    labels[0, :, :6][labels[0, :, :6] != IGNORE_INDEX] = 1  # an inside that is no border
+    labels[0, :, :6][labels[0, :, :6] != IGNORE_INDEX] = 1  # a region without boundary
     total, count = 0.0, 0
     for n in range(2):
         for i in range(9):
@@ -236,7 +236,7 @@ def test_lovasz_by_its_definition_as_an_extension_of_iou(seed, channels, weighte
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_ignored_pixels_change_nothing_and_alone_give_zero(name, channels):
-    """Neither value nor gradient depends on what the network says where the truth is ignored."""
+    """Neither value nor gradient depends on what the network says where the target is ignored."""
     if (name, channels) in (("ce", 1), ("bce", 3)):
         return
     logits, labels = draw(3, channels, size=(2, 12, 13))

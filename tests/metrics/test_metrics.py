@@ -179,7 +179,7 @@ def test_boundary_width(height, width, ratio, expected):
     assert metrics.boundary_width(height, width, ratio) == expected
 
 
-def test_boundary_width_is_two_per_cent_of_the_diagonal_unless_told_otherwise():
+def test_boundary_width_is_two_per_cent_of_the_diagonal_by_default():
     assert metrics.boundary_width(300, 400) == 10
 
 
@@ -233,7 +233,7 @@ def test_many_classes_on_a_large_image():
 
 
 @pytest.mark.parametrize("num_classes", [1, 2, 3, 14, 15, 16, 17, 40, 255])
-def test_bands_lie_between_any_two_classes(num_classes):
+def test_there_is_a_band_between_any_two_classes(num_classes):
     """Labels share bytes with other labels on the way: every difference between two of them has to be seen."""
     pairs = [(a, b) for b in range(num_classes) for a in range(b)]
     some = 200 if num_classes < 100 else 15

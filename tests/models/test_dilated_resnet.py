@@ -137,7 +137,7 @@ def test_averages_are_those_of_adaptive_pooling_also_with_more_bins_than_pixels(
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 7), (12, 12), (9, 14)])
 def test_the_pyramid_is_pspnets(size):
-    """Each level: adaptive pooling, 1x1 convolution to a quarter of the channels, norm, ReLU, enlargement."""
+    """Each level: adaptive pooling, 1x1 convolution to a quarter of the channels, norm, ReLU, upsampling."""
     ppm = dilated_resnet.PPM(8).eval()
     for level in ppm.levels:
         nn.init.normal_(level[1].running_mean)
@@ -310,7 +310,7 @@ def shrunk(size):
     return size // 32 if size >= 64 else size
 
 
-def test_public_weights_are_fetched_loaded_and_told(public, tiny, capsys):
+def test_published_weights_are_downloaded_loaded_and_reported(public, tiny, capsys):
     content, state = tiny
     kept = public.offer(content)
     model = models.create("unet", num_classes=2, pretrained="imagenet", width=2)
@@ -339,7 +339,7 @@ def test_a_file_put_by_hand_is_checked_too(public, tiny):
     assert pretrained.fetch("unet", "imagenet").keys() == tiny[1].keys()
 
 
-def test_offline_the_way_out_is_named(public, tiny):
+def test_offline_the_error_says_where_to_put_the_file(public, tiny):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -351,7 +351,7 @@ def test_offline_the_way_out_is_named(public, tiny):
     assert "refused" in message and "\n" not in message
 
 
-def test_an_address_without_the_file_is_said(public, tiny):
+def test_a_missing_file_at_the_address_is_reported(public, tiny):
     public.offer(tiny[0])
     next(public.files.iterdir()).unlink()
     with pytest.raises(models.CheckpointError, match="could not be downloaded.*not found"):

@@ -69,13 +69,13 @@ def test_any_size_gives_logits_of_that_size(size):
         assert logits.shape == (2, 3, *size) and logits.isfinite().all()
 
 
-def test_streams_halve_the_resolution_and_round_up():
+def test_each_branch_has_half_the_resolution_rounded_up():
     model = models.create("hrnet_w18", num_classes=3, **TINY).eval()
     shapes = [tuple(x.shape[1:]) for x in model.features(torch.randn(1, 3, 65, 97))]
     assert shapes == [(4, 17, 25), (6, 9, 13), (8, 5, 7), (10, 3, 4)]
 
 
-def test_every_stream_receives_from_every_other():
+def test_every_branch_is_fused_with_every_other():
     exchange = models.hrnet.HighResolutionModule((4, 6, 8), dilations=(1, 2), upsampling="bilinear").eval()
     for source in range(3):
         streams = [torch.randn(1, c, s, s) for c, s in ((4, 17), (6, 9), (8, 5))]

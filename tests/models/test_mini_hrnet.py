@@ -1,4 +1,4 @@
-"""The miniatures of HRNet: the published one against its authors' outputs, and what each claims to save."""
+"""The Mini-HRNets: the published one against its authors' outputs, and the parameters and MACs of each."""
 
 import json
 
@@ -53,7 +53,7 @@ def relative(found, expected):
 
 @torch.inference_mode()
 def test_the_third_equals_the_published_outputs(published, reference):
-    """As far as single precision can tell.
+    """As exactly as single precision allows.
 
     Normalising maps of 2x3 values amplifies rounding: the published outputs themselves are 5e-5 off those in double
     precision, and another number of threads or another processor rounds otherwise.  So the bound is what this

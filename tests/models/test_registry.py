@@ -1,4 +1,4 @@
-"""What every network keeps to, whatever its architecture; each architecture has its own file of tests."""
+"""Requirements that all networks meet; each architecture has its own file of tests."""
 
 import copy
 import json

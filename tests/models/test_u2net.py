@@ -75,7 +75,7 @@ def test_channels_of_every_stage_of_the_paper():
 
 @pytest.mark.parametrize("height", [3, 4, 7])
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (33, 47)])
-def test_a_block_halves_between_all_levels_but_the_last_two(height, size):
+def test_a_block_downsamples_between_all_levels_but_the_last_two(height, size):
     block = RSU(3, 4, 5, height).eval()
     seen = {}
     for level, conv in enumerate(block.down):

@@ -45,7 +45,7 @@ def test_logits_have_the_input_size(size, bilinear):
 
 
 def test_the_smaller_map_is_padded_as_the_authors_pad():
-    """At odd sizes half of the missing rows and columns, rounded down, go before the enlarged map."""
+    """At odd sizes half of the missing rows and columns, rounded down, are added before the upsampled features."""
     up = models.unet.Up(4, 2, 2).eval()
     nn.init.zeros_(up.upsample.weight), nn.init.ones_(up.upsample.bias)
     seen = {}
