@@ -5,6 +5,7 @@ Moritz et al., "Ray: a distributed framework for emerging AI applications", OSDI
 
 import logging
 import os
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -49,7 +50,7 @@ def predict_with_ray(
             if row["fatal"]:
                 raise OSError(row["fatal"])
             waiting.remove(row["number"])
-            yield replace(row["result"], file=tasks[row["number"]].image)
+            yield replace(pickle.loads(row["result"]), file=tasks[row["number"]].image)
     except ray.exceptions.RayTaskError:  # a bug, which must stay visible
         raise
     except ray.exceptions.RayError as error:
@@ -128,7 +129,8 @@ class _Process:
     def __call__(self, row: dict) -> dict:
         task = PredictTask(Path(row["image"]), Path(row["target"]))
         try:
-            return {"number": row["number"], "fatal": "", "result": self.batch_predictor.predict(task)}
+            result = pickle.dumps(self.batch_predictor.predict(task))  # as bytes, which a row of Ray Data can hold
+            return {"number": row["number"], "fatal": "", "result": result}
         except OSError as error:  # such as a full disk, which every image would meet
             fatal = f"{error.filename or task.target}: {error.strerror or error}"
-            return {"number": row["number"], "fatal": fatal, "result": None}
+            return {"number": row["number"], "fatal": fatal, "result": b""}
