@@ -13,7 +13,7 @@ from seglib.visualize import figure_palette, overlay
 
 FIGURE = weights.FOLDER.parent / "docs" / "images" / "before_after.png"
 HEIGHT, GAP, CHECK = 240, 8, 12  # pixels
-EXAMPLES = (("efficientnet_unet-humans", None), ("u2netp-horses", "horse233"), ("mini_hrnet-camvid", "0016E5_08001"))
+EXAMPLES = (("efficientnet_unet-humans", None), ("u2netp-horses", "horse005"), ("mini_hrnet-camvid", "0016E5_08001"))
 
 
 def draw(root: Path | str, file: Path = FIGURE) -> Path:
