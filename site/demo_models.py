@@ -12,6 +12,7 @@ from pathlib import Path
 import onnx
 import torch
 from onnx import TensorProto, numpy_helper
+from safetensors.torch import load_file
 from staging import Stage
 
 from seglib import weights
@@ -108,7 +109,8 @@ def bare_graph(name: str) -> bytes:
     export.compare(network, content, [(96, 128)])
     graph = onnx.load_from_string(content)
     places = _places(weights.find(name))
-    tensors = {value.numpy().tobytes(): key for key, value in model.state_dict().items() if key in places}
+    released = load_file(weights.find(name))  # under the names in the file, which may be older ones
+    tensors = {value.float().numpy().tobytes(): key for key, value in released.items() if key in places}
     for tensor in graph.graph.initializer:
         raw = numpy_helper.to_array(tensor).tobytes()
         if tensor.data_type == TensorProto.FLOAT and len(raw) >= LARGE:
