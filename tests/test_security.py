@@ -1,8 +1,8 @@
 """Promises of docs/security.md that no other test checks, and that the tests named in the documents exist."""
 
 import ast
-import hashlib
 import contextlib
+import hashlib
 import io
 import json
 import os
