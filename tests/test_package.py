@@ -38,7 +38,7 @@ def test_oldest_versions_are_the_lower_bounds():
     project = read_pyproject()
     extras = project["optional-dependencies"]
     oldest = {name: Requirement(one).specifier for name, one in read_requirements("requirements/oldest.txt").items()}
-    ranges = [*project["dependencies"], *(one for name in ("course", "export", "tune", "tiff") for one in extras[name])]
+    ranges = [*project["dependencies"], *(one for name in ("course", "tune", "tiff") for one in extras[name])]
     for one in map(Requirement, ranges):
         lower = next(part.version for part in one.specifier if part.operator == ">=")
         pinned = next(iter(oldest[one.name])).version

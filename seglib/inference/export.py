@@ -30,6 +30,9 @@ SIZES = ((64, 64), (97, 131), (32, 200), (256, 160))  # at which the file is com
 TOLERANCE = 1e-4  # relative to the largest logit; rounding makes about 1e-6
 
 
+MIN_TORCH = (2, 13)  # the exporter of 2.6 cannot write our opset
+
+
 class ExportError(SeglibError, ValueError):
     """An export that fails; the message says why, and what to do."""
 
@@ -189,6 +192,8 @@ def _check_packages() -> None:
     missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
     if missing:
         raise ExportError(f"export needs more packages: python -m pip install {' '.join(missing)}")
+    if torch.__version__ < MIN_TORCH:
+        raise ExportError(f"export needs PyTorch 2.13, but this is {torch.__version__}: python -m pip install -U torch")
 
 
 @contextmanager

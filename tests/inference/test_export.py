@@ -21,6 +21,8 @@ from seglib.inference import PredictionError, Predictor
 
 for package in ("onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(package)
+if torch.__version__ < (2, 13):
+    pytest.skip("export needs PyTorch 2.13", allow_module_level=True)
 
 from seglib.inference import export  # noqa: E402
 from seglib.models.dilated_resnet import PPM  # noqa: E402
