@@ -163,7 +163,7 @@ def test_sides_that_differ_fail_the_run(tmp_path, monkeypatch, capsys):
 def test_errors_are_one_sentence(tmp_path, monkeypatch, capsys):
     fake(monkeypatch, a=numbers())
     assert command_line(monkeypatch, tmp_path / "r.json", "--only", "x") == 1
-    assert "--only x: there is no such entry" in capsys.readouterr().err
+    assert "--only x: no such entry" in capsys.readouterr().err
     (tmp_path / "r.json").write_text("{")
     assert command_line(monkeypatch, tmp_path / "r.json") == 1
     assert "delete it and measure again" in capsys.readouterr().err and (tmp_path / "r.json").read_text() == "{"
@@ -176,7 +176,7 @@ def test_the_table_says_what_is_behind():
     assert lines[2] == "| work a | 2,000 ms | 4,000 ms | **2.00** | 2.00 - 3.00 | 2 | a library |"
     assert "| **0.80** | 0.70 - 0.90 |" in lines[3] and "| 2.00 | 2.00 - 3.00 |" in lines[4]
     assert "Ours is behind in: work b (0.80)." in lines
-    assert "\n- work b; work d: on one thread.\n" in table.notes([entry(), slower, entry("d", note="on one thread")])
+    assert "- work b; work d: on one thread." == table.notes([entry(), slower, entry("d", note="on one thread")])
     assert "Ours is behind in none of these." in table.text([entry()])
 
 

@@ -52,7 +52,7 @@ def test_a_photograph_gets_a_mask_and_an_overlay(tmp_path):
     done = seglib("predict", "example", "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     with Image.open(tmp_path / "out" / "grace_hopper_mask.png") as mask:
-        assert mask.size == (512, 600) and mask.mode == "P" and set(np.unique(np.asarray(mask))) <= {0, 1}
+        assert mask.size == (512, 600) and mask.mode == "L" and set(np.unique(np.asarray(mask))) <= {0, 1}
     with Image.open(tmp_path / "out" / "grace_hopper_overlay.png") as overlay:
         assert overlay.size == (512, 600)
     assert "1 of 1 images segmented" in done.stdout
@@ -97,7 +97,7 @@ def test_every_kind_of_picture_is_taken_and_a_bad_one_is_reported_not_fatal(tmp_
         (["train", "configs/horses-laptop.yaml", "--device=toaster"], "toaster"),
         (["train", "configs/horses-laptop.yaml", "--loss.terms={hinge: 1}"], "hinge"),
         (["data", "check", "unicorns"], "unicorns"),
-        (["models", "unet", "--counted", "--size", "0", "64"], "--size is 0 x 64, but must be at least 64"),
+        (["models", "unet", "--counted", "--size", "0", "64"], "--size is 0 x 64, but height and width must be at least 64"),
         (["data", "check", "horses"], "data download horses"),
     ],
 )
