@@ -40,6 +40,7 @@ OLDEST_VENV ?= .venv-oldest
 test-oldest:
 	$(PYTHON) -m venv $(OLDEST_VENV)
 	$(OLDEST_VENV)/bin/python -m pip install --disable-pip-version-check -q -r requirements/oldest.txt
+	$(OLDEST_VENV)/bin/python -m pip install --disable-pip-version-check -q --no-deps -e .
 	OMP_NUM_THREADS=1 $(OLDEST_VENV)/bin/python -m pytest -n 2 --dist worksteal
 
 # A library that cannot be installed is left out of the comparison and reported.
