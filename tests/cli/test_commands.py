@@ -15,6 +15,7 @@ from seglib import weights
 from seglib.cli.main import COMMANDS, build_parser, main
 from seglib.cli.train import split_configuration
 from seglib.config import load_config
+from tools.__main__ import main as tools_main
 
 REPOSITORY = Path(__file__).parents[2]
 RELEASED = pytest.mark.skipif("unet-horses" not in weights.names(), reason="unet-horses is not released yet")
@@ -97,7 +98,10 @@ def test_every_kind_of_picture_is_taken_and_a_bad_one_is_reported_not_fatal(tmp_
         (["train", "configs/horses-laptop.yaml", "--device=toaster"], "toaster"),
         (["train", "configs/horses-laptop.yaml", "--loss.terms={hinge: 1}"], "hinge"),
         (["data", "check", "unicorns"], "unicorns"),
-        (["models", "unet", "--counted", "--size", "0", "64"], "--size is 0 x 64, but height and width must be at least 64"),
+        (
+            ["models", "unet", "--counted", "--size", "0", "64"],
+            "--size is 0 x 64, but height and width must be at least 64",
+        ),
         (["data", "check", "horses"], "data download horses"),
     ],
 )
@@ -344,11 +348,11 @@ def test_help_names_every_command():
     assert done.returncode == 0 and "--optimizer.lr" in done.stdout
 
 
-def test_a_run_that_is_not_there_cannot_be_released(called, tmp_path):
-    """By the command line itself: an argument of a command once took the name under which its function is kept."""
-    words = ["weights", "release", str(tmp_path / "gone"), "mine", "--from", "a command", "--hardware", "a machine"]
-    done = called(*words)
-    assert done.returncode == 1 and str(tmp_path / "gone") in done.stderr and done.stderr.count("\n") == 1
+def test_a_missing_run_cannot_be_released(tmp_path, capsys):
+    words = ["release", str(tmp_path / "gone"), "mine", "--from", "a command", "--hardware", "a machine"]
+    assert tools_main(words) == 1
+    message = capsys.readouterr().err
+    assert str(tmp_path / "gone") in message and message.count("\n") == 1
 
 
 def test_lists_work_without_any_data(tmp_path):
@@ -367,23 +371,28 @@ def test_an_unexpected_failure_keeps_its_traceback(tmp_path):
     assert done.returncode == 1 and "ZeroDivisionError" in done.stderr and "Traceback" in done.stderr
 
 
-def test_tables_are_put_between_their_marks_in_a_readme(called, tmp_path, monkeypatch):
+def test_tables_are_put_between_their_marks(called, tmp_path, monkeypatch, capsys):
     from course import costs
     from tools import model_cards
 
+    def table(*words):
+        code = tools_main(list(words))
+        printed = capsys.readouterr()
+        return subprocess.CompletedProcess(words, code, printed.out, printed.err)
+
     readme = tmp_path / "README.md"
-    for module, words, mark in (
-        (costs, ("models", "unet", "--counted", "--size", 64, 64, "--write"), "unet | 31,0"),
-        (model_cards, ("weights", "table"), "unet-horses.md"),
+    for module, page, command, words, mark in (
+        (costs, "PAGE", called, ("models", "unet", "--counted", "--size", 64, 64, "--write"), "unet | 31,0"),
+        (model_cards, "README", table, ("table",), "unet-horses.md"),
     ):
-        monkeypatch.setattr(module, "PAGE", readme)
+        monkeypatch.setattr(module, page, readme)
         readme.write_text(f"Before\n{module.BEGIN}\nold\n{module.END}\nafter\n", encoding="utf-8")
-        done = called(*words)
+        done = command(*words)
         text = readme.read_text(encoding="utf-8")
         assert done.returncode == 0 and mark in done.stdout and mark in text, done
         assert text.startswith("Before\n") and text.endswith("\nafter\n") and "old" not in text
         readme.write_text("Before\n", encoding="utf-8")
-        done = called(*words)
+        done = command(*words)
         assert done.returncode == 1 and "are missing; put them back" in done.stderr
         assert readme.read_text(encoding="utf-8") == "Before\n"
 

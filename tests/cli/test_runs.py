@@ -103,7 +103,7 @@ def test_a_run_that_has_just_begun_is_no_fault(tmp_path, capsys):
     (made(tmp_path / "new") / "history.json").unlink()
     assert main(["runs", str(tmp_path), "--plot", str(tmp_path / "x.png")]) == 1
     shown = capsys.readouterr()
-    assert "resumable at epoch 0 of 3" in shown.out and "none of the runs has finished an epoch" in shown.err
+    assert "resumable at epoch 0 of 3" in shown.out and "no run has finished an epoch yet" in shown.err
 
 
 @settings(deadline=None, derandomize=True, max_examples=60)
