@@ -140,9 +140,9 @@ def test_runs_are_drawn_together(tmp_path, capsys):
     assert main(["runs", str(tmp_path), "--plot", str(file)]) == 0
     assert file.read_bytes()[:4] == b"\x89PNG"
     assert main(["runs", str(tmp_path), "--plot", str(file), "--score", "beauty"]) == 1
-    assert "no run has the val score 'beauty'; they have: boundary_iou, miou" in capsys.readouterr().err
+    assert "no run has the validation score 'beauty'; they have: boundary_iou, miou" in capsys.readouterr().err
     assert main(["runs", str(tmp_path), "--plot", str(tmp_path / "curves.txt")]) == 1
-    assert "must end in .png" in capsys.readouterr().err
+    assert "use a name that ends in .png" in capsys.readouterr().err
 
 
 def test_the_curves_are_those_of_the_histories(tmp_path):

@@ -88,8 +88,12 @@ def written(place: Path) -> list[str]:
 def working(pid: int) -> list[int]:
     """The processes below `pid` in which Ray maps."""
     processes = []
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        command = Path(f"/proc/{child}/cmdline").read_bytes()
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        commands = {child: Path(f"/proc/{child}/cmdline").read_bytes() for child in children}
+    except FileNotFoundError:  # a process that ended meanwhile
+        return []
+    for child, command in commands.items():
         processes += [int(child)] * (b"ray::" in command and b"Map" in command) + working(int(child))
     return processes
 
