@@ -303,15 +303,15 @@ def test_a_card_separates_scores_of_images_that_chose_the_checkpoint(tmp_path, m
     assert (card["data"]["chosen_on"], card["data"]["measured_on"]) == (None, "val")
     assert card["training"]["best_epoch"] == 2 and card["training"]["curve"]["split"] == "train"
     text = (tmp_path / "fixed.md").read_text()
-    assert "the last epoch of a fixed schedule: val chose nothing. On train, 10 images, mIoU is" in text
-    assert "the last of 2 epochs" in text and "mIoU on train while it was trained" in text
+    assert "the last epoch of a fixed schedule: val selected nothing. On train, 10 images, mIoU is" in text
+    assert "the last of 2 epochs" in text and "mIoU on train during training" in text
     row = model_cards.table().splitlines()[-1]
     measured, selection = (
         f"{s['miou']:.4f} / {s['boundary_iou']:.4f}" for s in (card["scores"], card["scores_selection"])
     )
     assert f"| from scratch | creatures | {measured} (10 images) | {selection} |" in row
     card["data"]["chosen_on"] = "train"
-    assert "checkpoint was chosen on train; val chose nothing" in model_cards.text(card)
+    assert "checkpoint was selected on train; val was not used for selection" in model_cards.text(card)
     card["data"]["chosen_on"] = "val"
     (tmp_path / "fixed.json").write_text(json.dumps(card))
     assert f"| from scratch | creatures |  | {measured} (10 images) |" in model_cards.table()

@@ -3,12 +3,13 @@
 Moritz et al., "Ray: a distributed framework for emerging AI applications", OSDI 2018.
 """
 
+import json
 import logging
 import os
-import pickle
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from .batch import BatchPredictor, PredictResult, PredictTask
 from .errors import PredictionError
@@ -50,7 +51,7 @@ def predict_with_ray(
             if row["fatal"]:
                 raise OSError(row["fatal"])
             waiting.remove(row["number"])
-            yield replace(pickle.loads(row["result"]), file=tasks[row["number"]].image)
+            yield _decode(row["result"], tasks[row["number"]].image)
     except ray.exceptions.RayTaskError:  # a bug, which must stay visible
         raise
     except ray.exceptions.RayError as error:
@@ -129,8 +130,21 @@ class _Process:
     def __call__(self, row: dict) -> dict:
         task = PredictTask(Path(row["image"]), Path(row["target"]))
         try:
-            result = pickle.dumps(self.batch_predictor.predict(task))  # as bytes, which a row of Ray Data can hold
-            return {"number": row["number"], "fatal": "", "result": result}
+            result = self.batch_predictor.predict(task)
+            return {"number": row["number"], "fatal": "", "result": _encode(result)}
         except OSError as error:  # such as a full disk, which every image would meet
             fatal = f"{error.filename or task.target}: {error.strerror or error}"
-            return {"number": row["number"], "fatal": fatal, "result": b""}
+            return {"number": row["number"], "fatal": fatal, "result": ""}
+
+
+def _encode(result: PredictResult) -> str:
+    """Return a result as text, which a row of Ray Data can hold."""
+    counts = None if result.counts is None else result.counts.tolist()
+    return json.dumps({**vars(result), "file": "", "counts": counts})
+
+
+def _decode(text: str, file: Path) -> PredictResult:
+    """Return the result of the image `file` that `_encode` wrote."""
+    values = json.loads(text)
+    counts = None if values["counts"] is None else np.array(values["counts"], np.int64)
+    return PredictResult(**{**values, "file": file, "counts": counts, "size": tuple(values["size"])})
