@@ -163,6 +163,7 @@ def accurate_and_blind(answer):
         raise Hint("the entries count pixels: whole numbers, none of them negative")
     if result.sum() != 1000:
         raise Hint(f"your matrix holds {result.sum():.0f} pixels; it should hold 1000")
+    result = result.astype(np.int64)  # the metrics take counts only
     empty = [c for c in range(4) if result[c].sum() == 0]
     if empty:
         turned = " (rows are the ground truth, columns the prediction)" if not any((result.sum(0) == 0)[empty]) else ""

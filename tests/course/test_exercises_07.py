@@ -167,7 +167,7 @@ def stepped(change):
         (3, lambda z, t: bce(z[t == 1], t[t == 1]), "only the foreground"),
         (3, lambda z, t: -bce(z, t), "the sign"),
         (3, lambda z, t: 1.0, "max(z, 0)"),
-        (3, naive, "let the exponential see"),
+        (3, naive, "use only exp(-|z|)"),
         (3, lambda z, t: naive(z, t, 1e-6), "kept away from 0 and 1"),
         (3, lambda z, t: bce(z, t).clamp(max=300), "for a logit of 1000"),
         (
