@@ -353,9 +353,10 @@ def test_the_cards_scores_can_be_measured_again(name, realdata):
     from seglib.inference import Predictor
 
     card = weights.card(name)
-    model, _ = weights.load(name)
+    model, metadata = weights.load(name)
     dataset = data.load(card["data"]["name"], card["data"]["measured_on"], realdata, card["data"]["list"])
-    scores = evaluate(Predictor(model, card["input"]["longest_side"]), dataset)
+    assert metadata["config"]["inference"]["longest_side"] == card["input"]["longest_side"]
+    scores = evaluate(Predictor(model, **metadata["config"]["inference"]), dataset)
     told = card["scores"]
     keys = {"miou", "boundary_iou", "pixel_accuracy", "foreground_iou"} & told.keys()  # the last with two classes only
     assert len(keys) == (4 if len(card["classes"]) == 2 else 3)
