@@ -202,14 +202,14 @@ def test_trace_follows_the_nested_u():
     assert len(sources) == 6 + 5 + 6 + 1
     assert sources["encoder.0"] == ["in"] and sources["decoder.4"] == ["encoder.5", "encoder.4"]
     assert all(sources[f"decoder.{i}"] == [f"decoder.{i + 1}", f"encoder.{i}"] for i in range(4))
-    assert [sources[f"sides.{i}"] for i in range(6)] == [*([f"decoder.{i}"] for i in range(5)), ["encoder.5"]]
-    assert sources["fuse"] == [f"sides.{i}" for i in range(6)]
+    assert [sources[f"side_convs.{i}"] for i in range(6)] == [*([f"decoder.{i}"] for i in range(5)), ["encoder.5"]]
+    assert sources["out_conv"] == [f"side_convs.{i}" for i in range(6)]
 
 
 def test_trace_follows_the_inside_of_an_rsu():
     sources = named_sources(trace(on_meta("u2netp"), (64, 64), part="decoder.3"))
-    assert sources["enter"] == ["in"] and sources["up.2"] == ["down.3", "down.2"]
-    assert sources["output"] == ["up.0", "enter"]  # the residual
+    assert sources["conv_in"] == ["in"] and sources["up.2"] == ["down.3", "down.2"]
+    assert sources["output"] == ["up.0", "conv_in"]  # the residual
     alone = models.create("u2netp", 5).decoder[3]
     assert named_sources(trace(alone, (8, 8))) == sources
 
@@ -233,7 +233,7 @@ def test_trace_sees_dilation_and_the_branches_of_the_pyramid():
     assert blocks["backbone.layer3"].dilations == (1, 2) and blocks["backbone.layer4"].dilations == (2, 4)
     assert [blocks[f"head.0.convs.{n}"].dilations for n in range(5)] == [(), (12,), (24,), (36,), ()]
     assert all(sources[f"head.0.convs.{n}"] == ["backbone.layer4"] for n in range(5))
-    assert sources["auxiliary"] == ["backbone.layer3"]  # it runs in training only
+    assert sources["aux_head"] == ["backbone.layer3"]  # it runs in training only
 
 
 def test_a_network_that_recomputes_is_drawn_too():
