@@ -191,7 +191,7 @@ def test_sigint_and_sigterm_end_the_kernel_and_keep_the_notebook(tmp_path, numbe
         process.kill()
         process.wait()
     assert process.returncode == 130, errors
-    assert "Stopped" in errors and "Traceback" not in errors and "never retrieved" not in errors
+    assert "stopped" in errors and "Traceback" not in errors and "never retrieved" not in errors
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid_file.read_text()), 0)
     assert path.read_bytes() == before and (tmp_path / "out" / "01_one.ipynb").exists()
