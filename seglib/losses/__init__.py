@@ -9,7 +9,7 @@ Further arguments of the losses:
     weight: class weights (C,), or (2,) with one channel, background first; None for equal weights.
     ignore_index: the label of ignored pixels.
     all_reduce: sums a tensor over the processes of distributed training, so that each computes the loss of the whole
-        batch.  `lovasz` and `ohem` rank pixels and therefore use the pixels of their own process only.
+    batch.  `lovasz` and `ohem` rank pixels and therefore use the pixels of their own process only.
 """
 
 from .combined import LOSSES, SCHEMES, SegmentationLoss, class_weights
