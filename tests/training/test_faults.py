@@ -262,7 +262,7 @@ def test_a_second_ctrl_c_stops_at_once():
     before = signal.getsignal(signal.SIGINT)
     with Interrupt() as interrupt:
         signal.raise_signal(signal.SIGINT)
-        assert interrupt.asked
+        assert interrupt.requested
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
