@@ -154,7 +154,7 @@ def test_prediction_with_truth_has_four_pictures_and_the_foregrounds_scores():
     counts = metrics.Counts(2)
     counts.update(target, prediction)
     scores = counts.scores()
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["Image", "Ground target", "Prediction", "Errors"]
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["Image", "Ground truth", "Prediction", "Errors"]
     written = texts(figure)
     assert f"IoU {scores['foreground_iou']:.3f}" in written
     assert f"Boundary IoU {scores['boundary_iou_foreground']:.3f}" in written
