@@ -632,7 +632,7 @@ def test_accumulated_gradients_equal_those_of_the_batch(tmp_path):
     """Without batch normalisation, in evaluation mode, accumulation changes nothing but rounding."""
     gradients, sizes = [], {}
     for parts in (1, 2, 3):
-        run = training.Trainer(tiny(tmp_path / "run", accumulation_steps=parts, seed=4))
+        run = training.Trainer(tiny(tmp_path / "run", batch_size=3, accumulation_steps=parts, seed=4))
         part_sizes = sizes[parts] = []
         run.model.register_forward_pre_hook(lambda model, inputs, sizes=part_sizes: sizes.append(len(inputs[0])))
         run.loss = training.make_loss(run.config, run.model, run.train_set)
