@@ -18,7 +18,7 @@ from seglib.files import write_text
 from . import exercises
 from .places import REPOSITORY, CourseError, checkout
 
-PROFILES = ("quick", "full")
+PROFILES = ("quick", "full", "gpu")
 SYNTHETIC_SETS = {"horses": "creatures", "humans": "creatures", "camvid": "streets", "cityscapes": "streets"}
 SEED = 0
 
@@ -26,7 +26,7 @@ SEED = 0
 def start(name: str) -> "Lesson":
     """Start the notebook `name`: read profile and data folder from the environment, seed, and print the profile.
 
-    SEGLIB_PROFILE is "quick" (the default) or "full"; SEGLIB_DATA is the folder of the data sets, by default `data/`
+    SEGLIB_PROFILE is "quick" (the default), "full" or "gpu"; SEGLIB_DATA is the folder of the data sets, by default `data/`
     of the repository. Python's, NumPy's and PyTorch's generators are seeded with `Lesson.seed`.
 
     Raises:
@@ -54,7 +54,7 @@ class Lesson:
 
     Args:
         name: Name of the notebook.
-        profile: "quick" or "full".
+        profile: "quick", "full" or "gpu".
         root: Folder of the data sets.
         report_file: File in which the runner expects the names of data sets and modules that were used.
     """
@@ -72,6 +72,16 @@ class Lesson:
     def quick(self) -> bool:
         """Whether this is the quick profile."""
         return self.profile == "quick"
+
+    def budget(self, quick, full, gpu=None):
+        """Return the value of this run's profile: epochs, a number of images, a crop size, ...
+
+        Args:
+            quick: For a few minutes on a laptop.
+            full: For the saved outputs: a few minutes more.
+            gpu: For ten minutes of a small GPU; None takes `full`.
+        """
+        return {"quick": quick, "full": full, "gpu": full if gpu is None else gpu}[self.profile]
 
     def has(self, name: str) -> bool:
         """Return whether the data set `name` can be used: its files are in `root`, or it is synthetic."""

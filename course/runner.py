@@ -61,7 +61,7 @@ def run(
 
     Args:
         names: See `places.find_notebooks`.
-        profile: "quick" or "full".
+        profile: "quick", "full" or "gpu".
         data: Folder of the data sets (default: SEGLIB_DATA, else `data/` of the repository).
         out: Folder of the executed copies (default: `build/course`).
         save: Whether to write the executed notebooks back in place too.

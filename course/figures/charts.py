@@ -25,6 +25,19 @@ from seglib.visualize.style import (
     printable,
 )
 
+CHAPTERS = (
+    "Data",
+    "U-Net",
+    "U\u00b2-Net",
+    "HRNet",
+    "Mini-HRNet",
+    "Dilated ResNet",
+    "Humans",
+    "Transfer learning",
+    "Evaluation",
+    "Your own data",
+)
+
 
 @figure_style()
 def line_chart(
@@ -87,7 +100,7 @@ def score_histogram(scores: Sequence[float | None], name: str = "IoU") -> Notebo
 
 
 @figure_style()
-def roadmap(chapters: Sequence[str], current: int = 0) -> NotebookFigure:
+def roadmap(chapters: Sequence[str] = CHAPTERS, current: int = 0) -> NotebookFigure:
     """Draw the course as a line of chapters; those before `current` (counted from 1; 0 for none) are filled."""
     if not chapters or not 0 <= current <= len(chapters):
         raise VisualizeError(f"the roadmap has {len(chapters)} chapters, so current must be from 0 to {len(chapters)}")
@@ -108,6 +121,8 @@ def roadmap(chapters: Sequence[str], current: int = 0) -> NotebookFigure:
         axes.text(number, -0.006, str(number), color="white" if here or done else GRAY, **style)
         style = {"ha": "center", "va": "top", "linespacing": 1.15, "weight": "bold" if here else "normal"}
         axes.text(number, -0.27, "\n".join(label), color=INK if here else GRAY, **style)
+    place = f"; this is chapter {current}, {chapters[current - 1]}" if current else ""
+    figure.alt = f"The chapters of the course: {', '.join(chapters)}{place}."
     return figure
 
 

@@ -43,10 +43,12 @@ def figure_style():
 class NotebookFigure(Figure):
     """A matplotlib figure that is not registered with pyplot, so a notebook displays it once.
 
-    Figures with `has_images` set are embedded as JPEG, which needs a quarter of the bytes of PNG.
+    Figures with `has_images` set are embedded as JPEG, which needs a quarter of the bytes of PNG. `alt` is the text
+    that a screen reader reads in place of the figure.
     """
 
     has_images = False
+    alt = ""
 
     def savefig(self, fname, **options):
         """Save as `Figure.savefig` does, in the style of seglib's figures."""
@@ -61,7 +63,8 @@ class NotebookFigure(Figure):
         buffer = io.BytesIO()
         self.savefig(buffer, format=kind[6:], pil_kwargs=options)
         data = {kind: base64.b64encode(buffer.getvalue()).decode(), "text/plain": repr(self)}
-        display(data, metadata={kind: {"width": round(self.get_figwidth() * 96)}}, raw=True)
+        details = {"width": round(self.get_figwidth() * 96)} | ({"alt": self.alt} if self.alt else {})
+        display(data, metadata={kind: details}, raw=True)
 
 
 def add_title(axes, title: str, detail: str = "") -> None:
