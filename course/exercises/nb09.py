@@ -1,4 +1,4 @@
-"""Checks of notebook 08: scores from counts, the band of a mask, and how far to trust a difference."""
+"""Checks of notebook 09: scores from counts, the band of a mask, and how far to trust a difference."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ INVENTED = np.array([[80, 6, 6], [7, 21, 0], [0, 0, 0]])  # only the prediction 
 RESAMPLES = 6000
 
 
-@exercise("08_evaluation/1")
+@exercise("09_evaluation/1")
 def mean_iou_skipping_absent_classes(answer):
     answer = _quiet(answer)
     hits, true, predicted = FULL.diagonal(), FULL.sum(1), FULL.sum(0)
@@ -60,7 +60,7 @@ def mean_iou_skipping_absent_classes(answer):
     )
 
 
-@exercise("08_evaluation/2")
+@exercise("09_evaluation/2")
 def miou_of_a_data_set(answer):
     large, small = np.array([[900, 20, 0], [30, 650, 0], [0, 0, 0]]), np.array([[700, 3, 2], [9, 4, 0], [6, 0, 11]])
     blank = np.array([[500, 9, 0], [0, 0, 0], [0, 0, 0]])
@@ -85,7 +85,7 @@ def miou_of_a_data_set(answer):
     )
 
 
-@exercise("08_evaluation/3")
+@exercise("09_evaluation/3")
 def band_of_a_mask(answer):
     rng = np.random.default_rng(8)
     inner = np.zeros((17, 21), bool)
@@ -146,7 +146,7 @@ def _eroded(mask, width, outside, inside=lambda y, x: True):
     return kept
 
 
-@exercise("08_evaluation/4")
+@exercise("09_evaluation/4")
 def contour_error_in_pixels(answer):
     for score, width in ((0.5, 6), (0.78, 9), (0.6, 3)):
         _compare(
@@ -169,7 +169,7 @@ def contour_error_in_pixels(answer):
     _compare(_number(answer(0.0, 5)), 5, {}, "a score of 0 means an error of at least the band's width")
 
 
-@exercise("08_evaluation/5")
+@exercise("09_evaluation/5")
 def interval_of_a_difference(answer):
     first, second = _two_networks()
     result = _quiet(answer)(first.copy(), second.copy(), RESAMPLES, 0)

@@ -1,4 +1,4 @@
-"""Notebook 08's checkers: right answers pass, each typical mistake gets its own hint, nonsense never raises."""
+"""Notebook 09's checkers: right answers pass, each typical mistake gets its own hint, nonsense never raises."""
 
 import cv2
 import numpy as np
@@ -7,7 +7,7 @@ import pytest
 from course.exercises import grade, names
 from seglib import metrics
 
-NOTEBOOK = "08_evaluation"
+NOTEBOOK = "09_evaluation"
 
 
 def verdict(number: int, answer):
