@@ -26,8 +26,8 @@ SEED = 0
 def start(name: str) -> "Lesson":
     """Start the notebook `name`: read profile and data folder from the environment, seed, and print the profile.
 
-    SEGLIB_PROFILE is "quick" (the default), "full" or "gpu"; SEGLIB_DATA is the folder of the data sets, by default `data/`
-    of the repository. Python's, NumPy's and PyTorch's generators are seeded with `Lesson.seed`.
+    SEGLIB_PROFILE is "quick" (the default), "full" or "gpu"; SEGLIB_DATA is the folder of the data sets, by default
+    `data/` of the repository. Python's, NumPy's and PyTorch's generators are seeded with `Lesson.seed`.
 
     Raises:
         CourseError: For an unknown profile.
