@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check
 export NO_ALBUMENTATIONS_UPDATE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help course test test-oldest bench coverage mutation fuzz soak lint site site-deps setup setup-dev clean
+.PHONY: help course test test-oldest bench coverage mutation fuzz soak lint address site site-deps setup setup-dev clean
 
 help:
 	@echo "make course       run the notebooks in the quick profile (PROFILE=full: on the real data)"
@@ -25,6 +25,7 @@ help:
 	@echo "make fuzz         read thousands of corrupted files; the counts go into docs/security.md"
 	@echo "make soak         run the long tests: an hour of training, an image of 20,000 x 20,000 pixels"
 	@echo "make site         build the site into build/site/html"
+	@echo "make address      write the public address of this repository everywhere it is needed (URL=https://...)"
 	@echo "make setup        create the environment $(VENV) for the notebooks (setup-dev: for the tests)"
 	@echo "make clean        remove what the commands wrote, except the environment"
 
@@ -75,6 +76,9 @@ lint: $(DEV_READY)
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
+
+address: $(DEV_READY)
+	$(BIN)/python -m tools address $(URL)
 
 # Scripts and fonts come from npm, once, by site-deps; everything else is in the repository.
 site: $(DEV_READY)

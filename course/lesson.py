@@ -11,6 +11,7 @@ import random
 import re
 import sys
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 from seglib.files import write_text
@@ -21,6 +22,7 @@ from .places import REPOSITORY, CourseError, checkout
 PROFILES = ("quick", "full", "gpu")
 SYNTHETIC_SETS = {"horses": "creatures", "humans": "creatures", "camvid": "streets", "cityscapes": "streets"}
 SEED = 0
+KAGGLE_INPUT = Path("/kaggle/input")  # one folder for each data set that was added to a Kaggle notebook
 
 
 def start(name: str) -> "Lesson":
@@ -65,6 +67,7 @@ class Lesson:
         self.root = root
         self.seed = SEED
         self._report_file = report_file
+        self._places: dict[str, tuple[Path, str]] = {}  # folder of each data set, or why there is none
         self._used: list[str] = []
         self._headline: dict | None = None
 
@@ -85,10 +88,13 @@ class Lesson:
 
     def has(self, name: str) -> bool:
         """Return whether the data set `name` can be used: its files are in `root`, or it is synthetic."""
-        return self._missing(name) is None
+        return not self._locate(name)[1]
 
     def dataset(self, name: str, split: str = "train", synthetic: dict | None = None, **options):
-        """Load the data set `name`, or a synthetic one in its place if its files are missing; prints which one.
+        """Load the data set `name`, or a synthetic one in its place; prints which one.
+
+        The files are looked for in `root` and in the data sets of a Kaggle notebook, then downloaded if that needs no
+        login. Without them a synthetic set takes its place.
 
         Street scenes get a palette whose colours differ.
 
@@ -107,10 +113,10 @@ class Lesson:
         from seglib import data
         from seglib.visualize import figure_palette
 
-        reason = self._missing(name)
-        if reason is None:
+        root, reason = self._locate(name)
+        if not reason:
             loaded = data.load(
-                name, split=split, root=self.root, **(synthetic or {} if name in data.generated_sets() else options)
+                name, split=split, root=root, **(synthetic or {} if name in data.generated_sets() else options)
             )
             kind, used = ("synthetic" if name in data.generated_sets() else "real images"), name
         else:
@@ -130,20 +136,34 @@ class Lesson:
         self._write_report()
         print(f"{metric}: {float(value):.4g}")
 
-    def _missing(self, name: str) -> str | None:
-        """Return why the real data set cannot be used, or None if it can."""
+    def _locate(self, name: str) -> tuple[Path, str]:
+        """Return the folder that holds the data set and "", or why the set cannot be used; downloads it once."""
         from seglib import data
 
-        if name in data.generated_sets():
-            return None
-        source = data.source(name)  # an unknown name is an error, not a missing set
+        if name not in self._places and name in data.generated_sets():
+            self._places[name] = (self.root, "")
+        if name not in self._places:
+            source = data.source(name)  # an unknown name is an error, not a missing set
+            try:
+                self._places[name] = (_find(source, [self.root, *KAGGLE_INPUT.glob("*")]), "")
+            except data.DataError as error:
+                if name not in SYNTHETIC_SETS:
+                    raise
+                self._places[name] = self._download(name, str(error))
+        return self._places[name]
+
+    def _download(self, name: str, reason: str) -> tuple[Path, str]:
+        """Fetch a data set that has a public address; SEGLIB_DOWNLOAD=0 turns this off."""
+        from seglib import data
+
+        if os.environ.get("SEGLIB_DOWNLOAD") == "0" or not data.source(name).archives:
+            return self.root, reason
+        print(f"{name}: downloading into {self.root.name}/ ...", flush=True)
         try:
-            source.find(self.root)
-        except data.DataError as error:
-            if name not in SYNTHETIC_SETS:
-                raise
-            return str(error)
-        return None
+            data.download(name, self.root)
+        except OSError as error:
+            return self.root, f"the download failed: {str(error).splitlines()[0]}"
+        return self.root, ""
 
     def _follow_cells(self) -> None:
         """Under the runner, write the report after every cell, as cells import further modules."""
@@ -155,6 +175,20 @@ class Lesson:
             return
         report = {"data": self._used, "headline": self._headline, "modules": _loaded_modules()}
         write_text(self._report_file, json.dumps(report))
+
+
+def _find(source, roots: Sequence[Path]) -> Path:
+    """Return the first of `roots` in which the data set is complete; raises the DataError of the first otherwise."""
+    from seglib import data
+
+    errors = []
+    for root in roots:
+        try:
+            source.find(root)
+            return root
+        except data.DataError as error:
+            errors.append(error)
+    raise errors[0]
 
 
 def _loaded_modules() -> list[str]:

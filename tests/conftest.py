@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # read when albumentations is imported
+os.environ["SEGLIB_DOWNLOAD"] = "0"  # no test needs the network
 os.environ["MPLBACKEND"] = "Agg"  # no window, in the processes that tests start either
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""What maintainers run from a checkout: `python -m tools release | table | cards | first-cell | readme-figure`."""
+"""What maintainers run from a checkout: `python -m tools ACTION`."""
 
 import argparse
 import sys
@@ -13,6 +13,7 @@ examples:
   python -m tools table          write the README's table from the model cards
   python -m tools cards          write the Markdown of all model cards from their JSON
   python -m tools first-cell     write the set-up cell into all notebooks
+  python -m tools address https://github.com/OWNER/NAME
   python -m tools readme-figure  draw the figure at the top of the README
 """
 
@@ -24,6 +25,8 @@ def build_parser() -> Parser:
     actions.add_parser("table", help="write the README's table from the model cards")
     actions.add_parser("cards", help="write the Markdown of all model cards from their JSON")
     actions.add_parser("first-cell", help="write the set-up cell into all notebooks")
+    address = actions.add_parser("address", help="write the public address of the repository everywhere it is needed")
+    address.add_argument("url", help="address of the git repository, as in https://github.com/OWNER/NAME")
     add_root(actions.add_parser("readme-figure", help="draw the figure at the top of the README"))
     release = actions.add_parser("release", help="measure a run and write its weights, model card and manifest entry")
     release.add_argument("folder", type=Path, metavar="RUN", help="the run's folder")
@@ -48,7 +51,7 @@ def main(words: list[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from . import first_cell, model_cards, readme_figure
+    from . import address, first_cell, model_cards, readme_figure
     from .release import release
 
     if args.action == "table":
@@ -58,6 +61,8 @@ def _run(args: argparse.Namespace) -> int:
         model_cards.write_cards()
     elif args.action == "first-cell":
         print(*first_cell.write(), sep="\n")
+    elif args.action == "address":
+        print(*address.set_address(args.url), sep="\n")
     elif args.action == "readme-figure":
         print(readme_figure.draw(args.root))
     else:

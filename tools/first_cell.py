@@ -1,7 +1,7 @@
 """Write the set-up cell into every notebook.  `python -m tools first-cell`.
 
 The cell is the same in all notebooks.  The address that it installs from when there is no checkout is set in one place,
-`[tool.seglib] address` of pyproject.toml.
+`[tool.seglib] address` of pyproject.toml; `python -m tools address URL` sets it.
 """
 
 import re
@@ -36,25 +36,26 @@ if importlib.util.find_spec("seglib") is None:
     importlib.invalidate_caches()"""
 
 
-def address() -> str:
-    """Return the address of the repository from pyproject.toml."""
-    text = (places.REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
+def address(root: Path = places.REPOSITORY) -> str:
+    """Return the address of the repository from pyproject.toml, "" if it is not set."""
+    text = (root / "pyproject.toml").read_text(encoding="utf-8")
     return re.search(r'^\[tool\.seglib\]\naddress = "(.*)"$', text, re.MULTILINE).group(1)
 
 
-def code() -> str:
-    """Return the source of the set-up cell."""
-    return CODE.replace("{address}", address())
+def code(root: Path = places.REPOSITORY) -> str:
+    """Return the source of the set-up cell; it gives pip the repository with the dependencies of the notebooks."""
+    url = address(root)
+    return CODE.replace("{address}", f"seglib[course] @ git+{url}" if url else "")
 
 
-def write(folder: Path | None = None) -> list[Path]:
+def write(root: Path = places.REPOSITORY) -> list[Path]:
     """Write text and cell into all notebooks, the cell alone into solutions; returns the files that changed."""
-    changed = []
+    changed, folder = [], root / "notebooks"
     for path in places.find_notebooks(folder=folder) + places.find_notebooks(["solutions"], folder):
         notebook, before = places.read_notebook(path), path.read_bytes()
         cells = [cell for cell in notebook.cells if cell.id not in ("setup", "setup-text")]
         first = next(index for index, cell in enumerate(cells) if cell.cell_type == "code")
-        new = [new_code_cell(code(), id="setup")]
+        new = [new_code_cell(code(root), id="setup")]
         if path.parent.name != "solutions":
             new.insert(0, new_markdown_cell(TEXT, id="setup-text"))
         notebook.cells = [*cells[:first], *new, *cells[first:]]

@@ -439,6 +439,30 @@ def test_starting_seeds(lesson):
     assert np.random.rand() == first
 
 
+def test_real_images_come_from_kaggle_or_from_a_download(lesson, tmp_path, monkeypatch, realdata, capsys):
+    """A set that was added to a Kaggle notebook is used where it is; otherwise it is downloaded, once."""
+    kaggle = tmp_path / "input"
+    (kaggle / "horses").mkdir(parents=True)
+    (kaggle / "horses" / "weizmann_horse_db").symlink_to(realdata / "weizmann_horse_db")
+    monkeypatch.setattr("course.lesson.KAGGLE_INPUT", kaggle)
+    assert len(lesson.dataset("horses")) == 278 and "real images" in capsys.readouterr().out
+
+    monkeypatch.setenv("SEGLIB_DOWNLOAD", "1")
+    calls = []
+
+    def download(name, root):
+        calls.append(name)
+        if name == "humans":
+            raise OSError("no connection\nmore")
+        (root / "CamVid").symlink_to(realdata / "CamVid")
+
+    monkeypatch.setattr(data, "download", download)
+    assert len(lesson.dataset("camvid")) == 367 and lesson.has("camvid")
+    assert lesson.dataset("humans", synthetic={"length": 2}).name == "creatures" and not lesson.has("humans")
+    assert "in place of the real humans: the download failed: no connection\n" in capsys.readouterr().out
+    assert calls == ["camvid", "humans"]
+
+
 @pytest.mark.parametrize("name, replacement", [("horses", "creatures"), ("humans", "creatures"), ("camvid", "streets")])
 def test_synthetic_sets_replace_missing_ones_and_say_so(lesson, capsys, name, replacement):
     assert not lesson.has(name) and lesson.has(replacement)
