@@ -1,4 +1,4 @@
-"""Add manifest, model cards and split lists to the installed package; everything else is in pyproject.toml."""
+"""Add the files of `weights/` and `data/` to the installed package; everything else is in pyproject.toml."""
 
 from setuptools import find_packages, setup
 
@@ -10,6 +10,6 @@ setup(
     package_data={
         "seglib": ["py.typed", "visualize/*.mplstyle"],
         "seglib.resources.weights": ["*.json", "*.md"],
-        "seglib.resources.data": ["digests.json", "splits/**/*.txt"],
+        "seglib.resources.data": ["*.json", "*.yaml", "splits/**/*.txt"],
     },
 )

@@ -111,7 +111,8 @@ def test_a_wheel_has_seglib_and_course_and_their_data(installed):
     resources = installed / "seglib" / "resources"
     lists = {file.relative_to(REPOSITORY) for file in (REPOSITORY / "data" / "splits").rglob("*.txt")}
     cards = {file.relative_to(REPOSITORY) for file in (REPOSITORY / "weights").glob("*.json")}
-    assert all((resources / file).exists() for file in lists | cards | {Path("data/digests.json")})
+    others = {Path("data/digests.json"), Path("data/known_sets.yaml")}
+    assert all((resources / file).exists() for file in lists | cards | others)
     assert not list(installed.rglob("*.safetensors"))
 
 

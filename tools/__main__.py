@@ -14,6 +14,8 @@ examples:
   python -m tools cards          write the Markdown of all model cards from their JSON
   python -m tools first-cell     write the set-up cell into all notebooks
   python -m tools address https://github.com/OWNER/NAME
+  python -m tools split horses   write the committed split lists of a data set again
+  python -m tools digests        write the digests of all data sets that are here
   python -m tools readme-figure  draw the figure at the top of the README
 """
 
@@ -28,6 +30,10 @@ def build_parser() -> Parser:
     address = actions.add_parser("address", help="write the public address of the repository everywhere it is needed")
     address.add_argument("url", help="address of the git repository, as in https://github.com/OWNER/NAME")
     add_root(actions.add_parser("readme-figure", help="draw the figure at the top of the README"))
+    split = actions.add_parser("split", help="write the committed split lists of a data set again")
+    split.add_argument("name", help="data set name")
+    add_root(split)
+    add_root(actions.add_parser("digests", help="write the digests of all data sets that are here"))
     release = actions.add_parser("release", help="measure a run and write its weights, model card and manifest entry")
     release.add_argument("folder", type=Path, metavar="RUN", help="the run's folder")
     release.add_argument("name", help="name of the released weights")
@@ -51,7 +57,7 @@ def main(words: list[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from . import address, first_cell, model_cards, readme_figure
+    from . import address, data_sets, first_cell, model_cards, readme_figure
     from .release import release
 
     if args.action == "table":
@@ -63,6 +69,10 @@ def _run(args: argparse.Namespace) -> int:
         print(*first_cell.write(), sep="\n")
     elif args.action == "address":
         print(*address.set_address(args.url), sep="\n")
+    elif args.action == "split":
+        print(*data_sets.write_lists(args.name, data_sets.keys_to_divide(args.name, args.root)), sep="\n")
+    elif args.action == "digests":
+        print(data_sets.write_digests(list(data_sets.SOURCES), args.root))
     elif args.action == "readme-figure":
         print(readme_figure.draw(args.root))
     else:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from .options import Parser, add_root
 
-HELP = "list, download, check, split and import data sets"
+HELP = "list, download, check and import data sets"
 EXAMPLES = """\
 examples:
   seglib data list                       the data sets, and which are here
@@ -18,7 +18,6 @@ VERBS = {
     "list": "the data sets, which are here, and how to get the others",
     "download": "download a data set, or say exactly how to get it",
     "check": "read every file; report layout, sizes, classes, duplicates and faults",
-    "split": "write the committed split lists again",
     "import": "convert the annotations of another tool to images, masks and classes.yaml",
 }
 
@@ -53,18 +52,13 @@ def add_arguments(part: Parser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from .. import data
-    from ..data import splits, validation
+    from ..data import validation
 
     if args.verb == "list":
         print(validation.listing(args.root))
         return 0
     if args.verb == "download":
         print(f"{validation.download(args.name, args.root)}: ready")
-        return 0
-    if args.verb == "split":
-        keys = [pair.key for pair in data.source(args.name).find(args.root)]
-        for file in splits.write_lists(args.name, keys):
-            print(file)
         return 0
     if args.verb == "import":
         report = data.import_annotations(args.source, args.dest, args.format)

@@ -1,6 +1,6 @@
 """Data sets: horses, camvid, humans, cityscapes, a folder of your own, and those that other packages register.
 
-All are opened alike, and give pictures with their label maps:
+All are opened alike, and give images with their masks:
 
     from seglib import data
     train = data.load("horses", split="train", root="data")
@@ -13,11 +13,12 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol
 
-from . import camvid, cityscapes, concat, folder, horses, humans, splits, street_people, video_objects
+from . import concat, folder, splits
 from .annotations import import_annotations
 from .dataset import IGNORE, Pair, SegmentationDataset, Source, background_index
 from .dataset import FilePairs as _FilePairs
 from .images import DataError, read_image
+from .known import SOURCES
 from .masks import read_mask
 from .matching import SUFFIXES
 
@@ -45,8 +46,6 @@ def __dir__() -> list[str]:
     return __all__
 
 
-_MODULES = (horses, camvid, humans, cityscapes, street_people, video_objects)
-SOURCES = {module.SOURCE.name: module.SOURCE for module in _MODULES}
 CACHE_BYTES = 1 << 30
 GENERATED_OPTIONS = ("length", "size", "seed")
 
@@ -77,7 +76,7 @@ def names() -> list[str]:
 
 
 def source(name: str) -> Source:
-    """The description of a data set by name, or of the folder at that path.  DataError if it is neither."""
+    """Return the description of a data set by name, or of the folder at that path. DataError if it is neither."""
     if name in SOURCES:
         return SOURCES[name]
     if name in generated_sets():
@@ -92,30 +91,26 @@ def source(name: str) -> Source:
 def pairs(source: Source, split: str, root: Path | str, list_name: str = "default") -> list[Pair]:
     """Return the pairs of `split`, in the order of the split list or of the files.
 
-    `split` is "all", a split that the data set comes with, or one that a committed list names.  Lists also divide
-    train into `fit` and `select`, the part on which checkpoints and settings are chosen.  Raises DataError.
+    `split` is "all", a split that the data set comes with, or one that a committed list names. Lists also divide
+    train into `fit` and `select`, the part on which checkpoints and settings are chosen. Raises DataError.
     """
-    every_pair = source.find(Path(root))
-    if split == "all":
-        return every_pair
-    if source.training_only and split == "fit":
-        split = "train"
-    given = {pair.split for pair in every_pair if pair.split}
-    if split in given:
-        return [pair for pair in every_pair if pair.split == split]
+    by_key = {pair.key: pair for pair in source.find(Path(root))}
+    given = {pair.split for pair in by_key.values() if pair.split}
+    split = "train" if source.training_only and split == "fit" else split
+    if split == "all" or split in given:
+        return [pair for pair in by_key.values() if split in ("all", pair.split)]
     listed = splits.names(source.name, list_name)
     if given and split not in listed:
         known = ", ".join(sorted(given | set(listed)))
         raise DataError(f"{source.name} has no split '{split}'; choose 'all' or one of: {known}.")
-    by_key = {pair.key: pair for pair in every_pair}
-    wanted = splits.read_list(source.name, list_name, split)
-    missing = [key for key in wanted if key not in by_key]
+    keys = splits.read_list(source.name, list_name, split)
+    missing = [key for key in keys if key not in by_key]
     if missing:
         raise DataError(
-            f"{source.name} in {root}: {len(missing)} of the {len(wanted)} images of split '{split}' are not there, "
+            f"{source.name} in {root}: {len(missing)} of the {len(keys)} images of split '{split}' are not there, "
             f"{missing[0]} for one; complete the data set, or use --split all to take what is there."
         )
-    return [by_key[key] for key in wanted]
+    return [by_key[key] for key in keys]
 
 
 def load(
@@ -128,59 +123,42 @@ def load(
 ) -> SegmentationDataset:
     """Open a data set.
 
-    `name`: one of `names()`, the path of a folder of your own, or several of these joined by "+", which are then one
-    set, label by label (`concat_datasets`); `a*3+b` shows the images of a three times in each epoch of training.
-    Sets that are for training only have no part in the other splits of a joined set.
-    `split`: train, val, test or all, and fit and select, into which lists divide train;
-    `root`: the folder in which the data sets lie; `list_name`: which committed split list;
-    `cache_bytes`: how much decoded data may stay in memory.  `options` go to the drawing functions
-    of the synthetic sets: `length`, `size` (height, width), `seed`.  Raises DataError.
+    Args:
+        name: one of `names()`, the path of a folder of your own, or several of these joined by "+", which are then one
+            set, label by label (`concat_datasets`); `a*3+b` shows the images of a three times in each epoch of
+            training. Sets that are for training only have no part in the other splits of a joined set.
+        split: train, val, test or all, and fit and select, into which lists divide train.
+        root: the folder that holds the data sets.
+        list_name: which committed split list.
+        cache_bytes: how much decoded data may stay in memory.
+        options: of the synthetic sets: `length`, `size` (height, width), `seed`.
+
+    Raises:
+        DataError: the set is not there or incomplete, or has no such split or option.
     """
-    if concat.is_joined(name):
-        return _load_joined(name, split, root, list_name, cache_bytes, options)
-    if name in generated_sets():
-        return _load_generated(name, split, cache_bytes, options)
-    if options:
-        raise DataError(f"{name} takes no option '{next(iter(options))}'; only {_generated_names()} do.")
+    repeats = concat.parse_joined_name(name) if concat.is_joined(name) else {name: 1}
+    generated = generated_sets()
+    wrong = next((o for o in options if o not in GENERATED_OPTIONS or not any(n in generated for n in repeats)), None)
+    if wrong and name in generated:
+        raise DataError(f"{name} has no option '{wrong}'; it takes: {', '.join(GENERATED_OPTIONS)}.")
+    if wrong:
+        raise DataError(f"{name} takes no option '{wrong}'; only {', '.join(generated)} do.")
+    if repeats != {name: 1}:
+        if split not in ("train", "fit"):
+            repeats = {n: 1 for n in repeats if split == "all" or n not in SOURCES or not SOURCES[n].training_only}
+        if not repeats:
+            raise DataError(f"{name} is for training only and has no split '{split}'; join it with a set that has one.")
+        share = cache_bytes // len(repeats)
+        parts = [load(n, split, root, list_name, share, **(options if n in generated else {})) for n in repeats]
+        return concat.concat_datasets(parts, list(repeats.values()))
+    if name in generated:
+        return generated[name].load(split, cache_bytes, **options)
     described = source(name)
     chosen = pairs(described, split, root, list_name)
     for pair in chosen:
         if not pair.mask.is_file():
             raise DataError(f"{pair.image}: there is no mask {pair.mask}; add it or remove the image.")
-    read = _FilePairs(chosen, described.decode, cache_bytes, described.read_image, described.read_mask)
-    keys = [pair.key for pair in chosen]
-    reading = getattr(described.read_image, "keywords", {})
+    keys, read = [pair.key for pair in chosen], _FilePairs(described, chosen, cache_bytes)
     return SegmentationDataset(
-        described.name, described.classes, described.palette, keys, read, described.background, reading
+        described.name, described.classes, described.palette, keys, read, described.background, described.reading
     )
-
-
-def _generated_names() -> str:
-    return ", ".join(generated_sets())
-
-
-def _load_generated(name: str, split: str, cache_bytes: int, options: dict) -> SegmentationDataset:
-    unknown = next((option for option in options if option not in GENERATED_OPTIONS), None)
-    if unknown:
-        raise DataError(f"{name} has no option '{unknown}'; it takes: {', '.join(GENERATED_OPTIONS)}.")
-    return generated_sets()[name].load(split, cache_bytes, **options)
-
-
-def _load_joined(name: str, split: str, root, list_name: str, cache_bytes: int, options: dict) -> SegmentationDataset:
-    """Open the data sets of a joined name, the memory shared out; the options are for generated sets."""
-    repeats = concat.parse_joined_name(name)
-    if options and not any(part in generated_sets() for part in repeats):
-        raise DataError(f"{name} takes no option '{next(iter(options))}'; only {_generated_names()} do.")
-    if split not in ("train", "fit"):
-        repeats = {part: 1 for part in repeats if split == "all" or not _is_training_only(part)}
-    if not repeats:
-        raise DataError(f"{name} is for training only and has no split '{split}'; join it with a set that has one.")
-    cache_bytes //= len(repeats)
-    parts = [
-        load(n, split, root, list_name, cache_bytes, **(options if n in generated_sets() else {})) for n in repeats
-    ]
-    return concat.concat_datasets(parts, list(repeats.values()))
-
-
-def _is_training_only(name: str) -> bool:
-    return name in SOURCES and SOURCES[name].training_only

@@ -1,35 +1,11 @@
 """Several data sets as one, to train on images of several sources."""
 
 import re
-from bisect import bisect_right
-from collections.abc import Callable, Sequence
-from itertools import accumulate
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from .dataset import SegmentationDataset, read_labels
+from .dataset import SegmentationDataset, SelectedReader
 from .images import DataError
-
-
-class _ConcatReader:
-    """Reads item i of several data sets put one after the other, each as often as it is repeated."""
-
-    def __init__(self, parts: Sequence[SegmentationDataset], repeats: Sequence[int]):
-        self.reads = [part.read for part in parts]
-        self.lengths = [len(part) for part in parts]
-        self.ends = list(accumulate(len(part) * count for part, count in zip(parts, repeats, strict=True)))
-
-    def __call__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        read, index = self._place(index)
-        return read(index)
-
-    def labels(self, index: int) -> np.ndarray:
-        return read_labels(*self._place(index))
-
-    def _place(self, index: int) -> tuple[Callable, int]:
-        part = bisect_right(self.ends, index)
-        return self.reads[part], (index - (self.ends[part - 1] if part else 0)) % self.lengths[part]
 
 
 def is_joined(name: str) -> bool:
@@ -72,7 +48,6 @@ def concat_datasets(parts: Sequence[SegmentationDataset], repeats: Sequence[int]
     Raises:
         DataError: the sets have different numbers of classes, or two have the same name.
     """
-    repeats = [1] * len(parts) if repeats is None else repeats
     first, names = parts[0], [part.name for part in parts]
     for part, name in zip(parts, names, strict=True):
         if part.num_classes != first.num_classes:
@@ -88,5 +63,7 @@ def concat_datasets(parts: Sequence[SegmentationDataset], repeats: Sequence[int]
         if names.count(name) > 1:
             raise DataError(f"two of the joined sets are called {name}; name each once, and rename one of two folders.")
     classes = [" or ".join(dict.fromkeys(same)) for same in zip(*(part.classes for part in parts), strict=True)]
-    keys = [f"{part.name}/{key}" for part, count in zip(parts, repeats, strict=True) for key in part.keys * count]
-    return SegmentationDataset("+".join(names), classes, first.palette, keys, _ConcatReader(parts, repeats))
+    repeated = [part for part, count in zip(parts, repeats or [1] * len(parts), strict=True) for _ in range(count)]
+    keys = [f"{part.name}/{key}" for part in repeated for key in part.keys]
+    read = SelectedReader([(part.read, i) for part in repeated for i in range(len(part))])
+    return SegmentationDataset("+".join(names), classes, first.palette, keys, read)

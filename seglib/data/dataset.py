@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from torch.utils.data import Dataset
 
+from .download import Archive
 from .images import DataError, read_image, read_size, turn_hint
 from .masks import read_mask
 
@@ -28,7 +29,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a data set's files lie and what its labels mean."""
+    """Where a data set's files are and what its labels mean."""
 
     name: str
     title: str
@@ -36,12 +37,12 @@ class Source:
     palette: tuple[tuple[int, int, int], ...]
     find: Callable[[Path], list[Pair]]  # root folder -> every pair; DataError if the set is not there
     decode: Callable[[np.ndarray, Path], np.ndarray]  # stored mask values, file -> labels (H, W) uint8
-    instructions: str  # how a person gets the data
-    archives: tuple = field(default=())  # seglib.download.Archive entries, where a public address exists
+    instructions: str = ""  # how a person gets the data
+    archive: Archive | None = None  # where it can be downloaded
     training_only: bool = False  # there is no validation split, because the labels are not complete enough to score
     background: int | None = None  # the label of the background, if one class is
-    read_image: Callable[[Path], np.ndarray] = read_image
-    read_mask: Callable[[Path], np.ndarray] = read_mask
+    reading: dict = field(default_factory=dict)  # the options of `read_image` that the images need
+    mask_form: str = "stored"  # as for `read_mask`
     layout: str = ""  # of a folder: what was recognised
     skipped: Sequence[Path] = ()  # of a folder: files that are no images
 
@@ -89,16 +90,9 @@ def file_stamp(file: Path) -> tuple[int, int] | None:
 class FilePairs:
     """Reads pair number i of `pairs`: (image uint8 RGB (H, W, 3), labels uint8 (H, W)), through a cache."""
 
-    def __init__(
-        self,
-        pairs: Sequence[Pair],
-        decode: Callable[[np.ndarray, Path], np.ndarray],
-        cache_bytes: int,
-        read_image: Callable[[Path], np.ndarray] = read_image,
-        read_mask: Callable[[Path], np.ndarray] = read_mask,
-    ):
+    def __init__(self, source: Source, pairs: Sequence[Pair], cache_bytes: int):
+        self.decode, self.reading, self.mask_form = source.decode, source.reading, source.mask_form
         self.pairs = list(pairs)
-        self.decode, self.read_image, self.read_mask = decode, read_image, read_mask
         self.cache = DecodedCache(cache_bytes)
 
     def __call__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
@@ -107,22 +101,25 @@ class FilePairs:
         return self.cache.get(index, stamp, lambda: self._read(pair))
 
     def _read(self, pair: Pair) -> tuple[np.ndarray, np.ndarray]:
-        image = self.read_image(pair.image)
+        image = read_image(pair.image, **self.reading)
         return image, self._labels(pair, image.shape[:2])
 
     def labels(self, index: int) -> np.ndarray:
         """Return the labels of pair number `index` alone, uint8 (H, W), without decoding the image."""
         pair = self.pairs[index]
-        return self._labels(pair, read_size(pair.image, self.read_image))
+        return self._labels(pair, read_size(pair.image, **self.reading))
 
     def _labels(self, pair: Pair, shape: tuple[int, int]) -> np.ndarray:
-        labels = self.decode(self.read_mask(pair.mask), pair.mask)
+        labels = self.decode(self._values(pair.mask), pair.mask)
         return labels if labels.shape == shape else self._resized(labels, shape, pair)
+
+    def _values(self, mask: Path) -> np.ndarray:
+        return read_mask(mask, self.mask_form)
 
     @staticmethod
     def _resized(labels: np.ndarray, shape: tuple[int, int], pair: Pair) -> np.ndarray:
         (height, width), (rows, columns) = shape, labels.shape
-        # Rounding to whole pixels alone may move the ratio of small pictures by more than the tolerance.
+        # Rounding to whole pixels alone may move the ratio of small images by more than the tolerance.
         slack = max(ASPECT_TOLERANCE, 1 / min(rows, columns, height, width))
         if abs(columns * height / (rows * width) - 1) > slack:
             raise DataError(
@@ -134,17 +131,18 @@ class FilePairs:
         return labels[rows[:, None], columns]
 
 
-class _Chosen:
-    """Reads item i of a selection.  A class and not a lambda, so that loading processes can be given it."""
+class SelectedReader:
+    """Reads chosen items of one or several readers. A class and not a closure, so that workers can unpickle it."""
 
-    def __init__(self, read: Callable[[int], tuple[np.ndarray, np.ndarray]], kept: Sequence[int]):
-        self.read, self.kept = read, kept
+    def __init__(self, items: Sequence[tuple[Callable[[int], tuple[np.ndarray, np.ndarray]], int]]):
+        self.items = items
 
     def __call__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        return self.read(self.kept[index])
+        read, number = self.items[index]
+        return read(number)
 
     def labels(self, index: int) -> np.ndarray:
-        return read_labels(self.read, self.kept[index])
+        return read_labels(*self.items[index])
 
 
 def read_labels(read: Callable[[int], tuple[np.ndarray, np.ndarray]], index: int) -> np.ndarray:
@@ -196,7 +194,7 @@ class SegmentationDataset(Dataset):
         if keys and not kept:
             raise DataError(f"{self.name}: without these none of the {len(self)} images is left; leave out fewer.")
         chosen = [self.keys[i] for i in kept]
-        read = _Chosen(self.read, kept)
+        read = SelectedReader([(self.read, i) for i in kept])
         return SegmentationDataset(
             self.name, self.classes, self.palette, chosen, read, self.background_index, self.reading
         )

@@ -1,55 +1,72 @@
 """Tell by a hash of the content whether a copy of a data set is the one that released weights were made with.
 
 Archives are packed anew and PNG files written anew without a pixel changing, so the hash is over what is
-decoded.  A JPEG file is hashed as it is: what its decoding gives varies a little between decoders.
+decoded. A JPEG file is hashed as it is: what its decoding gives varies a little between decoders.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ..files import write_text
 from .dataset import FilePairs, Pair, Source
-from .images import JPEG, DataError
+from .images import JPEG, DataError, decode_image, read_orientation
 from .splits import LISTS, read_list
+from .suggestion import MaskValues
 
 DIGESTS = LISTS.parent / "digests.json"
 
 
-class DigestingReader:
-    """Reads pair number i as FilePairs does, and remembers the hash of every item read."""
+class CheckingReader(FilePairs):
+    """Reads pair number i without a cache, and notes what a check of the data set reports.
 
-    def __init__(self, pairs: Sequence[Pair], decode: Callable[[np.ndarray, Path], np.ndarray]):
-        self.pairs = list(pairs)
-        self._read = FilePairs(pairs, decode, cache_bytes=0)
-        self._seen: dict[str, str] = {}
+    Attributes:
+        depths: how many images use how many bits.
+        turned: images that EXIF turns, and their masks not.
+        mask_values: counts the values of masks that no classes.yaml explains.
+    """
 
-    def __call__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        pair = self.pairs[index]
+    def __init__(self, source: Source, pairs: Sequence[Pair], mask_values: MaskValues | None = None):
+        super().__init__(source, pairs, cache_bytes=0)
+        self.mask_values, self.depths, self.turned = mask_values, Counter(), []
+        self._hashes: dict[str, str] = {}
+
+    def _values(self, mask: Path) -> np.ndarray:
+        values = super()._values(mask)
+        if self.mask_values is not None:
+            self.mask_values.add(values, mask)
+        return values
+
+    def _read(self, pair: Pair) -> tuple[np.ndarray, np.ndarray]:
         if pair.image.is_file() and not pair.mask.is_file():
             raise DataError(f"{pair.image}: there is no mask {pair.mask}; add it or remove the image.")
-        image, labels = self._read(index)
+        image, bits, turn = decode_image(pair.image, **self.reading)
+        self.depths[bits] += 1
+        if turn != 1 and read_orientation(pair.mask) == 1:
+            self.turned.append(pair.image)
+        labels = self._labels(pair, image.shape[:2])
         item = hashlib.sha256(repr(image.shape).encode())
         item.update(pair.image.read_bytes() if pair.image.suffix.lower() in JPEG else image.tobytes())
         item.update(labels.tobytes())
-        self._seen[pair.key] = item.hexdigest()
+        self._hashes[pair.key] = item.hexdigest()
         return image, labels
 
     def digest(self) -> str:
-        """The hash of all items read, in whatever order they were."""
-        return hashlib.sha256("".join(f"{key} {self._seen[key]}\n" for key in sorted(self._seen)).encode()).hexdigest()
+        """Return the hash of all items read, in whatever order they were."""
+        text = "".join(f"{key} {self._hashes[key]}\n" for key in sorted(self._hashes))
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
-def content_digest(pairs: Sequence[Pair], decode: Callable[[np.ndarray, Path], np.ndarray]) -> str:
-    """The sha256 (hexadecimal) over key, picture and labels of every pair, in the order of the keys.
+def content_digest(source: Source, pairs: Sequence[Pair]) -> str:
+    """Return the sha256 (hexadecimal) over key, image and labels of every pair, in the order of the keys.
 
     Raises DataError naming the first file that cannot be read.
     """
-    reader = DigestingReader(pairs, decode)
-    for index in range(len(reader.pairs)):
+    reader = CheckingReader(source, pairs)
+    for index in range(len(pairs)):
         reader(index)
     return reader.digest()
 
@@ -63,22 +80,19 @@ def released_digests() -> dict[str, dict[str, list[str]]]:
 
 
 def by_split(source: Source, root: Path, list_name: str = "default") -> tuple[dict[str, list[Pair]], list[str]]:
-    """All pairs by their split ("unlisted" for those in none), and the keys that a list has but the disk has not.
+    """Return all pairs by their split ("unlisted" for those in none), and the keys of a list that are not on the disk.
 
     Raises DataError if the set is not there.
     """
-    found = source.find(Path(root))
-    parts: dict[str, list[Pair]] = {}
-    missing: list[str] = []
-    split_of = {pair.key: pair.split for pair in found}
+    pairs = source.find(Path(root))
+    split_of = {pair.key: pair.split for pair in pairs}
+    missing = []
     if not any(split_of.values()):
-        for split in ("train", "val"):
-            for key in read_list(source.name, list_name, split):
-                if key in split_of:
-                    split_of[key] = split
-                else:
-                    missing.append(f"{split}/{key}")
-    for pair in found:
+        listed = {key: split for split in ("train", "val") for key in read_list(source.name, list_name, split)}
+        missing = [f"{split}/{key}" for key, split in listed.items() if key not in split_of]
+        split_of |= listed
+    parts: dict[str, list[Pair]] = {}
+    for pair in pairs:
         parts.setdefault(split_of[pair.key] or "unlisted", []).append(pair)
     return parts, missing
 
@@ -87,31 +101,9 @@ def verify(source: Source, root: Path) -> None:
     """DataError unless every split with a released digest is there and equals it."""
     parts, _ = by_split(source, root)
     for split, expected in released_digests().get(source.name, {}).items():
-        found = content_digest(parts.get(split, []), source.decode)
-        if found not in expected:
+        digest = content_digest(source, parts.get(split, []))
+        if digest not in expected:
             raise DataError(
-                f"{source.name}: the content of split '{split}' has the sha256 {found}, not the expected "
-                f"{' or '.join(expected)}; "
-                "its publisher has changed it, or it was tampered with."
+                f"{source.name}: the content of split '{split}' has the sha256 {digest}, not the expected "
+                f"{' or '.join(expected)}; its publisher has changed it, or it was tampered with."
             )
-
-
-def write_digests(sources: Sequence[Source], root: Path | str) -> Path:
-    """Make the committed digests from the copies in `root`; sets that are not there keep what was written.
-
-    A digest that is listed already keeps the others of its split; a new one replaces them.
-    """
-    digests = released_digests()
-    for source in sources:
-        try:
-            parts, missing = by_split(source, Path(root))
-        except DataError:
-            continue
-        if missing:
-            raise DataError(f"{source.name}: {missing[0]} is not there; only a complete copy can be the released one.")
-        known, digests[source.name] = digests.get(source.name, {}), {}
-        for split in parts.keys() - {"unlisted"}:
-            digest = content_digest(parts[split], source.decode)
-            digests[source.name][split] = known[split] if digest in known.get(split, ()) else [digest]
-    write_text(DIGESTS, json.dumps(digests, indent=2) + "\n")
-    return DIGESTS

@@ -1,14 +1,12 @@
-"""Fetch files over HTTP and unpack archives, so that a failure never leaves half a file or spoils a good one."""
+"""Fetch files over HTTP and unpack archives, so that a failure never leaves half a file or damages a good one."""
 
 import errno
-import gzip
 import lzma
 import os
 import re
 import shutil
 import stat
 import sys
-import tarfile
 import tempfile
 import zipfile
 import zlib
@@ -16,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
 
 import pooch
 import requests
@@ -25,15 +22,17 @@ TIMEOUT = 30  # seconds without a byte before a mirror is given up
 CHUNK = 1 << 20
 MAX_BYTES = 64 << 30  # unpacked; an archive that claims more is taken for a bomb
 MAX_FILES = 200_000
-# What the unpackers raise on a bad archive.
 DAMAGE = (
     zipfile.BadZipFile,
-    tarfile.TarError,
-    gzip.BadGzipFile,
     lzma.LZMAError,
     zlib.error,
     EOFError,
     NotImplementedError,
+)  # what zipfile raises on a bad archive
+REASONS = (
+    (requests.Timeout, f"no answer within {TIMEOUT} seconds"),
+    (requests.exceptions.ChunkedEncodingError, "the connection was cut before the end"),
+    (requests.ConnectionError, "no connection, or it broke off"),
 )
 
 
@@ -43,28 +42,29 @@ class DownloadError(OSError):
 
 @dataclass(frozen=True)
 class Archive:
-    """A data set at a public address.
+    """A data set in a GitHub repository, which is packed anew now and then: its unpacked content is verified.
 
-    `folder`: the name it gets in the root of the data sets; `inner`: the folder inside the archive that
-    holds it, a glob that must match once ("" for the whole archive); `sha256`: of the archive, or None
-    where the publisher packs it anew now and then and the unpacked content is verified instead; `arrange`: moves
-    and deletes files of the unpacked folder, before it is verified, until it has the layout that is read.
+    Attributes:
+        repository: owner/name.
+        commit: a commit, or a branch.
+        folder: the folder that the set gets in the root of the data sets.
+        members: regular expression on the names of the files to unpack.
+        place: the path in `folder` that a matching name becomes.
     """
 
-    urls: tuple[str, ...]
+    repository: str
+    commit: str
     folder: str
-    sha256: str | None = None
-    inner: str = ""
-    max_bytes: int = MAX_BYTES
-    arrange: Callable[[Path], None] | None = None
+    members: str
+    place: str = r"\1"
 
-
-def github_urls(repository: str, commit: str) -> tuple[str, str]:
-    """Return the addresses of a GitHub repository (owner/name) as a ZIP file, at one commit or branch."""
-    return (
-        f"https://github.com/{repository}/archive/{commit}.zip",
-        f"https://codeload.github.com/{repository}/zip/{commit}",
-    )
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Addresses of the ZIP file."""
+        return (
+            f"https://github.com/{self.repository}/archive/{self.commit}.zip",
+            f"https://codeload.github.com/{self.repository}/zip/{self.commit}",
+        )
 
 
 def fetch(urls: Sequence[str], sha256: str | None, target: Path | str, progress: bool = True) -> Path:
@@ -89,158 +89,108 @@ def fetch(urls: Sequence[str], sha256: str | None, target: Path | str, progress:
         for url in urls:
             try:
                 return Path(pooch.retrieve(url, known_hash, target.name, target.parent, downloader=downloader))
-            except requests.RequestException as error:
+            except (requests.RequestException, ValueError) as error:  # ValueError: another hash
                 failures.append(f"{url}: {_reason(error)}")
                 offline = offline and type(error) is requests.ConnectionError
-            except ValueError as error:  # another hash
-                failures.append(f"{url}: {error}")
-                offline = False
     advice = "is this machine online?" if offline else "try again later or fetch it by hand."
     listed = "\n  ".join(failures) or "no address is known"
     raise DownloadError(f"{target.name} could not be downloaded; {advice}\n  {listed}")
 
 
-def _reason(error: requests.RequestException) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, requests.HTTPError):
         return f"the server answers {error.response.status_code} {error.response.reason}"
-    if isinstance(error, requests.Timeout):
-        return f"no answer within {TIMEOUT} seconds"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return "the connection was cut before the end"
-    if isinstance(error, requests.ConnectionError):
-        return "no connection, or it broke off"
-    return f"{type(error).__name__}: {error}"
+    return next((reason for kind, reason in REASONS if isinstance(error, kind)), str(error))
 
 
 def extract(
     archive: Path | str,
     folder: Path | str,
-    inner: str = "",
+    members: str = "(.+)",
+    place: str = r"\1",
     verify: Callable[[Path], None] | None = None,
     max_bytes: int = MAX_BYTES,
     max_files: int = MAX_FILES,
-    arrange: Callable[[Path], None] | None = None,
 ) -> Path:
-    """Unpack a zip or tar (plain, gz, bz2, xz) so that it becomes `folder`; returns `folder`.
+    """Unpack a ZIP file so that it becomes `folder`; returns `folder`.
 
     Every name in the archive is judged before the first byte is written; then everything is unpacked into
-    a temporary folder beside `folder`, which takes its place by one rename.  `inner`: a glob naming the
-    one folder inside the archive to keep.  `arrange(folder)`, if given, may move and delete its files.
-    `verify(parent)`, if given, sees the new folder under its final name inside a temporary parent, and may raise to
-    refuse it.
-    Raises DownloadError if `folder` exists already, or for an archive that is damaged, too large, or has
-    names that leave the folder, links or devices; nothing is left behind then.
+    a temporary folder beside `folder`, which takes its place by one rename.
+
+    Args:
+        archive: the file.
+        folder: the new folder.
+        members: regular expression on the names of the files to unpack.
+        place: the path in `folder` that a matching name becomes.
+        verify: is called with a temporary parent of the new folder, and may raise to refuse it.
+        max_bytes: limit of all unpacked files together.
+        max_files: limit of their number.
+
+    Raises:
+        DownloadError: `folder` exists already, or the archive is damaged, too large, or has names that leave the
+            folder, links or devices. Nothing is left behind then.
     """
     archive, folder = Path(archive), Path(folder)
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise DownloadError(f"{folder}: exists already and is left as it is; rename or remove it first.")
-    with _local_errors(folder.parent), _archive_errors(archive), _opened(archive) as (members, finish):
-        files = _judged(archive, members, max_bytes, max_files)
+    with _local_errors(folder.parent), _archive_errors(archive), zipfile.ZipFile(archive) as packed:
+        files = _judge(archive, packed, members, place, max_bytes, max_files)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        total = sum(size for _, size, _ in files)
-        if total > shutil.disk_usage(folder.parent).free:
+        if sum(member.file_size for member in files.values()) > shutil.disk_usage(folder.parent).free:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
-            everything = Path(temporary) / "unpacked"
-            everything.mkdir()
-            for path, size, start in files:
-                _write(everything / path, size, start)
-            finish()
-            final = Path(temporary) / "parent" / folder.name
-            final.parent.mkdir()
-            _chosen(everything, inner, archive).rename(final)
-            if arrange is not None:
-                arrange(final)
+            new_folder = Path(temporary) / folder.name
+            for path, member in files.items():
+                _write(packed, member, new_folder / path)
             if verify is not None:
-                verify(final.parent)
+                verify(new_folder.parent)
             if folder.exists():
                 folder.rmdir()
-            final.rename(folder)
+            new_folder.rename(folder)
     return folder
 
 
-@contextmanager
-def _opened(archive: Path) -> Iterator[tuple[Iterator[tuple[str, int, str, Callable]], Callable[[], None]]]:
-    """The members of an archive, and a function to call when they are read, which finds damage not seen till then.
-
-    A member is (name, size, kind, start reading); kind is "file", "folder" or the name of what else it is.
-    """
-    if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as packed:
-            members = packed.infolist()
-            yield ((m.filename, m.file_size, _zip_kind(m), lambda m=m: packed.open(m)) for m in members), lambda: None
-    else:
-        with tarfile.open(archive) as packed:
-            found = ((m.name, m.size, _tar_kind(m), lambda m=m: packed.extractfile(m)) for m in packed)
-            yield found, lambda: _drain(packed)
-
-
-def _drain(packed: tarfile.TarFile) -> None:
-    """Read on to the end, where gzip keeps its checksum."""
-    while packed.fileobj.read(CHUNK):
-        pass
-
-
-def _zip_kind(member: zipfile.ZipInfo) -> str:
-    kind = stat.S_IFMT(member.external_attr >> 16)  # 0 when packed on a system without file types
-    if member.flag_bits & 1:
-        return "an encrypted file"
-    if member.filename.endswith("/"):  # is_dir() fails on a name that is empty
-        return "folder"
-    return {0: "file", stat.S_IFREG: "file", stat.S_IFLNK: "a link"}.get(kind, "a device or pipe")
-
-
-def _tar_kind(member: tarfile.TarInfo) -> str:
-    if member.issym() or member.islnk():
-        return "a link"
-    return "file" if member.isfile() else "folder" if member.isdir() else "a device or pipe"
-
-
-def _judged(
-    archive: Path, members: Iterator, max_bytes: int, max_files: int
-) -> list[tuple[PurePosixPath, int, Callable]]:
-    """The files to write, as (relative path, size, start reading), or DownloadError for the first bad member."""
-    files, seen, total = [], set(), 0
-    for count, (name, size, kind, start) in enumerate(members, 1):
+def _judge(
+    archive: Path, packed: zipfile.ZipFile, members: str, place: str, max_bytes: int, max_files: int
+) -> dict[PurePosixPath, zipfile.ZipInfo]:
+    """Return the members to unpack by their new path; DownloadError for the first bad member, unpacked or not."""
+    files, paths = {}, set()
+    if sum(m.file_size for m in packed.infolist()) > max_bytes or len(packed.infolist()) > max_files:
+        raise DownloadError(
+            f"{archive}: unpacks to more than {max_bytes:,} bytes or {max_files:,} files; refused as unsafe."
+        )
+    for member in packed.infolist():
+        name, kind = member.filename, stat.S_IFMT(member.external_attr >> 16)  # 0: packed where there are no kinds
         path = PurePosixPath(name.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name) or "\0" in name:
             raise DownloadError(
                 f"{archive}: {name[:200]!r} would be written outside its folder; the archive is not safe."
             )
-        if kind not in ("file", "folder"):
+        if member.flag_bits & 1 or (not name.endswith("/") and kind not in (0, stat.S_IFREG)):
+            what = "an encrypted file" if member.flag_bits & 1 else "a link or a device"
             raise DownloadError(
-                f"{archive}: {name[:200]!r} is {kind}, which no data set needs; the archive is not safe."
+                f"{archive}: {name[:200]!r} is {what}, which no data set needs; the archive is not safe."
             )
-        total += max(size, 0)
-        if total > max_bytes or count > max_files:
-            raise DownloadError(
-                f"{archive}: unpacks to more than {max_bytes:,} bytes or {max_files:,} files; refused as unsafe."
-            )
-        if kind == "file":
-            if path in seen or not path.parts:
-                raise DownloadError(f"{archive}: holds {name[:200]!r} twice or without a name; get the archive again.")
-            seen.add(path)
-            files.append((path, size, start))
+        if name.endswith("/"):
+            continue
+        match = re.fullmatch(members, path.as_posix(), re.DOTALL)
+        new_path = PurePosixPath(match.expand(place)) if match else None
+        if path in paths or not path.parts or new_path in files:
+            raise DownloadError(f"{archive}: holds {name[:200]!r} twice or without a name; get the archive again.")
+        paths.add(path)
+        if match:
+            files[new_path] = member
     if not files:
-        raise DownloadError(f"{archive}: holds no files; get the archive again.")
+        raise DownloadError(f"{archive}: holds no files that fit {members}; its publisher changed it.")
     return files
 
 
-def _write(target: Path, size: int, start: Callable[[], IO[bytes]]) -> None:
+def _write(packed: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    with start() as source, open(target, "xb") as file:
+    with packed.open(member) as source, open(target, "xb") as file:
         shutil.copyfileobj(source, file, CHUNK)
-        if file.tell() != size:
+        if file.tell() != member.file_size:
             raise EOFError(f"{target.name} ends early")
-
-
-def _chosen(everything: Path, inner: str, archive: Path) -> Path:
-    if not inner:
-        return everything
-    matches = [path for path in everything.glob(inner) if path.is_dir()]
-    if len(matches) != 1:
-        raise DownloadError(f"{archive}: holds {len(matches)} folders '{inner}', not one; its publisher changed it.")
-    return matches[0]
 
 
 @contextmanager
@@ -251,24 +201,22 @@ def _local_errors(folder: Path) -> Iterator[None]:
     except (DownloadError, requests.RequestException):
         raise
     except OSError as error:
+        reason = f"{error.strerror or error}; choose another folder."
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DownloadError(f"{folder}: no space left there; free some or choose another folder.") from None
-        if isinstance(error, PermissionError) or error.errno == errno.EROFS:
-            raise DownloadError(f"{folder}: not allowed to write there; choose another folder.") from None
-        raise DownloadError(f"{folder}: {error.strerror or error}; choose another folder.") from None
+            reason = "no space left there; free some or choose another folder."
+        elif isinstance(error, PermissionError) or error.errno == errno.EROFS:
+            reason = "not allowed to write there; choose another folder."
+        raise DownloadError(f"{folder}: {reason}") from None
 
 
 @contextmanager
 def _archive_errors(archive: Path) -> Iterator[None]:
-    """Turn what the unpackers say of a bad archive into DownloadError."""
+    """Turn what zipfile says of a bad archive into DownloadError."""
+    if not archive.is_file():
+        raise DownloadError(f"{archive}: no such file; check the name.")
     try:
         yield
-    except FileNotFoundError as error:
-        if error.filename != str(archive):
-            raise
-        raise DownloadError(f"{archive}: no such file; check the name.") from None
     except DAMAGE as error:
-        reason = " ".join(str(error).split())[:200]  # tarfile lists what it tried, a line each
         raise DownloadError(
-            f"{archive}: not a zip or tar archive, or a damaged one ({reason}); get it again."
+            f"{archive}: not a ZIP archive, or a damaged one ({str(error)[:200]}); get it again."
         ) from None

@@ -5,7 +5,7 @@ docs/data_formats.md describes all forms that are read.
 
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,13 +14,10 @@ import numpy as np
 from . import layouts
 from .classes import CLASSES_FILE, Classes, distinct_colors, read_classes
 from .dataset import Pair, Source
-from .images import DataError, read_image
-from .masks import jpeg_hint, labels_by_id, read_mask
+from .images import DataError
+from .masks import jpeg_hint, labels_by_id
 from .matching import SUFFIXES
-from .splits import divide
-
-SPLITS = ("train", "val", "test")
-INSTRUCTIONS = "Put images in images/, masks of the same name in masks/, and name the classes in classes.yaml."
+from .splits import SPLITS, divide
 
 
 def source(path: Path | str, pattern: Sequence[str] = ()) -> Source:
@@ -45,11 +42,10 @@ def source(path: Path | str, pattern: Sequence[str] = ()) -> Source:
         classes=described.names,
         palette=described.colors or distinct_colors(len(described.names)),
         find=lambda root: pairs,
-        decode=classes.decode if classes else BinaryDecoder(path),
-        instructions=INSTRUCTIONS,
+        decode=classes.decode if classes else partial(_decode_binary, path),
         background=described.background,
-        read_image=partial(read_image, bits=described.bits, bands=described.bands),
-        read_mask=partial(read_mask, form=classes.mask_form if classes else "guess"),
+        reading={"bits": described.bits, "bands": described.bands},
+        mask_form=classes.mask_form if classes else "guess",
         layout=f"{layout.description}; split by {way}",
         skipped=layout.skipped,
     )
@@ -103,17 +99,12 @@ def _listed_keys(file: Path, keys: list[str]) -> list[str]:
     return listed
 
 
-@dataclass(frozen=True)
-class BinaryDecoder:
-    """Turn the values of masks that no classes.yaml explains into labels; a class, so that workers can unpickle it."""
-
-    path: Path
-
-    def __call__(self, values: np.ndarray, file: Path) -> np.ndarray:
-        try:
-            return labels_by_id(values, file, {0: 0, 1: 1}, {0: 0, 255: 1})
-        except DataError:
-            raise DataError(
-                f"{file}: has other values than 0 and 1, or 0 and 255{jpeg_hint(file)}, and no "
-                f"{self.path / CLASSES_FILE} names the classes; `seglib data check {self.path}` suggests one."
-            ) from None
+def _decode_binary(path: Path, values: np.ndarray, file: Path) -> np.ndarray:
+    """Turn the values of masks that no classes.yaml explains into labels."""
+    try:
+        return labels_by_id(values, file, {0: 0, 1: 1}, {0: 0, 255: 1})
+    except DataError:
+        raise DataError(
+            f"{file}: has other values than 0 and 1, or 0 and 255{jpeg_hint(file)}, and no "
+            f"{path / CLASSES_FILE} names the classes; `seglib data check {path}` suggests one."
+        ) from None

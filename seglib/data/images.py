@@ -5,7 +5,7 @@ Images become 8-bit sRGB, upright, however they are stored. docs/data_formats.md
 
 import io
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, lru_cache
 from pathlib import Path
@@ -132,14 +132,13 @@ def turn_upright(values: np.ndarray, turn: int) -> np.ndarray:
     return values
 
 
-def read_size(path: Path | str, read: Callable[[Path], np.ndarray] | None = None) -> tuple[int, int]:
-    """Return (height, width) of an image as `read` gives it, without decoding it where possible. Raises DataError."""
+def read_size(path: Path | str, **reading) -> tuple[int, int]:
+    """Return (height, width) of an image as `read_image` gives it, without decoding it where possible."""
     try:
         with Image.open(path) as image:
-            width, height = image.size
-            return (width, height) if orientation(image) >= 5 else (height, width)
+            return (image.height, image.width) if orientation(image) < 5 else image.size
     except Exception:  # a damaged file: decoding it completely names the fault, or shows that it can be read
-        return (read or read_image)(Path(path)).shape[:2]
+        return read_image(path, **reading).shape[:2]
 
 
 def read_image(path: Path | str, bits: int = 0, bands: Sequence[int] = ()) -> np.ndarray:

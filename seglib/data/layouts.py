@@ -11,40 +11,16 @@ from pathlib import Path
 
 from .dataset import Pair
 from .images import DataError, image_suffixes
-from .matching import image_files, index_by_stem, list_images, natural_order, stem_of
+from .matching import image_files, index_by_stem, list_images, match_pattern, natural_order, stem_of
 
 # Folder names in lower case: a folder of images, and what its folder of masks may be called in its place.
 IMAGE_FOLDERS = {name: "" for name in ("images", "image", "imgs", "img", "img_dir")}
 IMAGE_FOLDERS |= {"imagestr": "labelstr", "imagests": "labelsts"}  # as nnU-Net names them
-MASK_FOLDERS = (
-    "masks",
-    "mask",
-    "labels",
-    "label",
-    "ann_dir",
-    "annotations",
-    "annotation",
-    "annots",
-    "gt",
-    "segmentation",
-)
-SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}
-SPLITS |= {"test": "test", "testing": "test", "imagests": "test"}
+MASK_FOLDERS = "masks mask labels label ann_dir annotations annotation annots gt segmentation".split()
+SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}
+SPLIT_NAMES |= {"test": "test", "testing": "test", "imagests": "test"}
 SPLIT_ENDINGS = ("annot", "_annot", "_labels", "_masks", "_mask", "_gt")  # CamVid: train/ and trainannot/
-MASK_ENDINGS = (
-    "",
-    "_mask",
-    "-mask",
-    ".mask",
-    "_masks",
-    "_gt",
-    "_seg",
-    "_segmentation",
-    "_label",
-    "_labels",
-    "_L",
-    "_matte",
-)
+MASK_ENDINGS = ["", *"_mask -mask .mask _masks _gt _seg _segmentation _label _labels _L _matte".split()]
 IMAGE_ENDINGS = ("", "_0000", "_sat", "_image", "_img", "_rgb")
 
 Parts = tuple[str, ...]  # the folders on the way to a file
@@ -100,7 +76,7 @@ def _mask_folders(parts: Parts) -> list[Parts]:
     folders = []
     for i, part in enumerate(lower):
         names = [IMAGE_FOLDERS[part]] if IMAGE_FOLDERS.get(part) else MASK_FOLDERS if part in IMAGE_FOLDERS else ()
-        names = [part + ending for ending in SPLIT_ENDINGS] if part in SPLITS and not names else names
+        names = [part + ending for ending in SPLIT_ENDINGS] if part in SPLIT_NAMES and not names else names
         folders += [(*lower[:i], name, *lower[i + 1 :]) for name in names]
     return folders
 
@@ -116,7 +92,7 @@ def _add(layout: Layout, endings: dict, path: Path, parts: Parts, candidates: Se
     (_, mask_ending), matched = matches[best]
     if candidates[best] == parts and not counts[best]:
         return
-    split = next((SPLITS[part.lower()] for part in parts if part.lower() in SPLITS), None)
+    split = next((SPLIT_NAMES[part.lower()] for part in parts if part.lower() in SPLIT_NAMES), None)
     prefix = [part for part in parts if part.lower() not in IMAGE_FOLDERS]
     masks = path.joinpath(*candidates[best])
     for stem, (image, mask) in matched.items():
@@ -170,41 +146,35 @@ def by_pattern(path: Path, images: str, masks: str) -> Layout:
     `{name}` and `{split}` stand for any part of a file or folder name, and `*` for any that does not matter. An image
     and a mask belong together if name and split agree.
     """
-    matches = [_matching_files(path, pattern) for pattern in (images, masks)]
-    for pattern, files in zip((images, masks), matches, strict=True):
-        if not files:
-            raise DataError(f"{path}: no file fits the pattern '{pattern}'; correct it.")
+    image_of, mask_of = (_files_by_key(path, pattern) for pattern in (images, masks))
+    mask_files = set(mask_of.values())
     missing = masks.format_map({"split": "{0}", "name": "{1}"}) if "*" not in masks else "{1}: a mask for it"
     pairs = [
         Pair(
             "/".join(filter(None, key)),
             file,
-            matches[1].get(key) or path / missing.format(*key),
-            SPLITS.get(key[0].lower(), key[0] or None),
+            mask_of.get(key) or path / missing.format(*key),
+            SPLIT_NAMES.get(key[0].lower(), key[0] or None),
         )
-        for key, file in matches[0].items()
-        if file not in matches[1].values()
+        for key, file in image_of.items()
+        if file not in mask_files
     ]
     return Layout(f"images {images}, masks {masks}", pairs)
 
 
-def _matching_files(path: Path, pattern: str) -> dict[tuple[str, str], Path]:
-    if "{name}" not in pattern or re.search(r"\{(?!name\}|split\})", pattern):
+def _files_by_key(path: Path, pattern: str) -> dict[tuple[str, str], Path]:
+    """Return the files that fit a pattern by (split, name)."""
+    if "{name}" not in pattern or re.search(r"\{(?!name\}|split\})|^/", pattern):
         raise DataError(f"the pattern '{pattern}' must have {{name}}, and may have {{split}} and *.")
-    parts = re.split(r"(\{name\}|\{split\}|\*)", pattern)
-    known, expression = {"*": "[^/]*"}, ""
-    for part in parts:
-        expression += known.get(part) or (f"(?P<{part[1:-1]}>[^/]+)" if part.startswith("{") else re.escape(part))
-        if part.startswith("{"):
-            known[part] = f"(?P={part[1:-1]})"
     files: dict[tuple[str, str], Path] = {}
-    for file in sorted(path.rglob("*"), key=lambda f: natural_order(f.as_posix())):
-        match = re.fullmatch(expression, file.relative_to(path).as_posix())
-        if match and file.suffix.lower() in image_suffixes():
-            key = (match.groupdict().get("split", ""), match["name"])
-            if key in files:
-                raise DataError(f"{file}: fits the pattern '{pattern}' as {files[key].name} does; make it narrower.")
+    for parts, file in match_pattern(path, pattern):
+        key = (parts.get("split", ""), parts["name"])
+        if key in files:
+            raise DataError(f"{file}: fits the pattern '{pattern}' as {files[key].name} does; make it narrower.")
+        if file.suffix.lower() in image_suffixes():
             files[key] = file
+    if not files:
+        raise DataError(f"{path}: no file fits the pattern '{pattern}'; correct it.")
     return files
 
 

@@ -1,10 +1,11 @@
-"""Match image files with mask files."""
+"""List the image files of a folder, and match names of files."""
 
+import glob
 import re
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
-from .dataset import Pair
 from .images import DataError, image_suffixes
 
 SUFFIXES = image_suffixes()
@@ -21,14 +22,15 @@ def stem_of(file: Path) -> str:
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Return the files in `folder` with the suffix of an image, hidden ones left out, in any order."""
-    return [file for file in Path(folder).iterdir() if file.suffix.lower() in SUFFIXES and file.name[0] != "."]
+    """Return the files in `folder` with the suffix of an image, hidden ones left out, in natural order."""
+    files = [file for file in Path(folder).iterdir() if file.suffix.lower() in SUFFIXES and file.name[0] != "."]
+    return sorted(files, key=lambda file: natural_order(file.name))
 
 
 def image_files(folder: Path) -> dict[str, Path]:
     """Return {stem: file} of the images in `folder`, in natural order. DataError if two share a stem."""
     files: dict[str, Path] = {}
-    for file in sorted(list_images(folder), key=lambda file: natural_order(file.name)):
+    for file in list_images(folder):
         stem = stem_of(file)
         if stem in files:
             raise DataError(f"{file}: {files[stem].name} has the same stem; keep one of the two.")
@@ -41,29 +43,30 @@ def index_by_stem(files: dict[str, Path], ending: str) -> dict[str, Path]:
     return {stem[: len(stem) - len(ending)]: file for stem, file in files.items() if stem.endswith(ending)}
 
 
-def by_stem(images: Path, masks: Path, split: str | None = None) -> list[Pair]:
-    """Pair every image in `images` with the file of the same stem in `masks`.
+def match_pattern(folder: Path | str, pattern: str) -> list[tuple[dict[str, str], Path]]:
+    """Return the files below `folder` that fit a pattern such as "{split}/*/{name}.jpg", in natural order.
 
-    A mask without an image is harmless and left out. An image without a mask gets the path where its mask should be,
-    and `seglib.data.load` refuses it. Raises DataError for a missing or empty folder.
+    Each comes with the parts of its path that stand for the words in braces. `*` stands for any part of a name.
     """
-    for folder in (images, masks):
-        if not folder.is_dir():
-            raise DataError(f"{folder}: no such folder; it must hold the {'images' if folder == images else 'masks'}.")
-    image_of, mask_of = image_files(images), image_files(masks)
-    if not image_of:
-        raise DataError(f"{images}: no images in this folder; put PNG or JPEG files there.")
-    return [Pair(stem, file, mask_of.get(stem, masks / f"{stem}.png"), split) for stem, file in image_of.items()]
+    expression, names = "", ""
+    for part in re.split(r"(\{\w+\}|\*+)", pattern):
+        word = part[1:-1] if part.startswith("{") else ""
+        is_open = bool(word) or part.startswith("*")
+        names += "*" if is_open else glob.escape(part)
+        if word:
+            expression += f"(?P={word})" if f"(?P<{word}>" in expression else f"(?P<{word}>[^/]+)"
+        else:
+            expression += "[^/]*" if is_open else re.escape(part)
+    files = sorted(Path(folder).glob(names), key=lambda file: natural_order(file.as_posix()))
+    matches = [(re.fullmatch(expression, file.relative_to(folder).as_posix()), file) for file in files]
+    return [(match.groupdict(), file) for match, file in matches if match]
 
 
-def masks_without_image(pairs: list[Pair]) -> list[str]:
-    """Describe masks that belong to no image; only files named as the used masks are."""
+def masks_without_image(pairs: Sequence) -> list[str]:
+    """Describe masks that belong to none of `pairs`; only files named as the used masks are."""
     used = {file for pair in pairs for file in (pair.image, pair.mask)}
     # What follows the key in a mask's name: nothing, or Cityscapes' ending, which no other of its files has.
     endings = {stem_of(pair.mask).removeprefix(pair.key.split("/")[-1]) for pair in pairs}
-    notices = []
-    for folder in sorted({pair.mask.parent for pair in pairs if pair.mask.parent.is_dir()}):
-        files = sorted(list_images(folder), key=lambda file: natural_order(file.name))
-        spare = [file for file in files if file not in used and any(stem_of(file).endswith(end) for end in endings)]
-        notices += [f"{file}: a mask without an image" for file in spare]
-    return notices
+    folders = sorted({pair.mask.parent for pair in pairs if pair.mask.parent.is_dir()})
+    spare = [file for folder in folders for file in list_images(folder) if file not in used]
+    return [f"{file}: a mask without an image" for file in spare if any(stem_of(file).endswith(e) for e in endings)]

@@ -4,7 +4,6 @@ import hashlib
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +12,13 @@ from tqdm import tqdm
 
 from . import SOURCES, folder, generated_sets, load, source
 from . import download as downloading
-from .dataset import IGNORE, FilePairs, Pair, Source
-from .digests import DigestingReader, by_split, content_digest, released_digests, verify, write_digests
-from .folder import BinaryDecoder
-from .images import DataError, decode_image, read_orientation
+from .dataset import IGNORE, Pair, Source
+from .digests import CheckingReader, by_split, released_digests, verify
+from .images import DataError
+from .known import REPEATED
 from .matching import masks_without_image
 from .report import Report
-from .splits import REPEATED
 from .suggestion import LEAST_FOREGROUND, MaskValues
-
-__all__ = ["Report", "check", "content_digest", "download", "listing", "write_digests"]
 
 GENERATED_SAMPLES = 16  # images read in each split of a generated set
 ALIKE_BITS = 2  # of the 64 of a difference hash, by which images that look alike may differ
@@ -110,8 +106,8 @@ def check(
     place = f"in {root}" if known else "a folder of your own"
     report = Report(described.name, described.title, place, described.classes, layout=described.layout)
     parts, missing = by_split(described, Path(root), list_name)
-    reader_of = DigestingReader if known else partial(_FolderReader, described, _FolderFindings())
-    readers = {split: reader_of(part, described.decode) for split, part in parts.items()}
+    mask_values = MaskValues() if described.mask_form == "guess" else None
+    readers = {split: CheckingReader(described, part, mask_values) for split, part in parts.items()}
     _surveyed(report, {split: ([p.key for p in reader.pairs], reader) for split, reader in readers.items()}, progress)
     report.faults += [f"{key}: in the split list, but not on the disk; complete the data set." for key in missing]
     report.notices += masks_without_image([pair for part in parts.values() for pair in part])
@@ -127,62 +123,35 @@ def check(
         expected = released_digests().get(name, {})
         report.released = {s: reader.digest() in expected[s] for s, reader in readers.items() if s in expected}
     if not known:
-        reader_of.args[1].complete(report, described, Path(name))
+        _add_warnings(report, described, list(readers.values()))
+        if mask_values and any("suggests one" in fault for fault in report.faults):
+            report.suggestion = mask_values.suggestion(Path(name))
     return report
 
 
-class _FolderFindings:
-    """What the report says of a folder of your own besides labels: values of masks, bits, EXIF, skipped files."""
-
-    def __init__(self):
-        self.values, self.turned = MaskValues(), []
-        self.depths: Counter = Counter()
-
-    def complete(self, report: Report, described: Source, path: Path) -> None:
-        if isinstance(described.decode, BinaryDecoder) and any("suggests one" in fault for fault in report.faults):
-            report.suggestion = self.values.suggestion(path)
-        if len(self.depths - Counter({8: self.depths[8]})) > 1:
-            used = ", ".join(f"{count} use {bits}" for bits, count in sorted(self.depths.items()))
-            report.warnings.append(
-                f"of the images, {used} bits, and each is scaled by its own: equal values look different. Write the "
-                f"camera's, for example `bits: {max(self.depths)}`, in classes.yaml"
-            )
-        if self.turned:
-            report.warnings.append(
-                f"{len(self.turned)} images are turned by EXIF and their masks are not, {self.turned[0]} for one; look "
-                "at an overlay, and save the images upright if the masks do not fit"
-            )
-        background = report.pixels[described.background] if described.background is not None else 0
-        share = 1 - background / max(sum(report.pixels), 1)
-        if 0 < share < LEAST_FOREGROUND:
-            report.warnings.append(f"only {share:.3%} of the pixels are not background; look at the masks")
-        if described.skipped:
-            kinds = Counter(file.suffix.lower() or "no suffix" for file in described.skipped)
-            counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-            report.notices.append(f"skipped files: {counts}, {described.skipped[0]} for one")
-
-
-class _FolderReader(FilePairs):
-    """Reads pair number i as FilePairs does, each file once, and notes what `_FolderFindings` reports."""
-
-    def __init__(self, described: Source, findings: _FolderFindings, pairs: Sequence[Pair], decode: Callable):
-        super().__init__(pairs, decode, 0, described.read_image, self._noted_mask)
-        self.stored_mask, self.findings = described.read_mask, findings
-
-    def _noted_mask(self, file: Path) -> np.ndarray:
-        values = self.stored_mask(file)
-        if isinstance(self.decode, BinaryDecoder):
-            self.findings.values.add(values, file)
-        return values
-
-    def _read(self, pair: Pair) -> tuple[np.ndarray, np.ndarray]:
-        if pair.image.is_file() and not pair.mask.is_file():
-            raise DataError(f"{pair.image}: there is no mask {pair.mask}; add it or remove the image.")
-        image, bits, turn = decode_image(pair.image, **self.read_image.keywords)
-        self.findings.depths[bits] += 1
-        if turn != 1 and read_orientation(pair.mask) == 1:
-            self.findings.turned.append(pair.image)
-        return image, self._labels(pair, image.shape[:2])
+def _add_warnings(report: Report, described: Source, readers: list[CheckingReader]) -> None:
+    """Report likely mistakes in a folder of your own besides its labels: bits, EXIF, foreground, skipped files."""
+    depths = sum((reader.depths for reader in readers), Counter())
+    if len(depths.keys() - {8}) > 1:
+        used = ", ".join(f"{count} use {bits}" for bits, count in sorted(depths.items()))
+        report.warnings.append(
+            f"of the images, {used} bits, and each is scaled by its own: equal values look different. Write the "
+            f"camera's, for example `bits: {max(depths)}`, in classes.yaml"
+        )
+    turned = [file for reader in readers for file in reader.turned]
+    if turned:
+        report.warnings.append(
+            f"{len(turned)} images are turned by EXIF and their masks are not, {turned[0]} for one; look "
+            "at an overlay, and save the images upright if the masks do not fit"
+        )
+    background = report.pixels[described.background] if described.background is not None else 0
+    share = 1 - background / max(sum(report.pixels), 1)
+    if 0 < share < LEAST_FOREGROUND:
+        report.warnings.append(f"only {share:.3%} of the pixels are not background; look at the masks")
+    if described.skipped:
+        kinds = Counter(file.suffix.lower() or "no suffix" for file in described.skipped)
+        counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+        report.notices.append(f"skipped files: {counts}, {described.skipped[0]} for one")
 
 
 def _divided(name: str, parts: dict[str, list[Pair]]) -> list[tuple[str, str]]:
@@ -228,7 +197,7 @@ def listing(root: Path | str = "data") -> str:
             parts, _ = by_split(described, Path(root))
             here = ", ".join(f"{len(part)} {split}" for split, part in parts.items())
         except DataError:
-            way = "fetches it" if described.archives else "says how to get it"
+            way = "fetches it" if described.archive else "says how to get it"
             here = f"not here; `seglib data download {name}` {way}"
         lines.append(f"{name:11} {described.title:34} {len(described.classes):3} classes  {here}")
     for name, generated in generated_sets().items():
@@ -242,44 +211,31 @@ def listing(root: Path | str = "data") -> str:
     return "\n".join([*lines, "", *others])
 
 
-def _is_there(described: Source, root: Path) -> bool:
-    try:
-        return bool(described.find(root))
-    except DataError:
-        return False
-
-
 def download(name: str, root: Path | str = "data", progress: bool = True) -> Path:
     """Fetch, unpack and verify a data set where a public address exists; returns its folder.
 
-    What exists already is left alone.  Raises DataError, with exact instructions, where a login is needed,
+    What exists already is left alone. Raises DataError, with exact instructions, where a login is needed,
     and DownloadError, with instructions by hand, where no address delivers.
     """
     if name in generated_sets():
         raise DataError(f"{name} is generated: there is nothing to download.")
     if name not in SOURCES:
         raise DataError(f"'{name}' is no data set that can be downloaded; choose one of: {', '.join(SOURCES)}.")
-    described, root = SOURCES[name], Path(root)
-    if _is_there(described, root):
+    described, archive = SOURCES[name], SOURCES[name].archive
+    target = Path(root) / archive.folder if archive else Path(root)
+    try:
+        is_there = bool(described.find(Path(root)))
+    except DataError:
+        is_there = archive is not None and target.is_dir() and any(target.iterdir())
+    if is_there:
         raise DataError(f"{name} is there already, in {root}; see `seglib data check {name}`, or move it away first.")
-    if not described.archives:
+    if not archive:
         raise DataError(f"{name} cannot be fetched without a login; this is how to get it:\n{described.instructions}")
-    (archive,) = described.archives
-    folder = root / archive.folder
-    if folder.is_dir() and any(folder.iterdir()):
-        raise DataError(f"{folder}: is there already; see `seglib data check {name}`, or move it away first.")
-    if archive.sha256 is None and not released_digests().get(name):
-        raise DataError(f"{name}: neither its archive nor its content has a known sha256; get it by hand.")
     try:
         with tempfile.TemporaryDirectory(prefix=f".{name}-") as temporary:
-            packed = downloading.fetch(archive.urls, archive.sha256, Path(temporary) / "archive", progress)
+            packed = downloading.fetch(archive.urls, None, Path(temporary) / "archive", progress)
             return downloading.extract(
-                packed,
-                folder,
-                archive.inner,
-                lambda parent: verify(described, parent),
-                archive.max_bytes,
-                arrange=archive.arrange,
+                packed, target, archive.members, archive.place, lambda parent: verify(described, parent)
             )
     except downloading.DownloadError as error:
         raise downloading.DownloadError(f"{error}\nBy hand:\n{described.instructions}") from None

@@ -15,7 +15,7 @@ from PIL import Image
 
 from ..dataset import IGNORE, background_index
 from ..images import MAX_PIXELS, DataError, image_suffixes, open_image, orientation, turn_upright
-from ..layouts import SPLITS
+from ..layouts import SPLIT_NAMES
 
 
 @dataclass
@@ -57,7 +57,7 @@ def split_of(path: Path, source: Path) -> str | None:
     """Return the split that a folder on the way to `path` is named after, or the file itself."""
     parts = [*path.relative_to(source).parent.parts, *path.stem.replace("-", "_").split("_")]
     parts = [part.lower().rstrip("0123456789") for part in parts]
-    return next((SPLITS[part] for part in parts if part in SPLITS), None)
+    return next((SPLIT_NAMES[part] for part in parts if part in SPLIT_NAMES), None)
 
 
 class ImageIndex:

@@ -1,0 +1,77 @@
+"""The known data sets, as `data/known_sets.yaml` describes them: where their files are, and what their masks mean."""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from ..files import RESOURCES, read_yaml
+from .dataset import IGNORE, Pair, Source, background_index
+from .download import Archive
+from .images import DataError
+from .masks import labels_by_id
+from .matching import match_pattern
+from .splits import SPLITS
+
+Table = dict[int, int]  # value in a mask file -> label
+
+
+def _find(name: str, entry: Mapping, root: Path) -> list[Pair]:
+    """Return every pair of a known data set. DataError if the set is not in `root`."""
+    pairs: dict[str, Pair] = {}
+    for images, masks in entry["layouts"]:
+        for parts, image in match_pattern(root, images):
+            split = "train" if entry.get("training_only") else parts.get("split")
+            key, mask = entry.get("key", "{name}").format(**parts), Path(root) / masks.format(**parts)
+            left_out = split not in (None, *SPLITS) or not re.fullmatch(entry.get("used", ".*"), key)
+            if left_out or not mask.parent.is_dir() or (mask.suffix == ".mat" and not mask.is_file()):
+                continue
+            if key in pairs:
+                raise DataError(f"{image}: the same frame is in {pairs[key].split}/; remove one of the two.")
+            pairs[key] = Pair(key, image, mask, split)
+        if pairs:
+            return sorted(pairs.values(), key=lambda pair: SPLITS.index(pair.split or "train"))
+    raise DataError(f"{root}: {name} is not there; see `seglib data download {name}`.")
+
+
+def _decode(tables: Mapping[str, Sequence[Table]], values: np.ndarray, file: Path) -> np.ndarray:
+    """Translate the values of a mask to labels by the tables of the first expression that fits its path."""
+    expression = next(part for part in tables if re.search(part, file.as_posix(), re.IGNORECASE))
+    return labels_by_id(values, file, *tables[expression])
+
+
+def _table(values: Mapping[int | str, str], labels: Mapping[str, int]) -> Table:
+    """Return the label of each value, from class names by value or by range ("1-59")."""
+    table = {}
+    for span, name in values.items():
+        first, _, last = str(span).partition("-")
+        table |= dict.fromkeys(range(int(first), int(last or first) + 1), labels[name])
+    return table
+
+
+def _source(name: str, entry: Mapping) -> Source:
+    classes = tuple(entry["classes"])
+    labels = {name: label for label, name in enumerate(classes)} | {"ignore": IGNORE}
+    tables = {part: [_table(values, labels) for values in listed] for part, listed in entry["values"].items()}
+    return Source(
+        name=name,
+        title=entry["title"],
+        classes=classes,
+        palette=tuple(map(tuple, entry["classes"].values())),
+        find=partial(_find, name, entry),
+        decode=partial(_decode, tables),
+        instructions=entry["instructions"].strip(),
+        archive=Archive(**entry["archive"]) if "archive" in entry else None,
+        training_only=entry.get("training_only", False),
+        background=background_index(classes),
+    )
+
+
+_ENTRIES = read_yaml((RESOURCES / "data" / "known_sets.yaml").read_text(encoding="utf-8"))
+SOURCES = {name: _source(name, entry) for name, entry in _ENTRIES.items()}
+# Pairs of keys that are the same photo.
+REPEATED = {
+    name: [tuple(pair) for pair in entry["repeated"]] for name, entry in _ENTRIES.items() if "repeated" in entry
+}
