@@ -156,7 +156,7 @@ class Lesson:
         """Fetch a data set that has a public address; SEGLIB_DOWNLOAD=0 turns this off."""
         from seglib import data
 
-        if os.environ.get("SEGLIB_DOWNLOAD") == "0" or not data.source(name).archives:
+        if os.environ.get("SEGLIB_DOWNLOAD") == "0" or not data.source(name).archive:
             return self.root, reason
         print(f"{name}: downloading into {self.root.name}/ ...", flush=True)
         try:
