@@ -22,7 +22,7 @@ from staging import Stage
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 BUILD = ROOT / "build" / "site"
-LIMIT = 60_000_000  # bytes
+LIMIT = 90_000_000  # bytes
 
 
 def lay_out(stage: Stage) -> None:
@@ -40,6 +40,7 @@ def lay_out(stage: Stage) -> None:
     explorer.write(stage, cache)
     generated.course(ROOT / "notebooks", stage)
     generated.released(kept, left, stage)
+    generated.guides(stage)
     generated.reading(stage)
     generated.networks(stage, cache)
     generated.api(stage)
@@ -75,10 +76,11 @@ def inputs() -> str:
         ("course", "*.py"),
         ("tools", "*.py"),
         ("weights", "*"),
+        ("docs", "*.md"),
     ]
     files = [file for folder, names in folders for file in (ROOT / folder).rglob(names) if file.is_file()]
     total = hashlib.sha256()
-    for file in sorted([*files, ROOT / "README.md", ROOT / "docs" / "networks.md"]):
+    for file in sorted([*files, ROOT / "README.md", ROOT / "pyproject.toml"]):
         if "__pycache__" not in file.parts and ".ipynb_checkpoints" not in file.parts:
             total.update(file.relative_to(ROOT).as_posix().encode() + b"\0")
             total.update(hashlib.sha256(file.read_bytes()).digest())
@@ -106,6 +108,11 @@ def main() -> None:
     for folder in ("_static", "_modules"):  # Sphinx leaves there what has gone, or was made with an older theme
         shutil.rmtree(out / folder, ignore_errors=True)
     run_sphinx(stage.folder, out)
+    for page in (out / "course").rglob("*.html"):
+        page.write_text(
+            page.read_text(encoding="utf-8").replace("<img alt=", '<img loading="lazy" alt='), encoding="utf-8"
+        )
+    shutil.copy(HERE / "static" / "isolate.js", out)  # a service worker rules only over its own folder and below
     (out / ".nojekyll").touch()  # GitHub Pages hides folders that begin with _ otherwise
     size = bytes_of(out)
     if size > LIMIT:

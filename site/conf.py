@@ -64,7 +64,9 @@ mathjax3_config = {"options": {"enableMenu": False}}
 
 # Where the repository lies is known where the site is published; elsewhere no page links to it.
 _hosted = os.environ.get("GITHUB_REPOSITORY")
+html_baseurl = os.environ.get("SITE_URL", "")  # absolute address of the published site, with a slash at its end
 html_context = {
+    "html_baseurl": html_baseurl,
     "repository": f"{os.environ.get('GITHUB_SERVER_URL', 'https://github.com')}/{_hosted}" if _hosted else "",
 }
 

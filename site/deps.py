@@ -82,6 +82,14 @@ PACKAGES = [
     ),
 ]
 
+# For the tests: the rules of accessibility.
+AXE = Package(
+    "axe-core",
+    "4.14.1",
+    "sha512-FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==",
+    {"axe.min.js": "axe.min.js"},
+)
+
 
 def fetch(package: Package) -> None:
     """Have the package's archive in the cache.  DepsError if npm is missing, fails or brings other bytes."""

@@ -9,7 +9,8 @@ from demo_models import FOLDER
 from PIL import Image
 from staging import Stage
 
-from seglib import data
+from seglib import data, weights
+from seglib.inference import Predictor
 
 # Data set of a network: (synthetic set, number within val, title). Chosen for variety, not for the score.
 SYNTHETIC = {
@@ -20,19 +21,40 @@ SIZE = (384, 512)
 
 
 def write(models: Sequence[dict], stage: Stage) -> list[dict]:
-    """Write example images for the released `models`; returns [{"file", "title", "model"}]."""
-    examples = []
-    for model in models:
-        for kind, number, title in SYNTHETIC.get(model["data"], []):
-            image = data.load(kind, split="val", length=number + 1, size=SIZE)[number]["image"]
-            file = f"{kind}-{number}.jpg"
-            if file not in [entry["file"] for entry in examples]:
-                stage.put(f"{FOLDER}/{file}", jpeg(image))
-                examples.append({"file": file, "title": title, "model": model["name"]})
+    """Write example images for the released `models`, and what the first network of their subject predicts.
+
+    Returns:
+        One {"file", "title", "model", "result"} an image; `result` is a PNG whose red, green and blue are the class,
+        255 times the probability of the foreground and 255 times that of the class.
+    """
     portrait = matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
-    stage.put(f"{FOLDER}/hopper.jpg", open(portrait, "rb").read())
-    people = [model["name"] for model in models if model["data"] == "humans"] or [models[0]["name"]]
-    return [*examples, {"file": "hopper.jpg", "title": "Admiral Grace Hopper", "model": people[0]}]
+    images = [("humans", "hopper.jpg", "Admiral Grace Hopper", open(portrait, "rb").read())]
+    for subject, chosen in SYNTHETIC.items():
+        for kind, number, title in chosen:
+            image = data.load(kind, split="val", length=number + 1, size=SIZE)[number]["image"]
+            images.append((subject, f"{kind}-{number}.jpg", title, jpeg(image)))
+    first = {model["data"]: model["name"] for model in reversed(models)}
+    examples = []
+    for subject, file, title, content in images:
+        if subject not in first:
+            continue
+        stage.put(f"{FOLDER}/{file}", content)
+        result = f"{file.removesuffix('.jpg')}.result.png"
+        image = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+        stage.put(f"{FOLDER}/{result}", stored_result(first[subject], image))
+        examples.append({"file": file, "title": title, "model": first[subject], "result": result})
+    return examples
+
+
+def stored_result(name: str, image: np.ndarray) -> bytes:
+    """Return the prediction of released weights for an image (H, W, 3) as the PNG that the demo reads."""
+    model, metadata = weights.load(name)
+    predictor = Predictor(model, **metadata["config"]["inference"] | {"flip": False})
+    probabilities = predictor.probabilities(image)  # (C, H, W)
+    channels = probabilities.argmax(0), 255 * (1 - probabilities[0]), 255 * probabilities.max(0)
+    buffer = io.BytesIO()
+    Image.fromarray(np.stack([channel.round().astype(np.uint8) for channel in channels], 2)).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def jpeg(image: np.ndarray, quality: int = 88) -> bytes:

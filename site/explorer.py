@@ -8,19 +8,21 @@ import io
 import json
 from pathlib import Path
 
+import matplotlib.cbook
 import numpy as np
 from examples import jpeg
 from PIL import Image
 from staging import Stage
 
 from seglib import data, visualize, weights
-from seglib.inference import Predictor
+from seglib.inference import Predictor, cutout
 from seglib.metrics import Counts
 
 # The synthetic set with the classes of a data set; there is none for people.
 SYNTHETIC = {"horses": "creatures", "camvid": "streets"}
 COUNT, SIZE = 16, (288, 384)
 FOLDER = "_static/explorer"
+HERO, HERO_BACKGROUND = "efficientnet_unet-humans", (226, 235, 243)
 
 
 def write(stage: Stage, cache: Path) -> None:
@@ -42,13 +44,15 @@ def write(stage: Stage, cache: Path) -> None:
 
 
 def _hero(stage: Stage) -> None:
-    """Write the image of the first page: a synthetic street, and the same with its labels."""
-    streets = data.load("streets", split="val", length=4, size=(512, 768))
-    item = streets[3]
-    stage.put(f"{FOLDER}/hero.jpg", jpeg(item["image"]))
-    palette = visualize.figure_palette(streets.classes)
-    labels = visualize.overlay(item["image"], item["mask"], palette, alpha=0.7)
-    stage.put(f"{FOLDER}/hero-labels.jpg", jpeg(labels))
+    """Write the figure of the first page: a portrait in the public domain, and its person on another background."""
+    with Image.open(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)) as portrait:
+        image = np.asarray(portrait.convert("RGB"))
+    model, metadata = weights.load(HERO)
+    rgba = cutout(image, Predictor(model, **metadata["config"]["inference"]).probabilities(image)).astype(float)
+    opacity = rgba[..., 3:] / 255
+    result = rgba[..., :3] * opacity + np.array(HERO_BACKGROUND) * (1 - opacity)
+    stage.put(f"{FOLDER}/hero.jpg", jpeg(image))
+    stage.put(f"{FOLDER}/hero-cutout.jpg", jpeg(result.round().astype(np.uint8)))
 
 
 def _predictions(name: str, sha256: str, items, cache: Path) -> np.ndarray:

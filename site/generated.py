@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import notebook_pages
 import numpy as np
 import torch
 from diagrams import diagram
@@ -13,7 +14,7 @@ from pybtex.database import parse_file
 from staging import Stage
 
 from seglib import models, weights
-from tools import model_cards
+from tools import first_cell, model_cards
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -55,15 +56,18 @@ def course(folder: Path, stage: Stage) -> None:
     notebooks = sorted(folder.glob("*.ipynb"))
     solutions = sorted((folder / "solutions").glob("*.ipynb"))
     for file in [*notebooks, *solutions]:
-        stage.put(f"course/{file.relative_to(folder).as_posix()}", file.read_bytes())
+        name = file.relative_to(folder).as_posix()
+        stage.put(f"course/{name}", notebook_pages.notebook_page(file))
+        stage.put(f"_static/notebooks/{name}", file.read_bytes())
     lines = (stage.folder / "course.md").read_text(encoding="utf-8")
     items = []
     for file in notebooks:
         title, words = about.get(file.stem, (file.stem.replace("_", " "), ""))
         solved = f'<a href="course/solutions/{file.stem}.html">solutions</a>' if _among(file, solutions) else ""
+        minutes = _minutes(file)
         items.append(
             f'<li><a href="course/{file.stem}.html"><b>{title[:2]}</b><strong>{title[3:]}</strong>'
-            f"<span>{words}</span></a>{solved}</li>"
+            f"<span>{words}{minutes}</span></a>{solved}</li>"
         )
     # Solutions have the titles of the notebooks, so the list names them.
     tree = [
@@ -78,6 +82,12 @@ def course(folder: Path, stage: Stage) -> None:
     rows = [f"{_title(f, about)} <course/solutions/{f.stem}>" for f in solutions]
     text = "# Solutions\n\nTry the exercises first: each has a checker that names the likely mistake.\n"
     stage.put("solutions.md", "\n".join([text, "```{toctree}", ":maxdepth: 1", *rows, "```", ""]))
+
+
+def _minutes(file: Path) -> str:
+    """Return the time that the notebook itself says it takes, as ", about 2 minutes"."""
+    match = re.search(r"(\d+|one|two|three|four|five) minutes?", file.read_text(encoding="utf-8"))
+    return f"; about {match[0]} to run" if match else ""
 
 
 def _title(file: Path, about: dict) -> str:
@@ -101,15 +111,63 @@ def released(kept: Sequence[str], left: Sequence[str], stage: Stage) -> None:
             f'<p class="actions"><a class="button" href="{here}" download>Download {card["file"]}</a> '
             f'<a class="button quiet" href="../demo.html?model={name}">Try it in the browser</a></p>'
             if name in kept
-            else f"<p>The file is too large for this site; it is <code>weights/{card['file']}</code> in the "
-            "repository.</p>"
+            else f"<p><code>weights/{card['file']}</code> of the repository, {card['bytes'] / 1e6:.0f} MB</p>"
         )
         title, body = model_cards.text(card).replace(f"]({name}.png)", f"]({name}.jpg)").split("\n", 1)
         stage.put(f"weights/{name}.md", f"{title}\n\n```{{raw}} html\n{link}\n```\n{body}")
     page = (stage.folder / "results.md").read_text(encoding="utf-8")
     tree = ["```{toctree}", ":hidden:", *(f"weights/{name}" for name in [*kept, *left]), "```"]
     table = model_cards.table().replace("(weights/", "(./weights/")
-    stage.put("results.md", page.replace("<!-- results -->", "\n".join([table, "", *tree])))
+    stage.put("results.md", page.replace("<!-- results -->", table) + "\n".join(["", *tree, ""]))
+
+
+# Pages of docs/ in the order of the list; the networks have a page of their own.
+GUIDES = {
+    "data_formats": "Train on your own data: layouts, annotation formats, images",
+    "training": "Configurations, resuming, fine-tuning, several GPUs",
+    "prediction": "Use it from Python and from the command line",
+    "onnx": "Use the ONNX file without this package",
+    "troubleshooting": "Black masks, out of memory, NaN, no GPU",
+    "glossary": "The standard terms in one place",
+    "teaching": "For teachers",
+    "benchmarks": "Speed and memory beside other libraries",
+    "reliability": "What happens when something breaks",
+    "security": "What is opened, written, downloaded and trusted",
+    "licences": "Licences of data and weights, and images of people",
+}
+
+
+def guides(stage: Stage) -> None:
+    """Write the pages of docs/ and the list of them."""
+    rows = []
+    for name, about in GUIDES.items():
+        text = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+        rows.append(f"[{text.split(chr(10), 1)[0].removeprefix('# ')}](guides/{name}.md)\n: {about}\n")
+        stage.put(f"guides/{name}.md", _for_site(text))
+    tree = ["```{toctree}", ":hidden:", *(f"guides/{name}" for name in GUIDES), "```"]
+    page = (stage.folder / "guides.md").read_text(encoding="utf-8")
+    stage.put("guides.md", page.replace("<!-- guides -->", "\n".join([*rows, *tree])))
+
+
+def _for_site(text: str) -> str:
+    """Point the links of a page of docs/ to pages of the site, to the repository, or nowhere if it has no address."""
+
+    def link(match: re.Match) -> str:
+        words, target = match.groups()
+        path = (ROOT / "docs" / target.partition("#")[0]).resolve()
+        if target.startswith(("http", "#")) or (path.parent == ROOT / "docs" and path.stem in GUIDES):
+            return match[0]
+        if not path.is_relative_to(ROOT):
+            return words
+        place = path.relative_to(ROOT)
+        if place.parts[0] == "notebooks":
+            return f"[{words}](../course/{'/'.join(place.parts[1:])})"
+        if place.parts[0] == "weights" and place.suffix == ".md":
+            return f"[{words}](../{place.as_posix()})"
+        url = first_cell.address()
+        return f"[{words}]({url}/blob/HEAD/{place.as_posix()})" if url.startswith("https://") else words
+
+    return re.sub(r"(?<!!)\[([^\]]+)\]\(([^)\s]+)\)", link, text)
 
 
 def reading(stage: Stage) -> None:

@@ -157,7 +157,7 @@ def test_demo_has_one_network_for_each_data_set_before_a_second_one(monkeypatch)
 
 
 def test_site_size_is_limited(site):
-    assert sum(file.stat().st_size for file in site.rglob("*") if file.is_file()) < 60_000_000
+    assert sum(file.stat().st_size for file in site.rglob("*") if file.is_file()) < 90_000_000
 
 
 def test_every_reference_is_identified_and_cited(site):
@@ -192,6 +192,99 @@ def test_every_page_loads_and_fits_its_width(site, address, browser, half):
             wrong.clear()
             more.clear()
     assert not problems
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory) -> str:
+    """The script of axe-core, the rules of accessibility."""
+    sys.path.insert(0, str(ROOT / "site"))
+    try:
+        import deps
+    finally:
+        sys.path.remove(str(ROOT / "site"))
+    try:
+        deps.fetch(deps.AXE)
+    except deps.DepsError as error:
+        pytest.skip(str(error))
+    (script,) = deps.unpack(deps.AXE, tmp_path_factory.mktemp("axe"))
+    return script.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [("phone", "dark"), ("desktop", "light")])
+def test_axe_has_no_findings(site, address, browser, axe, width, scheme):
+    """On one page of each kind."""
+    findings = []
+    names = ["index", "course", "demo", "results", "explorer", "networks", "guides", "reference", "reading", "404"]
+    names += [
+        "guides/data_formats",
+        "api/metrics",
+        "course/02_unet",
+        "course/solutions/02_unet",
+        f"weights/{weights.names()[0]}",
+    ]
+    with opened(browser, address, width, scheme) as (page, _):
+        for name in names:
+            page.goto(f"{address}{name}.html")
+            page.evaluate(axe)
+            result = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+            findings += [f"{name}: {v['id']}: {v['nodes'][0]['html'][:160]}" for v in result["violations"]]
+    assert not findings, "\n".join(findings)
+
+
+def test_every_image_has_an_alternative_text(site):
+    for name in pages(site):
+        for image in Links((site / name).read_text(encoding="utf-8")).images:
+            assert "alt" in image and not re.search(r"[0-9a-f]{20}", image["alt"]), (name, image)
+
+
+def test_every_page_has_tags_for_previews(site):
+    for name in pages(site):
+        text = (site / name).read_text(encoding="utf-8")
+        assert all(f'property="og:{tag}"' in text for tag in ("title", "description", "type")), name
+
+
+def test_code_is_wide_and_chapters_are_reachable(address, browser):
+    """Code has at least 900 pixels at 1280, or its lines wrap; the chapters unfold on a phone."""
+    with opened(browser, address) as (page, wrong):
+        page.goto(address + "course/02_unet.html")
+        widths = page.eval_on_selector_all("div.cell pre", "blocks => blocks.map((b) => b.clientWidth)")
+        assert len(widths) > 30 and min(widths) >= 890
+        page.evaluate("document.querySelectorAll('article section[id] h2')[2].scrollIntoView()")
+        page.wait_for_selector(".here a.now")
+        assert page.locator(".here a.now").count() == 1
+        assert page.get_by_text("Download .ipynb").is_visible()
+        assert not wrong
+    with opened(browser, address, "phone") as (page, wrong):
+        page.goto(address + "course/02_unet.html")
+        assert not page.is_visible(".tree")
+        page.click(".side > summary")
+        page.click(".tree >> text=HRNet")
+        assert "hrnet" in page.url
+        over = "blocks => blocks.filter((b) => b.scrollWidth > b.clientWidth + 1).length"
+        assert page.eval_on_selector_all("div.cell pre", over) == 0
+        assert not wrong
+
+
+def test_results_sort_and_become_cards_on_a_phone(address, browser):
+    with opened(browser, address) as (page, wrong):
+        page.goto(address + "results.html")
+        name = "rows => rows.map((row) => row.cells[0].textContent.trim())"
+        before = page.eval_on_selector_all(".sortable tbody tr", name)
+        page.click(".sortable th >> nth=0 >> button")
+        assert page.eval_on_selector_all(".sortable tbody tr", name) == sorted(before, reverse=True)
+        page.set_viewport_size({"width": WIDTHS["phone"], "height": 844})
+        assert page.evaluate("getComputedStyle(document.querySelector('.sortable td')).display") == "grid"
+        assert not wrong
+
+
+@pytest.mark.parametrize(
+    ("words", "title"), [("own data", "Data formats"), ("Python", "Prediction"), ("ONNX file", "ONNX")]
+)
+def test_search_finds_the_guides(address, browser, words, title):
+    with opened(browser, address) as (page, wrong):
+        page.goto(f"{address}search.html?q={words}")
+        page.wait_for_selector(f"#search-results li >> text={title}")
+        assert not wrong
 
 
 CONTRAST = """() => {
@@ -408,6 +501,118 @@ def test_demo_scales_images_as_the_package_does(address, browser):
             ours = np.array(found[0], int).reshape(3, *found[1:]).transpose(1, 2, 0)
             theirs = transforms.resize_longest_side(image, longest).astype(int)
             assert ours.shape == theirs.shape and np.abs(ours - theirs).max() <= 1
+
+
+VIEWPORTS = [("desktop", 800), ("phone", 844)]
+
+
+@pytest.mark.parametrize(("width", "height"), VIEWPORTS)
+def test_the_demo_is_one_box_above_the_fold(site, address, browser, width, height):
+    """Subject, image, progress and result; an example is answered at once, and the answer is what PyTorch predicts."""
+    with opened(browser, address, width) as (page, wrong):
+        page.set_viewport_size({"width": WIDTHS[width], "height": height})
+        page.goto(address + "demo.html?device=wasm")
+        page.wait_for_selector("#demo[data-ready]")
+        bottom = "document.querySelector('.box').getBoundingClientRect().bottom"
+        assert page.evaluate(bottom) <= height and page.is_visible("text=What is in your image?")
+        requests = []
+        page.on("request", lambda request: requests.append(request.url))
+        page.click('[data-part="examples"] button >> nth=0')
+        page.wait_for_selector('#demo[data-state="done"]')
+        assert not [url for url in requests if url.endswith((".safetensors", ".onnx", ".gz"))]
+        assert "Computed beforehand" in page.inner_text('[data-part="status"]')
+        assert page.get_attribute('[data-part="slider"]', "aria-valuetext") == "50 % of the result is shown"
+        example = json.loads((site / "_static/demo/models/models.json").read_text())["examples"][0]
+        network, notes = weights.load(example["model"])
+        image = data.read_image(site / "_static/demo/models" / example["file"])
+        expected = inference.Predictor(network, **notes["config"]["inference"] | ONCE).labels(image)
+        assert np.array_equal(np.asarray(saved(page, "save-mask")), expected)
+        assert not wrong
+
+
+def test_the_views_of_a_result(address, browser):
+    with opened(browser, address) as (page, wrong):
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        page.goto(address + "demo.html?device=wasm")
+        page.wait_for_selector("#demo[data-ready]")
+        page.click('[data-part="examples"] button >> nth=0')
+        page.wait_for_selector('#demo[data-state="done"]')
+        views = {}
+        for kind in ("Overlay", "Mask", "Cut-out", "Background", "Confidence"):
+            page.click(f".kinds >> text={kind}")
+            views[kind] = np.asarray(saved(page, "save-view").convert("RGBA")).astype(int)
+        page.select_option('[data-part="backdrop"]', "color")
+        page.click(".kinds >> text=Background")
+        page.fill('[data-part="color"]', "#00ff00")
+        green = np.asarray(saved(page, "save-view").convert("RGB")).astype(int)
+        outside = views["Cut-out"][..., 3] == 0
+        inside = views["Cut-out"][..., 3] == 255
+        assert outside.any() and inside.any()
+        assert np.abs(green[outside] - [0, 255, 0]).max() <= 1
+        assert np.array_equal(green[inside], views["Background"][inside][:, :3])  # the person is the same before a blur
+        assert all((views[a] != views[b]).any() for a, b in (("Overlay", "Mask"), ("Mask", "Confidence")))
+        page.click('[data-part="copy"]')
+        page.wait_for_function("document.querySelector('[data-part=status]').textContent.startsWith('Copied')")
+        assert not wrong
+
+
+def test_two_networks_and_kept_results(site, address, browser, tmp_path):
+    """The results of both stay when the reader switches back; progress is not read aloud percent by percent."""
+    listed = json.loads((site / "_static" / "demo" / "models" / "models.json").read_text())["models"]
+    first, second = [model["name"] for model in listed if model["data"] == "horses"][:2]
+    photo = drawn("creatures", (96, 128), tmp_path / "photo.jpg")
+    with opened(browser, address) as (page, wrong):
+        page.goto(f"{address}demo.html?model={first}&device=wasm")
+        page.wait_for_selector("#demo[data-ready]")
+        page.evaluate("""() => {
+          window.spoken = [];
+          const status = document.querySelector('[data-part="status"]');
+          new MutationObserver(() => spoken.push(status.textContent)).observe(status, { childList: true });
+        }""")
+        choose(page, photo)
+        assert 0 < page.evaluate("spoken.length") <= 4 and not page.evaluate(
+            "spoken.some((text) => text.includes('%'))"
+        )
+        alone = np.asarray(saved(page, "save-mask"))
+        page.click("#demo summary")
+        page.select_option('[data-part="other"]', second)
+        page.wait_for_function(f"document.querySelector('[data-part=status]').textContent.includes('{second}')")
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        done = page.get_attribute("#demo", "data-finished")
+        page.click(f'.models input[value="{second}"]')
+        page.wait_for_function("(done) => document.querySelector('#demo').dataset.finished !== done", arg=done)
+        done = page.get_attribute("#demo", "data-finished")
+        page.click(f'.models input[value="{first}"]')
+        page.wait_for_function("(done) => document.querySelector('#demo').dataset.finished !== done", arg=done)
+        assert np.array_equal(np.asarray(saved(page, "save-mask")), alone) and not asked
+        assert not wrong
+
+
+def test_the_demo_uses_several_cores(address, browser, tmp_path):
+    """A service worker isolates the page, which plain hosting does not."""
+    if (os.cpu_count() or 1) < 2:
+        pytest.skip("one core")
+    photo = drawn("creatures", (96, 128), tmp_path / "photo.jpg")
+    with opened(browser, address) as (page, _):
+        page.goto(address + "demo.html?model=u2netp-horses")
+        page.wait_for_selector("#demo[data-ready]")
+        assert page.evaluate("crossOriginIsolated")
+        choose(page, photo)
+        assert re.search(r"WebGPU|[2-9] threads", page.inner_text('[data-part="status"]'))
+
+
+def test_a_likely_wrong_subject_is_pointed_out(address, browser, tmp_path):
+    Image.new("RGB", (160, 120), (90, 140, 90)).save(tmp_path / "lawn.png")
+    with opened(browser, address) as (page, wrong):
+        page.goto(address + "demo.html?model=u2netp-horses&device=wasm")
+        page.wait_for_selector("#demo[data-ready]")
+        choose(page, tmp_path / "lawn.png")
+        page.wait_for_selector('[data-part="advice"]:visible')
+        assert "Is this an image of a horse?" in page.inner_text('[data-part="advice"]')
+        page.click('[data-part="advice"] button >> nth=0')
+        page.wait_for_function("document.querySelector('input[name=subject]:checked').value !== 'horses'")
+        assert not wrong
 
 
 # what the site is made with

@@ -1,11 +1,12 @@
 // Images from files and from the camera, as pixels.  Nothing leaves this machine.
 
 const MOST_PIXELS = 16_000_000; // what canvases hold on phones
+let count = 0;
 
-/** A fault that is the file's, told in words for the reader. */
+/** A fault that is the file's, explained to the reader. */
 export class ImageError extends Error {}
 
-/** { name, canvas, pixels (RGBA), height, width, shrunk } of a File or Blob.  ImageError if it is not an image. */
+/** { id, name, canvas, pixels (RGBA), height, width, shrunk } of a File or Blob.  ImageError if it is not an image. */
 export async function readImage(file, name = file.name ?? "image") {
   if (file.size === 0) throw new ImageError(`${name} is empty.`);
   const bitmap = await decoded(file, name, kindHint(file, name));
@@ -16,19 +17,19 @@ export async function readImage(file, name = file.name ?? "image") {
 
 async function decoded(file, name, hint) {
   try {
-    // As the package reads it: upright, and the numbers as they are in the file, without a colour profile.
-    return await createImageBitmap(file, { imageOrientation: "from-image", colorSpaceConversion: "none" });
+    // As the package reads it: upright, and with a color profile converted to sRGB.
+    return await createImageBitmap(file, { imageOrientation: "from-image", colorSpaceConversion: "default" });
   } catch {
     throw new ImageError(`${name} could not be read as an image.${hint}`);
   }
 }
 
 function kindHint(file, name) {
-  if (/\.(heic|heif)$/i.test(name)) return " Few browsers read HEIC; save the photograph as JPEG.";
+  if (/\.(heic|heif)$/i.test(name)) return " Few browsers read HEIC; save the image as JPEG.";
   if (file.type.startsWith("image/") || /\.(png|jpe?g|webp|gif|bmp|avif)$/i.test(name)) {
     return " The file is damaged, or in a format that this browser does not know; try a JPEG or PNG.";
   }
-  return " Choose a photograph: JPEG, PNG or WebP.";
+  return " Choose an image: JPEG, PNG or WebP.";
 }
 
 /** What a video shows right now, as `readImage` gives it. */
@@ -47,5 +48,5 @@ function drawn(source, fullWidth, fullHeight, name) {
   context.fillRect(0, 0, width, height);
   context.drawImage(source, 0, 0, width, height);
   const pixels = context.getImageData(0, 0, width, height).data;
-  return { name: name.replace(/\.[^.]*$/, ""), canvas, pixels, height, width, shrunk: factor < 1 };
+  return { id: ++count, name: name.replace(/\.[^.]*$/, ""), canvas, pixels, height, width, shrunk: factor < 1 };
 }

@@ -5,6 +5,8 @@ const RUNTIMES = {
   wasm: { script: "../ort/ort.wasm.bundle.min.mjs", binary: "../ort/wasm.wasm.gz" },
 };
 const here = new URL(".", import.meta.url);
+/** Threads need shared memory, which a page has only if it is isolated from other origins (isolate.js). */
+export const threads = globalThis.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency || 1) : 1;
 const runtimes = new Map();
 let loaded = null; // { key, ort, session }: one network at a time, for the sake of phones
 
@@ -54,7 +56,7 @@ async function startRuntime(device, size, count) {
   const { script, binary } = RUNTIMES[device];
   const packed = await fetchBytes(binary, size, count);
   const ort = await import(script);
-  ort.env.wasm.numThreads = 1; // more would need headers that plain hosting does not send
+  ort.env.wasm.numThreads = threads;
   ort.env.wasm.wasmBinary = await unpacked(packed);
   return ort;
 }

@@ -1,5 +1,5 @@
 // An image scaled to the network's size and the network's logits scaled back: the same numbers as
-// seglib.augment.fit and torch's bilinear interpolation give, up to rounding.
+// seglib.data.transforms and torch's bilinear interpolation give, up to rounding.
 
 /** Python's round: halves go to the even neighbour. */
 function roundEven(x) {
@@ -93,11 +93,12 @@ function downColumns(rows, width, taps) {
 
 /**
  * Logits (classes, rows, columns), of which the part h x w is the image, scaled to height x width:
- * the most probable class of every pixel, and 255 times the probability that it is not class 0.
+ * the most probable class of every pixel, and 255 times its probability, and 255 times that of not being class 0.
  */
 export function enlarge(logits, classes, { rows, columns, h, w }, height, width) {
   const labels = new Uint8Array(height * width);
   const opacity = new Uint8Array(height * width);
+  const confidence = new Uint8Array(height * width);
   const across = Array.from({ length: width }, (_, x) => neighbours(x, w, width));
   const lines = Array.from({ length: classes }, () => new Float32Array(w));
   const found = new Float32Array(classes);
@@ -116,8 +117,9 @@ export function enlarge(logits, classes, { rows, columns, h, w }, height, width)
       let sum = 0;
       for (let c = 0; c < classes; c++) sum += Math.exp(found[c] - found[best]);
       labels[at] = best;
+      confidence[at] = Math.round(255 / sum);
       opacity[at++] = Math.round(255 * (1 - Math.exp(found[0] - found[best]) / sum));
     }
   }
-  return { labels, opacity };
+  return { labels, opacity, confidence };
 }

@@ -1,63 +1,116 @@
-// What the reader sees of a result: overlay, mask or cut-out, over the photograph.
+// The views of a result: overlay, mask, cut-out, another background, confidence.
 
-const MOST = 1600; // pixels of the longer side on the screen; files that are saved have all
+const MOST = 1600; // pixels of the longer side on the screen; cut-outs and masks that are saved have all
+const LITTLE = 0.01; // share of the image
+const UNSURE = 0.35; // pixels with a probability from 0.1 to 0.9, relative to those of the foreground
+const UNSURE_CLASSES = 0.7; // mean probability of the predicted class
+const BLUR = 0.02; // of the longer side
 
-/** Draw photograph and result into their canvases; `kind` is overlay, mask or cutout. */
-export function show(kind, { before, after }, picture, result, palette) {
-  const factor = Math.min(1, MOST / Math.max(picture.width, picture.height));
-  const width = Math.max(1, Math.round(picture.width * factor));
-  const height = Math.max(1, Math.round(picture.height * factor));
-  for (const canvas of [before, after]) Object.assign(canvas, { width, height });
-  before.getContext("2d").drawImage(picture.canvas, 0, 0, width, height);
-  const context = after.getContext("2d", { willReadFrequently: true });
-  context.drawImage(picture.canvas, 0, 0, width, height);
-  const image = context.getImageData(0, 0, width, height);
-  const place = (x, y) => Math.min(picture.height - 1, Math.floor((y + 0.5) / factor)) * picture.width
-    + Math.min(picture.width - 1, Math.floor((x + 0.5) / factor));
-  paint[kind](image, result, palette, place);
-  context.putImageData(image, 0, 0);
+/** Draw one view into `canvas`; `kind` "image" draws the image alone. */
+export function show(kind, canvas, image, result, palette, options) {
+  const factor = Math.min(1, MOST / Math.max(image.width, image.height));
+  const width = Math.max(1, Math.round(image.width * factor));
+  const height = Math.max(1, Math.round(image.height * factor));
+  Object.assign(canvas, { width, height });
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(image.canvas, 0, 0, width, height);
+  if (kind === "image") return;
+  const view = context.getImageData(0, 0, width, height);
+  const place = (x, y) => Math.min(image.height - 1, Math.floor((y + 0.5) / factor)) * image.width
+    + Math.min(image.width - 1, Math.floor((x + 0.5) / factor));
+  paint[kind](view, result, place, { ...options, palette, canvas });
+  context.putImageData(view, 0, 0);
 }
 
 const paint = {
-  overlay(image, { labels }, palette, place) {
-    each(image, (at, x, y) => {
+  overlay(view, { labels }, place, { palette }) {
+    each(view, (at, x, y) => {
       const label = labels[place(x, y)];
-      if (!label) return;
+      if (!label && palette.length === 2) return;
       const edge = [[1, 0], [-1, 0], [0, 1], [0, -1]].some(([dx, dy]) => {
         const [nx, ny] = [x + dx, y + dy];
-        return nx >= 0 && ny >= 0 && nx < image.width && ny < image.height && labels[place(nx, ny)] !== label;
+        return nx >= 0 && ny >= 0 && nx < view.width && ny < view.height && labels[place(nx, ny)] !== label;
       });
-      const share = edge ? 1 : 0.45;
-      palette[label].forEach((value, c) => (image.data[at + c] += share * (value - image.data[at + c])));
+      blend(view.data, at, palette[label], edge ? 1 : 0.45);
     });
   },
-  mask(image, { labels }, palette, place) {
-    each(image, (at, x, y) => palette[labels[place(x, y)]].forEach((value, c) => (image.data[at + c] = value)));
+  mask(view, { labels }, place, { palette }) {
+    each(view, (at, x, y) => blend(view.data, at, palette[labels[place(x, y)]], 1));
   },
-  cutout(image, { opacity }, palette, place) {
-    each(image, (at, x, y) => (image.data[at + 3] = opacity[place(x, y)]));
+  cutout(view, { opacity }, place) {
+    each(view, (at, x, y) => (view.data[at + 3] = opacity[place(x, y)]));
+  },
+  background(view, { opacity }, place, { backdrop, color, canvas }) {
+    const behind = document.createElement("canvas").getContext("2d");
+    Object.assign(behind.canvas, { width: view.width, height: view.height });
+    if (backdrop === "blur") {
+      behind.filter = `blur(${Math.ceil(BLUR * Math.max(view.width, view.height))}px)`;
+      behind.drawImage(canvas, 0, 0);
+    } else {
+      behind.fillStyle = color;
+      behind.fillRect(0, 0, view.width, view.height);
+    }
+    const { data } = behind.getImageData(0, 0, view.width, view.height);
+    each(view, (at, x, y) => blend(view.data, at, data.subarray(at, at + 3), 1 - opacity[place(x, y)] / 255));
+  },
+  confidence(view, { confidence }, place) {
+    // From orange, no better than a guess between two classes, to white, sure.
+    each(view, (at, x, y) => {
+      const sure = Math.max(0, confidence[place(x, y)] / 127.5 - 1);
+      blend(view.data, at, [213 + 42 * sure, 94 + 161 * sure, 255 * sure], 0.85);
+    });
   },
 };
+
+function blend(data, at, color, share) {
+  for (let c = 0; c < 3; c++) data[at + c] += share * (color[c] - data[at + c]);
+}
 
 function each({ width, height }, visit) {
   for (let y = 0, at = 0; y < height; y++) for (let x = 0; x < width; x++, at += 4) visit(at, x, y);
 }
 
-/** The photograph in full size, as opaque as it is probable that a pixel is not of class 0; a PNG Blob. */
-export function cutoutPng(picture, { opacity }) {
-  const canvas = Object.assign(document.createElement("canvas"), { width: picture.width, height: picture.height });
-  const image = new ImageData(new Uint8ClampedArray(picture.pixels), picture.width);
-  opacity.forEach((value, pixel) => (image.data[4 * pixel + 3] = value));
-  canvas.getContext("2d").putImageData(image, 0, 0);
+/** The image in full size, as opaque as it is probable that a pixel is not of class 0; a PNG Blob. */
+export function cutoutPng(image, { opacity }) {
+  const canvas = Object.assign(document.createElement("canvas"), { width: image.width, height: image.height });
+  const view = new ImageData(new Uint8ClampedArray(image.pixels), image.width);
+  opacity.forEach((value, pixel) => (view.data[4 * pixel + 3] = value));
+  canvas.getContext("2d").putImageData(view, 0, 0);
   return new Promise((done) => canvas.toBlob(done, "image/png"));
 }
 
-/** [{ name, colour, share }] of the classes that were found, the largest first. */
+/** { labels, opacity, confidence } of a PNG whose red, green and blue hold them. */
+export async function storedResult(address) {
+  const options = { colorSpaceConversion: "none", premultiplyAlpha: "none" };
+  const bitmap = await createImageBitmap(await (await fetch(address)).blob(), options);
+  const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d");
+  context.drawImage(bitmap, 0, 0);
+  const { data } = context.getImageData(0, 0, bitmap.width, bitmap.height);
+  const channel = (c) => Uint8Array.from({ length: data.length / 4 }, (_, pixel) => data[4 * pixel + c]);
+  return { labels: channel(0), opacity: channel(1), confidence: channel(2) };
+}
+
+/** [{ name, color, share }] of the classes that were predicted, the largest first. */
 export function shares({ labels }, { classes, palette }) {
   const counts = new Array(classes.length).fill(0);
   for (const label of labels) counts[label]++;
   return classes
-    .map((name, c) => ({ name, colour: `rgb(${palette[c]})`, share: counts[c] / labels.length }))
+    .map((name, c) => ({ name, color: `rgb(${palette[c]})`, share: counts[c] / labels.length }))
     .filter(({ share }) => share > 0)
     .sort((a, b) => b.share - a.share);
+}
+
+/** Why the result may be wrong for this image, or "". Measured on images of horses, people and streets. */
+export function doubtful({ labels, opacity, confidence }, { classes }) {
+  if (classes.length > 2) {
+    const mean = confidence.reduce((sum, value) => sum + value, 0) / confidence.length / 255;
+    return mean < UNSURE_CLASSES ? "The network is unsure about most of this image." : "";
+  }
+  let [foreground, unsure] = [0, 0];
+  opacity.forEach((value, pixel) => {
+    foreground += labels[pixel];
+    unsure += value > 25 && value < 230;
+  });
+  if (foreground < LITTLE * labels.length) return "The network found almost nothing.";
+  return unsure > UNSURE * foreground ? "The network is unsure about what it found." : "";
 }

@@ -1,6 +1,6 @@
-// All that takes long, away from the page: scaling, the network, scaling back.  Takes one picture at a time.
+// All that takes long, away from the page: scaling, the network, scaling back.  Takes one image at a time.
 
-import { bestDevice, run } from "./network.js";
+import { bestDevice, run, threads } from "./network.js";
 import { enlarge, fit } from "./scaling.js";
 
 const PATIENCE = 30_000; // milliseconds, for a graphics processor that nobody asked for; the slowest need a few seconds
@@ -10,7 +10,7 @@ let device = null;
 addEventListener("message", async ({ data: task }) => {
   try {
     const result = await segment(task);
-    postMessage({ id: task.id, result }, [result.labels.buffer, result.opacity.buffer]);
+    postMessage({ id: task.id, result }, [result.labels.buffer, result.opacity.buffer, result.confidence.buffer]);
   } catch (error) {
     postMessage({ id: task.id, error: error.message || String(error) });
   }
@@ -22,7 +22,7 @@ async function segment({ id, model, sizes, wanted, pixels, height, width }) {
   const { logits, took } = await compute(id, model, sizes, small, wanted ? Infinity : PATIENCE);
   const begin = performance.now();
   const found = enlarge(logits, model.classes.length, small, height, width);
-  return { ...found, device, seen: [small.w, small.h], took: took + performance.now() - begin };
+  return { ...found, device, threads, seen: [small.w, small.h], took: took + performance.now() - begin };
 }
 
 async function compute(id, model, sizes, { planes, rows, columns }, patience) {
