@@ -155,13 +155,14 @@ class Lesson:
     def _download(self, name: str, reason: str) -> tuple[Path, str]:
         """Fetch a data set that has a public address; SEGLIB_DOWNLOAD=0 turns this off."""
         from seglib import data
+        from seglib.data import validation
 
         if os.environ.get("SEGLIB_DOWNLOAD") == "0" or not data.source(name).archive:
             return self.root, reason
         print(f"{name}: downloading into {self.root.name}/ ...", flush=True)
         try:
-            data.download(name, self.root)
-        except OSError as error:
+            validation.download(name, self.root)
+        except (OSError, data.DataError) as error:
             return self.root, f"the download failed: {str(error).splitlines()[0]}"
         return self.root, ""
 
