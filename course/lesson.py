@@ -130,6 +130,20 @@ class Lesson:
         print(f"{loaded.name}, {split}: {len(loaded)} images, {kind}")
         return loaded
 
+    def data_config(self, name: str, synthetic: dict | None = None, **options):
+        """Return the data of a training run: the data set `name`, or the synthetic one that takes its place.
+
+        Args:
+            name: Name of the data set.
+            synthetic: Options of the synthetic set: length, size, seed.
+            options: Fields of `seglib.config.DataConfig` for the real set, as in list_name="seed27".
+        """
+        from seglib.config import DataConfig
+
+        if self.has(name):
+            return DataConfig(name, root=str(self.root), **options)
+        return DataConfig(SYNTHETIC_SETS[name], options=synthetic or {})
+
     def report(self, metric: str, value: float) -> None:
         """Record the notebook's headline metric; the last one is in the runner's table and in the saved notebook."""
         self._headline = {"metric": metric, "value": float(value)}

@@ -476,6 +476,15 @@ def test_an_unknown_set_is_an_error(lesson):
         lesson.dataset("zebras")
 
 
+def test_the_data_of_a_training_run_are_real_or_synthetic(lesson, realdata):
+    drawn = {"length": 4, "size": [48, 64]}
+    synthetic = lesson.data_config("horses", synthetic=drawn, list_name="seed27")
+    assert (synthetic.name, synthetic.options) == ("creatures", drawn)
+    lesson.root = realdata
+    real = lesson.data_config("horses", synthetic=drawn, list_name="seed27")
+    assert (real.name, real.root, real.list_name, real.options) == ("horses", str(realdata), "seed27", {})
+
+
 def test_real_sets_are_used_where_they_are(lesson, realdata, capsys):
     lesson.root = realdata
     assert lesson.has("horses")

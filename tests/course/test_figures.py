@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from course import figures
+from course.figures import concepts
+from course.figures.concepts import hrnet, u2net
 from seglib import metrics, visualize
 from seglib.visualize import FALSE_NEGATIVE, FALSE_POSITIVE, IGNORED, TRUE_POSITIVE
 
@@ -32,6 +34,35 @@ def test_band_picture_shows_the_areas_that_boundary_iou_divides():
     assert hit == counts.boundary_intersection[1] > 0
     assert hit + miss + alarm == counts.boundary_union[1]
     np.testing.assert_array_equal(result[0, 0], IGNORED)
+
+
+def test_arrays_become_images():
+    heat = figures.heat_map(torch.tensor([[0.0, 0.01], [0.5, 1.0]]), exponent=0.5, scale=2)
+    assert heat.shape == (4, 4, 3) and heat.dtype == np.uint8
+    brightness = heat[::2, ::2].astype(int).sum(-1).ravel()
+    assert (np.diff(brightness) > 0).all()
+    assert figures.heat_map(np.zeros((2, 3))).max() < 10
+    assert figures.probability_map(np.array([[0, 0.5, 1]]), scale=1).tolist() == [[[0] * 3, [128] * 3, [255] * 3]]
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        u2net.nested_u,
+        u2net.dilated_kernels,
+        u2net.deep_supervision,
+        hrnet.resolution_over_depth,
+        hrnet.parallel_branches,
+        hrnet.exchange_unit,
+    ],
+)
+def test_concept_figures_fit_a_column_and_describe_themselves(draw):
+    figure = draw()
+    assert figure.get_figwidth() <= concepts.WIDTH and len(figure.alt) > 100
+    width, height = figure.get_size_inches()
+    for text in figure.findobj(lambda artist: hasattr(artist, "get_text") and artist.get_text()):
+        left, bottom, right, top = text.get_window_extent().extents / figure.dpi
+        assert 0 <= left and right <= width and 0 <= bottom and top <= height, text.get_text()
 
 
 def test_feature_maps_are_scaled_one_by_one_from_a_tensor_on_a_graph():
