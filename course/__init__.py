@@ -11,7 +11,15 @@ The command line is `python -m course run | check`; from Python call `course.run
 `course.checker.check`, which are not imported here, as nbclient takes seconds to load.
 """
 
-from .lesson import Lesson, check_exercise, show_source, start
+from importlib import import_module as _import_module
+
 from .places import CourseError
 
 __all__ = ["CourseError", "Lesson", "check_exercise", "show_source", "start"]
+
+
+def __getattr__(name: str):
+    """Import the lesson when it is first used: `seglib --help` imports this package for the command `models`."""
+    if name not in __all__:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(_import_module(".lesson", __name__), name)

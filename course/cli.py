@@ -1,4 +1,10 @@
-"""The command line of the course: `python -m course run | check`."""
+"""Run or check the notebooks.
+
+examples:
+  python -m course run                                all notebooks, a few minutes
+  python -m course run 02 --profile full --data DIR   one, on the real images
+  python -m course check                              check the saved notebooks
+"""
 
 import argparse
 import os
@@ -8,13 +14,6 @@ from seglib.cli.main import run_command
 from seglib.cli.options import Parser
 
 from .lesson import PROFILES
-
-EXAMPLES = """\
-examples:
-  python -m course run                                all notebooks, a few minutes
-  python -m course run 02 --profile full --data DIR   one, on the real images
-  python -m course check                              check the saved notebooks
-"""
 
 
 def add_arguments(parser: Parser) -> None:
@@ -38,12 +37,7 @@ def add_arguments(parser: Parser) -> None:
 
 def main(words: list[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, 1 for a failed cell or a fault, 130 for Ctrl-C."""
-    parser = Parser(
-        prog="python -m course",
-        description="Run or check the notebooks.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser(__doc__, prog="python -m course")
     add_arguments(parser)
     args = parser.parse_args(words)
     return run_command(lambda: _run(args) if args.course_action == "run" else _check(args))

@@ -1,4 +1,9 @@
-"""The command `seglib models`: a table of the networks and their costs."""
+"""A table of the networks: parameters, MACs, receptive field, memory, time.
+
+examples:
+  seglib models --counted   without measuring time and effective receptive field
+  seglib models unet hrnet_w18 --size 256 256 --classes 2
+"""
 
 import argparse
 import sys
@@ -6,12 +11,6 @@ import sys
 from seglib.cli.options import Parser
 
 SMALLEST = 64  # below it the last feature maps of some networks have one pixel, which cannot be normalised
-HELP = "a table of the networks: parameters, MACs, receptive field, memory, time"
-EXAMPLES = """\
-examples:
-  seglib models --counted   without measuring time and effective receptive field
-  seglib models unet hrnet_w18 --size 256 256 --classes 2
-"""
 
 
 def add_arguments(parser: Parser) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pooch
 import torch
 
-from seglib import data, files, runs, visualize, weights
+from course import figures
+from seglib import data, files, runs, weights
 from seglib.config import Config, config_to_dict, parse_config
 from seglib.data import validation
 from seglib.data.transforms import MEAN, STD
@@ -188,7 +189,7 @@ def _measured(predictor: Predictor, dataset: data.SegmentationDataset, figure_fi
     scores = evaluate(predictor, dataset, progress=True, each=lambda item, labels, _: predictions.append(labels))
     ranks = [own["miou"] for own in scores.pop("per_image").values()]
     if figure_file:
-        figure = visualize.gallery(dataset, predictions, ranks, 12, "both", dataset.classes, dataset.palette, "mIoU")
+        figure = figures.gallery(dataset, predictions, ranks, 12, "both", dataset.classes, dataset.palette, "mIoU")
         figure.savefig(figure_file, dpi=110)
     return scores
 

@@ -1,20 +1,32 @@
 """Figures for the notebooks: networks drawn from their forward pass, charts, rows of images."""
 
-from seglib.visualize import image_grid
-
-from .charts import boundary_errors, cutout, feature_maps, line_chart, roadmap, score_histogram
+from .charts import (
+    boundary_errors,
+    class_histogram,
+    cutout,
+    feature_maps,
+    line_chart,
+    per_class_bars,
+    roadmap,
+    score_histogram,
+)
 from .diagrams import architecture
+from .images import gallery, image_grid, show_samples
 from .maps import heat_map, probability_map
 
 __all__ = [
     "architecture",
     "boundary_errors",
+    "class_histogram",
     "cutout",
     "feature_maps",
+    "gallery",
     "heat_map",
     "image_grid",
     "line_chart",
+    "per_class_bars",
     "probability_map",
     "roadmap",
     "score_histogram",
+    "show_samples",
 ]

@@ -4,12 +4,12 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from seglib.metrics import boundary_bands, boundary_width
-from seglib.visualize import masks
+from seglib.visualize import VisualizeError, masks
 from seglib.visualize.charts import LINE_COLORS
-from seglib.visualize.layout import Tile, arrange_tiles
 from seglib.visualize.style import (
     BLUE,
     GRAY,
@@ -19,11 +19,13 @@ from seglib.visualize.style import (
     ORANGE,
     WIDTH,
     NotebookFigure,
-    VisualizeError,
     add_title,
     figure_style,
+    format_score,
     printable,
 )
+
+from .layout import Tile, arrange_tiles
 
 CHAPTERS = (
     "Data",
@@ -168,3 +170,70 @@ def cutout(image, labels, foreground: int = 1) -> np.ndarray:
     image, labels = masks.check_image(image), masks.check_labels(labels, "the label map")
     masks.check_same_size(image=image, labels=labels)
     return np.dstack([image, np.where(labels == foreground, 255, 0).astype(np.uint8)])
+
+
+@figure_style()
+def per_class_bars(scores: dict) -> NotebookFigure:
+    """Show IoU (wide bars) and Boundary IoU (narrow bars) of each class, from `metrics.Counts.scores()`."""
+    classes = scores.get("per_class")
+    if not classes:
+        raise VisualizeError('the scores have no "per_class" entry: give the dict that metrics.Counts.scores() returns')
+    figure, axes = _bar_figure(list(classes), "IoU and Boundary IoU of each class", " ")
+    for row, values in enumerate(classes.values()):
+        region, boundary = values["iou"], values.get("boundary_iou")
+        if region is None:
+            axes.text(0.008, row, "absent from ground truth and prediction", va="center", color=GRAY, style="italic")
+            continue
+        axes.barh(row - 0.12, region, 0.44, color=BLUE)
+        axes.barh(row + 0.24, boundary or 0, 0.2, color=ORANGE)
+        end = max(region, boundary or 0)
+        axes.text(end + 0.012, row, format_score(region), va="center", color=BLUE)
+        axes.text(end + 0.1, row, format_score(boundary), va="center", color=ORANGE)
+    axes.set(xlim=(0, 1.2), xticks=np.linspace(0, 1, 6))
+    ratio = scores.get("boundary_ratio")
+    band = "" if ratio is None else f" (band {100 * ratio:g}% of the diagonal)"
+    handles = [
+        Patch(color=BLUE, label=f"IoU, mean {format_score(scores.get('miou'))}"),
+        Patch(color=ORANGE, label=f"Boundary IoU, mean {format_score(scores.get('boundary_iou'))}{band}"),
+    ]
+    axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1.01), ncols=2)
+    return figure
+
+
+@figure_style()
+def class_histogram(counts: Sequence[int], names: Sequence[str], palette=None) -> NotebookFigure:
+    """Show the share of pixels of each class, on a logarithmic scale if the shares differ more than fifty times."""
+    counts = np.asarray(counts, np.float64)
+    if counts.ndim != 1 or len(counts) != len(names) or not counts.sum() > 0 or counts.min() < 0:
+        raise VisualizeError(f"the class histogram needs one count for each of the {len(names)} names, not all zero")
+    colors = [BLUE] * len(names) if palette is None else masks.check_palette(palette)[: len(names)] / 255
+    if len(colors) < len(names):
+        raise VisualizeError(f"there are {len(names)} class names but only {len(colors)} colours: give one for each")
+    shares = 100 * counts / counts.sum()
+    smallest = shares[shares > 0].min()
+    logarithmic = bool(shares.max() > 50 * smallest)
+    figure, axes = _bar_figure(names, f"Share of each class in {int(counts.sum()):,} pixels")
+    left = 10 ** np.floor(np.log10(smallest) - 0.2) if logarithmic else 0
+    for row, (share, color) in enumerate(zip(shares, colors, strict=True)):
+        axes.barh(row, max(share - left, 0), 0.62, left=left, color=color, edgecolor=LIGHT_GRAY, linewidth=0.5)
+        text = f" {share:.1f}%" if share >= 1 else f" {share:.2g}%" if share else " none"
+        axes.text(max(share, left), row, text, va="center", color=INK if share else GRAY)
+    if logarithmic:
+        axes.set_xscale("log")
+    axes.set_xlim(left, shares.max() * (3 if logarithmic else 1.15))
+    axes.set_xlabel("% of pixels" + ", logarithmic" * logarithmic)
+    axes.xaxis.set_major_formatter("{x:g}")
+    return figure
+
+
+def _bar_figure(names: Sequence[str], title: str, detail: str = ""):
+    """Return a figure and axes for horizontal bars, one row for each name, the first at the top."""
+    height = 0.8 + 0.2 * bool(detail) + 0.33 * len(names)
+    figure = NotebookFigure(figsize=(WIDTH * 0.75, height), layout="constrained")
+    axes = figure.subplots()
+    axes.set_yticks(range(len(names)), [printable(name) for name in names], color=INK)
+    axes.set_ylim(len(names) - 0.45, -0.55)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x")
+    add_title(axes, title, detail)
+    return figure, axes

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from seglib.visualize.style import VisualizeError
+from seglib.visualize import VisualizeError
 
 _FORK = 3  # as many branches from one map show that a block looks several ways at once
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)

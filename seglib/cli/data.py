@@ -1,12 +1,5 @@
-"""Data sets."""
+"""List, download, check and import data sets.
 
-import argparse
-from pathlib import Path
-
-from .options import Parser, add_root
-
-HELP = "list, download, check and import data sets"
-EXAMPLES = """\
 examples:
   seglib data list                       the data sets, and which are here
   seglib data download horses            download one, or say how to get it
@@ -14,40 +7,36 @@ examples:
   seglib data check my-folder --pattern 'photos/{name}.jpg' 'photos/{name}_m.png'
   seglib data import my-export my-set    COCO, LabelMe, VOC, CVAT, ... to a folder with classes.yaml
 """
+
+import argparse
+from pathlib import Path
+
+from .options import Parser, add_root
+
 VERBS = {
     "list": "the data sets, which are here, and how to get the others",
     "download": "download a data set, or say exactly how to get it",
     "check": "read every file; report layout, sizes, classes, duplicates and faults",
     "import": "convert the annotations of another tool to images, masks and classes.yaml",
 }
+FORMATS = "coco, labelme, voc, cvat, roboflow, supervisely, yolo, class_dict; auto recognises it"
+PATTERNS = "file names in your own folder, as '{split}/{name}.jpg' '{split}/{name}_m.png' (default: recognised)"
 
 
-def add_arguments(part: Parser) -> None:
-    verbs = part.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for verb, text in VERBS.items():
-        sub = verbs.add_parser(verb, help=text)
-        if verb == "import":
-            sub.add_argument("source", type=Path, help="folder of the export: annotations and images")
-            sub.add_argument("dest", type=Path, help="new folder to write")
-            sub.add_argument(
-                "--format",
-                default="auto",
-                help="coco, labelme, voc, cvat, roboflow, supervisely, yolo, class_dict; auto recognises it",
-            )
-            continue
-        if verb != "list":
-            sub.add_argument("name", help="data set name, or the path of your own folder")
-        if verb == "check":
-            sub.add_argument("--list", dest="list_name", default="default", help="which split list (%(default)s)")
-            sub.add_argument(
-                "--pattern",
-                nargs=2,
-                default=(),
-                metavar=("IMAGES", "MASKS"),
-                help="file names in a folder of your own, with {name}, {split} and *: '{split}/{name}.jpg' "
-                "'{split}/{name}_m.png' (default: recognised)",
-            )
-        add_root(sub)
+def add_arguments(parser: Parser) -> None:
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    parsers = {verb: verbs.add_parser(verb, help=text) for verb, text in VERBS.items()}
+    for verb in ("download", "check"):
+        parsers[verb].add_argument("name", help="data set name, or the path of your own folder")
+    for verb in ("list", "download", "check"):
+        add_root(parsers[verb])
+    add = parsers["check"].add_argument
+    add("--list", dest="list_name", default="default", help="which split list (%(default)s)")
+    add("--pattern", nargs=2, default=(), metavar=("IMAGES", "MASKS"), help=PATTERNS)
+    add = parsers["import"].add_argument
+    add("source", type=Path, help="folder of the export: annotations and images")
+    add("dest", type=Path, help="new folder to write")
+    add("--format", default="auto", help=FORMATS)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,49 +1,44 @@
-"""Measure weights."""
+"""Measure weights on a data set.
 
-import argparse
-import json
-from pathlib import Path
-
-from .options import Parser, add_inference, add_root, make_folder, make_predictor, share
-
-HELP = "measure weights on a data set"
-EXAMPLES = """\
 examples:
   seglib evaluate unet-horses --data horses --list seed27       released weights, on a data set
   seglib evaluate runs/mine/best.safetensors --data my-folder --json scores.json
   seglib evaluate unet-humans --data humans --multi-scale       three scales and mirror images
 """
 
+import argparse
+import json
+from pathlib import Path
 
-def add_arguments(part: Parser) -> None:
-    part.add_argument("weights", help="released name or .safetensors file")
-    part.add_argument("--data", required=True, help="data set name, or the path of a folder of your own")
-    part.add_argument("--split", default="val", help="train, val, test or all (%(default)s)")
-    part.add_argument("--list", dest="list_name", default="default", help="which split list (%(default)s)")
-    add_root(part)
-    part.add_argument(
-        "--without", nargs="+", action="extend", default=[], metavar="KEY", help="images to leave out, by name"
-    )
-    part.add_argument(
-        "--ratio", type=share, default=0.02, help="boundary width as a share of the diagonal (%(default)s)"
-    )
-    part.add_argument("--json", type=Path, metavar="FILE", help="write the scores, those of each image too")
-    add_inference(part)
+from .options import Parser, add_inference, add_root, fraction, make_folder, make_predictor
+
+
+def add_arguments(parser: Parser) -> None:
+    add = parser.add_argument
+    add("weights", help="released name or .safetensors file")
+    add("--data", required=True, help="data set name, or the path of a folder of your own")
+    add("--split", default="val", help="train, val, test or all (%(default)s)")
+    add("--list", dest="list_name", default="default", help="which split list (%(default)s)")
+    add_root(parser)
+    add("--without", nargs="+", action="extend", default=[], metavar="KEY", help="images to leave out, by name")
+    add("--ratio", type=fraction, default=0.02, help="boundary width as a fraction of the diagonal (%(default)s)")
+    add("--json", type=Path, metavar="FILE", help="write the scores, those of each image too")
+    add_inference(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     from .. import data, evaluation, files, weights
 
-    model, notes = weights.load(args.weights)
-    trained_on = notes["config"]["data"]
+    model, metadata = weights.load(args.weights)
+    trained_on = metadata["config"]["data"]
     options = trained_on.get("options", {}) if args.data == trained_on["name"] else {}  # as many, of the same size
     dataset = data.load(args.data, args.split, args.root, args.list_name, **options).without(args.without)
-    if list(dataset.classes) != list(notes["classes"]):
+    if list(dataset.classes) != list(metadata["classes"]):
         raise data.DataError(
-            f"{args.weights} knows the classes {', '.join(notes['classes'])}, but {args.data} has "
+            f"{args.weights} knows the classes {', '.join(metadata['classes'])}, but {args.data} has "
             f"{', '.join(dataset.classes)}; take weights that were trained on it."
         )
-    predictor = make_predictor(args, notes["config"]["inference"], model)
+    predictor = make_predictor(args, metadata["config"]["inference"], model)
     if args.json:  # before the work, not after it
         make_folder(args.json.parent, "--json")
         if args.json.is_dir():

@@ -1,21 +1,19 @@
-"""Write trained weights as an ONNX file."""
+"""Write weights as an ONNX file, for onnxruntime and browsers.
+
+examples:
+  seglib export unet-horses   unet-horses.onnx, in this folder
+  seglib export runs/mine/best.safetensors --out mine.onnx
+"""
 
 import argparse
 from pathlib import Path
 
 from .options import Parser, make_folder
 
-HELP = "write weights as an ONNX file, for onnxruntime and browsers"
-EXAMPLES = """\
-examples:
-  seglib export unet-horses   unet-horses.onnx, in this folder
-  seglib export runs/mine/best.safetensors --out mine.onnx
-"""
 
-
-def add_arguments(part: Parser) -> None:
-    part.add_argument("weights", help="released name or .safetensors file")
-    part.add_argument("--out", type=Path, metavar="FILE", help="the file to write (NAME.onnx, in this folder)")
+def add_arguments(parser: Parser) -> None:
+    parser.add_argument("weights", help="released name or .safetensors file")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the file to write (NAME.onnx, in this folder)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -27,9 +25,7 @@ def run(args: argparse.Namespace) -> int:
     make_folder(file.parent, "--out")
     report = export.export(args.weights, file)
     sizes = ", ".join(f"{height}x{width}" for height, width in report["sizes"])
-    print(
-        f"{file}: {report['bytes'] / 1e6:.1f} MB, opset {report['opset']}; checked against PyTorch at {sizes}: the "
-        f"logits agree to {report['error']:.1e} of the largest"
-    )
+    print(f"{file}: {report['bytes'] / 1e6:.1f} MB, opset {report['opset']}; checked against PyTorch at {sizes}:")
+    print(f"the logits agree to {report['error']:.1e} of the largest")
     print(f"try it: seglib predict example --weights {file}")
     return 0

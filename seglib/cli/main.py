@@ -1,6 +1,16 @@
-"""The command line: seglib COMMAND ..."""
+"""Semantic segmentation: get data, train, evaluate, predict.
 
-import argparse
+examples:
+  seglib predict photo.jpg                          a mask and an overlay in predictions/
+  seglib data check horses                          read every file, report every fault
+  seglib train configs/horses-laptop.yaml           train a small U-Net
+  seglib train configs/finetune.yaml --data.name=my-folder   your own images, ImageNet-trained encoder
+  seglib evaluate unet-horses --data horses --list seed27
+  seglib tune configs/horses-laptop.yaml            search for better options
+  seglib export unet-horses                         an ONNX file, for onnxruntime and browsers
+  seglib runs                                       compare training runs
+"""
+
 import os
 import select
 import signal
@@ -16,26 +26,14 @@ from .. import __version__
 from ..errors import SeglibError
 from .options import Parser
 
-DESCRIPTION = "Semantic segmentation: get data, train, evaluate, predict."
-EXAMPLES = """\
-examples:
-  seglib predict photo.jpg                          a mask and an overlay in predictions/
-  seglib data check horses                          read every file, report every fault
-  seglib train configs/horses-laptop.yaml           train a small U-Net
-  seglib train configs/finetune.yaml --data.name=my-folder   your own images, ImageNet-trained encoder
-  seglib evaluate unet-horses --data horses --list seed27
-  seglib tune configs/horses-laptop.yaml            search for better options
-  seglib export unet-horses                         an ONNX file, for onnxruntime and browsers
-  seglib runs                                       compare training runs
-"""
 COMMANDS = ("predict", "evaluate", "train", "tune", "export", "runs", "data", "weights")
 
 
 def load_commands() -> dict[str, ModuleType]:
     """Return the module of every command by name, those that other packages register among them.
 
-    A module has `HELP`, `EXAMPLES`, `add_arguments(parser)` and `run(args)`.  Other packages use the entry point
-    `seglib.commands`.
+    A module has `add_arguments(parser)`, `run(args)` and a docstring: a sentence, and the examples for the help.  Other
+    packages use the entry point `seglib.commands`.
     """
     modules = {name: import_module(f"seglib.cli.{name}") for name in COMMANDS}
     return modules | {point.name: point.load() for point in entry_points(group="seglib.commands")}
@@ -43,23 +41,14 @@ def load_commands() -> dict[str, ModuleType]:
 
 def build_parser() -> Parser:
     """Build the parser of all commands; the parsed arguments name the command in `command`."""
-    parser = Parser(
-        prog="seglib",
-        description=DESCRIPTION,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser(__doc__, prog="seglib")
     parser.add_argument("--version", action="version", version=f"seglib {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in load_commands().items():
+        summary = command.__doc__.partition(".\n")[0]
         # train prints its own help: every option of a configuration
-        subparser = subparsers.add_parser(
-            name,
-            help=command.HELP,
-            add_help=name != "train",
-            epilog=command.EXAMPLES,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
+        text, add_help = command.__doc__, name != "train"
+        subparser = subparsers.add_parser(name, text=text, help=summary, add_help=add_help)
         command.add_arguments(subparser)
         subparser.set_defaults(run=command.run)
     return parser

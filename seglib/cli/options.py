@@ -6,46 +6,41 @@ from pathlib import Path
 
 
 class Parser(argparse.ArgumentParser):
-    """Refuses abbreviated options, which would change their meaning when another option is added."""
+    """Refuses abbreviated options, which would change their meaning when another option is added.
 
-    def __init__(self, **options):
-        super().__init__(allow_abbrev=False, **options)
+    `text` is a docstring: its first paragraph is the description, the rest is printed below the options.
+    """
+
+    def __init__(self, text: str = "", **options):
+        description, _, epilog = text.partition("\n\n")
+        formatter = argparse.RawDescriptionHelpFormatter
+        super().__init__(**{"description": description, "epilog": epilog, "formatter_class": formatter, **options})
+        self.allow_abbrev = False
 
 
-def share(text: str) -> float:
+def fraction(text: str) -> float:
     """A number above 0 and up to 1; else an error, which argparse completes by the option's name."""
     try:
-        share = float(text)
+        value = float(text)
     except ValueError:
-        share = 0.0
-    if not 0 < share <= 1:
+        value = 0.0
+    if not 0 < value <= 1:
         raise argparse.ArgumentTypeError(f"'{text}' must be a number above 0, at most 1")
-    return share
+    return value
 
 
-def add_inference(part: Parser) -> None:
-    part.add_argument("--device", default="auto", help="auto, cpu, cuda, mps (%(default)s)")
-    part.add_argument("--longest-side", type=int, help="scale images to this before the network; 0 keeps their size")
-    part.add_argument("--multi-scale", action="store_true", help="average scales .75, 1, 1.25 and their mirror images")
-    part.add_argument(
-        "--tile",
-        type=int,
-        default=0,
-        metavar="SIDE",
-        help="show the scaled image in windows of this side, 0 shows it whole (%(default)s)",
-    )
-    part.add_argument(
-        "--overlap",
-        type=float,
-        default=0.25,
-        help="share of its side that a window has in common with "
-        "the next, where one fades into the other (%(default)s)",
-    )
-    part.add_argument("--batch-size", type=int, default=4, help="windows that the network sees at once (%(default)s)")
+def add_inference(parser: Parser) -> None:
+    add = parser.add_argument
+    add("--device", default="auto", help="auto, cpu, cuda, mps (%(default)s)")
+    add("--longest-side", type=int, help="resize images to this before the network; 0 keeps their size")
+    add("--multi-scale", action="store_true", help="average scales .75, 1, 1.25 and their mirror images")
+    add("--tile", type=int, default=0, metavar="SIDE", help="side of sliding windows; 0: chosen by size (%(default)s)")
+    add("--overlap", type=float, default=0.25, help="fraction of its side that a window shares (%(default)s)")
+    add("--batch-size", type=int, default=4, help="windows that go through the network at once (%(default)s)")
 
 
-def add_root(part: Parser) -> None:
-    part.add_argument("--root", type=Path, default=Path("data"), help="where the data sets lie (%(default)s)")
+def add_root(parser: Parser) -> None:
+    parser.add_argument("--root", type=Path, default=Path("data"), help="folder of the data sets (%(default)s)")
 
 
 def make_predictor(args: argparse.Namespace, settings: dict, model):
@@ -56,16 +51,8 @@ def make_predictor(args: argparse.Namespace, settings: dict, model):
     if side < 0:
         raise inference.PredictionError(f"--longest-side is {side}, but must be 0 or more.")
     scales, flip = (inference.MULTI_SCALE, True) if args.multi_scale else (settings["scales"], settings["flip"])
-    return inference.Predictor(
-        model,
-        side,
-        scales,
-        flip,
-        inference.pick_device(args.device),
-        tile=args.tile,
-        overlap=args.overlap,
-        batch_size=args.batch_size,
-    )
+    windows = {"tile": args.tile, "overlap": args.overlap, "batch_size": args.batch_size}
+    return inference.Predictor(model, side, scales, flip, inference.pick_device(args.device), **windows)
 
 
 def make_folder(folder: Path, option: str) -> None:

@@ -1,4 +1,26 @@
-"""Predict masks of images."""
+"""Predict masks of images with released or own weights.
+
+examples:
+  seglib predict photo.jpg                                     a mask and an overlay in predictions/
+  seglib predict 'photos/**/*.jpg' --kind cutout --skip-existing
+  seglib predict photos/ --kind labelme --rank uncertainty     to correct in an annotation tool, worst ones first
+  seglib predict photos/ --weights runs/mine/best.safetensors
+  seglib predict huge.tif --longest-side 0                     read and written in parts
+  seglib predict photos/ --engine ray                          on all processors, or many machines
+
+kinds of results:
+  mask            PNG; the only kind for huge TIFF files, as TIFF
+  overlay         the image with the classes in color
+  cutout          the image on a transparent background, with soft edges
+  probabilities   .npz, float16
+  coco            polygons of all images in one coco.json
+  labelme         polygons of each image
+
+formats of masks:
+  ids       of the classes; looks black in a viewer
+  binary    0 background, 255 else
+  palette   ids shown in color; OpenCV reads the colors
+"""
 
 import argparse
 import csv
@@ -9,75 +31,28 @@ from pathlib import Path
 
 from .options import Parser, add_inference, make_folder, make_predictor
 
-HELP = "predict masks of images with released or own weights"
-EXAMPLES = """\
-examples:
-  seglib predict photo.jpg                                     a mask and an overlay in predictions/
-  seglib predict 'photos/**/*.jpg' --kind cutout --skip-existing
-  seglib predict photos/ --kind labelme --rank uncertainty     to correct in an annotation tool, worst ones first
-  seglib predict photos/ --weights runs/mine/best.safetensors
-  seglib predict huge.tif --longest-side 0                     read and written in parts
-  seglib predict photos/ --engine ray                          on all processors, or many machines
-"""
+IMAGES = "image files, folders, or patterns in quotes; 'example' is an image that comes with matplotlib"
+KINDS = "what to write: mask, overlay, cutout, probabilities, coco, labelme (mask,overlay)"
+BITS = "bits that 16-bit images use, 8 to 16 (default: as in training, or detected)"
+BANDS = "one band for gray, or three for red, green, blue, numbered from 1 (default: as in training)"
+ENGINE = "local: one image after the other; ray: many at once, here or on a Ray cluster (%(default)s)"
 
 
-def add_arguments(part: Parser) -> None:
-    part.add_argument(
-        "images",
-        nargs="+",
-        metavar="IMAGE",
-        help="image files, folders, or patterns in quotes ('photos/**/*.jpg'); "
-        "'example' is an image that comes with matplotlib",
-    )
-    part.add_argument(
-        "--weights",
-        default="unet-horses",
-        help="released name, .safetensors file, or .onnx file of `export` (%(default)s)",
-    )
-    part.add_argument("--out", type=Path, default=Path("predictions"), help="folder for the results (%(default)s)")
-    part.add_argument(
-        "--kind",
-        type=kinds,
-        default=("mask", "overlay"),
-        metavar="KIND,KIND",
-        help="what to write: mask (PNG), overlay, cutout (transparent background, soft edges), probabilities (.npz, "
-        "float16), coco (one coco.json of polygons), labelme (polygons); default mask,overlay. Of huge TIFF files "
-        "only a mask, as TIFF",
-    )
-    part.add_argument(
-        "--mask-format",
-        choices=("ids", "binary", "palette"),
-        default="ids",
-        help="values of a mask: ids of the classes (looks black in a viewer), binary (0 background, 255 else), palette "
-        "(ids shown in color; OpenCV reads the colors) (%(default)s)",
-    )
-    part.add_argument("--background", metavar="CLASS", help="the background (default: the class of this name)")
-    part.add_argument(
-        "--bits", type=int, default=0, help="bits that 16-bit images use, 8 to 16 (default: as in training, or found)"
-    )
-    part.add_argument(
-        "--bands",
-        type=int,
-        nargs="+",
-        metavar="N",
-        help="one band to show in grey, or three for red, green, blue, numbered from 1 (default: as in training)",
-    )
-    part.add_argument("--rank", choices=("uncertainty",), help="write OUT/uncertainty.csv, least certain images first")
-    part.add_argument("--skip-existing", action="store_true", help="leave out images whose results are in --out")
-    part.add_argument(
-        "--engine",
-        choices=("local", "ray"),
-        default="local",
-        help="local: one image after the other; ray: many at once, on this machine's processors or on a Ray "
-        "cluster (pip install 'ray[data]')",
-    )
-    part.add_argument(
-        "--ray-address",
-        default="",
-        metavar="ADDRESS",
-        help="of a running Ray cluster, as HOST:6379 (default: one is started here)",
-    )
-    add_inference(part)
+def add_arguments(parser: Parser) -> None:
+    add = parser.add_argument
+    add("images", nargs="+", metavar="IMAGE", help=IMAGES)
+    add("--weights", default="unet-horses", help="released name, .safetensors or .onnx file (%(default)s)")
+    add("--out", type=Path, default=Path("predictions"), help="folder for the results (%(default)s)")
+    add("--kind", type=kinds, default=("mask", "overlay"), metavar="KIND,KIND", help=KINDS)
+    add("--mask-format", choices=("ids", "binary", "palette"), default="ids", help="values of a mask (%(default)s)")
+    add("--background", metavar="CLASS", help="the background (default: the class of this name)")
+    add("--bits", type=int, default=0, help=BITS)
+    add("--bands", type=int, nargs="+", metavar="N", help=BANDS)
+    add("--rank", choices=("uncertainty",), help="write OUT/uncertainty.csv, least certain images first")
+    add("--skip-existing", action="store_true", help="leave out images whose results are in --out")
+    add("--engine", choices=("local", "ray"), default="local", help=ENGINE)
+    add("--ray-address", default="", metavar="ADDRESS", help="of a Ray cluster, as HOST:6379 (default: start one here)")
+    add_inference(parser)
 
 
 def kinds(text: str) -> tuple[str, ...]:
@@ -85,9 +60,8 @@ def kinds(text: str) -> tuple[str, ...]:
     from ..inference.result_files import KINDS
 
     chosen = tuple(dict.fromkeys(text.replace(" ", "").split(",")))
-    unknown = [kind for kind in chosen if kind not in KINDS]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"'{unknown[0]}' must be one of {', '.join(KINDS)}")
+    for kind in set(chosen) - set(KINDS):
+        raise argparse.ArgumentTypeError(f"'{kind}' must be one of {', '.join(KINDS)}")
     return chosen
 
 
@@ -140,15 +114,12 @@ def find_tasks(args: argparse.Namespace) -> list:
     make_folder(args.out, "--out")
     tasks = [PredictTask(file, args.out / inference.free_name(file, args.out, taken)) for file in images]
     if args.skip_existing:
-        in_coco = polygons.read_coco(args.out / "coco.json") if "coco" in args.kind else {}
-        others = [kind for kind in args.kind if kind != "coco"]
-        tasks = [
-            task
-            for task in tasks
-            if not has_results(task.target, others)
-            or ("coco" in args.kind and polygons.relative_path(task.image, args.out) not in in_coco)
-        ]
-        print(f"{len(images) - len(tasks)} of {len(images)} images have their results already")
+        in_coco = polygons.read_coco(args.out / "coco.json")
+        done = {task for task in tasks if has_results(task.target, args.kind)}
+        if "coco" in args.kind:
+            done = {task for task in done if polygons.relative_path(task.image, args.out) in in_coco}
+        tasks = [task for task in tasks if task not in done]
+        print(f"{len(done)} of {len(images)} images have their results already")
     return tasks
 
 
@@ -166,8 +137,7 @@ def load(args: argparse.Namespace):
         background = classes.index(args.background)
     predictor = make_predictor(args, metadata["config"]["inference"], model)
     reading = dict(metadata.get("reading") or {})
-    reading |= {"bits": args.bits} if args.bits else {}
-    reading |= {"bands": args.bands} if args.bands else {}
+    reading |= {name: value for name, value in (("bits", args.bits), ("bands", args.bands)) if value}
     return BatchPredictor(predictor, classes, metadata["palette"], args.kind, args.mask_format, background, reading)
 
 

@@ -1,4 +1,9 @@
-"""Compare training runs."""
+"""Compare training runs: options that differ, best scores, minutes, state.
+
+examples:
+  seglib runs                                   all runs in runs/
+  seglib runs runs/a runs/b --plot curves.png   two of them, and their curves
+"""
 
 import argparse
 import os
@@ -8,24 +13,12 @@ from pathlib import Path
 
 from .options import Parser, make_folder
 
-HELP = "compare training runs: options that differ, best scores, minutes, state"
-EXAMPLES = """\
-examples:
-  seglib runs                                   all runs in runs/
-  seglib runs runs/a runs/b --plot curves.png   two of them, and their curves
-"""
 
-
-def add_arguments(part: Parser) -> None:
-    part.add_argument(
-        "folders",
-        nargs="*",
-        type=Path,
-        metavar="FOLDER",
-        help="folders of runs, or folders that contain runs (default: runs)",
-    )
-    part.add_argument("--plot", type=Path, metavar="FILE", help="draw loss and scores of all runs together, as .png")
-    part.add_argument("--score", default="miou", help="the validation score to draw (%(default)s)")
+def add_arguments(parser: Parser) -> None:
+    add = parser.add_argument
+    add("folders", nargs="*", type=Path, metavar="FOLDER", help="of runs, or with runs in it (default: runs)")
+    add("--plot", type=Path, metavar="FILE", help="draw loss and scores of all runs together, as .png")
+    add("--score", default="miou", help="the validation score to draw (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:

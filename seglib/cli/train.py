@@ -1,18 +1,5 @@
-"""Train a network."""
+"""Train a network.
 
-import argparse
-import os
-import shlex
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-from .options import Parser
-
-if TYPE_CHECKING:
-    from ..config import Config
-
-HELP = "train a network"
-EXAMPLES = """\
 examples:
   seglib train configs/horses-laptop.yaml                  a small U-Net, minutes
   seglib train configs/horses-laptop.yaml --output_dir=runs/mine --optimizer.lr=1e-3 --epochs=12
@@ -21,25 +8,31 @@ examples:
   seglib train configs/horses-laptop.yaml --print_config   print the options and stop
 """
 
+import argparse
+import os
+import shlex
+from pathlib import Path
+
+from .options import Parser
+
+PRINT = "print the resulting configuration, with comments on request, and stop"
+
 
 def add_arguments(parser: Parser) -> None:
     # All other words are options of the configuration: see `split_configuration`.
-    parser.add_argument("--resume", action="store_true", help="continue from the run's last checkpoint")
-    parser.add_argument(
-        "--print_config",
-        nargs="?",
-        const="plain",
-        choices=["plain", "comments"],
-        help="print the resulting configuration, with comments on request, and stop",
-    )
-    parser.add_argument("-h", "--help", action="store_true", help="show every option")
+    add = parser.add_argument
+    add("--resume", action="store_true", help="continue from the run's last checkpoint")
+    add("--print_config", nargs="?", const="plain", choices=["plain", "comments"], help=PRINT)
+    add("-h", "--help", action="store_true", help="show every option")
 
 
 def split_configuration(words: list[str]) -> tuple[str | None, list[str]]:
-    """The configuration file among the words after `train` or `tune`, and the options, each as --NAME=VALUE.
+    """Return the configuration file among the words after `train` or `tune`, and the options, each as --NAME=VALUE.
 
-    Options come as --NAME=VALUE or --NAME VALUE, before or after the file.  ValueError for a second file.
+    Options come as --NAME=VALUE or --NAME VALUE, before or after the file.  Raises ConfigError for a second file.
     """
+    from ..config import ConfigError
+
     files, options, words = [], [], list(words)
     while words:
         word = words.pop(0)
@@ -50,7 +43,7 @@ def split_configuration(words: list[str]) -> tuple[str | None, list[str]]:
         else:
             options.append(word)
     if len(files) > 1:
-        raise ValueError(f"a run takes one configuration file, not {' and '.join(files)}")
+        raise ConfigError(f"a run takes one configuration file, not {' and '.join(files)}.")
     return (files[0] if files else None), options
 
 
@@ -58,18 +51,14 @@ def run(args: argparse.Namespace) -> int:
     import yaml
 
     from .. import distributed, training
-    from ..config import ConfigError, build_parser, config_to_dict, config_to_yaml, load_config
+    from ..config import build_parser, config_to_dict, config_to_yaml, load_config
 
     if args.help:
         print("usage: seglib train [CONFIG.yaml] [--resume] [--OPTION=VALUE ...]\n")
-        print(EXAMPLES)
+        print(__doc__.partition("\n\n")[2])
         print(build_parser().format_help().split("\n\n", 1)[1])
         return 0
-    try:
-        file, options = split_configuration(args.rest)
-    except ValueError as error:
-        raise ConfigError(f"{error}.") from None
-    settings = load_config(file, options)
+    settings = load_config(*split_configuration(args.rest))
     if args.print_config:
         plain = yaml.safe_dump(config_to_dict(settings), sort_keys=False)
         print(config_to_yaml(settings) if args.print_config == "comments" else plain, end="")
@@ -97,7 +86,7 @@ def _how_to_resume(output_dir: str) -> str:
     return f"\nStopped; continue with: {program} {shlex.quote(f'{output_dir}/config.yaml')} --resume"
 
 
-def _result(history: list[dict], settings: "Config") -> str:
+def _result(history: list[dict], settings) -> str:
     """Return the scores of the saved weights, and how to evaluate them."""
     validated = [entry for entry in history if "val" in entry]
     best = max(validated, key=lambda entry: entry["val"][settings.metric])

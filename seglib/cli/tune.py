@@ -1,4 +1,12 @@
-"""Search for good options."""
+"""Search for good hyperparameters with Optuna.
+
+Train a configuration with varying options and report which work best.  Trial 0 is the configuration itself; options
+after the file, as in --epochs=12, apply to all trials.  Ctrl-C stops the search; --resume continues it.
+
+examples:
+  seglib tune configs/horses-laptop.yaml --trials 20
+  seglib tune configs/horses-laptop.yaml --trials 20 --space configs/search/horses.yaml --epochs=24
+"""
 
 import argparse
 import shutil
@@ -8,42 +16,24 @@ from pathlib import Path
 from .options import Parser
 from .train import split_configuration
 
-HELP = "search for good hyperparameters with Optuna"
-DESCRIPTION = """\
-Train a configuration with varying options and report which work best.  Trial 0 is the configuration itself; options
-after the file, as in --epochs=12, apply to all trials.  Ctrl-C stops the search; --resume continues it.
-"""
-EXAMPLES = """\
-examples:
-  seglib tune configs/horses-laptop.yaml --trials 20
-  seglib tune configs/horses-laptop.yaml --trials 20 --space configs/search/horses.yaml --epochs=24
-"""
+DEFAULT_SPACE = "learning rate, weight decay, batch size, augmentation"
 
 
-def add_arguments(part: Parser) -> None:
+def add_arguments(parser: Parser) -> None:
     # All else that follows `tune` is the configuration's: see `split_configuration`.
-    part.usage = "%(prog)s CONFIG.yaml [--trials N] [--space FILE] [--out DIR] [--resume] [--OPTION=VALUE ...]"
-    part.description = DESCRIPTION
-    part.add_argument("--trials", type=int, default=20, metavar="N", help="total number of trials (%(default)s)")
-    part.add_argument(
-        "--space",
-        type=Path,
-        metavar="FILE",
-        help="YAML file of the search space (default: learning rate, weight decay, batch size, augmentation)",
-    )
-    part.add_argument("--out", type=Path, metavar="DIR", help="folder of the search (default: output_dir with -search)")
-    part.add_argument("--resume", action="store_true", help="resume the search in the folder")
+    parser.usage = "%(prog)s CONFIG.yaml [--trials N] [--space FILE] [--out DIR] [--resume] [--OPTION=VALUE ...]"
+    add = parser.add_argument
+    add("--trials", type=int, default=20, metavar="N", help="total number of trials (%(default)s)")
+    add("--space", type=Path, metavar="FILE", help=f"YAML file of the search space (default: {DEFAULT_SPACE})")
+    add("--out", type=Path, metavar="DIR", help="folder of the search (default: output_dir with -search)")
+    add("--resume", action="store_true", help="resume the search in the folder")
 
 
 def run(args: argparse.Namespace) -> int:
     from .. import tuning
-    from ..config import ConfigError, load_config
+    from ..config import load_config
 
-    try:
-        file, options = split_configuration(args.rest)
-    except ValueError as error:
-        raise ConfigError(f"{error}.") from None
-    config = load_config(file, options)
+    config = load_config(*split_configuration(args.rest))
     space = tuning.read_space(args.space) if args.space else tuning.default_space(config)
     out = args.out or Path(f"{config.output_dir}-search")
     if config.eval_interval >= config.epochs:

@@ -1,19 +1,17 @@
-"""Released weights."""
+"""List and download released weights.
 
-import argparse
-
-from .options import Parser
-
-HELP = "list and download released weights"
-EXAMPLES = """\
 examples:
   seglib weights list              the released weights and their scores
   seglib weights get unet-horses   download them if they are not here
 """
 
+import argparse
 
-def add_arguments(part: Parser) -> None:
-    verbs = part.add_subparsers(dest="verb", required=True, metavar="VERB")
+from .options import Parser
+
+
+def add_arguments(parser: Parser) -> None:
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     verbs.add_parser("list", help="the released weights and their scores")
     verbs.add_parser("get", help="download released weights, verify them, print the path").add_argument("name")
 
@@ -21,14 +19,12 @@ def add_arguments(part: Parser) -> None:
 def run(args: argparse.Namespace) -> int:
     from .. import weights
 
-    if args.verb == "list":
-        for name in weights.names():
-            card = weights.card(name)
-            scores = card["scores"]
-            print(
-                f"{name:24} {card['bytes'] / 1e6:6.1f} MB  {card['data']['name']} {card['data']['measured_on']}: "
-                f"mIoU {scores['miou']:.4f}, Boundary IoU {scores['boundary_iou']:.4f}"
-            )
-    else:
+    if args.verb == "get":
         print(weights.find(args.name))
+        return 0
+    for name in weights.names():
+        card = weights.card(name)
+        scores, data = card["scores"], f"{card['data']['name']} {card['data']['measured_on']}"
+        scored = f"mIoU {scores['miou']:.4f}, Boundary IoU {scores['boundary_iou']:.4f}"
+        print(f"{name:24} {card['bytes'] / 1e6:6.1f} MB  {data}: {scored}")
     return 0

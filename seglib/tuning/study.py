@@ -109,10 +109,7 @@ def _open_study(optuna, folder: Path, warmup: int) -> Iterator:
 def _check_same_search(config: Config, space: Space, folder: Path) -> None:
     """Write what the search was started with, or compare with it."""
     file = folder / "search.yaml"
-    search = {
-        "config": config_to_dict(config),
-        "space": {path: entry.to_dict() for path, entry in space.items()},
-    }
+    search = {"config": config_to_dict(config), "space": {path: entry.to_dict() for path, entry in space.items()}}
     if not file.exists():
         files.write_text(file, yaml.safe_dump(search, sort_keys=False))
         return

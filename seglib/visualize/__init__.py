@@ -1,13 +1,14 @@
-"""Figures of data, predictions, training and scores."""
+"""Figures of predictions, training and scores.  matplotlib is imported when the first figure is made."""
 
-from .charts import class_histogram, compared_runs, confusion_figure, per_class_bars, save, training_curves
-from .figures import gallery, image_grid, legend, show_prediction, show_samples
+from importlib import import_module as _import_module
+
 from .masks import (
     FALSE_NEGATIVE,
     FALSE_POSITIVE,
     IGNORED,
     TRUE_NEGATIVE,
     TRUE_POSITIVE,
+    VisualizeError,
     colorize,
     darken,
     default_palette,
@@ -15,31 +16,17 @@ from .masks import (
     figure_palette,
     overlay,
 )
-from .style import NotebookFigure, VisualizeError
 
-__all__ = [
-    "FALSE_NEGATIVE",
-    "FALSE_POSITIVE",
-    "IGNORED",
-    "TRUE_NEGATIVE",
-    "TRUE_POSITIVE",
-    "NotebookFigure",
-    "VisualizeError",
-    "class_histogram",
-    "colorize",
-    "compared_runs",
-    "confusion_figure",
-    "darken",
-    "default_palette",
-    "error_map",
-    "figure_palette",
-    "gallery",
-    "image_grid",
-    "legend",
-    "overlay",
-    "per_class_bars",
-    "save",
-    "show_prediction",
-    "show_samples",
-    "training_curves",
-]
+_FIGURES = {
+    "charts": ("compared_runs", "confusion_figure", "save", "training_curves"),
+    "figures": ("legend", "show_prediction"),
+    "style": ("NotebookFigure",),
+}
+
+
+def __getattr__(name: str):
+    for module, names in _FIGURES.items():
+        if name == module or name in names:
+            loaded = _import_module(f".{module}", __name__)
+            return loaded if name == module else getattr(loaded, name)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..errors import SeglibError
 from ..metrics import boundary_bands
-from .style import VisualizeError
 
 # Colours of error maps. Blue and orange differ for every reader.
 TRUE_POSITIVE = (238, 240, 235)
@@ -40,6 +40,10 @@ STREET_COLORS = {
     "Pedestrian": (230, 103, 6),
     "Bicyclist": (42, 0, 133),
 }
+
+
+class VisualizeError(SeglibError, ValueError):
+    """The arguments cannot be drawn; the message says what to change."""
 
 
 def default_palette(num_classes: int) -> np.ndarray:

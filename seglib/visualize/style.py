@@ -10,8 +10,6 @@ import matplotlib.style
 from matplotlib import font_manager
 from matplotlib.figure import Figure
 
-from ..errors import SeglibError
-
 # Colours of Okabe and Ito, which colour-blind readers can tell apart; BLUE and ORANGE are the safest pair.
 BLUE, ORANGE, AMBER = "#0072B2", "#D55E00", "#E69F00"
 INK, GRAY, LIGHT_GRAY, GRID = "#20262E", "#69727D", "#B8BFC7", "#E3E6EA"
@@ -27,10 +25,6 @@ SCORE_NAMES = {
 }
 
 _STYLE = Path(__file__).with_name("seglib.mplstyle")
-
-
-class VisualizeError(SeglibError, ValueError):
-    """The arguments cannot be drawn; the message says what to change."""
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """The figures that only the notebooks use."""
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -10,7 +11,9 @@ from course.figures.concepts import hrnet, u2net
 from seglib import metrics, visualize
 from seglib.visualize import FALSE_NEGATIVE, FALSE_POSITIVE, IGNORED, TRUE_POSITIVE
 
-from ..figure_helpers import disc, mixed, photo, pixels, texts
+from ..figure_helpers import disc, item, mixed, photo, pixels, texts
+
+PALETTE = np.array([[0, 0, 0], [200, 100, 0], [0, 40, 240]], np.uint8)
 
 
 def test_cutout_keeps_the_image_and_makes_all_but_the_foreground_transparent():
@@ -150,3 +153,134 @@ def test_image_grid_shows_the_images_unchanged():
 def test_image_grid_rejects_what_is_not_an_image(rows, words):
     with pytest.raises(visualize.VisualizeError, match=words):
         figures.image_grid(rows)
+
+
+def test_samples_are_rows_of_image_labels_and_overlay():
+    figure = figures.show_samples([item(0), item(1)], ("background", "horse"))
+    assert len(figure.axes) == 6
+    written = texts(figure)
+    share = f"{disc().mean():.0%} horse"
+    assert {"Image", "Mask", "Overlay", "photo000  60 \u00d7 40", "photo001  60 \u00d7 40", share} <= set(written)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["background", "horse"]
+    pixels(figure)
+
+
+@pytest.mark.parametrize(
+    "order, expected", [("worst", [1, 4, 0]), ("best", [3, 5, 0]), ("both", [3, 5, 1]), ("worst of one", [1])]
+)
+def test_gallery_reads_and_shows_only_the_ones_it_names(order, expected):
+    scores = [0.5, 0.1, None, 0.9, 0.2, 0.6, float("nan")]
+
+    class Items(list):
+        read = []
+
+        def __getitem__(self, index):
+            self.read.append(index)
+            return super().__getitem__(index)
+
+    items = Items(item(seed) for seed in range(7))
+    Items.read.clear()
+    count = len(expected)
+    figure = figures.gallery(items, [disc()] * 7, scores, count=count, order=order.split()[0], name="IoU")
+    assert sorted(Items.read) == sorted(expected)
+    shown = [text for text in texts(figure) if "photo" in text]
+    assert list(dict.fromkeys(shown)) == [f"{scores[index]:.3f}  photo{index:03d}" for index in expected]
+    assert len(figure.axes) == count
+    pixels(figure)
+
+
+def test_samples_name_ignored_pixels_only_where_there_are_any():
+    for labels, names in ((disc(), ["background", "horse"]), (disc() * 255, ["background", "horse", "ignored"])):
+        figure = figures.show_samples([item(mask=labels)], ("background", "horse"))
+        assert [text.get_text() for text in figure.legends[0].get_texts()] == names
+
+
+def test_gallery_without_masks_shows_overlays():
+    figure = figures.gallery([item(mask=None)], [disc()], [0.5], classes=("background", "horse"), palette=PALETTE)
+    expected = visualize.overlay(photo(), disc(), PALETTE, background_class=0)
+    np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), expected)
+    assert "horse" in texts(figure)
+
+
+def test_pictures_keep_their_shape_and_stay_on_the_page():
+    shapes = [(40, 60), (90, 30), (20, 200), (50, 50), (64, 48)]
+    items = [{"image": photo(*shape), "mask": disc(*shape), "key": "x"} for shape in shapes]
+    predictions = [entry["mask"] for entry in items]
+    for figure in (figures.gallery(items, predictions, np.linspace(0, 1, 5)), figures.show_samples(items)):
+        width, height = figure.get_size_inches()
+        assert width <= visualize.style.WIDTH + 1e-9
+        boxes = [axes.get_position() for axes in figure.axes]
+        for axes, box in zip(figure.axes, boxes, strict=True):
+            rows, columns = axes.images[0].get_array().shape[:2]
+            assert box.width * width / (box.height * height) == pytest.approx(columns / rows)
+            assert min(box.x0, box.y0) >= 0 and max(box.x1, box.y1) <= 1
+        for i, one in enumerate(boxes):
+            assert not any(one.overlaps(other) for other in boxes[i + 1 :])
+
+
+def test_bars_show_both_scores_and_say_which_class_is_absent():
+    scores = scores_of_streets()
+    figure = figures.per_class_bars(scores)
+    written, axes = texts(figure), figure.axes[0]
+    assert sum("absent" in text for text in set(written)) == 1
+    assert [bar.get_width() for bar in axes.patches] == [
+        scores["per_class"][name][key] for name in ("sky", "road") for key in ("iou", "boundary_iou")
+    ]
+    assert f"{scores['per_class']['sky']['iou']:.3f}" in written
+    assert f"IoU, mean {scores['miou']:.3f}" in written
+    assert f"Boundary IoU, mean {scores['boundary_iou']:.3f} (band 2% of the diagonal)" in written
+    pixels(figure)
+
+
+def test_class_histogram_turns_logarithmic_where_shares_differ_much():
+    figure = figures.class_histogram([990_000, 9_990, 10, 0], ("road", "car", "sign", "fence"))
+    assert figure.axes[0].get_xscale() == "log"
+    assert {" 99.0%", " 0.001%", " none", "Share of each class in 1,000,000 pixels"} <= set(texts(figure))
+    pixels(figure)
+    figure = figures.class_histogram([3, 1], ("a", "b"), PALETTE)
+    assert figure.axes[0].get_xscale() == "linear"
+    assert [bar.get_width() for bar in figure.axes[0].patches] == [75, 25]
+    assert matplotlib.colors.to_rgb(figure.axes[0].patches[1].get_facecolor()) == pytest.approx(PALETTE[1] / 255)
+    pixels(figure)
+
+
+def scores_of_streets():
+    counts = metrics.Counts(3)
+    target = np.zeros((20, 30), np.uint8)
+    target[:, 15:] = 1
+    counts.update(target, np.roll(target, 1, axis=1))
+    return counts.scores(("sky", "road", "bicycle"))
+
+
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda: figures.show_samples([]), "no items"),
+        (lambda: figures.show_samples([item(mask=disc(20, 20))]), "40x60.*20x20"),
+        (lambda: figures.gallery([item()], [disc()], [0.5, 0.6]), "1 items, 1 predictions and 2 scores"),
+        (lambda: figures.gallery([item()], [disc()], [None]), "nothing to show"),
+        (lambda: figures.gallery([item()], [disc()], [0.5], order="top"), "'top'.*best, worst or both"),
+        (lambda: figures.per_class_bars({"miou": 0.5}), "per_class"),
+        (lambda: figures.class_histogram([0, 0], ("a", "b")), "not all zero"),
+        (lambda: figures.class_histogram([1, 2], ("a", "b"), PALETTE[:1]), "1 colours"),
+    ],
+)
+def test_figures_of_a_data_set_refuse_bad_input_in_one_sentence(call, words):
+    with pytest.raises(visualize.VisualizeError, match=words) as caught:
+        call()
+    assert "\n" not in str(caught.value) and not str(caught.value).endswith(".")
+
+
+def test_names_from_files_may_hold_anything():
+    names = ("_background_", "\u99ac $x_1$ {} \\frac \t")  # labelme's name; letters the font lacks, and formulas
+    samples = figures.show_samples([item(key="\u99ac$0$" * 30)], names)
+    for figure in (samples, figures.class_histogram([1, 2], names)):
+        pixels(figure)
+    assert len(samples.legends[0].get_texts()) == 2
+
+
+def test_the_legend_of_bars_does_not_cover_data():
+    figure = figures.per_class_bars(scores_of_streets())
+    pixels(figure)
+    axes = figure.axes[0]
+    assert not axes.get_legend().get_window_extent().overlaps(axes.get_window_extent())

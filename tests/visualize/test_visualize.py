@@ -1,7 +1,6 @@
 """Figures: exact pixels on tiny arrays, the right numbers in charts, and one style."""
 
 import cv2
-import matplotlib
 import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
@@ -15,7 +14,7 @@ from PIL import Image
 from seglib import metrics, visualize
 from seglib.visualize import FALSE_NEGATIVE, FALSE_POSITIVE, IGNORED, TRUE_POSITIVE
 
-from ..figure_helpers import disc, item, mixed, photo, pixels, texts
+from ..figure_helpers import disc, mixed, photo, pixels, texts
 
 PALETTE = np.array([[0, 0, 0], [200, 100, 0], [0, 40, 240]], np.uint8)
 CAMVID = "Sky Building Pole Road Pavement Tree SignSymbol Fence Car Pedestrian Bicyclist".split()
@@ -115,17 +114,9 @@ def test_error_map_of_many_classes_is_right_wrong_or_ignored():
         (lambda: visualize.error_map(photo(4, 5), np.zeros((4, 5), int), np.zeros((4, 6), int)), "prediction 4x6"),
         (lambda: visualize.show_prediction(photo(), disc(), disc(41)), "target|labels 41x60"),
         (lambda: visualize.show_prediction(photo(), disc() * 2, disc(), ("a", "b")), "label 2"),
-        (lambda: visualize.show_samples([]), "no items"),
-        (lambda: visualize.show_samples([item(mask=disc(20, 20))]), "40x60.*20x20"),
         (lambda: visualize.legend(("a", "b", "c", "d"), PALETTE), "4 class names.*3 colours"),
-        (lambda: visualize.gallery([item()], [disc()], [0.5, 0.6]), "1 items, 1 predictions and 2 scores"),
-        (lambda: visualize.gallery([item()], [disc()], [None]), "nothing to show"),
-        (lambda: visualize.gallery([item()], [disc()], [0.5], order="top"), "'top'.*best, worst or both"),
         (lambda: visualize.training_curves([]), "at least one epoch"),
-        (lambda: visualize.per_class_bars({"miou": 0.5}), "per_class"),
         (lambda: visualize.confusion_figure(np.eye(3), ("a", "b")), r"2 by 2.*\(3, 3\)"),
-        (lambda: visualize.class_histogram([0, 0], ("a", "b")), "not all zero"),
-        (lambda: visualize.class_histogram([1, 2], ("a", "b"), PALETTE[:1]), "1 colours"),
     ],
 )
 def test_bad_input_is_refused_in_one_sentence(call, words):
@@ -136,16 +127,6 @@ def test_bad_input_is_refused_in_one_sentence(call, words):
 
 
 # Figures of images
-
-
-def test_samples_are_rows_of_image_labels_and_overlay():
-    figure = visualize.show_samples([item(0), item(1)], ("background", "horse"))
-    assert len(figure.axes) == 6
-    written = texts(figure)
-    share = f"{disc().mean():.0%} horse"
-    assert {"Image", "Mask", "Overlay", "photo000  60 \u00d7 40", "photo001  60 \u00d7 40", share} <= set(written)
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["background", "horse"]
-    pixels(figure)
 
 
 def test_prediction_with_truth_has_four_pictures_and_the_foregrounds_scores():
@@ -179,11 +160,15 @@ def test_prediction_of_many_classes_has_mean_scores_and_names_every_class():
     assert f"Boundary IoU {counts.scores()['boundary_iou']:.3f}" in written
     assert {*CAMVID, "11 of 11 classes", "correct", "wrong", "ignored"} <= set(written)
     pixels(figure)
-    assert len(figure.legends) == 2
     places = [
         (-round(t.get_window_extent().y0), t.get_window_extent().x0, t.get_text()) for t in figure.legends[0].texts
     ]
-    assert [name for *_, name in sorted(places)] == CAMVID  # line by line, as one reads
+    assert [name for *_, name in sorted(places)] == [
+        *CAMVID,
+        "correct",
+        "wrong",
+        "ignored",
+    ]  # by line
 
 
 def test_prediction_without_truth_has_two_pictures_and_one_without_any_foreground_a_dash():
@@ -193,36 +178,6 @@ def test_prediction_without_truth_has_two_pictures_and_one_without_any_foregroun
     nothing = np.zeros((40, 60), np.uint8)
     assert {"IoU \u2013", "Boundary IoU \u2013"} <= set(texts(visualize.show_prediction(photo(), nothing, nothing)))
     pixels(figure)
-
-
-@pytest.mark.parametrize(
-    "order, expected", [("worst", [1, 4, 0]), ("best", [3, 5, 0]), ("both", [3, 5, 1]), ("worst of one", [1])]
-)
-def test_gallery_reads_and_shows_only_the_ones_it_names(order, expected):
-    scores = [0.5, 0.1, None, 0.9, 0.2, 0.6, float("nan")]
-
-    class Items(list):
-        read = []
-
-        def __getitem__(self, index):
-            self.read.append(index)
-            return super().__getitem__(index)
-
-    items = Items(item(seed) for seed in range(7))
-    Items.read.clear()
-    count = len(expected)
-    figure = visualize.gallery(items, [disc()] * 7, scores, count=count, order=order.split()[0], name="IoU")
-    assert sorted(Items.read) == sorted(expected)
-    shown = [text for text in texts(figure) if "photo" in text]
-    assert list(dict.fromkeys(shown)) == [f"{scores[index]:.3f}  photo{index:03d}" for index in expected]
-    assert len(figure.axes) == count
-    pixels(figure)
-
-
-def test_samples_name_ignored_pixels_only_where_there_are_any():
-    for labels, names in ((disc(), ["background", "horse"]), (disc() * 255, ["background", "horse", "ignored"])):
-        figure = visualize.show_samples([item(mask=labels)], ("background", "horse"))
-        assert [text.get_text() for text in figure.legends[0].get_texts()] == names
 
 
 def test_street_colours_differ_for_every_reader():
@@ -241,29 +196,6 @@ def test_street_colours_differ_for_every_reader():
         distances = np.linalg.norm(lab[:, None] - lab, axis=-1)
         assert distances[~np.eye(12, dtype=bool)].min() > 34
     assert (visualize.figure_palette(("a", "b"), PALETTE) == PALETTE).all()
-
-
-def test_gallery_without_masks_shows_overlays():
-    figure = visualize.gallery([item(mask=None)], [disc()], [0.5], classes=("background", "horse"), palette=PALETTE)
-    expected = visualize.overlay(photo(), disc(), PALETTE, background_class=0)
-    np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), expected)
-    assert "horse" in texts(figure)
-
-
-def test_pictures_keep_their_shape_and_stay_on_the_page():
-    shapes = [(40, 60), (90, 30), (20, 200), (50, 50), (64, 48)]
-    items = [{"image": photo(*shape), "mask": disc(*shape), "key": "x"} for shape in shapes]
-    predictions = [entry["mask"] for entry in items]
-    for figure in (visualize.gallery(items, predictions, np.linspace(0, 1, 5)), visualize.show_samples(items)):
-        width, height = figure.get_size_inches()
-        assert width <= visualize.style.WIDTH + 1e-9
-        boxes = [axes.get_position() for axes in figure.axes]
-        for axes, box in zip(figure.axes, boxes, strict=True):
-            rows, columns = axes.images[0].get_array().shape[:2]
-            assert box.width * width / (box.height * height) == pytest.approx(columns / rows)
-            assert min(box.x0, box.y0) >= 0 and max(box.x1, box.y1) <= 1
-        for i, one in enumerate(boxes):
-            assert not any(one.overlaps(other) for other in boxes[i + 1 :])
 
 
 # Figures of numbers
@@ -296,32 +228,10 @@ def test_training_curves_without_validation_or_rate_or_with_one_epoch():
 
 
 def test_legends_do_not_cover_data():
-    for figure in (visualize.training_curves(history()), visualize.per_class_bars(scores_of_streets())):
+    for figure in (visualize.training_curves(history()), visualize.compared_runs({"a": history()})):
         pixels(figure)
         for axes in (axes for axes in figure.axes if axes.get_legend()):
             assert not axes.get_legend().get_window_extent().overlaps(axes.get_window_extent())
-
-
-def scores_of_streets():
-    counts = metrics.Counts(3)
-    target = np.zeros((20, 30), np.uint8)
-    target[:, 15:] = 1
-    counts.update(target, np.roll(target, 1, axis=1))
-    return counts.scores(("sky", "road", "bicycle"))
-
-
-def test_bars_show_both_scores_and_say_which_class_is_absent():
-    scores = scores_of_streets()
-    figure = visualize.per_class_bars(scores)
-    written, axes = texts(figure), figure.axes[0]
-    assert sum("absent" in text for text in set(written)) == 1
-    assert [bar.get_width() for bar in axes.patches] == [
-        scores["per_class"][name][key] for name in ("sky", "road") for key in ("iou", "boundary_iou")
-    ]
-    assert f"{scores['per_class']['sky']['iou']:.3f}" in written
-    assert f"IoU, mean {scores['miou']:.3f}" in written
-    assert f"Boundary IoU, mean {scores['boundary_iou']:.3f} (band 2% of the diagonal)" in written
-    pixels(figure)
 
 
 def test_confusion_figure_is_normalised_by_row_and_readable_at_2_and_11_classes():
@@ -341,38 +251,26 @@ def test_confusion_figure_is_normalised_by_row_and_readable_at_2_and_11_classes(
     assert widest < box.width / 11 and cells[(0, 0)].get_fontsize() >= 8
 
 
-def test_class_histogram_turns_logarithmic_where_shares_differ_much():
-    figure = visualize.class_histogram([990_000, 9_990, 10, 0], ("road", "car", "sign", "fence"))
-    assert figure.axes[0].get_xscale() == "log"
-    assert {" 99.0%", " 0.001%", " none", "Share of each class in 1,000,000 pixels"} <= set(texts(figure))
-    pixels(figure)
-    figure = visualize.class_histogram([3, 1], ("a", "b"), PALETTE)
-    assert figure.axes[0].get_xscale() == "linear"
-    assert [bar.get_width() for bar in figure.axes[0].patches] == [75, 25]
-    assert matplotlib.colors.to_rgb(figure.axes[0].patches[1].get_facecolor()) == pytest.approx(PALETTE[1] / 255)
-    pixels(figure)
-
-
 # All figures
 
 
 def test_names_from_files_may_hold_anything():
     names = ("_background_", "\u99ac $x_1$ {} \\frac \t")  # labelme's name; letters the font lacks, and formulas
     figures = [
-        visualize.show_samples([item(key="\u99ac$0$" * 30)], names),
+        visualize.show_prediction(photo(), disc(), classes=names),
         visualize.confusion_figure(np.eye(2), names),
-        visualize.class_histogram([1, 2], names),
+        visualize.compared_runs({name: history() for name in names}),
     ]
     for figure in figures:
         pixels(figure)
-    assert len(figures[0].legends[0].get_texts()) == 2
+    assert len(figures[2].legends[0].get_texts()) == 2
 
 
 def test_figures_look_the_same_whatever_the_readers_style_and_leave_it_alone():
     def draw():
         return [
             pixels(visualize.training_curves(history())),
-            pixels(visualize.show_samples([item()])),
+            pixels(visualize.show_prediction(photo(), disc())),
             pixels(visualize.confusion_figure(np.eye(2), ("a", "b"))),
         ]
 
@@ -391,7 +289,7 @@ def test_a_notebook_shows_a_figure_once_with_or_without_pyplot():
         "import numpy as np\nfrom seglib import visualize\n"
         "mask = np.eye(30, dtype=np.uint8)\nimage = np.full((30, 30, 3), 90, np.uint8)"
     )
-    picture, chart = "visualize.show_prediction(image, mask, mask)", "visualize.class_histogram([1, 2], ['one', 'two'])"
+    picture, chart = "visualize.show_prediction(image, mask, mask)", "visualize.confusion_figure(np.eye(2), ['a', 'b'])"
     cells = [setup, picture, f"figure = {chart}\nfigure", f"figure = {chart}", "import matplotlib.pyplot as plt"]
     cells += ["%matplotlib inline", picture, chart]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.patches import Patch
 
-from .style import WIDTH, NotebookFigure, add_title
+from seglib.visualize.style import WIDTH, NotebookFigure, add_title
 
 _GAP, _MARGIN, _LEGEND_LINE = 0.09, 0.06, 0.19
 _MAX_IMAGE_HEIGHT, _MIN_LEGEND_WIDTH = 3.2, 3.0
