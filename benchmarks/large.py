@@ -21,6 +21,7 @@ PART = 400  # side of the tiles
 
 def measured(side: int) -> dict:
     """Seconds a megapixel for `side` x `side` pixels; `seconds` and `peak_mib` of the whole."""
+    need("rasterio")
     need("tifffile")
     found = in_fresh_process(__name__, str(side))
     note = f"{found['seconds']:.0f} s and at most {found['mib']:.0f} MiB resident; {MODEL}, windows of 512"

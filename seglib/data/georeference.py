@@ -1,6 +1,5 @@
-"""Where an image is on earth: the tags of a GeoTIFF or the world file beside an image, carried to its results."""
+"""Where an image is on earth: from a GeoTIFF or the world file beside an image to the world file of its result."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
@@ -8,33 +7,17 @@ from PIL import Image
 from ..files import write_text
 
 SCALE, TIE_POINT, TRANSFORMATION, GEO_KEYS = 33550, 33922, 34264, 34735  # TIFF tags
-TAGS = (SCALE, TIE_POINT, TRANSFORMATION, GEO_KEYS, 34736, 34737)
 RASTER_TYPE, PIXEL_IS_POINT = 1025, 2  # the GeoTIFF key, and its value where coordinates are of pixel centers
 
 
-@dataclass(frozen=True)
-class Georeference:
-    """`tags` for tifffile's `extratags`, and the six lines of a world file: a, d, b, e, and the upper left center."""
-
-    tags: tuple[tuple, ...] = ()
-    world: tuple[float, ...] | None = None
-
-
-def read_georeference(image: Path) -> Georeference:
-    """Return what the header of a TIFF, or else a world file beside the image, says; empty if there is nothing."""
-    tags, world = (), None
+def read_world(image: Path) -> tuple[float, ...] | None:
+    """Return the six numbers of a world file (a, d, b, e, and the upper left center) from a GeoTIFF or a world file."""
     try:
         with Image.open(image) as opened:
-            stored = opened.tag_v2 if opened.format == "TIFF" else {}
-            tags = tuple((tag, stored.tagtype[tag], *_counted(stored[tag]), True) for tag in TAGS if tag in stored)
-            world = _world_of_tags(stored) if tags else None
+            world = _world_of_tags(opened.tag_v2) if opened.format == "TIFF" else None
     except Exception:  # a damaged header: the pixels are read, or refused, by others
-        tags = ()
-    return Georeference(tags, world or _read_world_file(image))
-
-
-def _counted(value: object) -> tuple[int, object]:
-    return (len(value), value) if isinstance(value, tuple | str | bytes) else (1, (value,))
+        world = None
+    return world or _read_world_file(image)
 
 
 def _world_of_tags(tags) -> tuple[float, ...] | None:
@@ -65,6 +48,6 @@ def _read_world_file(image: Path) -> tuple[float, ...] | None:
 
 def write_world_file(image: Path, result: Path) -> None:
     """Write the world file of the PNG `result`, of the same pixels as `image`, if the image has a place on earth."""
-    world = read_georeference(image).world
+    world = read_world(image)
     if world:
         write_text(result.with_suffix(".pgw"), "".join(f"{number:.12g}\n" for number in world))

@@ -5,7 +5,8 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -95,19 +96,22 @@ def read_source_id(file: Path) -> str | None:
             with np.load(file) as arrays:
                 made_by, source = str(arrays["made_by"]), str(arrays["source"])
         else:
-            made_by, source = _image_source(file)
+            with open_header(file) as image:
+                tags = getattr(image, "tag_v2", {})
+                made_by = tags.get(SOFTWARE_TAG) or image.info.get("Software")
+                source = tags.get(DESCRIPTION_TAG) or image.info.get("Source")
     except (OSError, UnidentifiedImageError, ValueError, SyntaxError, LookupError, AttributeError, zipfile.BadZipFile):
         return None
     return (source or "") if made_by == MADE_BY else None
 
 
-def _image_source(file: Path) -> tuple[str | None, str | None]:
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # only the header is read, so any size is fine
+@contextmanager
+def open_header(file: Path) -> Iterator[Image.Image]:
+    """Open an image of any size without decoding it."""
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
         with Image.open(file) as image:
-            tags = getattr(image, "tag_v2", {})
-            made_by = tags.get(SOFTWARE_TAG) or image.info.get("Software")
-            return made_by, tags.get(DESCRIPTION_TAG) or image.info.get("Source")
+            yield image
     finally:
         Image.MAX_IMAGE_PIXELS = limit
 

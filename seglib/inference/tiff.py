@@ -1,30 +1,26 @@
-"""Images larger than memory: TIFF files read and written in parts.  Needs tifffile, an optional package."""
+"""Images larger than memory: TIFF files read and written in parts.  Needs rasterio (GDAL), an optional package."""
 
 import math
-import struct
 import warnings
-import zlib
 from collections.abc import Callable, Iterator, Sequence
-from itertools import product
-from operator import index
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from ..data.georeference import read_georeference
-from ..data.images import ALPHA, scale_to_bytes, used_bits
+from ..data.images import EXTRA, ORIENTATION, scale_to_bytes, used_bits
 from ..files import write_atomically
 from .errors import PredictionError
 from .predictor import Predictor
-from .result_files import MADE_BY, source_id
+from .result_files import MADE_BY, open_header, source_id
 
 LARGE_PIXELS = 128_000_000  # a larger image is not read as a whole
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how TIFF and BigTIFF files begin
-SEGMENT_BYTES = 2**29  # a strip or tile, which must be decoded as a whole, may have this much
+BLOCK_BYTES = 2**29  # a strip or tile, which is decoded as a whole, may have this much, at 16 bits
+CACHE_MEGABYTES = 256  # of decoded strips and tiles
 ROWS = 256  # rows that are read at once to find the bits in use
 TILE = 256  # side of the tiles that are written
-GREY_INVERTED, GREY, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6  # values of the tag PhotometricInterpretation
+CHANNELS = (("gray",), ("gray", "alpha"), ("palette",), ("red", "green", "blue"), ("red", "green", "blue", "alpha"))
 CONVERT = "as a tiled TIFF, for example by `vips copy IN OUT.tif[tile,compression=deflate,bigtiff]`"
 
 
@@ -89,146 +85,88 @@ def predict_tiff(
             progress(done, reader.height)
 
     with TiffReader(source, bits) as reader:
-        tags = read_georeference(source).tags
-        write_mask_tiff(target, rows(reader), reader.height, reader.width, palette, source_id(source), tags)
+        write_mask_tiff(target, rows(reader), reader.height, reader.width, palette, source_id(source), reader.place)
     return counts
 
 
 class TiffReader:
-    """Reads the first image of a TIFF file in parts, as uint8 RGB; `height` and `width` in pixels.
+    """Reads a TIFF file of one image in parts, as uint8 RGB; `height` and `width` in pixels.
 
     As `data.read_image` does, 16-bit values are scaled, grayscale is repeated and transparent parts become white.
-    Raises PredictionError, naming the file, if tifffile is missing or the file is of a kind that cannot be read so.
+    `place` is where it is on earth: the options `crs` and `transform` of `rasterio.open`.
+    Raises PredictionError, naming the file, if rasterio is missing or the file is of a kind that cannot be read so.
     """
 
     def __init__(self, file: Path, bits: int = 0):
-        tifffile = _tifffile(file)
-        # What tifffile raises for damaged files.
-        self.faults = (
-            tifffile.TiffFileError,
-            zlib.error,
-            struct.error,
-            ValueError,
-            LookupError,
-            TypeError,
-            RuntimeError,
-            ArithmeticError,
-            MemoryError,
-        )
-        self.name, self.stream, self.bits = file, open(file, "rb"), bits
-        self.segments: dict[int, np.ndarray] = {}  # decoded rows of strips or tiles that may be needed again
+        rasterio = _import_rasterio(file)
+        self.name, self.bits, self.faults = file, bits, (rasterio.errors.RasterioError, ValueError, MemoryError)
+        self.environment = rasterio.Env(GDAL_CACHEMAX=CACHE_MEGABYTES)
         try:
-            self.tiff = tifffile.TiffFile(self.stream)
-            self.page = page = self.tiff.pages[0]
-            # `index` refuses what a damaged header may hold in place of numbers.
-            self.height, self.width = index(page.imagelength), index(page.imagewidth)
-            self.samples = index(page.samplesperpixel)
-            problem = self._unsupported()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # most images are nowhere on earth
+                self.tiff = rasterio.open(file, driver="GTiff")
         except self.faults as error:
-            self.stream.close()
             raise PredictionError(f"{file}: not a TIFF file that can be read ({error}); save it again.") from None
-        if problem:
-            self.stream.close()
+        self.height, self.width, self.channels = *self.tiff.shape, tuple(c.name for c in self.tiff.colorinterp)
+        self.place = {} if self.tiff.transform.is_identity else {"crs": self.tiff.crs, "transform": self.tiff.transform}
+        self.turned = self.multiplied = False
+        try:
+            with open_header(file) as image:
+                self.turned = image.tag_v2.get(ORIENTATION, 1) > 1
+                self.multiplied = image.tag_v2.get(EXTRA, ())[:1] == (1,)  # the colors are multiplied by alpha
+        except (OSError, ValueError, SyntaxError, TypeError):  # Pillow knows fewer kinds
+            pass
+        if problem := self._unsupported():
+            self.tiff.close()
             raise PredictionError(f"{file}: {problem}; save it upright, in 8-bit RGB, {CONVERT}.")
 
     def _unsupported(self) -> str:
         """Return why the image cannot be read in parts; nothing if it can."""
-        page = self.page
-        if not self.height or not self.width:
-            return "a size of 0 in its header"
-        if sum(not page.subfiletype & 5 for page in self.tiff.pages) > 1:
+        if len(self.tiff.subdatasets) > 1:
             return "several pages"
-        colours = {GREY_INVERTED: 1, GREY: 1, PALETTE: 1, RGB: 3, YCBCR: 3}.get(page.photometric)
-        if page.dtype not in (np.uint8, np.uint16):
+        if set(self.tiff.dtypes) - {"uint8", "uint16"}:
             return "pixels that are neither 8-bit nor 16-bit"
-        if self.samples - len(page.extrasamples) != colours or any(kind not in ALPHA for kind in page.extrasamples):
+        if self.channels not in CHANNELS:
             return "channels that are neither grey, RGB, a palette nor transparency"
-        if "Orientation" in page.tags and page.tags["Orientation"].value not in (0, 1):
-            return "a rotation in its header"
-        if not page.is_contiguous and math.prod(page.chunks) * page.dtype.itemsize > SEGMENT_BYTES:
+        if math.prod(self.tiff.block_shapes[0]) * len(self.channels) * 2 > BLOCK_BYTES:
             return "all pixels compressed in one piece"
-        return ""
+        return "a rotation in its header" if self.turned else ""
 
     def __enter__(self):
+        self.environment.__enter__()
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *error) -> None:
         self.tiff.close()
-        self.stream.close()
+        self.environment.__exit__(*error)
 
     def rows(self, top: int, bottom: int) -> np.ndarray:
         """Return uint8 rows (bottom - top, width, 3).  Raises PredictionError if the file is damaged."""
+        stored = self._read(top, bottom)
+        if self.channels == ("palette",):
+            return np.array([self.tiff.colormap(1)[index][:3] for index in range(256)], np.uint8)[stored[:, :, 0]]
+        values = stored if stored.dtype == np.uint8 else scale_to_bytes(stored, self._used_bits(), self.name)
+        colors = values
+        if "alpha" in self.channels:
+            colors, alpha = values[:, :, :-1], values[:, :, -1:].astype(np.uint32)
+            mixed = (colors.astype(np.uint32) * (255 if self.multiplied else alpha) + (255 - alpha) * 255 + 127) // 255
+            colors = np.minimum(mixed, 255).astype(np.uint8)  # damaged ones may be brighter than alpha allows
+        return colors if colors.shape[2] == 3 else np.repeat(colors, 3, axis=2)
+
+    def _read(self, top: int, bottom: int) -> np.ndarray:
+        """Return rows (bottom - top, width, channels) as they are stored."""
         try:
-            stored = self._plain(top, bottom) if self.page.is_contiguous else self._decoded(top, bottom)
-        except (*self.faults, OSError) as error:
-            if "imagecodecs" in str(error):
-                raise PredictionError(
-                    f"{self.name}: its compression needs one more package: python -m pip install imagecodecs; "
-                    f"or save it {CONVERT}."
-                ) from None
-            raise PredictionError(f"{self.name}: damaged or cut short ({error}); get the file again.") from None
-        return self._as_rgb(stored)
-
-    def _plain(self, top: int, bottom: int) -> np.ndarray:
-        """Read rows of a file that is not compressed, where one row follows the other."""
-        page = self.page
-        separate = page.planarconfig == 2
-        inner = 1 if separate else self.samples
-        kind = np.dtype(page.dtype).newbyteorder(self.tiff.byteorder)
-        row_bytes = self.width * inner * kind.itemsize
-        planes = []
-        for plane in range(self.samples if separate else 1):
-            self.stream.seek(page.dataoffsets[0] + (plane * self.height + top) * row_bytes)
-            content = self.stream.read((bottom - top) * row_bytes)
-            planes.append(np.frombuffer(content, kind).reshape(bottom - top, self.width, inner))
-        return np.concatenate(planes, 2)
-
-    def _decoded(self, top: int, bottom: int) -> np.ndarray:
-        """Read rows of a file in strips or tiles by decoding those that contain them."""
-        high = self.page.chunks[0]
-        needed = range(top // high, (bottom - 1) // high + 1)
-        self.segments = {row: self.segments[row] if row in self.segments else self._segments(row) for row in needed}
-        first = needed[0] * high
-        return np.concatenate([self.segments[row] for row in needed])[top - first : bottom - first]
-
-    def _segments(self, row: int) -> np.ndarray:
-        """Decode one row of strips or tiles, (their height, width, samples)."""
-        page, high = self.page, self.page.chunks[0]
-        down, across = math.ceil(self.height / high), math.ceil(self.width / page.chunks[1])
-        result = np.zeros((min(high, self.height - row * high), self.width, self.samples), page.dtype)
-        tables = {"jpegtables": page.jpegtables} if page.jpegtables is not None else {}
-        for plane, column in product(range(self.samples if page.planarconfig == 2 else 1), range(across)):
-            index = (plane * down + row) * across + column
-            self.stream.seek(page.dataoffsets[index])
-            content = self.stream.read(page.databytecounts[index])
-            decoded, (sample, _, _, left, _), _ = page.decode(content or None, index, **tables)
-            if decoded is not None:  # else a part that was never written, and is black
-                part = decoded[0, : len(result), : self.width - left]
-                result[: len(part), left : left + part.shape[1], sample : sample + part.shape[2]] = part
-        return result
+            return np.moveaxis(self.tiff.read(window=((top, bottom), (0, self.width))), 0, 2)
+        except self.faults as error:
+            reason = error.__cause__ or error
+            raise PredictionError(f"{self.name}: damaged or cut short ({reason}); get the file again.") from None
 
     def _used_bits(self) -> int:
         """Return how many bits of 16 are in use, as `data.read_image` does; the first call reads the whole file."""
         if not self.bits:
-            read = self._plain if self.page.is_contiguous else self._decoded
             tops = range(0, self.height, ROWS)
-            self.bits = max(used_bits(read(top, min(top + ROWS, self.height))) for top in tops)
+            self.bits = max(used_bits(self._read(top, min(top + ROWS, self.height))) for top in tops)
         return self.bits
-
-    def _as_rgb(self, stored: np.ndarray) -> np.ndarray:
-        page = self.page
-        if page.photometric == PALETTE:
-            return (np.asarray(page.colormap) // 256).astype(np.uint8).T[stored[:, :, 0]]
-        values = stored if stored.dtype.itemsize == 1 else scale_to_bytes(stored, self._used_bits(), self.name)
-        colours = values[:, :, : self.samples - len(page.extrasamples)]
-        if page.photometric == GREY_INVERTED:
-            colours = 255 - colours
-        if page.extrasamples:  # transparency
-            alpha = values[:, :, -1:].astype(np.uint32)
-            opacity = 255 if page.extrasamples[0] == 1 else alpha  # 1: the colours are already multiplied by alpha
-            mixed = (colours.astype(np.uint32) * opacity + (255 - alpha) * 255 + 127) // 255
-            colours = np.minimum(mixed, 255).astype(np.uint8)  # damaged ones may be brighter than alpha allows
-        return colours if colours.shape[2] == 3 else np.repeat(colours, 3, axis=2)
 
 
 def write_mask_tiff(
@@ -238,56 +176,38 @@ def write_mask_tiff(
     width: int,
     palette: Sequence[Sequence[int]] | None = None,
     source: str = "",
-    tags: Sequence[tuple] = (),
+    place: dict | None = None,
 ) -> None:
     """Write a mask that comes in `rows`, uint8 (n, width), as a tiled, compressed TIFF file.
 
-    `palette` and `source` are as in `outputs.save_mask`; `tags` are tifffile's `extratags`.
+    `palette` and `source` are as in `outputs.save_mask`, `place` as in `TiffReader`.
     """
-    colors = {"photometric": "minisblack"}
-    if palette is not None:
-        table = np.zeros((256, 3), np.uint16)
-        table[: len(palette)] = np.asarray(palette) * 257
-        colors = {"photometric": "palette", "colormap": table.T}
+    rasterio = _import_rasterio(file)
+    tiles = {"tiled": True, "blockxsize": TILE, "blockysize": TILE, "compress": "deflate", "bigtiff": "if_safer"}
 
     def write(stream) -> None:
-        # Classic TIFF, which every program reads, ends at 4 GiB.
-        with _tifffile(file).TiffWriter(stream, bigtiff=height * width > 2**31) as writer:
-            writer.write(
-                _tiles(rows, width),
-                shape=(height, width),
-                dtype=np.uint8,
-                tile=(TILE, TILE),
-                compression="zlib",
-                software=MADE_BY,
-                description=source or None,
-                metadata=None,
-                extratags=list(tags),
-                maxworkers=1,
-                **colors,
-            )
+        shape = {"count": 1, "height": height, "width": width, "dtype": "uint8"}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # most images are nowhere on earth
+            mask = rasterio.open(stream.name, "w", driver="GTiff", **shape, **tiles, **(place or {}))
+        with mask:
+            mask.update_tags(TIFFTAG_SOFTWARE=MADE_BY, TIFFTAG_IMAGEDESCRIPTION=source)
+            if palette is not None:
+                mask.write_colormap(1, {index: tuple(map(int, color)) for index, color in enumerate(palette)})
+            top = 0
+            for part in rows:
+                mask.write(part, 1, window=((top, top + len(part)), (0, width)))
+                top += len(part)
 
     write_atomically(file, write)
 
 
-def _tiles(rows: Iterator[np.ndarray], width: int) -> Iterator[np.ndarray]:
-    """Cut rows into tiles of TILE x TILE, smaller at the right and lower edge, line by line."""
-    rest = np.empty((0, width), np.uint8)
-    for part in rows:
-        rest = np.concatenate([rest, part])
-        while len(rest) >= TILE:
-            yield from (rest[:TILE, left : left + TILE] for left in range(0, width, TILE))
-            rest = rest[TILE:]
-    if len(rest):
-        yield from (rest[:, left : left + TILE] for left in range(0, width, TILE))
-
-
-def _tifffile(file: Path):
+def _import_rasterio(file: Path):
     try:
-        import tifffile
+        import rasterio
     except ImportError:
         raise PredictionError(
             f"{file}: more than {LARGE_PIXELS:,} pixels are read in parts, which needs one more package: "
-            "python -m pip install tifffile"
+            "python -m pip install rasterio"
         ) from None
-    return tifffile
+    return rasterio

@@ -147,7 +147,7 @@ def test_windows_by_options(called, place):
 
 
 def test_large_images_are_read_in_parts_or_refused(called, place, monkeypatch):
-    pytest.importorskip("tifffile")
+    pytest.importorskip("rasterio")
     monkeypatch.setattr("seglib.inference.tiff.LARGE_PIXELS", 2000)
     code, out, err = called("photos/b.tif", "photos/more/a.png")
     assert code == 1 and "1 of 2 images segmented" in out
@@ -249,7 +249,7 @@ def test_prediction_does_not_import_what_only_training_needs(place):
 import sys
 from seglib.cli.main import main
 code = main(["predict", "photos/a.png", "--weights", "w.safetensors", "--kind", "mask", "--device", "cpu"])
-slow = {"albumentations", "matplotlib", "scipy", "ray", "optuna", "onnxruntime", "tifffile"}
+slow = {"albumentations", "matplotlib", "scipy", "ray", "optuna", "onnxruntime", "tifffile", "rasterio"}
 print(code, sorted(slow & sys.modules.keys()))
 """
     done = subprocess.run(

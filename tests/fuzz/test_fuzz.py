@@ -24,14 +24,14 @@ CASES = {kind: int(os.environ.get("SEGLIB_FUZZ", QUICK.get(kind, 80))) for kind 
 
 
 def test_spoiled_inputs_are_read_or_refused_in_a_sentence_and_nothing_else():
-    cases = {kind: count for kind, count in CASES.items() if kind != "window" or find_spec("tifffile")}
+    cases = {kind: count for kind, count in CASES.items() if kind != "window" or find_spec("rasterio")}
     tallies = watch.run(cases)
     assert {kind: tally.faults for kind, tally in tallies.items() if tally.faults} == {}
     assert {kind: tally.tried for kind, tally in tallies.items()} == cases
     assert all(tally.refused for tally in tallies.values())
     assert sum(tally.read for tally in tallies.values()) > 100  # the damage is not so great that nothing is left to do
     if cases != CASES:
-        pytest.skip("tifffile is not installed; all that does not need it was tried, with success")
+        pytest.skip("rasterio is not installed; all that does not need it was tried, with success")
 
 
 def test_the_watch_notices_crashes_hangs_and_wrong_errors(monkeypatch, tmp_path):

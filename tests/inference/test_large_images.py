@@ -18,6 +18,7 @@ from seglib.inference import PredictionError, Predictor, TiffReader
 from seglib.inference.resize import ResizedReader, area_weights, linear_weights
 
 tifffile = pytest.importorskip("tifffile")
+pytest.importorskip("rasterio")
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -208,8 +209,9 @@ def test_tiff_files_that_cannot_be_read_by_window(tmp_path, monkeypatch):
 
     refused("neither 8-bit", values=image.astype(np.float32), photometric="rgb")
     refused("channels that are neither", values=np.dstack([image] * 2), photometric="minisblack", planarconfig=1)
+    refused("several pages", values=np.stack([image, image]), photometric="rgb")
     refused("rotation", photometric="rgb", extratags=[(274, 3, 1, 6, True)])
-    monkeypatch.setattr("seglib.inference.tiff.SEGMENT_BYTES", 1000)
+    monkeypatch.setattr("seglib.inference.tiff.BLOCK_BYTES", 1000)
     refused("in one piece.*tiled TIFF", photometric="rgb", compression="zlib", rowsperstrip=300)
     monkeypatch.undo()
     file.write_bytes(b"II*\0 and no more")
@@ -218,28 +220,21 @@ def test_tiff_files_that_cannot_be_read_by_window(tmp_path, monkeypatch):
     for options in ({}, {"tile": (64, 64), "compression": "zlib"}):
         tifffile.imwrite(file, image, photometric="rgb", **options)
         whole = file.read_bytes()
-        with TiffReader(file) as reader:
-            last = max(reader.page.dataoffsets)
+        with tifffile.TiffFile(file) as tiff:
+            last = max(tiff.pages[0].dataoffsets)
         file.write_bytes(whole[: last + 100])
         with pytest.raises(PredictionError, match="damaged or cut short|not a TIFF file"), TiffReader(file) as reader:
             reader.rows(0, 300)
 
 
-def test_a_missing_package_is_named(tmp_path, monkeypatch):
+def test_any_compression_is_read_and_a_missing_package_is_named(tmp_path, monkeypatch):
     file = tmp_path / "a.tif"
     Image.fromarray(scene(50, 60)).save(file, compression="tiff_lzw")
-    if not _importable("imagecodecs"):
-        with pytest.raises(PredictionError, match="python -m pip install imagecodecs"), TiffReader(file) as reader:
-            reader.rows(0, 50)
-    monkeypatch.setitem(sys.modules, "tifffile", None)
-    with pytest.raises(PredictionError, match="python -m pip install tifffile"):
+    with TiffReader(file) as reader:
+        assert (reader.rows(0, 50) == scene(50, 60)).all()
+    monkeypatch.setitem(sys.modules, "rasterio", None)
+    with pytest.raises(PredictionError, match="python -m pip install rasterio"):
         TiffReader(file)
-
-
-def _importable(name):
-    import importlib.util
-
-    return importlib.util.find_spec(name) is not None
 
 
 def test_large_images_are_read_in_parts_or_refused(tmp_path, monkeypatch):
@@ -338,3 +333,15 @@ def test_a_large_file_needs_little_memory(tmp_path, side, megabytes):
     red, peak = map(int, done.stdout.split())
     assert red == (side // 400) ** 2 * 100 * 100
     assert peak * (1 if sys.platform != "darwin" else 1 / 1024) < megabytes * 1e6 / 1024
+
+
+def test_a_mask_is_at_the_place_of_its_image(network, tmp_path):
+    import rasterio
+
+    place = {"crs": "EPSG:32633", "transform": rasterio.Affine(0.5, 0, 400_000, 0, -0.5, 5_000_000)}
+    shape = {"count": 3, "height": 90, "width": 120, "dtype": "uint8", "photometric": "rgb"}
+    with rasterio.open(tmp_path / "a.tif", "w", driver="GTiff", **shape, **place) as file:
+        file.write(np.moveaxis(scene(90, 120), 2, 0))
+    inference.predict_tiff(Predictor(network, tile=64), tmp_path / "a.tif", tmp_path / "mask.tif")
+    with rasterio.open(tmp_path / "mask.tif") as mask:
+        assert mask.crs == place["crs"] and mask.transform == place["transform"]
