@@ -16,8 +16,9 @@ from safetensors.torch import load_file
 from staging import Stage
 
 from seglib import weights
-from seglib.inference import MIN_SIDE, export
+from seglib.inference import export
 from seglib.inference.export import ExportError
+from seglib.inference.predictor import MIN_SIDE
 from seglib.weights import WeightsError
 
 __all__ = ["BUDGET", "ExportError", "WeightsError", "bare_graph", "chosen", "describe", "entries"]

@@ -105,14 +105,14 @@ def find_tasks(args: argparse.Namespace) -> list:
     from .. import inference
     from ..inference import polygons
     from ..inference.batch import PredictTask
-    from ..inference.result_files import has_results
+    from ..inference.result_files import free_name, has_results, without_results
 
     files = inference.image_files(args.images)
-    images, taken = inference.without_results(files, args.out)
+    images, taken = without_results(files, args.out)
     if len(images) < len(files):
         print(f"{len(files) - len(images)} results of an earlier run in {args.out}/ are left out")
     make_folder(args.out, "--out")
-    tasks = [PredictTask(file, args.out / inference.free_name(file, args.out, taken)) for file in images]
+    tasks = [PredictTask(file, args.out / free_name(file, args.out, taken)) for file in images]
     if args.skip_existing:
         in_coco = polygons.read_coco(args.out / "coco.json")
         done = {task for task in tasks if has_results(task.target, args.kind)}

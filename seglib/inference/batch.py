@@ -1,27 +1,26 @@
 """Images to result files: many images in a row, while others are read and written."""
 
 import errno
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event, Lock
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from .. import data
+from .. import data, visualize
 from ..data.georeference import write_world_file
-from . import outputs, polygons
+from . import outputs, polygons, tiff
 from .errors import PredictionError
 from .predictor import Predictor, most_probable
-from .resize import ArrayReader, ImageReader
+from .resize import ArrayReader
 from .result_files import result_file, source_id
-from .tiff import LARGE_PIXELS, is_large, predict_tiff
 
-IN_FLIGHT = 2  # images that are read, and that are written, while another one is predicted
+THREADS = 4  # of them one computes at a time, while the others read and write
 REDUCED_SIDE = 2  # JPEG files are decoded at reduced size, but at this multiple of the network's input at least
 
 
@@ -51,19 +50,6 @@ class PredictResult:
     uncertainty: float | None = None
     size: tuple[int, int] = (0, 0)
     polygons: list = field(default_factory=list)
-
-
-@dataclass
-class _Work:
-    """An image on its way through reading, predicting and writing."""
-
-    task: PredictTask
-    reader: ImageReader | None = None
-    labels: np.ndarray | None = None
-    foreground: np.ndarray | None = None
-    probabilities: np.ndarray | None = None
-    uncertainty: float = 0.0
-    result: PredictResult | None = None  # with an error, or when all is written
 
 
 class BatchPredictor:
@@ -97,85 +83,67 @@ class BatchPredictor:
             )
         self.predictor, self.classes, self.palette, self.kinds = predictor, classes, palette, kinds
         self.mask_format, self.background, self.reading = mask_format, background, reading or {}
+        self.mask_palette = palette if mask_format == "palette" else None
+        self._computing, self._stopped = Lock(), Event()
 
-    def predict_all(self, tasks: Iterable[PredictTask]) -> Iterator[PredictResult]:
-        """Do the tasks in order; raises OSError if a result cannot be written.
-
-        What is wrong with an image is in its PredictResult.
-        """
-        pool = ThreadPoolExecutor(2 * IN_FLIGHT)
+    def predict_all(self, tasks: Sequence[PredictTask]) -> Iterator[PredictResult]:
+        """Do the tasks, and yield their results in order; raises OSError if a result cannot be written."""
+        pool = ThreadPoolExecutor(THREADS)
         try:
-            loaded = _map_ahead(pool, self._read, tasks)
-            yield from _map_ahead(pool, self._write, map(self._predict, loaded))
+            yield from pool.map(self.predict, tasks)
         finally:
+            self._stopped.set()
             pool.shutdown(cancel_futures=True)
+            self._stopped.clear()
 
     def predict(self, task: PredictTask) -> PredictResult:
-        """Do one task, as `predict_all` does."""
-        return self._write(self._predict(self._read(task)))
-
-    def _read(self, task: PredictTask) -> _Work:
-        return self._attempt(self._load, _Work(task))
-
-    def _predict(self, work: _Work) -> _Work:
-        return work if work.result else self._attempt(self._compute, work)
-
-    def _write(self, work: _Work) -> PredictResult:
-        return (work if work.result else self._attempt(self._save, work)).result
-
-    @staticmethod
-    def _attempt(step: Callable[[_Work], None], work: _Work) -> _Work:
-        """Do a step; what is wrong with the image becomes the result."""
-        file = work.task.image
+        """Do one task.  What is wrong with its image is in the result; raises OSError if that cannot be written."""
+        file = task.image
         try:
-            step(work)
+            return self._predict_large(task) if tiff.is_large(file) else self._predict(task)
         except (data.DataError, PredictionError) as error:
-            message = str(error) if str(file) in str(error) else f"{file}: {error}"
-            work.result = PredictResult(file, error=message)
+            return PredictResult(file, error=str(error) if str(file) in str(error) else f"{file}: {error}")
         except OSError as error:
             if error.errno != errno.ENAMETOOLONG:
                 raise
-            work.result = PredictResult(file, error=f"{file}: the names of its results would be too long; rename it.")
-        return work
+            return PredictResult(file, error=f"{file}: the names of its results would be too long; rename it.")
 
-    def _load(self, work: _Work) -> None:
-        if not is_large(work.task.image):
-            side = 0 if {"overlay", "cutout"} & set(self.kinds) else self.predictor.input_side()
-            work.reader = read_reduced(work.task.image, REDUCED_SIDE * side, **self.reading)
-        elif "mask" not in self.kinds:
-            raise PredictionError(
-                f"{work.task.image}: images of more than {LARGE_PIXELS:,} pixels only get a mask; add mask to --kind."
-            )
-
-    def _compute(self, work: _Work) -> None:
-        if work.reader is None:
-            work.result = self._predict_large(work.task)
-            return
-        labels, foreground, probabilities = [], [], []
-        for rows in self.predictor.probability_rows(work.reader):
-            largest, row_labels = most_probable(rows)
-            labels.append(row_labels.cpu().numpy())
-            work.uncertainty += (1 - largest).sum().item()
-            if "cutout" in self.kinds:
-                foreground.append((1 - rows[self.background]).cpu().numpy())
-            if "probabilities" in self.kinds:
-                probabilities.append(rows.half().cpu().numpy())
-        work.labels = np.concatenate(labels)
-        work.foreground = np.concatenate(foreground) if foreground else None
-        work.probabilities = np.concatenate(probabilities, 1) if probabilities else None
-        work.uncertainty /= work.labels.size
+    def _predict(self, task: PredictTask) -> PredictResult:
+        side = 0 if {"overlay", "cutout"} & set(self.kinds) else self.predictor.input_side()
+        reader = read_reduced(task.image, REDUCED_SIDE * side, **self.reading)
+        parts = {"labels": [], "foreground": [], "probabilities": []}
+        uncertainty = 0.0
+        with self._computing:
+            for rows in self.predictor.probability_rows(reader):
+                largest, labels = most_probable(rows)
+                parts["labels"].append(labels.cpu().numpy())
+                uncertainty += (1 - largest).sum().item()
+                if "cutout" in self.kinds:
+                    parts["foreground"].append((1 - rows[self.background]).cpu().numpy())
+                if "probabilities" in self.kinds:
+                    parts["probabilities"].append(rows.half().cpu().numpy())
+        arrays = {name: np.concatenate(part, -2) for name, part in parts.items() if part}
+        shapes = self._save(task, reader.image, **arrays)
+        labels = arrays["labels"]
+        counts = np.bincount(labels.ravel(), minlength=256)
+        return PredictResult(task.image, counts, "", uncertainty / labels.size, labels.shape, shapes)
 
     def _predict_large(self, task: PredictTask) -> PredictResult:
-        with tqdm(unit="row", leave=False, disable=None) as bar:
+        if "mask" not in self.kinds:
+            raise PredictionError(
+                f"{task.image}: images of more than {tiff.LARGE_PIXELS:,} pixels only get a mask; add mask to --kind."
+            )
+        file, bits = result_file(task.target, "large mask"), self.reading.get("bits", 0)
+        with self._computing, tqdm(unit="row", leave=False, disable=None) as bar:
 
             def progress(done: int, height: int) -> None:
+                if self._stopped.is_set():  # by Ctrl-C, which reaches the main thread only
+                    raise PredictionError(f"{task.image}: stopped.")
                 bar.total = height
                 bar.update(done - bar.n)
 
-            file = result_file(task.target, "large mask")
-            palette = self.palette if self.mask_format == "palette" else None
-            bits = self.reading.get("bits", 0)
-            counts = predict_tiff(self.predictor, task.image, file, palette, progress, self._mask_values, bits)
+            predict = tiff.predict_tiff
+            counts = predict(self.predictor, task.image, file, self.mask_palette, progress, self._mask_values, bits)
         return PredictResult(task.image, counts)
 
     def _mask_values(self, labels: np.ndarray) -> np.ndarray:
@@ -183,40 +151,26 @@ class BatchPredictor:
             return labels
         return np.where(labels == self.background, 0, 255).astype(np.uint8)
 
-    def _save(self, work: _Work) -> None:
-        (file, target), labels = work.task, work.labels
+    def _save(self, task: PredictTask, image: np.ndarray, labels, foreground=None, probabilities=None) -> list:
+        """Write the results of an image; returns its polygons."""
+        file, target = task
         files = {kind: result_file(target, kind) for kind in self.kinds if kind != "coco"}
         source = source_id(file)
         if "mask" in files:
-            palette = self.palette if self.mask_format == "palette" else None
-            outputs.save_mask(files["mask"], self._mask_values(labels), palette, source)
+            outputs.save_mask(files["mask"], self._mask_values(labels), self.mask_palette, source)
             write_world_file(file, files["mask"])
         if "overlay" in files:
-            from .. import visualize  # imports matplotlib, which other kinds do not wait for
-
-            overlay = visualize.overlay(work.reader.image, labels, self.palette, background_class=self.background)
+            overlay = visualize.overlay(image, labels, self.palette, background_class=self.background)
             outputs.save_image(files["overlay"], overlay, source)
         if "cutout" in files:
-            alpha = outputs.refine_alpha(work.reader.image, work.foreground)
-            outputs.save_image(files["cutout"], outputs.with_alpha(work.reader.image, alpha), source)
+            cutout = outputs.with_alpha(image, outputs.refine_alpha(image, foreground))
+            outputs.save_image(files["cutout"], cutout, source)
         if "probabilities" in files:
-            outputs.save_probabilities(files["probabilities"], work.probabilities, self.classes, source)
+            outputs.save_probabilities(files["probabilities"], probabilities, self.classes, source)
         shapes = polygons.find_polygons(labels, self.background) if {"coco", "labelme"} & set(self.kinds) else []
         if "labelme" in files:
             polygons.save_labelme(files["labelme"], file, labels.shape, shapes, self.classes, source)
-        counts = np.bincount(labels.ravel(), minlength=256)
-        work.result = PredictResult(file, counts, "", work.uncertainty, labels.shape, shapes)
-
-
-def _map_ahead(pool: ThreadPoolExecutor, function: Callable, items: Iterable) -> Iterator:
-    """Yield the results of `function` in order, while it works on the next IN_FLIGHT items in other threads."""
-    futures = deque()
-    for item in items:
-        futures.append(pool.submit(function, item))
-        if len(futures) > IN_FLIGHT:
-            yield futures.popleft().result()
-    while futures:
-        yield futures.popleft().result()
+        return shapes
 
 
 def read_reduced(file: Path, min_side: int, **reading) -> ArrayReader:

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import pooch
@@ -27,6 +28,7 @@ ENDINGS = {
 }
 KINDS = ("mask", "overlay", "cutout", "probabilities", "coco", "labelme")
 MADE_BY = "seglib predict"  # in each of these files, beside the `source_id` of its image
+_LIMIT_LOCK = Lock()  # Pillow has one limit for all threads
 SOFTWARE_TAG, DESCRIPTION_TAG = 305, 270  # where TIFF files have both
 
 
@@ -108,12 +110,13 @@ def read_source_id(file: Path) -> str | None:
 @contextmanager
 def open_header(file: Path) -> Iterator[Image.Image]:
     """Open an image of any size without decoding it."""
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    try:
-        with Image.open(file) as image:
-            yield image
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
+    with _LIMIT_LOCK:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            with Image.open(file) as image:
+                yield image
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
 def source_id(file: Path) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from ..data.images import EXTRA, ORIENTATION, scale_to_bytes, used_bits
 from ..files import write_atomically
@@ -15,7 +14,6 @@ from .predictor import Predictor
 from .result_files import MADE_BY, open_header, source_id
 
 LARGE_PIXELS = 128_000_000  # a larger image is not read as a whole
-MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how TIFF and BigTIFF files begin
 BLOCK_BYTES = 2**29  # a strip or tile, which is decoded as a whole, may have this much, at 16 bits
 CACHE_MEGABYTES = 256  # of decoded strips and tiles
 ROWS = 256  # rows that are read at once to find the bits in use
@@ -31,16 +29,11 @@ def is_large(file: Path) -> bool:
     reports the error.
     """
     try:
-        with open(file, "rb") as stream, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of sizes
-            start = stream.read(4)
-            with Image.open(stream) as image:
-                large = math.prod(image.size) > LARGE_PIXELS
-    except Image.DecompressionBombError:  # Pillow's own limit is above ours
-        large = True
+        with open_header(file) as image:
+            large, kind = math.prod(image.size) > LARGE_PIXELS, image.format
     except (OSError, ValueError, SyntaxError):
         return False
-    if large and start not in MAGIC:
+    if large and kind != "TIFF":
         raise PredictionError(
             f"{file}: more than {LARGE_PIXELS:,} pixels are read in parts, which only TIFF files can be; save it "
             f"{CONVERT}."

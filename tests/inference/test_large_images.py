@@ -14,8 +14,10 @@ from torch import nn
 
 from seglib import inference
 from seglib.data import read_image
-from seglib.inference import PredictionError, Predictor, TiffReader
+from seglib.inference import PredictionError, Predictor
 from seglib.inference.resize import ResizedReader, area_weights, linear_weights
+from seglib.inference.result_files import is_result
+from seglib.inference.tiff import TiffReader, is_large
 
 tifffile = pytest.importorskip("tifffile")
 pytest.importorskip("rasterio")
@@ -240,14 +242,14 @@ def test_any_compression_is_read_and_a_missing_package_is_named(tmp_path, monkey
 def test_large_images_are_read_in_parts_or_refused(tmp_path, monkeypatch):
     for ending in ("png", "tif"):
         Image.fromarray(scene(50, 60)).save(tmp_path / f"a.{ending}")
-        assert not inference.is_large(tmp_path / f"a.{ending}")
+        assert not is_large(tmp_path / f"a.{ending}")
     monkeypatch.setattr("seglib.inference.tiff.LARGE_PIXELS", 2999)
-    assert inference.is_large(tmp_path / "a.tif")
+    assert is_large(tmp_path / "a.tif")
     with pytest.raises(PredictionError, match=r"a\.png: more than 2,999 pixels .*tiled TIFF.*vips copy"):
-        inference.is_large(tmp_path / "a.png")
+        is_large(tmp_path / "a.png")
     monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 1000)  # what Pillow itself refuses to open
-    assert inference.is_large(tmp_path / "a.tif")
-    assert not inference.is_large(tmp_path / "absent.tif")
+    assert is_large(tmp_path / "a.tif")
+    assert not is_large(tmp_path / "absent.tif")
 
 
 def test_a_label_tiff_is_tiled_small_and_as_in_memory(network, tmp_path):
@@ -266,7 +268,7 @@ def test_a_label_tiff_is_tiled_small_and_as_in_memory(network, tmp_path):
         assert (np.asarray(opened.convert("RGB")) == np.array(palette)[expected]).all()
     assert (counts[:3] == np.bincount(expected.ravel(), minlength=3)).all() and counts.sum() == 700 * 531
     assert calls[-1] == (700, 700)
-    assert inference.is_result(tmp_path / "out.tif") and not inference.is_result(tmp_path / "a.tif")
+    assert is_result(tmp_path / "out.tif") and not is_result(tmp_path / "a.tif")
 
 
 def test_a_truncated_source_leaves_no_result(network, tmp_path):

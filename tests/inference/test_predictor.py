@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from seglib import data, evaluation, inference, models
 from seglib.data.annotations.common import draw_shapes, polygon_shape
 from seglib.data.transforms import MEAN, STD, normalize, resize_longest_side
-from seglib.inference import PredictionError, Predictor, batch, outputs, polygons
+from seglib.inference import PredictionError, Predictor, batch, outputs, polygons, result_files
 from seglib.inference.sliding_window import window_starts, window_weights
 
 
@@ -60,7 +60,7 @@ def test_any_size_works(size, side):
     model = RedIsForeground()
     labels = Predictor(model, side).labels(np.full((*size, 3), 255, np.uint8))
     assert labels.shape == size and (labels == 1).all()
-    assert min(model.sizes[0][-2:]) >= inference.MIN_SIDE
+    assert min(model.sizes[0][-2:]) >= inference.predictor.MIN_SIDE
 
 
 def test_probabilities_are_averaged_not_logits():
@@ -148,14 +148,14 @@ def test_results_of_an_earlier_run_are_recognised(tmp_path):
     inference.save_mask(tmp_path / "a_mask.png", np.zeros((4, 4), np.uint8), [(0, 0, 0)])
     inference.save_image(tmp_path / "a_cutout.png", np.zeros((4, 4, 4), np.uint8))
     files = inference.image_files([tmp_path])
-    left, taken = inference.without_results(files, tmp_path)
+    left, taken = result_files.without_results(files, tmp_path)
     assert [file.name for file in left] == ["a.jpg", "b.jpg", "b_mask.png", "c_mask.jpg", "c_overlay.png"]
     assert taken == {"b", "c"}  # what is not of this program must not be overwritten
-    assert inference.without_results(files, tmp_path / "elsewhere") == (files, set())
+    assert result_files.without_results(files, tmp_path / "elsewhere") == (files, set())
     (tmp_path / "d_mask.png").write_bytes(b"not an image")
-    assert not inference.is_result(tmp_path / "d_mask.png")
+    assert not result_files.is_result(tmp_path / "d_mask.png")
     with pytest.raises(PredictionError, match="only results of an earlier run"):
-        inference.without_results([tmp_path / "a_mask.png"], tmp_path)
+        result_files.without_results([tmp_path / "a_mask.png"], tmp_path)
 
 
 def test_files_folders_patterns_and_the_example(tmp_path):
@@ -373,9 +373,9 @@ def test_images_of_the_same_name_do_not_overwrite_each_other(tmp_path):
 
     def names(*images):
         taken = set()
-        actual = [inference.free_name(tmp_path / file, out, taken) for file in images]
+        actual = [result_files.free_name(tmp_path / file, out, taken) for file in images]
         for name, file in zip(actual, images, strict=True):
-            inference.save_mask(out / f"{name}_mask.png", labels, [(0, 0, 0)], inference.source_id(tmp_path / file))
+            inference.save_mask(out / f"{name}_mask.png", labels, [(0, 0, 0)], result_files.source_id(tmp_path / file))
         return actual
 
     assert names("x/a.jpg", "x/b.jpg", "y/a.jpg", "z/a.jpg") == ["a", "b", "a-2", "a-3"]
@@ -384,7 +384,7 @@ def test_images_of_the_same_name_do_not_overwrite_each_other(tmp_path):
     assert names("x/c.jpg") == ["c-2"]
     inference.save_mask(out / "d_mask.png", labels, [(0, 0, 0)])  # as versions before this one wrote it
     assert names("x/d.jpg") == ["d"]
-    assert len(inference.source_id(tmp_path)) == 16  # of the place alone, where nothing can be read
+    assert len(result_files.source_id(tmp_path)) == 16  # of the place alone, where nothing can be read
 
 
 def test_a_result_is_known_by_the_place_of_its_image_or_by_its_content(tmp_path):
@@ -394,20 +394,20 @@ def test_a_result_is_known_by_the_place_of_its_image_or_by_its_content(tmp_path)
         file.parent.mkdir(parents=True)
         file.write_bytes(text)
     out.mkdir()
-    inference.save_mask(out / "1_mask.png", labels, [(0, 0, 0)], inference.source_id(day1))
-    assert inference.free_name(day2, out, set()) == "1-2"  # its last folders have the same names
-    assert inference.free_name(moved, out, set()) == "1"
+    inference.save_mask(out / "1_mask.png", labels, [(0, 0, 0)], result_files.source_id(day1))
+    assert result_files.free_name(day2, out, set()) == "1-2"  # its last folders have the same names
+    assert result_files.free_name(moved, out, set()) == "1"
     day1.write_bytes(b"edited")
-    assert inference.free_name(day1, out, set()) == "1"
+    assert result_files.free_name(day1, out, set()) == "1"
     earlier = hashlib.sha256(b"trip/photos/1.jpg").hexdigest()[:16]  # the mark of versions before this one
     inference.save_mask(out / "1_mask.png", labels, [(0, 0, 0)], earlier)
-    assert inference.free_name(day2, out, set()) == "1"
+    assert result_files.free_name(day2, out, set()) == "1"
 
 
 def test_results_larger_than_pillow_opens_are_known_as_results(tmp_path, monkeypatch):
     inference.save_mask(tmp_path / "a_mask.png", np.zeros((40, 40), np.uint8), [(0, 0, 0)])
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    assert inference.is_result(tmp_path / "a_mask.png") and Image.MAX_IMAGE_PIXELS == 100
+    assert result_files.is_result(tmp_path / "a_mask.png") and Image.MAX_IMAGE_PIXELS == 100
 
 
 def test_counts_on_the_device_are_those_on_the_cpu(monkeypatch):
