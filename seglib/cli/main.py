@@ -12,7 +12,6 @@ examples:
 """
 
 import os
-import select
 import signal
 import sys
 import threading
@@ -96,24 +95,13 @@ def run_command(run: Callable[[], int]) -> int:
         print("\nstopped", file=sys.stderr)
         return 130
     except (SeglibError, OSError) as error:
-        if isinstance(error, BrokenPipeError) and _output_is_closed():
+        if isinstance(error, BrokenPipeError):  # the reader of our output, `head` for example, has closed it
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
         if os.environ.get("SEGLIB_TRACEBACK"):
             raise
         print(f"error: {_sentence(error)}", file=sys.stderr)
         return 1
-
-
-def _output_is_closed() -> bool:
-    """Return whether the reader of our output, `head` for example, has closed it; then send the rest to nowhere."""
-    if not sys.stdout or not hasattr(select, "poll"):
-        return False
-    ask = select.poll()
-    ask.register(sys.stdout.fileno(), 0)
-    if not any(event & (select.POLLERR | select.POLLHUP) for _, event in ask.poll(0)):
-        return False
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return True
 
 
 def _sentence(error: Exception) -> str:

@@ -148,8 +148,11 @@ def write_summaries(args: argparse.Namespace, results: list, classes: list[str])
 
     if "coco" in args.kind:
         file = args.out / "coco.json"
-        new = dict(polygons.coco_entry(result.file, args.out, result.size, result.polygons) for result in results)
-        polygons.save_coco(file, (polygons.read_coco(file) | new).values(), classes)
+        images = polygons.read_coco(file)
+        for result in results:
+            image = polygons.coco_image(result.file, args.out, result.size, result.polygons)
+            images[image["file_name"]] = image
+        polygons.save_coco(file, images.values(), classes)
     if args.rank:
         file = args.out / "uncertainty.csv"
         rows = {}

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -88,11 +89,8 @@ def to_onnx(network: nn.Module, fold: bool = True) -> bytes:
     the graph holds the network's weights as they are.
     """
     example = torch.zeros(2, 3, 2 * MIN_SIDE, 3 * MIN_SIDE, dtype=torch.uint8)
-    sizes = {
-        0: torch.export.Dim("batch", min=1),
-        2: torch.export.Dim("height", min=MIN_SIDE),
-        3: torch.export.Dim("width", min=MIN_SIDE),
-    }
+    smallest = {"batch": 1, "height": MIN_SIDE, "width": MIN_SIDE}
+    batch, height, width = (torch.export.Dim(name, min=size) for name, size in smallest.items())
     with _quiet():
         program = torch.onnx.export(
             network,
@@ -102,22 +100,14 @@ def to_onnx(network: nn.Module, fold: bool = True) -> bytes:
             opset_version=OPSET,
             verbose=False,
             optimize=fold,
-            dynamic_shapes=(sizes,),
+            dynamic_shapes=({0: batch, 2: height, 3: width},),
             input_names=["image"],
             output_names=["logits"],
         )
-    file = program.model_proto
+    file, graph = program.model_proto, program.model_proto.graph
     # The exporter records for each node which source lines it comes from.  In a deep network of few weights this takes
     # more bytes than all else, and it has the paths of this machine.
-    for part in (
-        file,
-        file.graph,
-        *file.graph.node,
-        *file.graph.value_info,
-        *file.graph.initializer,
-        *file.graph.input,
-        *file.graph.output,
-    ):
+    for part in chain((file, graph), graph.node, graph.value_info, graph.initializer, graph.input, graph.output):
         part.ClearField("metadata_props")
         part.ClearField("doc_string")
     return file.SerializeToString()
@@ -125,20 +115,18 @@ def to_onnx(network: nn.Module, fold: bool = True) -> bytes:
 
 def public_metadata(metadata: dict) -> dict:
     """Return what the file says about the network, without where and how it was trained."""
-    config = {part: metadata["config"][part] for part in ("model", "inference")}
+    copied = ("classes", "palette", "background", "reading")
     return {
         "format": "seglib",
-        "classes": list(metadata["classes"]),
-        "palette": metadata["palette"],
+        **{name: metadata[name] for name in copied if name in metadata},
         "num_outputs": len(metadata["classes"]),
-        **{name: metadata[name] for name in ("background", "reading") if name in metadata},
-        "config": config,
+        "config": {part: metadata["config"][part] for part in ("model", "inference")},
         "input": {
             "type": "uint8",
             "shape": ["N", 3, "H", "W"],
             "values": "RGB, 0 to 255",
             "smallest_side": MIN_SIDE,
-            "longest_side": config["inference"]["longest_side"],
+            "longest_side": metadata["config"]["inference"]["longest_side"],
             "resize": "longer side to longest_side (0: as it is); average areas to shrink, bilinear to enlarge",
         },
         "output": "logits; resize them to the image (bilinear, half-pixel centers), then argmax over the classes",
@@ -199,14 +187,11 @@ def _check_packages() -> None:
 @contextmanager
 def _quiet():
     """Hide the exporter's warnings and log, which are about its internals: the logits are compared anyway."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logging.disable(before)

@@ -87,45 +87,37 @@ def relative_path(image: Path, folder: Path) -> str:
         return image.absolute().as_posix()
 
 
-def read_coco(file: Path) -> dict[str, tuple[dict, list[dict]]]:
-    """Return the image entry and the annotations of each image in a COCO file, by file name; {} if there is none."""
+def read_coco(file: Path) -> dict[str, dict]:
+    """Return the images of a COCO file by file name, as `coco_image` does; {} if there is no file."""
     if not file.exists():
         return {}
     content = json.loads(file.read_text(encoding="utf-8"))
-    annotations: dict[int, list[dict]] = {entry["id"]: [] for entry in content["images"]}
-    for entry in content["annotations"]:
-        annotations[entry["image_id"]].append(entry)
-    return {entry["file_name"]: (entry, annotations[entry["id"]]) for entry in content["images"]}
+    images = {image["id"]: {**image, "annotations": []} for image in content["images"]}
+    for annotation in content["annotations"]:
+        images[annotation["image_id"]]["annotations"].append(annotation)
+    return {image["file_name"]: image for image in images.values()}
 
 
-def coco_entry(
-    image: Path, folder: Path, size: tuple[int, int], polygons: Sequence[Polygon]
-) -> tuple[str, tuple[dict, list[dict]]]:
-    """Return what `read_coco` has of one image."""
-    name = relative_path(image, folder)
+def coco_image(image: Path, folder: Path, size: tuple[int, int], polygons: Sequence[Polygon]) -> dict:
+    """Return the entry of an image in a COCO file in `folder`, and with it its `annotations`."""
     annotations = []
     for label, points in polygons:
         ring = np.array(points, np.float32)
         (left, top), (right, bottom) = ring.min(0).tolist(), ring.max(0).tolist()
-        annotations.append(
-            {
-                "category_id": label,
-                "segmentation": [ring.ravel().tolist()],
-                "area": float(cv2.contourArea(ring)),
-                "bbox": [left, top, right - left, bottom - top],
-                "iscrowd": 0,
-            }
-        )
-    return name, ({"file_name": name, "height": size[0], "width": size[1]}, annotations)
+        annotation = {"category_id": label, "segmentation": [ring.ravel().tolist()], "iscrowd": 0}
+        box = [left, top, right - left, bottom - top]
+        annotations.append({**annotation, "area": float(cv2.contourArea(ring)), "bbox": box})
+    name = relative_path(image, folder)
+    return {"file_name": name, "height": size[0], "width": size[1], "annotations": annotations}
 
 
-def save_coco(file: Path, entries: Iterable[tuple[dict, list[dict]]], classes: Sequence[str]) -> None:
-    """Write the entries of many images as one COCO file; ids are numbered anew."""
-    images, annotations = [], []
-    for image, image_annotations in entries:
-        images.append({**image, "id": len(images) + 1})
-        for annotation in image_annotations:
-            annotations.append({**annotation, "id": len(annotations) + 1, "image_id": len(images)})
+def save_coco(file: Path, images: Iterable[dict], classes: Sequence[str]) -> None:
+    """Write what `coco_image` returns of many images as one COCO file; ids are numbered anew."""
+    entries, annotations = [], []
+    for number, image in enumerate(images, 1):
+        entries.append({name: value for name, value in image.items() if name != "annotations"} | {"id": number})
+        for annotation in image["annotations"]:
+            annotations.append({**annotation, "id": len(annotations) + 1, "image_id": number})
     categories = [{"id": label, "name": name, "supercategory": ""} for label, name in enumerate(classes)]
-    content = {"info": {"description": MADE_BY}, "images": images, "annotations": annotations, "categories": categories}
-    write_text(file, json.dumps(content, ensure_ascii=False))
+    content = {"images": entries, "annotations": annotations, "categories": categories}
+    write_text(file, json.dumps({"info": {"description": MADE_BY}, **content}, ensure_ascii=False))

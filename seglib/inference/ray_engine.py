@@ -3,13 +3,11 @@
 Moritz et al., "Ray: a distributed framework for emerging AI applications", OSDI 2018.
 """
 
-import json
 import logging
 import os
+import pickle
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-
-import numpy as np
+from dataclasses import replace
 
 from .batch import BatchPredictor, PredictResult, PredictTask
 from .errors import PredictionError
@@ -43,15 +41,15 @@ def predict_with_ray(
     if not tasks:
         return
     ray = _import_ray()
-    absolute = [(str(task.image.absolute()), str(task.target.absolute())) for task in tasks]
     try:
         _connect(ray, address)
         waiting = set(range(len(tasks)))
-        for row in _rows(ray, absolute, make, gpu):
-            if row["fatal"]:
-                raise OSError(row["fatal"])
+        for row in _rows(ray, [PredictTask(*(path.absolute() for path in task)) for task in tasks], make, gpu):
+            result = pickle.loads(row["result"])
+            if isinstance(result, OSError):
+                raise result
             waiting.remove(row["number"])
-            yield _decode(row["result"], tasks[row["number"]].image)
+            yield replace(result, file=tasks[row["number"]].image)
     except ray.exceptions.RayTaskError:  # a bug, which must stay visible
         raise
     except ray.exceptions.RayError as error:
@@ -96,7 +94,7 @@ def _connect(ray, address: str) -> None:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
 
 
-def _rows(ray, tasks: Sequence[tuple[str, str]], make: Callable[[], BatchPredictor], gpu: bool) -> Iterator[dict]:
+def _rows(ray, tasks: Sequence[PredictTask], make: Callable[[], BatchPredictor], gpu: bool) -> Iterator[dict]:
     """Yield what `_Process` returns for each task."""
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
@@ -106,19 +104,11 @@ def _rows(ray, tasks: Sequence[tuple[str, str]], make: Callable[[], BatchPredict
     if processors < 2 - bool(gpus):
         raise PredictionError(f"--ray-address: the cluster has {processors} processors, but needs two; add some.")
     actors = min(len(tasks), gpus or processors - 1)
-    items = [{"number": number, "image": image, "target": target} for number, (image, target) in enumerate(tasks)]
+    items = [{"number": number, "task": pickle.dumps(task)} for number, task in enumerate(tasks)]
     blocks = min(len(tasks), max(4 * actors, min(MAX_BLOCKS, -(-len(tasks) // BLOCK_IMAGES))))
-    yield from (
-        ray.data.from_items(items, override_num_blocks=blocks)
-        .map(
-            _Process,
-            fn_constructor_args=(make,),
-            compute=ray.data.ActorPoolStrategy(size=actors),
-            num_cpus=0 if gpus else 1,
-            num_gpus=1 if gpus else 0,
-        )
-        .iter_rows()
-    )
+    images = ray.data.from_items(items, override_num_blocks=blocks)
+    options = {"compute": ray.data.ActorPoolStrategy(size=actors), "num_cpus": int(not gpus), "num_gpus": int(gpus > 0)}
+    yield from images.map(_Process, fn_constructor_args=(make,), **options).iter_rows()
 
 
 class _Process:
@@ -128,23 +118,8 @@ class _Process:
         self.batch_predictor = make()
 
     def __call__(self, row: dict) -> dict:
-        task = PredictTask(Path(row["image"]), Path(row["target"]))
         try:
-            result = self.batch_predictor.predict(task)
-            return {"number": row["number"], "fatal": "", "result": _encode(result)}
+            result = self.batch_predictor.predict(pickle.loads(row["task"]))
         except OSError as error:  # such as a full disk, which every image would meet
-            fatal = f"{error.filename or task.target}: {error.strerror or error}"
-            return {"number": row["number"], "fatal": fatal, "result": ""}
-
-
-def _encode(result: PredictResult) -> str:
-    """Return a result as text, which a row of Ray Data can hold."""
-    counts = None if result.counts is None else result.counts.tolist()
-    return json.dumps({**vars(result), "file": "", "counts": counts})
-
-
-def _decode(text: str, file: Path) -> PredictResult:
-    """Return the result of the image `file` that `_encode` wrote."""
-    values = json.loads(text)
-    counts = None if values["counts"] is None else np.array(values["counts"], np.int64)
-    return PredictResult(**{**values, "file": file, "counts": counts, "size": tuple(values["size"])})
+            result = error
+        return {"number": row["number"], "result": pickle.dumps(result)}

@@ -124,29 +124,18 @@ def source_id(file: Path) -> str:
 
     One of them is enough, because an image may be edited, and a folder may move.
     """
-    return f"{_hash(str(file.absolute()))} {_content_hash(file)}".strip()
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-
-
-def _content_hash(file: Path) -> str:
+    place = hashlib.sha256(str(file.absolute()).encode("utf-8", "surrogateescape")).hexdigest()
     try:
-        return pooch.file_hash(str(file))[:16]
+        content = pooch.file_hash(str(file))
     except OSError:  # reading the image reports it
-        return ""
+        content = ""
+    return f"{place[:16]} {content[:16]}".strip()
 
 
 def _is_result_of(result: Path, file: Path) -> bool:
     """Return whether a result was made from the image `file`, or may have been because it has no `source_id`."""
     source = read_source_id(result)
-    if source is None:
-        return False
-    hashes = source.split()
-    if len(hashes) == 1 and hashes[0] == _hash("/".join(file.absolute().parts[-3:])):  # before November 2026
-        return True
-    return not hashes or _hash(str(file.absolute())) in hashes or _content_hash(file) in hashes
+    return source == "" or bool(source and set(source.split()) & set(source_id(file).split()))
 
 
 def free_name(file: Path, out: Path, taken: set[str]) -> str:

@@ -27,19 +27,8 @@ _FIRST_COLORS = bytes.fromhex(
 )
 # In CamVid's own palette Car, Fence and Pavement look alike. These differ by at least 34 in CIELAB, also for
 # red-green colour-blind readers, and from the colour of ignored pixels.
-STREET_COLORS = {
-    "Sky": (198, 180, 255),
-    "Building": (107, 51, 9),
-    "Pole": (106, 90, 151),
-    "Road": (52, 50, 56),
-    "Pavement": (255, 217, 138),
-    "Tree": (55, 156, 112),
-    "SignSymbol": (238, 255, 45),
-    "Fence": (136, 98, 236),
-    "Car": (0, 8, 246),
-    "Pedestrian": (230, 103, 6),
-    "Bicyclist": (42, 0, 133),
-}
+_STREET_CLASSES = "Sky Building Pole Road Pavement Tree SignSymbol Fence Car Pedestrian Bicyclist".split()
+_STREET_COLORS = bytes.fromhex("c6b4ff 6b3309 6a5a97 343238 ffd98a 379c70 eeff2d 8862ec 0008f6 e66706 2a0085")
 
 
 class VisualizeError(SeglibError, ValueError):
@@ -56,8 +45,8 @@ def default_palette(num_classes: int) -> np.ndarray:
 
 def figure_palette(classes: Sequence[str], palette=None) -> np.ndarray:
     """Return the colours to use in figures: colours that differ for CamVid's classes, else `palette` or the default."""
-    if all(name in STREET_COLORS for name in classes):
-        return np.array([STREET_COLORS[name] for name in classes], np.uint8)
+    if set(classes) <= set(_STREET_CLASSES):
+        return np.frombuffer(_STREET_COLORS, np.uint8).reshape(-1, 3)[[_STREET_CLASSES.index(name) for name in classes]]
     return default_palette(len(classes)) if palette is None else check_palette(palette)
 
 

@@ -1,7 +1,5 @@
 """Prediction: native sizes, averaged views, files."""
 
-import hashlib
-
 import cv2
 import numpy as np
 import pytest
@@ -399,9 +397,6 @@ def test_a_result_is_known_by_the_place_of_its_image_or_by_its_content(tmp_path)
     assert result_files.free_name(moved, out, set()) == "1"
     day1.write_bytes(b"edited")
     assert result_files.free_name(day1, out, set()) == "1"
-    earlier = hashlib.sha256(b"trip/photos/1.jpg").hexdigest()[:16]  # the mark of versions before this one
-    inference.save_mask(out / "1_mask.png", labels, [(0, 0, 0)], earlier)
-    assert result_files.free_name(day2, out, set()) == "1"
 
 
 def test_results_larger_than_pillow_opens_are_known_as_results(tmp_path, monkeypatch):

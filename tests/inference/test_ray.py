@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -120,9 +121,9 @@ def test_results_and_errors_of_a_process_reach_the_caller(tmp_path, monkeypatch)
 
     def rows(ray, tasks, make, gpu):
         process = ray_engine._Process(make)
-        for number, (file, target) in reversed(list(enumerate(tasks))):
-            if Path(file).name != "lost":
-                yield process({"number": number, "image": file, "target": target})
+        for number, task in reversed(list(enumerate(tasks))):
+            if task.image.name != "lost":
+                yield process({"number": number, "task": pickle.dumps(task)})
 
     ended = []
     kinds = SimpleNamespace(RayError=RuntimeError, RayTaskError=RecursionError)
@@ -139,7 +140,7 @@ def test_results_and_errors_of_a_process_reach_the_caller(tmp_path, monkeypatch)
     bad, good = results("good", "bad")
     assert (good.file, good.error, bad.file, bad.error) == (Path("good"), "", Path("bad"), "bad: is bad")
     assert (good.counts == np.arange(256)).all() and bad.counts is None
-    with pytest.raises(OSError, match="full: No space left on device"):
+    with pytest.raises(OSError, match="No space left on device: .*full"):
         results("good", "full")
     with pytest.raises(inference.PredictionError, match="1 images have no result; resume with --skip-existing"):
         results("good", "lost")
@@ -168,7 +169,7 @@ def test_a_processor_is_left_to_ray(monkeypatch):
                 from_items=lambda items, override_num_blocks: recorded.update(blocks=override_num_blocks) or Recorder(),
             ),
         )
-        assert list(ray_engine._rows(fake_ray, [("a", "b")] * images, None, gpu)) == []
+        assert list(ray_engine._rows(fake_ray, [batch.PredictTask(Path("a"), Path("b"))] * images, None, gpu)) == []
         return recorded["compute"], recorded["blocks"], recorded["num_cpus"], recorded["num_gpus"]
 
     assert arguments(100, CPU=8) == (7, 28, 1, 0)
