@@ -140,8 +140,9 @@ class Lesson:
         """
         from seglib.config import DataConfig
 
-        if self.has(name):
-            return DataConfig(name, root=str(self.root), **options)
+        root, reason = self._locate(name)
+        if not reason:
+            return DataConfig(name, root=str(root), **options)
         return DataConfig(SYNTHETIC_SETS[name], options=synthetic or {})
 
     def report(self, metric: str, value: float) -> None:

@@ -480,8 +480,9 @@ def test_the_data_of_a_training_run_are_real_or_synthetic(lesson, realdata):
     drawn = {"length": 4, "size": [48, 64]}
     synthetic = lesson.data_config("horses", synthetic=drawn, list_name="seed27")
     assert (synthetic.name, synthetic.options) == ("creatures", drawn)
-    lesson.root = realdata
-    real = lesson.data_config("horses", synthetic=drawn, list_name="seed27")
+    again = course.start("02_unet")
+    again.root = realdata
+    real = again.data_config("horses", synthetic=drawn, list_name="seed27")
     assert (real.name, real.root, real.list_name, real.options) == ("horses", str(realdata), "seed27", {})
 
 
