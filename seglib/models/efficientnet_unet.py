@@ -183,7 +183,7 @@ class EfficientNetUNet(nn.Module):
         self.register_buffer("shift", (255 * mean - 127) / 128, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        bottom, right = (-(-side // 32) * 32 - side for side in x.shape[-2:])
+        bottom, right = ((side + 31) // 32 * 32 - side for side in x.shape[-2:])
         if self.training and x.shape[0] == 1 and max(x.shape[-2:]) <= 32:
             raise ModelError(
                 f"the last stage has 1/32 of the resolution, and one image of {x.shape[-2]}x{x.shape[-1]} pixels "

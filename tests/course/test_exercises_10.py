@@ -1,0 +1,146 @@
+"""Notebook 10's checkers: right answers pass, each typical mistake gets its own hint, nonsense never raises."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+
+from course.exercises import grade, names
+
+NOTEBOOK = "10_your_own_data"
+
+
+def verdict(number: int, answer):
+    return grade(f"{NOTEBOOK}/{number}", answer)
+
+
+def rasterize(polygon, height, width, offset=0.5, swap=False):
+    mask = np.zeros((height, width), np.uint8)
+    corners = [(y, x) for x, y in polygon] if swap else polygon
+    for row in range(height):
+        for column in range(width):
+            x, y, inside = column + offset, row + offset, False
+            for (x1, y1), (x2, y2) in zip(corners, corners[1:] + corners[:1], strict=True):
+                if (y1 > y) != (y2 > y) and x1 + (y - y1) * (x2 - x1) / (y2 - y1) > x:
+                    inside = not inside
+            mask[row, column] = inside
+    return mask
+
+
+def split(names, groups, val_share, reverse=False):
+    members = {group: [n for n, g in zip(names, groups, strict=True) if g == group] for group in groups}
+    best = None
+    for count in range(1, len(members)):
+        for chosen in combinations(members, count):
+            size = sum(len(members[group]) for group in chosen)
+            miss = abs(size - val_share * len(names))
+            if best is None or miss < best[0]:
+                best = miss, chosen
+    val = [name for group in best[1] for name in members[group]]
+    train = [name for name in names if name not in val]
+    return (val, train) if reverse else (train, val)
+
+
+def entropy(p):
+    p = np.clip(p, 1e-12, 1)
+    return -(p * np.log(p)).sum(0).mean() / np.log(len(p))
+
+
+def blend(image, alpha, background):
+    alpha = alpha[..., None]
+    return (alpha * image + (1 - alpha) * background).round().astype(np.uint8)
+
+
+RIGHT = {1: rasterize, 2: split, 3: entropy, 4: blend}
+
+
+def test_the_notebook_has_these_exercises():
+    assert names(NOTEBOOK) == [f"{NOTEBOOK}/{number}" for number in RIGHT]
+
+
+@pytest.mark.parametrize("number", RIGHT)
+def test_right_answers_are_accepted(number):
+    assert verdict(number, RIGHT[number]).right is True
+
+
+def test_a_tensor_is_accepted_as_well():
+    assert verdict(1, lambda *inputs: torch.tensor(rasterize(*inputs))).right is True
+    assert verdict(3, lambda p: torch.tensor(entropy(p))).right is True
+
+
+@pytest.mark.parametrize("number", RIGHT)
+@pytest.mark.parametrize("stub", [None, ..., lambda *inputs: None])
+def test_stubs_count_as_not_attempted(number, stub):
+    assert verdict(number, stub).right is None
+
+
+@pytest.mark.parametrize("number", RIGHT)
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        3.7,
+        "text",
+        [1, 2],
+        object(),
+        int,
+        lambda: 1,
+        lambda *inputs: "text",
+        lambda *inputs: 1 / 0,
+        lambda *inputs: [[1]],
+    ],
+)
+def test_nonsense_gets_a_short_hint_and_never_raises(number, nonsense):
+    result = verdict(number, nonsense)
+    assert result.right is not True and len(result.message) < 400
+
+
+def leaking(names, groups, val_share):
+    count = round(val_share * len(names))
+    return names[count:], names[:count]
+
+
+def largest_group(names, groups, val_share):
+    group = max(set(groups), key=groups.count)
+    sides = {True: [], False: []}
+    for name, g in zip(names, groups, strict=True):
+        sides[g == group].append(name)
+    return sides[False], sides[True]
+
+
+def unclipped(p):
+    with np.errstate(all="ignore"):
+        return -(p * np.log(p)).sum(0).mean() / np.log(len(p))
+
+
+@pytest.mark.parametrize(
+    ("number", "answer", "word"),
+    [
+        (1, lambda *inputs: rasterize(*inputs, offset=0.0), "centre is at"),
+        (1, lambda *inputs: rasterize(*inputs, swap=True), "x and y are swapped"),
+        (1, lambda *inputs: 1 - rasterize(*inputs), "inside and outside"),
+        (1, lambda *inputs: rasterize(*inputs).T, "transposed"),
+        (1, lambda polygon, height, width: np.zeros((height, width)), "row 0, column 0 is inside"),
+        (2, leaking, "both sides"),
+        (2, lambda names, groups, share: (names, []), "empty"),
+        (2, lambda names, groups, share: (names, names), "exactly one side"),
+        (2, lambda *inputs: split(*inputs, reverse=True), "swapped"),
+        (2, largest_group, "come nearer"),
+        (3, lambda p: entropy(p) * np.log(len(p)), "divide by log C"),
+        (3, lambda p: -entropy(p), "sign"),
+        (3, lambda p: entropy(p) / len(p), "sum over the classes"),
+        (3, lambda p: (1 - p.max(0)).mean(), "section above"),
+        (3, unclipped, "NaN"),
+        (4, lambda image, alpha, ground: blend(ground, alpha, image), "swapped"),
+        (4, lambda image, alpha, ground: np.where(alpha[..., None] > 0.5, image, ground), "hard mask"),
+        (
+            4,
+            lambda image, alpha, ground: (alpha[..., None] * image + (1 - alpha[..., None]) * ground).astype(np.uint8),
+            "round first",
+        ),
+        (4, lambda image, alpha, ground: blend(image, alpha, ground).astype(float), "uint8"),
+    ],
+)
+def test_typical_mistakes_get_their_own_hint(number, answer, word):
+    result = verdict(number, answer)
+    assert result.right is False and word in result.message, result
