@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from . import large, memory, metrics, networks, parts, pipeline, runs
+from . import engines, large, memory, metrics, networks, parts, pipeline, runs
 from .measure import ONE_THREAD
 
 
@@ -45,6 +45,11 @@ def entries(root: Path) -> list[Entry]:
     for device in devices:
         found += _networks(device)
     found.append(Entry("two-processes", "scaling", "training, a second process", runs.two_processes))
+    for name in engines.NAMES:
+        for engine, title in engines.ENGINES.items():
+            title = f"{name}: inference by {title}"
+            measured = partial(engines.speed, root, name, engine)
+            found.append(Entry(f"engine-{engine}-{name}", "engines", title, measured, aim="2"))
     for part, what in (("read", "reading"), ("compute", "computing"), ("write", "writing")):
         title = f"prediction: {what} an image"
         found.append(Entry(f"predict-{part}", "scaling", title, partial(parts.prediction, root, part)))

@@ -1,9 +1,11 @@
 // The views of a result: overlay, mask, cut-out, another background, confidence.
 
 const MOST = 1600; // pixels of the longer side on the screen; cut-outs and masks that are saved have all
-const LITTLE = 0.01; // share of the image
-const UNSURE = 0.35; // pixels with a probability from 0.1 to 0.9, relative to those of the foreground
-const UNSURE_CLASSES = 0.7; // mean probability of the predicted class
+// Below LITTLE of the image, or with more than UNSURE pixels of a probability from 0.1 to 0.9 for one of the foreground,
+// the subject is probably another one. Of 18 validation images each: with u2netp-horses 0 horses, 16 people and 15 streets
+// are doubtful, with efficientnet_unet-humans 2 people and all horses and streets.
+const LITTLE = 0.01;
+const UNSURE = 0.3;
 const BLUR = 0.02; // of the longer side
 
 /** Draw one view into `canvas`; `kind` "image" draws the image alone. */
@@ -100,12 +102,9 @@ export function shares({ labels }, { classes, palette }) {
     .sort((a, b) => b.share - a.share);
 }
 
-/** Why the result may be wrong for this image, or "". Measured on images of horses, people and streets. */
-export function doubtful({ labels, opacity, confidence }, { classes }) {
-  if (classes.length > 2) {
-    const mean = confidence.reduce((sum, value) => sum + value, 0) / confidence.length / 255;
-    return mean < UNSURE_CLASSES ? "The network is unsure about most of this image." : "";
-  }
+/** Why the subject is probably another one, or "". */
+export function doubtful({ labels, opacity }, { classes }) {
+  if (classes.length > 2) return ""; // not measured
   let [foreground, unsure] = [0, 0];
   opacity.forEach((value, pixel) => {
     foreground += labels[pixel];
