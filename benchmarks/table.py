@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from course.places import replace_between
 from seglib import files
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -133,5 +134,5 @@ def write(entries: Sequence[dict], readme: Path = README, to: Path = PAGE) -> No
     Raises:
         OSError: If the marks are missing.
     """
-    files.replace_between(readme, BEGIN, END, headlines(entries))
+    replace_between(readme, BEGIN, END, headlines(entries))
     files.write_text(to, page(entries))

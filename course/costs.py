@@ -17,7 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from seglib import files, models
+from seglib import models
+
+from .places import replace_between
 
 BYTES_PER_PARAMETER = 16  # float32 weight, gradient and Adam's two averages
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "networks.md"
@@ -217,4 +219,4 @@ def table(rows: Sequence[Costs]) -> str:
 
 def write_table(text: str) -> None:
     """Write the table between its markers in docs/networks.md."""
-    files.replace_between(PAGE, BEGIN, END, text)
+    replace_between(PAGE, BEGIN, END, text)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from seglib import files
 from seglib.errors import SeglibError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -90,3 +91,12 @@ def read_notebook(path: Path):
     except nbformat.ValidationError as error:
         raise CourseError(f"{path}: not a valid notebook ({error.message}); restore it from git.") from error
     return nbformat.reads(json.dumps(raw), as_version=4)
+
+
+def replace_between(file: Path, begin: str, end: str, text: str) -> None:
+    """Put `text` between the lines `begin` and `end` of a text file.  OSError if they are not there."""
+    before, opening, rest = Path(file).read_text(encoding="utf-8").partition(begin)
+    _, closing, after = rest.partition(end)
+    if not opening or not closing:
+        raise OSError(f"{file}: the lines '{begin}' and '{end}' are missing; put them back.")
+    files.write_text(file, f"{before}{begin}\n{text}\n{end}{after}")

@@ -1,30 +1,16 @@
-"""Semantic segmentation from scratch: models, losses, metrics, training, prediction and pictures."""
+"""Semantic segmentation from scratch: models, losses, metrics, training, prediction and visualization."""
 
-from importlib import import_module
+from importlib import import_module as _import_module
+from pkgutil import iter_modules as _iter_modules
 
 __version__ = "0.2.0"
-_MODULES = (
-    "config",
-    "data",
-    "distributed",
-    "evaluation",
-    "files",
-    "inference",
-    "losses",
-    "metrics",
-    "models",
-    "runs",
-    "training",
-    "tuning",
-    "visualize",
-    "weights",
-)
+_MODULES = sorted({module.name for module in _iter_modules(__path__)} - {"__main__", "cli"})
 
 
 def __getattr__(name: str):
     """Import a module of the package when it is first used: `import seglib` alone stays fast."""
     if name in _MODULES:
-        return import_module(f"seglib.{name}")
+        return _import_module(f"seglib.{name}")
     raise AttributeError(f"module 'seglib' has no attribute '{name}'")
 
 

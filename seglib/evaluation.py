@@ -1,6 +1,8 @@
 """Evaluate a predictor on a data set: pixels are counted at native size, and the scores computed from the counts."""
 
 from collections.abc import Callable
+from functools import reduce
+from operator import add
 
 import numpy as np
 import torch
@@ -10,7 +12,7 @@ from tqdm import tqdm
 from . import distributed
 from .data import SegmentationDataset
 from .inference import Predictor
-from .metrics import Counts, combine
+from .metrics import Counts
 
 COUNT_ON_DEVICE = {"cuda"}  # types of devices that count their predictions themselves
 
@@ -45,13 +47,13 @@ def evaluate(
         prediction = predictor.label_map(item["image"])
         counts = Counts(dataset.num_classes, ratio)
         count_image(counts, item["mask"], prediction)
-        total.merge(counts)
+        total += counts
         scores = counts.scores(dataset.classes)
         per_image[item["key"]] = {"miou": scores["miou"], "boundary_iou": scores["boundary_iou"]}
         if each is not None:
             each(item, prediction.cpu().numpy(), scores)
     parts = distributed.all_gather((total, per_image))
-    total = combine([counts for counts, _ in parts])
+    total = reduce(add, [counts for counts, _ in parts])
     per_image = {key: scores for _, part in parts for key, scores in part.items()}
     return {**total.scores(dataset.classes), "per_image": {key: per_image[key] for key in dataset.keys}}
 

@@ -2,14 +2,14 @@
 
 import os
 import re
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import secrets
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
 import yaml
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 # Manifest, cards and split lists: `weights/` and `data/` of the checkout, or of the installed package.
 _PACKAGE = Path(__file__).resolve().parent
@@ -17,6 +17,7 @@ RESOURCES = _PACKAGE / "resources" if (_PACKAGE / "resources").is_dir() else _PA
 MAX_CHARACTERS = 1_000_000  # of a YAML text
 MAX_SCALAR = 3000  # characters of one value; Python refuses to print numbers of more than 4300 digits
 MAX_DEPTH = 40  # of nested lists and mappings
+JOINERS = "\u00a0\u200c\u200d"  # no-break space, and the joiners that Persian and Hindi need
 
 
 def write_atomically(file: Path, write: Callable[[IO[bytes]], object]) -> None:
@@ -25,47 +26,36 @@ def write_atomically(file: Path, write: Callable[[IO[bytes]], object]) -> None:
     Raises OSError, naming the file, if the disk is full or the folder not writable.
     """
     file = Path(file)
-    mode = file.stat().st_mode & 0o777 if file.exists() else 0o666 & ~_umask()  # mkstemp keeps its files private
+    temporary = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
+    state = "nothing was written"
     try:
-        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    except OSError as error:
-        raise OSError(error.errno, f"{error.strerror}; nothing was written", str(file)) from None
-    try:
-        os.close(handle)
-        with open(name, "wb") as stream:  # some writers need its name
+        with open(temporary, "xb") as stream:  # some writers need its name
+            state = "the file is as it was before"
             write(stream)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(name, mode)
-        os.replace(name, file)
-    except BaseException as error:
-        Path(name).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise OSError(error.errno, f"{error.strerror}; the file is as it was before", str(file)) from None
-        raise
-
-
-class FolderLocked(RuntimeError):
-    """Another process has locked a folder."""
-
-
-@contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
-    """Lock `folder` by a file in it; the lock ends with the process.
-
-    Raises:
-        FolderLocked: If another process holds the lock.
-        OSError: If the folder is not writable.
-    """
-    lock = FileLock(Path(folder) / "lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise FolderLocked(str(folder)) from None
-    try:
-        yield
+        if file.exists():
+            shutil.copymode(file, temporary)
+        os.replace(temporary, file)
+    except OSError as error:
+        raise OSError(error.errno, f"{error.strerror}; {state}", str(file)) from None
     finally:
-        lock.release()
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(file: Path, text: str) -> None:
+    """`write_atomically` for a text, in UTF-8."""
+    write_atomically(file, lambda stream: stream.write(text.encode("utf-8")))
+
+
+def lock_folder(folder: Path) -> FileLock:
+    """Return a context manager that locks `folder` by a file in it, or raises `filelock.Timeout` if it is locked."""
+    return FileLock(Path(folder) / "lock", timeout=0)
+
+
+def is_printable_name(text: object) -> bool:
+    """Return whether `text` is a name that terminals and encodings can show, at most 200 characters long."""
+    return isinstance(text, str) and len(text) <= 200 and all(c.isprintable() or c in JOINERS for c in text)
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -117,24 +107,3 @@ def read_yaml(text: str) -> object:
     # PyYAML raises more than its own errors, for example for what only looks like a date.
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise ValueError(" ".join(str(error).split())[:300]) from None
-
-
-def _umask() -> int:
-    """What the system takes from the rights of new files; it can be read by setting it only."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
-
-
-def write_text(file: Path, text: str) -> None:
-    """`write_atomically` for a text, in UTF-8."""
-    write_atomically(file, lambda stream: stream.write(text.encode("utf-8")))
-
-
-def replace_between(file: Path, begin: str, end: str, text: str) -> None:
-    """Put `text` between the lines `begin` and `end` of a text file.  OSError if they are not there."""
-    before, opening, rest = Path(file).read_text(encoding="utf-8").partition(begin)
-    _, closing, after = rest.partition(end)
-    if not opening or not closing:
-        raise OSError(f"{file}: the lines '{begin}' and '{end}' are missing; put them back.")
-    write_text(file, f"{before}{begin}\n{text}\n{end}{after}")

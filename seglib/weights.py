@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import pooch
@@ -36,16 +37,13 @@ def write_tensors(file: Path, tensors: Mapping[str, Tensor], metadata: Mapping, 
         metadata: Stored as JSON in the file's header; see `load`.
         half: Store floats as fp16 where all values of a tensor fit.
     """
-    contents = {
-        name: (t.half() if half and _fits_half(t) else t).detach().cpu().contiguous() for name, t in tensors.items()
-    }
+    contents = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    for name, tensor in contents.items():
+        # All values must stay finite; the running variance of wide layers can exceed 65504, the largest of fp16.
+        if half and tensor.is_floating_point() and (tensor.abs() <= torch.finfo(torch.float16).max).all():
+            contents[name] = tensor.half()
     content = to_bytes(contents, {METADATA_KEY: json.dumps(metadata)})
     files.write_atomically(file, lambda stream: stream.write(content))
-
-
-def _fits_half(tensor: Tensor) -> bool:
-    """Return whether all values stay finite in fp16; the running variance of wide layers can exceed its 65504."""
-    return tensor.is_floating_point() and bool((tensor.abs() <= torch.finfo(torch.float16).max).all())
 
 
 def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict]:
@@ -67,14 +65,10 @@ def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict]:
         raise WeightsError(f"{file}: no such file; check the name.") from None
     except (SafetensorError, OSError, ValueError, RecursionError) as error:  # the last two from the metadata's JSON
         raise WeightsError(f"{file}: the weights are damaged or not a safetensors file ({error}).") from None
-    return {name: t.float() if t.dtype is torch.float16 else t for name, t in tensors.items()}, _upgrade(metadata)
-
-
-def _upgrade(metadata: object) -> object:
-    """Return metadata with today's option names; anything malformed is left to `weights_metadata.find_fault`."""
-    if not isinstance(metadata, Mapping) or not isinstance(metadata.get("config"), Mapping):
-        return metadata
-    return {**metadata, "config": upgrade_config(metadata["config"])}
+    # Anything malformed is left to `weights_metadata.find_fault`.
+    if isinstance(metadata, Mapping) and isinstance(metadata.get("config"), Mapping):
+        metadata = {**metadata, "config": upgrade_config(metadata["config"])}
+    return {name: t.float() if t.dtype is torch.float16 else t for name, t in tensors.items()}, metadata
 
 
 def manifest() -> dict:
@@ -182,24 +176,14 @@ def load_file(file: Path) -> tuple[nn.Module, dict]:
         raise WeightsError(f"{file}: not weights of this project ({fault} in its metadata); get the file again.")
     network = metadata["config"]["model"]
     try:
+        create = partial(models.create, network["name"], metadata["num_outputs"], **network["options"])
         with torch.device("meta"):  # costs nothing, whatever size the metadata claims
-            empty = models.create(network["name"], metadata["num_outputs"], **network["options"])
-        expected, tensors = empty.state_dict(), models.upgrade_state_dict(empty, tensors)
-        shapes = {name: tensor.shape for name, tensor in tensors.items()}
-        if shapes != {name: tensor.shape for name, tensor in expected.items()}:
-            raise RuntimeError(_first_difference(shapes, expected))
-        model = models.create(network["name"], metadata["num_outputs"], **network["options"])
+            empty = create()
+        tensors = models.upgrade_state_dict(empty, tensors)
+        empty.load_state_dict(tensors, assign=True)
+        model = create()
         model.load_state_dict(tensors)
     except (RuntimeError, ValueError, TypeError, OverflowError) as error:  # a ModelError is a ValueError
         reason = str(error).splitlines()[-1].strip()[:300]
         raise WeightsError(f"{file}: the tensors do not fit {str(network['name'])[:40]} ({reason}).") from None
     return model.eval(), metadata
-
-
-def _first_difference(shapes: Mapping[str, torch.Size], expected: Mapping[str, Tensor]) -> str:
-    for name in (*expected, *shapes):
-        if name not in shapes or name not in expected:
-            return f"{name} is {'missing' if name in expected else 'left over'}"
-        if shapes[name] != expected[name].shape:
-            return f"{name} is {tuple(shapes[name])}, but must be {tuple(expected[name].shape)}"
-    return ""

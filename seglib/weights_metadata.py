@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
+from .files import is_printable_name
+
 MAX_OPTION = 4096  # no option of a network is larger; a file that claims more would only fill the memory
-JOINERS = "\u00a0\u200c\u200d"  # no-break space, and the joiners that Persian and Hindi need
 
 
 def find_fault(metadata: object, needs_data: bool = True) -> str:
@@ -34,11 +35,6 @@ def find_fault(metadata: object, needs_data: bool = True) -> str:
         "config.inference": _is_inference(entries["config.inference"]),
     }
     return next((f"invalid {name}" for name, is_sound in checks.items() if not is_sound), "")
-
-
-def is_printable_name(text: object) -> bool:
-    """Return whether `text` is a name that terminals and encodings can show, at most 200 characters long."""
-    return isinstance(text, str) and len(text) <= 200 and all(c.isprintable() or c in JOINERS for c in text)
 
 
 def _is_integer(value: object, low: int, high: int) -> bool:

@@ -1,5 +1,6 @@
 """Model cards and the table of the README; every number comes from the JSON files of the released weights."""
 
+from course.places import replace_between
 from seglib import files, weights
 from seglib.visualize.style import SCORE_NAMES
 
@@ -227,7 +228,7 @@ def _table_row(card: dict) -> str:
 
 def write_table() -> None:
     """Write the table between its markers in the README. Raises OSError if the markers are missing."""
-    files.replace_between(README, BEGIN, END, table())
+    replace_between(README, BEGIN, END, table())
 
 
 def write_cards() -> None:

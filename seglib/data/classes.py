@@ -12,8 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import weights_metadata
-from ..files import read_yaml
+from ..files import is_printable_name, read_yaml
 from .dataset import IGNORE, background_index
 from .images import DEPTHS, DataError
 from .masks import labels_by_color, labels_by_id
@@ -125,7 +124,7 @@ def _names_and_ids(classes: object, require) -> tuple:
     require(2 <= len(names) <= 255, "'classes' must be a list of 2 to 255 names, or {id: name}")
     wrong = next((name for name in names if not isinstance(name, str) or not name.strip()), None)
     require(wrong is None, f"the class {wrong!r} is not a name; put it in quotes")
-    wrong = next((name for name in names if not weights_metadata.is_printable_name(name)), None)
+    wrong = next((name for name in names if not is_printable_name(name)), None)
     require(wrong is None, f"the class {wrong!r:.60} is longer than 200 letters or has some that cannot be printed")
     if isinstance(classes, list):
         twice = next((name for name, times in Counter(classes).items() if times > 1), None)

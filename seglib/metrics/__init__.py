@@ -22,7 +22,7 @@ from .confusion import (
     precision,
     recall,
 )
-from .counts import Counts, boundary_iou, combine
+from .counts import Counts, boundary_iou
 from .labels import Array, MetricError
 
 __all__ = [
@@ -33,7 +33,6 @@ __all__ = [
     "boundary_counts",
     "boundary_iou",
     "boundary_width",
-    "combine",
     "confusion_matrix",
     "dice",
     "frequency_weighted_iou",

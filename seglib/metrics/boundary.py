@@ -4,8 +4,6 @@ After Cheng et al., "Boundary IoU: Improving Object-Centric Image Segmentation E
 https://arxiv.org/abs/2103.16562.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

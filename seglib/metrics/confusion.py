@@ -4,8 +4,6 @@ Every score takes either a confusion matrix, `iou(matrix)`, or label maps, `iou(
 then also `ignore_index`.  Label maps may be batches, and the prediction may be logits; see `confusion_matrix`.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from typing import Any

@@ -1,28 +1,13 @@
 """Counts accumulated image by image over a data set, in one process or many, and all scores from their sums."""
 
-from __future__ import annotations
-
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from . import confusion
 from .boundary import boundary_of_shifted, boundary_width
-from .confusion import (
-    confusion_of_shifted,
-    dice,
-    frequency_weighted_iou,
-    iou,
-    mean,
-    mean_class_accuracy,
-    mean_iou,
-    occurring,
-    pixel_accuracy,
-    precision,
-    quotient,
-    recall,
-)
 from .labels import Array, MetricError, check_options, shift_labels, to_numpy
 
 
@@ -75,29 +60,29 @@ class Counts:
         height, width = targets.shape[-2:]
         band = boundary_width(height, width, self.ratio)
         for pair in zip(targets.reshape(-1, height, width), predictions.reshape(-1, height, width), strict=True):
-            confusion = to_numpy(confusion_of_shifted(*pair, self.num_classes))
+            matrix = to_numpy(confusion.confusion_of_shifted(*pair, self.num_classes))
             intersection, union = map(to_numpy, boundary_of_shifted(*pair, self.num_classes, band))
-            self.confusion += confusion
+            self.confusion += matrix
             self.boundary_intersection += intersection
             self.boundary_union += union
             self.images += 1
             if self.num_classes == 2:
-                self.foreground_ious += occurring(iou(confusion)[1:])
-                self.foreground_boundary_ious += occurring(quotient(intersection, union)[1:])
+                self.foreground_ious += confusion.occurring(confusion.iou(matrix)[1:])
+                self.foreground_boundary_ious += confusion.occurring(confusion.quotient(intersection, union)[1:])
 
-    def merge(self, other: Counts) -> Counts:
-        """Add the counts of another part of the data set, made with the same options, and return the sum (self)."""
+    def __add__(self, other: "Counts") -> "Counts":
+        """Return the counts of two parts of a data set; the parts do not change.
+
+        Raises:
+            MetricError: if the parts were counted with different options.
+        """
         ours, theirs = ((part.num_classes, part.ratio, part.ignore_index) for part in (self, other))
         if ours != theirs:
             raise MetricError(f"counts with (num_classes, ratio, ignore_index) {ours} and {theirs} cannot be added")
-        for name in ("confusion", "boundary_intersection", "boundary_union", "images"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.foreground_ious = self.foreground_ious + other.foreground_ious
-        self.foreground_boundary_ious = self.foreground_boundary_ious + other.foreground_boundary_ious
-        return self
-
-    def __add__(self, other: Counts) -> Counts:
-        return combine([self, other])
+        total = Counts(*ours)
+        for name in vars(total).keys() - {"num_classes", "ratio", "ignore_index"}:
+            setattr(total, name, getattr(self, name) + getattr(other, name))
+        return total
 
     def scores(self, class_names: Sequence[str] | None = None) -> dict[str, Any]:
         """Compute all scores.
@@ -114,42 +99,27 @@ class Counts:
         names = list(map(str, range(self.num_classes)) if class_names is None else class_names)
         if len(names) != self.num_classes or len(set(names)) != len(names):
             raise MetricError(f"scores need {self.num_classes} distinct class names, not {names}")
-        matrix, boundary_ious = self.confusion, quotient(self.boundary_intersection, self.boundary_union)
+        matrix, boundary_ious = self.confusion, confusion.quotient(self.boundary_intersection, self.boundary_union)
         scores: dict[str, Any] = {
-            "miou": mean_iou(matrix),
-            "boundary_iou": mean(boundary_ious),
+            "miou": confusion.mean_iou(matrix),
+            "boundary_iou": confusion.mean(boundary_ious),
             "boundary_ratio": self.ratio,
-            "pixel_accuracy": pixel_accuracy(matrix),
-            "mean_class_accuracy": mean_class_accuracy(matrix),
-            "frequency_weighted_iou": frequency_weighted_iou(matrix),
+            "pixel_accuracy": confusion.pixel_accuracy(matrix),
+            "mean_class_accuracy": confusion.mean_class_accuracy(matrix),
+            "frequency_weighted_iou": confusion.frequency_weighted_iou(matrix),
         }
         if self.num_classes == 2:
-            scores["foreground_iou"] = iou(matrix)[1]
-            scores["foreground_iou_per_image"] = mean(self.foreground_ious)
+            scores["foreground_iou"] = confusion.iou(matrix)[1]
+            scores["foreground_iou_per_image"] = confusion.mean(self.foreground_ious)
             scores["boundary_iou_foreground"] = boundary_ious[1]
-            scores["boundary_iou_foreground_per_image"] = mean(self.foreground_boundary_ious)
-        columns = {"iou": iou(matrix), "boundary_iou": boundary_ious, "dice": dice(matrix)}
-        columns |= {"precision": precision(matrix), "recall": recall(matrix)}
+            scores["boundary_iou_foreground_per_image"] = confusion.mean(self.foreground_boundary_ious)
+        columns = {"iou": confusion.iou(matrix), "boundary_iou": boundary_ious, "dice": confusion.dice(matrix)}
+        columns |= {"precision": confusion.precision(matrix), "recall": confusion.recall(matrix)}
         per_class = {
             name: {key: _plain(column[i]) for key, column in columns.items()} | {"pixels": int(matrix[i].sum())}
             for i, name in enumerate(names)
         }
         return {key: _plain(score) for key, score in scores.items()} | {"images": self.images, "per_class": per_class}
-
-
-def combine(parts: Iterable[Counts]) -> Counts:
-    """Add up the counts of the parts of a data set, such as one part per process; the parts do not change.
-
-    Raises:
-        MetricError: if there are no parts, or their options differ.
-    """
-    parts = list(parts)
-    if not parts:
-        raise MetricError("there are no counts to combine")
-    total = Counts(parts[0].num_classes, parts[0].ratio, parts[0].ignore_index)
-    for part in parts:
-        total.merge(part)
-    return total
 
 
 def boundary_iou(
@@ -172,7 +142,7 @@ def boundary_iou(
     """
     counts = Counts(num_classes, ratio, ignore_index)
     counts.update(target, prediction)
-    return quotient(counts.boundary_intersection, counts.boundary_union)
+    return confusion.quotient(counts.boundary_intersection, counts.boundary_union)
 
 
 def _plain(value: float) -> float | None:

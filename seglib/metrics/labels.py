@@ -1,7 +1,5 @@
 """Checks of label maps: integers in range, of the same shape and kind, in numpy arrays or torch tensors."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

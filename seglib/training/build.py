@@ -17,7 +17,6 @@ from ..data.sampler import DistributedBatchSampler, TrainingBatchSampler, Traini
 from ..inference import pick_device
 from ..losses import SegmentationLoss, class_weights
 from ..models import pretrained
-from .distillation import Teachers
 from .errors import TrainingError
 
 
@@ -42,20 +41,14 @@ def load_datasets(config: Config, num_workers: int) -> tuple[SegmentationDataset
 
 
 def make_train_loader(
-    config: Config,
-    train_set: SegmentationDataset,
-    sampler: TrainingBatchSampler,
-    device: torch.device,
-    num_workers: int,
+    config: Config, train_set: SegmentationDataset, sampler: TrainingBatchSampler, num_workers: int
 ) -> DataLoader:
     """Return this process's batches: uint8 images (n, S, S, 3) and masks (n, S, S)."""
     return DataLoader(
         TrainingDataset(train_set, sampler, config),
         batch_sampler=DistributedBatchSampler(sampler, distributed.rank(), distributed.world_size()),
-        num_workers=num_workers,
-        pin_memory=device.type == "cuda",
-        worker_init_fn=_start_worker,
-        persistent_workers=num_workers > 0,
+        pin_memory=pick_training_device(config).type == "cuda",
+        **_worker_options(num_workers),
     )
 
 
@@ -66,11 +59,13 @@ def make_val_loader(config: Config, val_set: SegmentationDataset, num_workers: i
         val_set,
         sampler=range(rank, len(val_set), world_size),
         batch_size=max(1, config.batch_size // world_size),
-        num_workers=num_workers,
         collate_fn=_collate,
-        worker_init_fn=_start_worker,
-        persistent_workers=num_workers > 0,
+        **_worker_options(num_workers),
     )
+
+
+def _worker_options(num_workers: int) -> dict:
+    return {"num_workers": num_workers, "worker_init_fn": _start_worker, "persistent_workers": num_workers > 0}
 
 
 def _collate(items: list[dict]) -> tuple[list, list]:
@@ -141,30 +136,24 @@ def make_loss(config: Config, model: nn.Module, train_set: SegmentationDataset) 
     if isinstance(factors, str):
         by_frequency = factors in ("sqrt_freq", "inv_freq")  # the others do not depend on how often classes occur
         factors = class_weights(factors, train_set.pixel_counts() if by_frequency else [0] * train_set.num_classes)
-    default = getattr(model, "aux_loss_weights", None)
+    default = getattr(model, "aux_loss_weights", (1.0,))
     output_weights = config.loss.output_weights or default
-    if output_weights and len(output_weights) != len(default or (1,)):
+    if len(output_weights) != len(default):
         raise TrainingError(
-            f"loss.output_weights has {len(output_weights)} factors, but {config.model.name} has "
-            f"{len(default or (1,))} outputs; give one for each output, or leave it out."
+            f"loss.output_weights has {len(output_weights)} factors, but {config.model.name} has {len(default)} "
+            "outputs; give one for each output, or leave it out."
         )
     return SegmentationLoss(
         config.loss.terms, factors, 255, output_weights, config.loss.options, distributed.all_reduce_sum
     )
 
 
-def make_teachers(config: Config, num_classes: int, device: torch.device) -> Teachers | None:
-    """Return the networks to learn from, or None."""
-    return Teachers(config.distillation, num_classes, device) if config.distillation.teachers else None
-
-
 def check_encoder_options(config: Config, model: nn.Module) -> None:
     """Raise TrainingError for options of the encoder where the network has none, or where they do not work."""
-    options = {
-        "optimizer.encoder_lr_factor": (config.optimizer.encoder_lr_factor, 1),
-        "model.freeze_encoder_epochs": (config.model.freeze_encoder_epochs, 0),
-    }
-    for option, (value, default) in options.items():
+    for option, value, default in (
+        ("optimizer.encoder_lr_factor", config.optimizer.encoder_lr_factor, 1),
+        ("model.freeze_encoder_epochs", config.model.freeze_encoder_epochs, 0),
+    ):
         if value != default and not hasattr(model, "encoder_prefixes"):
             raise TrainingError(
                 f"{option} is {value}, but {config.model.name} has no separate encoder; leave it at {default}."

@@ -1,12 +1,14 @@
 """The files of a run: its folder, its configuration and its checkpoint, written atomically."""
 
 import io
+import itertools
 import json
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import filelock
 import torch
 import yaml
 from torch import Tensor, nn
@@ -26,12 +28,13 @@ def run_folder(folder: Path, config: Config, resume: bool) -> Iterator[None]:
     Raises:
         TrainingError: the folder holds a run and `resume` is false, or another run uses it.
     """
-    if not resume and (folder / "checkpoint.pt").exists():
-        raise TrainingError(f"{folder}: already holds a run; add --resume to continue, or choose another --output_dir.")
-    if not resume and (folder / "history.json").exists():
-        raise TrainingError(
-            f"{folder}: holds the results of a run without its checkpoint; choose another --output_dir."
-        )
+    unfinished = {
+        "checkpoint.pt": "already holds a run; add --resume to continue, or",
+        "history.json": "holds the results of a run without its checkpoint;",
+    }
+    for name, problem in unfinished.items():
+        if not resume and (folder / name).exists():
+            raise TrainingError(f"{folder}: {problem} choose another --output_dir.")
     if distributed.rank():
         yield
         return
@@ -43,7 +46,7 @@ def run_folder(folder: Path, config: Config, resume: bool) -> Iterator[None]:
         with files.lock_folder(folder):
             write_config(folder, config)
             yield
-    except files.FolderLocked:
+    except filelock.Timeout:
         raise TrainingError(f"{folder}: another run is using it; wait, or choose another --output_dir.") from None
 
 
@@ -56,10 +59,8 @@ def write_config(folder: Path, config: Config) -> None:
                 return
         except ConfigError:
             pass
-        number = 1
-        while (kept := folder / f"config-before-{number}.yaml").exists():
-            number += 1
-        file.rename(kept)
+        names = (folder / f"config-before-{number}.yaml" for number in itertools.count(1))
+        file.rename(next(kept for kept in names if not kept.exists()))
     files.write_text(file, yaml.safe_dump(config_to_dict(config), sort_keys=False))
 
 
@@ -81,7 +82,10 @@ def reading(folder: Path, config: Config, device: torch.device) -> Iterator[dict
     """
     file = folder / "checkpoint.pt"
     try:
-        state = upgrade_checkpoint(_read(file, device))
+        with zipfile.ZipFile(file) as archive:
+            if archive.testzip() is not None:  # torch writes checksums but does not compare them
+                raise zipfile.BadZipFile("a checksum differs")
+        state = upgrade_checkpoint(torch.load(file, map_location=device, weights_only=True))
         check_config(file, state["config"], config)
         yield state
     except FileNotFoundError:
@@ -95,14 +99,6 @@ def reading(folder: Path, config: Config, device: torch.device) -> Iterator[dict
             f"{file}: the checkpoint is damaged ({type(error).__name__}); start a new run in another --output_dir. "
             "best.safetensors, if it is there, is not affected."
         ) from None
-
-
-def _read(file: Path, device: torch.device) -> dict:
-    """Return what `write_checkpoint` wrote; a damaged file raises errors of zipfile and torch."""
-    with zipfile.ZipFile(file) as archive:
-        if archive.testzip() is not None:  # torch writes checksums but does not compare them
-            raise zipfile.BadZipFile(f"{file}: a checksum differs")
-    return torch.load(file, map_location=device, weights_only=True)
 
 
 def upgrade_checkpoint(state: dict) -> dict:
@@ -129,14 +125,12 @@ def check_config(file: Path, saved: dict, config: Config) -> None:
     for option in sorted((before.keys() | now.keys()) - runs.PLACES):
         if before.get(option) == now.get(option):
             continue
-        if option == "epochs" and before[option] < now[option]:
+        if option == "accumulation_steps" or (option == "epochs" and before[option] < now[option]):
+            note = "; learning rates and crop sizes are from here those of a run of that many epochs"
             print_line(
-                f"{file}: saved with epochs={before[option]}; continues to epoch {now[option]}, and from here "
-                f"learning rates and crop sizes are those of a run of {now[option]} epochs."
+                f"{file}: saved with {option}={str(before[option])[:20]}; continues with {now[option]}"
+                f"{note if option == 'epochs' else ''}."
             )
-            continue
-        if option == "accumulation_steps":
-            print_line(f"{file}: saved with {option}={str(before[option])[:20]}; continues with {now[option]}.")
             continue
         raise TrainingError(
             f"{file}: {option} was {str(before.get(option))[:100]} and is now {now.get(option)}. Resume with the "

@@ -4,6 +4,7 @@ import math
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 
 import torch
 from torch import Tensor
@@ -56,14 +57,11 @@ class EpochMeter:
         """Return the time since the epoch began, interruptions left out."""
         return time.perf_counter() - self.began
 
-    def mean_loss(self) -> float:
-        """Return the mean loss of all steps."""
-        return float(torch.tensor(self.losses).mean())
-
-    def rates(self) -> dict:
-        """Return the number of images, images per second, and the share of the time spent on waiting for data."""
+    def summary(self) -> dict:
+        """Return the mean loss, the number of images, images per second, and the share of the time spent on waiting."""
         seconds = self.seconds()
         return {
+            "loss": float(torch.tensor(self.losses).mean()),
             "images": self.images,
             "images_per_second": self.images / seconds,
             "waiting_share": self.waiting / seconds,
@@ -75,79 +73,49 @@ class EpochMeter:
         return {name: getattr(self, name) for name in names} | {"seconds": self.seconds()}
 
 
-class RunLogger:
-    """Progress on stderr, TensorBoard events and a profile, all of rank 0 only.
+class RunLogger(ExitStack):
+    """Context manager for progress on stderr, TensorBoard events and a profile, all of rank 0 only.
 
     Raises:
         TrainingError: the configuration needs TensorBoard, which is not installed.
     """
 
-    def __init__(self, config: Config, sampler: TrainingBatchSampler, step: int, progress: bool):
-        self.config, self.sampler, self.first_step = config, sampler, step
-        self.is_first = distributed.rank() == 0
-        self.progress = progress and self.is_first
-        self.tensorboard = self.profiler = None
-
-    def __enter__(self) -> "RunLogger":
-        pixels = [self.sampler.num_batch_pixels(step) for step in range(self.sampler.total_steps)]
+    def __init__(self, config: Config, sampler: TrainingBatchSampler, first_step: int, progress: bool):
+        super().__init__()
+        self.config, self.sampler = config, sampler
+        is_first = distributed.rank() == 0
+        self.progress = progress and is_first
+        pixels = [sampler.num_batch_pixels(step) for step in range(sampler.total_steps)]
         # smoothing=0: the remaining time is estimated from the rate so far, which includes validations.
-        self.bar = tqdm(
+        bar = tqdm(
             total=sum(pixels),
-            initial=sum(pixels[: self.first_step]),
+            initial=sum(pixels[:first_step]),
             bar_format="{l_bar}{bar}| {elapsed} elapsed, {remaining} left{postfix}",
             smoothing=0,
             disable=None if self.progress else True,  # None: only on a terminal
         )
-        if self.is_first:
-            self._print_notes()
-            self._open_tensorboard()
-            self._open_profiler()
-        return self
-
-    def __exit__(self, *error) -> None:
-        self.bar.close()
-        if self.tensorboard:
-            self.tensorboard.close()
-        if self.profiler:
-            self.profiler.__exit__(*error)
-
-    def _print_notes(self) -> None:
-        sizes, used = self.sampler.crop_sizes, {self.sampler.crop_size(e) for e in range(self.config.epochs)}
-        if unused := [size for size in sizes if size not in used]:
-            print_line(
-                f"augment.crop_sizes: {len(sizes)} sizes share {self.config.epochs} epochs, so "
-                f"{', '.join(map(str, unused))} will not be used; train more epochs, or give fewer sizes."
-            )
-        steps = self.sampler.total_steps - self.first_step - UNPROFILED_STEPS
-        if self.config.profile_steps > steps:
-            print_line(
-                f"profile_steps is {self.config.profile_steps}, but after the first {UNPROFILED_STEPS} steps only "
-                f"{max(0, steps)} remain, so trace.json will show no more; choose a smaller number."
-            )
-
-    def _open_tensorboard(self) -> None:
-        if self.config.tensorboard:
+        self.bar = self.enter_context(bar)
+        print_unused_options(config, sampler, sampler.total_steps - first_step)
+        self.tensorboard = self.profiler = None
+        if config.tensorboard and is_first:
             try:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError:
                 raise TrainingError(
                     "tensorboard is true, but TensorBoard is not installed; pip install tensorboard, or leave it off."
                 ) from None
-            self.tensorboard = SummaryWriter(self.config.output_dir)
-
-    def _open_profiler(self) -> None:
-        """Profile `profile_steps` steps and write trace.json, which chrome://tracing shows."""
-        if self.config.profile_steps:
-            schedule = {"skip_first": UNPROFILED_STEPS - 1, "wait": 0, "warmup": 1, "repeat": 1}
-            self.profiler = torch.profiler.profile(
-                schedule=torch.profiler.schedule(active=self.config.profile_steps, **schedule),
-                on_trace_ready=lambda p: p.export_chrome_trace(f"{self.config.output_dir}/trace.json"),
+            self.tensorboard = self.enter_context(SummaryWriter(config.output_dir))
+        if config.profile_steps and is_first:  # chrome://tracing shows trace.json
+            skip = {"skip_first": UNPROFILED_STEPS - 1, "wait": 0, "warmup": 1, "repeat": 1}
+            profiler = torch.profiler.profile(
+                schedule=torch.profiler.schedule(active=config.profile_steps, **skip),
+                on_trace_ready=lambda p: p.export_chrome_trace(f"{config.output_dir}/trace.json"),
             )
-            self.profiler.__enter__()
+            self.profiler = self.enter_context(profiler)
 
     def log_step(self, step: int, meter: EpochMeter) -> None:
         """Move the progress bar by one step."""
-        self.bar.set_postfix_str(f"{meter.rates()['images_per_second']:.1f} images/s", refresh=False)
+        self.bar.set_postfix_str(f"{meter.images / meter.seconds():.1f} images/s", refresh=False)
         self.bar.update(self.sampler.num_batch_pixels(step))
         if self.profiler:
             self.profiler.step()
@@ -160,6 +128,21 @@ class RunLogger:
             for name, value in {**entry, **entry.get("val", {})}.items():
                 if isinstance(value, (int, float)):
                     self.tensorboard.add_scalar(name, value, entry["epoch"])
+
+
+def print_unused_options(config: Config, sampler: TrainingBatchSampler, steps: int) -> None:
+    """Report crop sizes that get no epoch, and a profile that is longer than the `steps` to come."""
+    sizes, used = sampler.crop_sizes, {sampler.crop_size(epoch) for epoch in range(config.epochs)}
+    if unused := [str(size) for size in sizes if size not in used]:
+        print_line(
+            f"augment.crop_sizes: {len(sizes)} sizes share {config.epochs} epochs, so {', '.join(unused)} will not be "
+            "used; train more epochs, or give fewer sizes."
+        )
+    if config.profile_steps > steps - UNPROFILED_STEPS:
+        print_line(
+            f"profile_steps is {config.profile_steps}, but after the first {UNPROFILED_STEPS} steps only "
+            f"{max(0, steps - UNPROFILED_STEPS)} remain, so trace.json will show no more; choose a smaller number."
+        )
 
 
 def print_line(text: str) -> None:

@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, replace
-from functools import partial
+from functools import partial, reduce
+from operator import add
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,9 @@ from ..data.sampler import TrainingBatchSampler, accumulation_weights
 from ..data.transforms import normalize
 from ..evaluation import count_image
 from ..inference import Predictor
-from ..metrics import Counts, combine
+from ..metrics import Counts
 from . import build, checkpoint
+from .distillation import Teachers
 from .errors import TrainingError, explain_errors
 from .interrupt import Agreement, Interrupt
 from .logger import SCORES, EpochMeter, RunLogger, one_class_warning, print_line
@@ -77,7 +79,9 @@ class Trainer:
         self.forward = distributed.wrap_model(torch.compile(self.model) if config.compile else self.model, self.device)
 
         self.loss = build.make_loss(config, self.model, self.train_set).to(self.device)
-        self.teachers = build.make_teachers(config, self.num_classes, self.device)
+        self.teachers = None
+        if config.distillation.teachers:
+            self.teachers = Teachers(config.distillation, self.num_classes, self.device)
         self.optimizer = make_optimizer(self.model, config)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.amp_dtype is torch.float16)
 
@@ -111,7 +115,7 @@ class Trainer:
                 process that loads images died.
         """
         config = self.config
-        train_loader = build.make_train_loader(config, self.train_set, self.sampler, self.device, self.num_workers)
+        train_loader = build.make_train_loader(config, self.train_set, self.sampler, self.num_workers)
         val_loader = build.make_val_loader(config, self.val_set, self.num_workers)
         with (
             checkpoint.run_folder(self.folder, config, self.resumed),
@@ -124,10 +128,9 @@ class Trainer:
                 meter = self.train_one_epoch(epoch, train_loader)
                 entry = {
                     "epoch": epoch,
-                    "loss": meter.mean_loss(),
                     "lr": self.schedule(self.step - 1),
                     "crop_size": self.sampler.crop_size(epoch),
-                    **meter.rates(),
+                    **meter.summary(),
                 }
                 if epoch + 1 == config.epochs or (epoch + 1) % config.eval_interval == 0:
                     scores = self.validate(val_loader)
@@ -249,7 +252,7 @@ class Trainer:
         for images, masks in loader:  # lists of uint8 (H, W, 3) and (H, W), sizes may differ
             for mask, prediction in zip(masks, predictor.label_maps(images), strict=True):
                 count_image(counts, mask, prediction)
-        counts = combine(distributed.all_gather(counts))
+        counts = reduce(add, distributed.all_gather(counts))
         if warning := one_class_warning(counts, self.val_set.classes, self.config):
             print_line(f"epoch {len(self.history) + 1}: {warning}")
         return counts.scores(self.val_set.classes)

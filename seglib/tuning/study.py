@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import filelock
 import numpy as np
 import torch
 import yaml
@@ -57,7 +58,7 @@ def search(
             while trial := _next_trial(optuna, study, trials, config.seed):
                 _run_trial(optuna, study, trial, config, space, folder, progress)
             summary = summarize(optuna, study, config, space, folder)
-    except files.FolderLocked:
+    except filelock.Timeout:
         raise TuneError(f"{folder}: used by another search; wait for it, or choose another --out.") from None
     if not any(trial["state"] == "complete" for trial in summary["trials"]):
         reasons = [trial["reason"] for trial in summary["trials"] if trial["reason"]]

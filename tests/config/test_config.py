@@ -68,7 +68,7 @@ def test_the_command_line_goes_over_the_file(tmp_path):
         ("optimizer: [1, 2]", "optimizer"),
         ("inference: {scales: [200]}", "inference.scales"),
         ("data: {options: {root: x}}", "data.options"),
-        ("loss: null", "loss is None, but must be a group"),
+        ("loss: null", "loss is no option; it is a group of options"),
         ("augment: {crop_sizes: []}", "augment.crop_sizes"),
         ("augment: {crop_area: [0.9, 0.1]}", "augment.crop_area"),
         ("inference: {scales: []}", "inference.scales"),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from course.places import replace_between
 from seglib import files
 
 from . import watch
@@ -66,7 +67,7 @@ def main() -> int:
             print(f"\n{kind}, {fault[:12]}...{fault[-700:]}", file=sys.stderr)
     if args.write:
         files.write_text(RESULTS, json.dumps(results, indent=1) + "\n")
-        files.replace_between(README, BEGIN, END, table(results))
+        replace_between(README, BEGIN, END, table(results))
     return int(any(tally.faults for tally in tallies.values()))
 
 

@@ -289,24 +289,19 @@ def test_parts_add_up_to_the_whole(items, cut):
     whole = counted(pairs, 2)
     parts = [counted(pairs[cut:], 2), counted(pairs[:cut], 2)]
     parts = pickle.loads(pickle.dumps(parts))  # as they come from other processes
-    for total in (metrics.combine(parts), parts[0] + parts[1], parts[0].merge(parts[1])):
-        assert total.scores() == whole.scores()
-        np.testing.assert_array_equal(total.confusion, whole.confusion)
+    total = parts[0] + parts[1]
+    assert total.scores() == whole.scores()
+    np.testing.assert_array_equal(total.confusion, whole.confusion)
 
 
-def test_the_counts_of_one_part_are_its_own():
-    part = counted([(np.array([[0, 1, 9]], np.uint8), np.array([[0, 0, 1]], np.uint8))], 2, ratio=0.5, ignore_index=9)
-    total = metrics.combine([part])
-    assert total is not part and total.scores() == part.scores() and total.ignore_index == 9
-
-
-def test_combining_leaves_the_parts_alone():
-    image = np.array([[0, 1], [1, 1]], np.uint8)
-    parts = [counted([(image, image)], 2) for _ in range(2)]
+def test_adding_counts_leaves_the_parts_alone():
+    image = np.array([[0, 1], [1, 9]], np.uint8)
+    parts = [counted([(image, np.minimum(image, 1))], 2, ratio=0.5, ignore_index=9) for _ in range(2)]
     before = [part.scores() for part in parts]
-    total = metrics.combine(parts)
-    total.update(image, 1 - image)
-    assert [part.scores() for part in parts] == before and total.images == 3
+    total = parts[0] + parts[1]
+    total.update(image, np.zeros_like(image))
+    assert [part.scores() for part in parts] == before
+    assert total.images == 3 and (total.ratio, total.ignore_index) == (0.5, 9)
 
 
 @DOZENS
@@ -627,10 +622,9 @@ def test_update_rejects_label_maps_of_other_shapes(labels):
         (lambda: Counts(3, ignore_index=2), "ignore_index 2 is one of the classes 0..2"),
         (lambda: Counts(3, ignore_index=0), "ignore_index 0 is one of the classes 0..2"),
         (lambda: metrics.confusion_matrix(GOOD, GOOD == 0, 1), "the prediction has labels outside 0..0, namely 1:"),
-        (lambda: metrics.combine([]), "no counts to combine"),
-        (lambda: metrics.combine([Counts(2), Counts(3)]), r"\(2, 0.02, 255\) and \(3, 0.02, 255\) cannot be added"),
+        (lambda: Counts(2) + Counts(3), r"\(2, 0.02, 255\) and \(3, 0.02, 255\) cannot be added"),
         (lambda: Counts(2) + Counts(2, ratio=0.01), "cannot be added"),
-        (lambda: Counts(2).merge(Counts(2, ignore_index=9)), "cannot be added"),
+        (lambda: Counts(2) + Counts(2, ignore_index=9), "cannot be added"),
         (lambda: Counts(2).scores(["a"]), "2 distinct class names"),
         (lambda: Counts(2).scores(["a", "a"]), "2 distinct class names"),
     ],

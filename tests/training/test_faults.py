@@ -229,16 +229,14 @@ def test_folder_that_cannot_be_written_is_named_at_the_start(tmp_path, run):
 
 def test_files_stay_when_the_folder_becomes_read_only(tmp_path, monkeypatch):
     """What the system answers there, whoever asks: root is refused nothing."""
-    import tempfile
-
     config = tiny(tmp_path / "run", epochs=3)
     whole = tiny(tmp_path / "whole", epochs=3)
     training.fit(whole, progress=False)
 
-    def deny(*_, **options):
-        raise PermissionError(13, "Permission denied", str(options.get("dir")))
+    def deny(file, mode):
+        raise PermissionError(13, "Permission denied", str(file))
 
-    after_step(monkeypatch, 4, lambda run: monkeypatch.setattr(tempfile, "mkstemp", deny))
+    after_step(monkeypatch, 4, lambda run: monkeypatch.setattr("seglib.files.open", deny, raising=False))
     with pytest.raises(OSError, match="Permission denied; nothing was written"):
         training.fit(config, progress=False)
     monkeypatch.undo()

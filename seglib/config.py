@@ -1,0 +1,468 @@
+"""The options of a training run, read from YAML and the command line: one tree of dataclasses.
+
+    config = load_config("configs/horses-laptop.yaml", ["--epochs=3", "--optimizer.lr=1e-3"])
+
+The types of the fields hold the allowed values. The `Args` of each docstring are the help of `seglib train --help` and
+the comments in configs/default.yaml.
+"""
+
+import copy
+import difflib
+import functools
+import inspect
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from math import inf
+from pathlib import Path
+from types import NoneType
+from typing import Literal, get_args, get_origin
+
+import jsonargparse
+import yaml
+from jsonargparse.typing import ClosedUnitInterval, restricted_number_type
+
+from .errors import SeglibError
+from .files import read_yaml
+
+# Option names from before version 0.2, for files that were written with them.
+RENAMED = {
+    "run": "output_dir",
+    "accumulate": "accumulation_steps",
+    "workers": "num_workers",
+    "evaluate_every": "eval_interval",
+    "trace_steps": "profile_steps",
+    "augment.color": "augment.color_jitter",
+    "augment.grey": "augment.grayscale",
+    "model.start": "model.init_from",
+    "optimizer.clip_norm": "optimizer.max_grad_norm",
+    "loss.options.ohem.kept": "loss.options.ohem.min_kept",
+}
+REMOVED = {"sharding"}  # it saved memory and changed no result
+COMPARISONS = {">=": "at least ", "<=": "at most ", ">": "above ", "<": "below "}
+
+Count = restricted_number_type("Count", int, [(">=", 1), ("<=", 10**6)])
+CountOrZero = restricted_number_type("CountOrZero", int, [(">=", 0), ("<=", 10**6)])
+Workers = restricted_number_type("Workers", int, [(">=", -1), ("<=", 256)])
+Classes = restricted_number_type("Classes", int, [(">=", 0), ("<=", 255)])
+Seed = restricted_number_type("Seed", int, [(">=", 0), ("<=", 2**63 - 1)])
+CropSize = restricted_number_type("CropSize", int, [(">=", 32), ("<=", 2**15)])
+Finite = restricted_number_type("Finite", float, [(">", -inf), ("<", inf)])
+Positive = restricted_number_type("Positive", float, [(">", 0), ("<", inf)])
+NonNegative = restricted_number_type("NonNegative", float, [(">=", 0), ("<", inf)])
+BelowOne = restricted_number_type("BelowOne", float, [(">=", 0), ("<", 1)])
+AreaShare = restricted_number_type("AreaShare", float, [(">", 0), ("<=", 1)])
+Angle = restricted_number_type("Angle", float, [(">=", 0), ("<=", 180)])
+Scale = restricted_number_type("Scale", float, [(">", 0), ("<", 100)])
+
+Option = bool | int | Finite | str | list[int]
+
+
+@dataclass
+class DataConfig:
+    """The images to train and validate on.
+
+    Args:
+        name: data set of `seglib data list`, the path of your own folder, or several joined by +, as in horses+humans
+        root: folder that contains the data sets
+        list_name: name of the committed split list
+        train_split: split to train on
+        val_split: split to validate on; the best checkpoint is chosen by its score
+        options: options of synthetic data sets (length, size, seed)
+        cache_mb: memory for decoded images of each split, in MiB, shared by the loading processes
+    """
+
+    name: str = "horses"
+    root: str = "data"
+    list_name: str = "default"
+    train_split: str = "train"
+    val_split: str = "val"
+    options: dict[str, Option] = field(default_factory=dict)
+    cache_mb: CountOrZero = 1024
+
+
+@dataclass
+class AugmentConfig:
+    """Augmentation of the training images; 0 turns a transform off.
+
+    Args:
+        crop_sizes: side of the square crops in pixels; several share the epochs in order (fewer epochs skip some)
+        crop_area: smallest and largest area of a crop before it is resized, as a fraction of the image
+        crop_ratio: smallest and largest aspect ratio (width / height) of a crop before it is resized
+        flip: probability of a horizontal flip
+        rotate: largest rotation in degrees, in both directions
+        color_jitter: strength of random changes of brightness, contrast and saturation (hue gets a fifth of it)
+        grayscale: probability of converting to grayscale
+        blur: probability of a slight Gaussian blur
+        noise: probability of added sensor noise
+    """
+
+    crop_sizes: list[CropSize] = field(default_factory=lambda: [224])
+    crop_area: tuple[AreaShare, AreaShare] = (0.3, 1.0)
+    crop_ratio: tuple[Positive, Positive] = (0.75, 1.3333)
+    flip: ClosedUnitInterval = 0.5
+    rotate: Angle = 15.0
+    color_jitter: ClosedUnitInterval = 0.4
+    grayscale: ClosedUnitInterval = 0.1
+    blur: ClosedUnitInterval = 0.1
+    noise: ClosedUnitInterval = 0.1
+
+
+@dataclass
+class ModelConfig:
+    """The network.
+
+    Args:
+        name: architecture, one of `seglib.models.names()`
+        options: options of the architecture, as in `seglib.models.create`
+        init_from: initial weights, either released weights by name, a .safetensors file, or imagenet or coco
+        freeze_encoder_epochs: number of first epochs in which the encoder is frozen and only the rest is trained
+    """
+
+    name: str = "unet"
+    options: dict[str, Option] = field(default_factory=dict)
+    init_from: str | None = None
+    freeze_encoder_epochs: CountOrZero = 0
+
+
+@dataclass
+class LossConfig:
+    """The loss: a weighted sum of terms.
+
+    Args:
+        terms: weight of each term; terms are ce, bce, dice, focal, lovasz, ohem, boundary
+        class_weights: one weight per class, or a rule to compute them from the pixel counts of the training set
+        options: options of single terms, as in {focal: {gamma: 2}, ohem: {threshold: 0.9, min_kept: 131072}}
+        output_weights: one weight per output, for networks with several outputs; null takes the network's own weights
+    """
+
+    terms: dict[str, Finite] = field(default_factory=lambda: {"ce": 1.0, "dice": 1.0})
+    class_weights: Literal["none", "sqrt_freq", "inv_freq", "hrnet"] | list[Finite] | None = "none"
+    options: dict[str, dict[str, Finite]] = field(default_factory=dict)
+    output_weights: list[Finite] | None = None
+
+
+@dataclass
+class DistillationConfig:
+    """Knowledge distillation: the network also learns from the predictions of trained networks.
+
+    Args:
+        teachers: released weights by name or .safetensors files; the mean of their predictions is the soft target
+        weight: weight of the distillation loss beside the loss of the labels
+        temperature: temperature of the softmax; above 1 it brings out the less likely classes
+    """
+
+    teachers: list[str] = field(default_factory=list)
+    weight: NonNegative = 1.0
+    temperature: Positive = 2.0
+
+
+@dataclass
+class OptimizerConfig:
+    """The optimizer.
+
+    Args:
+        name: optimizer
+        lr: peak learning rate
+        weight_decay: weight decay of the convolution weights (biases and normalization layers have none)
+        momentum: momentum of sgd
+        max_grad_norm: gradients are clipped to this norm; 0 turns clipping off
+        encoder_lr_factor: learning rate of the encoder relative to lr; below 1 for pre-trained encoders
+    """
+
+    name: Literal["adamw", "adam", "sgd"] = "adamw"
+    lr: Positive = 2e-3
+    weight_decay: NonNegative = 0.01
+    momentum: BelowOne = 0.9
+    max_grad_norm: NonNegative = 1.0
+    encoder_lr_factor: Positive = 1.0
+
+
+@dataclass
+class ScheduleConfig:
+    """The learning-rate schedule.
+
+    Args:
+        name: shape of the decay after the warm-up
+        warmup: fraction of all steps in which the learning rate rises linearly
+        power: exponent of the poly schedule
+    """
+
+    name: Literal["cosine", "poly", "constant"] = "cosine"
+    warmup: BelowOne = 0.1
+    power: Positive = 0.9
+
+
+@dataclass
+class InferenceConfig:
+    """How images are prepared for prediction; stored with the weights.
+
+    Args:
+        longest_side: images are resized to this length of the longer side, in pixels; 0 keeps the original size
+        flip: test-time augmentation with a horizontal flip
+        scales: test-time augmentation with several scales, as factors of longest_side
+    """
+
+    longest_side: CountOrZero = 256
+    flip: bool = False
+    scales: list[Scale] = field(default_factory=lambda: [1.0])
+
+
+@dataclass
+class Config:
+    """The options of a training run.
+
+    Args:
+        output_dir: folder for checkpoints and history
+        epochs: number of epochs; may be raised when a run is resumed
+        batch_size: images per optimizer step, over all processes
+        accumulation_steps: number of parts into which a batch is split to save memory (gradient accumulation)
+        seed: random seed of weights, order of the images and augmentation
+        num_classes: number of outputs; 0 takes the classes of the data set, 1 is one sigmoid output for two classes
+        ema: decay of the exponential moving average of the weights; 0 turns it off
+        amp: automatic mixed precision; auto uses it where the hardware is faster with it
+        device: cpu, cuda, mps, or auto for the best one available
+        num_workers: processes that load images; -1 chooses a number that suits the device
+        eval_interval: epochs between validations
+        metric: validation score that chooses the best checkpoint
+        selection: epoch whose weights are kept, the best by metric, or the last, and then validation chooses nothing
+        checkpoint_minutes: minutes between checkpoints within an epoch; 0 saves only at the end of each epoch
+        compile: use torch.compile; takes a minute or more at the start, then training is faster
+        tensorboard: also write the history for TensorBoard
+        profile_steps: profile this many steps after the first three and write trace.json
+    """
+
+    output_dir: str = "runs/unnamed"
+    epochs: Count = 30
+    batch_size: Count = 8
+    accumulation_steps: Count = 1
+    seed: Seed = 0
+    num_classes: Classes = 0
+    ema: BelowOne = 0.998
+    amp: Literal["auto", "off", "bf16", "fp16"] = "auto"
+    device: str = "auto"
+    num_workers: Workers = -1
+    eval_interval: Count = 1
+    metric: Literal["miou", "boundary_iou", "pixel_accuracy", "foreground_iou"] = "miou"
+    selection: Literal["best", "last"] = "best"
+    checkpoint_minutes: NonNegative = 10.0
+    compile: bool = False
+    tensorboard: bool = False
+    profile_steps: CountOrZero = 0
+    data: DataConfig = field(default_factory=DataConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    inference: InferenceConfig = field(default_factory=InferenceConfig)
+
+
+class ConfigError(SeglibError, ValueError):
+    """A configuration that cannot be used; the message names the option, the fault and the remedy."""
+
+
+@functools.cache  # building it takes longer than using it
+def build_parser() -> jsonargparse.ArgumentParser:
+    """Build the command-line parser of a `Config`, with its help."""
+    parser = jsonargparse.ArgumentParser(prog="seglib train CONFIG.yaml", exit_on_error=False, allow_abbrev=False)
+    parser.add_class_arguments(Config, None)
+    return parser
+
+
+def load_config(file: Path | str | None = None, overrides: list[str] | None = None) -> Config:
+    """Read a YAML file; what it leaves out takes the default.
+
+    Args:
+        file: The YAML file; None takes the defaults alone.
+        overrides: Options from the command line, such as "--optimizer.lr=1e-3", which replace those of the file.
+
+    Raises:
+        ConfigError: For an unreadable file, an unknown option, a wrong type or a value out of range.
+    """
+    try:
+        text = Path(file).read_text(encoding="utf-8") if file else ""
+    except FileNotFoundError:
+        raise ConfigError(f"{file}: no such configuration file; configs/ has the released ones.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: the configuration cannot be read ({error}).") from None
+    return parse_config(text, overrides or [], str(file))
+
+
+def parse_config(text: str | Mapping, overrides: list[str] = (), where: str = "the configuration") -> Config:
+    """Read a configuration from YAML text or nested dictionaries, and from command-line options.
+
+    Args:
+        text: The YAML text, or its values as nested dictionaries.
+        overrides: As in `load_config`.
+        where: What to call the text in error messages.
+
+    Raises:
+        ConfigError: As in `load_config`.
+    """
+    try:
+        values = (read_yaml(text) if isinstance(text, str) else text) or {}
+        if not isinstance(values, Mapping):
+            raise ValueError(f"must be lines like 'epochs: 3', but is '{str(values)[:40]}'")
+        _check_names(values)
+        parsed = build_parser().parse_object(copy.deepcopy(dict(values)))  # the parser changes it
+        if overrides:
+            where = f"{where} with {' '.join(overrides)}" if values else " ".join(overrides)
+            for override in overrides:
+                _check_override(override)
+            parsed = build_parser().parse_args(list(overrides), namespace=parsed)
+        # Through JSON, because YAML and pickle files cannot hold the parser's own types of numbers.
+        config = _build(Config, json.loads(json.dumps(parsed.as_dict())))
+        _check_combinations(config)
+    except ConfigError:
+        raise
+    except (jsonargparse.ArgumentError, yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError) as error:
+        raise ConfigError(f"{where}: {_explain(error)}") from None
+    return config
+
+
+def _explain(error: Exception) -> str:
+    """Return the message of a parser's error in one line; a value out of range in our own words."""
+    message = re.sub(r'Parser key "([^"]+)":', r"\1:", " ".join(str(error).split()))
+    pattern = r"([\w.]+): Not of type \w+: (.*) does not conform to restriction (.*)"
+    if not (match := re.fullmatch(pattern, message)):
+        return re.sub(r"Not of type \w+: ", "", message)[:400]
+    option, value, restriction = match.groups()
+    limits = re.sub(r"v([<>]=?)", lambda comparison: COMPARISONS[comparison[1]], restriction)
+    limits = limits.replace("above -inf and below inf", "finite").replace("below inf", "finite")
+    return f"{option} is {value[:40]}, but must be {limits}."
+
+
+def _check_names(values: Mapping, prefix: str = "") -> None:
+    """Raise ConfigError for unknown options and for groups that have a single value."""
+    for name, value in values.items():
+        option = f"{prefix}{name}"
+        if isinstance(value, Mapping) and _list_group(option):
+            _check_names(value, f"{option}.")
+        elif hint := suggest_option(option):
+            raise ConfigError(f"{option[:80]} is no option; {hint}")
+
+
+def _check_override(override: str) -> None:
+    """Raise ConfigError for a word like "--epoch=3" that sets nothing."""
+    name, _, value = override.removeprefix("--").partition("=")
+    if not override.startswith("--") or (_list_group(name) and value.lstrip().startswith("{")):
+        return  # the value of the word before, or a whole group
+    if hint := suggest_option(name.removesuffix("+"), "--"):  # NAME+=VALUE adds to a list
+        raise ConfigError(f"--{name} is no option; {hint}")
+
+
+def _list_options(kind: type = Config, prefix: str = "") -> dict[str, bool]:
+    """Return the path of every option, as on the command line, and whether its value is a dictionary."""
+    options = {}
+    for option in fields(kind):
+        path = prefix + option.name
+        is_group = is_dataclass(option.type)
+        options |= _list_options(option.type, f"{path}.") if is_group else {path: get_origin(option.type) is dict}
+    return options
+
+
+def _list_group(path: str) -> list[str]:
+    return [name for name in _list_options() if name.startswith(f"{path}.")]
+
+
+def suggest_option(path: str, dashes: str = "") -> str | None:
+    """Say what to do about a wrong option name.
+
+    Args:
+        path: The name as on the command line, such as "optimizer.lr".
+        dashes: What names in the answer begin with.
+
+    Returns:
+        Half a sentence, or None if `path` is an option.
+    """
+    options = _list_options()
+    if path in RENAMED:
+        return f"it is called {dashes}{RENAMED[path]} now."
+    if path in REMOVED:
+        return "it no longer exists; leave it out."
+    if path in options or any(is_dict and path.startswith(f"{name}.") for name, is_dict in options.items()):
+        return None
+    if members := _list_group(path):
+        return f"it is a group of options: {', '.join(dashes + name for name in members)}."
+    near = [dashes + name for name in difflib.get_close_matches(path, options, 3, 0.5)]
+    return f"did you mean {' or '.join(near)}?" if near else "`seglib train --help` lists them."
+
+
+def _build(kind: type, values: dict, prefix: str = ""):
+    """Build the dataclass `kind` from values that the parser has checked, except for null."""
+    arguments = {}
+    for option in fields(kind):
+        value, path = values[option.name], prefix + option.name
+        if is_dataclass(option.type):
+            value = _build(option.type, value, f"{path}.")
+        elif value is None and NoneType not in get_args(option.type):
+            raise ConfigError(f"{path} is null, but must have a value; leave it out to take the default.")
+        arguments[option.name] = tuple(value) if get_origin(option.type) is tuple else value
+    return kind(**arguments)
+
+
+def _check_combinations(config: Config) -> None:
+    """Raise ConfigError for what the types of the fields cannot express."""
+    augment, inference, data = config.augment, config.inference, config.data
+    if config.loss.class_weights is None:  # as in the first released weights
+        config.loss.class_weights = "none"
+    checks = {
+        "output_dir": ("empty", bool(config.output_dir.strip()), "the name of a folder"),
+        "augment.crop_sizes": (augment.crop_sizes, bool(augment.crop_sizes), "a list of sizes"),
+        "augment.crop_area": (augment.crop_area, augment.crop_area[0] <= augment.crop_area[1], "in rising order"),
+        "augment.crop_ratio": (augment.crop_ratio, augment.crop_ratio[0] <= augment.crop_ratio[1], "in rising order"),
+        "inference.scales": (inference.scales, bool(inference.scales), "a list of factors"),
+        "data.options": (data.options, data.options.keys() <= {"length", "size", "seed"}, "of length, size and seed"),
+    }
+    for option, (value, is_good, wanted) in checks.items():
+        if not is_good:
+            raise ConfigError(f"{option} is {value}, but must be {wanted}.")
+
+
+def upgrade_config(values: Mapping) -> dict:
+    """Return the nested configuration `values` with today's option names and today's name of its split list."""
+    upgraded = _upgrade_names(values, "")
+    data = upgraded.get("data")
+    before_0_2 = "run" in values  # now output_dir; the default list of the horses was the one now called seed27
+    if before_0_2 and isinstance(data, dict) and (data.get("name"), data.get("list_name")) == ("horses", "default"):
+        upgraded["data"] = data | {"list_name": "seed27"}
+    return upgraded
+
+
+def _upgrade_names(values: Mapping, prefix: str) -> dict:
+    upgraded = {}
+    for name, value in values.items():
+        path = f"{prefix}{name}"
+        if path not in REMOVED:
+            new_name = RENAMED.get(path, path).rpartition(".")[2]
+            upgraded[new_name] = _upgrade_names(value, f"{path}.") if isinstance(value, Mapping) else value
+    return upgraded
+
+
+def config_to_dict(config: Config) -> dict:
+    """Convert to nested dictionaries of plain values, for YAML, JSON and checkpoints."""
+    return json.loads(json.dumps(asdict(config)))
+
+
+def config_to_yaml(config: Config) -> str:
+    """Convert to YAML with a comment for each option; it reads back as the same configuration."""
+    head = "# Every option of a training run. A file needs to name only what differs from the default.\n\n"
+    return head + "".join(_comment_options(config, config_to_dict(config), ""))
+
+
+def _comment_options(part, values: dict, indent: str) -> list[str]:
+    help_texts = dict(re.findall(r"^ *(\w+): (.+)$", inspect.getdoc(type(part)).partition("Args:")[2], re.MULTILINE))
+    lines = []
+    for option in fields(part):
+        value = getattr(part, option.name)
+        if is_dataclass(value):
+            summary = inspect.getdoc(type(value)).partition("\n")[0]
+            lines += ["\n", f"{indent}# {summary}\n", f"{indent}{option.name}:\n"]
+            lines += _comment_options(value, values[option.name], indent + "  ")
+        else:
+            text = yaml.safe_dump(values[option.name], default_flow_style=True, width=1000).split("\n...")[0].strip()
+            lines += [f"{indent}# {help_texts[option.name]}\n", f"{indent}{option.name}: {text}\n"]
+    return lines
