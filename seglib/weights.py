@@ -179,7 +179,7 @@ def load_file(file: Path) -> tuple[nn.Module, dict]:
         create = partial(models.create, network["name"], metadata["num_outputs"], **network["options"])
         with torch.device("meta"):  # costs nothing, whatever size the metadata claims
             empty = create()
-        tensors = models.upgrade_state_dict(empty, tensors)
+        tensors = models.upgrade_state_dict(tensors)
         empty.load_state_dict(tensors, assign=True)
         model = create()
         model.load_state_dict(tensors)

@@ -12,20 +12,23 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 
-def checkpoint_activations(block: nn.Module, *inputs: Any) -> Any:
-    """Run `block(*inputs)` in training with less memory, at the cost of a second forward pass.
+def checkpoint_activations(model: nn.Module, block: nn.Module, x: Any) -> Any:
+    """Run `block(x)`; in training with less memory, at the cost of a second forward pass, if `model.checkpointing`.
 
     Args:
+        model: the network that `block` is part of.
         block: a module; its outputs, gradients and buffers are the same as without checkpointing.
-        inputs: tensors or lists of tensors, as `block` takes them.
+        x: a tensor or a list of tensors, as `block` takes it.
 
     Returns:
-        What `block(*inputs)` returns.
+        What `block(x)` returns.
     """
+    if not (model.checkpointing and model.training):
+        return block(x)
     if torch.compiler.is_compiling():  # a compiled pass updates buffers once, and cannot trace the contexts
-        return checkpoint(block, *inputs, use_reentrant=False)
+        return checkpoint(block, x, use_reentrant=False)
     contexts = lambda: (nullcontext(), _preserve_buffers(block))  # noqa: E731
-    return checkpoint(block, *inputs, use_reentrant=False, context_fn=contexts)
+    return checkpoint(block, x, use_reentrant=False, context_fn=contexts)
 
 
 @contextmanager

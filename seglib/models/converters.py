@@ -143,28 +143,21 @@ _FORMATS: dict[str, tuple[Format, ...]] = {
 }
 
 # Names in our own files before version 0.2.  No pattern matches one of today's names, so newer files do not change.
-_OLD_U2NET: Renames = ((r"\.enter\.", ".conv_in."), (r"^sides\.", "side_convs."), (r"^fuse\.", "out_conv."))
-_OLD_NAMES: dict[str, Renames] = {
-    "UNet": (
-        (r"^enter\.", "stem."),
-        (r"^(up\d)\.enlarge\.", r"\1.upsample."),
-        (r"^(up\d)\.merge\.", r"\1.conv."),
-        (r"^classify\.", "classifier."),
-    ),
-    "U2Net": _OLD_U2NET,
-    "U2NetP": _OLD_U2NET,
-    "MiniHRNetV3": (
-        (r"^starts\.", "transitions."),
-        (r"^started\.", "branches1."),
-        (r"^parallel\.", "branches2."),
-        (r"\.reaches\.", ".branches."),
-    ),
-    "DilatedResNet": (
-        (r"^classify\.", "classifier."),
-        (r"^auxiliary\.", "aux_head."),
-        (r"^classify_auxiliary\.", "aux_classifier."),
-    ),
-}
+_OLD_NAMES: Renames = (
+    (r"^enter\.", "stem."),  # UNet
+    (r"^(up\d)\.enlarge\.", r"\1.upsample."),
+    (r"^(up\d)\.merge\.", r"\1.conv."),
+    (r"^classify\.", "classifier."),  # and DilatedResNet
+    (r"^auxiliary\.", "aux_head."),
+    (r"^classify_auxiliary\.", "aux_classifier."),
+    (r"\.enter\.", ".conv_in."),  # U2Net
+    (r"^sides\.", "side_convs."),
+    (r"^fuse\.", "out_conv."),
+    (r"^starts\.", "transitions."),  # MiniHRNetV3
+    (r"^started\.", "branches1."),
+    (r"^parallel\.", "branches2."),
+    (r"\.reaches\.", ".branches."),
+)
 
 
 class Loaded(NamedTuple):
@@ -231,14 +224,13 @@ def load_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -> Loaded:
     Raises:
         CheckpointError: if the state_dict does not fit.
     """
-    entries = {name: (name, value) for name, value in upgrade_state_dict(model, state_dict).items()}
+    entries = {name: (name, value) for name, value in upgrade_state_dict(state_dict).items()}
     return _load(model, entries, Format("trained weights"))
 
 
-def upgrade_state_dict(model: nn.Module, state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return `state_dict`, saved from a network like `model` by this or an older version, with today's names."""
-    renames = _OLD_NAMES.get(type(model).__name__, ())
-    return {_renamed(name, renames): value for name, value in state_dict.items()}
+def upgrade_state_dict(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return `state_dict`, saved from one of our networks by this or an older version, with today's names."""
+    return {_renamed(name, _OLD_NAMES): value for name, value in state_dict.items()}
 
 
 def _read(checkpoint: Mapping[str, Any] | str | Path) -> Mapping[str, Any]:

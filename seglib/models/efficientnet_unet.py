@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .errors import ModelError
+from .errors import ModelError, check_training_size
 
 # The stages of size 0: kernel, stride, expansion, output channels, blocks.
 STAGES = (
@@ -184,11 +184,7 @@ class EfficientNetUNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         bottom, right = ((side + 31) // 32 * 32 - side for side in x.shape[-2:])
-        if self.training and x.shape[0] == 1 and max(x.shape[-2:]) <= 32:
-            raise ModelError(
-                f"the last stage has 1/32 of the resolution, and one image of {x.shape[-2]}x{x.shape[-1]} pixels "
-                "leaves its batch normalization a single value; train on larger images or on larger batches."
-            )
+        check_training_size(self, x, stride=32)
         if x.shape[1] == 3:
             x = x * self.scale + self.shift
         *skips, x = self.encoder(F.pad(x, [0, right, 0, bottom]))  # (N, C, H/32, W/32)

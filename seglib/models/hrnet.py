@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .activation_checkpointing import checkpoint_activations
-from .errors import ModelError
+from .errors import ModelError, check_training_size
 
 Norm = Callable[[int], nn.Module]  # from a number of channels to their normalization layer
 
@@ -256,13 +256,7 @@ class HRNet(nn.Module):
             ModelError: in training, for a batch of one image so small that the last branch has a single pixel
                 (32x32 with four branches): batch normalization needs more than one value per channel.
         """
-        stride = 2 ** (self.num_branches + 1)
-        if self.training and x.shape[0] == 1 and max(x.shape[-2:]) <= stride:
-            raise ModelError(
-                f"HRNet's last branch has 1/{stride} of the resolution, and one image of "
-                f"{x.shape[-2]}x{x.shape[-1]} pixels leaves its batch normalization a single value; "
-                "train on larger images or on larger batches."
-            )
+        check_training_size(self, x, stride=2 ** (self.num_branches + 1))
         logits = self.last_layer(concatenate(self.features(x)))  # (N, num_classes, H/4, W/4)
         return F.interpolate(logits, size=x.shape[-2:], mode="bilinear", align_corners=False)
 
@@ -270,15 +264,12 @@ class HRNet(nn.Module):
         """The branches after the last stage: (N, widths[i], H/2^(i+2), W/2^(i+2)), sizes rounded up."""
         x = F.relu(self.bn1(self.conv1(x)))  # (N, stem, H/2, W/2)
         x = F.relu(self.bn2(self.conv2(x)))  # (N, stem, H/4, W/4)
-        branches = [self._run(self.layer1, x)]  # (N, 4 stage1_width, H/4, W/4)
+        branches = [checkpoint_activations(self, self.layer1, x)]  # (N, 4 stage1_width, H/4, W/4)
         for number in range(2, self.num_branches + 1):
             branches = getattr(self, f"transition{number - 1}")(branches)
             for module in getattr(self, f"stage{number}"):
-                branches = self._run(module, branches)
+                branches = checkpoint_activations(self, module, branches)
         return branches
-
-    def _run(self, block: nn.Module, x: Any) -> Any:
-        return checkpoint_activations(block, x) if self.checkpointing and self.training else block(x)
 
 
 def _check_options(widths: Sequence, modules: Sequence, dilations: Sequence, others: Sequence, upsampling: str) -> None:

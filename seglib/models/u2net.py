@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .activation_checkpointing import checkpoint_activations
-from .errors import ModelError
+from .errors import check_training_size
 
 
 class ConvNormReLU(nn.Sequential):
@@ -134,28 +134,20 @@ class U2Net(nn.Module):
             ModelError: in training, for a batch of one image of at most 32x32 pixels, which leaves a single value
                 per channel for batch normalization.
         """
-        if self.training and x.shape[0] == 1 and max(x.shape[-2:]) <= 32:
-            raise ModelError(
-                f"{type(self).__name__} downsamples its input five times, and one image of "
-                f"{x.shape[-2]}x{x.shape[-1]} pixels leaves a single value per channel for batch normalization; "
-                "train on more than 32 pixels or on larger batches."
-            )
+        check_training_size(self, x, stride=32)
         image, skips = x, []
         for level, stage in enumerate(self.encoder):
-            x = self._run(stage, self.pool(x) if level else x)  # (N, out, H/2^level, W/2^level)
+            x = checkpoint_activations(self, stage, self.pool(x) if level else x)  # (N, out, H/2^level, W/2^level)
             skips.append(x)
         features = [x]
         for level in reversed(range(len(self.decoder))):
             x = torch.cat([upsample(x, skips[level]), skips[level]], dim=1)
-            x = self._run(self.decoder[level], x)  # (N, out, H/2^level, W/2^level)
+            x = checkpoint_activations(self, self.decoder[level], x)  # (N, out, H/2^level, W/2^level)
             features.insert(0, x)
         # Logits of every resolution at full size, from fine to coarse: 6 x (N, num_classes, H, W)
         sides = [upsample(conv(x), image) for conv, x in zip(self.side_convs, features, strict=True)]
         fused = self.out_conv(torch.cat(sides, dim=1))  # (N, num_classes, H, W)
         return (fused, *sides) if self.training else fused
-
-    def _run(self, stage: nn.Module, x: Tensor) -> Tensor:
-        return checkpoint_activations(stage, x) if self.checkpointing and self.training else stage(x)
 
 
 class U2NetP(U2Net):

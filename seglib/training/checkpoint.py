@@ -145,7 +145,7 @@ def load_weights(model: nn.Module, tensors: dict[str, Tensor]) -> None:
     Raises:
         ValueError: the tensors are in another order, which the state of the optimizer depends on.
     """
-    tensors = upgrade_state_dict(model, tensors)
+    tensors = upgrade_state_dict(tensors)
     if list(tensors) != list(model.state_dict()):
         raise ValueError("the tensors differ from those of the network")
     model.load_state_dict(tensors)

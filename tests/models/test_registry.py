@@ -211,9 +211,9 @@ def test_state_dicts_with_old_names_load(name, options, renamed):
     with torch.device("meta"):
         model = models.create(name, num_classes=2, **options)
     state = model.state_dict()
-    assert list(models.upgrade_state_dict(model, state)) == list(state)
+    assert list(models.upgrade_state_dict(state)) == list(state)
     old = {renamed.get(key, key): value for key, value in state.items()}
-    assert renamed.keys() <= state.keys() and list(models.upgrade_state_dict(model, old)) == list(state)
+    assert renamed.keys() <= state.keys() and list(models.upgrade_state_dict(old)) == list(state)
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
