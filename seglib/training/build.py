@@ -93,10 +93,17 @@ def pick_num_classes(config: Config, train_set: SegmentationDataset) -> int:
 
 def make_model(config: ModelConfig, num_classes: int) -> nn.Module:
     """Return the network with the weights that it starts from; prints what was loaded on stderr."""
-    start = config.init_from
-    if start is None or not (start in weights.names() or start.endswith(".safetensors")):
-        _check_init_from(config)
+    start, public = config.init_from, pretrained.choices(config.name)
+    if start is None or start in public or config.name not in models.names():
         return models.create(config.name, num_classes, pretrained=start, **config.options)
+    released = weights.names()
+    if start not in released and not start.endswith(".safetensors"):
+        near = difflib.get_close_matches(start, [*released, *public], 3, 0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"released are {', '.join(released)}."
+        raise TrainingError(
+            f"model.init_from is '{start}', which is neither a .safetensors file, nor released weights, nor public "
+            f"ones of {config.name} ({', '.join(public) or 'there are none'}); {hint}"
+        )
     model = models.create(config.name, num_classes, **config.options)
     file = Path(start) if start.endswith(".safetensors") else weights.find(start)
     tensors, metadata = weights.read_tensors(file)
@@ -116,18 +123,6 @@ def _fitting_options(metadata: dict) -> str:
         return ""
     options = {"name": saved["name"]} | {f"options.{name}": value for name, value in saved.get("options", {}).items()}
     return " These weights fit " + " ".join(f"--model.{name}={value}" for name, value in options.items())
-
-
-def _check_init_from(config: ModelConfig) -> None:
-    """Raise TrainingError for a start that is neither released nor public; `create` reports unknown models."""
-    public = pretrained.choices(config.name)
-    if config.init_from is not None and config.init_from not in public and config.name in models.names():
-        near = difflib.get_close_matches(config.init_from, [*weights.names(), *public], 3, 0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"released are {', '.join(weights.names())}."
-        raise TrainingError(
-            f"model.init_from is '{config.init_from}', which is neither a .safetensors file, nor released weights, nor "
-            f"public ones of {config.name} ({', '.join(public) or 'there are none'}); {hint}"
-        )
 
 
 def make_loss(config: Config, model: nn.Module, train_set: SegmentationDataset) -> SegmentationLoss:

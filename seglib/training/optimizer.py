@@ -46,14 +46,10 @@ def _wrong_in_bfloat16(model: nn.Module | None) -> str | None:
     or NaN, while the output and the gradient of the input are right.  Observed with PyTorch 2.15 on a CPU with
     avx512_bf16; float32 is right.
     """
-    return next(
-        (
-            name
-            for name, layer in (model.named_modules() if model else ())
-            if isinstance(layer, nn.Conv2d) and max(layer.dilation) > 1 and layer.in_channels % 16
-        ),
-        None,
-    )
+    for name, layer in model.named_modules() if model else ():
+        if isinstance(layer, nn.Conv2d) and max(layer.dilation) > 1 and layer.in_channels % 16:
+            return name
+    return None
 
 
 def learning_rate(config: Config, step: int, total_steps: int) -> float:
