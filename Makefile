@@ -12,12 +12,13 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check
 export NO_ALBUMENTATIONS_UPDATE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help course test test-oldest bench coverage mutation fuzz soak lint address site site-deps setup setup-dev clean
+.PHONY: help course test test-oldest test-hosted bench coverage mutation fuzz soak lint address site site-deps setup setup-dev clean
 
 help:
 	@echo "make course       run the notebooks in the quick profile (PROFILE=full: on the real data)"
 	@echo "make test         run the tests"
 	@echo "make test-oldest  run the tests with the oldest supported versions, in an environment of their own"
+	@echo "make test-hosted  run a notebook file alone, as on a hosted machine with the oldest supported PyTorch"
 	@echo "make lint         check style, formatting and types"
 	@echo "make bench        measure speed and memory, compare with other libraries (DATA=folder of the data sets)"
 	@echo "make coverage     run the tests and report the lines and branches that they miss"
@@ -43,6 +44,9 @@ test-oldest:
 	$(OLDEST_VENV)/bin/python -m pip install --disable-pip-version-check -q -r requirements/oldest.txt
 	$(OLDEST_VENV)/bin/python -m pip install --disable-pip-version-check -q --no-deps -e .
 	OMP_NUM_THREADS=1 $(OLDEST_VENV)/bin/python -m pytest -n 2 --dist worksteal
+
+test-hosted: $(DEV_READY)
+	$(BIN)/python -m tests.hosted
 
 # A library that cannot be installed is left out of the comparison and reported.
 DATA ?= data
