@@ -4,53 +4,13 @@ import math
 
 import numpy as np
 import torch
+from torch import nn
 
 from . import Hint, exercise
 from .answers import expect_close, number
 
 
 @exercise("07_human_segmentation/1")
-def foreground_iou(answer):
-    """`answer(logits, labels)`: IoU of the foreground over all pixels, from one output (N, 1, H, W); 255 is ignored."""
-    logits = torch.tensor(
-        [[[2.6, 1.8, -1.0, -2.3], [-1.4, -4.7, 0.2, -0.4]], [[-0.1, 4.0, -0.7, 0.7], [1.1, 3.9, -0.4, -0.1]]]
-    )[:, None]
-    labels = torch.tensor([[[1, 0, 0, 1], [255, 0, 1, 0]], [[1, 1, 0, 255], [0, 0, 0, 1]]])
-    valid, truth, result = labels != 255, labels == 1, logits[:, 0] > 0
-    right = _iou(result & valid, truth)
-    per_image = [_iou((result & valid)[i], truth[i]) for i in range(2)]
-    mistakes = [
-        (
-            _iou((logits[:, 0] > 0.5) & valid, truth),
-            "these are logits, not probabilities: 0.5 after the sigmoid is 0 before it",
-        ),
-        (_iou(result, truth), "predictions on ignored pixels were counted as false alarms: take them out of both"),
-        (_iou(result, labels > 0), "the label 255 was taken for foreground; those pixels are to be ignored"),
-        (sum(per_image) / 2, "this is the mean of the images' IoU; add up the pixels of all images, then divide once"),
-        (
-            float((result == truth)[valid].float().mean()),
-            "this is the accuracy; IoU leaves out what both call background",
-        ),
-        (2 * right / (1 + right), "this is Dice; IoU divides the common pixels by those that either has"),
-        (_iou(~result & valid, ~truth & valid), "this is the IoU of the background"),
-        (
-            _iou(torch.ones_like(result) & valid, truth),
-            "everything was called foreground: with one channel there is no argmax; compare the logit with 0",
-        ),
-        (0.0, "nothing was called foreground: with one channel argmax is always 0; compare the logit with 0"),
-    ]
-    where = (
-        f"for the checker's logits it is {right:.3f}: common pixels by pixels that either has, logits above 0 "
-        "being foreground, pixels labelled 255 left out of both"
-    )
-    expect_close(number(answer(logits.clone(), labels.clone())), right, mistakes, where)
-    flat = labels.clone().fill_(0)  # one image of another size: an answer must not know the first case's shape
-    flat[0, 0, 0] = 1
-    right = _iou(result[:, :1], flat[:, :1] == 1)
-    expect_close(number(answer(logits.clone()[:, :, :1], flat[:, :1])), right, [], where)
-
-
-@exercise("07_human_segmentation/2")
 def resize_mask(answer):
     """`answer(mask, height, width)`: nearest label for each new pixel's centre."""
     rng = np.random.default_rng(7)
@@ -90,7 +50,7 @@ def resize_mask(answer):
         expect_close(result, right, mistakes, where)
 
 
-@exercise("07_human_segmentation/3")
+@exercise("07_human_segmentation/2")
 def stable_bce(answer):
     """`answer(z, t)`: mean binary cross-entropy of logits z, labels t in {0, 1, 255}; exact for large logits."""
     z, t = torch.tensor([[1.5, -0.5, 3.0], [-2.0, 0.0, 1.0]]), torch.tensor([[1, 0, 0], [1, 255, 255]])
@@ -126,7 +86,7 @@ def stable_bce(answer):
         )
 
 
-@exercise("07_human_segmentation/4")
+@exercise("07_human_segmentation/3")
 def adam_step(answer):
     """`answer(weight, gradient, m, v, step, lr, beta1, beta2, eps)` -> new (weight, m, v)."""
     cases = [(0.0, -6.0, 0.0, 0.0, 1, 0.1, 0.9, 0.999, 1e-8), (1.0, 2.0, 0.5, 0.3, 3, 0.01, 0.8, 0.99, 1e-2)]
@@ -173,6 +133,47 @@ def adam_step(answer):
         expect_close(result, np.array(right), [(np.array(wrong), hint) for wrong, hint in mistakes], where)
 
 
+@exercise("07_human_segmentation/4")
+def foreground_iou(answer):
+    """`answer(logits, labels)`: IoU of the foreground over all pixels, from one output (N, 1, H, W); 255 is ignored."""
+    logits = torch.tensor(
+        [[[2.6, 1.8, -1.0, -2.3], [-1.4, -4.7, 0.2, -0.4]], [[-0.1, 4.0, -0.7, 0.7], [1.1, 3.9, -0.4, -0.1]]]
+    )[:, None]
+    labels = torch.tensor([[[1, 0, 0, 1], [255, 0, 1, 0]], [[1, 1, 0, 255], [0, 0, 0, 1]]])
+    valid, truth, result = labels != 255, labels == 1, logits[:, 0] > 0
+    right = _iou(result & valid, truth)
+    per_image = [_iou((result & valid)[i], truth[i]) for i in range(2)]
+    mistakes = [
+        (
+            _iou((logits[:, 0] > 0.5) & valid, truth),
+            "these are logits, not probabilities: 0.5 after the sigmoid is 0 before it",
+        ),
+        (_iou(result, truth), "predictions on ignored pixels were counted as false alarms: take them out of both"),
+        (_iou(result, labels > 0), "the label 255 was taken for foreground; those pixels are to be ignored"),
+        (sum(per_image) / 2, "this is the mean of the images' IoU; add up the pixels of all images, then divide once"),
+        (
+            float((result == truth)[valid].float().mean()),
+            "this is the accuracy; IoU leaves out what both call background",
+        ),
+        (2 * right / (1 + right), "this is Dice; IoU divides the common pixels by those that either has"),
+        (_iou(~result & valid, ~truth & valid), "this is the IoU of the background"),
+        (
+            _iou(torch.ones_like(result) & valid, truth),
+            "everything was called foreground: with one channel there is no argmax; compare the logit with 0",
+        ),
+        (0.0, "nothing was called foreground: with one channel argmax is always 0; compare the logit with 0"),
+    ]
+    where = (
+        f"for the checker's logits it is {right:.3f}: common pixels by pixels that either has, logits above 0 "
+        "being foreground, pixels labelled 255 left out of both"
+    )
+    expect_close(number(answer(logits.clone(), labels.clone())), right, mistakes, where)
+    flat = labels.clone().fill_(0)  # one image of another size: an answer must not know the first case's shape
+    flat[0, 0, 0] = 1
+    right = _iou(result[:, :1], flat[:, :1] == 1)
+    expect_close(number(answer(logits.clone()[:, :, :1], flat[:, :1])), right, [], where)
+
+
 @exercise("07_human_segmentation/5")
 def paste_figure(answer):
     """`answer(figure, alpha, background)`: alpha * figure + (1 - alpha) * background, uint8, rounded."""
@@ -203,6 +204,41 @@ def paste_figure(answer):
         ),
     ]
     expect_close(result, right, mistakes, "each channel is alpha * figure + (1 - alpha) * background, then rounded")
+
+
+@exercise("07_human_segmentation/6")
+def flip_averaged(answer):
+    """`answer(network)(images)`: mean of the probabilities of the images and of their mirror images, flipped back."""
+    torch.manual_seed(7)
+    network = nn.Conv2d(3, 2, 3, padding=1).requires_grad_(False)
+    images = torch.randn(2, 3, 4, 5)
+    module = answer(network)
+    if not isinstance(module, nn.Module):
+        raise Hint(f"FlipAveraged(network) must be an nn.Module, but it is {type(module).__name__}")
+    result = module(images.clone())
+    if not isinstance(result, torch.Tensor) or result.shape != (2, 2, 4, 5):
+        shape = tuple(result.shape) if isinstance(result, torch.Tensor) else type(result).__name__
+        raise Hint(f"forward must return probabilities (2, 2, 4, 5) for images (2, 3, 4, 5), but returned {shape}")
+    if not any(child is network for child in module.modules()):
+        raise Hint("keep the network as an attribute in __init__, so that .eval() and .to() reach it")
+    straight, mirrored = network(images), network(images.flip(-1))
+    upside_down = network(images.flip(-2)).flip(-2)
+    right = (straight.softmax(1) + mirrored.flip(-1).softmax(1)) / 2
+    mistakes = [
+        ((straight.softmax(1) + mirrored.softmax(1)) / 2, "flip the second prediction back, or the two do not align"),
+        (straight.softmax(1), "this is the prediction without a mirror image"),
+        (mirrored.flip(-1).softmax(1), "this is the mirror image's prediction alone; average both"),
+        ((straight + mirrored.flip(-1)) / 2, "these are logits: return probabilities"),
+        (
+            ((straight + mirrored.flip(-1)) / 2).softmax(1),
+            "you averaged logits and took the softmax afterwards; take the softmax of each, then average",
+        ),
+        ((straight.softmax(1) + upside_down.softmax(1)) / 2, "this flips top and bottom; the width is the last axis"),
+        (2 * right, "this is the sum of both; take the mean, so that the classes sum to 1"),
+        ((straight.softmax(0) + mirrored.flip(-1).softmax(0)) / 2, "the softmax runs over the classes, dimension 1"),
+    ]
+    where = "each pixel is the mean of softmax(network(x)) and of softmax(network(flipped x)) flipped back"
+    expect_close(result.detach(), right, mistakes, where)
 
 
 def _array(result) -> np.ndarray:

@@ -1,6 +1,7 @@
-"""Checks of notebook 09: scores from counts, the band of a mask, and how far to trust a difference."""
+"""The exercises of notebook 09: scores from counts, the band of a mask, intervals of differences, temperature."""
 
 import numpy as np
+import torch
 
 from seglib import metrics
 
@@ -25,7 +26,7 @@ def mean_iou_skipping_absent_classes(answer):
             "this is the mean recall: the union also holds the false alarms of the column": (hits / true).mean(),
             "this is the mean precision: the union also holds the misses of the row": (hits / predicted).mean(),
             "this is the pixel accuracy: take each class by itself, then average": hits.sum() / FULL.sum(),
-            "row sum plus column sum counts the hits twice: take them off once": (hits / (true + predicted)).mean(),
+            "row sum plus column sum counts TP twice: subtract it once": (hits / (true + predicted)).mean(),
             "this is weighted by the classes' pixels: every class weighs the same": metrics.frequency_weighted_iou(
                 FULL
             ),
@@ -45,7 +46,7 @@ def mean_iou_skipping_absent_classes(answer):
             "you averaged over a class that does not occur, counting it as 0": np.nan_to_num(values, nan=0).mean(),
             "you averaged over a class that does not occur, counting it as 1": np.nan_to_num(values, nan=1).mean(),
         },
-        "a class with neither true nor predicted pixels must be left out of the mean",
+        "a class without target and predicted pixels must be left out of the mean",
     )
     value = _score(answer(INVENTED.copy()))
     _compare(
@@ -118,7 +119,7 @@ def _wrong_bands(mask, width):
     core, grown = _eroded(mask, width, False), ~_eroded(~mask, width, True)
     city = _eroded(mask, width, False, lambda y, x: abs(y) + abs(x) <= width)
     disc = _eroded(mask, width, False, lambda y, x: y * y + x * x <= width * width)
-    yield "this is the part of the mask that is not in the band: turn it round", core
+    yield "this is the part of the mask that is not in the band: invert it", core
     yield "outside of the image there is no mask: pad with False before you erode", mask & ~_eroded(mask, width, True)
     yield "this band is around the mask; Boundary IoU takes the pixels of the mask itself", grown & ~mask
     yield "this band is on both sides of the contour; keep the mask's own pixels", grown & ~core
@@ -155,7 +156,7 @@ def contour_error_in_pixels(answer):
             {
                 "(1 - B) d forgets that the union of the bands grows with the error: solve B = (d - e) / (d + e)": width
                 * (1 - score),
-                "the fraction stands on its head: a better score must give a smaller error": width
+                "the fraction is upside down: a better score must give a smaller error": width
                 * (1 + score)
                 / (1 - score),
                 "this solves B = d / (d + e): the intersection shrinks as well": width * (1 - score) / score,
@@ -205,6 +206,51 @@ def interval_of_a_difference(answer):
         f"your interval is {low:.4f} to {high:.4f}, {wide} than expected: draw n images with replacement, sum both "
         "networks' matrices over them, note the difference of the two mIoU, and take percentiles 2.5 and 97.5"
     )
+
+
+@exercise("09_evaluation/6")
+def temperature_scaling(answer):
+    """`answer()`: a module with one parameter T = 1 at first; `forward(logits)` returns logits / T."""
+    module = answer()
+    if not isinstance(module, torch.nn.Module):
+        raise Hint(f"TemperatureScaling() must be an nn.Module, but it is {type(module).__name__}")
+    parameters = list(module.parameters())
+    if sum(parameter.numel() for parameter in parameters) != 1:
+        raise Hint(
+            f"the module has {sum(p.numel() for p in parameters)} learnable numbers, but needs one: "
+            "self.temperature = nn.Parameter(torch.ones(1)), which an optimizer can find"
+        )
+    logits = torch.tensor([[[[2.0, -1.0]], [[0.5, 3.0]], [[-1.5, 0.0]]]])  # (1, 3, 1, 2)
+    _expect_logits(module(logits.clone()), logits, 1.0)
+    start = float(parameters[0].detach().reshape(()))
+    for value in (2.0, 0.5):
+        with torch.no_grad():
+            parameters[0].fill_(value)
+        result = module(logits.clone())
+        _expect_logits(result, logits, value if start != 0 else float(np.exp(value)))  # 0: the logarithm is learned
+    if not result.requires_grad:
+        raise Hint("the result has no gradient: compute it with the parameter itself, outside of torch.no_grad()")
+
+
+def _expect_logits(result, logits, temperature: float) -> None:
+    """Raise a Hint unless `result` is `logits` over `temperature`."""
+    if not isinstance(result, torch.Tensor) or result.shape != logits.shape:
+        shape = tuple(result.shape) if isinstance(result, torch.Tensor) else type(result).__name__
+        raise Hint(f"forward must return logits of shape {tuple(logits.shape)}, but returned {shape}")
+    right, result = logits / temperature, result.detach()
+    mistakes = {
+        "these are probabilities: return the scaled logits, without softmax": right.softmax(1),
+        "these are log-probabilities: return the scaled logits, without softmax": right.log_softmax(1),
+        "you multiplied by the temperature: divide, so that T > 1 lowers the confidence": logits * temperature,
+        "the temperature was subtracted or added: divide the logits by it": logits - temperature,
+        "the temperature has no effect: divide the logits by it": logits,
+    }
+    if torch.allclose(result, right, atol=1e-6):
+        return
+    for hint, wrong in mistakes.items():
+        if torch.allclose(result, wrong, atol=1e-6):
+            raise Hint(hint)
+    raise Hint(f"with temperature {temperature:g} the result should be the logits divided by it; start it at 1")
 
 
 def _two_networks():

@@ -52,7 +52,31 @@ def paste(figure, alpha, background):
     return (alpha * figure + (1 - alpha) * background).round().astype(np.uint8)
 
 
-RIGHT = {1: iou, 2: resized, 3: bce, 4: adam, 5: paste}
+class FlipAveraged(nn.Module):
+    """The right answer to exercise 6; `mistaken` gives subclasses that make one mistake each."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, images):
+        return (self.network(images).softmax(1) + self.network(images.flip(-1)).flip(-1).softmax(1)) / 2
+
+
+def mistaken(forward):
+    return type("Mistaken", (FlipAveraged,), {"forward": lambda self, x: forward(self.network, x)})
+
+
+class Hidden(nn.Module):
+    def __init__(self, network):
+        super().__init__()
+        self.networks = [network]
+
+    def forward(self, images):
+        return FlipAveraged(self.networks[0])(images)
+
+
+RIGHT = {1: resized, 2: bce, 3: adam, 4: iou, 5: paste, 6: FlipAveraged}
 
 
 def test_the_notebook_has_these_exercises():
@@ -67,19 +91,19 @@ def test_right_answers_are_accepted(number):
 @pytest.mark.parametrize(
     ("number", "answer"),
     [
-        (1, lambda z, t: metrics.iou(metrics.confusion_matrix(t.numpy(), (z[:, 0].sigmoid() > 0.5).numpy(), 2))[1]),
-        (2, lambda m, h, w: cv2.resize(m, (w, h), interpolation=cv2.INTER_NEAREST_EXACT)),
-        (2, lambda m, h, w: np.asarray(Image.fromarray(m).resize((w, h), Image.Resampling.NEAREST))),
-        (2, lambda m, h, w: F.interpolate(torch.tensor(m)[None, None].float(), (h, w), mode="nearest-exact")[0, 0]),
+        (4, lambda z, t: metrics.iou(metrics.confusion_matrix(t.numpy(), (z[:, 0].sigmoid() > 0.5).numpy(), 2))[1]),
+        (1, lambda m, h, w: cv2.resize(m, (w, h), interpolation=cv2.INTER_NEAREST_EXACT)),
+        (1, lambda m, h, w: np.asarray(Image.fromarray(m).resize((w, h), Image.Resampling.NEAREST))),
+        (1, lambda m, h, w: F.interpolate(torch.tensor(m)[None, None].float(), (h, w), mode="nearest-exact")[0, 0]),
         (
-            3,
+            2,
             lambda z, t: (
                 sum(F.binary_cross_entropy_with_logits(z[t != 255], t[t != 255].float(), reduction="none"))
                 / max(int((t != 255).sum()), 1)
             ),
         ),
-        (3, lambda z, t: bce(z, t).item()),
-        (4, lambda *inputs: torch.tensor(adam(*inputs), dtype=torch.float64)),
+        (2, lambda z, t: bce(z, t).item()),
+        (3, lambda *inputs: torch.tensor(adam(*inputs), dtype=torch.float64)),
         (5, lambda f, a, b: (b + a[..., None] * (f.astype(float) - b) + 0.5).astype(np.uint8)),
     ],
 )
@@ -132,57 +156,57 @@ def stepped(change):
 @pytest.mark.parametrize(
     ("number", "answer", "word"),
     [
-        (1, lambda z, t: iou(z, t, 0.5), "before it"),
-        (1, lambda z, t: iou(z, t, ignore=False), "false alarms"),
-        (1, lambda z, t: iou(z, t.clamp(max=1)), "taken for foreground"),
-        (1, lambda z, t: (iou(z[:1], t[:1]) + iou(z[1:], t[1:])) / 2, "mean of the images"),
-        (1, lambda z, t: ((z[:, 0] > 0) == (t == 1))[t != 255].float().mean(), "accuracy"),
-        (1, lambda z, t: 2 * iou(z, t) / (1 + iou(z, t)), "Dice"),
-        (1, lambda z, t: iou(-z, torch.where(t == 255, t, 1 - t)), "of the background"),
-        (1, lambda z, t: iou(z + 100, t), "everything was called"),
-        (1, lambda z, t: iou(z.argmax(1, keepdim=True), t), "argmax is always 0"),
-        (1, lambda z, t: 0.987, "logits above 0"),
-        (1, lambda z, t: iou(z, t) if z.shape[2] == 2 else 0.9, "logits above 0"),
-        (2, lambda m, h, w: resized(m, w, h), "exchanged"),
-        (2, lambda m, h, w: m, "must have that shape"),
-        (2, lambda m, h, w: cv2.resize(m, (w, h)), "must not be averaged"),
-        (2, lambda m, h, w: cv2.resize(m, (w, h), interpolation=cv2.INTER_AREA), "must not be averaged"),
-        (2, lambda m, h, w: cv2.resize(m, (w, h), interpolation=cv2.INTER_NEAREST), "upper left corner"),
-        (2, lambda m, h, w: resized(m, h, w, 0.0), "upper left corner"),
-        (2, lambda m, h, w: resized(m, h, w, 0.5, np.round), "half of the time"),
-        (2, lambda m, h, w: resized(m, h, w, 0.5, np.ceil), "not ceil"),
+        (4, lambda z, t: iou(z, t, 0.5), "before it"),
+        (4, lambda z, t: iou(z, t, ignore=False), "false alarms"),
+        (4, lambda z, t: iou(z, t.clamp(max=1)), "taken for foreground"),
+        (4, lambda z, t: (iou(z[:1], t[:1]) + iou(z[1:], t[1:])) / 2, "mean of the images"),
+        (4, lambda z, t: ((z[:, 0] > 0) == (t == 1))[t != 255].float().mean(), "accuracy"),
+        (4, lambda z, t: 2 * iou(z, t) / (1 + iou(z, t)), "Dice"),
+        (4, lambda z, t: iou(-z, torch.where(t == 255, t, 1 - t)), "of the background"),
+        (4, lambda z, t: iou(z + 100, t), "everything was called"),
+        (4, lambda z, t: iou(z.argmax(1, keepdim=True), t), "argmax is always 0"),
+        (4, lambda z, t: 0.987, "logits above 0"),
+        (4, lambda z, t: iou(z, t) if z.shape[2] == 2 else 0.9, "logits above 0"),
+        (1, lambda m, h, w: resized(m, w, h), "exchanged"),
+        (1, lambda m, h, w: m, "must have that shape"),
+        (1, lambda m, h, w: cv2.resize(m, (w, h)), "must not be averaged"),
+        (1, lambda m, h, w: cv2.resize(m, (w, h), interpolation=cv2.INTER_AREA), "must not be averaged"),
+        (1, lambda m, h, w: cv2.resize(m, (w, h), interpolation=cv2.INTER_NEAREST), "upper left corner"),
+        (1, lambda m, h, w: resized(m, h, w, 0.0), "upper left corner"),
+        (1, lambda m, h, w: resized(m, h, w, 0.5, np.round), "half of the time"),
+        (1, lambda m, h, w: resized(m, h, w, 0.5, np.ceil), "not ceil"),
         (
-            2,
+            1,
             lambda m, h, w: m[np.linspace(0, m.shape[0] - 1, h).round().astype(int)][
                 :, np.linspace(0, m.shape[1] - 1, w).round().astype(int)
             ],
             "align_corners",
         ),
-        (2, lambda m, h, w: np.zeros((h, w)), "takes the label at row"),
-        (3, lambda z, t: bce(z, t) * (t != 255).sum(), "divide by the number"),
-        (3, lambda z, t: bce(z, t) * (t != 255).sum() / t.numel(), "not out of the number"),
-        (3, lambda z, t: bce(z, torch.where(t == 255, 0, t)), "count as background"),
-        (3, lambda z, t: F.binary_cross_entropy_with_logits(z, t.float()), "used as a number"),
-        (3, lambda z, t: bce(-z, t), "exchanged"),
-        (3, lambda z, t: bce(z[t == 1], t[t == 1]), "only the foreground"),
-        (3, lambda z, t: -bce(z, t), "the sign"),
-        (3, lambda z, t: 1.0, "max(z, 0)"),
-        (3, naive, "use only exp(-|z|)"),
-        (3, lambda z, t: naive(z, t, 1e-6), "kept away from 0 and 1"),
-        (3, lambda z, t: bce(z, t).clamp(max=300), "for a logit of 1000"),
+        (1, lambda m, h, w: np.zeros((h, w)), "takes the label at row"),
+        (2, lambda z, t: bce(z, t) * (t != 255).sum(), "divide by the number"),
+        (2, lambda z, t: bce(z, t) * (t != 255).sum() / t.numel(), "not out of the number"),
+        (2, lambda z, t: bce(z, torch.where(t == 255, 0, t)), "count as background"),
+        (2, lambda z, t: F.binary_cross_entropy_with_logits(z, t.float()), "used as a number"),
+        (2, lambda z, t: bce(-z, t), "exchanged"),
+        (2, lambda z, t: bce(z[t == 1], t[t == 1]), "only the foreground"),
+        (2, lambda z, t: -bce(z, t), "the sign"),
+        (2, lambda z, t: 1.0, "max(z, 0)"),
+        (2, naive, "use only exp(-|z|)"),
+        (2, lambda z, t: naive(z, t, 1e-6), "kept away from 0 and 1"),
+        (2, lambda z, t: bce(z, t).clamp(max=300), "for a logit of 1000"),
         (
-            3,
+            2,
             lambda z, t: bce(z, t) * len(z[t != 255]) / len(z[t != 255]) if (t != 255).any() else np.nan,
             "never divide",
         ),
         (
-            4,
+            3,
             lambda w, g, m, v, step, *rest: (adam(w, g, m, v, 10**6, *rest)[0], *adam(w, g, m, v, step, *rest)[1:]),
             "corrections are missing",
         ),
-        (4, stepped(lambda w, g, m, v, rest, right: (2 * w - right[0], *right[1:])), "uphill"),
+        (3, stepped(lambda w, g, m, v, rest, right: (2 * w - right[0], *right[1:])), "uphill"),
         (
-            4,
+            3,
             stepped(
                 lambda w, g, m, v, r, right: (
                     w - r[1] * right[1] / (1 - r[2] ** r[0]) / (right[2] / (1 - r[3] ** r[0]) + r[4]),
@@ -192,7 +216,7 @@ def stepped(change):
             "square root of v",
         ),
         (
-            4,
+            3,
             stepped(
                 lambda w, g, m, v, r, right: (
                     w - r[1] * right[1] / (1 - r[2] ** r[0]) / (right[2] / (1 - r[3] ** r[0]) + r[4]) ** 0.5,
@@ -202,18 +226,18 @@ def stepped(change):
             "outside the square root",
         ),
         (
-            4,
+            3,
             stepped(
                 lambda w, g, m, v, r, right: (right[0], right[1] / (1 - r[2] ** r[0]), right[2] / (1 - r[3] ** r[0]))
             ),
             "hand on m and v",
         ),
-        (4, lambda w, g, m, v, step, *rest: adam(w, g, m, v, step + 1, *rest), "do not add one"),
-        (4, lambda w, g, m, v, step, lr, b1, b2, eps: adam(w, g, m, v, step, lr, b2, b1, eps), "are exchanged"),
-        (4, lambda w, g, m, v, step, lr, b1, b2, e: adam(w, g, m, v, step, lr, 1 - b1, 1 - b2, e), "old mean keeps"),
-        (4, stepped(lambda w, g, m, v, r, right: adam_with_first_power(w, g, m, v, *r)), "*squared*"),
+        (3, lambda w, g, m, v, step, *rest: adam(w, g, m, v, step + 1, *rest), "do not add one"),
+        (3, lambda w, g, m, v, step, lr, b1, b2, eps: adam(w, g, m, v, step, lr, b2, b1, eps), "are exchanged"),
+        (3, lambda w, g, m, v, step, lr, b1, b2, e: adam(w, g, m, v, step, lr, 1 - b1, 1 - b2, e), "old mean keeps"),
+        (3, stepped(lambda w, g, m, v, r, right: adam_with_first_power(w, g, m, v, *r)), "*squared*"),
         (
-            4,
+            3,
             stepped(
                 lambda w, g, m, v, r, right: (
                     w - r[1] * m / (1 - r[2] ** r[0]) / ((right[2] / (1 - r[3] ** r[0])) ** 0.5 + r[4]),
@@ -222,9 +246,9 @@ def stepped(change):
             ),
             "old m",
         ),
-        (4, stepped(lambda w, g, m, v, r, right: (w - r[1] * g, *right[1:])), "plain gradient descent"),
-        (4, lambda *inputs: adam(*inputs)[0], "three numbers"),
-        (4, lambda *inputs: (0, 0, 0), "update m and v"),
+        (3, stepped(lambda w, g, m, v, r, right: (w - r[1] * g, *right[1:])), "plain gradient descent"),
+        (3, lambda *inputs: adam(*inputs)[0], "three numbers"),
+        (3, lambda *inputs: (0, 0, 0), "update m and v"),
         (5, lambda f, a, b: (a[..., None] * f + (1 - a[..., None]) * b).astype(np.uint8), "cut off"),
         (5, lambda f, a, b: paste(f, 1 - a, b), "turned round"),
         (5, lambda f, a, b: paste(f, a > 0.5, b), "made hard"),
@@ -238,6 +262,18 @@ def stepped(change):
         (5, lambda f, a, b: a[..., None] * f + (1 - a[..., None]) * b, "must be uint8"),
         (5, lambda f, a, b: f[:-1], "the images' shape"),
         (5, lambda f, a, b: f, "then rounded"),
+        (6, lambda network: network.weight, "must be an nn.Module"),
+        (6, lambda network: nn.Identity(), "must return probabilities"),
+        (6, Hidden, "keep the network as an attribute"),
+        (6, mistaken(lambda net, x: (net(x).softmax(1) + net(x.flip(-1)).softmax(1)) / 2), "prediction back"),
+        (6, mistaken(lambda net, x: net(x).softmax(1)), "without a mirror image"),
+        (6, mistaken(lambda net, x: net(x.flip(-1)).flip(-1).softmax(1)), "average both"),
+        (6, mistaken(lambda net, x: (net(x) + net(x.flip(-1)).flip(-1)) / 2), "these are logits"),
+        (6, mistaken(lambda net, x: ((net(x) + net(x.flip(-1)).flip(-1)) / 2).softmax(1)), "averaged logits"),
+        (6, mistaken(lambda net, x: (net(x).softmax(1) + net(x.flip(-2)).flip(-2).softmax(1)) / 2), "top and bottom"),
+        (6, mistaken(lambda net, x: net(x).softmax(1) + net(x.flip(-1)).flip(-1).softmax(1)), "sum of both"),
+        (6, mistaken(lambda net, x: (net(x).softmax(0) + net(x.flip(-1)).flip(-1).softmax(0)) / 2), "dimension 1"),
+        (6, mistaken(lambda net, x: torch.zeros(2, 2, 4, 5)), "each pixel is the mean"),
     ],
 )
 def test_typical_mistakes_get_their_own_hint(number, answer, word):

@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from course.exercises import grade, names
 from seglib import metrics
@@ -79,6 +81,35 @@ def one_by_one(matrices):
     return np.array([metrics.mean_iou(matrix) for matrix in matrices])
 
 
+class Temperature(nn.Module):
+    """The right answer to exercise 6; subclasses make one mistake each."""
+
+    start = 1.0
+
+    def __init__(self):
+        super().__init__()
+        self.temperature = nn.Parameter(torch.full((1,), self.start))
+
+    def forward(self, logits):
+        return logits / self.temperature
+
+
+class LogTemperature(Temperature):
+    start = 0.0
+
+    def forward(self, logits):
+        return logits / self.temperature.exp()
+
+
+def mistaken(forward, start=1.0):
+    return type("Mistaken", (Temperature,), {"forward": forward, "start": start})
+
+
+class NoParameter(nn.Module):
+    def forward(self, logits):
+        return logits / 1.0
+
+
 RIGHT = {
     1: [mean_iou, lambda c: np.nanmean(np.diag(c) / (c.sum(0) + c.sum(1) - np.diag(c))), metrics.mean_iou],
     2: [lambda m: metrics.mean_iou(sum(m)), lambda m: mean_iou(np.sum(m, axis=0))],
@@ -89,6 +120,7 @@ RIGHT = {
     ],
     4: [error, lambda score, width: np.array([width - 2 * width * score / (1 + score)])],
     5: [interval, lambda *a: tuple(interval(*a)), lambda f, s, n, seed: list(interval(f, s, n, seed + 100))],
+    6: [Temperature, LogTemperature],
 }
 WRONG = [
     (1, lambda c: metrics.dice(c).mean(), "mean Dice"),
@@ -110,7 +142,7 @@ WRONG = [
     (2, lambda m: np.nanmean([metrics.iou(c) for c in m]), "images and classes together"),
     (2, lambda m: metrics.pixel_accuracy(sum(m)), "pixel accuracy"),
     (2, lambda m: metrics.dice(sum(m)).mean(), "mean Dice"),
-    (3, lambda mask, width: erode(mask, width), "turn it round"),
+    (3, lambda mask, width: erode(mask, width), "invert it"),
     (3, lambda mask, width: mask & ~erode(mask, width, 1), "outside of the image there is no mask"),
     (3, lambda mask, width: dilate(mask, width) & ~mask, "is around the mask"),
     (3, lambda mask, width: dilate(mask, width) & ~erode(mask, width), "both sides of the contour"),
@@ -124,7 +156,7 @@ WRONG = [
     (3, lambda mask, width: mask[1:], "same shape"),
     (3, lambda mask, width: mask & False, "should be in the band"),
     (4, lambda score, width: width * (1 - score), "forgets that the union"),
-    (4, lambda score, width: width * (1 + score) / (1 - score), "on its head"),
+    (4, lambda score, width: width * (1 + score) / (1 - score), "upside down"),
     (4, lambda score, width: width * (1 - score) / score, "the intersection shrinks as well"),
     (4, lambda score, width: error(score, 1), "multiply by the width"),
     (4, lambda score, width: 2 * error(score, width), "twice the distance"),
@@ -149,6 +181,18 @@ WRONG = [
     ),
     (5, lambda *a: (0.0, 0.5), "wider than expected"),
     (5, lambda *a: (np.nan, np.nan), "NaN"),
+    (6, dict, "must be an nn.Module"),
+    (6, nn.Identity, "nn.Parameter"),
+    (6, NoParameter, "nn.Parameter"),
+    (6, lambda: nn.Conv2d(3, 3, 1), "learnable numbers"),
+    (6, mistaken(lambda self, z: z * self.temperature), "you multiplied"),
+    (6, mistaken(lambda self, z: (z / self.temperature).softmax(1)), "these are probabilities"),
+    (6, mistaken(lambda self, z: (z / self.temperature).log_softmax(1)), "log-probabilities"),
+    (6, mistaken(lambda self, z: z - self.temperature + 1), "should be the logits divided"),
+    (6, mistaken(lambda self, z: z + 0 * self.temperature), "no effect"),
+    (6, mistaken(lambda self, z: z / self.temperature, start=1.5), "start it at 1"),
+    (6, mistaken(lambda self, z: z / self.temperature.detach()), "no gradient"),
+    (6, mistaken(lambda self, z: (z / self.temperature).sum(1)), "must return logits"),
 ]
 GARBAGE = [
     7,
@@ -193,7 +237,7 @@ def test_garbage_is_refused_and_never_raises(number):
 
 
 @pytest.mark.parametrize("number", RIGHT)
-def test_unfinished_answers_are_told_from_wrong_ones(number):
+def test_unfinished_answers_are_not_called_wrong(number):
     def stub(*arguments):
         return None
 
