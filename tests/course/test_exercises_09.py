@@ -128,7 +128,7 @@ WRONG = [
     (1, lambda c: (parts(c)[0] / parts(c)[2]).mean(), "mean precision"),
     (1, metrics.pixel_accuracy, "pixel accuracy"),
     (1, metrics.frequency_weighted_iou, "weighted by the classes' pixels"),
-    (1, lambda c: (parts(c)[0] / (parts(c)[1] + parts(c)[2])).mean(), "counts the hits twice"),
+    (1, lambda c: (parts(c)[0] / (parts(c)[1] + parts(c)[2])).mean(), "counts TP twice"),
     (1, lambda c: parts(c)[0].sum() / (2 * c.sum() - parts(c)[0].sum()), "sums over all classes"),
     (1, unguarded, "counting it as 0"),
     (1, lambda c: unguarded(c, 1), "counting it as 1"),
