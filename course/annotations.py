@@ -3,10 +3,11 @@
 No annotated images come with the course, so notebook 10 makes the files that a person would draw in LabelMe.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from seglib.data import SegmentationDataset
 from seglib.data.transforms import resize, resized_size
@@ -44,20 +45,25 @@ def spaced(count: int, length: int) -> list[int]:
 
 
 def write_pairs(
-    folder: Path, parts: Mapping[str, tuple[SegmentationDataset, Sequence[int]]], longest_side: int
+    folder: Path,
+    parts: Mapping[str, tuple[SegmentationDataset, Sequence[int]]],
+    longest_side: int,
+    predict: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> None:
-    """Write a small data set: `images/SPLIT/` and `masks/SPLIT/` with the names of its classes.
+    """Write a small data set, or add to one: `images/SPLIT/` and `masks/SPLIT/`, and the names of its classes.
 
     Args:
         folder: The folder to write.
         parts: Name of the split, the data set, and which images of it.
         longest_side: Images are resized to this length of their longer side.
+        predict: Makes the mask (H, W) of an image (H, W, 3), in place of the mask of the data set.
     """
     for split, (dataset, indices) in parts.items():
         for index in indices:
             item = dataset[index]
             height, width = resized_size(*item["mask"].shape, longest_side)
-            mask = cv2.resize(item["mask"], (width, height), interpolation=cv2.INTER_NEAREST)
+            mask = predict(item["image"]) if predict else item["mask"]
+            mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
             name = f"{split}/{Path(item['key']).stem}.png"
             for kind in ("images", "masks"):
                 (folder / kind / split).mkdir(parents=True, exist_ok=True)
