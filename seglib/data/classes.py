@@ -4,9 +4,8 @@ docs/data_formats.md describes every entry with an example.
 """
 
 import colorsys
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -39,7 +38,7 @@ class Classes:
     """
 
     names: tuple[str, ...] = ("background", "object")
-    ids: tuple[tuple[int, int], ...] = ()
+    ids: Mapping[int, int] = field(default_factory=dict)
     others: int | None = None
     colors: tuple[Color, ...] | None = None
     ignore: tuple = ()
@@ -59,19 +58,14 @@ class Classes:
     def decode(self, values: np.ndarray, file: Path) -> np.ndarray:
         """Translate stored values (H, W) or (H, W, 3) to labels (H, W) uint8; DataError names the file."""
         if self.binary:
-            return self._threshold(values)
+            side, threshold = self.binary
+            values = values if values.ndim == 2 else values.max(2)  # the brightest channel, or the opacity
+            return (values < threshold if side == "below" else values > threshold).astype(np.uint8)
         if self.colors:
             table = dict(zip(self.colors, range(len(self.colors)), strict=True))
             return labels_by_color(values, file, table | dict.fromkeys(self.ignore, IGNORE))
         table = {} if self.others is None else dict.fromkeys(range(256), self.others)
-        return labels_by_id(values, file, table | dict(self.ids) | dict.fromkeys(self.ignore, IGNORE))
-
-    def _threshold(self, values: np.ndarray) -> np.ndarray:
-        """Compare the brightest channel, or the opacity, with the threshold."""
-        side, threshold = self.binary
-        values = values if values.ndim == 2 else values.max(2)
-        is_object = values < threshold if side == "below" else values > threshold
-        return is_object.astype(np.uint8)
+        return labels_by_id(values, file, table | self.ids | dict.fromkeys(self.ignore, IGNORE))
 
 
 def read_classes(file: Path) -> Classes:
@@ -92,97 +86,99 @@ def parse_classes(text: str, file: Path) -> Classes:
     require(isinstance(content, dict) and content.keys() & {"classes", "binary"}, "must have a list 'classes'")
     unknown = sorted(map(str, content.keys() - set(ENTRIES)))
     require(not unknown, f"unknown entry '{', '.join(unknown)}'; the entries are {', '.join(ENTRIES)}")
-    classes = content.get("classes", ["background", "object"])
-    names, ids, others, ignore = _names_and_ids(classes, require)
+    classes, background = content.get("classes", ["background", "object"]), content.get("background")
+    names = _names(classes, require)
+    require(
+        background is None or background in names, f"'background' is {background!r}, but must be one of the classes"
+    )
+    if background is None and background_index(names) is not None:
+        background = names[background_index(names)]
+    names.sort(key=lambda name: name != background)  # the background becomes label 0
+    name_of = dict(classes) if isinstance(classes, dict) else dict(enumerate(classes))
+    labels = {"ignore": IGNORE} | {name: label for label, name in enumerate(names)}
+    label_of = {value: labels[name] for value, name in name_of.items()}
+    others = label_of.pop("others", None)
+    ignore = [value for value, label in label_of.items() if label == IGNORE]
     colors = _colors(content["colors"], classes, require) if content.get("colors") is not None else None
     if content.get("ignore") is not None:
-        ignore += _ignored(content["ignore"], dict(ids), colors, require)
-    background = _background(content.get("background"), names, require)
-    binary = _binary(content["binary"], names, colors, background, require) if "binary" in content else None
-    pattern, bits, bands = content.get("pattern", []), content.get("bits", 0), content.get("bands", [])
+        ignore += _ignored(content["ignore"], label_of, colors, require)
+    binary, pattern, bits = content.get("binary"), content.get("pattern", []), content.get("bits", 0)
+    if "binary" in content:
+        _check_binary(binary, names, colors, background, require)
     is_pair = isinstance(pattern, list) and len(pattern) in (0, 2) and all(isinstance(part, str) for part in pattern)
     require(is_pair, "'pattern' must be a list of two: of the images and of the masks")
     require(bits == 0 or bits in DEPTHS, f"'bits' must be one of {', '.join(map(str, DEPTHS))}")
+    bands = content.get("bands", [])
     are_bands = isinstance(bands, list) and len(bands) in (0, 1, 3) and all(_is_byte(band) and band for band in bands)
     require(are_bands, "'bands' must be a list of one or three numbers from 1")
-    rest = (ignore, None if background is None else 0, binary, tuple(pattern), bits, tuple(bands))
-    if not background:
-        return Classes(names, ids, others, colors, *rest)
-    order = sorted(range(len(names)), key=lambda label: label != background)  # the background becomes label 0
-    new = {label: order.index(label) for label in order} | {IGNORE: IGNORE, None: None}
-    ids = tuple((value, new[label]) for value, label in ids)
-    colors = colors and tuple(colors[label] for label in order)
-    return Classes(tuple(names[label] for label in order), ids, new[others], colors, *rest)
+    return Classes(
+        names=tuple(names),
+        ids={value: label for value, label in label_of.items() if label != IGNORE},
+        others=others,
+        colors=colors and tuple(color for _, color in sorted(zip(map(labels.get, classes), colors, strict=True))),
+        ignore=tuple(ignore),
+        background=None if background is None else 0,
+        binary=binary and next(iter(binary.items())),
+        pattern=tuple(pattern),
+        bits=bits,
+        bands=tuple(bands),
+    )
 
 
-def _names_and_ids(classes: object, require) -> tuple:
-    """Return names, ids, label of the other ids and ignored ids of a list, or of {id: name, others: name}."""
+def _names(classes: object, require: Callable) -> list[str]:
+    """Return the names of a list, or of {id: name, others: name} without those that are ignored."""
+    names = classes if isinstance(classes, list) else []
     if isinstance(classes, dict):
-        names = list(dict.fromkeys(name for name in classes.values() if name != "ignore"))
-    else:
-        names = classes if isinstance(classes, list) else []
+        names = [name for name in classes.values() if name != "ignore"]
+        for value in classes:
+            is_id = value == "others" or _is_byte(value)
+            require(is_id, f"{value!r} in 'classes' must be an id from 0 to 255, or 'others'")
+    for name in names:
+        require(isinstance(name, str) and name.strip(), f"the class {name!r} is not a name; put it in quotes")
+        require(
+            is_printable_name(name),
+            f"the class {name!r:.60} is longer than 200 letters or has some that cannot be printed",
+        )
+        is_once = isinstance(classes, dict) or names.count(name) == 1
+        require(is_once, f"the class '{name}' is listed twice")
+    names = list(dict.fromkeys(names))
     require(2 <= len(names) <= 255, "'classes' must be a list of 2 to 255 names, or {id: name}")
-    wrong = next((name for name in names if not isinstance(name, str) or not name.strip()), None)
-    require(wrong is None, f"the class {wrong!r} is not a name; put it in quotes")
-    wrong = next((name for name in names if not is_printable_name(name)), None)
-    require(wrong is None, f"the class {wrong!r:.60} is longer than 200 letters or has some that cannot be printed")
-    if isinstance(classes, list):
-        twice = next((name for name, times in Counter(classes).items() if times > 1), None)
-        require(twice is None, f"the class '{twice}' is listed twice")
-        return tuple(names), tuple((i, i) for i in range(len(names))), None, ()
-    wrong = next((key for key in classes if key != "others" and not _is_byte(key)), None)
-    require(wrong is None, f"{wrong!r} in 'classes' must be an id from 0 to 255, or 'others'")
-    label = {name: i for i, name in enumerate(names)} | ({} if "ignore" in names else {"ignore": IGNORE})
-    table = {key: label[name] for key, name in classes.items()}
-    others = table.pop("others", None)
-    ignored = tuple(key for key, value in table.items() if value == IGNORE)
-    return tuple(names), tuple((key, value) for key, value in table.items() if value != IGNORE), others, ignored
+    return names
 
 
-def _colors(colors: object, classes: object, require) -> tuple[Color, ...]:
+def _colors(colors: object, classes: object, require: Callable) -> tuple[Color, ...]:
     require(isinstance(classes, list), "'colors' needs a list 'classes', in the same order")
     count = len(colors) if isinstance(colors, list) else "no list"
     require(count == len(classes), f"'colors' must list one for each of the {len(classes)} classes, not {count}")
-    wrong = next((color for color in colors if not _is_color(color)), None)
-    require(wrong is None, f"the color {wrong!r} is not [red, green, blue] with whole numbers 0 to 255")
-    twice = next((color for color, times in Counter(map(tuple, colors)).items() if times > 1), None)
-    require(twice is None, f"the color {list(twice or ())} is given to two classes")
+    for color in colors:
+        require(_is_color(color), f"the color {color!r} is not [red, green, blue] with whole numbers 0 to 255")
+        require(colors.count(color) == 1, f"the color {color} is given to two classes")
     return tuple(map(tuple, colors))
 
 
-def _ignored(ignore: object, ids: dict[int, int], colors: Sequence[Color] | None, require) -> tuple:
-    if colors is not None:
-        values = [ignore] if _is_color(ignore) else ignore
-        are_colors = isinstance(values, list) and all(map(_is_color, values))
-        require(are_colors, "'ignore' must be a color [red, green, blue] or a list of them, as the masks are painted")
-        taken = next((color for color in values if tuple(color) in colors), None)
-        require(taken is None, f"the color {taken} is ignored and also given to a class")
-        return tuple(map(tuple, values))
-    values = ignore if isinstance(ignore, list) else [ignore]
-    require(all(map(_is_byte, values)), "'ignore' must be a whole number 0 to 255 or a list, as the masks store ids")
-    taken = next((value for value in values if value in ids), None)
-    require(
-        taken is None,
-        f"the id {taken} is ignored and also stands for a class; write the ids: classes: {{0: ignore, 1: name}}",
-    )
-    return tuple(values)
+def _ignored(ignore: object, ids: Mapping, colors: Sequence[Color] | None, require: Callable) -> list:
+    values = ignore if isinstance(ignore, list) and not (colors and _is_color(ignore)) else [ignore]
+    if colors is None:
+        require(
+            all(map(_is_byte, values)), "'ignore' must be a whole number 0 to 255 or a list, as the masks store ids"
+        )
+        remedy = "; write the ids: classes: {0: ignore, 1: name}"
+        for value in values:
+            require(ids.get(value, IGNORE) == IGNORE, f"the id {value} is ignored and also stands for a class{remedy}")
+        return values
+    are_colors = all(map(_is_color, values))
+    require(are_colors, "'ignore' must be a color [red, green, blue] or a list of them, as the masks are painted")
+    for color in values:
+        require(tuple(color) not in colors, f"the color {color} is ignored and also given to a class")
+    return list(map(tuple, values))
 
 
-def _background(name: object, names: Sequence[str], require) -> int | None:
-    if name is None:
-        return background_index(names)
-    require(name in names, f"'background' is {name!r}, but must be one of the classes")
-    return names.index(name)
-
-
-def _binary(rule: object, names: Sequence[str], colors, background: int | None, require) -> tuple[str, int]:
+def _check_binary(rule: object, names: Sequence[str], colors: object, background: object, require: Callable) -> None:
     is_rule = isinstance(rule, dict) and len(rule) == 1 and set(rule) <= {"above", "below", "alpha"}
-    require(
-        is_rule and all(map(_is_byte, rule.values())), "'binary' must be like {above: 127}, {below: 128}, {alpha: 127}"
-    )
+    is_rule = is_rule and all(map(_is_byte, rule.values()))
+    require(is_rule, "'binary' must be like {above: 127}, {below: 128}, {alpha: 127}")
     require(len(names) == 2 and colors is None, "'binary' is for two classes, without 'colors'")
     require(background is not None, "'binary' must know which class is outside: add `background: NAME`")
-    return next(iter(rule.items()))
 
 
 def _is_byte(value: object) -> bool:

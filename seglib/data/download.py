@@ -29,11 +29,6 @@ DAMAGE = (
     EOFError,
     NotImplementedError,
 )  # what zipfile raises on a bad archive
-REASONS = (
-    (requests.Timeout, f"no answer within {TIMEOUT} seconds"),
-    (requests.exceptions.ChunkedEncodingError, "the connection was cut before the end"),
-    (requests.ConnectionError, "no connection, or it broke off"),
-)
 
 
 class DownloadError(OSError):
@@ -90,17 +85,12 @@ def fetch(urls: Sequence[str], sha256: str | None, target: Path | str, progress:
             try:
                 return Path(pooch.retrieve(url, known_hash, target.name, target.parent, downloader=downloader))
             except (requests.RequestException, ValueError) as error:  # ValueError: another hash
-                failures.append(f"{url}: {_reason(error)}")
-                offline = offline and type(error) is requests.ConnectionError
+                no_connection = type(error) is requests.ConnectionError  # whose own text is long
+                failures.append(f"{url}: {'no connection, or it broke off' if no_connection else error}")
+                offline = offline and no_connection
     advice = "is this machine online?" if offline else "try again later or fetch it by hand."
     listed = "\n  ".join(failures) or "no address is known"
     raise DownloadError(f"{target.name} could not be downloaded; {advice}\n  {listed}")
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, requests.HTTPError):
-        return f"the server answers {error.response.status_code} {error.response.reason}"
-    return next((reason for kind, reason in REASONS if isinstance(error, kind)), str(error))
 
 
 def extract(
@@ -201,12 +191,8 @@ def _local_errors(folder: Path) -> Iterator[None]:
     except (DownloadError, requests.RequestException):
         raise
     except OSError as error:
-        reason = f"{error.strerror or error}; choose another folder."
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            reason = "no space left there; free some or choose another folder."
-        elif isinstance(error, PermissionError) or error.errno == errno.EROFS:
-            reason = "not allowed to write there; choose another folder."
-        raise DownloadError(f"{folder}: {reason}") from None
+        reason = str(error.strerror or error).lower()
+        raise DownloadError(f"{folder}: {reason}; make room or choose another folder.") from None
 
 
 @contextmanager

@@ -25,6 +25,10 @@ DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras and scanners use of 16
 SUBFILE, SAMPLES, PHOTOMETRIC, EXTRA = 254, 277, 262, 338  # TIFF tags
 COLOR_SAMPLES = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}  # by PhotometricInterpretation
 ALPHA = (1, 2)  # values of ExtraSamples
+BANDS_REASON = (
+    "{} bands, of which those after the colors are no transparency; choose one or three by --bands, or `bands:` in "
+    "classes.yaml"
+)
 STILL_FORMATS = {"MPO", "PSD", "ICO", "ICNS", "CUR", "HEIF"}  # further frames are previews, layers, sizes
 
 
@@ -55,19 +59,14 @@ def open_image(path: Path) -> Iterator[Image.Image]:
             yield image
     except DataError:
         raise
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; check the name.") from None
-    except IsADirectoryError:
-        raise DataError(f"{path}: is a folder, not an image file.") from None
-    except PermissionError:
-        raise DataError(f"{path}: not allowed to read it; check the file's permissions.") from None
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        reason = str(error.strerror).lower()
+        raise DataError(f"{path}: {reason}; check the name and the file's permissions.") from None
     except UnidentifiedImageError:
         reason = _tiff_reason(path) or "not an image that can be read, or one cut short; get it again as PNG"
         raise DataError(f"{path}: {reason}.") from None
-    except Image.DecompressionBombError:
-        raise DataError(f"{path}: claims more than {MAX_PIXELS:,} pixels; refused as unsafe.") from None
-    except MemoryError:
-        raise DataError(f"{path}: decoding it takes more memory than there is; make it smaller.") from None
+    except (Image.DecompressionBombError, MemoryError):
+        raise DataError(f"{path}: more pixels than {MAX_PIXELS:,} or than the memory holds; make it smaller.") from None
     except (OSError, SyntaxError, ValueError, LookupError, EOFError, TypeError, AttributeError) as error:
         # Pillow's decoders report damage with these types; the text is theirs.
         raise DataError(f"{path}: the image is damaged or cut short ({error}); get the file again.") from None
@@ -179,14 +178,14 @@ def decode_image(path: Path, bits: int = 0, bands: Sequence[int] = ()) -> tuple[
 
 def _eight_bits(image: Image.Image, path: Path, bits: int) -> tuple[Image.Image, Image.Image | None, int]:
     """Return the image in a mode that a profile can describe, its transparency, and the bits it had."""
+    if image.mode == "F":
+        raise DataError(f"{path}: floating-point pixels have no agreed range; save it as an 8-bit or 16-bit image.")
     if image.mode.startswith("I"):
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:
             raise DataError(f"{path}: pixel values outside 0..65535; save it as an 8-bit or 16-bit image.")
         bits = bits or used_bits(values)
         return Image.fromarray(scale_to_bytes(values, bits, path)), None, bits
-    if image.mode == "F":
-        raise DataError(f"{path}: floating-point pixels have no agreed range; save it as an 8-bit or 16-bit image.")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         image = image.convert("RGBA")
         return image.convert("RGB"), image.getchannel("A"), 8
@@ -246,20 +245,12 @@ def _profile_transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTra
 
 def _check_extra_bands(image: Image.Image, path: Path) -> None:
     """DataError if a TIFF has bands that are neither colours nor transparency, which must not be mixed in."""
-    tags = getattr(image, "tag_v2", None) if image.format == "TIFF" else None
-    if tags:
+    if image.format == "TIFF":
+        tags = image.tag_v2
         samples, colors = tags.get(SAMPLES, 1), COLOR_SAMPLES.get(tags.get(PHOTOMETRIC), 0)
-        extra = tags.get(EXTRA, ())
-        extra = extra if isinstance(extra, tuple) else (extra,)
+        extra = np.ravel(tags.get(EXTRA, ())).tolist()
         if colors and samples > colors and not (samples == colors + 1 and extra and extra[0] in ALPHA):
-            raise DataError(f"{path}: {_bands_reason(samples)}.")
-
-
-def _bands_reason(samples: int) -> str:
-    return (
-        f"{samples} bands, of which those after the colors are no transparency; choose one or three by --bands, "
-        "or `bands:` in classes.yaml"
-    )
+            raise DataError(f"{path}: {BANDS_REASON.format(samples)}.")
 
 
 def _tiff_reason(path: Path) -> str:
@@ -270,7 +261,7 @@ def _tiff_reason(path: Path) -> str:
         with tifffile.TiffFile(path) as tiff:
             page = tiff.pages[0]
             if page.samplesperpixel not in (1, 3):
-                return _bands_reason(page.samplesperpixel)
+                return BANDS_REASON.format(page.samplesperpixel)
             return f"a TIFF of {page.bitspersample} bits ({page.dtype}); save it with 8 or 16 whole bits"
     except Exception:  # not a TIFF, a damaged one, or no tifffile
         return ""

@@ -89,7 +89,7 @@ def _add(layout: Layout, endings: dict, path: Path, parts: Parts, candidates: Se
     if counts.count(counts[best]) > 1 and counts[best]:
         names = " and ".join("/".join(candidates[i]) for i, count in enumerate(counts) if count == counts[best])
         raise DataError(f"{path}: {names} hold masks of the same images; choose by --pattern, or `pattern:`.")
-    (_, mask_ending), matched = matches[best]
+    mask_ending, matched = matches[best]
     if candidates[best] == parts and not counts[best]:
         return
     split = next((SPLIT_NAMES[part.lower()] for part in parts if part.lower() in SPLIT_NAMES), None)
@@ -105,39 +105,35 @@ def _add(layout: Layout, endings: dict, path: Path, parts: Parts, candidates: Se
     endings[place] = mask_ending
 
 
-def _match(images: Path, masks: Path) -> tuple[tuple[str, str], dict[str, tuple[Path, Path | None]]]:
-    """Return the endings of names, and {stem: (image, mask or None)}, that fit most files of two folders."""
+def _match(images: Path, masks: Path) -> tuple[str, dict[str, tuple[Path, Path | None]]]:
+    """Return the ending of names of masks, and {stem: (image, mask or None)}, that fit most files of two folders."""
     if images == masks:
         return _match_within(images)
     image_of, mask_of = image_files(images), image_files(masks)
-    best = max(
+    image_ending, mask_ending = max(
         ((image_ending, mask_ending) for image_ending in IMAGE_ENDINGS for mask_ending in MASK_ENDINGS),
         key=lambda ends: len(index_by_stem(image_of, ends[0]).keys() & index_by_stem(mask_of, ends[1]).keys()),
     )
-    stems = index_by_stem(mask_of, best[1])
-    # Files without the ending keep their whole name, so that a missing mask is reported.
-    return best, {
-        stem: (file, stems.get(stem))
-        for name, file in image_of.items()
-        for stem in [name.removesuffix(best[0]) if name.removesuffix(best[0]) in stems else name]
-    }
+    masks_of, matches = index_by_stem(mask_of, mask_ending), {}
+    for name, file in image_of.items():
+        stem = name.removesuffix(image_ending)
+        stem = stem if stem in masks_of else name  # without a mask the whole name, so that it is reported
+        matches[stem] = (file, masks_of.get(stem))
+    return mask_ending, matches
 
 
-def _match_within(folder: Path) -> tuple[tuple[str, str], dict[str, tuple[Path, Path | None]]]:
+def _match_within(folder: Path) -> tuple[str, dict[str, tuple[Path, Path | None]]]:
     """As `_match`, for images and masks side by side: x.jpg and x_mask.png, or x.jpg and x.png."""
     files = list_images(folder)
-    png = {stem_of(f): f for f in files if f.suffix.lower() == ".png"}
-    other = {stem_of(f): f for f in files if f.suffix.lower() != ".png"}
+    png = {stem_of(file): file for file in files if file.suffix.lower() == ".png"}
+    other = {stem_of(file): file for file in files if file.suffix.lower() != ".png"}
     if other and png.keys() == other.keys():
-        return ("", ""), {stem: (other[stem], png[stem]) for stem in sorted(png, key=natural_order)}
+        return "", {stem: (other[stem], png[stem]) for stem in png}
     image_of = image_files(folder)
     ending = max(MASK_ENDINGS[1:], key=lambda end: len(index_by_stem(image_of, end).keys() & image_of.keys()))
     mask_of = index_by_stem(image_of, ending)
-    if not mask_of.keys() & image_of.keys():
-        return ("", ending), {}
-    return ("", ending), {
-        stem: (file, mask_of.get(stem)) for stem, file in image_of.items() if not stem.endswith(ending)
-    }
+    stems = [stem for stem in image_of if not stem.endswith(ending)] if mask_of.keys() & image_of.keys() else []
+    return ending, {stem: (image_of[stem], mask_of.get(stem)) for stem in stems}
 
 
 def by_pattern(path: Path, images: str, masks: str) -> Layout:

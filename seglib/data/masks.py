@@ -121,8 +121,9 @@ def labels_by_id(values: np.ndarray, path: Path, *tables: dict[int, int]) -> np.
             return lookup[values]
     expected = " or ".join("{" + ", ".join(map(str, sorted(table))) + "}" for table in tables)
     unknown = sorted(set(present.tolist()) - set().union(*tables)) or present.tolist()
+    listed = ", ".join(map(str, unknown[:8])) + (", ..." if len(unknown) > 8 else "")
     raise DataError(
-        f"{path}: unknown label {_listed(unknown)} in the mask{jpeg_hint(path)}; the values must come from {expected}."
+        f"{path}: unknown label {listed} in the mask{jpeg_hint(path)}; the values must come from {expected}."
     )
 
 
@@ -131,24 +132,18 @@ def labels_by_color(values: np.ndarray, path: Path, table: dict[tuple[int, int, 
 
     Raises DataError naming the file and a color that the table lacks.
     """
-    if values.ndim == 2:
-        values = np.repeat(values[:, :, None], 3, axis=2)
-    code = (values.astype(np.int32) * (65536, 256, 1)).sum(axis=2)
-    known = np.array([r * 65536 + g * 256 + b for r, g, b in table])
+    values = np.atleast_3d(values)  # a grey mask has one channel, which counts for all three
+    codes, known = (np.sum(v * np.int32((65536, 256, 1)), axis=-1) for v in (values, np.array(list(table))))
     order = np.argsort(known)
-    index = np.clip(np.searchsorted(known, code, sorter=order), 0, len(known) - 1)
-    wrong = known[order][index] != code
+    index = order[np.searchsorted(known, codes, sorter=order).clip(max=len(known) - 1)]
+    wrong = known[index] != codes
     if wrong.any():
-        color = tuple(int(v) for v in values[wrong][0])
+        color = tuple(np.broadcast_to(values, (*wrong.shape, 3))[wrong][0].tolist())
         remedy = jpeg_hint(path) or "; add it to the classes file"
         raise DataError(f"{path}: color {color} in the mask belongs to no class{remedy}.")
-    return np.array(list(table.values()), np.uint8)[order][index]
+    return np.array(list(table.values()), np.uint8)[index]
 
 
 def jpeg_hint(path: Path) -> str:
     """Return why the mask in a JPEG file holds values that nobody painted; nothing for other files."""
     return " (JPEG blurs labels: save masks as PNG)" if Path(path).suffix.lower() in JPEG else ""
-
-
-def _listed(values: list[int]) -> str:
-    return ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")

@@ -49,19 +49,17 @@ class Report:
             *_listed("duplicates", [f"{a} = {b}" for a, b in self.duplicates], "no image is in two splits"),
             *_listed("suspects", [f"{a} ~ {b}" for a, b in self.suspects], "none look alike in two splits"),
             *(f"content     {split}: {_RELEASED[same]}" for split, same in self.released.items()),
-            *_listed("notices", self.notices, "none"),
-            *_listed("warnings", self.warnings, "none"),
-            *_listed("faults", _by_kind(self.faults), "none"),
+            *_listed("notices", self.notices),
+            *_listed("warnings", self.warnings),
+            *_listed("faults", _by_kind(self.faults)),
             *([f"suggestion  {self.suggestion}"] if self.suggestion else []),
         ]
         return "\n".join(lines)
 
     def _histogram(self) -> Iterator[str]:
-        total = sum(self.pixels)
-        width = max(map(len, self.classes))
+        total, width = sum(self.pixels), max(map(len, self.classes))
         for i, (name, count) in enumerate(zip(self.classes, self.pixels, strict=True)):
-            head = "pixels" if i == 0 else ""
-            yield f"{head:11} {name:{width}} {count / max(total, 1):8.3%} {count:>15,}"
+            yield f"{'' if i else 'pixels':11} {name:{width}} {count / max(total, 1):8.3%} {count:>15,}"
         share = self.ignored / max(total + self.ignored, 1)
         yield f"{'':11} {'ignored':{width}} {share:8.3%} {self.ignored:>15,} (share of all pixels)"
 
@@ -82,7 +80,7 @@ def _by_kind(faults: list[str]) -> list[str]:
     return lines
 
 
-def _listed(head: str, findings: list[str], none: str) -> list[str]:
+def _listed(head: str, findings: list[str], none: str = "none") -> list[str]:
     lines = [f"{head:11} {len(findings) or none}"]
     lines += [f"{'':11} {finding}" for finding in findings[:SHOWN]]
     return lines + ([f"{'':11} ... and {len(findings) - SHOWN} more"] if len(findings) > SHOWN else [])

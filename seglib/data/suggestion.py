@@ -81,7 +81,7 @@ class MaskValues:
 
     def _painted(self) -> str:
         colors = [value if isinstance(value, tuple) else (value,) * 3 for value, _ in self.counts.most_common()]
-        colors = list(dict.fromkeys(sorted(colors, key=lambda color: any(color))))  # black first
+        colors = list(dict.fromkeys(sorted(colors, key=any)))  # black first
         names = [f"class{i}" if any(color) else "background" for i, color in enumerate(colors)]
         lines = [f"  - {list(color)}" for color in colors]
         return "\n".join(["classes:", *(f"  - {name}" for name in names), "colors:", *lines])

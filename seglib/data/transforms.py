@@ -1,4 +1,4 @@
-"""From a photograph to what a network sees: random variation for training, plain scaling for everything else.
+"""From an image to what a network sees: random variation for training, plain scaling for everything else.
 
 Albumentations changes image and mask together; see https://albumentations.ai/docs.  Random choices depend
 on the seed given with each call, not on the order of calls or the number of processes.
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..config import AugmentConfig
 
-# Mean and spread of ImageNet's red, green and blue in 0..1: what pre-trained networks expect.
+# Mean and standard deviation of ImageNet's red, green and blue in 0..1: what pre-trained networks expect.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
@@ -40,37 +40,21 @@ def training_steps(config: AugmentConfig, size: int) -> list:
     """The transforms that `config` switches on, in the order in which they are applied."""
     A = _albumentations()
     color = config.color_jitter
+    factors, hue = (max(0, 1 - color), 1 + color), min(color / 5, 0.5)
+    # INTER_AREA averages where it shrinks; other modes would alias. Where it enlarges, as in most crops of a run's last
+    # sizes, it repeats pixels; whether interpolating would train better is not known.
+    modes = {"interpolation": cv2.INTER_AREA, "mask_interpolation": cv2.INTER_NEAREST_EXACT}
     steps: list[tuple[float, Any]] = [
-        # INTER_AREA averages where it shrinks; other modes would alias.  Where it enlarges, as more than half of the
-        # crops of a run's last sizes are, it repeats pixels; whether interpolating would train better is not known.
-        (
-            1,
-            A.RandomResizedCrop(
-                (size, size),
-                config.crop_area,
-                config.crop_ratio,
-                interpolation=cv2.INTER_AREA,
-                mask_interpolation=cv2.INTER_NEAREST_EXACT,
-            ),
-        ),
+        (1, A.RandomResizedCrop((size, size), config.crop_area, config.crop_ratio, **modes)),
         (config.flip, A.HorizontalFlip(p=config.flip)),
-        # The corners that a rotation opens are filled with the mirrored picture and its mirrored mask.
+        # The corners that a rotation opens are filled with the mirrored image and its mirrored mask.
         (config.rotate, A.Rotate(config.rotate, border_mode=cv2.BORDER_REFLECT_101, p=0.5)),
-        (
-            color,
-            A.ColorJitter(
-                (max(0, 1 - color), 1 + color),
-                (max(0, 1 - color), 1 + color),
-                (max(0, 1 - color), 1 + color),
-                (-min(color / 5, 0.5), min(color / 5, 0.5)),
-                p=0.8,
-            ),
-        ),
+        (color, A.ColorJitter(factors, factors, factors, (-hue, hue), p=0.8)),
         (config.grayscale, A.ToGray(p=config.grayscale)),
         (config.blur, A.GaussianBlur(blur_limit=0, sigma_limit=(0.3, 1.5), p=config.blur)),
         (config.noise, A.GaussNoise(std_range=(0.01, 0.06), p=config.noise)),
     ]
-    return [step for wanted, step in steps if wanted]
+    return [step for strength, step in steps if strength]
 
 
 def _albumentations():
@@ -101,7 +85,7 @@ def resized_size(height: int, width: int, longest_side: int) -> tuple[int, int]:
 
 
 def normalize(images: Tensor) -> Tensor:
-    """uint8 pictures (N, 3, H, W) to float32 with ImageNet's mean 0 and spread 1, on the same device."""
+    """Subtract ImageNet's mean from uint8 images (N, 3, H, W) and divide by its standard deviation, in float32."""
     mean, std = _mean_and_std(images.device)
     return (images.float() - mean) / std
 

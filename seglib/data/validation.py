@@ -3,7 +3,8 @@
 import hashlib
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -22,54 +23,6 @@ from .suggestion import LEAST_FOREGROUND, MaskValues
 
 GENERATED_SAMPLES = 16  # images read in each split of a generated set
 ALIKE_BITS = 2  # of the 64 of a difference hash, by which images that look alike may differ
-
-
-class _Survey:
-    """Counts what the report needs, item by item."""
-
-    def __init__(self, num_classes: int):
-        self.histogram = np.zeros(256, np.int64)
-        self.num_classes = num_classes
-        self.sizes: list[tuple[int, int]] = []
-        self.exact: dict[bytes, list[tuple[str, str]]] = defaultdict(list)  # pixels -> the (split, place) with them
-        self.hashes: dict[str, list[tuple[str, np.ndarray]]] = defaultdict(list)  # split -> (place, 64 signs)
-
-    def add(self, split: str, key: str, image: np.ndarray, labels: np.ndarray) -> None:
-        counts = np.bincount(labels.ravel(), minlength=256)
-        unknown = [i for i in np.flatnonzero(counts).tolist() if self.num_classes <= i != IGNORE]
-        if unknown:
-            raise DataError(f"{key}: label {unknown[0]} in the mask, but there are {self.num_classes} classes.")
-        self.histogram += counts
-        self.sizes.append((image.shape[1], image.shape[0]))
-        place = key if key.startswith(f"{split}/") else f"{split}/{key}"
-        self.exact[hashlib.sha256(repr(image.shape).encode() + image.tobytes()).digest()].append((split, place))
-        self.hashes[split].append((place, difference_hash(image)))
-
-    def duplicates(self) -> tuple[list[tuple[str, str]], list[str]]:
-        """Return pairs of equal images in two splits, and notices about those within one."""
-        across, within = [], []
-        for places in self.exact.values():
-            (first_split, first), *others = places
-            for split, place in others:
-                if split != first_split:
-                    across.append((first, place))
-                else:
-                    within.append(f"{first} and {place} are the same image")
-        return across, within
-
-    def suspects(self) -> list[tuple[str, str]]:
-        """Return pairs of images in two splits whose hashes differ in at most ALIKE_BITS, without equal ones."""
-        alike, equal = [], {frozenset(pair) for pair in self.duplicates()[0]}
-        parts = list(self.hashes.items())
-        for i, (_, ours) in enumerate(parts):
-            for _, theirs in parts[i + 1 :]:
-                columns = np.stack([h for _, h in theirs]).T
-                for start in range(0, len(ours), 256):  # not all at once: a million pairs of a million take terabytes
-                    products = np.stack([h for _, h in ours[start : start + 256]]) @ columns
-                    for a, b in np.argwhere(products >= 64 - 2 * ALIKE_BITS):
-                        pair = (ours[start + a][0], theirs[b][0])
-                        alike += [] if frozenset(pair) in equal else [pair]
-        return alike
 
 
 def difference_hash(image: np.ndarray) -> np.ndarray:
@@ -163,30 +116,49 @@ def _divided(name: str, parts: dict[str, list[Pair]]) -> list[tuple[str, str]]:
 
 def _surveyed(report: Report, parts: dict[str, tuple[list[str], Callable]], progress: bool) -> Report:
     """Read all items of all parts into the report."""
-    survey = _Survey(len(report.classes))
+    histogram, sizes = np.zeros(256, np.int64), []
+    places_of: dict[bytes, list[tuple[str, str]]] = defaultdict(list)  # hash of the pixels -> (split, place)
+    hashes: dict[str, list[tuple[str, np.ndarray]]] = defaultdict(list)  # split -> (place, 64 signs)
     quiet = None if progress else True  # None: where no terminal shows the bar
     bar = tqdm(total=sum(len(keys) for keys, _ in parts.values()), desc=report.name, disable=quiet)
     for split, (keys, read) in parts.items():
         report.images[split] = len(keys)
         for i, key in enumerate(keys):
+            bar.update()
             try:
-                survey.add(split, key, *read(i))
+                image, labels = read(i)
             except DataError as error:
                 report.faults.append(str(error))
-            bar.update()
+                continue
+            histogram += np.bincount(labels.ravel(), minlength=256)
+            sizes.append((image.shape[1], image.shape[0]))
+            place = key if key.startswith(f"{split}/") else f"{split}/{key}"
+            places_of[hashlib.sha256(repr(image.shape).encode() + image.tobytes()).digest()].append((split, place))
+            hashes[split].append((place, difference_hash(image)))
     bar.close()
-    if survey.sizes:
-        ordered = sorted(survey.sizes, key=lambda size: (size[0] * size[1], size))
-        report.sizes = {"smallest": ordered[0], "median": ordered[len(ordered) // 2], "largest": ordered[-1]}
-    report.pixels = survey.histogram[: len(report.classes)].tolist()
-    report.ignored = int(survey.histogram[IGNORE])
+    if sizes:
+        sizes.sort(key=lambda size: (size[0] * size[1], size))
+        report.sizes = {"smallest": sizes[0], "median": sizes[len(sizes) // 2], "largest": sizes[-1]}
+    report.pixels, report.ignored = histogram[: len(report.classes)].tolist(), int(histogram[IGNORE])
     absent = [name for name, count in zip(report.classes, report.pixels, strict=True) if not count]
     if absent and sum(report.images.values()):
         report.warnings.append(f"no pixel of the class {', '.join(absent)}; if that is not meant, look at the masks")
-    report.duplicates, within = survey.duplicates()
-    report.notices += within
-    report.suspects = survey.suspects()
+    for (first_split, first), *others in places_of.values():
+        report.duplicates += [(first, place) for split, place in others if split != first_split]
+        report.notices += [f"{first} and {place} are the same image" for split, place in others if split == first_split]
+    equal = {frozenset(pair) for pair in report.duplicates}
+    report.suspects = [pair for pair in _similar_images(list(hashes.values())) if frozenset(pair) not in equal]
     return report
+
+
+def _similar_images(parts: list[list[tuple[str, np.ndarray]]]) -> Iterator[tuple[str, str]]:
+    """Yield the places of images in two parts whose hashes differ in at most ALIKE_BITS."""
+    for ours, theirs in combinations(parts, 2):
+        columns = np.stack([signs for _, signs in theirs]).T
+        for start in range(0, len(ours), 256):  # not all at once: a million pairs of a million take terabytes
+            products = np.stack([signs for _, signs in ours[start : start + 256]]) @ columns
+            for a, b in np.argwhere(products >= 64 - 2 * ALIKE_BITS):
+                yield ours[start + a][0], theirs[b][0]
 
 
 def listing(root: Path | str = "data") -> str:

@@ -162,7 +162,7 @@ def test_folder_that_cannot_be_written(server, tmp_path, monkeypatch):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     monkeypatch.setattr(Path, "mkdir", refused)
-    with pytest.raises(DownloadError, match="not allowed to write"):
+    with pytest.raises(DownloadError, match="locked: permission denied; .*choose another folder"):
         fetch([f"{server.url}/good"], SHA256, tmp_path / "locked" / "file.bin", progress=False)
 
 

@@ -143,11 +143,11 @@ HARD_CASES = {
     ),
     "labelme: a line": (
         lambda r: forms.labelme(r, lambda content: content["shapes"][1].update(shape_type="line")),
-        "p0.json: shape 2 \\('dog'\\): a line covers no area",
+        "p0.json: object 2 \\('dog'\\): a line covers no area",
     ),
     "labelme: two points": (
         lambda r: forms.labelme(r, lambda content: content["shapes"][2].update(points=[[1, 1], [2, 2]])),
-        "p0.json: shape 3 \\('dog'\\): a polygon needs three points",
+        "p0.json: object 3 \\('dog'\\): a polygon needs three points",
     ),
     "supervisely: a point": (
         lambda r: forms.supervisely(r, lambda content: content["objects"][0].update(geometryType="point")),

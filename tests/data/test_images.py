@@ -332,7 +332,7 @@ def test_not_an_image(tmp_path, read):
     (tmp_path / "text.png").write_text("this is no image")
     (tmp_path / "empty.png").write_bytes(b"")
     (tmp_path / "folder.png").mkdir()
-    for name, reason in (("text", "not an"), ("empty", "not an"), ("folder", "is a folder"), ("none", "no such")):
+    for name, reason in (("text", "not an"), ("empty", "not an"), ("folder", "is a directory"), ("none", "no such")):
         with pytest.raises(DataError, match=f"{name}.png: .*{reason}"):
             read(tmp_path / f"{name}.png")
 

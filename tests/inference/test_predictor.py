@@ -349,7 +349,7 @@ def test_polygons_are_the_masks_that_they_were_made_of():
     assert sorted(label for label, _ in shapes) == [1, 1, 2]
     for _, points in shapes:
         assert len(points) < 100, "few enough to be corrected by hand"
-    drawn = draw_shapes([polygon_shape(label, points, (120, 160), "") for label, points in shapes], (120, 160), 1)
+    drawn = draw_shapes([polygon_shape(label, [points], (120, 160), "") for label, points in shapes], (120, 160), 1)
     edges = cv2.dilate(labels, np.ones((3, 3))) != cv2.erode(labels, np.ones((3, 3)))
     assert (drawn == labels)[~edges].all() and (drawn != labels).mean() < 0.02
     assert {label for label, _ in polygons.find_polygons(labels)} == {0, 1, 2}

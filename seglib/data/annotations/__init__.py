@@ -17,19 +17,19 @@ from ...files import write_text
 from ..classes import CLASSES_FILE, distinct_colors
 from ..dataset import IGNORE
 from ..images import DataError
-from . import coco, labelme, painted, supervisely, yolo
+from . import coco, json_shapes, painted, yolo
 from .common import Annotations, Item
 
 # How the files of each format are recognised, and read.
 FORMATS = {
-    "supervisely": (supervisely.recognise, supervisely.read),
+    "supervisely": (json_shapes.is_supervisely, json_shapes.read_supervisely),
     "cvat": (painted.is_cvat, painted.read_cvat),
     "voc": (painted.is_voc, painted.read_voc),
     "roboflow": (painted.is_roboflow, painted.read_roboflow),
     "class_dict": (painted.is_class_dict, painted.read_class_dict),
     "yolo": (yolo.recognise, yolo.read),
     "coco": (coco.recognise, coco.read),
-    "labelme": (labelme.recognise, labelme.read),
+    "labelme": (json_shapes.is_labelme, json_shapes.read_labelme),
 }
 MALFORMED = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
 LISTED = 10  # faults that an error spells out
@@ -62,14 +62,14 @@ def import_annotations(source: Path | str, dest: Path | str, format: str = "auto
         raise DataError(f"{source}: no such folder; name the folder of the exported annotations.")
     if dest.exists() and (not dest.is_dir() or any(dest.iterdir())):
         raise DataError(f"{dest}: exists already; name a new folder.")
-    name = _recognised(source) if format == "auto" else format
-    if name not in FORMATS:
-        raise DataError(f"--format {name}: not a known format; choose one of: auto, {', '.join(FORMATS)}.")
+    if format not in ("auto", *FORMATS):
+        raise DataError(f"--format {format}: not a known format; choose one of: auto, {', '.join(FORMATS)}.")
+    name = _recognise(source) if format == "auto" else format
     try:
         annotations = FORMATS[name][1](source)
+    except DataError:
+        raise
     except MALFORMED as error:
-        if isinstance(error, DataError):
-            raise
         raise DataError(f"{source}: not valid {name} annotations ({error!r:.200}); export them again.") from None
     if not annotations.items:
         raise DataError(f"{source}: no annotated images in the format {name}; name the folder that holds them.")
@@ -84,7 +84,7 @@ def import_annotations(source: Path | str, dest: Path | str, format: str = "auto
     return report
 
 
-def _recognised(source: Path) -> str:
+def _recognise(source: Path) -> str:
     formats = detect_formats(source)
     if not formats:
         raise DataError(

@@ -4,8 +4,6 @@ from collections import defaultdict
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from ..images import DataError
 from . import common
 
@@ -21,23 +19,22 @@ def read(source: Path) -> common.Annotations:
     index, files, items = common.ImageIndex(source), common.json_files(source, KEYS), []
     classes, label_of = common.class_labels(name for file in files for name in _category_names(file).values())
     for file in files:
-        content = common.read_json(file)
-        names, objects = _category_names(file), defaultdict(list)
+        content, objects = common.read_json(file), defaultdict(list)
+        labels = {key: label_of[name] for key, name in _category_names(file).items()}
+        images = {entry["id"]: entry for entry in content["images"]}
         for entry in content["annotations"]:
             if "segments_info" in entry:
                 raise DataError(f"{file}: panoptic annotations; export instances, or masks as images.")
+            if entry["image_id"] not in images:
+                raise DataError(
+                    f"{file}: annotation {entry.get('id')} is of image {entry['image_id']}, not in the list."
+                )
             objects[entry["image_id"]].append(entry)
-        images = {entry["id"]: entry for entry in content["images"]}
-        unknown = next((key for key in objects if key not in images), None)
-        if unknown is not None:
-            raise DataError(
-                f"{file}: annotation {objects[unknown][0].get('id')} is of image {unknown}, not in the list."
-            )
-        labels = {key: label_of[name] for key, name in names.items()}
         for key, entry in images.items():
             image, where = index.find(entry["file_name"], file), f"{file}: image {entry['file_name']}"
             size = (entry["height"], entry["width"]) if entry.get("height") and entry.get("width") else None
-            draw = partial(_draw, image, size, objects[key], labels, f"{file}")
+            shapes = partial(_shapes, objects[key], labels, f"{file}: annotation {{}} of {image.name}")
+            draw = partial(common.draw_item, image, size, where, shapes, largest_first=True)
             items.append(common.Item(image, common.split_of(file, source), where, draw))
     return common.Annotations(classes, items, index.notices())
 
@@ -51,35 +48,27 @@ def _category_names(file: Path) -> dict[int, str]:
     return {entry["id"]: str(entry["name"]) for entry in sorted(entries, key=lambda entry: entry["id"])}
 
 
-def _draw(image: Path, size, objects: list[dict], labels: dict[int, int], file: str) -> np.ndarray:
-    size, turn = common.annotated_size(image, size, f"{file}: image {image.name}")
-    crowds, others = [], []
+def _shapes(objects: list[dict], labels: dict[int, int], place: str, size: tuple[int, int]) -> list[common.Shape]:
+    shapes = []
     for entry in objects:
-        where = f"{file}: annotation {entry.get('id')} of {image.name}"
+        where = place.format(entry.get("id"))
         if entry["category_id"] not in labels:
             raise DataError(f"{where}: category {entry['category_id']} is not in the list of categories.")
-        shape = common.Shape(labels[entry["category_id"]], _code(entry.get("segmentation"), size, where))
-        (crowds if entry.get("iscrowd") else others).append(shape)
-    if not others:
-        return common.draw_shapes(crowds, size, turn)
-    drawn = common.draw_shapes(others, size, turn, largest_first=True)
-    covered = common.draw_shapes([common.Shape(1, shape.code) for shape in others], size, turn)
-    return np.where(covered > 0, drawn, common.draw_shapes(crowds, size, turn))
+        shape = _shape(labels[entry["category_id"]], entry.get("segmentation"), size, where)
+        shapes.append(shape._replace(is_crowd=bool(entry.get("iscrowd"))))
+    return shapes
 
 
-def _code(segmentation: object, size: tuple[int, int], where: str) -> dict:
+def _shape(label: int, segmentation: object, size: tuple[int, int], where: str) -> common.Shape:
     if not segmentation:
         raise DataError(f"{where}: has a box but no segmentation; draw its outline, or remove it.")
-    mask = common.codec()
     if isinstance(segmentation, list):
-        if any(len(ring) < 6 or len(ring) % 2 or not np.isfinite(ring).all() for ring in segmentation):
-            raise DataError(f"{where}: a polygon needs three points or more as x, y, x, y, ...; correct it.")
-        return mask.merge(mask.frPyObjects(segmentation, *size))
+        return common.polygon_shape(label, segmentation, size, where)
     if tuple(segmentation["size"]) != size:
         raise DataError(f"{where}: run lengths of size {segmentation['size']}, but the image has {list(size)}.")
     counts = segmentation["counts"]
-    if isinstance(counts, list):
-        if sum(counts) != size[0] * size[1] or min(counts, default=0) < 0:
-            raise DataError(f"{where}: the run lengths do not add up to {size[0] * size[1]} pixels; export it again.")
-        return mask.frPyObjects(segmentation, *size)
-    return {"size": list(size), "counts": counts.encode("ascii")}
+    if isinstance(counts, str):
+        return common.Shape(label, {"size": list(size), "counts": counts.encode("ascii")})
+    if sum(counts) != size[0] * size[1] or min(counts, default=0) < 0:
+        raise DataError(f"{where}: the run lengths do not add up to {size[0] * size[1]} pixels; export it again.")
+    return common.Shape(label, common.codec().frPyObjects(segmentation, *size))

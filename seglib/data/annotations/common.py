@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from os.path import commonprefix
 from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
@@ -38,10 +39,11 @@ class Annotations:
 
 
 class Shape(NamedTuple):
-    """An object as a run-length code of pycocotools."""
+    """An object as a run-length code of pycocotools; a crowd is behind all other objects."""
 
     label: int
     code: dict
+    is_crowd: bool = False
 
 
 def class_labels(names: Iterable[str]) -> tuple[list[str], dict[str, int]]:
@@ -63,12 +65,12 @@ def split_of(path: Path, source: Path) -> str | None:
 class ImageIndex:
     """The image files below a folder, found by the names that annotations give them."""
 
-    def __init__(self, source: Path, without: str = ""):
+    def __init__(self, source: Path):
         self.source, self.used = source, set()
+        self.files = [file for file in sorted(source.rglob("*")) if file.suffix.lower() in image_suffixes()]
         self.by_name: dict[str, list[Path]] = defaultdict(list)
-        for file in sorted(source.rglob("*")):
-            if file.suffix.lower() in image_suffixes() and not (without and file.stem.endswith(without)):
-                self.by_name[file.name].append(file)
+        for file in self.files:
+            self.by_name[file.name].append(file)
 
     def find(self, name: str, near: Path) -> Path:
         """Return the file whose path ends most like `name`, or is nearest to the annotation file `near`."""
@@ -76,7 +78,11 @@ class ImageIndex:
         files = self.by_name.get(parts[-1] if parts else "", [])
         if not files:
             raise DataError(f"{near}: the image '{name}' is not in {self.source}; add it, or remove the entry.")
-        scores = [(_common(file.parts[::-1], parts[::-1]), _common(file.parts, near.parts)) for file in files]
+        names, places = parts[::-1], near.parts
+        scores = [
+            (len(commonprefix([f.parts[::-1], names])), len(commonprefix([f.parts, places])))  # of lists, not of texts
+            for f in files
+        ]
         if scores.count(max(scores)) > 1:
             raise DataError(f"{near}: several images are called '{name}', {files[0]} for one; keep or rename one.")
         file = files[scores.index(max(scores))]
@@ -85,17 +91,8 @@ class ImageIndex:
 
     def notices(self, ignored: Iterable[Path] = ()) -> list[str]:
         """Say how many images no annotation names."""
-        spare = {file for files in self.by_name.values() for file in files} - self.used - set(ignored)
+        spare = set(self.files) - self.used - set(ignored)
         return [f"{len(spare)} images without annotations were left out, {min(spare)} for one"] if spare else []
-
-
-def _common(ours: Sequence[str], theirs: Sequence[str]) -> int:
-    count = 0
-    for a, b in zip(ours, theirs, strict=False):
-        if a != b:
-            break
-        count += 1
-    return count
 
 
 @lru_cache(maxsize=64)
@@ -119,8 +116,7 @@ def json_files(source: Path, keys: set[str], most: int | None = None) -> list[Pa
             if most is None:
                 raise
             continue
-        if isinstance(content, dict) and keys <= content.keys():
-            files.append(file)
+        files += [file] if isinstance(content, dict) and keys <= content.keys() else []
     return files
 
 
@@ -140,32 +136,27 @@ def decode_shape(code: dict) -> np.ndarray:
         return codec().decode(code) > 0
 
 
-def polygon_shape(label: int, points: Sequence, size: tuple[int, int], where: str, holes: Sequence = ()) -> Shape:
-    """Draw one polygon, [[x, y], ...] in pixels from the image's upper left corner, less its holes."""
-    rings = [np.asarray(ring, np.float64).reshape(-1, 2) for ring in (points, *holes)]
-    if any(len(ring) < 3 or not np.isfinite(ring).all() for ring in rings):
-        raise DataError(f"{where}: a polygon needs three points or more, all of them finite numbers; correct it.")
-    mask = codec()
-    codes = mask.frPyObjects([ring.ravel().tolist() for ring in rings], *size)
+def polygon_shape(label: int, rings: Sequence, size: tuple[int, int], where: str, holes: Sequence = ()) -> Shape:
+    """Draw polygons, each [x, y, x, y, ...] or [[x, y], ...] in pixels from the upper left corner, less the holes."""
+    mask, codes = codec(), []
+    for group in filter(len, (rings, holes)):
+        points = [np.asarray(ring, np.float64).ravel() for ring in group]
+        if any(len(ring) < 6 or len(ring) % 2 or not np.isfinite(ring).all() for ring in points):
+            raise DataError(f"{where}: a polygon needs three points or more as x, y, x, y, ...; correct it.")
+        codes.append(mask.merge(mask.frPyObjects([ring.tolist() for ring in points], *size)))
     if len(codes) > 1:
-        inside = decode_shape(codes[0]) & ~decode_shape(mask.merge(codes[1:]))
+        inside = decode_shape(codes[0]) & ~decode_shape(codes[1])
         return Shape(label, mask.encode(np.asfortranarray(inside.astype(np.uint8))))
     return Shape(label, codes[0])
 
 
-def corners(points: Sequence) -> list:
-    """Return the polygon of a rectangle that two opposite corners give."""
-    (left, top), (right, bottom) = points
-    return [[left, top], [right, top], [right, bottom], [left, bottom]]
-
-
-def bitmap_shape(label: int, png: bytes, origin: Sequence[int], size: tuple[int, int], where: str) -> Shape:
+def bitmap_shape(label: int, png: bytes, origin: Sequence[float], size: tuple[int, int], where: str) -> Shape:
     """Place a bitmap, the content of a PNG file, with its upper left corner at `origin`, (x, y)."""
     with Image.open(io.BytesIO(png)) as image:
         if image.width * image.height > MAX_PIXELS:
             raise DataError(f"{where}: a bitmap of {image.width}x{image.height} pixels; correct it.")
         bitmap = np.asarray(image.getchannel("A") if image.mode == "RGBA" else image)
-    (x, y), (height, width) = origin, bitmap.shape
+    (x, y), (height, width) = map(round, origin), bitmap.shape
     if x < 0 or y < 0 or x + width > size[1] or y + height > size[0]:
         raise DataError(f"{where}: the bitmap reaches out of the image; export it again.")
     full = np.zeros(size, np.uint8, order="F")
@@ -173,25 +164,38 @@ def bitmap_shape(label: int, png: bytes, origin: Sequence[int], size: tuple[int,
     return Shape(label, codec().encode(full))
 
 
-def annotated_size(image: Path, size: tuple[int, int] | None, where: str) -> tuple[tuple[int, int], int]:
-    """Return the (height, width) to draw at, and the EXIF orientation by which the drawing must be turned.
+def draw_item(
+    image: Path,
+    size: tuple[int, int] | None,
+    where: str,
+    make_shapes: Callable[[tuple[int, int]], Sequence[Shape]],
+    largest_first: bool = False,
+) -> np.ndarray:
+    """Return the labels of an annotated image, uint8 (H, W), upright.
 
-    `size` is what the annotation says. Some tools annotate the pixels as stored, others as a viewer shows them.
+    Some tools annotate the pixels as stored, others as a viewer shows them: the size tells which.
+
+    Args:
+        image: the image file.
+        size: (height, width) that the annotation was made for, if it says so.
+        where: names the annotation in errors.
+        make_shapes: returns the objects for a (height, width) to draw at.
+        largest_first: as for `draw_shapes`.
     """
     with open_image(image) as opened:
         stored, turn = (opened.height, opened.width), orientation(opened)
     upright = stored[::-1] if turn >= 5 else stored
     if size is None or tuple(size) == upright:
-        return upright, 1
+        return draw_shapes(make_shapes(upright), upright, 1, largest_first)
     if tuple(size) == stored:
-        return stored, turn
+        return draw_shapes(make_shapes(stored), stored, turn, largest_first)
     raise DataError(f"{where}: made for {size[1]}x{size[0]} pixels, but {image.name} has {upright[1]}x{upright[0]}.")
 
 
 def draw_shapes(shapes: Sequence[Shape], size: tuple[int, int], turn: int, largest_first: bool = False) -> np.ndarray:
     """Draw objects on background 0: in their order, or the largest first, so that later ones cover earlier ones."""
     if largest_first:
-        shapes = sorted(shapes, key=lambda shape: -int(codec().area(shape.code)))
+        shapes = sorted(shapes, key=lambda shape: (not shape.is_crowd, -int(codec().area(shape.code))))
     labels = np.zeros(size, np.uint8)
     for shape in shapes:
         labels[decode_shape(shape.code)] = shape.label

@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -21,8 +21,10 @@ VOC_CLASSES = (
 MASK_FOLDERS = {"SegmentationClass", "SegmentationObject", "SegmentationClassPNG", "SegmentationClassVisualization"}
 
 
-def _labels(mask: Path, table: dict) -> np.ndarray:
-    """Read a mask by {id: label} or {color: label}."""
+def _labels(mask: Path, table: dict, check: Callable[[Path], object] | None = None) -> np.ndarray:
+    """Read a mask by {id: label} or {color: label}, after a check of the file."""
+    if check:
+        check(mask)
     if all(isinstance(value, tuple) for value in table):
         return labels_by_color(read_mask(mask, "colors"), mask, table)
     return labels_by_id(read_mask(mask), mask, table)
@@ -38,10 +40,20 @@ def _table_rows(file: Path, columns: int) -> Iterator[tuple[int, list[str]]]:
                 yield number, [cell.strip() for cell in row]
 
 
-def _color(texts: list[str], where: str) -> tuple[int, int, int]:
-    if len(texts) != 3 or not all(text.strip().isdecimal() and int(text) < 256 for text in texts):
-        raise DataError(f"{where}: '{','.join(texts)}' is not a color of three numbers 0 to 255; correct it.")
-    return tuple(map(int, texts))
+def _color_table(rows: Iterable[tuple[int, str, list[str]]], file: Path) -> tuple[list[str], dict]:
+    """Return the classes and {color: label} of lines with a number, a name and the texts of red, green and blue."""
+    names: dict[tuple, str] = {}
+    for number, name, texts in rows:
+        if len(texts) != 3 or not all(text.strip().isdecimal() and int(text) < 256 for text in texts):
+            raise DataError(
+                f"{file}, line {number}: '{','.join(texts)}' is not a color of three numbers 0 to 255; correct it."
+            )
+        color = tuple(map(int, texts))
+        if color in names:
+            raise DataError(f"{file}, line {number}: '{names[color]}' has this color too; change one.")
+        names[color] = name
+    classes, label_of = class_labels(names.values())
+    return classes, {color: label_of[name] for color, name in names.items()}
 
 
 def is_voc(source: Path) -> bool:
@@ -66,18 +78,15 @@ def is_cvat(source: Path) -> bool:
 def read_cvat(source: Path) -> Annotations:
     """CVAT's "Segmentation mask": as Pascal VOC, painted in the colors of labelmap.txt."""
     root = _voc_root(source) or source
-    file, colors = root / "labelmap.txt", {}
+    file, rows = root / "labelmap.txt", []
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+        name, _, rest = line.partition(":")
+        color = rest.split(":")[0]
         if line.strip() and not line.startswith("#"):
-            name, *rest = line.split(":")
-            if not rest or not rest[0].strip():
+            if not color.strip():
                 raise DataError(f"{file}, line {number}: no color after '{name}'; write {name}:r,g,b::")
-            color = _color(rest[0].split(","), f"{file}, line {number}")
-            if color in colors:
-                raise DataError(f"{file}, line {number}: '{colors[color]}' has this color too; change one.")
-            colors[color] = name.strip()
-    classes, label_of = class_labels(colors.values())
-    return _voc_items(root, classes, {color: label_of[name] for color, name in colors.items()})
+            rows.append((number, name.strip(), color.split(",")))
+    return _voc_items(root, *_color_table(rows, file))
 
 
 def _voc_root(source: Path) -> Path | None:
@@ -85,34 +94,26 @@ def _voc_root(source: Path) -> Path | None:
 
 
 def _voc_items(root: Path, classes: list[str], table: dict, check: Callable | None = None) -> Annotations:
-    masks = sorted((root / "SegmentationClass").rglob("*.png"))
-    index = ImageIndex(root)
-    files = [file for files in index.by_name.values() for file in files]
-    known = {file for file in files if MASK_FOLDERS & {*file.relative_to(root).parts}}
-    stems = {file.stem: file for file in files if file not in known}
-    split_of_stem = {
-        Path(line.split()[0]).name: split
-        for split in ("train", "val", "test")
-        for line in _lines(root / "ImageSets" / "Segmentation" / f"{split}.txt")
-    }
+    index, split_of_stem = ImageIndex(root), {}
+    masks = {file for file in index.files if MASK_FOLDERS & {*file.relative_to(root).parts}}
+    images = {file.stem: file for file in index.files if file not in masks}
+    for split in ("train", "val", "test"):
+        file = root / "ImageSets" / "Segmentation" / f"{split}.txt"
+        lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+        split_of_stem |= {Path(line.split()[0]).name: split for line in lines if line.strip()}
     items = []
-    for mask in masks:
-        if mask.stem not in stems:
-            raise DataError(f"{mask}: there is no image {mask.stem} in {root}; export the images too.")
-        index.used.add(stems[mask.stem])
-        draw = partial(_checked, mask, table, check)
-        items.append(Item(stems[mask.stem], split_of_stem.get(mask.stem), str(mask), draw))
-    return Annotations(classes, items, index.notices(known))
+    for mask in sorted((root / "SegmentationClass").rglob("*.png")):
+        items.append(_item(index, mask, images.get(mask.stem), split_of_stem.get(mask.stem), table, check))
+    return Annotations(classes, items, index.notices(masks))
 
 
-def _lines(file: Path) -> list[str]:
-    return [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()] if file.is_file() else []
-
-
-def _checked(mask: Path, table: dict, check: Callable | None) -> np.ndarray:
-    if check:
-        check(mask)
-    return _labels(mask, table)
+def _item(
+    index: ImageIndex, mask: Path, image: Path | None, split: str | None, table: dict, check: Callable | None = None
+) -> Item:
+    if image is None:
+        raise DataError(f"{mask}: there is no image for it in {index.source}; export the images too.")
+    index.used.add(image)
+    return Item(image, split, str(mask), partial(_labels, mask, table, check))
 
 
 def _check_voc_palette(mask: Path) -> None:
@@ -130,7 +131,7 @@ def is_roboflow(source: Path) -> bool:
 
 def read_roboflow(source: Path) -> Annotations:
     """Roboflow's semantic masks: x.jpg and x_mask.png in folders of splits, each with a _classes.csv."""
-    tables, items, index = {}, [], ImageIndex(source, without="_mask")
+    tables, items, index = {}, [], ImageIndex(source)
     for file in sorted(source.rglob("_classes.csv")):
         tables[file] = {}
         for number, (value, name, *_) in _table_rows(file, 2):
@@ -138,16 +139,14 @@ def read_roboflow(source: Path) -> Annotations:
                 raise DataError(f"{file}, line {number}: '{value}' is not a pixel value 0 to 255; correct it.")
             tables[file][int(value)] = name
     classes, label_of = class_labels(name for table in tables.values() for name in table.values())
+    images = {file.with_suffix(""): file for file in index.files}
+    masks = [file for file in index.files if file.name.endswith("_mask.png")]
     for file, names in tables.items():
         table = {value: label_of[name] for value, name in names.items()}
-        for mask in sorted(file.parent.glob("*_mask.png")):
-            stem = mask.stem.removesuffix("_mask")
-            image = next((f for f in file.parent.glob("*") if f.stem == stem and f.name in index.by_name), None)
-            if image is None:
-                raise DataError(f"{mask}: there is no image {stem} beside it; export the images too.")
-            index.used.add(image)
-            items.append(Item(image, split_of(file, source), str(mask), partial(_labels, mask, table)))
-    return Annotations(classes, items, index.notices())
+        for mask in (mask for mask in masks if mask.parent == file.parent):
+            image = images.get(mask.with_name(mask.stem.removesuffix("_mask")))
+            items.append(_item(index, mask, image, split_of(file, source), table))
+    return Annotations(classes, items, index.notices(masks))
 
 
 def is_class_dict(source: Path) -> bool:
@@ -156,14 +155,9 @@ def is_class_dict(source: Path) -> bool:
 
 def read_class_dict(source: Path) -> Annotations:
     """Painted masks in any known layout, with the colors in class_dict.csv: name, r, g, b."""
-    file, names = next(source.glob("*class_dict*.csv")), {}
-    for number, (name, *color) in _table_rows(file, 4):
-        color = _color(color[:3], f"{file}, line {number}")
-        if color in names:
-            raise DataError(f"{file}, line {number}: '{names[color]}' has this color too; change one.")
-        names[color] = name
-    classes, label_of = class_labels(names.values())
-    table = {color: label_of[name] for color, name in names.items()}
+    file = next(source.glob("*class_dict*.csv"))
+    rows = ((number, name, color[:3]) for number, (name, *color) in _table_rows(file, 4))
+    classes, table = _color_table(rows, file)
     pairs = detect(source).pairs
     items = [Item(pair.image, pair.split, str(pair.mask), partial(_labels, pair.mask, table)) for pair in pairs]
     return Annotations(classes, items)

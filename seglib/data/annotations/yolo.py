@@ -26,17 +26,12 @@ def read(source: Path) -> common.Annotations:
     classes, label_of = common.class_labels(names.values())
     labels = {key: label_of[str(name)] for key, name in names.items()}
     index, items, empty = common.ImageIndex(source), [], 0
-    for image in sorted(file for files in index.by_name.values() for file in files if "images" in file.parts):
-        parts = list(image.parts)
-        parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
-        text = Path(*parts).with_suffix(".txt")
+    for image in (file for file in index.files if "images" in file.parts):
+        text = Path("/labels/".join(image.as_posix().rsplit("/images/", 1))).with_suffix(".txt")
         empty += not text.is_file()
         index.used.add(image)
-        items.append(
-            common.Item(
-                image, common.split_of(image.parent / "x", source), str(text), partial(_draw, text, image, labels)
-            )
-        )
+        draw = partial(common.draw_item, image, None, str(text), partial(_shapes, text, labels), largest_first=True)
+        items.append(common.Item(image, common.split_of(image.parent / "x", source), str(text), draw))
     notices = [f"{empty} images have no text file and were taken as background only"] if empty else []
     return common.Annotations(classes, items, notices + index.notices())
 
@@ -52,26 +47,23 @@ def _names_file(source: Path) -> Path | None:
     return None
 
 
-def _draw(text: Path, image: Path, labels: dict[int, int]) -> np.ndarray:
-    size, turn = common.annotated_size(image, None, str(text))
+def _shapes(text: Path, labels: dict[int, int], size: tuple[int, int]) -> list[common.Shape]:
     lines = text.read_text(encoding="utf-8").splitlines() if text.is_file() else []
     shapes = []
     for number, line in enumerate(lines, 1):
         values, where = line.split(), f"{text}, line {number}"
-        if not values:
-            continue
         if len(values) == 5:
             raise DataError(f"{where}: five numbers are a box, not a polygon; export segmentation polygons.")
+        if not values:
+            continue
         try:
             key, points = int(values[0]), np.array(values[1:], np.float64)
         except ValueError:
             raise DataError(f"{where}: not a class number and coordinates; correct it.") from None
         if key not in labels:
             raise DataError(f"{where}: class {key}, but the names are numbered {', '.join(map(str, labels))}.")
-        if len(points) < 6 or len(points) % 2:
-            raise DataError(f"{where}: a polygon needs three points or more as x y x y ...; correct it.")
         if not ((points >= -SLACK) & (points <= 1 + SLACK)).all():
             raise DataError(f"{where}: coordinates must be shares of width and height, 0 to 1; correct it.")
-        points = points.clip(0, 1).reshape(-1, 2) * size[::-1]
-        shapes.append(common.polygon_shape(labels[key], points, size, where))
-    return common.draw_shapes(shapes, size, turn, largest_first=True)
+        points[::2], points[1::2] = points[::2].clip(0, 1) * size[1], points[1::2].clip(0, 1) * size[0]
+        shapes.append(common.polygon_shape(labels[key], [points], size, where))
+    return shapes
