@@ -4,61 +4,92 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+from torch import nn
+from torch.nn import functional as F
 
 from seglib import models
 
 from .. import costs
 from . import Hint, exercise
+from .answers import attempt
 
 IMAGE_SIZE = 360, 480  # height, width
 MOST_PARAMETERS, LEAST_PARAMETERS, MOST_WORK = 1_000_000, 500_000, 1_000_000_000
 
 
 @exercise("05_mini_hrnet/1")
-def weights_by_frequency(answer):
-    """`answer(pixels)`: sqrt_freq weights of the classes, mean 1 over those that occur, 1 for the others."""
-    for pixels in ([900, 90, 10], [5, 0, 20, 80]):
-        share = np.array(pixels) / sum(pixels)
-        there = share > 0
-        raw = np.where(there, np.sqrt(1 / np.where(there, share, 1)), 0)
-        inverse = np.where(there, 1 / np.where(there, share, 1), 0)
-        right = _scaled(raw, there)
-        mistakes = [
-            (_scaled(inverse, there), "this is inv_freq; take the root of the inverse share"),
-            (_scaled(np.sqrt(share), there), "the common classes get the large weights: take the inverse of the share"),
-            (_scaled(share, there), "these are the shares themselves; take the root of their inverse"),
-            (np.where(there, raw, 1), "scale the weights so that their mean is 1"),
-            (np.where(there, raw / raw.sum(), 1), "these sum to 1; their mean over the classes should be 1"),
-            (np.where(there, raw * len(raw) / raw.sum(), 1), "a class without pixels must not count in the mean"),
-            (np.where(there, right, 0), "a class without pixels gets the weight 1, not 0"),
-        ]
-        try:
-            with np.errstate(all="ignore"):
-                result = _array(answer(list(pixels)), "the weights")
-        except ZeroDivisionError:
-            result = np.array([np.nan])
-        if not np.isfinite(result).all() and not there.all():
-            raise Hint("a class without pixels makes this divide by 0; give it the weight 1")
-        _compare(result, right, mistakes, "take sqrt(total / pixels) for each class, then divide by the mean of these")
+def light_block(answer):
+    """`answer(channels, dilation)`: depthwise and pointwise convolution, each normalized, with a shortcut."""
+    torch.manual_seed(0)
+    for channels, dilation in ((6, 1), (4, 2)):
+        block = answer(channels, dilation)
+        if not isinstance(block, nn.Module):
+            raise Hint("the answer must be a class derived from nn.Module")
+        _check_layers(block, channels, dilation)
+        x = torch.randn(2, channels, 9, 7)
+        for norm in (block.bn1, block.bn2):  # so that a missing normalization changes the output
+            nn.init.normal_(norm.weight, 1.5, 0.1)
+        with torch.no_grad():
+            result = attempt("the forward pass", lambda block=block, x=x: block.eval()(x.clone()))
+            _compare_blocks(block, x, result)
+
+
+def _check_layers(block: nn.Module, channels: int, dilation: int) -> None:
+    """Hint unless the four layers are there and have the right shapes."""
+    for name in ("depthwise", "bn1", "pointwise", "bn2"):
+        if not isinstance(getattr(block, name, None), nn.Module):
+            raise Hint(f"the block has no layer with the name {name}")
+    if not (isinstance(block.depthwise, nn.Conv2d) and isinstance(block.pointwise, nn.Conv2d)):
+        raise Hint("depthwise and pointwise must be nn.Conv2d layers")
+    if not (isinstance(block.bn1, nn.BatchNorm2d) and isinstance(block.bn2, nn.BatchNorm2d)):
+        raise Hint("bn1 and bn2 must be nn.BatchNorm2d layers")
+    if block.depthwise.groups != channels:
+        raise Hint("the depthwise convolution mixes channels: set groups=channels")
+    if block.depthwise.kernel_size != (3, 3) or block.pointwise.kernel_size != (1, 1):
+        raise Hint("the depthwise convolution is 3 x 3, the pointwise one 1 x 1")
+    if block.depthwise.dilation != (dilation, dilation):
+        raise Hint("the depthwise convolution must have the dilation of the argument")
+    if block.depthwise.padding not in ((dilation, dilation), "same"):
+        raise Hint("the depthwise convolution keeps the size only if its padding equals the dilation")
+    if block.depthwise.bias is not None or block.pointwise.bias is not None:
+        raise Hint("the convolutions have no bias: the normalization after them has one")
+
+
+def _compare_blocks(block: nn.Module, x: torch.Tensor, result: torch.Tensor) -> None:
+    """Hint unless `result` is the block's output for x."""
+    if not isinstance(result, torch.Tensor) or result.shape != x.shape:
+        raise Hint(f"the block must keep the shape {tuple(x.shape)}")
+    inner = block.bn1(block.depthwise(x))
+    residual = block.bn2(block.pointwise(F.relu(inner)))
+    mistakes = [
+        (F.relu(residual), "the shortcut is missing: add x before the last ReLU"),
+        (x + residual, "the ReLU after the sum is missing"),
+        (x + F.relu(residual), "the last ReLU comes after the sum, not before it"),
+        (F.relu(x + block.bn2(block.pointwise(inner))), "the ReLU between the two convolutions is missing"),
+        (F.relu(x + block.pointwise(F.relu(inner))), "bn2 is not used"),
+        (F.relu(x + block.bn2(block.pointwise(F.relu(block.depthwise(x))))), "bn1 is not used"),
+    ]
+    where = "the result should be relu(x + bn2(pointwise(relu(bn1(depthwise(x))))))"
+    _compare(result.numpy(), F.relu(x + residual).numpy(), [(wrong.numpy(), hint) for wrong, hint in mistakes], where)
 
 
 @exercise("05_mini_hrnet/2")
-def instance_normalisation(answer):
-    """`answer(x)`: instance normalisation of (N, C, H, W) with eps 1e-5."""
+def instance_normalization(answer):
+    """`answer(x)`: instance normalization of (N, C, H, W) with eps 1e-5."""
     draw = np.random.default_rng(0)
     for shape in ((2, 3, 4, 5), (3, 2, 2, 3)):
         x = draw.normal(1, 2, shape)
-        right = _normalised(x, (2, 3))
+        right = _normalized(x, (2, 3))
         unbiased = (x - x.mean((2, 3), keepdims=True)) / np.sqrt(x.var((2, 3), ddof=1, keepdims=True) + 1e-5)
         mistakes = [
-            (_normalised(x, (0, 2, 3)), "this is batch normalisation: leave the images (axis 0) apart"),
-            (_normalised(x, (1, 2, 3)), "this is layer normalisation: leave the channels (axis 1) apart"),
-            (_normalised(x, (1,)), "you normalised over the channels of each pixel; take the pixels of each channel"),
-            (_normalised(x, (0, 1)), "you normalised each place over images and channels; take axes 2 and 3"),
-            (_normalised(x, (0, 1, 2, 3)), "one mean for everything: each image and channel has its own"),
-            (_normalised(x, (2,)), "only the rows were averaged; take height and width, axes 2 and 3"),
-            (_normalised(x, (3,)), "only the columns were averaged; take height and width, axes 2 and 3"),
-            (x - x.mean((2, 3), keepdims=True), "the mean is gone; divide by the spread as well"),
+            (_normalized(x, (0, 2, 3)), "this is batch normalization: leave the images (axis 0) apart"),
+            (_normalized(x, (1, 2, 3)), "this is layer normalization: leave the channels (axis 1) apart"),
+            (_normalized(x, (1,)), "you normalized over the channels of each pixel; take the pixels of each channel"),
+            (_normalized(x, (0, 1)), "you normalized each position over images and channels; take axes 2 and 3"),
+            (_normalized(x, (0, 1, 2, 3)), "one mean for everything: each image and channel has its own"),
+            (_normalized(x, (2,)), "only the rows were averaged; take height and width, axes 2 and 3"),
+            (_normalized(x, (3,)), "only the columns were averaged; take height and width, axes 2 and 3"),
+            (x - x.mean((2, 3), keepdims=True), "the mean is gone; divide by the standard deviation as well"),
             (
                 (x - x.mean((2, 3), keepdims=True)) / (x.var((2, 3), keepdims=True) + 1e-5),
                 "divide by the root of the variance",
@@ -88,7 +119,7 @@ def size_with_padding(answer):
             (np.array([max(64, (side // 32 + 1) * 32) for side in size]), "a side that is a multiple already stays"),
             (
                 np.array([-(-side // 32) * 32 for side in size]),
-                "at 32 the last stream has one pixel and no variance: at least 64",
+                "at 32 the last branch has one pixel and no variance: at least 64",
             ),
             (np.array([-(-side // 64) * 64 for side in size]), "multiples of 32 will do; only the smallest is 64"),
             (right - np.array(size), "this is how much is added; give the size that results"),
@@ -98,40 +129,8 @@ def size_with_padding(answer):
 
 
 @exercise("05_mini_hrnet/4")
-def combined_views(answer):
-    """`answer(views)`: the label map of the mean of probabilities (C, H, W), mirrored ones turned back first."""
-    draw = np.random.default_rng(3)
-    logits = draw.normal(0, 1, (3, 4, 24, 32)) * np.array([12, 1, 1])[:, None, None, None]  # the first is very sure
-    sure = np.exp(logits - logits.max(1, keepdims=True))
-    straight = sure / sure.sum(1, keepdims=True)
-    mirrored = False, True, False
-    inputs = [p[..., ::-1].copy() if turned else p.copy() for p, turned in zip(straight, mirrored, strict=True)]
-    result = _array(answer([(p.copy(), turned) for p, turned in zip(inputs, mirrored, strict=True)]), "the label map")
-    right = straight.mean(0).argmax(0)
-    if result.shape == straight.shape[1:]:
-        raise Hint("this is the mean; the label is the class (axis 0) where it is largest")
-    if result.shape != right.shape:
-        raise Hint(f"the label map must have shape {right.shape}, but yours has {result.shape}")
-    votes = (straight.argmax(1)[:, None] == np.arange(4)[:, None, None]).sum(0).argmax(0)
-    upside = np.stack([inputs[0], inputs[1][:, ::-1], inputs[2]])
-    everything = np.stack([p[..., ::-1] for p in inputs])
-    mistakes = [
-        (np.stack(inputs).mean(0).argmax(0), "the mirrored view was not turned back: reverse its last axis"),
-        (upside.mean(0).argmax(0), "mirroring exchanges left and right, so reverse the last axis, not the rows"),
-        (everything.mean(0).argmax(0), "every view was turned; only those made from the mirrored image need it"),
-        (np.log(straight).mean(0).argmax(0), "this averages logarithms: one very sure view overrules the others"),
-        (straight.prod(0).argmax(0), "a product of probabilities lets one very sure view overrule the others"),
-        (votes, "this is a vote of labels: average the probabilities first, then decide"),
-        (straight.max(0).argmax(0), "this takes the surest view alone; average them"),
-        (right[:, ::-1], "the result is mirrored: turn the mirrored views back, not the mean"),
-        (straight[0].argmax(0), "only the first view was used"),
-    ]
-    _compare(result, right, mistakes, "turn mirrored views back, average over the views, then argmax over the classes")
-
-
-@exercise("05_mini_hrnet/5")
 def network_to_order(answer):
-    """`answer`: options of HRNet with four streams, within the budgets above, for 11 classes."""
+    """`answer`: options of HRNet with four branches, within the budgets above, for 11 classes."""
     if not isinstance(answer, Mapping):
         raise Hint('the answer must be a dict of options, such as {"widths": (12, 24, 48, 96)}')
     try:
@@ -150,11 +149,74 @@ def network_to_order(answer):
         )
     if effort > MOST_WORK:
         raise Hint(
-            f"{effort / 1e9:.2f} billion MACs are more than {MOST_WORK / 1e9:g} billion, while the parameters "
-            "fit: save where there are many positions, at 1/4, in stem, stage 1, head and the first stream"
+            f"{effort / 1e9:.2f} GMACs are more than {MOST_WORK / 1e9:g}, while the parameters "
+            "fit: save where there are many positions, at 1/4: stem, stage 1, head and the first branch"
         )
     if size < LEAST_PARAMETERS:
-        raise Hint(f"{size:,} parameters leave half of the budget unused; widen the lower streams, where work is cheap")
+        raise Hint(f"{size:,} parameters leave half of the budget unused; widen the lower branches")
+
+
+@exercise("05_mini_hrnet/5")
+def weights_by_frequency(answer):
+    """`answer(pixels)`: sqrt_freq weights of the classes, mean 1 over those that occur, 1 for the others."""
+    for pixels in ([900, 90, 10], [5, 0, 20, 80]):
+        share = np.array(pixels) / sum(pixels)
+        there = share > 0
+        raw = np.where(there, np.sqrt(1 / np.where(there, share, 1)), 0)
+        inverse = np.where(there, 1 / np.where(there, share, 1), 0)
+        right = _scaled(raw, there)
+        mistakes = [
+            (_scaled(inverse, there), "this is inv_freq; take the root of the inverse share"),
+            (_scaled(np.sqrt(share), there), "the common classes get the large weights: take the inverse of the share"),
+            (_scaled(share, there), "these are the shares themselves; take the root of their inverse"),
+            (np.where(there, raw, 1), "scale the weights so that their mean is 1"),
+            (np.where(there, raw / raw.sum(), 1), "these sum to 1; their mean over the classes should be 1"),
+            (np.where(there, raw * len(raw) / raw.sum(), 1), "a class without pixels must not count in the mean"),
+            (np.where(there, right, 0), "a class without pixels gets the weight 1, not 0"),
+        ]
+        try:
+            with np.errstate(all="ignore"):
+                result = _array(answer(list(pixels)), "the weights")
+        except ZeroDivisionError:
+            result = np.array([np.nan])
+        if not np.isfinite(result).all() and not there.all():
+            raise Hint("a class without pixels makes this divide by 0; give it the weight 1")
+        _compare(result, right, mistakes, "take sqrt(total / pixels) for each class, then divide by the mean of these")
+
+
+@exercise("05_mini_hrnet/6")
+def combined_views(answer):
+    """`answer(views)`: the label map of the mean of probabilities (C, H, W), flipped ones flipped back first."""
+    draw = np.random.default_rng(3)
+    logits = draw.normal(0, 1, (3, 4, 24, 32)) * np.array([12, 1, 1])[:, None, None, None]  # the first is very certain
+    sure = np.exp(logits - logits.max(1, keepdims=True))
+    straight = sure / sure.sum(1, keepdims=True)
+    mirrored = False, True, False
+    inputs = [p[..., ::-1].copy() if turned else p.copy() for p, turned in zip(straight, mirrored, strict=True)]
+    result = _array(answer([(p.copy(), turned) for p, turned in zip(inputs, mirrored, strict=True)]), "the label map")
+    right = straight.mean(0).argmax(0)
+    if result.shape == straight.shape[1:]:
+        raise Hint("this is the mean; the label is the class (axis 0) where it is largest")
+    if result.shape != right.shape:
+        raise Hint(f"the label map must have shape {right.shape}, but yours has {result.shape}")
+    votes = (straight.argmax(1)[:, None] == np.arange(4)[:, None, None]).sum(0).argmax(0)
+    upside = np.stack([inputs[0], inputs[1][:, ::-1], inputs[2]])
+    everything = np.stack([p[..., ::-1] for p in inputs])
+    mistakes = [
+        (np.stack(inputs).mean(0).argmax(0), "the flipped view was not flipped back: reverse its last axis"),
+        (
+            upside.mean(0).argmax(0),
+            "a horizontal flip exchanges left and right, so reverse the last axis, not the rows",
+        ),
+        (everything.mean(0).argmax(0), "every view was flipped; only those of the flipped image need it"),
+        (np.log(straight).mean(0).argmax(0), "this averages logarithms: one very certain view overrules the others"),
+        (straight.prod(0).argmax(0), "a product of probabilities lets one very certain view overrule the others"),
+        (votes, "this is a vote of labels: average the probabilities first, then decide"),
+        (straight.max(0).argmax(0), "this takes the most certain view alone; average them"),
+        (right[:, ::-1], "the result is flipped: flip the views back, not the mean"),
+        (straight[0].argmax(0), "only the first view was used"),
+    ]
+    _compare(result, right, mistakes, "flip views back, average over the views, then argmax over the classes")
 
 
 def _scaled(raw: np.ndarray, there: np.ndarray) -> np.ndarray:
@@ -162,7 +224,7 @@ def _scaled(raw: np.ndarray, there: np.ndarray) -> np.ndarray:
     return np.where(there, raw / raw[there].mean(), 1)
 
 
-def _normalised(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+def _normalized(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
     return (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + 1e-5)
 
 
@@ -175,7 +237,7 @@ def _array(result, what: str) -> np.ndarray:
 
 
 def _compare(result: np.ndarray, right: np.ndarray, mistakes: list[tuple], default_hint: str) -> None:
-    """Hint unless `result` is `right`: that of the mistake whose result it is, else `otherwise`."""
+    """Hint unless `result` is `right`: that of the mistake whose result it is, else `default_hint`."""
     if np.shape(result) != np.shape(right):
         raise Hint(f"the result must have shape {np.shape(right)}, but yours has {np.shape(result)}")
     if np.allclose(result, right, rtol=1e-5, atol=1e-7):

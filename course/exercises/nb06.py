@@ -4,11 +4,12 @@ import math
 
 import numpy as np
 import torch
+from torch import nn
 
 from seglib.metrics import iou, mean_iou, pixel_accuracy
 
 from . import Hint, exercise
-from .answers import expect_close, number
+from .answers import attempt, expect_close, number
 
 
 @exercise("06_dilated_resnet/1")
@@ -26,13 +27,13 @@ def dilated_convolution(answer):
             mistakes = [
                 (
                     _dilated(x, kernel[::-1], rate),
-                    "the kernel is turned round; in PyTorch its first number meets what is on the left",
+                    "the kernel is reversed; in PyTorch its first number multiplies the value on the left",
                 ),
-                (_dilated(x, kernel, 1), "the rate is left out: tap a looks at x[i + rate * a]"),
-                (_dilated(x, kernel, rate + 1), "one gap too many: at rate 2 one number is between taps, not two"),
+                (_dilated(x, kernel, 1), "the rate is missing: weight a multiplies x[i + rate * a]"),
+                (_dilated(x, kernel, rate + 1), "one gap too many: at rate 2 one value is skipped between two weights"),
                 (
                     _dilated(x, kernel, rate, "wrap"),
-                    "what leaves at one end comes in at the other: beyond the ends are zeros",
+                    "the line is continued from its other end: beyond the ends are zeros",
                 ),
                 (_dilated(x, kernel, rate, "edge"), "beyond the ends are zeros, not copies of the last number"),
                 (_dilated(x, kernel, rate, "reflect"), "beyond the ends are zeros, not the mirrored line"),
@@ -42,42 +43,6 @@ def dilated_convolution(answer):
 
 
 @exercise("06_dilated_resnet/2")
-def receptive_field(answer):
-    """`answer(layers)`: the side of the receptive field after layers [(kernel, stride, rate), ...], in pixels."""
-    entrance = [(7, 2, 1), (3, 2, 1)]
-    for layers in (
-        [(3, 1, 2)],
-        [(3, 1, 1), (3, 1, 2), (3, 1, 4)],
-        [(3, 2, 1), (5, 1, 3)],
-        [(3, 2, 3), (3, 1, 1)],
-        [*entrance, *[(3, 1, 1)] * 3, (3, 2, 1), (3, 1, 1), (3, 1, 2), (3, 1, 4)],
-    ):
-        right = _field(layers)
-        spans = [(k - 1) * r + 1 for k, _, r in layers]  # of a kernel with its holes
-        steps = [math.prod(s for _, s, _ in layers[:i]) for i in range(len(layers) + 1)]
-        mistakes = [
-            (_field([(k, s, 1) for k, s, _ in layers]), "the rates are left out: at rate r, a reach is r steps long"),
-            (_field([(k, 1, r) for k, _, r in layers]), "strides are left out: after a stride of 2, a step is 2"),
-            (right - 1, "a single pixel has a receptive field of 1: begin with 1"),
-            (
-                1 + sum((n - 1) * step for n, step in zip(spans, steps[1:], strict=True)),
-                "a layer's own stride comes too early: it counts only for the layers after it",
-            ),
-            (
-                1 + sum(n * step for n, step in zip(spans, steps, strict=False)),
-                "a kernel that spans n positions adds n - 1 steps",
-            ),
-            (
-                1 + sum(k * r * step for (k, _, r), step in zip(layers, steps, strict=False)),
-                "a kernel of size k has k - 1 gaps between its taps, not k",
-            ),
-            (_compounded(layers), "a rate belongs to its own layer and changes no step; only strides multiply up"),
-        ]
-        where = "add (kernel - 1) * rate * step for each layer, then multiply step by its stride"
-        expect_close(number(answer(list(layers))), right, mistakes, where)
-
-
-@exercise("06_dilated_resnet/3")
 def dilation_scheme(answer):
     """`answer(strides, entrance, output_stride)`: for each stage (stride, rate of the first block, of the others)."""
     cases = [
@@ -103,12 +68,12 @@ def dilation_scheme(answer):
             ),
             (
                 [(s, before, before) for s, before, _ in right],
-                "the others of a stage that lost its stride must reach further than its first block",
+                "the others of a stage that lost its stride need a larger dilation than its first block",
             ),
-            ([(s, 1, 1) for s, _, _ in right], "strides were dropped, but nothing reaches further instead"),
+            ([(s, 1, 1) for s, _, _ in right], "strides were removed, but no dilation replaces them"),
             (
                 [(s, 1, after) for s, _, after in right],
-                "the first block's rate is that of the stage before, which is 1 only while nothing was dropped",
+                "the first block's rate is that of the stage before, which is 1 only while no stride was removed",
             ),
             (
                 [(s, *rates) for s, (_, *rates) in zip(strides, right, strict=True)],
@@ -117,7 +82,7 @@ def dilation_scheme(answer):
             (_scheme(strides, 1, output_stride), "the entrance has already reduced the image: begin with its stride"),
             (
                 _scheme(strides, entrance, output_stride // 2),
-                "one stride too many is gone: a step of output_stride is allowed",
+                "one stride too many was removed: a step of output_stride is allowed",
             ),
             (_scheme(strides, entrance, output_stride * 2), "the last step must not be larger than output_stride"),
         ]
@@ -126,6 +91,45 @@ def dilation_scheme(answer):
             "most output_stride keep the stride, else make it 1 and multiply the rate by it"
         )
         expect_close(result, right, [(np.array(wrong), hint) for wrong, hint in mistakes if wrong != right], where)
+
+
+@exercise("06_dilated_resnet/3")
+def receptive_field(answer):
+    """`answer(layers)`: the side of the receptive field after layers [(kernel, stride, rate), ...], in pixels."""
+    entrance = [(7, 2, 1), (3, 2, 1)]
+    for layers in (
+        [(3, 1, 2)],
+        [(3, 1, 1), (3, 1, 2), (3, 1, 4)],
+        [(3, 2, 1), (5, 1, 3)],
+        [(3, 2, 3), (3, 1, 1)],
+        [*entrance, *[(3, 1, 1)] * 3, (3, 2, 1), (3, 1, 1), (3, 1, 2), (3, 1, 4)],
+    ):
+        right = _field(layers)
+        spans = [(k - 1) * r + 1 for k, _, r in layers]  # of a kernel with its holes
+        steps = [math.prod(s for _, s, _ in layers[:i]) for i in range(len(layers) + 1)]
+        mistakes = [
+            (
+                _field([(k, s, 1) for k, s, _ in layers]),
+                "the rates are missing: at rate r, neighbouring weights are r steps apart",
+            ),
+            (_field([(k, 1, r) for k, _, r in layers]), "strides are missing: after a stride of 2, a step is 2"),
+            (right - 1, "a single pixel has a receptive field of 1: begin with 1"),
+            (
+                1 + sum((n - 1) * step for n, step in zip(spans, steps[1:], strict=True)),
+                "a layer's own stride comes too early: it counts only for the layers after it",
+            ),
+            (
+                1 + sum(n * step for n, step in zip(spans, steps, strict=False)),
+                "a kernel that spans n positions adds n - 1 steps",
+            ),
+            (
+                1 + sum(k * r * step for (k, _, r), step in zip(layers, steps, strict=False)),
+                "a kernel of size k has k - 1 gaps between its taps, not k",
+            ),
+            (_compounded(layers), "a rate belongs to its own layer and changes no step; only strides multiply"),
+        ]
+        where = "add (kernel - 1) * rate * step for each layer, then multiply step by its stride"
+        expect_close(number(answer(list(layers))), right, mistakes, where)
 
 
 @exercise("06_dilated_resnet/4")
@@ -154,6 +158,48 @@ def taps_inside(answer):
 
 
 @exercise("06_dilated_resnet/5")
+def strip_pooling(answer):
+    """`answer(channels)`: x times the sigmoid of convolved row means plus convolved column means."""
+    torch.manual_seed(0)
+    block = answer(5)
+    if not isinstance(block, nn.Module):
+        raise Hint("the answer must be a class derived from nn.Module")
+    for name in ("rows", "columns"):
+        layer = getattr(block, name, None)
+        if not isinstance(layer, nn.Conv2d):
+            raise Hint(f"the block has no nn.Conv2d with the name {name}")
+        if layer.kernel_size != (1, 1) or layer.bias is None or layer.weight.shape[:2] != (5, 5):
+            raise Hint(f"{name} must be a 1 x 1 convolution from 5 to 5 channels with bias")
+    x = torch.randn(2, 5, 6, 9)
+    with torch.no_grad():
+        result = attempt("the forward pass", lambda: block(x.clone()))
+        if not isinstance(result, torch.Tensor) or result.shape != x.shape:
+            raise Hint(
+                f"the result must have the shape of the input, {tuple(x.shape)}; keep the dimensions of the means"
+            )
+        along_rows, along_columns = x.mean(3, keepdim=True), x.mean(2, keepdim=True)
+        total = block.rows(along_rows) + block.columns(along_columns)
+        swapped = block.rows(along_columns) + block.columns(along_rows)
+        largest = block.rows(x.amax(3, keepdim=True)) + block.columns(x.amax(2, keepdim=True))
+        mistakes = [
+            (
+                x * swapped.sigmoid(),
+                "rows gets the mean over the width, axis 3, and columns that over the height, axis 2",
+            ),
+            (total.sigmoid(), "the gate is right; multiply the input by it"),
+            (x * total, "the sigmoid is missing"),
+            (x + total.sigmoid(), "multiply the input by the gate, instead of adding it"),
+            (
+                x * block.rows(along_rows).sigmoid() * block.columns(along_columns).sigmoid(),
+                "add first, then one sigmoid",
+            ),
+            (x * largest.sigmoid(), "take means of rows and columns, not maxima"),
+        ]
+    where = "the result should be x * sigmoid(rows(x.mean(3, keepdim=True)) + columns(x.mean(2, keepdim=True)))"
+    expect_close(result, x * total.sigmoid(), mistakes, where)
+
+
+@exercise("06_dilated_resnet/6")
 def accurate_and_blind(answer):
     """A confusion matrix (4, 4) of 1000 pixels, every class in the rows, accuracy at least 0.9, mIoU below 0.3."""
     result = _array(answer)
@@ -204,7 +250,7 @@ def _field(layers: list[tuple[int, int, int]]) -> int:
 
 
 def _compounded(layers: list[tuple[int, int, int]]) -> int:
-    """The field of somebody who multiplies the rates up as if they were strides."""
+    """The receptive field if rates are multiplied as if they were strides."""
     field, step = 1, 1
     for kernel, stride, rate in layers:
         field, step = field + (kernel - 1) * rate * step, step * stride * rate

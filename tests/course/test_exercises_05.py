@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from course.exercises import grade, names
 from seglib.losses import class_weights
@@ -35,8 +36,80 @@ def combined(views):
     return straight(views).mean(0).argmax(0)
 
 
+class Light(nn.Module):
+    """The right block; subclasses have one mistake each."""
+
+    groups, bias = True, False
+
+    def __init__(self, channels, dilation=1):
+        super().__init__()
+        groups = channels if self.groups else 1
+        self.depthwise = nn.Conv2d(
+            channels, channels, 3, padding=dilation, dilation=dilation, groups=groups, bias=self.bias
+        )
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.pointwise = nn.Conv2d(channels, channels, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+
+    def forward(self, x):
+        return F.relu(x + self.residual(x))
+
+    def residual(self, x):
+        return self.bn2(self.pointwise(F.relu(self.bn1(self.depthwise(x)))))
+
+
+class Mixing(Light):
+    groups = False
+
+
+class Biased(Light):
+    bias = True
+
+
+class NotDilated(Light):
+    def __init__(self, channels, dilation=1):
+        super().__init__(channels)
+
+
+class NotPadded(Light):
+    def __init__(self, channels, dilation=1):
+        super().__init__(channels, dilation)
+        self.depthwise.padding = (1, 1)
+
+
+class Unnamed(Light):
+    def __init__(self, channels, dilation=1):
+        super().__init__(channels, dilation)
+        del self.bn2
+
+
+class NoShortcut(Light):
+    def forward(self, x):
+        return F.relu(self.residual(x))
+
+
+class NoLastReLU(Light):
+    def forward(self, x):
+        return x + self.residual(x)
+
+
+class EarlyReLU(Light):
+    def forward(self, x):
+        return x + F.relu(self.residual(x))
+
+
+class NoInnerReLU(Light):
+    def residual(self, x):
+        return self.bn2(self.pointwise(self.bn1(self.depthwise(x))))
+
+
+class NoSecondNorm(Light):
+    def residual(self, x):
+        return self.pointwise(F.relu(self.bn1(self.depthwise(x))))
+
+
 SMALL = dict(widths=(12, 24, 48, 96), modules=(1, 1, 1), stem_width=24, stage1_width=16, stage1_blocks=1, head_width=64)
-RIGHT = {1: weights, 2: normalised, 3: padded, 4: combined, 5: SMALL}
+RIGHT = {1: Light, 2: normalised, 3: padded, 4: SMALL, 5: weights, 6: combined}
 
 
 def test_the_notebook_has_these_exercises():
@@ -49,15 +122,15 @@ def test_right_answers_are_accepted(number):
 
 
 def test_torch_answers_are_accepted():
-    assert verdict(1, lambda pixels: torch.tensor(weights(pixels))).right is True
+    assert verdict(5, lambda pixels: torch.tensor(weights(pixels))).right is True
     assert verdict(2, lambda x: nn.InstanceNorm2d(x.shape[1])(torch.from_numpy(x))).right is True
-    assert verdict(4, lambda views: torch.from_numpy(combined(views))).right is True
+    assert verdict(6, lambda views: torch.from_numpy(combined(views))).right is True
 
 
 @pytest.mark.parametrize("number", RIGHT)
 @pytest.mark.parametrize("stub", [None, ..., lambda *inputs: None])
 def test_stubs_count_as_not_attempted(number, stub):
-    if number == 5 and callable(stub):
+    if number == 4 and callable(stub):
         return
     result = verdict(number, stub)
     assert result.right is None and "not attempted" in result.message
@@ -89,7 +162,7 @@ def test_stubs_count_as_not_attempted(number, stub):
         {"widths": (0, 0, 0, 0)},
     ],
 )
-def test_nonsense_is_told_and_never_raises(number, nonsense):
+def test_nonsense_gets_a_hint_and_never_raises(number, nonsense):
     result = verdict(number, nonsense)
     assert result.right is not True and len(result.message) < 400
 
@@ -125,24 +198,34 @@ def of_all(pixels):
 @pytest.mark.parametrize(
     ("number", "answer", "word"),
     [
-        (1, rule(lambda s: 1 / s), "inv_freq"),
-        (1, rule(lambda s: s**0.5), "common classes"),
-        (1, rule(lambda s: s), "shares themselves"),
-        (1, unscaled, "mean is 1"),
-        (1, lambda pixels: np.array(unscaled(pixels)) / np.sum(unscaled(pixels)), "sum to 1"),
-        (1, of_all, "must not count"),
-        (1, absent(0), "weight 1, not 0"),
-        (1, absent(float("inf")), "divide by 0"),
-        (1, lambda pixels: [7] * len(pixels), "then divide by the mean"),
-        (1, lambda pixels: [1.0], "must have shape"),
-        (2, lambda x: normalised(x, (0, 2, 3)), "batch normalisation"),
-        (2, lambda x: normalised(x, (1, 2, 3)), "layer normalisation"),
+        (1, Mixing, "groups=channels"),
+        (1, Biased, "no bias"),
+        (1, NotDilated, "dilation of the argument"),
+        (1, NotPadded, "padding equals the dilation"),
+        (1, Unnamed, "no layer with the name bn2"),
+        (1, NoShortcut, "shortcut is missing"),
+        (1, NoLastReLU, "after the sum is missing"),
+        (1, EarlyReLU, "not before it"),
+        (1, NoInnerReLU, "between the two convolutions"),
+        (1, NoSecondNorm, "bn2 is not used"),
+        (5, rule(lambda s: 1 / s), "inv_freq"),
+        (5, rule(lambda s: s**0.5), "common classes"),
+        (5, rule(lambda s: s), "shares themselves"),
+        (5, unscaled, "mean is 1"),
+        (5, lambda pixels: np.array(unscaled(pixels)) / np.sum(unscaled(pixels)), "sum to 1"),
+        (5, of_all, "must not count"),
+        (5, absent(0), "weight 1, not 0"),
+        (5, absent(float("inf")), "divide by 0"),
+        (5, lambda pixels: [7] * len(pixels), "then divide by the mean"),
+        (5, lambda pixels: [1.0], "must have shape"),
+        (2, lambda x: normalised(x, (0, 2, 3)), "batch normalization"),
+        (2, lambda x: normalised(x, (1, 2, 3)), "layer normalization"),
         (2, lambda x: normalised(x, (1,)), "channels of each pixel"),
-        (2, lambda x: normalised(x, (0, 1)), "each place"),
+        (2, lambda x: normalised(x, (0, 1)), "each position"),
         (2, lambda x: normalised(x, (0, 1, 2, 3)), "one mean for everything"),
         (2, lambda x: normalised(x, (2,)), "only the rows"),
         (2, lambda x: normalised(x, (3,)), "only the columns"),
-        (2, lambda x: x - x.mean((2, 3), keepdims=True), "divide by the spread"),
+        (2, lambda x: x - x.mean((2, 3), keepdims=True), "divide by the standard deviation"),
         (2, lambda x: (x - x.mean((2, 3), keepdims=True)) / (x.var((2, 3), keepdims=True) + 1e-5), "root"),
         (2, lambda x: (x - x.mean((2, 3), keepdims=True)) / x.std((2, 3), ddof=1, keepdims=True), "one less"),
         (2, lambda x: normalised(x, eps=0), "eps belongs|constant map"),
@@ -156,23 +239,23 @@ def of_all(pixels):
         (3, lambda h, w: tuple(p - s for p, s in zip(padded(h, w), (h, w), strict=True)), "how much is added"),
         (3, lambda h, w: (h, w), "should become"),
         (3, lambda h, w: h, "a pair"),
-        (4, lambda views: np.stack([p for p, _ in views]).mean(0).argmax(0), "not turned back"),
-        (4, lambda views: np.stack([p[:, ::-1] if m else p for p, m in views]).mean(0).argmax(0), "not the rows"),
-        (4, lambda views: np.stack([p[..., ::-1] for p, _ in views]).mean(0).argmax(0), "every view was turned"),
-        (4, lambda views: np.log(straight(views)).mean(0).argmax(0), "overrules"),
-        (4, lambda views: straight(views).max(0).argmax(0), "surest view"),
-        (4, lambda views: (straight(views).argmax(1)[:, None] == np.arange(4)[:, None, None]).sum(0).argmax(0), "vote"),
-        (4, lambda views: combined(views)[:, ::-1], "result is mirrored"),
-        (4, lambda views: views[0][0].argmax(0), "only the first"),
-        (4, lambda views: straight(views).mean(0), "this is the mean"),
-        (4, lambda views: combined(views)[:5], "must have shape"),
-        (4, lambda views: combined(views) * 0, "then argmax"),
-        (5, [12, 24], "must be a dict"),
-        (5, {"colour": 3}, "no option 'colour'"),
-        (5, {**SMALL, "widths": (12, 24, 48), "modules": (1, 1)}, "four branches"),
-        (5, {}, "are in stage4"),
-        (5, {**SMALL, "stem_width": 64, "stage1_blocks": 4}, "billion MACs are more than 1 billion"),
-        (5, {**SMALL, "widths": (4, 8, 16, 32)}, "half of the budget"),
+        (6, lambda views: np.stack([p for p, _ in views]).mean(0).argmax(0), "not flipped back"),
+        (6, lambda views: np.stack([p[:, ::-1] if m else p for p, m in views]).mean(0).argmax(0), "not the rows"),
+        (6, lambda views: np.stack([p[..., ::-1] for p, _ in views]).mean(0).argmax(0), "every view was flipped"),
+        (6, lambda views: np.log(straight(views)).mean(0).argmax(0), "overrules"),
+        (6, lambda views: straight(views).max(0).argmax(0), "most certain view"),
+        (6, lambda views: (straight(views).argmax(1)[:, None] == np.arange(4)[:, None, None]).sum(0).argmax(0), "vote"),
+        (6, lambda views: combined(views)[:, ::-1], "result is flipped"),
+        (6, lambda views: views[0][0].argmax(0), "only the first"),
+        (6, lambda views: straight(views).mean(0), "this is the mean"),
+        (6, lambda views: combined(views)[:5], "must have shape"),
+        (6, lambda views: combined(views) * 0, "then argmax"),
+        (4, [12, 24], "must be a dict"),
+        (4, {"colour": 3}, "no option 'colour'"),
+        (4, {**SMALL, "widths": (12, 24, 48), "modules": (1, 1)}, "four branches"),
+        (4, {}, "are in stage4"),
+        (4, {**SMALL, "stem_width": 64, "stage1_blocks": 4}, "GMACs are more than 1"),
+        (4, {**SMALL, "widths": (4, 8, 16, 32)}, "half of the budget"),
     ],
 )
 def test_typical_mistakes_get_their_own_hint(number, answer, word):
@@ -180,10 +263,10 @@ def test_typical_mistakes_get_their_own_hint(number, answer, word):
     assert result.right is False and any(part in result.message for part in word.split("|")), result.message
 
 
-def test_a_rule_that_divides_by_zero_is_told_what_to_do():
+def test_a_rule_that_divides_by_zero_gets_a_hint():
     def divides(pixels):
         raw = [(sum(pixels) / count) ** 0.5 for count in pixels]
         return [weight * len(raw) / sum(raw) for weight in raw]
 
-    result = verdict(1, divides)
+    result = verdict(5, divides)
     assert result.right is False and "without pixels" in result.message

@@ -52,7 +52,74 @@ def taps(height, width, rate):
     return F.conv2d(ones, kernel, padding=rate, dilation=rate).mean().item()
 
 
-RIGHT = {1: dilated, 2: field, 3: scheme, 4: taps, 5: MATRIX}
+class Strips(nn.Module):
+    """The right block; subclasses have one mistake each."""
+
+    size, bias = 1, True
+
+    def __init__(self, channels):
+        super().__init__()
+        self.rows = nn.Conv2d(channels, channels, self.size, padding=self.size // 2, bias=self.bias)
+        self.columns = nn.Conv2d(channels, channels, 1)
+
+    def gate(self, x):
+        return self.rows(x.mean(3, keepdim=True)) + self.columns(x.mean(2, keepdim=True))
+
+    def forward(self, x):
+        return x * self.gate(x).sigmoid()
+
+
+class LargeKernel(Strips):
+    size = 3
+
+
+class NoBias(Strips):
+    bias = False
+
+
+class Unnamed(Strips):
+    def __init__(self, channels):
+        super().__init__(channels)
+        del self.columns
+
+
+class Swapped(Strips):
+    def gate(self, x):
+        return self.rows(x.mean(2, keepdim=True)) + self.columns(x.mean(3, keepdim=True))
+
+
+class Largest(Strips):
+    def gate(self, x):
+        return self.rows(x.amax(3, keepdim=True)) + self.columns(x.amax(2, keepdim=True))
+
+
+class GateOnly(Strips):
+    def forward(self, x):
+        return self.gate(x).sigmoid()
+
+
+class NoSigmoid(Strips):
+    def forward(self, x):
+        return x * self.gate(x)
+
+
+class Added(Strips):
+    def forward(self, x):
+        return x + self.gate(x).sigmoid()
+
+
+class TwoSigmoids(Strips):
+    def forward(self, x):
+        rows, columns = self.rows(x.mean(3, keepdim=True)), self.columns(x.mean(2, keepdim=True))
+        return x * rows.sigmoid() * columns.sigmoid()
+
+
+class OneMean(Strips):
+    def forward(self, x):
+        return self.gate(x).mean(3)
+
+
+RIGHT = {1: dilated, 2: scheme, 3: field, 4: taps, 5: Strips, 6: MATRIX}
 
 
 def test_the_notebook_has_these_exercises():
@@ -71,15 +138,15 @@ def test_torch_and_list_answers_are_accepted():
 
     assert verdict(1, convolved).right is True
     assert verdict(1, lambda *inputs: dilated(*inputs).tolist()).right is True
-    assert verdict(3, lambda *inputs: np.array(scheme(*inputs))).right is True
-    assert verdict(5, MATRIX.tolist()).right is True and verdict(5, torch.from_numpy(MATRIX)).right is True
+    assert verdict(2, lambda *inputs: np.array(scheme(*inputs))).right is True
+    assert verdict(6, MATRIX.tolist()).right is True and verdict(6, torch.from_numpy(MATRIX)).right is True
 
 
 @pytest.mark.parametrize("number", RIGHT)
 @pytest.mark.parametrize("stub", [None, ..., lambda *inputs: None])
 def test_stubs_count_as_not_attempted(number, stub):
-    if number == 5 and callable(stub):
-        pytest.skip("the answer to exercise 5 is a matrix")
+    if number == 6 and callable(stub):
+        pytest.skip("the answer to exercise 6 is a matrix")
     result = verdict(number, stub)
     assert result.right is None and "not attempted" in result.message
 
@@ -108,7 +175,7 @@ def test_stubs_count_as_not_attempted(number, stub):
         {"a": 1},
     ],
 )
-def test_nonsense_is_told_and_never_raises(number, nonsense):
+def test_nonsense_gets_a_hint_and_never_raises(number, nonsense):
     result = verdict(number, nonsense)
     assert result.right is not True and len(result.message) < 400
 
@@ -120,33 +187,33 @@ def changed(change):
 @pytest.mark.parametrize(
     ("number", "answer", "word"),
     [
-        (1, lambda x, k, r: dilated(x, k[::-1], r), "turned round"),
-        (1, lambda x, k, r: dilated(x, k, 1), "rate is left out"),
+        (1, lambda x, k, r: dilated(x, k[::-1], r), "reversed"),
+        (1, lambda x, k, r: dilated(x, k, 1), "rate is missing"),
         (1, lambda x, k, r: dilated(x, k, r + 1), "one gap too many"),
-        (1, lambda x, k, r: dilated(x, k, r, "wrap"), "comes in at the other"),
+        (1, lambda x, k, r: dilated(x, k, r, "wrap"), "continued from its other end"),
         (1, lambda x, k, r: dilated(x, k, r, "edge"), "not copies"),
         (1, lambda x, k, r: dilated(x, k, r, "reflect"), "mirrored line"),
         (1, lambda x, k, r: np.convolve(x, k[::-1], "valid") if r == 1 else dilated(x, k, r), "too short"),
         (1, lambda x, k, r: x[::2], "so must the result"),
         (1, lambda x, k, r: x, "the sum over the taps"),
-        (2, lambda layers: field([(k, s, 1) for k, s, _ in layers]), "rates are left out"),
-        (2, lambda layers: field([(k, 1, r) for k, _, r in layers]), "strides are left out"),
-        (2, lambda layers: field(layers, begin=0), "begin with 1"),
-        (2, lambda layers: field(layers, early=True), "too early"),
-        (2, lambda layers: field([((k - 1) * r + 2, s, 1) for k, s, r in layers]), "adds n - 1 steps"),
-        (2, lambda layers: field([(k + 1, s, r) for k, s, r in layers]), "k - 1 gaps"),
-        (2, lambda layers: field(layers, compound=True), "changes no step"),
-        (2, lambda layers: 427, "then multiply step"),
-        (3, changed(lambda stride, before, after: (stride, after, after)), "keeps the rate of the stage before"),
-        (3, changed(lambda stride, before, after: (stride, before, before)), "must reach further"),
-        (3, changed(lambda stride, before, after: (stride, 1, 1)), "nothing reaches further"),
-        (3, changed(lambda stride, before, after: (stride, 1, after)), "only while nothing was dropped"),
-        (3, lambda s, e, o: [(n, b, a) for n, (_, b, a) in zip(s, scheme(s, e, o), strict=True)], "must become 1"),
-        (3, lambda s, e, o: scheme(s, 1, o), "begin with its stride"),
-        (3, lambda s, e, o: scheme(s, e, o // 2), "one stride too many"),
-        (3, lambda s, e, o: scheme(s, e, 2 * o), "must not be larger"),
-        (3, lambda s, e, o: [(7, 7, 7)] * len(s), "keep the stride"),
-        (3, lambda s, e, o: scheme(s, e, o)[0], "triples"),
+        (3, lambda layers: field([(k, s, 1) for k, s, _ in layers]), "rates are missing"),
+        (3, lambda layers: field([(k, 1, r) for k, _, r in layers]), "strides are missing"),
+        (3, lambda layers: field(layers, begin=0), "begin with 1"),
+        (3, lambda layers: field(layers, early=True), "too early"),
+        (3, lambda layers: field([((k - 1) * r + 2, s, 1) for k, s, r in layers]), "adds n - 1 steps"),
+        (3, lambda layers: field([(k + 1, s, r) for k, s, r in layers]), "k - 1 gaps"),
+        (3, lambda layers: field(layers, compound=True), "changes no step"),
+        (3, lambda layers: 427, "then multiply step"),
+        (2, changed(lambda stride, before, after: (stride, after, after)), "keeps the rate of the stage before"),
+        (2, changed(lambda stride, before, after: (stride, before, before)), "larger dilation"),
+        (2, changed(lambda stride, before, after: (stride, 1, 1)), "no dilation replaces"),
+        (2, changed(lambda stride, before, after: (stride, 1, after)), "only while no stride was removed"),
+        (2, lambda s, e, o: [(n, b, a) for n, (_, b, a) in zip(s, scheme(s, e, o), strict=True)], "must become 1"),
+        (2, lambda s, e, o: scheme(s, 1, o), "begin with its stride"),
+        (2, lambda s, e, o: scheme(s, e, o // 2), "one stride too many"),
+        (2, lambda s, e, o: scheme(s, e, 2 * o), "must not be larger"),
+        (2, lambda s, e, o: [(7, 7, 7)] * len(s), "keep the stride"),
+        (2, lambda s, e, o: scheme(s, e, o)[0], "triples"),
         (4, lambda h, w, r: (3 * h - 2 * r) * (3 * w - 2 * r) / (h * w), "not less than nothing"),
         (4, lambda h, w, r: taps(h, w, r) * h * w, "divide by their number"),
         (4, lambda h, w, r: taps(h, w, r) / 9, "share of the nine"),
@@ -155,14 +222,24 @@ def changed(change):
         (4, lambda h, w, r: taps(h, w, r) - 1, "middle tap"),
         (4, lambda h, w, r: 9 * max(h - 2 * r, 0) * max(w - 2 * r, 0) / (h * w), "all nine are inside"),
         (4, lambda h, w, r: 9, "have a tap to the left"),
-        (5, np.eye(3), "4 rows"),
-        (5, MATRIX / 1000, "whole numbers"),
-        (5, MATRIX - np.eye(4), "negative"),
-        (5, 2 * MATRIX, "2000 pixels"),
-        (5, MATRIX.T, "rows are the ground truth"),
-        (5, np.diag([1000, 0, 0, 0]), "no true pixel"),
-        (5, np.full((4, 4), 1000 // 16) + np.diag([0, 0, 0, 8]), "at least 900"),
-        (5, np.diag([910, 30, 30, 30]), "never predict"),
+        (5, LargeKernel, "1 x 1 convolution"),
+        (5, NoBias, "with bias"),
+        (5, Unnamed, "name columns"),
+        (5, Swapped, "axis 3"),
+        (5, Largest, "not maxima"),
+        (5, GateOnly, "multiply the input by it"),
+        (5, NoSigmoid, "sigmoid is missing"),
+        (5, Added, "instead of adding"),
+        (5, TwoSigmoids, "one sigmoid"),
+        (5, OneMean, "shape of the input"),
+        (6, np.eye(3), "4 rows"),
+        (6, MATRIX / 1000, "whole numbers"),
+        (6, MATRIX - np.eye(4), "negative"),
+        (6, 2 * MATRIX, "2000 pixels"),
+        (6, MATRIX.T, "rows are the ground truth"),
+        (6, np.diag([1000, 0, 0, 0]), "no true pixel"),
+        (6, np.full((4, 4), 1000 // 16) + np.diag([0, 0, 0, 8]), "at least 900"),
+        (6, np.diag([910, 30, 30, 30]), "never predict"),
     ],
 )
 def test_typical_mistakes_get_their_own_hint(number, answer, word):
