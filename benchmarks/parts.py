@@ -75,7 +75,7 @@ def listing() -> dict:
         times = []
         for _ in range(5):
             began = time.perf_counter()
-            found = inference.image_files([folder])
+            found = inference.result_files.image_files([folder])
             times.append((time.perf_counter() - began) / FILES * 1e6)
     per_file = sys.getsizeof(found[0]) + sys.getsizeof(os.fspath(found[0]))
     note = f"a folder of {FILES} files, their names held in memory at {per_file} bytes or more each"

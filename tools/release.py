@@ -14,7 +14,8 @@ from seglib.config import Config, config_to_dict, parse_config
 from seglib.data import validation
 from seglib.data.transforms import MEAN, STD
 from seglib.evaluation import evaluate
-from seglib.inference import MULTI_SCALE, Predictor
+from seglib.inference import Predictor
+from seglib.inference.predictor import MULTI_SCALE
 from seglib.models import pretrained
 
 from . import model_cards

@@ -102,12 +102,11 @@ def run(args: argparse.Namespace) -> int:
 
 def find_tasks(args: argparse.Namespace) -> list:
     """Return the tasks that the options ask for, and make the folder for their results."""
-    from .. import inference
     from ..inference import polygons
     from ..inference.batch import PredictTask
-    from ..inference.result_files import free_name, has_results, without_results
+    from ..inference.result_files import free_name, has_results, image_files, without_results
 
-    files = inference.image_files(args.images)
+    files = image_files(args.images)
     images, taken = without_results(files, args.out)
     if len(images) < len(files):
         print(f"{len(files) - len(images)} results of an earlier run in {args.out}/ are left out")

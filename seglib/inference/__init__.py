@@ -1,22 +1,9 @@
 """Inference: from an image of any size to its mask of the same size, and to files."""
 
 from .errors import PredictionError
-from .onnx import OnnxNetwork, load
+from .onnx import load
 from .outputs import cutout, save_image, save_mask
-from .predictor import MULTI_SCALE, Predictor, pick_device
-from .result_files import image_files
+from .predictor import Predictor, pick_device
 from .tiff import predict_tiff
 
-__all__ = [
-    "MULTI_SCALE",
-    "OnnxNetwork",
-    "PredictionError",
-    "Predictor",
-    "cutout",
-    "image_files",
-    "load",
-    "pick_device",
-    "predict_tiff",
-    "save_image",
-    "save_mask",
-]
+__all__ = ["PredictionError", "Predictor", "cutout", "load", "pick_device", "predict_tiff", "save_image", "save_mask"]

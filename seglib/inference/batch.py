@@ -78,8 +78,9 @@ class BatchPredictor:
     ):
         option = "--kind cutout" if "cutout" in kinds else "--mask-format binary" if mask_format == "binary" else ""
         if option and background is None:
+            names = ", ".join(classes)
             raise PredictionError(
-                f"{option}: none of the classes {', '.join(classes)} is called background; name one by --background."
+                f"{option}: none of the classes {names} is called background; name one by --background."
             )
         self.predictor, self.classes, self.palette, self.kinds = predictor, classes, palette, kinds
         self.mask_format, self.background, self.reading = mask_format, background, reading or {}
@@ -130,9 +131,7 @@ class BatchPredictor:
 
     def _predict_large(self, task: PredictTask) -> PredictResult:
         if "mask" not in self.kinds:
-            raise PredictionError(
-                f"{task.image}: images of more than {tiff.LARGE_PIXELS:,} pixels only get a mask; add mask to --kind."
-            )
+            raise PredictionError(f"{task.image}: images of its size only get a mask; add mask to --kind.")
         file, bits = result_file(task.target, "large mask"), self.reading.get("bits", 0)
         with self._computing, tqdm(unit="row", leave=False, disable=None) as bar:
 

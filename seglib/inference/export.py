@@ -162,10 +162,8 @@ def compare(network: nn.Module, content: bytes, sizes: Sequence[tuple[int, int]]
             reference = exact(images)
             ours, theirs = (_relative_error(logits, reference) for logits in (network(images), exported(images)))
         if not theirs <= max(TOLERANCE, 4 * ours):  # also true of NaN
-            raise ExportError(
-                f"onnxruntime's logits at {height}x{width} are wrong by {theirs:.1e} of the largest (PyTorch's by "
-                f"{ours:.1e}); nothing was written. Try another version of torch or onnxruntime."
-            )
+            error = f"are wrong by {theirs:.1e} of the largest (PyTorch's by {ours:.1e}); nothing was written"
+            raise ExportError(f"onnxruntime's logits at {height}x{width} {error}. Try another version of the packages.")
         largest = max(largest, theirs)
     return largest
 

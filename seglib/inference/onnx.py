@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import weights, weights_metadata
+from ..errors import import_optional
 from .errors import PredictionError
 
 METADATA_KEY = "notes"  # in the metadata of an ONNX file; the name dates from the first release
@@ -30,12 +31,7 @@ class OnnxNetwork(nn.Module):
     def __init__(self, content: Path | bytes):
         super().__init__()
         name = "the ONNX network" if isinstance(content, bytes) else content
-        try:
-            import onnxruntime
-        except ImportError:
-            raise PredictionError(
-                f"{name}: to run ONNX files one more package is needed: python -m pip install onnxruntime"
-            ) from None
+        onnxruntime = import_optional("onnxruntime", PredictionError, f"{name}: an ONNX file", "onnxruntime")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3  # errors only

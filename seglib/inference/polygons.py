@@ -61,10 +61,8 @@ def save_labelme(
     file: Path, image: Path, size: tuple[int, int], polygons: Sequence[Polygon], classes: Sequence[str], source: str
 ) -> None:
     """Write the polygons of one image, of `size` (height, width), as a LabelMe file."""
-    shapes = [
-        {"label": classes[label], "points": points, "group_id": None, "shape_type": "polygon", "flags": {}}
-        for label, points in polygons
-    ]
+    kind = {"group_id": None, "shape_type": "polygon", "flags": {}}
+    shapes = [{"label": classes[label], "points": points, **kind} for label, points in polygons]
     content = {
         "version": "5.5.0",
         "flags": {},

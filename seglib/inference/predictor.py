@@ -209,11 +209,9 @@ class Predictor:
         planes = views * self._num_classes
         side = min(TILE, BAND_BYTES // (4 * planes * width) // 32 * 32)
         if side < MIN_TILE:
-            raise PredictionError(
-                f"an image of {size[1]}x{size[0]} in {planes * len(self.scales)} planes (classes by scales and mirror "
-                f"images) needs windows of less than {MIN_TILE} pixels, or more memory: choose a smaller "
-                f"--longest-side, leave --multi-scale out, or allow the memory by --tile {TILE}."
-            )
+            what = f"{size[1]}x{size[0]} in {planes * len(self.scales)} planes (classes by scales and mirror images)"
+            advice = f"choose a smaller --longest-side, leave --multi-scale out, or allow the memory by --tile {TILE}"
+            raise PredictionError(f"{what} needs windows of less than {MIN_TILE} pixels, or more memory: {advice}.")
         return side
 
     def _windows(self, source: ImageReader, tile: int) -> Iterator[Tensor]:
@@ -222,16 +220,8 @@ class Predictor:
         Probabilities are blended, because logits have no bound: one window's error could outweigh its neighbour.
         """
         batch_size = max(1, self.batch_size // (1 + self.flip))
-        bands = sliding_window_inference(
-            source.rows,
-            source.height,
-            source.width,
-            tile,
-            self.overlap,
-            batch_size,
-            lambda windows: self._logits(windows).softmax(2),
-        )
-        for band in bands:
+        windows = (tile, self.overlap, batch_size, lambda images: self._logits(images).softmax(2))
+        for band in sliding_window_inference(source.rows, source.height, source.width, *windows):
             yield band.clamp_min_(MIN_PROBABILITY).log_()
 
     def _logits(self, windows: np.ndarray) -> Tensor:
@@ -271,10 +261,8 @@ class Predictor:
 
     def _too_large(self, size: tuple[int, int]) -> PredictionError:
         side = self.longest_side or "0 (its own size)"
-        return PredictionError(
-            f"an image of {size[1]}x{size[0]} needs more memory than there is at --longest-side {side}; choose a "
-            "smaller one, or a smaller --tile."
-        )
+        what = f"an image of {size[1]}x{size[0]} needs more memory than there is at --longest-side {side}"
+        return PredictionError(f"{what}; choose a smaller one, or a smaller --tile.")
 
     @contextmanager
     def _enough_memory(self, reader: ImageReader):

@@ -9,6 +9,7 @@ import pickle
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from ..errors import import_optional
 from .batch import BatchPredictor, PredictResult, PredictTask
 from .errors import PredictionError
 
@@ -65,13 +66,9 @@ def _import_ray():
     # Ray reads these when it is imported: no usage statistics, no warnings for Ray's developers.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        raise PredictionError(
-            f"--engine ray needs Ray, which is not installed ({error}): python -m pip install 'ray[data]'"
-        ) from None
+    import_optional("ray.data", PredictionError, "--engine ray", "'ray[data]'")
+    import ray
+
     return ray
 
 
@@ -85,11 +82,9 @@ def _connect(ray, address: str) -> None:
             ray.init("local", num_cpus=processors, include_dashboard=False, object_store_memory=STORE_BYTES, **quiet)
     except Exception as error:  # Ray has no common class for its errors
         reason = " ".join(str(error).split())[:200]
-        message = (
-            f"--ray-address {address}: no Ray cluster answers there; correct it, or leave it out to start one here"
-            if address
-            else "--engine ray: Ray cannot start here; try again when the machine is less busy, or take --engine local"
-        )
+        message = "--engine ray: Ray cannot start here; try again when the machine is less busy, or take --engine local"
+        if address:
+            message = f"--ray-address {address}: no Ray cluster answers there; correct it, or leave it out"
         raise PredictionError(f"{message} ({reason}).") from None
     logging.getLogger("ray.data").setLevel(logging.ERROR)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..data.images import EXTRA, ORIENTATION, scale_to_bytes, used_bits
+from ..errors import import_optional
 from ..files import write_atomically
 from .errors import PredictionError
 from .predictor import Predictor
@@ -34,10 +35,7 @@ def is_large(file: Path) -> bool:
     except (OSError, ValueError, SyntaxError):
         return False
     if large and kind != "TIFF":
-        raise PredictionError(
-            f"{file}: more than {LARGE_PIXELS:,} pixels are read in parts, which only TIFF files can be; save it "
-            f"{CONVERT}."
-        )
+        raise PredictionError(f"{file}: more than {LARGE_PIXELS:,} pixels, and no TIFF file; save it {CONVERT}.")
     return large
 
 
@@ -91,7 +89,7 @@ class TiffReader:
     """
 
     def __init__(self, file: Path, bits: int = 0):
-        rasterio = _import_rasterio(file)
+        rasterio = import_optional("rasterio", PredictionError, f"{file}: reading in parts", "rasterio")
         self.name, self.bits, self.faults = file, bits, (rasterio.errors.RasterioError, ValueError, MemoryError)
         self.environment = rasterio.Env(GDAL_CACHEMAX=CACHE_MEGABYTES)
         try:
@@ -175,7 +173,7 @@ def write_mask_tiff(
 
     `palette` and `source` are as in `outputs.save_mask`, `place` as in `TiffReader`.
     """
-    rasterio = _import_rasterio(file)
+    rasterio = import_optional("rasterio", PredictionError, f"{file}: writing in parts", "rasterio")
     tiles = {"tiled": True, "blockxsize": TILE, "blockysize": TILE, "compress": "deflate", "bigtiff": "if_safer"}
 
     def write(stream) -> None:
@@ -193,14 +191,3 @@ def write_mask_tiff(
                 top += len(part)
 
     write_atomically(file, write)
-
-
-def _import_rasterio(file: Path):
-    try:
-        import rasterio
-    except ImportError:
-        raise PredictionError(
-            f"{file}: more than {LARGE_PIXELS:,} pixels are read in parts, which needs one more package: "
-            "python -m pip install rasterio"
-        ) from None
-    return rasterio

@@ -7,22 +7,9 @@ Akiba et al., "Optuna: a next-generation hyperparameter optimization framework",
 """
 
 from .figure import search_figure
-from .result import best_yaml, summarize, table, write
-from .space import Choices, Range, TuneError, check, default_space, read_space, with_options
+from .result import table
+from .space import Choices, Range, TuneError, default_space, read_space, with_options
 from .study import search
 
-__all__ = [
-    "Choices",
-    "Range",
-    "TuneError",
-    "best_yaml",
-    "check",
-    "default_space",
-    "read_space",
-    "search",
-    "search_figure",
-    "summarize",
-    "table",
-    "with_options",
-    "write",
-]
+__all__ = ["Choices", "Range", "TuneError", "default_space", "read_space", "search", "search_figure", "table"]
+__all__ += ["with_options"]

@@ -62,12 +62,11 @@ def table(summary: dict, width: int = 120) -> str:
     """Return the trials as a table: the best first, pruned and failed ones last."""
     order = list(STATES.values())
     ranked = sorted(summary["trials"], key=lambda t: (order.index(t["state"]), -(t["score"] or 0), t["number"]))
-    rows = [
-        [str(t["number"]), t["state"], "-" if t["score"] is None else f"{t['score']:.4f}"]
-        + [str(t["epochs"]), f"{t['minutes']:.1f}"]
-        + [runs.format_value(t["options"].get(path)) for path in summary["space"]]
-        for t in ranked
-    ]
+    rows = []
+    for t in ranked:
+        score, minutes = "-" if t["score"] is None else f"{t['score']:.4f}", f"{t['minutes']:.1f}"
+        options = [runs.format_value(t["options"].get(path)) for path in summary["space"]]
+        rows.append([str(t["number"]), t["state"], score, str(t["epochs"]), minutes, *options])
     heads = ["trial", "state", summary["metric"], "epochs", "minutes", *runs.shorten_names(list(summary["space"]))]
     return runs.align_columns(heads, rows, width)
 

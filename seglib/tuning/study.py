@@ -12,6 +12,7 @@ import yaml
 
 from .. import data, files, runs, training
 from ..config import Config, config_to_dict, upgrade_config
+from ..errors import import_optional
 from ..files import read_yaml
 from .result import STATES, summarize, write
 from .space import Space, TuneError, check, find_start, to_yaml_line, with_options
@@ -68,12 +69,7 @@ def search(
 
 
 def _import_optuna():
-    try:
-        import optuna
-    except ImportError as error:
-        raise TuneError(
-            f"a search needs Optuna, which is not installed ({error}): python -m pip install 'seglib[tune]'"
-        ) from None
+    optuna = import_optional("optuna", TuneError, "a search", "'seglib[tune]'")
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # our table has the same
     return optuna
 
@@ -89,18 +85,13 @@ def _open_study(optuna, folder: Path, warmup: int) -> Iterator:
     file, storage = folder / "study.db", None
     try:
         storage = optuna.storages.RDBStorage(f"sqlite:///{file.resolve()}")
-        yield optuna.create_study(
-            study_name="search",
-            storage=storage,
-            direction="maximize",
-            load_if_exists=True,
-            pruner=optuna.pruners.MedianPruner(STARTUP - 1, warmup),
-        )
+        pruner = optuna.pruners.MedianPruner(STARTUP - 1, warmup)
+        options = {"study_name": "search", "direction": "maximize", "load_if_exists": True}
+        yield optuna.create_study(storage=storage, pruner=pruner, **options)
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         reason = " ".join(str(error.__cause__ or error).split())[:160]
-        raise TuneError(
-            f"{file}: the study cannot be read or written ({reason}); free disk space, or choose another --out."
-        ) from None
+        advice = "free disk space, or choose another --out"
+        raise TuneError(f"{file}: the study cannot be read or written ({reason}); {advice}.") from None
     finally:
         if storage is not None:
             storage.remove_session()
@@ -122,10 +113,8 @@ def _check_same_search(config: Config, space: Space, folder: Path) -> None:
     now = runs.flatten(search)
     for option in sorted((before.keys() | now.keys()) - {f"config.{name}" for name in runs.PLACES}):
         if before.get(option) != now.get(option):
-            raise TuneError(
-                f"{file}: {option.removeprefix('config.')} was {before.get(option)} and is now {now.get(option)}; "
-                "resume with what the search began with, or choose another --out."
-            )
+            change = f"{option.removeprefix('config.')} was {before.get(option)} and is now {now.get(option)}"
+            raise TuneError(f"{file}: {change}; resume with what the search began with, or choose another --out.")
 
 
 def _next_trial(optuna, study, trials: int, seed: int):

@@ -43,10 +43,8 @@ def confusion_figure(confusion, names: Sequence[str]) -> NotebookFigure:
     """
     confusion = np.asarray(confusion, np.float64)
     if confusion.shape != (len(names), len(names)):
-        raise VisualizeError(
-            f"the confusion matrix must be {len(names)} by {len(names)}, a row for each name, "
-            f"but its shape is {confusion.shape}"
-        )
+        size = f"{len(names)} by {len(names)}, a row for each name"
+        raise VisualizeError(f"the confusion matrix must be {size}, but its shape is {confusion.shape}")
     totals = confusion.sum(1, keepdims=True)
     shares = np.divide(confusion, totals, out=np.zeros_like(confusion), where=totals > 0)
     cell, size, rotation, align = (0.9, 11, 0, "center") if len(names) <= 4 else (0.45, 8, 40, "right")

@@ -56,10 +56,8 @@ def colorize(labels, palette=None, ignore_color=IGNORED_LABEL, ignore_index: int
     highest = int(labels[labels != ignore_index].max(initial=0))
     palette = default_palette(highest + 1) if palette is None else check_palette(palette)
     if highest >= len(palette):
-        raise VisualizeError(
-            f"the label map has label {highest}, but the palette has only {len(palette)} colours: "
-            f"give one colour for each class, or mark the pixels as ignored ({ignore_index})"
-        )
+        few = f"the label map has label {highest}, but the palette has only {len(palette)} colours"
+        raise VisualizeError(f"{few}: give one for each class, or mark the pixels as ignored ({ignore_index})")
     table = np.zeros((256, 3), np.uint8)
     table[: len(palette)] = palette[:256]
     table[ignore_index] = ignore_color
@@ -166,9 +164,7 @@ def check_image(image) -> np.ndarray:
     """Return `image` as an array if it is uint8 of shape (H, W, 3)."""
     image = np.asarray(image)
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise VisualizeError(
-            f"an image must be uint8 of shape (H, W, 3), but this one is {image.dtype} of shape {image.shape}"
-        )
+        raise VisualizeError(f"an image must be uint8 (H, W, 3), but this one is {image.dtype} of shape {image.shape}")
     return image
 
 
@@ -177,9 +173,7 @@ def check_labels(labels, name: str) -> np.ndarray:
     labels = np.asarray(labels)
     labels = labels.astype(np.uint8) if labels.dtype == bool else labels
     if labels.ndim != 2 or labels.dtype.kind not in "iu" or labels.size == 0:
-        raise VisualizeError(
-            f"{name} must be integers of shape (H, W), but it is {labels.dtype} of shape {labels.shape}"
-        )
+        raise VisualizeError(f"{name} must be integers (H, W), but it is {labels.dtype} of shape {labels.shape}")
     if labels.min() < 0 or labels.max() > 255:
         wrong = labels.min() if labels.min() < 0 else labels.max()
         raise VisualizeError(f"{name} has label {wrong}, but labels are 0 to 255 (255 for ignored pixels)")
@@ -190,9 +184,7 @@ def check_palette(palette) -> np.ndarray:
     """Return `palette` as (C, 3) uint8."""
     palette = np.asarray(palette)
     if palette.ndim != 2 or palette.shape[1] != 3 or palette.min() < 0 or palette.max() > 255:
-        raise VisualizeError(
-            f"a palette must be (classes, 3) of values from 0 to 255, but this one has shape {palette.shape}"
-        )
+        raise VisualizeError(f"a palette must be (classes, 3), values from 0 to 255, but its shape is {palette.shape}")
     return palette.astype(np.uint8)
 
 

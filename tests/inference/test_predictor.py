@@ -145,7 +145,7 @@ def test_results_of_an_earlier_run_are_recognised(tmp_path):
         Image.new("RGB", (4, 4)).save(tmp_path / name)
     inference.save_mask(tmp_path / "a_mask.png", np.zeros((4, 4), np.uint8), [(0, 0, 0)])
     inference.save_image(tmp_path / "a_cutout.png", np.zeros((4, 4, 4), np.uint8))
-    files = inference.image_files([tmp_path])
+    files = result_files.image_files([tmp_path])
     left, taken = result_files.without_results(files, tmp_path)
     assert [file.name for file in left] == ["a.jpg", "b.jpg", "b_mask.png", "c_mask.jpg", "c_overlay.png"]
     assert taken == {"b", "c"}  # what is not of this program must not be overwritten
@@ -163,18 +163,18 @@ def test_files_folders_patterns_and_the_example(tmp_path):
     (tmp_path / "notes.txt").write_text("not an image")
 
     def names(*patterns):
-        return [f.name for f in inference.image_files([f"{tmp_path}/{pattern}" for pattern in patterns])]
+        return [f.name for f in result_files.image_files([f"{tmp_path}/{pattern}" for pattern in patterns])]
 
     assert names("") == ["[odd].png", "a.png", "b.jpg"]
     assert names("?.*") == ["a.png", "b.jpg"]
     assert names("**/*") == ["[odd].png", "a.png", "b.jpg", "c.tif"]
     assert names("b.jpg", "*.jpg", "") == ["b.jpg", "[odd].png", "a.png"]  # each once
     assert names("[odd].png") == ["[odd].png"]  # a file before a pattern
-    assert inference.image_files(["nowhere.png"])[0].name == "nowhere.png"
-    assert inference.image_files(["example"])[0].is_file()
+    assert result_files.image_files(["nowhere.png"])[0].name == "nowhere.png"
+    assert result_files.image_files(["example"])[0].is_file()
     (tmp_path / "empty").mkdir()
     with pytest.raises(PredictionError, match="no images in this folder"):
-        inference.image_files([tmp_path / "empty"])
+        result_files.image_files([tmp_path / "empty"])
     with pytest.raises(PredictionError, match=r"\*\.gif: no image matches this pattern"):
         names("*.gif")
 

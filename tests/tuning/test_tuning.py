@@ -231,10 +231,10 @@ def test_a_search_space_that_cannot_be_meant_is_named(tmp_path, text, named):
 def test_the_released_space_and_the_default_one_fit_the_released_configurations():
     for name in ("unet-horses", "horses-laptop"):
         config = load_config(REPOSITORY / "configs" / f"{name}.yaml")
-        tuning.check(config, tuning.read_space(REPOSITORY / "configs" / "search" / "horses.yaml"))
+        tuning.space.check(config, tuning.read_space(REPOSITORY / "configs" / "search" / "horses.yaml"))
     config = load_config(REPOSITORY / "configs" / "horses-laptop.yaml")
     space = tuning.default_space(config)
-    tuning.check(config, space)
+    tuning.space.check(config, space)
     assert {"optimizer.lr", "optimizer.weight_decay", "batch_size"} < space.keys()
 
 
@@ -253,7 +253,7 @@ def test_unknown_and_old_options_are_refused_by_name():
     with pytest.raises(ConfigError, match="no.such.option|no is no option"):
         tuning.with_options(Config(), {"no.such.option": 0.5})
     with pytest.raises(TuneError, match="'optimizer.clip_norm', which is no option; it is called optimizer.max_grad"):
-        tuning.check(Config(), {"optimizer.clip_norm": Range(0.1, 1.0)})
+        tuning.space.check(Config(), {"optimizer.clip_norm": Range(0.1, 1.0)})
 
 
 def test_choices_may_be_of_any_kind():
