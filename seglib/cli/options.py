@@ -50,9 +50,8 @@ def make_predictor(args: argparse.Namespace, settings: dict, model):
     side = settings["longest_side"] if args.longest_side is None else args.longest_side
     if side < 0:
         raise inference.PredictionError(f"--longest-side is {side}, but must be 0 or more.")
-    scales, flip = (
-        (inference.predictor.MULTI_SCALE, True) if args.multi_scale else (settings["scales"], settings["flip"])
-    )
+    several = inference.predictor.MULTI_SCALE, True
+    scales, flip = several if args.multi_scale else (settings["scales"], settings["flip"])
     windows = {"tile": args.tile, "overlap": args.overlap, "batch_size": args.batch_size}
     return inference.Predictor(model, side, scales, flip, inference.pick_device(args.device), **windows)
 

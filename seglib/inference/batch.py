@@ -78,10 +78,8 @@ class BatchPredictor:
     ):
         option = "--kind cutout" if "cutout" in kinds else "--mask-format binary" if mask_format == "binary" else ""
         if option and background is None:
-            names = ", ".join(classes)
-            raise PredictionError(
-                f"{option}: none of the classes {names} is called background; name one by --background."
-            )
+            problem = f"none of the classes {', '.join(classes)} is called background"
+            raise PredictionError(f"{option}: {problem}; name one by --background.")
         self.predictor, self.classes, self.palette, self.kinds = predictor, classes, palette, kinds
         self.mask_format, self.background, self.reading = mask_format, background, reading or {}
         self.mask_palette = palette if mask_format == "palette" else None
