@@ -52,6 +52,7 @@ class PredictResult:
     polygons: list = field(default_factory=list)
 
 
+@dataclass(eq=False, repr=False)
 class BatchPredictor:
     """Writes the results of images, each file atomically.
 
@@ -66,23 +67,21 @@ class BatchPredictor:
         reading: Options of `data.read_image`.
     """
 
-    def __init__(
-        self,
-        predictor: Predictor,
-        classes: Sequence[str],
-        palette: Sequence[Sequence[int]],
-        kinds: Sequence[str],
-        mask_format: str = "ids",
-        background: int | None = None,
-        reading: dict | None = None,
-    ):
-        option = "--kind cutout" if "cutout" in kinds else "--mask-format binary" if mask_format == "binary" else ""
-        if option and background is None:
-            problem = f"none of the classes {', '.join(classes)} is called background"
+    predictor: Predictor
+    classes: Sequence[str]
+    palette: Sequence[Sequence[int]]
+    kinds: Sequence[str]
+    mask_format: str = "ids"
+    background: int | None = None
+    reading: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        binary = "--mask-format binary" if self.mask_format == "binary" else ""
+        option = "--kind cutout" if "cutout" in self.kinds else binary
+        if option and self.background is None:
+            problem = f"none of the classes {', '.join(self.classes)} is called background"
             raise PredictionError(f"{option}: {problem}; name one by --background.")
-        self.predictor, self.classes, self.palette, self.kinds = predictor, classes, palette, kinds
-        self.mask_format, self.background, self.reading = mask_format, background, reading or {}
-        self.mask_palette = palette if mask_format == "palette" else None
+        self.mask_palette = self.palette if self.mask_format == "palette" else None
         self._computing, self._stopped = Lock(), Event()
 
     def predict_all(self, tasks: Sequence[PredictTask]) -> Iterator[PredictResult]:

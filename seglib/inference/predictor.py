@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -65,6 +66,7 @@ def _pil_to_rgb(image: Image.Image) -> np.ndarray:
     return np.asarray(image.convert("RGB"))
 
 
+@dataclass(eq=False, repr=False)
 class Predictor:
     """Applies a trained network to images.
 
@@ -88,33 +90,26 @@ class Predictor:
             memory than there is.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        longest_side: int = 0,
-        scales: Sequence[float] = (1.0,),
-        flip: bool = False,
-        device: torch.device | str | None = None,
-        amp_dtype: torch.dtype | None = None,
-        tile: int = 0,
-        overlap: float = 0.25,
-        batch_size: int = 4,
-    ):
-        if tile and tile < MIN_SIDE:
-            raise PredictionError(f"tile is {tile}, but must be 0 (chosen for you) or at least {MIN_SIDE}.")
-        if not 0 <= overlap <= 0.9:
-            raise PredictionError(f"overlap is {overlap}, but must be a fraction of the window's side, from 0 to 0.9.")
-        if batch_size < 1:
-            raise PredictionError(f"batch_size is {batch_size}, but must be at least 1.")
-        if device is None:
-            device = next((parameter.device for parameter in model.parameters()), "cpu")
-        self.device = torch.device(device)
-        self.model = model.to(self.device)
-        self.longest_side = longest_side
-        self.scales = tuple(scales)
-        self.flip = flip
-        self.amp_dtype = amp_dtype
-        self.tile, self.overlap, self.batch_size = tile, overlap, batch_size
+    model: nn.Module
+    longest_side: int = 0
+    scales: Sequence[float] = (1.0,)
+    flip: bool = False
+    device: torch.device | str | None = None
+    amp_dtype: torch.dtype | None = None
+    tile: int = 0
+    overlap: float = 0.25
+    batch_size: int = 4
+
+    def __post_init__(self):
+        if self.tile and self.tile < MIN_SIDE:
+            raise PredictionError(f"tile is {self.tile}, but must be 0 (chosen for you) or at least {MIN_SIDE}.")
+        if not 0 <= self.overlap <= 0.9:
+            raise PredictionError(f"overlap is {self.overlap}, but must be a fraction of a window, from 0 to 0.9.")
+        if self.batch_size < 1:
+            raise PredictionError(f"batch_size is {self.batch_size}, but must be at least 1.")
+        here = next((parameter.device for parameter in self.model.parameters()), "cpu")
+        self.device = torch.device(here if self.device is None else self.device)
+        self.model = self.model.to(self.device)
 
     @torch.inference_mode()
     def probabilities(self, image) -> np.ndarray:

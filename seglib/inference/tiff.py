@@ -35,7 +35,8 @@ def is_large(file: Path) -> bool:
     except (OSError, ValueError, SyntaxError):
         return False
     if large and kind != "TIFF":
-        raise PredictionError(f"{file}: more than {LARGE_PIXELS:,} pixels, and no TIFF file; save it {CONVERT}.")
+        many = f"more than {LARGE_PIXELS:,} pixels in a file that is no TIFF"
+        raise PredictionError(f"{file}: {many}; save it {CONVERT}.")
     return large
 
 
