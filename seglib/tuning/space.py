@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 import yaml
-from jsonargparse import dict_to_namespace
 
 from .. import losses, models
 from ..config import Config, config_to_dict, parse_config, suggest_option
@@ -177,10 +176,14 @@ def with_options(config: Config, options: Mapping[str, object], where: str = "th
     Raises:
         ConfigError: For an unknown option or a value out of range.
     """
-    values = dict_to_namespace(config_to_dict(config))
+    values = config_to_dict(config)
     for path, value in options.items():
-        values[path] = value
-    return parse_config(values.as_dict(), where=where)
+        *parents, name = path.split(".")
+        part = values
+        for parent in parents:
+            part = part.setdefault(parent, {})
+        part[name] = value
+    return parse_config(values, where=where)
 
 
 def check(config: Config, space: Space) -> None:
