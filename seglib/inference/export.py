@@ -104,7 +104,8 @@ def to_onnx(network: nn.Module, fold: bool = True) -> bytes:
             input_names=["image"],
             output_names=["logits"],
         )
-    file, graph = program.model_proto, program.model_proto.graph
+    file = program.model_proto  # a new one each time
+    graph = file.graph
     # The exporter records for each node which source lines it comes from.  In a deep network of few weights this takes
     # more bytes than all else, and it has the paths of this machine.
     for part in chain((file, graph), graph.node, graph.value_info, graph.initializer, graph.input, graph.output):
