@@ -1,4 +1,4 @@
-"""Where an image is on earth: from a GeoTIFF or the world file beside an image to the world file of its result."""
+"""Carry the place of an image on earth to its results: the tags of a GeoTIFF, or the world file beside an image."""
 
 from pathlib import Path
 
@@ -10,44 +10,37 @@ SCALE, TIE_POINT, TRANSFORMATION, GEO_KEYS = 33550, 33922, 34264, 34735  # TIFF 
 RASTER_TYPE, PIXEL_IS_POINT = 1025, 2  # the GeoTIFF key, and its value where coordinates are of pixel centers
 
 
-def read_world(image: Path) -> tuple[float, ...] | None:
-    """Return the six numbers of a world file (a, d, b, e, and the upper left center) from a GeoTIFF or a world file."""
+def write_world_file(image: Path, result: Path) -> None:
+    """Write the world file of the PNG `result`, of the same pixels as `image`, if the image has a place on earth."""
+    numbers = _read_header(image) or _read_world_file(image)
+    if numbers:
+        write_text(result.with_suffix(".pgw"), "".join(f"{number:.12g}\n" for number in numbers))
+
+
+def _read_header(image: Path) -> tuple[float, ...] | None:
+    """Return the six lines of a world file, a, d, b, e and the upper left center, from the header of a TIFF."""
     try:
         with Image.open(image) as opened:
-            world = _world_of_tags(opened.tag_v2) if opened.format == "TIFF" else None
-    except Exception:  # a damaged header: the pixels are read, or refused, by others
-        world = None
-    return world or _read_world_file(image)
-
-
-def _world_of_tags(tags) -> tuple[float, ...] | None:
-    keys = tags.get(GEO_KEYS, ())
-    shift = 0 if (RASTER_TYPE, PIXEL_IS_POINT) in zip(keys[4::4], keys[7::4], strict=False) else 0.5
-    if TRANSFORMATION in tags:
-        a, b, _, x, d, e, _, y = tags[TRANSFORMATION][:8]
-    elif SCALE in tags and TIE_POINT in tags:
-        (a, e), (column, row, _, x, y) = tags[SCALE][:2], tags[TIE_POINT][:5]
-        x, y, b, d, e = x - column * a, y + row * e, 0.0, 0.0, -e
-    else:
+            tags = opened.tag_v2 if opened.format == "TIFF" else {}
+            keys = tags.get(GEO_KEYS, ())
+            shift = 0 if (RASTER_TYPE, PIXEL_IS_POINT) in zip(keys[4::4], keys[7::4], strict=False) else 0.5
+            if TRANSFORMATION in tags:
+                a, b, _, x, d, e, _, y = tags[TRANSFORMATION][:8]
+            else:
+                (a, e), (column, row, _, x, y) = tags[SCALE][:2], tags[TIE_POINT][:5]
+                x, y, b, d, e = x - column * a, y + row * e, 0.0, 0.0, -e
+            return a, d, b, e, x + shift * (a + b), y + shift * (d + e)
+    except Exception:  # no tags, or a damaged header: the pixels are read, or refused, by others
         return None
-    return a, d, b, e, x + shift * (a + b), y + shift * (d + e)
 
 
 def _read_world_file(image: Path) -> tuple[float, ...] | None:
     suffix = image.suffix[1:]
     for name in (f".{suffix[:1]}{suffix[-1:]}w", f".{suffix}w", ".wld"):
-        file = image.with_suffix(name)
         try:
-            numbers = tuple(float(line) for line in file.read_text(encoding="ascii").split())
+            numbers = tuple(map(float, image.with_suffix(name).read_text(encoding="ascii").split()))
         except (OSError, ValueError):
             continue
         if len(numbers) == 6:
             return numbers
     return None
-
-
-def write_world_file(image: Path, result: Path) -> None:
-    """Write the world file of the PNG `result`, of the same pixels as `image`, if the image has a place on earth."""
-    world = read_world(image)
-    if world:
-        write_text(result.with_suffix(".pgw"), "".join(f"{number:.12g}\n" for number in world))
