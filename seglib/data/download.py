@@ -123,20 +123,26 @@ def extract(
     archive, folder = Path(archive), Path(folder)
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise DownloadError(f"{folder}: exists already and is left as it is; rename or remove it first.")
-    with _local_errors(folder.parent), _archive_errors(archive), zipfile.ZipFile(archive) as packed:
-        files = _judge(archive, packed, members, place, max_bytes, max_files)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        if sum(member.file_size for member in files.values()) > shutil.disk_usage(folder.parent).free:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
-            new_folder = Path(temporary) / folder.name
-            for path, member in files.items():
-                _write(packed, member, new_folder / path)
-            if verify is not None:
-                verify(new_folder.parent)
-            if folder.exists():
-                folder.rmdir()
-            new_folder.rename(folder)
+    if not archive.is_file():
+        raise DownloadError(f"{archive}: no such file; check the name.")
+    try:
+        with _local_errors(folder.parent), zipfile.ZipFile(archive) as packed:
+            files = _judge(archive, packed, members, place, max_bytes, max_files)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            if sum(member.file_size for member in files.values()) > shutil.disk_usage(folder.parent).free:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
+                new_folder = Path(temporary) / folder.name
+                for path, member in files.items():
+                    _write(packed, member, new_folder / path)
+                if verify is not None:
+                    verify(new_folder.parent)
+                if folder.exists():
+                    folder.rmdir()
+                new_folder.rename(folder)
+    except DAMAGE as error:
+        reason = str(error)[:200]
+        raise DownloadError(f"{archive}: not a ZIP archive, or a damaged one ({reason}); get it again.") from None
     return folder
 
 
@@ -193,16 +199,3 @@ def _local_errors(folder: Path) -> Iterator[None]:
     except OSError as error:
         reason = str(error.strerror or error).lower()
         raise DownloadError(f"{folder}: {reason}; make room or choose another folder.") from None
-
-
-@contextmanager
-def _archive_errors(archive: Path) -> Iterator[None]:
-    """Turn what zipfile says of a bad archive into DownloadError."""
-    if not archive.is_file():
-        raise DownloadError(f"{archive}: no such file; check the name.")
-    try:
-        yield
-    except DAMAGE as error:
-        raise DownloadError(
-            f"{archive}: not a ZIP archive, or a damaged one ({str(error)[:200]}); get it again."
-        ) from None

@@ -49,7 +49,9 @@ def open_image(path: Path) -> Iterator[Image.Image]:
     """Open an image file for decoding; DataError if it is missing, no image, truncated, too large or of many pages."""
     try:
         if path.suffix.lower() in HEIF:
-            _register_heif(path)
+            import pillow_heif
+
+            pillow_heif.register_heif_opener()
         with open(path, "rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns at sizes that MAX_PIXELS allows
             image = Image.open(file)
@@ -59,6 +61,8 @@ def open_image(path: Path) -> Iterator[Image.Image]:
             yield image
     except DataError:
         raise
+    except ImportError:
+        raise DataError(f"{path}: HEIC needs one more package: python -m pip install pillow-heif") from None
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         reason = str(error.strerror).lower()
         raise DataError(f"{path}: {reason}; check the name and the file's permissions.") from None
@@ -70,14 +74,6 @@ def open_image(path: Path) -> Iterator[Image.Image]:
     except (OSError, SyntaxError, ValueError, LookupError, EOFError, TypeError, AttributeError) as error:
         # Pillow's decoders report damage with these types; the text is theirs.
         raise DataError(f"{path}: the image is damaged or cut short ({error}); get the file again.") from None
-
-
-def _register_heif(path: Path) -> None:
-    try:
-        import pillow_heif
-    except ImportError:
-        raise DataError(f"{path}: HEIC needs one more package: python -m pip install pillow-heif") from None
-    pillow_heif.register_heif_opener()
 
 
 def _check_single(image: Image.Image, path: Path) -> None:
@@ -170,7 +166,8 @@ def decode_image(path: Path, bits: int = 0, bands: Sequence[int] = ()) -> tuple[
         else:
             image.load()
             image, alpha, depth = _eight_bits(image, path, bits)
-        pixels = np.asarray(_to_srgb(image, profile))
+        transform = _profile_transform(profile, image.mode) if profile or image.mode == "LAB" else None
+        pixels = np.asarray(ImageCms.applyTransform(image, transform) if transform else image.convert("RGB"))
     if alpha is not None:
         pixels = np.asarray(Image.composite(Image.fromarray(pixels), Image.new("RGB", image.size, "white"), alpha))
     return np.ascontiguousarray(turn_upright(pixels, turn)), depth, turn
@@ -224,11 +221,6 @@ def _read_deep_colors(path: Path, image: Image.Image, bits: int) -> tuple[Image.
     bits = bits or used_bits(colors)
     alpha = Image.fromarray(scale_to_bytes(values[:, :, 3], 16, path)) if values.shape[2] == 4 else None
     return Image.fromarray(scale_to_bytes(colors, bits, path)), alpha, bits
-
-
-def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    transform = _profile_transform(profile, image.mode) if profile or image.mode == "LAB" else None
-    return image.convert("RGB") if transform is None else ImageCms.applyTransform(image, transform)
 
 
 @lru_cache(maxsize=16)

@@ -35,8 +35,7 @@ def read_mask(path: Path | str, form: str = "stored") -> np.ndarray:
         else:
             values = _stored_values(image, path)
             if form == "guess":
-                _check_transparency(image, path)
-                _check_palette(image, values, path)
+                _check_consistency(image, values, path)
         return np.ascontiguousarray(turn_upright(values, orientation(image)))
 
 
@@ -81,20 +80,16 @@ def _stored_values(image: Image.Image, path: Path) -> np.ndarray:
     return colors[:, :, 0].copy() if grey else colors
 
 
-def _check_transparency(image: Image.Image, path: Path) -> None:
-    """DataError if transparent parts hold another value than 0, as programs that remove a background write."""
+def _check_consistency(image: Image.Image, values: np.ndarray, path: Path) -> None:
+    """DataError if transparency or palette contradict the values, so that nobody knows which is background."""
     if "A" in image.getbands():
         alpha = np.asarray(image.getchannel("A"))
-        if alpha.any() and np.asarray(image)[alpha == 0][..., :-1].any():
+        if alpha.any() and np.asarray(image)[alpha == 0][..., :-1].any():  # as programs that remove a background write
             raise DataError(
                 f"{path}: the mask has transparent parts that hold other values than 0. If the opaque parts are the "
                 "object, write `binary: {alpha: 127}` in classes.yaml; else save it without transparency."
             )
-
-
-def _check_palette(image: Image.Image, values: np.ndarray, path: Path) -> None:
-    """DataError if the palette shows value 1 as black and 0 as something else: programs number colors at will."""
-    if image.mode == "P" and values.max(initial=0) == 1:
+    if image.mode == "P" and values.max(initial=0) == 1:  # some programs number the colors as they come
         colors = np.asarray(image.convert("RGB"))
         if not colors[values == 1].any() and colors[values == 0].any():
             raise DataError(

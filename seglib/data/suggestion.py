@@ -42,14 +42,15 @@ class MaskValues:
         listed = [f"{value} ({count / total:.1%})" for value, count in self.counts.most_common(SHOWN)]
         more = f" and {len(self.counts) - SHOWN} more values" if len(self.counts) > SHOWN else ""
         held = f"the {self.files} masks hold {', '.join(listed)}{more}."
-        for text in self._candidates():
-            shares = self._try(text, folder / CLASSES_FILE)
-            if shares:
-                return f"{held} Tried on them, this {CLASSES_FILE} gives {shares}:\n{text}"
+        text = self._candidate()
+        shares = text and self._try(text, folder / CLASSES_FILE)
+        if shares:
+            return f"{held} Tried on them, this {CLASSES_FILE} gives {shares}:\n{text}"
         reason = "JPEG blurs labels" if self.has_jpeg else "smoothing or compression has mixed the labels"
         return f"{held} Probably {reason}: save the masks again as PNG, each pixel one class."
 
-    def _candidates(self) -> list[str]:
+    def _candidate(self) -> str:
+        """Return a classes.yaml that may fit; nothing if none can."""
         grey = Counter()
         for value, count in self.counts.items():
             grey[value if isinstance(value, int) else max(value)] += count
@@ -59,14 +60,14 @@ class MaskValues:
         smooth = high - low > 2 * NEAR and near >= NEAR_SHARE * total and len(grey) > 2
         threshold = f"binary: {{above: {(low + high) // 2}}}"
         if len(self.counts) > MAX_VALUES or (self.has_jpeg and len(grey) > 2):
-            return [threshold] if smooth else []
+            return threshold if smooth else ""
         if any(isinstance(value, tuple) for value in self.counts):
-            return [self._painted()]
+            return self._painted()
         if smooth and (len(grey) > 16 or common <= {low, high}):
-            return [threshold]
+            return threshold
         if common <= {0, 1} and len(grey) > 2:
-            return ["classes: {0: background, 1: object, others: ignore}"]
-        return [self._ids(grey)]
+            return "classes: {0: background, 1: object, others: ignore}"
+        return self._ids(grey)
 
     def _ids(self, grey: Counter) -> str:
         """Name every id. 255 beside small ids, and the middle value of a trimap, are ignored."""
