@@ -53,7 +53,7 @@ def check(
     if name in generated_sets():
         report = Report(name, generated_sets()[name].title, "generated", generated_sets()[name].classes)
         parts = {split: load(name, split, length=GENERATED_SAMPLES) for split in ("train", "val", "test")}
-        return _surveyed(report, {split: (part.keys, part.read) for split, part in parts.items()}, progress)
+        return _survey(report, {split: (part.keys, part.read) for split, part in parts.items()}, progress)
     known = name in SOURCES
     described = folder.source(Path(name), pattern) if pattern and not known else source(name)
     place = f"in {root}" if known else "a folder of your own"
@@ -61,7 +61,7 @@ def check(
     parts, missing = by_split(described, Path(root), list_name)
     mask_values = MaskValues() if described.mask_form == "guess" else None
     readers = {split: CheckingReader(described, part, mask_values) for split, part in parts.items()}
-    _surveyed(report, {split: ([p.key for p in reader.pairs], reader) for split, reader in readers.items()}, progress)
+    _survey(report, {split: ([p.key for p in reader.pairs], reader) for split, reader in readers.items()}, progress)
     report.faults += [f"{key}: in the split list, but not on the disk; complete the data set." for key in missing]
     report.notices += masks_without_image([pair for part in parts.values() for pair in part])
     reported = {frozenset(pair) for pair in report.duplicates + report.suspects}
@@ -114,7 +114,7 @@ def _divided(name: str, parts: dict[str, list[Pair]]) -> list[tuple[str, str]]:
     return [(f"{split_of[a]}/{a}", f"{split_of[b]}/{b}") for a, b in pairs if split_of[a] != split_of[b]]
 
 
-def _surveyed(report: Report, parts: dict[str, tuple[list[str], Callable]], progress: bool) -> Report:
+def _survey(report: Report, parts: dict[str, tuple[list[str], Callable]], progress: bool) -> Report:
     """Read all items of all parts into the report."""
     histogram, sizes = np.zeros(256, np.int64), []
     places_of: dict[bytes, list[tuple[str, str]]] = defaultdict(list)  # hash of the pixels -> (split, place)
