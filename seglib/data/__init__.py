@@ -11,7 +11,7 @@ All are opened alike, and give images with their masks:
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 from . import concat, folder, splits
 from .annotations import import_annotations
@@ -50,22 +50,13 @@ CACHE_BYTES = 1 << 30
 GENERATED_OPTIONS = ("length", "size", "seed")
 
 
-class GeneratedSet(Protocol):
-    """A data set that makes its own images; see `generated_sets`."""
-
-    name: str
-    title: str
-    classes: tuple[str, ...]
-    palette: tuple[tuple[int, int, int], ...]
-
-    def load(self, split: str, cache_bytes: int, **options) -> SegmentationDataset: ...
-
-
 @cache
-def generated_sets() -> dict[str, GeneratedSet]:
+def generated_sets() -> dict[str, Any]:
     """Return the data sets that packages register under the entry point `seglib.datasets`, by name.
 
-    They make their images themselves and need no files.  The course registers `creatures` and `streets`.
+    They make their images themselves and need no files. The course registers `creatures` and `streets`. Each has
+    `name`, `title`, `classes` and `palette` as a `Source`, and `load(split, cache_bytes, **options)`, which returns a
+    `SegmentationDataset`.
     """
     return {point.name: point.load() for point in entry_points(group="seglib.datasets")}
 

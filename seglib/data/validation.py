@@ -173,14 +173,10 @@ def listing(root: Path | str = "data") -> str:
             here = f"not here; `seglib data download {name}` {way}"
         lines.append(f"{name:11} {described.title:34} {len(described.classes):3} classes  {here}")
     for name, generated in generated_sets().items():
-        lines.append(
-            f"{name:11} {generated.title:34} {len(generated.classes):3} classes  generated, nothing to download"
-        )
-    others = [
-        "or the path of a folder of your own with images/ and masks/: see docs/data_formats.md",
-        "or several as one, joined by a plus: horses+humans",
-    ]
-    return "\n".join([*lines, "", *others])
+        size = f"{len(generated.classes):3} classes"
+        lines.append(f"{name:11} {generated.title:34} {size}  generated, nothing to download")
+    lines += ["", "or the path of a folder of your own with images/ and masks/: see docs/data_formats.md"]
+    return "\n".join([*lines, "or several as one, joined by a plus: horses+humans"])
 
 
 def download(name: str, root: Path | str = "data", progress: bool = True) -> Path:
