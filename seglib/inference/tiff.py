@@ -1,7 +1,10 @@
 """Images larger than memory: TIFF files read and written in parts.  Needs rasterio (GDAL), an optional package."""
 
+import errno
 import math
+import os
 import warnings
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -94,9 +97,7 @@ class TiffReader:
         self.name, self.bits, self.faults = file, bits, (rasterio.errors.RasterioError, ValueError, MemoryError)
         self.environment = rasterio.Env(GDAL_CACHEMAX=CACHE_MEGABYTES)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # most images are nowhere on earth
-                self.tiff = rasterio.open(file, driver="GTiff")
+            self.tiff = _open(file)
         except self.faults as error:
             raise PredictionError(f"{file}: not a TIFF file that can be read ({error}); save it again.") from None
         self.height, self.width, self.channels = *self.tiff.shape, tuple(c.name for c in self.tiff.colorinterp)
@@ -106,7 +107,7 @@ class TiffReader:
             with open_header(file) as image:
                 self.turned = image.tag_v2.get(ORIENTATION, 1) > 1
                 self.multiplied = image.tag_v2.get(EXTRA, ())[:1] == (1,)  # the colors are multiplied by alpha
-        except (OSError, ValueError, SyntaxError, TypeError):  # Pillow knows fewer kinds
+        except Exception:  # a damaged header, or a kind that Pillow does not know
             pass
         if problem := self._unsupported():
             self.tiff.close()
@@ -174,21 +175,43 @@ def write_mask_tiff(
 
     `palette` and `source` are as in `outputs.save_mask`, `place` as in `TiffReader`.
     """
-    rasterio = import_optional("rasterio", PredictionError, f"{file}: writing in parts", "rasterio")
     tiles = {"tiled": True, "blockxsize": TILE, "blockysize": TILE, "compress": "deflate", "bigtiff": "if_safer"}
 
     def write(stream) -> None:
         shape = {"count": 1, "height": height, "width": width, "dtype": "uint8"}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # most images are nowhere on earth
-            mask = rasterio.open(stream.name, "w", driver="GTiff", **shape, **tiles, **(place or {}))
-        with mask:
+        checksum = top = 0
+        with _open(stream.name, "w", **shape, **tiles, **(place or {})) as mask:
             mask.update_tags(TIFFTAG_SOFTWARE=MADE_BY, TIFFTAG_IMAGEDESCRIPTION=source)
             if palette is not None:
                 mask.write_colormap(1, {index: tuple(map(int, color)) for index, color in enumerate(palette)})
-            top = 0
             for part in rows:
                 mask.write(part, 1, window=((top, top + len(part)), (0, width)))
+                checksum = zlib.crc32(np.ascontiguousarray(part), checksum)
                 top += len(part)
+        if checksum != _read_checksum(Path(stream.name)):  # GDAL does not report all errors of writing
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     write_atomically(file, write)
+
+
+def _read_checksum(file: Path) -> int:
+    """Return the checksum of the values in a mask; -1 if they cannot be read."""
+    from rasterio.errors import RasterioError
+
+    checksum = 0
+    try:
+        with _open(file) as mask:
+            for top in range(0, mask.height, TILE):
+                rows = mask.read(1, window=((top, min(top + TILE, mask.height)), (0, mask.width)))
+                checksum = zlib.crc32(rows, checksum)
+    except RasterioError:
+        return -1
+    return checksum
+
+
+def _open(file: Path | str, mode: str = "r", **options):
+    import rasterio
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # most images are nowhere on earth
+        return rasterio.open(file, mode, driver="GTiff", **options)

@@ -347,3 +347,25 @@ def test_a_mask_is_at_the_place_of_its_image(network, tmp_path):
     inference.predict_tiff(Predictor(network, tile=64), tmp_path / "a.tif", tmp_path / "mask.tif")
     with rasterio.open(tmp_path / "mask.tif") as mask:
         assert mask.crs == place["crs"] and mask.transform == place["transform"]
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from seglib.inference.tiff import write_mask_tiff
+
+noise = np.random.default_rng(0).integers(0, 256, (1000, 1000), dtype=np.uint8)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
+write_mask_tiff(Path(sys.argv[1]), iter(np.split(noise, 10)), 1000, 1000)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files as on Unix")
+def test_a_mask_that_does_not_fit_on_the_disk_is_not_written(tmp_path):
+    for limit, fits in ((100_000, False), (900_000, False), (2_000_000, True)):
+        words = [sys.executable, "-c", FULL_DISK, tmp_path / "mask.tif", str(limit)]
+        done = subprocess.run(words, capture_output=True, text=True, cwd=REPOSITORY)
+        assert (done.returncode == 0) == fits, done.stderr
+        assert fits or "No space left on device; the file is as it was before" in done.stderr
+        assert [file.name for file in tmp_path.iterdir()] == ["mask.tif"] * fits
