@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from seglib import files
+import seglib
 from seglib.errors import SeglibError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -99,4 +99,4 @@ def replace_between(file: Path, begin: str, end: str, text: str) -> None:
     _, closing, after = rest.partition(end)
     if not opening or not closing:
         raise OSError(f"{file}: the lines '{begin}' and '{end}' are missing; put them back.")
-    files.write_text(file, f"{before}{begin}\n{text}\n{end}{after}")
+    seglib.files.write_text(file, f"{before}{begin}\n{text}\n{end}{after}")

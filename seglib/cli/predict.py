@@ -156,8 +156,7 @@ def write_summaries(args: argparse.Namespace, results: list, classes: list[str])
         file = args.out / "uncertainty.csv"
         rows = {}
         if file.exists():
-            with open(file, newline="", encoding="utf-8") as stream:
-                rows = {row["image"]: row["uncertainty"] for row in csv.DictReader(stream)}
+            rows = dict(list(csv.reader(io.StringIO(file.read_text(encoding="utf-8"))))[1:])
         rows |= {str(r.file): "" if r.uncertainty is None else f"{r.uncertainty:.6f}" for r in results}
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")

@@ -202,8 +202,8 @@ def _read_checksum(file: Path) -> int:
     try:
         with _open(file) as mask:
             for top in range(0, mask.height, TILE):
-                rows = mask.read(1, window=((top, min(top + TILE, mask.height)), (0, mask.width)))
-                checksum = zlib.crc32(rows, checksum)
+                window = ((top, min(top + TILE, mask.height)), (0, mask.width))
+                checksum = zlib.crc32(mask.read(1, window=window), checksum)
     except RasterioError:
         return -1
     return checksum
