@@ -46,8 +46,7 @@ def build_parser() -> Parser:
     for name, command in load_commands().items():
         summary = command.__doc__.partition(".\n")[0]
         # train prints its own help: every option of a configuration
-        text, add_help = command.__doc__, name != "train"
-        subparser = subparsers.add_parser(name, text=text, help=summary, add_help=add_help)
+        subparser = subparsers.add_parser(name, text=command.__doc__, help=summary, add_help=name != "train")
         command.add_arguments(subparser)
         subparser.set_defaults(run=command.run)
     return parser

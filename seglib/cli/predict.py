@@ -154,9 +154,8 @@ def write_summaries(args: argparse.Namespace, results: list, classes: list[str])
         polygons.save_coco(file, images.values(), classes)
     if args.rank:
         file = args.out / "uncertainty.csv"
-        rows = {}
-        if file.exists():
-            rows = dict(list(csv.reader(io.StringIO(file.read_text(encoding="utf-8"))))[1:])
+        before = file.read_text(encoding="utf-8") if file.exists() else ""
+        rows = dict(list(csv.reader(io.StringIO(before)))[1:])
         rows |= {str(r.file): "" if r.uncertainty is None else f"{r.uncertainty:.6f}" for r in results}
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")

@@ -38,8 +38,7 @@ def is_large(file: Path) -> bool:
     except (OSError, ValueError, SyntaxError):
         return False
     if large and kind != "TIFF":
-        many = f"more than {LARGE_PIXELS:,} pixels in a file that is no TIFF"
-        raise PredictionError(f"{file}: {many}; save it {CONVERT}.")
+        raise PredictionError(f"{file}: more than {LARGE_PIXELS:,} pixels outside a TIFF file; save it {CONVERT}.")
     return large
 
 
