@@ -46,7 +46,8 @@ def index_by_stem(files: dict[str, Path], ending: str) -> dict[str, Path]:
 def match_pattern(folder: Path | str, pattern: str) -> list[tuple[dict[str, str], Path]]:
     """Return the files below `folder` that fit a pattern such as "{split}/*/{name}.jpg", in natural order.
 
-    Each comes with the parts of its path that stand for the words in braces. `*` stands for any part of a name.
+    Each comes with the parts of its path that stand for the words in braces. `*` stands for any part of a name. Hidden
+    files are left out.
     """
     expression, names = "", ""
     for part in re.split(r"(\{\w+\}|\*+)", pattern):
@@ -59,7 +60,7 @@ def match_pattern(folder: Path | str, pattern: str) -> list[tuple[dict[str, str]
             expression += "[^/]*" if is_open else re.escape(part)
     files = sorted(Path(folder).glob(names), key=lambda file: natural_order(file.as_posix()))
     matches = [(re.fullmatch(expression, file.relative_to(folder).as_posix()), file) for file in files]
-    return [(match.groupdict(), file) for match, file in matches if match]
+    return [(match.groupdict(), file) for match, file in matches if match and file.name[0] != "."]
 
 
 def masks_without_image(pairs: Sequence) -> list[str]:

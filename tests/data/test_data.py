@@ -105,6 +105,13 @@ def test_camvid(tmp_path):
         data.load("camvid", "val", root=tmp_path)
 
 
+def test_hidden_files_and_other_folders_are_no_images(tmp_path):
+    camvid(tmp_path, train=["a"], val=["b"], others=["c"])
+    save(tmp_path / "CamVid/train/._a.png", picture(0))  # as macOS leaves beside copies
+    save(tmp_path / "CamVid/test/d.png", picture(0))  # there is no testannot/
+    assert data.load("camvid", "all", root=tmp_path).keys == ["a", "b"]
+
+
 def test_camvid_frame_in_two_splits(tmp_path):
     camvid(tmp_path, train=["a"], val=["a"])
     with pytest.raises(DataError, match="val/a.png: the same frame is in train"):
