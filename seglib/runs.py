@@ -88,8 +88,8 @@ def read(folder: Path | str) -> Record:
     """Read the run in `folder`; what is missing or damaged is listed in `faults`, never raised."""
     record = Record(Path(folder))
     record.resumable = (record.folder / "checkpoint.pt").is_file()
-    record.options = flatten(upgrade_config(_read(record, "config.yaml", dict) or {}))
-    entries = _read(record, "history.json", list) or []
+    record.options = flatten(upgrade_config(_read(record, "config.yaml", dict)))
+    entries = _read(record, "history.json", list)
     good = [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("val", {}), dict)]
     if len(good) < len(entries):
         record.faults.append(
@@ -101,7 +101,7 @@ def read(folder: Path | str) -> Record:
 
 
 def _read(record: Record, name: str, kind: type):
-    """Read a YAML or JSON file; None, with a fault, if it cannot be read.
+    """Read a YAML or JSON file; an empty `kind`, with a fault, if it cannot be read.
 
     A missing history is not a fault: a new run has none before its first epoch ends.
     """
@@ -109,18 +109,15 @@ def _read(record: Record, name: str, kind: type):
     try:
         text = file.read_text(encoding="utf-8")
         content = json.loads(text) if file.suffix == ".json" else read_yaml(text)
+        if isinstance(content, kind):
+            return content
+        fault = f"has no {'list of epochs' if kind is list else 'options'}; it was left out."
     except FileNotFoundError:
-        if name == "config.yaml":
-            record.faults.append(f"{file}: not there, so the options of this run are unknown.")
-        return None
+        fault = "not there, so the options of this run are unknown." if name == "config.yaml" else ""
     except (OSError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:120]
-        record.faults.append(f"{file}: cannot be read ({reason}); the run is shown without it.")
-        return None
-    if not isinstance(content, kind):
-        record.faults.append(f"{file}: has no {'list of epochs' if kind is list else 'options'}; it was left out.")
-        return None
-    return content
+        fault = f"cannot be read ({' '.join(str(error).split())[:120]}); the run is shown without it."
+    record.faults += [f"{file}: {fault}"] if fault else []
+    return kind()
 
 
 def find(places: list[Path]) -> list[Record]:
