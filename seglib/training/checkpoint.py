@@ -28,11 +28,11 @@ def run_folder(folder: Path, config: Config, resume: bool) -> Iterator[None]:
     Raises:
         TrainingError: the folder holds a run and `resume` is false, or another run uses it.
     """
-    unfinished = {
+    results = {
         "checkpoint.pt": "already holds a run; add --resume to continue, or",
         "history.json": "holds the results of a run without its checkpoint;",
     }
-    for name, problem in unfinished.items():
+    for name, problem in results.items():
         if not resume and (folder / name).exists():
             raise TrainingError(f"{folder}: {problem} choose another --output_dir.")
     if distributed.rank():
@@ -126,11 +126,9 @@ def check_config(file: Path, saved: dict, config: Config) -> None:
         if before.get(option) == now.get(option):
             continue
         if option == "accumulation_steps" or (option == "epochs" and before[option] < now[option]):
-            note = "; learning rates and crop sizes are from here those of a run of that many epochs"
-            print_line(
-                f"{file}: saved with {option}={str(before[option])[:20]}; continues with {now[option]}"
-                f"{note if option == 'epochs' else ''}."
-            )
+            print_line(f"{file}: saved with {option}={str(before[option])[:20]}; continues with {now[option]}.")
+            if option == "epochs":
+                print_line("From here on, learning rates and crop sizes are those of a run of that many epochs.")
             continue
         raise TrainingError(
             f"{file}: {option} was {str(before.get(option))[:100]} and is now {now.get(option)}. Resume with the "

@@ -762,7 +762,7 @@ def test_more_epochs_of_a_finished_run(tmp_path, capsys):
     """The learning rate follows the schedule of the new length from the epoch that was reached."""
     training.fit(tiny(tmp_path / "run", epochs=1), progress=False)
     history = training.fit(tiny(tmp_path / "run", epochs=3), resume=True, progress=False)
-    assert "saved with epochs=1; continues with 3; learning rates" in capsys.readouterr().err
+    assert "saved with epochs=1; continues with 3.\nFrom here on, learning rates" in capsys.readouterr().err
     whole = training.fit(tiny(tmp_path / "whole", epochs=3), progress=False)
     for entry, expected in zip(history[1:], whole[1:], strict=True):
         assert entry["lr"] == expected["lr"] and entry["crop_size"] == expected["crop_size"]
