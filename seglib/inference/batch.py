@@ -3,6 +3,7 @@
 import errno
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Lock
@@ -106,12 +107,20 @@ class BatchPredictor:
                 raise
             return PredictResult(file, error=f"{file}: the names of its results would be too long; rename it.")
 
+    @contextmanager
+    def _take_turn(self, task: PredictTask) -> Iterator[None]:
+        """Wait for the other threads; an image whose turn comes after Ctrl-C is left out."""
+        with self._computing:
+            if self._stopped.is_set():
+                raise PredictionError(f"{task.image}: stopped.")
+            yield
+
     def _predict(self, task: PredictTask) -> PredictResult:
         side = 0 if {"overlay", "cutout"} & set(self.kinds) else self.predictor.input_side()
         reader = read_reduced(task.image, REDUCED_SIDE * side, **self.reading)
         parts = {"labels": [], "foreground": [], "probabilities": []}
         uncertainty = 0.0
-        with self._computing:
+        with self._take_turn(task):
             for rows in self.predictor.probability_rows(reader):
                 largest, labels = most_probable(rows)
                 parts["labels"].append(labels.cpu().numpy())
@@ -130,7 +139,7 @@ class BatchPredictor:
         if "mask" not in self.kinds:
             raise PredictionError(f"{task.image}: images of its size only get a mask; add mask to --kind.")
         file, bits = result_file(task.target, "large mask"), self.reading.get("bits", 0)
-        with self._computing, tqdm(unit="row", leave=False, disable=None) as bar:
+        with self._take_turn(task), tqdm(unit="row", leave=False, disable=None) as bar:
 
             def progress(done: int, height: int) -> None:
                 if self._stopped.is_set():  # by Ctrl-C, which reaches the main thread only

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..data.images import MAX_PIXELS, read_image
 from ..data.transforms import normalize, resize, resized_size
 from .errors import PredictionError
-from .resize import ArrayReader, ImageReader, LogitUpsampler, resized
+from .resize import ArrayReader, ImageReader, LogitUpsampler, ResizedReader
 from .sliding_window import sliding_window_inference
 
 NO_MEMORY = re.compile("out of memory|(not enough|insufficient|allocate) memory|failed to allocate", re.IGNORECASE)
@@ -192,7 +192,9 @@ class Predictor:
 
     def _upsampler(self, reader: ImageReader, height: int, width: int, tile: int) -> LogitUpsampler:
         """Return the network's output for the image at one scale, in windows if it is larger than `tile`."""
-        source = resized(reader, height, width)
+        source = ResizedReader(reader, height, width)
+        if isinstance(reader, ArrayReader):
+            source = ArrayReader(resize(reader.image, height, width))
         if tile and max(height, width) > tile:
             bands = self._windows(source, tile)
         else:

@@ -9,8 +9,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..data.transforms import resize
-
 CHUNK = 256  # rows of the image that are resized at once
 
 
@@ -58,13 +56,6 @@ class ResizedReader:
         source = cv2.resize(source, (self.width, len(source)), interpolation=interpolation)
         resized = weights @ source.reshape(len(source), -1)
         return resized.round().clip(0, 255).astype(np.uint8).reshape(-1, self.width, 3)
-
-
-def resized(reader: ImageReader, height: int, width: int) -> ImageReader:
-    """Return a reader of the image at another size: at once if it is in memory, else row by row."""
-    if isinstance(reader, ArrayReader):
-        return ArrayReader(resize(reader.image, height, width))
-    return ResizedReader(reader, height, width)
 
 
 def area_weights(top: int, bottom: int, length: int, resized_length: int) -> tuple[int, np.ndarray]:

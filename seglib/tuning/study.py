@@ -38,7 +38,8 @@ def search(
             unknown, or all trials failed.
         DataError: If the data set is not there.
     """
-    optuna = _import_optuna()
+    optuna = import_optional("optuna", TuneError, "a search", "'seglib[tune]'")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # our table has the same
     folder = Path(folder)
     if trials < 1:
         raise TuneError(f"--trials is {trials}, but must be at least 1.")
@@ -66,12 +67,6 @@ def search(
         raise TuneError(f"{folder}: no trial was completed; the last reason: {reasons[-1]}")
     write(summary, config, space, folder)
     return summary
-
-
-def _import_optuna():
-    optuna = import_optional("optuna", TuneError, "a search", "'seglib[tune]'")
-    optuna.logging.set_verbosity(optuna.logging.ERROR)  # our table has the same
-    return optuna
 
 
 @contextmanager
