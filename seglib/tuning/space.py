@@ -35,11 +35,6 @@ class Range:
     high: float
     log: bool = False
 
-    @property
-    def samples(self) -> list:
-        """Values that stand for all when the space is checked."""
-        return [self.low, self.high]
-
     def contains(self, value: object) -> bool:
         return _is_number(value) and self.low <= value <= self.high and (not self._is_integer or value == int(value))
 
@@ -71,10 +66,6 @@ class Choices:
     """One of `values`, of any type that the option takes, lists included."""
 
     values: tuple
-
-    @property
-    def samples(self) -> list:
-        return list(self.values)
 
     def contains(self, value: object) -> bool:
         return self.key(value) in map(self.key, self.values)
@@ -198,7 +189,8 @@ def check(config: Config, space: Space) -> None:
             raise TuneError(f"the search space has '{path}', which all trials of a search must share; take it out.")
         if hint := suggest_option(path):
             raise TuneError(f"the search space has '{path}', which is no option; {hint}")
-    samples = [entry.samples for entry in space.values()]
+    # Values that stand for all.
+    samples = [entry.values if isinstance(entry, Choices) else (entry.low, entry.high) for entry in space.values()]
     for i in range(max(map(len, samples), default=0)):  # each sample once, in as few configurations as possible
         options = {path: values[i % len(values)] for path, values in zip(space, samples, strict=True)}
         changed = with_options(config, options, "the search space")
