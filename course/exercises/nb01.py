@@ -1,4 +1,4 @@
-"""Checkers for 01_data_preparation: counting classes, a trivial baseline, mirroring, shrinking labels, leakage."""
+"""Checkers for 01_data_preparation: class counts, a trivial baseline, leakage, shrinking labels, mirroring, crops."""
 
 import numpy as np
 
@@ -74,6 +74,59 @@ def score_all_background(answer):
 
 
 @exercise("01_data_preparation/3")
+def find_neighbours(answer):
+    """`answer(train, val, distance)`: the val frames with a train frame of the same sequence that near."""
+    train = ["A_00100", "A_00300", "B_00110", "B_00500"]
+    near = ["A_00104", "A_00096", "A_00310", "B_00104"]
+    far = ["A_00200", "B_00300", "C_00100"]
+    result = answer(list(train), near[:1] + far + near[1:], 10)
+    if isinstance(result, (int, np.integer)):
+        raise Hint("return the keys themselves, so that somebody can look at the frames")
+    result = set(result)
+    if result & set(train):
+        raise Hint("your list holds train frames; the question is which val frames have a neighbour in train")
+    if not result:
+        raise Hint("your list is empty: neighbours have other numbers, so compare int(number), not whole keys")
+    if "C_00100" in result:
+        raise Hint("C_00100 has no neighbour: numbers count within one sequence, so compare what is before the _ too")
+    if result == {"A_00104", "A_00310"}:
+        raise Hint("a neighbour may come before or after: compare the absolute difference")
+    if result == {"A_00096", "B_00104"}:
+        raise Hint("a neighbour may come before or after: compare the absolute difference")
+    if result == set(near) - {"A_00310"}:
+        raise Hint("A_00310 is 10 from A_00300, and `distance` itself is still near: use <=")
+    if result != set(near):
+        missing, extra = sorted(set(near) - result), sorted(result - set(near))
+        raise Hint("; ".join([f"missing: {', '.join(missing)}"] * bool(missing) + [f"too many: {extra}"] * bool(extra)))
+
+
+@exercise("01_data_preparation/4")
+def shrink_labels(answer):
+    """`answer(mask, height, width)`: the label map at that size, holding only labels that were there."""
+    mask = np.zeros((40, 60), np.uint8)
+    mask[10:34, 20:50] = 8
+    mask[16:30, 30:44] = 3
+    mask[:, 54:] = IGNORE
+    inputs = mask.copy()
+    small = np.asarray(answer(inputs, 16, 26))
+    _unchanged(inputs, mask)
+    if small.shape == (26, 16):
+        raise Hint("height and width are exchanged: cv2.resize and Pillow want (width, height), arrays the reverse")
+    if small.shape != (16, 26):
+        raise Hint(f"the result should have the shape (16, 26), but it has {small.shape}")
+    invented = sorted(set(np.unique(small).tolist()) - {0, 3, 8, IGNORE})
+    if invented:
+        listed = ", ".join(f"{label:g}" for label in invented[:5])
+        raise Hint(f"the result holds labels that were not there ({listed}): labels have no averages, take the nearest")
+    if small.dtype.kind not in "iu":
+        raise Hint(f"labels are whole numbers, but the result is {small.dtype}")
+    rows = ((np.arange(16) + 0.5) * 40 / 16).astype(int)
+    columns = ((np.arange(26) + 0.5) * 60 / 26).astype(int)
+    if np.mean(small == mask[np.ix_(rows, columns)]) < 0.88:  # other ways to round differ along borders only
+        raise Hint("the labels are not where they belong: the whole map must be scaled, not a part of it cut out")
+
+
+@exercise("01_data_preparation/5")
 def mirror_together(answer):
     """`answer(image, mask)`: both mirrored left to right."""
     generator = np.random.default_rng(0)
@@ -115,57 +168,65 @@ def _mirrored(name: str, result: np.ndarray, before: np.ndarray) -> None:
     raise Hint(f"the {name} should be {name}[:, ::-1], shape {before.shape}; yours has the shape {result.shape}")
 
 
-@exercise("01_data_preparation/4")
-def shrink_labels(answer):
-    """`answer(mask, height, width)`: the label map at that size, holding only labels that were there."""
-    mask = np.zeros((40, 60), np.uint8)
-    mask[10:34, 20:50] = 8
-    mask[16:30, 30:44] = 3
-    mask[:, 54:] = IGNORE
-    inputs = mask.copy()
-    small = np.asarray(answer(inputs, 16, 26))
-    _unchanged(inputs, mask)
-    if small.shape == (26, 16):
-        raise Hint("height and width are exchanged: cv2.resize and Pillow want (width, height), arrays the reverse")
-    if small.shape != (16, 26):
-        raise Hint(f"the result should have the shape (16, 26), but it has {small.shape}")
-    invented = sorted(set(np.unique(small).tolist()) - {0, 3, 8, IGNORE})
-    if invented:
-        listed = ", ".join(f"{label:g}" for label in invented[:5])
-        raise Hint(f"the result holds labels that were not there ({listed}): labels have no averages, take the nearest")
-    if small.dtype.kind not in "iu":
-        raise Hint(f"labels are whole numbers, but the result is {small.dtype}")
-    rows = ((np.arange(16) + 0.5) * 40 / 16).astype(int)
-    columns = ((np.arange(26) + 0.5) * 60 / 26).astype(int)
-    if np.mean(small == mask[np.ix_(rows, columns)]) < 0.88:  # other ways to round differ along borders only
-        raise Hint("the labels are not where they belong: the whole map must be scaled, not a part of it cut out")
+@exercise("01_data_preparation/6")
+def random_crop(answer):
+    """`answer(image, mask, size, rng)`: one random window of both, padded with 0 and 255 where the image is smaller."""
+    rows, columns = np.mgrid[:9, :12].astype(np.uint8)
+    image, mask = np.stack([rows, columns, rows + columns], axis=2), 16 * rows + columns
+    places = set()
+    for seed in range(80):
+        inputs = image.copy(), mask.copy()
+        crop, labels = _two_arrays(answer(*inputs, 6, np.random.default_rng(seed)))
+        _unchanged(inputs[0], image)
+        _unchanged(inputs[1], mask)
+        _expect_shapes(crop, labels, 6)
+        top, left = int(crop[0, 0, 0]), int(crop[0, 0, 1])
+        if not np.array_equal(crop, image[top : top + 6, left : left + 6]):
+            raise Hint("the image is not a window of the original: cut it out with slices, and do not resize it")
+        if not np.array_equal(labels, mask[top : top + 6, left : left + 6]):
+            raise Hint("image and mask come from different windows: draw the position once and use it for both")
+        places.add((top, left))
+    _expect_all_places(places)
+    _expect_padding(answer)
 
 
-@exercise("01_data_preparation/5")
-def find_neighbours(answer):
-    """`answer(train, val, distance)`: the val frames with a train frame of the same sequence that near."""
-    train = ["A_00100", "A_00300", "B_00110", "B_00500"]
-    near = ["A_00104", "A_00096", "A_00310", "B_00104"]
-    far = ["A_00200", "B_00300", "C_00100"]
-    result = answer(list(train), near[:1] + far + near[1:], 10)
-    if isinstance(result, (int, np.integer)):
-        raise Hint("return the keys themselves, so that somebody can look at the frames")
-    result = set(result)
-    if result & set(train):
-        raise Hint("your list holds train frames; the question is which val frames have a neighbour in train")
-    if not result:
-        raise Hint("your list is empty: neighbours have other numbers, so compare int(number), not whole keys")
-    if "C_00100" in result:
-        raise Hint("C_00100 has no neighbour: numbers count within one sequence, so compare what is before the _ too")
-    if result == {"A_00104", "A_00310"}:
-        raise Hint("a neighbour may come before or after: compare the absolute difference")
-    if result == {"A_00096", "B_00104"}:
-        raise Hint("a neighbour may come before or after: compare the absolute difference")
-    if result == set(near) - {"A_00310"}:
-        raise Hint("A_00310 is 10 from A_00300, and `distance` itself is still near: use <=")
-    if result != set(near):
-        missing, extra = sorted(set(near) - result), sorted(result - set(near))
-        raise Hint("; ".join([f"missing: {', '.join(missing)}"] * bool(missing) + [f"too many: {extra}"] * bool(extra)))
+def _two_arrays(result) -> tuple[np.ndarray, np.ndarray]:
+    if not isinstance(result, (tuple, list)) or len(result) != 2:
+        raise Hint("return two arrays, the image and the mask")
+    return np.asarray(result[0]), np.asarray(result[1])
+
+
+def _expect_shapes(crop: np.ndarray, labels: np.ndarray, size: int) -> None:
+    if crop.shape != (size, size, 3) or labels.shape != (size, size):
+        raise Hint(
+            f"for size {size} the shapes should be {(size, size, 3)} and {(size, size)}, "
+            f"but they are {crop.shape} and {labels.shape}"
+        )
+
+
+def _expect_all_places(places: set[tuple[int, int]]) -> None:
+    """Hint unless the corners of a 6 x 6 window in 9 x 12 pixels cover every row 0 to 3 and column 0 to 6."""
+    if len(places) == 1:
+        raise Hint("the window is always in the same place: draw its position with rng.integers")
+    if {top for top, _ in places} != set(range(4)) or {left for _, left in places} != set(range(7)):
+        raise Hint(
+            "some positions never occur: in 12 pixels a window of 6 can begin at 0 to 6, and integers leaves out"
+        )
+    if all(left == top for top, left in places):
+        raise Hint("row and column of the window are always equal: draw two numbers")
+
+
+def _expect_padding(answer) -> None:
+    """Hint unless an image of 3 x 8 pixels is padded at the bottom to 5 x 5."""
+    image, mask = np.full((3, 8, 3), 7, np.uint8), np.ones((3, 8), np.uint8)
+    crop, labels = _two_arrays(answer(image, mask, 5, np.random.default_rng(0)))
+    _expect_shapes(crop, labels, 5)
+    if (labels[3:] == 0).all():
+        raise Hint("the padding of the mask is 0, a class; nothing is known there, so use 255")
+    if not ((labels[:3] == 1).all() and (labels[3:] == 255).all()):
+        raise Hint("a mask of 3 rows needs two rows of 255 at the bottom to fill 5")
+    if not ((crop[:3] == 7).all() and (crop[3:] == 0).all()):
+        raise Hint("an image of 3 rows needs two rows of 0 at the bottom to fill 5")
 
 
 def _two_numbers(result) -> tuple[float, float]:

@@ -6,13 +6,30 @@ import numpy as np
 import torch
 from torch import nn
 
-from seglib.models.unet import Up
-
 from . import Hint, exercise
 from .answers import attempt, expect_close, number
 
 
 @exercise("02_unet/1")
+def weights_of_a_double_conv(answer):
+    """`answer(in_channels, out_channels)`: the number of parameters of a DoubleConv."""
+    for a, b in ((3, 64), (64, 128), (512, 32)):
+        right = 9 * a * b + 9 * b * b + 4 * b
+        mistakes = [
+            (9 * a * b + 9 * b * b, "the two batch normalisations are missing: a scale and a shift for each channel"),
+            (right + 2 * b, "the convolutions have no bias here: batch normalisation would take it away again"),
+            (right - 2 * b, "each of the two batch normalisations has a scale and a shift for each channel"),
+            (right + 4 * b, "the running mean and variance are measured, not learned: they are buffers, no parameters"),
+            (9 * a * b + 2 * b, "this is one convolution with its batch normalisation; the block has two"),
+            (2 * (9 * a * b + 2 * b), "the second convolution takes what the first gives: it has out_channels inputs"),
+            (a * b + b * b + 4 * b, "a 3x3 convolution has 9 numbers for each pair of an input and an output channel"),
+            (3 * a * b + 3 * b * b + 4 * b, "a 3x3 kernel has 9 numbers, not 3"),
+        ]
+        where = f"DoubleConv({a}, {b}) has {right:,}: 9 * in * out for a convolution, 2 * out for its normalisation"
+        expect_close(number(answer(a, b)), right, mistakes, where)
+
+
+@exercise("02_unet/2")
 def transposed_convolution(answer):
     """`answer(x, kernel)`: the transposed convolution with stride 2 of x (H, W) with a kernel (2, 2), as (2H, 2W)."""
     for x in (np.array([[3.0, 1.0], [0.0, 2.0]]), np.array([[1.0, -2.0, 4.0], [0.5, 3.0, 0.0]])):
@@ -40,58 +57,65 @@ def transposed_convolution(answer):
         )
 
 
-@exercise("02_unet/2")
-def dice_with_ignored(answer):
-    """`answer(probability, truth)`: 1 - Dice of the foreground, (H, W) each; 255 ignored, no foreground gives 0."""
-    probability = np.array([[0.9, 0.7, 0.2, 0.6], [0.8, 0.4, 0.1, 0.3]])
-    truth = np.array([[1, 1, 0, 255], [1, 0, 0, 255]])
-    kept = truth != 255
-    p, t = probability[kept], truth[kept].astype(float)
-    everywhere = np.where(kept, truth, 0)
-    right = _dice_loss(p, t)
-    mistakes = [
-        (1 - right, "this is the Dice coefficient; the loss is what it lacks to 1"),
-        (_dice_loss(probability, truth), "the label 255 was used as a number; pick the pixels with truth != 255 first"),
-        (_dice_loss(probability, everywhere), "the ignored pixels count as background: leave them out of both sums"),
-        (1 - (p * t).sum() / (p.sum() + t.sum()), "the factor 2 before the overlap is missing"),
-        (1 - (p * t).sum() / (p + t - p * t).sum(), "this is a soft IoU; Dice divides by the sum of both areas"),
-        (1 - 2 * (p * t).sum() / ((p**2).sum() + (t**2).sum()), "leave out the squares below the line"),
-        ((right + _dice_loss(1 - p, 1 - t)) / 2, "this is the mean over both classes; take the foreground alone"),
-        (_dice_loss((p > 0.5).astype(float), t), "do not round the probabilities: a rounded one has no gradient"),
-    ]
-    result = number(answer(probability.copy(), truth.copy()))
-    expect_close(
-        result, right, mistakes, "2 sum(p t) / (sum(p) + sum(t)) over the pixels with truth != 255, taken from 1"
-    )
-    for empty in (np.zeros((2, 4), int), np.full((2, 4), 255)):
-        try:
-            with np.errstate(all="ignore"):
-                result = number(answer(probability.copy(), empty))
-        except ZeroDivisionError:
-            result = math.nan
-        if not math.isfinite(result):
-            raise Hint("without any foreground pixel this divides 0 by 0; return 0 there, as nothing can be learned")
-        if abs(result) > 1e-6:
-            raise Hint(f"without any true foreground pixel the loss should be 0, but it is {result:.3g}")
-
-
 @exercise("02_unet/3")
-def weights_of_a_double_conv(answer):
-    """`answer(in_channels, out_channels)`: the number of parameters of a DoubleConv."""
-    for a, b in ((3, 64), (64, 128), (512, 32)):
-        right = 9 * a * b + 9 * b * b + 4 * b
-        mistakes = [
-            (9 * a * b + 9 * b * b, "the two batch normalisations are missing: a scale and a shift for each channel"),
-            (right + 2 * b, "the convolutions have no bias here: batch normalisation would take it away again"),
-            (right - 2 * b, "each of the two batch normalisations has a scale and a shift for each channel"),
-            (right + 4 * b, "the running mean and variance are measured, not learned: they are buffers, no parameters"),
-            (9 * a * b + 2 * b, "this is one convolution with its batch normalisation; the block has two"),
-            (2 * (9 * a * b + 2 * b), "the second convolution takes what the first gives: it has out_channels inputs"),
-            (a * b + b * b + 4 * b, "a 3x3 convolution has 9 numbers for each pair of an input and an output channel"),
-            (3 * a * b + 3 * b * b + 4 * b, "a 3x3 kernel has 9 numbers, not 3"),
-        ]
-        where = f"DoubleConv({a}, {b}) has {right:,}: 9 * in * out for a convolution, 2 * out for its normalisation"
-        expect_close(number(answer(a, b)), right, mistakes, where)
+def attention_gate(answer):
+    """`answer(skip_channels, gate_channels, mid_channels)`: a module that scales the skip by a map between 0 and 1."""
+    gate_module = attempt(
+        "AttentionGate(skip_channels=4, gate_channels=6, mid_channels=3)",
+        lambda: answer(skip_channels=4, gate_channels=6, mid_channels=3),
+    )
+    if not isinstance(gate_module, nn.Module):
+        raise Hint("AttentionGate must be a class derived from nn.Module (and do not forget super().__init__())")
+    generator = torch.Generator().manual_seed(0)
+    skip, gate = torch.randn(2, 4, 5, 7, generator=generator), torch.randn(2, 6, 5, 7, generator=generator)
+    output = _gated(gate_module, skip, gate)
+    if output is None:
+        raise NotImplementedError
+    if not isinstance(output, torch.Tensor) or output.shape != skip.shape:
+        raise Hint(f"forward must return a tensor with the shape of the skip, {tuple(skip.shape)}")
+    _expect_one_map(output / skip)
+    _expect_both_inputs(gate_module, skip, gate, output)
+    _expect_gate_parameters(gate_module)
+
+
+def _gated(module: nn.Module, skip: torch.Tensor, gate: torch.Tensor):
+    with torch.no_grad():
+        return attempt(f"forward with {tuple(skip.shape)} and {tuple(gate.shape)}", lambda: module(skip, gate))
+
+
+def _expect_one_map(factor: torch.Tensor) -> None:
+    """Hint unless the skip was multiplied with one number between 0 and 1 at each place."""
+    if not torch.allclose(factor, factor[:, :1].expand_as(factor), atol=1e-4):
+        raise Hint("the channels are scaled differently: the last convolution has one output channel, not several")
+    if (factor <= 0).any() or (factor >= 1).any():
+        raise Hint("the factor leaves the range from 0 to 1: apply a sigmoid to the last convolution")
+    if torch.allclose(factor, factor[:, :1, :1, :1].expand_as(factor), atol=1e-6):
+        raise Hint("the factor is the same everywhere: it must be computed at each place, from skip and gate")
+    if torch.allclose(factor.sum(dim=(2, 3)), torch.ones(()), atol=1e-4):
+        raise Hint("the factors add up to 1, as after a softmax: use a sigmoid, which decides at each place alone")
+
+
+def _expect_both_inputs(module: nn.Module, skip: torch.Tensor, gate: torch.Tensor, output: torch.Tensor) -> None:
+    """Hint unless the factor depends on skip and gate, each at its own place alone, through a ReLU."""
+    if torch.allclose(_gated(module, skip, gate + 1), output, atol=1e-6):
+        raise Hint("the gate has no effect: add its 1x1 convolution to that of the skip")
+    factor = output / skip
+    if torch.allclose(_gated(module, 2 * skip, gate) / (2 * skip), factor, atol=1e-5):
+        raise Hint("the factor does not depend on the skip: add its 1x1 convolution to that of the gate")
+    changed = gate.clone()
+    changed[..., 0, 0] += 1
+    difference = (_gated(module, skip, changed) - output).abs()
+    if (difference.amax(dim=1)[:, 1:, 1:] > 1e-5).any():
+        raise Hint("a change of the gate at one place changes the factor elsewhere: all convolutions are 1x1")
+
+
+def _expect_gate_parameters(module: nn.Module) -> None:
+    weights = [tuple(parameter.shape) for parameter in module.parameters() if parameter.ndim == 4]
+    if sorted(weights) != [(1, 3, 1, 1), (3, 4, 1, 1), (3, 6, 1, 1)]:
+        raise Hint(
+            "three 1x1 convolutions are needed, skip_channels -> mid_channels, gate_channels -> mid_channels and "
+            f"mid_channels -> 1; yours have weights of the shapes {sorted(weights)}"
+        )
 
 
 @exercise("02_unet/4")
@@ -119,60 +143,41 @@ def receptive_field(answer):
 
 
 @exercise("02_unet/5")
-def small_unet(answer):
-    """`answer(num_classes, width)`: a U-Net of two levels, built from DoubleConv, Down, Up and a 1x1 convolution."""
-    model = attempt("SmallUNet(num_classes=3, width=4)", lambda: answer(num_classes=3, width=4))
-    if not isinstance(model, nn.Module):
-        raise Hint("SmallUNet must be a class derived from nn.Module (and do not forget to call super().__init__())")
-    skips: list[tuple[int, ...]] = []
-    for module in model.modules():
-        if isinstance(module, Up):
-            module.register_forward_pre_hook(lambda module, inputs: skips.append(tuple(inputs[1].shape)))
-    model.train()  # normalised by the batch, untrained features are large enough to separate logits from probabilities
-    for height, width in ((32, 48), (33, 47)):
-        skips.clear()
-        out = _forward(model, height, width, skips)
-        if out is None:
-            raise NotImplementedError
-        if not isinstance(out, torch.Tensor) or out.ndim != 4:
-            raise Hint("forward must return the logits, one tensor (N, num_classes, H, W)")
-        _check_output(out, height, width)
-        if len(skips) != 2:
-            raise Hint(f"two levels need two of the package's Up blocks, but {len(skips)} were at work")
-        _check_skips(skips, height, width)
-
-
-def _forward(model: nn.Module, height: int, width: int, skips: list):
-    image = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0))
-    try:
-        with torch.no_grad():
-            return attempt(f"your model on an image of shape {tuple(image.shape)}", lambda: model(image))
-    except Hint:
-        _check_skips(skips, height, width)  # the likely cause, if one was passed already
-        raise
-
-
-def _check_output(out: torch.Tensor, height: int, width: int) -> None:
-    if tuple(out.shape[-2:]) == (height // 2, width // 2):
-        raise Hint(f"the logits have half the image's size, {tuple(out.shape[-2:])}: the second Up is missing")
-    if out.shape[1] != 3:
-        raise Hint(f"there are {out.shape[1]} channels for 3 classes: end with nn.Conv2d(width, num_classes, 1)")
-    if tuple(out.shape) != (1, 3, height, width):
-        raise Hint(f"an image of {height} x {width} must give logits {(1, 3, height, width)}, not {tuple(out.shape)}")
-    if (out >= 0).all() and (out == 0).any():
-        raise Hint("no output is negative and some are exactly 0: drop the ReLU after the last convolution")
-    if ((out >= 0) & (out <= 1)).all():
-        raise Hint("all outputs are between 0 and 1: leave softmax or sigmoid to the loss and give logits")
-
-
-def _check_skips(skips: list[tuple[int, ...]], height: int, width: int) -> None:
-    """Hint if a skip is not what the encoder has at that size; as many as there are, the coarser one first."""
-    expected = [(4 * 2, height // 2, width // 2), (4, height, width)]
-    for skip, right, other in zip(skips, expected, expected[::-1], strict=False):
-        if skip[1:] == other:
-            raise Hint("the skips come in the wrong order: the first Up needs the coarser one, at half the size")
-        if skip[1:] != right:
-            raise Hint(f"a skip is {skip[1:]} (channels, height, width), but with width=4 it should be {right}")
+def dice_with_ignored(answer):
+    """`answer(probability, target)`: 1 - Dice of the foreground, (H, W) each; 255 ignored, no foreground gives 0."""
+    probability = np.array([[0.9, 0.7, 0.2, 0.6], [0.8, 0.4, 0.1, 0.3]])
+    target = np.array([[1, 1, 0, 255], [1, 0, 0, 255]])
+    kept = target != 255
+    p, t = probability[kept], target[kept].astype(float)
+    everywhere = np.where(kept, target, 0)
+    right = _dice_loss(p, t)
+    mistakes = [
+        (1 - right, "this is the Dice coefficient; the loss is what it lacks to 1"),
+        (
+            _dice_loss(probability, target),
+            "the label 255 was used as a number; pick the pixels with target != 255 first",
+        ),
+        (_dice_loss(probability, everywhere), "the ignored pixels count as background: leave them out of both sums"),
+        (1 - (p * t).sum() / (p.sum() + t.sum()), "the factor 2 before the overlap is missing"),
+        (1 - (p * t).sum() / (p + t - p * t).sum(), "this is a soft IoU; Dice divides by the sum of both areas"),
+        (1 - 2 * (p * t).sum() / ((p**2).sum() + (t**2).sum()), "leave out the squares below the line"),
+        ((right + _dice_loss(1 - p, 1 - t)) / 2, "this is the mean over both classes; take the foreground alone"),
+        (_dice_loss((p > 0.5).astype(float), t), "do not round the probabilities: a rounded one has no gradient"),
+    ]
+    result = number(answer(probability.copy(), target.copy()))
+    expect_close(
+        result, right, mistakes, "2 sum(p t) / (sum(p) + sum(t)) over the pixels with target != 255, taken from 1"
+    )
+    for empty in (np.zeros((2, 4), int), np.full((2, 4), 255)):
+        try:
+            with np.errstate(all="ignore"):
+                result = number(answer(probability.copy(), empty))
+        except ZeroDivisionError:
+            result = math.nan
+        if not math.isfinite(result):
+            raise Hint("without any foreground pixel this divides 0 by 0; return 0 there, as nothing can be learned")
+        if abs(result) > 1e-6:
+            raise Hint(f"without any true foreground pixel the loss should be 0, but it is {result:.3g}")
 
 
 def _dice_loss(p: np.ndarray, t: np.ndarray) -> float:

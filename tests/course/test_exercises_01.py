@@ -44,7 +44,15 @@ def neighbours(train, val, distance, near=lambda a, b, distance: abs(a - b) <= d
     ]
 
 
-RIGHT = {1: counts, 2: baseline, 3: mirror, 4: shrink, 5: neighbours}
+def random_crop(image, mask, size, rng):
+    rows, columns = max(0, size - len(mask)), max(0, size - mask.shape[1])
+    image = np.pad(image, ((0, rows), (0, columns), (0, 0)))
+    mask = np.pad(mask, ((0, rows), (0, columns)), constant_values=255)
+    top, left = (rng.integers(side - size + 1) for side in mask.shape)
+    return image[top : top + size, left : left + size], mask[top : top + size, left : left + size]
+
+
+RIGHT = {1: counts, 2: baseline, 3: neighbours, 4: shrink, 5: mirror, 6: random_crop}
 
 
 def test_every_exercise_has_a_checker():
@@ -158,7 +166,7 @@ def test_hints_on_the_baseline(hint, answer):
     ],
 )
 def test_hints_on_mirroring(hint, answer):
-    assert hint in said(3, answer)
+    assert hint in said(5, answer)
 
 
 def in_place(image, mask):
@@ -168,7 +176,7 @@ def in_place(image, mask):
 
 
 def test_changing_the_readers_arrays_is_noticed():
-    assert "work on a copy" in said(3, in_place)
+    assert "work on a copy" in said(5, in_place)
 
 
 @pytest.mark.parametrize(
@@ -218,8 +226,50 @@ def test_every_sound_way_to_shrink_passes(way):
     ],
 )
 def test_hints_on_neighbours(hint, answer):
-    assert hint in said(5, answer)
+    assert hint in said(3, answer)
 
 
 def test_neighbours_may_come_in_any_order_and_kind():
-    assert said(5, lambda *args: set(neighbours(*args))) == said(5, lambda *args: neighbours(*args)[::-1]) == "right"
+    assert said(3, lambda *args: set(neighbours(*args))) == said(3, lambda *args: neighbours(*args)[::-1]) == "right"
+
+
+def twice(image, mask, size, rng):
+    return random_crop(image, mask, size, rng)[0], random_crop(image, mask, size, rng)[1]
+
+
+def fixed(image, mask, size, rng):
+    return random_crop(image, mask, size, np.random.default_rng(0))
+
+
+def never_last(image, mask, size, rng):
+    if min(mask.shape) <= size:
+        return random_crop(image, mask, size, rng)
+    top, left = (rng.integers(side - size) for side in mask.shape)
+    return image[top : top + size, left : left + size], mask[top : top + size, left : left + size]
+
+
+def class_padding(image, mask, size, rng):
+    image, mask = random_crop(image, mask, size, rng)
+    return image, np.where(mask == 255, 0, mask)
+
+
+def gray_padding(image, mask, size, rng):
+    image, mask = random_crop(image, mask, size, rng)
+    return np.where(mask[..., None] == 255, 128, image), mask
+
+
+@pytest.mark.parametrize(
+    "hint, answer",
+    [
+        ("two arrays", lambda image, mask, size, rng: image),
+        ("the shapes should be", lambda image, mask, size, rng: (image, mask)),
+        ("different windows", twice),
+        ("always in the same place", fixed),
+        ("some positions never occur", never_last),
+        ("not a window", lambda i, m, s, rng: (cv2.resize(i, (s, s)), cv2.resize(m, (s, s)))),
+        ("use 255", class_padding),
+        ("two rows of 0", gray_padding),
+    ],
+)
+def test_hints_on_random_crops(hint, answer):
+    assert hint in said(6, answer)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from course.exercises import grade, names
-from seglib.models.unet import DoubleConv, Down, Up
+from seglib.models.unet import DoubleConv
 
 NOTEBOOK = "02_unet"
 
@@ -22,33 +22,27 @@ def rejected(number: int, answer, *words: str) -> None:
         assert word in result.message
 
 
-class SmallUNet(nn.Module):
-    """The right answer to exercise 5; subclasses go wrong in one place."""
+class AttentionGate(nn.Module):
+    """The right answer to exercise 3; subclasses go wrong in one place."""
 
-    activation: nn.Module | None = None
+    outputs = 1
 
-    def __init__(self, num_classes: int, width: int):
+    def __init__(self, skip_channels: int, gate_channels: int, mid_channels: int):
         super().__init__()
-        self.stem = DoubleConv(3, width)
-        self.down1 = Down(width, 2 * width)
-        self.down2 = Down(2 * width, 4 * width)
-        self.up1 = Up(4 * width, 2 * width, 2 * width)
-        self.up2 = Up(2 * width, width, width)
-        self.classifier = nn.Conv2d(width, num_classes, 1)
+        self.skip = nn.Conv2d(skip_channels, mid_channels, 1)
+        self.gate = nn.Conv2d(gate_channels, mid_channels, 1)
+        self.score = nn.Conv2d(mid_channels, self.outputs, 1)
 
-    def decode(self, x1, x2, x3):
-        return self.up2(self.up1(x3, x2), x1)
+    def factor(self, skip, gate):
+        return self.score(torch.relu(self.skip(skip) + self.gate(gate))).sigmoid()
 
-    def forward(self, x):
-        x1 = self.stem(x)
-        x2 = self.down1(x1)
-        out = self.classifier(self.decode(x1, x2, self.down2(x2)))
-        return self.activation(out) if self.activation else out
+    def forward(self, skip, gate):
+        return skip * self.factor(skip, gate)
 
 
-def dice(probability, truth):
-    kept = truth != 255
-    p, t = probability[kept], truth[kept]
+def dice(probability, target):
+    valid = target != 255
+    p, t = probability[valid], target[valid]
     return 1 - 2 * (p * t).sum() / (p.sum() + t.sum()) if t.sum() else 0.0
 
 
@@ -64,7 +58,7 @@ def field(layers):
     return size
 
 
-RIGHT = {1: np.kron, 2: dice, 3: count, 4: field, 5: SmallUNet}
+RIGHT = {1: count, 2: np.kron, 3: AttentionGate, 4: field, 5: dice}
 
 
 def test_the_notebook_has_these_exercises():
@@ -82,18 +76,20 @@ def test_torch_answers_are_accepted():
         x, kernel = torch.from_numpy(x)[None, None], torch.from_numpy(kernel)[None, None]
         return torch.nn.functional.conv_transpose2d(x, kernel, stride=2)[0, 0]
 
-    assert verdict(1, upsample).right is True
-    assert verdict(3, lambda a, b: torch.tensor(sum(p.numel() for p in DoubleConv(a, b).parameters()))).right is True
+    assert verdict(2, upsample).right is True
+    assert verdict(1, lambda a, b: torch.tensor(sum(p.numel() for p in DoubleConv(a, b).parameters()))).right is True
 
 
 @pytest.mark.parametrize("number", RIGHT)
 @pytest.mark.parametrize("stub", [None, ..., lambda *inputs: None])
 def test_stubs_count_as_not_attempted(number, stub):
     class Untouched(nn.Module):
-        def __init__(self, num_classes, width):
+        def __init__(self, skip_channels, gate_channels, mid_channels):
             super().__init__()
 
-    result = verdict(number, Untouched if number == 5 and callable(stub) else stub)
+        def forward(self, skip, gate): ...
+
+    result = verdict(number, Untouched if number == 3 and callable(stub) else stub)
     assert result.right is None and "not attempted" in result.message
 
 
@@ -119,7 +115,7 @@ def test_stubs_count_as_not_attempted(number, stub):
         lambda *inputs, **more: torch.zeros(2, 2),
     ],
 )
-def test_nonsense_is_told_and_never_raises(number, nonsense):
+def test_nonsense_is_rejected_and_never_raises(number, nonsense):
     result = verdict(number, nonsense)
     assert result.right is not True and len(result.message) < 400
 
@@ -131,9 +127,9 @@ def plain_sum(p, t):
 def kept(function):
     """A Dice that is right about ignored pixels and whatever `function` makes of the rest."""
 
-    def answer(probability, truth):
-        inside = truth != 255
-        return function(probability[inside], truth[inside].astype(float))
+    def answer(probability, target):
+        inside = target != 255
+        return function(probability[inside], target[inside].astype(float))
 
     return answer
 
@@ -141,35 +137,35 @@ def kept(function):
 @pytest.mark.parametrize(
     ("number", "answer", "word"),
     [
-        (1, lambda x, k: np.kron(x, np.ones((2, 2))), "repeated"),
-        (1, lambda x, k: np.kron(x, k[::-1, ::-1]), "180 degrees"),
-        (1, lambda x, k: np.kron(x, k.T), "transposed"),
-        (1, lambda x, k: np.kron(k, x), "at each pixel"),
-        (1, lambda x, k: np.zeros((x.shape[0] + 1, x.shape[1] + 1)), "overlap"),
-        (1, lambda x, k: np.zeros((8, 8)), "twice as high"),
-        (1, lambda x, k: np.kron(x, k) + 1, "rows 2i"),
-        (2, lambda p, t: 1 - dice(p, t), "coefficient"),
-        (2, plain_sum, "255 was used as a number"),
-        (2, lambda p, t: plain_sum(p, np.where(t == 255, 0, t)), "out of both sums"),
-        (2, kept(lambda p, t: 1 - (p * t).sum() / (p.sum() + t.sum())), "factor 2"),
-        (2, kept(lambda p, t: 1 - (p * t).sum() / (p + t - p * t).sum()), "soft IoU"),
-        (2, kept(lambda p, t: 1 - 2 * (p * t).sum() / ((p * p).sum() + (t * t).sum())), "squares"),
-        (2, kept(lambda p, t: (plain_sum(p, t) + plain_sum(1 - p, 1 - t)) / 2), "foreground alone"),
-        (2, kept(lambda p, t: plain_sum((p > 0.5).astype(float), t)), "round"),
-        (2, kept(plain_sum), "divides 0 by 0|should be 0"),
-        (2, kept(lambda p, t: float(plain_sum(p, t)) if t.sum() else 1 / 0), "divides 0 by 0"),
-        (2, lambda p, t: dice(p, t) if (t == 1).any() else 1.0, "should be 0"),
-        (2, lambda p, t: 0.123, "taken from 1"),
-        (2, lambda p, t: p, "one number"),
-        (3, lambda a, b: 9 * a * b + 9 * b * b, "batch normalisations are missing"),
-        (3, lambda a, b: count(a, b) + 2 * b, "no bias"),
-        (3, lambda a, b: count(a, b) - 2 * b, "a scale and a shift"),
-        (3, lambda a, b: count(a, b) + 4 * b, "buffers"),
-        (3, lambda a, b: 9 * a * b + 2 * b, "one convolution"),
-        (3, lambda a, b: 2 * (9 * a * b + 2 * b), "second convolution"),
-        (3, lambda a, b: a * b + b * b + 4 * b, "9 numbers for each pair"),
-        (3, lambda a, b: 3 * a * b + 3 * b * b + 4 * b, "not 3"),
-        (3, lambda a, b: a + b, "for its normalisation"),
+        (2, lambda x, k: np.kron(x, np.ones((2, 2))), "repeated"),
+        (2, lambda x, k: np.kron(x, k[::-1, ::-1]), "180 degrees"),
+        (2, lambda x, k: np.kron(x, k.T), "transposed"),
+        (2, lambda x, k: np.kron(k, x), "at each pixel"),
+        (2, lambda x, k: np.zeros((x.shape[0] + 1, x.shape[1] + 1)), "overlap"),
+        (2, lambda x, k: np.zeros((8, 8)), "twice as high"),
+        (2, lambda x, k: np.kron(x, k) + 1, "rows 2i"),
+        (5, lambda p, t: 1 - dice(p, t), "coefficient"),
+        (5, plain_sum, "255 was used as a number"),
+        (5, lambda p, t: plain_sum(p, np.where(t == 255, 0, t)), "out of both sums"),
+        (5, kept(lambda p, t: 1 - (p * t).sum() / (p.sum() + t.sum())), "factor 2"),
+        (5, kept(lambda p, t: 1 - (p * t).sum() / (p + t - p * t).sum()), "soft IoU"),
+        (5, kept(lambda p, t: 1 - 2 * (p * t).sum() / ((p * p).sum() + (t * t).sum())), "squares"),
+        (5, kept(lambda p, t: (plain_sum(p, t) + plain_sum(1 - p, 1 - t)) / 2), "foreground alone"),
+        (5, kept(lambda p, t: plain_sum((p > 0.5).astype(float), t)), "round"),
+        (5, kept(plain_sum), "divides 0 by 0|should be 0"),
+        (5, kept(lambda p, t: float(plain_sum(p, t)) if t.sum() else 1 / 0), "divides 0 by 0"),
+        (5, lambda p, t: dice(p, t) if (t == 1).any() else 1.0, "should be 0"),
+        (5, lambda p, t: 0.123, "taken from 1"),
+        (5, lambda p, t: p, "one number"),
+        (1, lambda a, b: 9 * a * b + 9 * b * b, "batch normalisations are missing"),
+        (1, lambda a, b: count(a, b) + 2 * b, "no bias"),
+        (1, lambda a, b: count(a, b) - 2 * b, "a scale and a shift"),
+        (1, lambda a, b: count(a, b) + 4 * b, "buffers"),
+        (1, lambda a, b: 9 * a * b + 2 * b, "one convolution"),
+        (1, lambda a, b: 2 * (9 * a * b + 2 * b), "second convolution"),
+        (1, lambda a, b: a * b + b * b + 4 * b, "9 numbers for each pair"),
+        (1, lambda a, b: 3 * a * b + 3 * b * b + 4 * b, "not 3"),
+        (1, lambda a, b: a + b, "for its normalisation"),
         (4, lambda layers: 1 + sum(k - 1 for k, _ in layers), "strides are left out"),
         (4, lambda layers: int(np.prod([s for _, s in layers])), "step between two outputs"),
         (4, lambda layers: field(layers) - 1, "begin with 1"),
@@ -194,65 +190,82 @@ def test_a_stride_taken_too_early_is_named():
     rejected(4, early, "too early")
 
 
-class WrongOrder(SmallUNet):
-    def decode(self, x1, x2, x3):
-        return self.up2(self.up1(x3, x1), x2)
+class NoSigmoid(AttentionGate):
+    def factor(self, skip, gate):
+        return self.score(torch.relu(self.skip(skip) + self.gate(gate)))
 
 
-class Softmax(SmallUNet):
-    activation = nn.Softmax(dim=1)
+class ManyMaps(AttentionGate):
+    outputs = 4
 
 
-class Rectified(SmallUNet):
-    activation = nn.ReLU()
+class Softmax(AttentionGate):
+    def factor(self, skip, gate):
+        return (
+            self.score(torch.relu(self.skip(skip) + self.gate(gate))).flatten(2).softmax(2).view(-1, 1, *skip.shape[2:])
+        )
 
 
-class Halved(SmallUNet):
-    activation = nn.MaxPool2d(2)
+class GateIgnored(AttentionGate):
+    def factor(self, skip, gate):
+        return self.score(torch.relu(self.skip(skip))).sigmoid()
 
 
-class FixedWidth(SmallUNet):
-    def __init__(self, num_classes, width):
-        super().__init__(num_classes, 8)
+class SkipIgnored(AttentionGate):
+    def factor(self, skip, gate):
+        return self.score(torch.relu(self.gate(gate))).sigmoid()
 
 
-class FixedClasses(SmallUNet):
-    def __init__(self, num_classes, width):
-        super().__init__(2, width)
+class Pooled(AttentionGate):
+    def factor(self, skip, gate):
+        return super().factor(skip, gate).mean(dim=(2, 3), keepdim=True).mean(0, keepdim=True)
 
 
-class Silent(SmallUNet):
-    def forward(self, x):
-        super().forward(x)
+class Wide(AttentionGate):
+    def __init__(self, skip_channels, gate_channels, mid_channels):
+        super().__init__(skip_channels, gate_channels, mid_channels)
+        self.gate = nn.Conv2d(gate_channels, mid_channels, 3, padding=1)
+
+
+class Wider(AttentionGate):
+    def __init__(self, skip_channels, gate_channels, mid_channels):
+        super().__init__(skip_channels, gate_channels, 2 * mid_channels)
+
+
+class MapAlone(AttentionGate):
+    def forward(self, skip, gate):
+        return self.factor(skip, gate)
 
 
 class NoInit(nn.Module):
-    def __init__(self, num_classes, width):
-        self.stem = DoubleConv(3, width)
-
-
-class NoSkips(nn.Sequential):
-    def __init__(self, num_classes, width):
-        super().__init__(DoubleConv(3, width), nn.Conv2d(width, num_classes, 1))
+    def __init__(self, skip_channels, gate_channels, mid_channels):
+        self.skip = nn.Conv2d(skip_channels, mid_channels, 1)
 
 
 @pytest.mark.parametrize(
     ("answer", "word"),
     [
-        (WrongOrder, "wrong order"),
-        (Softmax, "leave softmax"),
-        (Rectified, "drop the ReLU"),
-        (Halved, "half the image's size"),
-        (FixedWidth, "width=4"),
-        (FixedClasses, "2 channels for 3 classes"),
+        (NoSigmoid, "apply a sigmoid"),
+        (ManyMaps, "one output channel"),
+        (Softmax, "as after a softmax"),
+        (GateIgnored, "gate has no effect"),
+        (SkipIgnored, "does not depend on the skip"),
+        (Pooled, "the same everywhere"),
+        (Wide, "all convolutions are 1x1"),
+        (Wider, "three 1x1 convolutions"),
+        (MapAlone, "shape of the skip"),
         (NoInit, "stopped with AttributeError"),
-        (NoSkips, "two levels need two"),
-        (lambda num_classes, width: 5, "nn.Module"),
+        (lambda skip_channels, gate_channels, mid_channels: 5, "nn.Module"),
     ],
 )
-def test_networks_that_are_not_quite_a_unet(answer, word):
-    rejected(5, answer, word)
+def test_modules_that_are_not_quite_an_attention_gate(answer, word):
+    rejected(3, answer, word)
 
 
-def test_a_forward_without_a_result_is_not_attempted():
-    assert verdict(5, Silent).right is None
+def test_a_gate_without_biases_is_accepted():
+    class NoBias(AttentionGate):
+        def __init__(self, skip_channels, gate_channels, mid_channels):
+            super().__init__(skip_channels, gate_channels, mid_channels)
+            self.skip = nn.Conv2d(skip_channels, mid_channels, 1, bias=False)
+
+    assert verdict(3, NoBias).right is True
