@@ -118,7 +118,7 @@ def skip_connections(model: nn.Module, image: torch.Tensor):
         left, top = 0.15 + step_x * level, 0.32 + step_y * level
         right = WIDTH - left - width
         _activation(axes, features[names[level]], names[level], left, top, width)
-        _activation(axes, features[names[8 - level]], names[8 - level], right, top, width)
+        _activation(axes, features[names[8 - level]], names[8 - level], right, top, width, side="right")
         middle = top + height / 2
         arrow(axes, (left + width + 0.06, middle), (right - 0.06, middle), color=ORANGE, dashed=True)
     _activation(axes, features["down4"], "down4", (WIDTH - width) / 2, 0.32 + 4 * step_y, width)
@@ -149,6 +149,8 @@ def _activations(model: nn.Module, image: torch.Tensor, names: list[str]) -> dic
     return features
 
 
-def _activation(axes, values: np.ndarray, name: str, x: float, y: float, width: float) -> None:
+def _activation(axes, values: np.ndarray, name: str, x: float, y: float, width: float, side: str = "left") -> None:
+    """Draw a feature map with its name and size above it, aligned at its left or right side."""
     photo(axes, values, x, y, width)
-    label(axes, x, y - 0.1, f"{name}  {values.shape[1]} × {values.shape[0]}", GRAY, 8, ha="left")
+    edge = x if side == "left" else x + width
+    label(axes, edge, y - 0.1, f"{name}  {values.shape[1]} × {values.shape[0]}", GRAY, 8, ha=side)
