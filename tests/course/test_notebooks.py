@@ -15,7 +15,7 @@ NAMES = [places.notebook_name(path) for path in NOTEBOOKS]
 
 def test_there_are_notebooks():
     numbers = {name[:2] for name in NAMES if "/" not in name}
-    assert {"01", "02", "03", "04", "05", "06", "07", "09", "10"} <= numbers
+    assert {"01", "02", "03", "04", "05", "06", "07", "08", "09", "10"} <= numbers
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
