@@ -20,7 +20,7 @@ from seglib.metrics import Counts
 
 # The synthetic set with the classes of a data set; there is none for people.
 SYNTHETIC = {"horses": "creatures", "camvid": "streets"}
-COUNT, SIZE = 16, (288, 384)
+COUNT, SIZE = 10, (288, 384)
 FOLDER = "_static/explorer"
 HERO, HERO_BACKGROUND = "efficientnet_unet-humans", (226, 235, 243)
 
