@@ -199,7 +199,6 @@ def test_train_evaluate_predict_on_a_folder_of_ones_own(tmp_path):
     [
         (["train", "configs/horses-laptop.yaml", "--epochs", "none"], "epochs=none"),
         (["train", "configs/horses-laptop.yaml", "configs/other.yaml"], "takes one configuration file, not configs/"),
-        (["data", "split", "creatures"], "creatures is generated"),
         (["data", "check", "horses", "--roo", "data"], "unrecognized arguments: --roo"),
         (["predict", "example", "--long", "64"], "unrecognized arguments: --long"),
         (["evaluate", "unet-horses", "--data", "horses", "--ratio", "-1"], "argument --ratio: '-1' must be"),
