@@ -1,12 +1,12 @@
 """The exercises of notebook 03, U2-Net."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
-
-from seglib.models.u2net import ConvNormReLU
+from torch.nn import functional as F
 
 from . import Hint, exercise
 from .answers import attempt, expect_close, number
@@ -77,8 +77,8 @@ def weights_of_an_rsu(answer):
         right = total(_convolution)
         mistakes = [
             (total(lambda i, o: 9 * i * o + 2 * o), "these convolutions have a bias each, as the authors' have"),
-            (total(lambda i, o: 9 * i * o + o), "the normalisations are missing: a scale and a shift for each channel"),
-            (total(lambda i, o: 9 * i * o), "biases and normalisations are missing: three more an output channel"),
+            (total(lambda i, o: 9 * i * o + o), "the normalizations are missing: a scale and a shift for each channel"),
+            (total(lambda i, o: 9 * i * o), "biases and normalizations are missing: three more an output channel"),
             (total(lambda i, o: 9 * i * o + 5 * o), "running means and variances are measured, not learned"),
             (total(lambda i, o: i * o + 3 * o), "a 3x3 kernel has 9 numbers for each pair of channels"),
             (total(_convolution, merged=1), "each convolution on the way up takes two maps: 2 * mid channels"),
@@ -98,7 +98,7 @@ def weights_of_an_rsu(answer):
 
 @exercise("03_u2net/4")
 def loss_of_logits(answer):
-    """`answer(z, t)`: mean binary cross-entropy of logits z with truths t (0 or 1), finite for any z."""
+    """`answer(z, t)`: mean binary cross-entropy of logits z with targets t (0 or 1), finite for any z."""
     z, t = np.array([[2.0, -1.0, 0.5], [-3.0, 0.0, 4.0]]), np.array([[1.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
     pixel = np.logaddexp(0, z) - t * z
     mistakes = [
@@ -111,17 +111,17 @@ def loss_of_logits(answer):
     ]
     where = "for each pixel it is log(1 + exp(z)) - t z, and then the mean"
     expect_close(_finite(answer, z, t, "already for small logits"), pixel.mean(), mistakes, where)
-    for extreme, truth in ((1000.0, 0.0), (-1000.0, 1.0), (1000.0, 1.0), (-1000.0, 0.0)):
-        right = max(extreme, 0.0) - truth * extreme
+    for extreme, target in ((1000.0, 0.0), (-1000.0, 1.0), (1000.0, 1.0), (-1000.0, 0.0)):
+        right = max(extreme, 0.0) - target * extreme
         result = _finite(
             answer,
             np.array([[extreme]]),
-            np.array([[truth]]),
+            np.array([[target]]),
             f"for a logit of {extreme:g}, as exp overflows or a logarithm meets 0",
         )
         if not math.isclose(result, right, abs_tol=1e-4):
             raise Hint(
-                f"a logit of {extreme:g} where the target is {truth:g} costs {right:g}, but yours gives {result:.4g}: "
+                f"a logit of {extreme:g} where the target is {target:g} costs {right:g}, but yours gives {result:.4g}: "
                 "clipping hides how wrong a sure mistake is, and its gradient is 0"
             )
 
@@ -139,67 +139,97 @@ def _finite(answer, z: np.ndarray, t: np.ndarray, where: str) -> float:
 
 
 @exercise("03_u2net/5")
-def small_rsu(answer):
-    """`answer(in_channels, mid_channels, out_channels)`: an RSU of height 3, built from ConvNormReLU."""
-    block = attempt(f"SmallRSU{CHANNELS}", lambda: answer(*CHANNELS))
+def add_rsu(answer):
+    """`answer(in_channels, mid_channels, out_channels)`: an RSU of three levels that adds its skip connections."""
+    block = attempt(f"AddRSU{CHANNELS}", lambda: answer(*CHANNELS))
     if not isinstance(block, nn.Module):
-        raise Hint("SmallRSU must be a class derived from nn.Module (and do not forget to call super().__init__())")
-    calls: list[tuple] = []
-    outputs: list[torch.Tensor] = []
+        raise Hint("AddRSU must be a class derived from nn.Module (and do not forget to call super().__init__())")
+    calls: list[_Call] = []
     for module in block.modules():
-        if isinstance(module, ConvNormReLU):
-            module.register_forward_hook(lambda module, inputs, out: _note(calls, outputs, module, inputs[0], out))
+        if type(module).__name__ == "ConvNormReLU":  # the reader's class or the library's
+            module.register_forward_hook(lambda module, inputs, out: _record(calls, module, inputs[0], out))
     x = torch.randn(2, CHANNELS[0], *SIZE, generator=torch.Generator().manual_seed(0))
     try:
         with torch.no_grad():
-            out = attempt(f"your block on an image of shape {tuple(x.shape)}", lambda: block.train()(x))
-    except Hint:
-        _check_calls(calls)  # the likely cause, if it shows already
+            out = block(x)
+    except NotImplementedError:
         raise
+    except Exception as error:  # what happened before it may explain it
+        _check_calls(calls)
+        raise Hint(f"your block stopped with {type(error).__name__}: {error}".splitlines()[0]) from None
     if out is None:
         raise NotImplementedError
     _check_calls(calls)
     if len(calls) != 6:
-        raise Hint(f"six ConvNormReLU belong to it (enter, three down, two up), but {len(calls)} were at work")
+        raise Hint(f"the block should run six ConvNormReLU, one after the other, but it ran {len(calls)}")
     if not isinstance(out, torch.Tensor) or tuple(out.shape) != (2, CHANNELS[2], *SIZE):
         raise Hint(f"the result must be a tensor of shape {(2, CHANNELS[2], *SIZE)}: out_channels at the input's size")
-    _check_residual(out, outputs)
+    _check_sums(calls)
+    _check_residual(out, calls[0].output, calls[-1].output)
 
 
-def _note(calls: list, outputs: list, module: ConvNormReLU, inputs: torch.Tensor, out: torch.Tensor) -> None:
-    calls.append((tuple(inputs.shape[1:]), out.shape[1], module[0].dilation[0]))
-    outputs.append(out.clone())
+@dataclass
+class _Call:
+    """One call of a ConvNormReLU: what it took, what it returned, its dilation."""
+
+    input: torch.Tensor
+    output: torch.Tensor
+    dilation: int
 
 
-def _check_calls(calls: list[tuple]) -> None:
-    """Hint at the first of the block's convolutions, in the order of their work, that is not what it should be."""
+def _record(calls: list[_Call], module: nn.Module, inputs: torch.Tensor, out: torch.Tensor) -> None:
+    calls.append(_Call(inputs.clone(), out.clone(), module[0].dilation[0]))
+
+
+def _check_calls(calls: list[_Call]) -> None:
+    """Hint at the first of the block's convolutions, in the order of their calls, that is not what it should be."""
     (a, m, b), full, half = CHANNELS, SIZE, tuple(-(-side // 2) for side in SIZE)
     expected = [
         ("the one that enters", a, full, b, 1),
         ("the first on the way down", b, full, m, 1),
         ("the second on the way down", m, half, m, 1),
         ("the last on the way down", m, half, m, 2),
-        ("the first on the way up", 2 * m, half, m, 1),
-        ("the last on the way up", 2 * m, full, b, 1),
+        ("the first on the way up", m, half, m, 1),
+        ("the last on the way up", m, full, b, 1),
     ]
-    for (name, channels, size, outs, dilation), ((inputs, *found_size), found_outs, found_dilation) in zip(
-        expected, calls, strict=False
-    ):
-        found_size = tuple(found_size)
-        if found_size != size:
-            down = found_size == tuple(side // 2 for side in SIZE)
+    for (name, channels, size, out_channels, dilation), call in zip(expected, calls, strict=False):
+        in_size = tuple(call.input.shape[-2:])
+        if in_size != size:
+            down = in_size == tuple(side // 2 for side in SIZE)
             why = "CeilMaxPool2d rounds up" if down else "there is one CeilMaxPool2d and one upsample"
-            raise Hint(f"{name} should get feature maps of {size[0]} x {size[1]}, but gets {found_size}: {why}")
-        if inputs != channels:
-            raise Hint(f"{name} should take {channels} channels, but takes {inputs}, with (in, mid, out) = {CHANNELS}")
-        if found_outs != outs:
-            raise Hint(f"{name} should give {outs} channels, but gives {found_outs}, with (in, mid, out) = {CHANNELS}")
-        if found_dilation != dilation:
-            raise Hint(f"{name} should have dilation {dilation}, but has {found_dilation}")
+            raise Hint(f"{name} should get feature maps of {size[0]} x {size[1]}, but gets {in_size}: {why}")
+        in_channels = call.input.shape[1]
+        if in_channels != channels:
+            why = "; skip connections are added here, not concatenated" if in_channels == 2 * channels else ""
+            raise Hint(
+                f"{name} should take {channels} channels, but takes {in_channels}, "
+                f"with (in, mid, out) = {CHANNELS}{why}"
+            )
+        if call.output.shape[1] != out_channels:
+            raise Hint(
+                f"{name} should give {out_channels} channels, but gives {call.output.shape[1]}, "
+                f"with (in, mid, out) = {CHANNELS}"
+            )
+        if call.dilation != dilation:
+            raise Hint(f"{name} should have dilation {dilation}, but has {call.dilation}")
 
 
-def _check_residual(out: torch.Tensor, outputs: list[torch.Tensor]) -> None:
-    entered, inner = outputs[0], outputs[-1]
+def _check_sums(calls: list[_Call]) -> None:
+    """Hint at an input of the way up that is not the sum of the map from below and the skip connection."""
+    for name, call, below, skip in (
+        ("the first on the way up", calls[4], calls[3].output, calls[2].output),
+        ("the last on the way up", calls[5], calls[4].output, calls[1].output),
+    ):
+        below = F.interpolate(below, size=skip.shape[-2:], mode="bilinear", align_corners=False)
+        if torch.allclose(call.input, below, atol=1e-5):
+            raise Hint(f"{name} gets only the map from below: add the map of its level, the skip connection")
+        if torch.allclose(call.input, (below + skip) / 2, atol=1e-5):
+            raise Hint(f"{name} should get the sum of two maps, not their mean")
+        if not torch.allclose(call.input, below + skip, atol=1e-5):
+            raise Hint(f"{name} should get the upsampled map from below plus the map of its level on the way down")
+
+
+def _check_residual(out: torch.Tensor, entered: torch.Tensor, inner: torch.Tensor) -> None:
     if torch.allclose(out, inner + entered, atol=1e-5):
         return
     if torch.allclose(out, inner, atol=1e-5):

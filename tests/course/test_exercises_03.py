@@ -39,7 +39,7 @@ def loss(z, t):
     return (np.maximum(z, 0) - t * z + np.log1p(np.exp(-np.abs(z)))).mean()
 
 
-class SmallRSU(nn.Module):
+class AddRSU(nn.Module):
     """The right answer to exercise 5; subclasses go wrong in one place."""
 
     bottom = 2
@@ -51,21 +51,24 @@ class SmallRSU(nn.Module):
         self.down1 = ConvNormReLU(out_channels, mid_channels)
         self.down2 = ConvNormReLU(mid_channels, mid_channels)
         self.down3 = ConvNormReLU(mid_channels, mid_channels, self.bottom)
-        self.up2 = ConvNormReLU(2 * mid_channels, mid_channels)
-        self.up1 = ConvNormReLU(2 * mid_channels, out_channels)
+        self.up2 = ConvNormReLU(mid_channels, mid_channels)
+        self.up1 = ConvNormReLU(mid_channels, out_channels)
 
     def forward(self, x):
         entered = self.conv_in(x)
         x1 = self.down1(entered)
         x2 = self.down2(self.pool(x1))
-        x = self.up2(torch.cat([self.down3(x2), x2], 1))
-        return self.finish(entered, self.up1(torch.cat([upsample(x, x1), x1], 1)))
+        x = self.up2(self.merge(self.down3(x2), x2))
+        return self.finish(entered, self.up1(self.merge(x, x1)))
+
+    def merge(self, x, skip):
+        return upsample(x, skip) + skip
 
     def finish(self, entered, x):
         return entered + x
 
 
-RIGHT = {1: field, 2: sides, 3: count, 4: loss, 5: SmallRSU}
+RIGHT = {1: field, 2: sides, 3: count, 4: loss, 5: AddRSU}
 
 
 def test_the_notebook_has_these_exercises():
@@ -96,10 +99,9 @@ def test_torch_answers_are_accepted():
     assert verdict(4, stable).right is True
     assert verdict(3, counted).right is True
     assert verdict(2, measured).right is True
-    assert verdict(5, lambda a, m, b: RSU(a, m, b, height=3)).right is True
 
 
-def test_the_dilated_block_sees_what_the_first_exercise_computes():
+def test_the_first_exercise_computes_the_receptive_field_of_rsu4f():
     assert costs.receptive_field(RSU4F(1, 1, 1)) == field([1, 1, 2, 4, 8, 4, 2, 1]) == 47
 
 
@@ -138,7 +140,7 @@ def test_stubs_count_as_not_attempted(number, stub):
         lambda *inputs, **more: math.nan,
     ],
 )
-def test_nonsense_is_told_and_never_raises(number, nonsense):
+def test_nonsense_is_rejected_and_never_raises(number, nonsense):
     result = verdict(number, nonsense)
     assert result.right is not True and len(result.message) < 400
 
@@ -196,8 +198,8 @@ def of_the_foreground(z, t):
         (2, lambda s, h: [s // 2**level for level in range(h)], "downsampling steps|rounded down"),
         (2, lambda s, h: [7] * h, "it is"),
         (3, lambda *g: count(*g, each=lambda i, o: 9 * i * o + 2 * o), "have a bias"),
-        (3, lambda *g: count(*g, each=lambda i, o: 9 * i * o + o), "normalisations are missing"),
-        (3, lambda *g: count(*g, each=lambda i, o: 9 * i * o), "biases and normalisations"),
+        (3, lambda *g: count(*g, each=lambda i, o: 9 * i * o + o), "normalizations are missing"),
+        (3, lambda *g: count(*g, each=lambda i, o: 9 * i * o), "biases and normalizations"),
         (3, lambda *g: count(*g, each=lambda i, o: 9 * i * o + 5 * o), "measured, not learned"),
         (3, lambda *g: count(*g, each=lambda i, o: i * o + 3 * o), "9 numbers"),
         (3, lambda a, m, b, h: count(a, m, b, h) - 9 * m * (m * (h - 2) + b), "2 * mid"),
@@ -228,75 +230,84 @@ def test_typical_mistakes_get_their_own_hint(number, answer, word):
     assert result.right is False and any(part in result.message for part in word.split("|")), result.message
 
 
-class Undilated(SmallRSU):
+class Undilated(AddRSU):
     bottom = 1
 
 
-class NoResidual(SmallRSU):
+class NoResidual(AddRSU):
     def finish(self, entered, x):
         return x
 
 
-class Mean(SmallRSU):
+class Mean(AddRSU):
     def finish(self, entered, x):
         return (entered + x) / 2
 
 
-class Doubled(SmallRSU):
+class Doubled(AddRSU):
     def finish(self, entered, x):
         return 2 * entered + x
 
 
-class RoundedDown(SmallRSU):
+class RoundedDown(AddRSU):
     def __init__(self, *channels):
         super().__init__(*channels)
         self.pool = nn.MaxPool2d(2)
 
 
-class NeverHalved(SmallRSU):
+class NeverPooled(AddRSU):
     def __init__(self, *channels):
         super().__init__(*channels)
         self.pool = nn.Identity()
 
 
-class NoSkip(SmallRSU):
+class NoSkip(AddRSU):
+    def merge(self, x, skip):
+        return upsample(x, skip)
+
+
+class MeanOfMaps(AddRSU):
+    def merge(self, x, skip):
+        return (upsample(x, skip) + skip) / 2
+
+
+class SkipTwice(AddRSU):
+    def merge(self, x, skip):
+        return upsample(x, skip) + 2 * skip
+
+
+class NotUpsampled(AddRSU):
+    def merge(self, x, skip):
+        return x + skip
+
+
+class Concatenated(AddRSU):
     def __init__(self, a, m, b):
         super().__init__(a, m, b)
-        self.up1 = ConvNormReLU(m, b)
+        self.up2, self.up1 = ConvNormReLU(2 * m, m), ConvNormReLU(2 * m, b)
 
-    def forward(self, x):
-        entered = self.conv_in(x)
-        x1 = self.down1(entered)
-        x2 = self.down2(self.pool(x1))
-        x = self.up2(torch.cat([self.down3(x2), x2], 1))
-        return entered + self.up1(upsample(x, x1))
+    def merge(self, x, skip):
+        return torch.cat([upsample(x, skip), skip], 1)
 
 
-class NotEnlarged(SmallRSU):
-    def forward(self, x):
-        x1 = self.down1(self.conv_in(x))
-        x2 = self.down2(self.pool(x1))
-        return self.up1(torch.cat([self.up2(torch.cat([self.down3(x2), x2], 1)), x1], 1))
-
-
-class WrongWay(SmallRSU):
+class WrongWay(AddRSU):
     def __init__(self, a, m, b):
         super().__init__(a, m, b)
         self.conv_in = ConvNormReLU(a, m)
         self.down1 = ConvNormReLU(m, m)
 
 
-class OneMore(SmallRSU):
+class OneMore(AddRSU):
     def finish(self, entered, x):
         return entered + self.conv_in(torch.zeros(2, 3, 33, 47)) + x
 
 
-class Small(SmallRSU):
+class Small(AddRSU):
     def finish(self, entered, x):
         return (entered + x)[:, :1]
 
 
-class Silent(SmallRSU):
+class Silent(AddRSU):
     def forward(self, x):
         super().forward(x)
 
@@ -314,20 +325,24 @@ class NoInit(nn.Module):
         (Mean, "not a mean"),
         (Doubled, "nothing else"),
         (RoundedDown, "CeilMaxPool2d rounds up"),
-        (NeverHalved, "one CeilMaxPool2d"),
-        (NoSkip, "should take 8 channels, but takes 4"),
-        (NotEnlarged, "stopped with RuntimeError"),
+        (NeverPooled, "one CeilMaxPool2d"),
+        (NoSkip, "only the map from below"),
+        (MeanOfMaps, "not their mean"),
+        (SkipTwice, "plus the map of its level"),
+        (NotUpsampled, "stopped with RuntimeError"),
+        (Concatenated, "not concatenated"),
         (WrongWay, "should give 5 channels"),
         (OneMore, "six ConvNormReLU"),
         (Small, "out_channels at the input's size"),
         (NoInit, "stopped with AttributeError"),
         (lambda a, m, b: nn.Conv2d(a, b, 3, padding=1), "six ConvNormReLU"),
-        (lambda a, m, b: RSU(a, m, b, height=4), "the last on the way down should see|one CeilMaxPool2d"),
+        (lambda a, m, b: RSU(a, m, b, height=3), "not concatenated"),
+        (lambda a, m, b: RSU(a, m, b, height=4), "one CeilMaxPool2d"),
         (lambda a, m, b: RSU4F(a, m, b), "one CeilMaxPool2d"),
         (lambda a, m, b: 5, "nn.Module"),
     ],
 )
-def test_blocks_that_are_not_quite_an_rsu(answer, word):
+def test_blocks_that_miss_one_thing(answer, word):
     result = verdict(5, answer)
     assert result.right is False and any(part in result.message for part in word.split("|")), result.message
 
