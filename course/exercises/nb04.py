@@ -4,66 +4,66 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seglib.models.hrnet import HighResolutionModule
-
 from . import Hint, exercise
 from .answers import attempt, expect_close, number
 
 
 @exercise("04_hrnet/1")
-def stream_sizes(answer):
-    """`answer(height, width, streams)`: (height, width) of every stream for an image of that size."""
-    for height, width, streams in ((256, 384, 4), (97, 65, 4), (240, 320, 3), (37, 51, 2)):
-        result = _pairs(answer(height, width, streams), height, width, streams)
-        right = _sizes(height, width, streams)
+def branch_sizes(answer):
+    """`answer(height, width, branches)`: (height, width) of every branch for an image of that size."""
+    for height, width, branches in ((256, 384, 4), (97, 65, 4), (240, 320, 3), (37, 51, 2)):
+        result = _pairs(answer(height, width, branches), height, width, branches)
+        right = _sizes(height, width, branches)
         mistakes = [
             (
-                [(height >> i + 2, width >> i + 2) for i in range(streams)],
+                [(height >> i + 2, width >> i + 2) for i in range(branches)],
                 "an odd size is rounded up, not down: stride 2 begins at the first pixel and also takes the last one",
             ),
             ([(width, height) for height, width in right], "height comes first, width second"),
-            (_sizes(height, width, streams, first=0), "the stem is missing: it downsamples twice"),
-            (_sizes(height, width, streams, first=1), "the stem downsamples twice, by two convolutions with stride 2"),
-            (_sizes(height, width, streams, first=3), "the first stream keeps the size that the stem gives, 1/4"),
-            ([right[0]] * streams, "each stream has half the resolution of the one before"),
-            (right[::-1], "begin with the finest stream"),
+            (_sizes(height, width, branches, first=0), "the stem is missing: it downsamples twice"),
+            (_sizes(height, width, branches, first=1), "the stem downsamples twice, by two convolutions with stride 2"),
+            (_sizes(height, width, branches, first=3), "the first branch keeps the size that the stem gives, 1/4"),
+            ([right[0]] * branches, "each branch has half the resolution of the one before"),
+            (right[::-1], "begin with the finest branch"),
         ]
-        if len(result) != streams:
-            raise Hint(f"{streams} streams have {streams} sizes, but your list has {len(result)}")
-        where = f"an image of {height} x {width} has streams of {', '.join(f'{h} x {w}' for h, w in right)}"
+        if len(result) != branches:
+            raise Hint(f"{branches} branches have {branches} sizes, but your list has {len(result)}")
+        where = f"an image of {height} x {width} has branches of {', '.join(f'{h} x {w}' for h, w in right)}"
         expect_close(result, right, mistakes, f"{where}: two steps of stride 2 in the stem, one more each")
 
 
 @exercise("04_hrnet/2")
 def weights_of_the_paths(answer):
-    """`answer(widths)`: the parameters of all paths between the streams of one module."""
+    """`answer(widths)`: the parameters of all paths between the branches of one module."""
     for widths in ((8, 16), (18, 36, 72), (16, 32, 64, 128), (4, 6, 9)):
         right = _paths(widths)
         conv, bias = _paths(widths, norm=False), _paths(widths, norm=False, bias=True)
         mistakes = [
-            (conv, "the normalisations are missing: each convolution has one, two numbers for each of its channels"),
-            (bias, "these convolutions have no bias, but a normalisation each: two numbers for each of its channels"),
-            (_paths(widths, bias=True), "the convolutions have no bias: the normalisation would take it away again"),
-            (_paths(widths, up_size=3), "the way up is a 1x1 convolution; the interpolation afterwards has no weights"),
-            (_paths(widths, down_size=1), "the way down is a 3x3 convolution: 9 numbers for each pair of channels"),
+            (conv, "the normalizations are missing: each convolution has one, two numbers for each of its channels"),
+            (bias, "these convolutions have no bias, but a normalization each: two numbers for each of its channels"),
+            (_paths(widths, bias=True), "the convolutions have no bias: the normalization would take it away again"),
+            (_paths(widths, up_size=3), "the path up is a 1x1 convolution; the interpolation after it has no weights"),
+            (_paths(widths, down_size=1), "the path down is a 3x3 convolution: 9 numbers for each pair of channels"),
             (_paths(widths, steps=1), "two downsampling steps are two convolutions with stride 2, in sequence"),
             (
                 _paths(widths, early=True),
-                "on the way down the channels change in the last step alone; those before keep the source's",
+                "on the path down only the last step changes the channels; the steps before keep the source's",
             ),
-            (_paths(widths, same=True), "from a stream to itself leads no convolution: it is added as it is"),
-            (_paths(widths, down=False), "the ways down are missing: every stream sends to every other"),
-            (_paths(widths, up=False), "the ways up are missing: every stream sends to every other"),
+            (_paths(widths, same=True), "from a branch to itself there is no convolution: it is added unchanged"),
+            (_paths(widths, down=False), "the paths down are missing: every branch sends to every other"),
+            (_paths(widths, up=False), "the paths up are missing: every branch sends to every other"),
         ]
-        where = f"for widths {widths} it is {right:,}: a*b + 2b for a way up, for a way down 9*a*a + 2a for each step "
+        where = (
+            f"for widths {widths} it is {right:,}: a*b + 2b for a path up; for a path down 9*a*a + 2a for each step "
+        )
         expect_close(number(answer(widths)), right, mistakes, where + "but the last, and 9*a*b + 2b for that one")
 
 
 @exercise("04_hrnet/3")
 def receive(answer):
-    """`answer(fine, coarse, weight)`: the fine stream (1, A, H, W) after it received from the coarse (1, B, h, w)."""
+    """`answer(fine, coarse, weight)`: the fine branch (1, A, H, W) after the exchange with the coarse (1, B, h, w)."""
     generator = torch.Generator().manual_seed(0)
-    for height, width in ((4, 6), (5, 7)):  # rounded up on the way down: 5 x 7 becomes 3 x 4
+    for height, width in ((4, 6), (5, 7)):  # rounded up on the path down: 5 x 7 becomes 3 x 4
         fine = torch.randn(1, 2, height, width, generator=generator)
         coarse = torch.randn(1, 3, -(-height // 2), -(-width // 2), generator=generator)
         weight = torch.randn(2, 3, generator=generator)
@@ -73,10 +73,10 @@ def receive(answer):
             if height % 2 == 0 or isinstance(error, NotImplementedError):
                 raise
             raise Hint(
-                f"it stops where a stream of {height} x {width} receives from one of {coarse.shape[-2]} x "
-                f"{coarse.shape[-1]}: upsample to the fine stream's own size, not by a factor of 2"
+                f"it stopped where a branch of {height} x {width} receives from one of {coarse.shape[-2]} x "
+                f"{coarse.shape[-1]}: upsample to the fine branch's own size, not by a factor of 2"
             ) from None
-        _compare_received(_check_image(result, fine.shape, "the fine stream"), fine, coarse, weight)
+        _compare_received(_check_image(result, fine.shape, "the fine branch"), fine, coarse, weight)
 
 
 def _compare_received(result: Tensor, fine: Tensor, coarse: Tensor, weight: Tensor) -> None:
@@ -88,21 +88,21 @@ def _compare_received(result: Tensor, fine: Tensor, coarse: Tensor, weight: Tens
     nearest = F.interpolate(mixed, size=size, mode="nearest")
     mistakes = [
         (fine + up, "the ReLU after the sum is missing"),
-        (fine + up.relu(), "the ReLU comes after the sum, not before: a message must be able to take something away"),
-        ((fine + up.relu()).relu(), "there is a ReLU before the sum too: then a message can never take anything away"),
+        (fine + up.relu(), "the ReLU comes after the sum, not before: a term must be able to be negative"),
+        ((fine + up.relu()).relu(), "there is a ReLU before the sum too: then a term can never be negative"),
         (fine.relu() + up.relu(), "sum first, then one ReLU: two negative numbers would count for nothing here"),
-        (up.relu(), "this is the message alone; the fine stream keeps what it has and adds the message"),
+        (up.relu(), "this is the term of the coarse branch alone; add it to the fine branch"),
         ((fine + nearest).relu(), "this upsamples by the nearest pixel; use mode='bilinear'"),
         ((fine + cornered).relu(), "align_corners must be False, as in the rest of the network"),
-        ((fine + twice).relu(), "upsample to the fine stream's own size: for odd sizes that is not twice the coarse"),
+        ((fine + twice).relu(), "upsample to the fine branch's own size: for odd sizes that is not twice the coarse"),
     ]
-    default_hint = "mix the coarse channels by the weight, upsample to the fine size, add the fine stream, then ReLU"
+    default_hint = "mix the coarse channels by the weight, upsample to the fine size, add the fine branch, then ReLU"
     _compare_maps(result, (fine + up).relu(), mistakes, default_hint)
 
 
 @exercise("04_hrnet/4")
-def way_down(answer):
-    """`answer(x, kernels)`: the path from x (1, C, H, W) to a coarser stream, one step for each kernel."""
+def path_down(answer):
+    """`answer(x, kernels)`: the path from x (1, C, H, W) to a coarser branch, one step for each kernel."""
     generator = torch.Generator().manual_seed(0)
     for count, height, width in ((1, 6, 8), (2, 8, 12), (3, 33, 29)):
         x = torch.randn(1, 2, height, width, generator=generator)
@@ -110,83 +110,88 @@ def way_down(answer):
         result = answer(x.clone(), [kernel.clone() for kernel in kernels])
         right = _down(x, kernels)
         if isinstance(result, Tensor) and tuple(result.shape) == (1, 3, height, width):
-            raise Hint("the map is as large as before: each convolution needs stride=2")
+            raise Hint("the feature map is as large as before: each convolution needs stride=2")
         unpadded = _down(x, kernels, padding=0).shape
         if isinstance(result, Tensor) and result.shape == unpadded != right.shape:
             raise Hint("a border is lost at each step: pad by 1, so that the size is downsampled and rounded up")
         mistakes = [
-            (_down(x, kernels).relu(), "no ReLU after the last step: the message must be able to be negative"),
+            (_down(x, kernels).relu(), "no ReLU after the last step: the result must be able to be negative"),
             (_down(x, kernels, between=False), "between two steps a ReLU is missing; without it they are one step"),
-            (_down(x.relu(), kernels), "what is sent has been through a ReLU already; begin with the convolution"),
+            (_down(x.relu(), kernels), "the input has been through a ReLU already; begin with the convolution"),
         ]
         default_hint = "F.conv2d(x, kernel, stride=2, padding=1) for each kernel, and a ReLU between two of them"
-        _compare_maps(_check_image(result, right.shape, "the coarser stream"), right, mistakes, default_hint)
+        _compare_maps(_check_image(result, right.shape, "the coarser branch"), right, mistakes, default_hint)
 
 
 @exercise("04_hrnet/5")
-def two_streams(answer):
-    """`answer(num_classes, width)`: an HRNet of two streams with one exchange."""
-    model = attempt("TwoStreams(num_classes=3, width=4)", lambda: answer(num_classes=3, width=4))
-    if not isinstance(model, nn.Module):
-        raise Hint("TwoStreams must be a class derived from nn.Module (and do not forget to call super().__init__())")
-    recorded: dict[str, list] = {"streams": [], "ones": []}
-    for module in model.modules():
-        if isinstance(module, HighResolutionModule):
-            module.register_forward_hook(lambda m, _, out: recorded["streams"].append([tuple(x.shape) for x in out]))
-        elif isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1):
-            module.register_forward_hook(lambda m, inputs, out: recorded["ones"].append(m))
-    model.train()  # normalised by the batch, untrained features are large enough to separate logits from probabilities
-    for height, width in ((32, 48), (37, 51)):
-        _check_two_streams(model, recorded, height, width)
-
-
-def _check_two_streams(model: nn.Module, recorded: dict[str, list], height: int, width: int) -> None:
-    for result in recorded.values():
-        result.clear()
-    image = torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(0))
+def light_block(answer):
+    """`answer(channels)`: a residual block of a depthwise 3x3 and a pointwise 1x1 convolution."""
+    block = attempt("LightBlock(channels=6)", lambda: answer(6))
+    if not isinstance(block, nn.Module):
+        raise Hint("LightBlock must be a class derived from nn.Module (and do not forget to call super().__init__())")
+    calls: list[tuple[nn.Module, Tensor, Tensor]] = []
+    for module in block.modules():
+        if isinstance(module, (nn.Conv2d, nn.BatchNorm2d)):
+            module.register_forward_hook(lambda m, inputs, out: calls.append((m, inputs[0].clone(), out.clone())))
+    x = torch.randn(2, 6, 9, 7, generator=torch.Generator().manual_seed(0)).relu()
     with torch.no_grad():
-        out = attempt(f"your model on images of shape {tuple(image.shape)}", lambda: model(image))
+        out = attempt(f"your block on features of shape {tuple(x.shape)}", lambda: block.train()(x.clone()))
     if out is None:
         raise NotImplementedError
-    if not isinstance(out, Tensor) or out.ndim != 4:
-        raise Hint("forward must return the logits, one tensor (N, num_classes, H, W)")
-    _check_logits(out, height, width)
-    if len(recorded["streams"]) != 1:
-        count = len(recorded["streams"])
-        raise Hint(f"the streams should exchange once, but the package's HighResolutionModule ran {count} times")
-    expected = [(2, 4 * 2**i, *size) for i, size in enumerate(_sizes(height, width, 2))]
-    if recorded["streams"][0] != expected:
-        raise Hint(f"for {height} x {width} the streams should be {expected}, but are {recorded['streams'][0]}")
-    if recorded["ones"] and recorded["ones"][-1].in_channels == 4:
-        raise Hint("the head gets the fine stream alone; concatenate both streams before the last convolution")
+    _check_light_layers(block, calls)
+    _check_image(out, x.shape, "the output")
+    _check_light_sum(out, x, calls)
 
 
-def _check_logits(out: Tensor, height: int, width: int) -> None:
-    if tuple(out.shape[-2:]) == _sizes(height, width, 1)[0]:
-        raise Hint(f"the logits have 1/4 of the image's size, {tuple(out.shape[-2:])}: upsample them at the end")
-    if out.shape[1] != 3:
-        raise Hint(f"there are {out.shape[1]} channels for 3 classes: end with nn.Conv2d(3 * width, num_classes, 1)")
-    if tuple(out.shape) != (2, 3, height, width):
-        raise Hint(f"2 images of {height} x {width} must give logits {(2, 3, height, width)}, not {tuple(out.shape)}")
-    if (out >= 0).all() and (out == 0).any():
-        raise Hint("no output is negative and some are exactly 0: drop the ReLU after the last convolution")
-    if ((out >= 0) & (out <= 1)).all():
-        raise Hint("all outputs are between 0 and 1: leave softmax or sigmoid to the loss and give logits")
+def _check_light_layers(block: nn.Module, calls: list[tuple[nn.Module, Tensor, Tensor]]) -> None:
+    convs = [module for module, _, _ in calls if isinstance(module, nn.Conv2d)]
+    if [conv.kernel_size for conv in convs] != [(3, 3), (1, 1)]:
+        raise Hint(f"there should be a 3x3 and then a 1x1 convolution, but {len(convs)} convolutions ran")
+    depthwise, pointwise = convs
+    if depthwise.groups != 6:
+        raise Hint(f"the 3x3 convolution has groups={depthwise.groups}; depthwise means groups=channels")
+    if pointwise.groups != 1:
+        raise Hint("the 1x1 convolution should combine all channels: leave its groups at 1")
+    if depthwise.bias is not None or pointwise.bias is not None:
+        raise Hint("the convolutions need no bias (bias=False): batch normalization would cancel it")
+    kinds = [type(module).__name__ for module, _, _ in calls]
+    if kinds != ["Conv2d", "BatchNorm2d"] * 2:
+        raise Hint(f"each convolution should be followed by one batch normalization, but these ran: {', '.join(kinds)}")
+    right = 9 * 6 + 6 * 6 + 4 * 6
+    count = sum(parameter.numel() for parameter in block.parameters())
+    if count != right:
+        raise Hint(f"for 6 channels the block should have {right} parameters, but it has {count}: is a layer unused?")
 
 
-def _sizes(height: int, width: int, streams: int, first: int = 2) -> list[tuple[int, int]]:
-    """Of every stream; the first has `first` downsampling steps behind it."""
-    return [(-(-height // 2**i), -(-width // 2**i)) for i in range(first, first + streams)]
+def _check_light_sum(out: Tensor, x: Tensor, calls: list[tuple[nn.Module, Tensor, Tensor]]) -> None:
+    (_, entered, _), (_, _, first), (_, middle, _), (_, _, change) = calls
+    if not torch.allclose(entered, x, atol=1e-5):
+        raise Hint("the 3x3 convolution should get the block's input as it is")
+    if not torch.allclose(middle, first.relu(), atol=1e-5):
+        raise Hint("between the first batch normalization and the 1x1 convolution there is one ReLU")
+    mistakes = [
+        (x + change, "the ReLU after the sum is missing"),
+        (change.relu(), "the shortcut is missing: add the block's input"),
+        (change, "the shortcut is missing: add the block's input, then apply the ReLU"),
+        (x + change.relu(), "the ReLU comes after the sum: a change must be able to reduce a value"),
+        ((x + change.relu()).relu(), "no ReLU before the sum: a change must be able to reduce a value"),
+    ]
+    _compare_maps(out, (x + change).relu(), mistakes, "return ReLU(input + result of the second batch normalization)")
 
 
-def _pairs(result, height: int, width: int, streams: int) -> list[tuple[int, int]]:
+def _sizes(height: int, width: int, branches: int, first: int = 2) -> list[tuple[int, int]]:
+    """Of every branch; the first has `first` downsampling steps behind it."""
+    return [(-(-height // 2**i), -(-width // 2**i)) for i in range(first, first + branches)]
+
+
+def _pairs(result, height: int, width: int, branches: int) -> list[tuple[int, int]]:
     def read() -> list[tuple[int, int]]:
         return [(int(h), int(w)) for h, w in result]
 
     try:
         return read()
     except (TypeError, ValueError):
-        raise Hint(f"for ({height}, {width}, {streams}) give a list of pairs (height, width), one a stream") from None
+        raise Hint(f"for ({height}, {width}, {branches}) give a list of pairs (height, width), one a branch") from None
 
 
 def _paths(
@@ -224,7 +229,7 @@ def _check_image(result, shape: tuple, name: str) -> Tensor:
 
 
 def _compare_maps(result: Tensor, right: Tensor, mistakes: list[tuple[Tensor, str]], default_hint: str) -> None:
-    """As `compare`, for maps, whose sums may be taken in any order."""
+    """As `expect_close`, for feature maps, whose sums may be computed in any order."""
     for wrong, hint in [(right, ""), *mistakes]:
         if wrong.shape == result.shape and torch.allclose(result.float(), wrong, rtol=0, atol=1e-4):
             if hint:

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from course.exercises import grade, names
-from seglib.models.hrnet import BasicBlock, HighResolutionModule, Transition, concatenate, convolution
+from seglib.models.hrnet import BasicBlock, HighResolutionModule
 
 NOTEBOOK = "04_hrnet"
 
@@ -23,11 +23,11 @@ def rejected(number: int, answer, *words: str) -> None:
         assert word in result.message
 
 
-def sizes(height, width, streams, steps=2):
+def sizes(height, width, branches, steps=2):
     result = []
     for _ in range(steps):
         height, width = (height + 1) // 2, (width + 1) // 2
-    for _ in range(streams):
+    for _ in range(branches):
         result.append((height, width))
         height, width = (height + 1) // 2, (width + 1) // 2
     return result
@@ -68,32 +68,27 @@ def down(x, kernels):
     return x
 
 
-class TwoStreams(nn.Module):
+class LightBlock(nn.Module):
     """The right answer to exercise 5; subclasses go wrong in one place."""
 
-    activation: nn.Module | None = None
-    exchanges = 1
+    depthwise: dict = {"groups": 6, "bias": False}
+    pointwise: dict = {"bias": False}
 
-    def __init__(self, num_classes: int, width: int):
+    def __init__(self, channels: int):
         super().__init__()
-        self.stem = nn.Sequential(convolution(3, width, stride=2), nn.ReLU(), convolution(width, width, stride=2))
-        self.block = BasicBlock(width)
-        self.start = Transition([width], [width, 2 * width])
-        self.exchange = HighResolutionModule((width, 2 * width), dilations=(1,), upsampling="bilinear")
-        self.classifier = nn.Conv2d(3 * width, num_classes, 1)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, **self.depthwise)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 1, **self.pointwise)
+        self.bn2 = nn.BatchNorm2d(channels)
 
-    def head(self, streams, size):
-        return F.interpolate(self.classifier(concatenate(streams)), size=size, mode="bilinear")
+    def change(self, x):
+        return self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
 
     def forward(self, x):
-        streams = self.start([self.block(self.stem(x))])
-        for _ in range(self.exchanges):
-            streams = self.exchange(streams)
-        out = self.head(streams, x.shape[-2:])
-        return self.activation(out) if self.activation else out
+        return F.relu(x + self.change(x))
 
 
-RIGHT = {1: sizes, 2: paths, 3: receive, 4: down, 5: TwoStreams}
+RIGHT = {1: sizes, 2: paths, 3: receive, 4: down, 5: LightBlock}
 
 
 def test_the_notebook_has_these_exercises():
@@ -115,18 +110,18 @@ def test_other_forms_of_a_right_answer_are_accepted():
 
     assert verdict(2, from_the_package).right is True
 
-    def enlarged_first(fine, coarse, weight):
+    def upsampled_first(fine, coarse, weight):
         coarse = F.interpolate(coarse, size=fine.shape[-2:], mode="bilinear")
         return (fine + torch.einsum("oc,nchw->nohw", weight, coarse)).clamp(min=0)
 
-    assert verdict(3, enlarged_first).right is True
+    assert verdict(3, upsampled_first).right is True
 
 
 @pytest.mark.parametrize("number", RIGHT)
 @pytest.mark.parametrize("stub", [None, ..., lambda *inputs: None])
 def test_stubs_count_as_not_attempted(number, stub):
     class Untouched(nn.Module):
-        def __init__(self, num_classes, width):
+        def __init__(self, channels):
             super().__init__()
 
     result = verdict(number, Untouched if number == 5 and callable(stub) else stub)
@@ -155,7 +150,7 @@ def test_stubs_count_as_not_attempted(number, stub):
         lambda *inputs, **more: torch.zeros(2, 2),
     ],
 )
-def test_nonsense_is_told_and_never_raises(number, nonsense):
+def test_nonsense_is_rejected_and_never_raises(number, nonsense):
     result = verdict(number, nonsense)
     assert result.right is not True and len(result.message) < 400
 
@@ -167,26 +162,26 @@ def test_nonsense_is_told_and_never_raises(number, nonsense):
         (1, lambda h, w, n: sizes(w, h, n), "height comes first"),
         (1, lambda h, w, n: sizes(h, w, n, 0), "stem is missing"),
         (1, lambda h, w, n: sizes(h, w, n, 1), "downsamples twice"),
-        (1, lambda h, w, n: sizes(h, w, n, 3), "first stream keeps"),
+        (1, lambda h, w, n: sizes(h, w, n, 3), "first branch keeps"),
         (1, lambda h, w, n: sizes(h, w, 1) * n, "half the resolution"),
         (1, lambda h, w, n: sizes(h, w, n)[::-1], "finest"),
         (1, lambda h, w, n: sizes(h, w, n)[:-1], "have 4 sizes"),
         (1, lambda h, w, n: [(7, 7)] * n, "one more each"),
         (1, lambda h, w, n: 64, "list of pairs"),
-        (2, lambda widths: paths(widths, norm=0), "normalisations are missing"),
+        (2, lambda widths: paths(widths, norm=0), "normalizations are missing"),
         (2, lambda widths: paths(widths, norm=1), "no bias, but"),
         (2, lambda widths: paths(widths, norm=3), "no bias: the"),
-        (2, lambda widths: paths(widths, up=9), "way up is a 1x1"),
+        (2, lambda widths: paths(widths, up=9), "path up is a 1x1"),
         (2, lambda widths: paths(widths, down=1), "3x3"),
         (2, lambda widths: paths(widths, middle="none"), "two downsampling steps"),
-        (2, lambda widths: paths(widths, middle="target"), "last step alone"),
+        (2, lambda widths: paths(widths, middle="target"), "only the last step"),
         (2, lambda widths: paths(widths, self_too=True), "to itself"),
-        (2, lambda widths: paths(widths) - paths(widths, up=0, down=0, norm=0) - 7, "for a way up"),
+        (2, lambda widths: paths(widths) - paths(widths, up=0, down=0, norm=0) - 7, "for a path up"),
         (3, lambda f, c, w: f + up(f, c, w), "after the sum is missing"),
         (3, lambda f, c, w: f + up(f, c, w).relu(), "not before"),
         (3, lambda f, c, w: (f + up(f, c, w).relu()).relu(), "before the sum too"),
         (3, lambda f, c, w: f.relu() + up(f, c, w).relu(), "count for nothing"),
-        (3, lambda f, c, w: up(f, c, w).relu(), "message alone"),
+        (3, lambda f, c, w: up(f, c, w).relu(), "term of the coarse branch"),
         (3, lambda f, c, w: (f + up(f, c, w, mode="nearest", align_corners=None)).relu(), "nearest"),
         (3, lambda f, c, w: (f + up(f, c, w, align_corners=True)).relu(), "align_corners"),
         (3, lambda f, c, w: (f + up(f, c, w, size=None, scale_factor=2)).relu(), "own size"),
@@ -210,7 +205,7 @@ def test_typical_mistakes_get_their_own_hint(number, answer, word):
     rejected(number, answer, word)
 
 
-def test_a_way_down_without_relus_between_is_named():
+def test_a_path_down_without_relus_between_is_named():
     def linear(x, kernels):
         for kernel in kernels:
             x = F.conv2d(x, kernel, stride=2, padding=1)
@@ -219,7 +214,7 @@ def test_a_way_down_without_relus_between_is_named():
     rejected(4, linear, "between two steps")
 
 
-def test_ways_that_lead_in_one_direction_only_are_named():
+def test_paths_that_lead_in_one_direction_only_are_named():
     def one_way(keep):
         layers = HighResolutionModule
         return lambda widths: sum(
@@ -230,89 +225,105 @@ def test_ways_that_lead_in_one_direction_only_are_named():
             for p in path.parameters()
         )
 
-    rejected(2, one_way(lambda i, j: i > j), "ways up are missing")
-    rejected(2, one_way(lambda i, j: i < j), "ways down are missing")
+    rejected(2, one_way(lambda i, j: i > j), "paths up are missing")
+    rejected(2, one_way(lambda i, j: i < j), "paths down are missing")
 
 
-class Softmax(TwoStreams):
-    activation = nn.Softmax(dim=1)
+class OrdinaryKernel(LightBlock):
+    depthwise = {"bias": False}
 
 
-class Rectified(TwoStreams):
-    activation = nn.ReLU()
+class GroupedPointwise(LightBlock):
+    pointwise = {"bias": False, "groups": 2}
 
 
-class NoHighResolutionModule(TwoStreams):
-    exchanges = 0
+class Biased(LightBlock):
+    pointwise = {}
 
 
-class Twice(TwoStreams):
-    exchanges = 2
+class NoSecondNorm(LightBlock):
+    def change(self, x):
+        return self.conv2(F.relu(self.bn1(self.conv1(x))))
 
 
-class FixedClasses(TwoStreams):
-    def __init__(self, num_classes, width):
-        super().__init__(2, width)
+class UnusedLayer(LightBlock):
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.extra = nn.Conv2d(channels, channels, 1)
 
 
-class FixedWidth(TwoStreams):
-    def __init__(self, num_classes, width):
-        super().__init__(num_classes, 8)
+class NoReluBetween(LightBlock):
+    def change(self, x):
+        return self.bn2(self.conv2(self.bn1(self.conv1(x))))
 
 
-class FineAlone(TwoStreams):
-    def __init__(self, num_classes, width):
-        super().__init__(num_classes, width)
-        self.classifier = nn.Conv2d(width, num_classes, 1)
-
-    def head(self, streams, size):
-        return super().head(streams[:1], size)
+class ReluFirst(LightBlock):
+    def change(self, x):
+        return super().change(x + 1)
 
 
-class Quarter(TwoStreams):
-    def head(self, streams, size):
-        return self.classifier(concatenate(streams))
+class NoReluAtTheEnd(LightBlock):
+    def forward(self, x):
+        return x + self.change(x)
 
 
-class FourTimes(TwoStreams):
-    def head(self, streams, size):
-        return F.interpolate(self.classifier(concatenate(streams)), scale_factor=4)
+class NoShortcut(LightBlock):
+    def forward(self, x):
+        return F.relu(self.change(x))
 
 
-class NoStem(TwoStreams):
-    def __init__(self, num_classes, width):
-        super().__init__(num_classes, width)
-        self.stem = convolution(3, width, stride=2)
+class ReluBeforeTheSum(LightBlock):
+    def forward(self, x):
+        return F.relu(x + F.relu(self.change(x)))
 
 
-class Silent(TwoStreams):
+class Doubled(LightBlock):
+    def forward(self, x):
+        return F.relu(x + 2 * self.change(x))
+
+
+class OneConvolution(LightBlock):
+    def change(self, x):
+        return self.bn1(self.conv1(x))
+
+
+class Shrinking(LightBlock):
+    def forward(self, x):
+        return super().forward(x)[..., 1:]
+
+
+class Silent(LightBlock):
     def forward(self, x):
         super().forward(x)
 
 
 class NoInit(nn.Module):
-    def __init__(self, num_classes, width):
-        self.block = BasicBlock(width)
+    def __init__(self, channels):
+        self.conv1 = nn.Conv2d(channels, channels, 3)
 
 
 @pytest.mark.parametrize(
     ("answer", "word"),
     [
-        (Softmax, "leave softmax"),
-        (Rectified, "drop the ReLU"),
-        (NoHighResolutionModule, "ran 0 times"),
-        (Twice, "ran 2 times"),
-        (FixedClasses, "2 channels for 3 classes"),
-        (FixedWidth, "should be"),
-        (FineAlone, "fine stream alone"),
-        (Quarter, "upsample them at the end"),
-        (FourTimes, "must give logits"),
-        (NoStem, "should be"),
+        (OrdinaryKernel, "groups=1"),
+        (GroupedPointwise, "combine all channels"),
+        (Biased, "no bias"),
+        (NoSecondNorm, "followed by one batch normalization"),
+        (UnusedLayer, "should have 114 parameters"),
+        (NoReluBetween, "there is one ReLU"),
+        (ReluFirst, "as it is"),
+        (NoReluAtTheEnd, "after the sum is missing"),
+        (NoShortcut, "shortcut is missing"),
+        (ReluBeforeTheSum, "able to reduce"),
+        (Doubled, "input + result"),
+        (OneConvolution, "but 1 convolutions ran"),
+        (Shrinking, "must have shape"),
         (NoInit, "stopped with AttributeError"),
-        (lambda num_classes, width: 5, "nn.Module"),
+        (BasicBlock, "but 2 convolutions ran"),
+        (lambda channels: 5, "nn.Module"),
     ],
 )
-def test_networks_that_are_not_quite_two_streams(answer, word):
+def test_blocks_that_miss_one_thing(answer, word):
     rejected(5, answer, word)
 
 
