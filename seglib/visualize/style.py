@@ -38,7 +38,7 @@ class NotebookFigure(Figure):
     """A matplotlib figure that is not registered with pyplot, so a notebook displays it once.
 
     Figures with `has_images` set are embedded as JPEG, which needs a quarter of the bytes of PNG. `alt` is the text
-    that a screen reader reads in place of the figure.
+    that a screen reader reads in place of the figure, by default the titles in it.
     """
 
     has_images = False
@@ -57,8 +57,9 @@ class NotebookFigure(Figure):
         buffer = io.BytesIO()
         self.savefig(buffer, format=kind[6:], pil_kwargs=options)
         data = {kind: base64.b64encode(buffer.getvalue()).decode(), "text/plain": repr(self)}
-        details = {"width": round(self.get_figwidth() * 96)} | ({"alt": self.alt} if self.alt else {})
-        display(data, metadata={kind: details}, raw=True)
+        titles = [axes.get_title(place) for axes in self.axes for place in ("left", "center")]
+        alt = self.alt or ", ".join(dict.fromkeys(title.strip() for title in titles if title.strip()))
+        display(data, metadata={kind: {"width": round(self.get_figwidth() * 96), "alt": alt}}, raw=True)
 
 
 def add_title(axes, title: str, detail: str = "") -> None:
