@@ -23,9 +23,8 @@ def item(seed=0, **changes):
 
 def texts(figure):
     """Everything that is written in a figure, on its axes and in its legends."""
-    found = [figure, *figure.axes]
-    found = [text.get_text() for part in found for text in part.findobj(matplotlib.text.Text)]
-    return [text for text in found if text]
+    labels = [text for part in (figure, *figure.axes) for text in part.findobj(matplotlib.text.Text)]
+    return [label.get_text() for label in labels if label.get_text()]
 
 
 def pixels(figure):

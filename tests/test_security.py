@@ -95,7 +95,7 @@ def test_invalid_metadata_is_refused_before_anything_is_built(tmp_path, monkeypa
     tensors, notes = small()
     file = tmp_path / "own.safetensors"
 
-    def said(**changes) -> str:
+    def message(**changes) -> str:
         changed = json.loads(json.dumps({**notes, **changes}))
         file.write_bytes(to_bytes(tensors, {"notes": json.dumps(changed)}))
         with pytest.raises(weights.WeightsError) as caught:
@@ -105,14 +105,14 @@ def test_invalid_metadata_is_refused_before_anything_is_built(tmp_path, monkeypa
     def config(**model):
         return {**notes["config"], "model": {**notes["config"]["model"], **model}}
 
-    assert "invalid config.model in its metadata" in said(config=config(options={"width": 10**9}))
-    assert "invalid palette in its metadata" in said(palette=[[0, 0, 0], [0, 0, 256]])
-    assert "invalid palette in its metadata" in said(palette=[[0, 0, 0]])
-    assert "invalid classes in its metadata" in said(classes=["a\n", "b"])
-    assert "invalid num_outputs in its metadata" in said(num_outputs=10**6)
-    assert "no config.data in its metadata" in said(config={k: v for k, v in notes["config"].items() if k != "data"})
-    assert "invalid config.data in its metadata" in said(config={**notes["config"], "data": {"name": 3}})
-    assert "invalid config.inference in its metadata" in said(
+    assert "invalid config.model in its metadata" in message(config=config(options={"width": 10**9}))
+    assert "invalid palette in its metadata" in message(palette=[[0, 0, 0], [0, 0, 256]])
+    assert "invalid palette in its metadata" in message(palette=[[0, 0, 0]])
+    assert "invalid classes in its metadata" in message(classes=["a\n", "b"])
+    assert "invalid num_outputs in its metadata" in message(num_outputs=10**6)
+    assert "no config.data in its metadata" in message(config={k: v for k, v in notes["config"].items() if k != "data"})
+    assert "invalid config.data in its metadata" in message(config={**notes["config"], "data": {"name": 3}})
+    assert "invalid config.inference in its metadata" in message(
         config={**notes["config"], "inference": {"longest_side": -1}}
     )
     real, devices = models.create, []
@@ -123,10 +123,10 @@ def test_invalid_metadata_is_refused_before_anything_is_built(tmp_path, monkeypa
         return model
 
     monkeypatch.setattr(models, "create", watched)
-    wider = said(config=config(options={"width": 4096}))
+    wider = message(config=config(options={"width": 4096}))
     assert re.search(r"stem\.0\.weight: .*\[2, 3, 3, 3\].* from checkpoint, .*\[4096, 3, 3, 3\]", wider)
-    assert "the tensors do not fit hrnet_w18" in said(config=config(name="hrnet_w18", options={}))
-    assert "'vgg' is not a known network" in said(config=config(name="vgg"))
+    assert "the tensors do not fit hrnet_w18" in message(config=config(name="hrnet_w18", options={}))
+    assert "'vgg' is not a known network" in message(config=config(name="vgg"))
     assert devices == ["meta", "meta"]  # which takes no memory
 
 
@@ -176,15 +176,15 @@ def test_every_package_of_the_lock_file_is_pinned_by_a_hash():
     assert not re.search(r"https?:|file:|--index|--find-links|/", "".join(lines))
     pinned = dict(line.removesuffix(" \\").split("==") for line in lines[::2])
     pinned = {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in pinned.items()}
-    wanted = re.findall(r"^([\w-]+)", (REPOSITORY / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE)
-    todo, needed = [name.lower() for name in wanted], set()
+    direct = re.findall(r"^([\w-]+)", (REPOSITORY / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    todo, needed = [name.lower() for name in direct], set()
     while todo:
         name = todo.pop()
         assert name in pinned, name
         needed.add(name)
         with contextlib.suppress(metadata.PackageNotFoundError):
             if metadata.version(name) == pinned[name]:  # else it may need other things
-                asked = [Requirement(text) for text in metadata.requires(name) or []]
-                names = {one.name for one in asked if not one.marker or one.marker.evaluate(LOCKED_FOR)}
+                requirements = [Requirement(text) for text in metadata.requires(name) or []]
+                names = {one.name for one in requirements if not one.marker or one.marker.evaluate(LOCKED_FOR)}
                 todo += {re.sub(r"[-_.]+", "-", one).lower() for one in names} - needed
     assert needed <= pinned.keys()

@@ -16,10 +16,10 @@ from tools.__main__ import main as tools_main
 
 
 def notes(width=4, outputs=2):
-    made = Config()
-    made.model.options = {"width": width}
+    config = Config()
+    config.model.options = {"width": width}
     return {
-        "config": config_to_dict(made),
+        "config": config_to_dict(config),
         "classes": ["background", "horse"],
         "palette": [[0, 0, 0], [230, 159, 0]],
         "num_outputs": outputs,
@@ -58,10 +58,10 @@ def test_what_fp16_cannot_hold_is_kept_in_fp32(tmp_path):
     """The running variance of a pyramid's last convolution was 80,000 in a real network, and infinity once rounded."""
     tensors = {"large": torch.tensor([8e4, 1.1]), "least": torch.tensor([-65504.0, 1.1]), "none": torch.ones(0)}
     weights.write_tensors(tmp_path / "file.safetensors", tensors, notes(), half=True)
-    found, _ = weights.read_tensors(tmp_path / "file.safetensors")
-    assert torch.equal(found["large"], tensors["large"])
-    assert torch.equal(found["least"], tensors["least"].half().float())
-    assert found["none"].shape == (0,)
+    loaded, _ = weights.read_tensors(tmp_path / "file.safetensors")
+    assert torch.equal(loaded["large"], tensors["large"])
+    assert torch.equal(loaded["least"], tensors["least"].half().float())
+    assert loaded["none"].shape == (0,)
 
 
 def test_every_flipped_byte_cut_and_addition_is_refused(shelf):
@@ -190,12 +190,12 @@ def test_a_release_measures_what_it_writes(tmp_path, monkeypatch):
 
     monkeypatch.setattr(weights, "FOLDER", tmp_path)
     (tmp_path / "manifest.json").write_text('{"address": "", "weights": {}}')
-    asked = tiny(tmp_path / "run")
-    history = training.fit(asked, progress=False)
+    config = tiny(tmp_path / "run")
+    history = training.fit(config, progress=False)
     card = release.release(tmp_path / "run", "small", tmp_path, "seglib train x.yaml", "a test")
     assert weights.card("small") == json.loads(json.dumps(card)) and weights.names() == ["small"]
     model, header = weights.load("small")
-    val = data.load("creatures", "val", **asked.data.options)
+    val = data.load("creatures", "val", **config.data.options)
     scores = evaluate(Predictor(model, 48), val)
     assert {name: scores[name] for name in card["scores"]} == card["scores"]
     assert card["training"]["best_epoch"] == 1 + max(history, key=lambda e: e["val"]["miou"])["epoch"]
@@ -204,8 +204,8 @@ def test_a_release_measures_what_it_writes(tmp_path, monkeypatch):
     assert np.allclose(curve["miou"], [entry["val"]["miou"] for entry in judged], atol=5e-5)
     assert np.allclose(curve["boundary_iou"], [entry["val"]["boundary_iou"] for entry in judged], atol=5e-5)
     assert str(tmp_path) not in json.dumps(card) + json.dumps(header)
-    made = parse_config(json.dumps(header["config"]))
-    assert (asked.num_workers, asked.device) == (0, "cpu") and (made.num_workers, made.device) == (-1, "auto")
+    saved = parse_config(json.dumps(header["config"]))
+    assert (config.num_workers, config.device) == (0, "cpu") and (saved.num_workers, saved.device) == (-1, "auto")
     text = (tmp_path / "small.md").read_text()
     assert f"{scores['miou']:.4f}" in text and card["sha256"] in text
     assert curve["longest_side"] == 48 and "during training, with" in text
@@ -269,11 +269,11 @@ def test_card_documents_the_start_of_the_training(tmp_path, monkeypatch):
 
 def test_card_shows_the_validation_curve_and_the_scaling_of_images():
     curve = {"epochs": list(range(5, 105, 5)), "miou": [i / 100 for i in range(20)], "longest_side": 64}
-    shown = model_cards._curve(
+    text = model_cards._curve(
         {"data": {"chosen_on": "val"}, "input": {"longest_side": 64}, "training": {"curve": curve}}
     )
     steps = "0.000 (5), 0.030 (20), 0.050 (30), 0.080 (45), 0.110 (60), 0.140 (75), 0.160 (85), 0.190 (100)"
-    assert shown.endswith(f": {steps}")
+    assert text.endswith(f": {steps}")
     curve = {"epochs": [3], "miou": [0.5], "longest_side": 64}
     one = {"data": {"chosen_on": "val"}, "input": {"longest_side": 64}, "training": {"curve": curve}}
     assert model_cards._curve(one).endswith(": 0.500 (3)")
@@ -296,9 +296,9 @@ def test_a_card_separates_scores_of_images_that_chose_the_checkpoint(tmp_path, m
 
     monkeypatch.setattr(weights, "FOLDER", tmp_path)
     (tmp_path / "manifest.json").write_text('{"address": "", "weights": {}}')
-    asked = tiny(tmp_path / "run", selection="last")
-    asked.data.val_split = "train"
-    training.fit(asked, progress=False)
+    config = tiny(tmp_path / "run", selection="last")
+    config.data.val_split = "train"
+    training.fit(config, progress=False)
     card = release.release(tmp_path / "run", "fixed", tmp_path, "seglib train x.yaml", "a test")
     assert (card["data"]["chosen_on"], card["data"]["measured_on"]) == (None, "val")
     assert card["training"]["best_epoch"] == 2 and card["training"]["curve"]["split"] == "train"
@@ -357,10 +357,11 @@ def test_the_cards_scores_can_be_measured_again(name, realdata):
     dataset = data.load(card["data"]["name"], card["data"]["measured_on"], realdata, card["data"]["list"])
     assert metadata["config"]["inference"]["longest_side"] == card["input"]["longest_side"]
     scores = evaluate(Predictor(model, **metadata["config"]["inference"]), dataset)
-    told = card["scores"]
-    keys = {"miou", "boundary_iou", "pixel_accuracy", "foreground_iou"} & told.keys()  # the last with two classes only
+    documented = card["scores"]
+    # Foreground IoU exists for two classes only.
+    keys = {"miou", "boundary_iou", "pixel_accuracy", "foreground_iou"} & documented.keys()
     assert len(keys) == (4 if len(card["classes"]) == 2 else 3)
     for key in keys:
-        assert scores[key] == pytest.approx(told[key], abs=5e-5)
+        assert scores[key] == pytest.approx(documented[key], abs=5e-5)
     for label, values in scores["per_class"].items():
-        assert values["iou"] == pytest.approx(told["per_class"][label]["iou"], abs=5e-4)
+        assert values["iou"] == pytest.approx(documented["per_class"][label]["iou"], abs=5e-4)

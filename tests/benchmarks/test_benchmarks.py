@@ -107,16 +107,16 @@ def test_a_missing_peer_is_reported_and_skipped(tmp_path, monkeypatch, capsys):
     file = tmp_path / "results.json"
     monkeypatch.setattr(sys, "argv", ["benchmarks", "run", "--only", "confusion-224", "--results", str(file)])
     assert command.main() == 0
-    (found,) = json.loads(file.read_text())
-    assert "torchmetrics is not installed: python -m pip install 'seglib[bench]'" in found["skipped"]
-    assert found["name"] == "confusion-224x224x2" and found["ours"] is found["ratio"] is None
+    (entry,) = json.loads(file.read_text())
+    assert "torchmetrics is not installed: python -m pip install 'seglib[bench]'" in entry["skipped"]
+    assert entry["name"] == "confusion-224x224x2" and entry["ours"] is entry["ratio"] is None
     assert "skipped: torchmetrics is not installed" in capsys.readouterr().out
-    assert "| skipped |" in table.text([found])
+    assert "| skipped |" in table.text([entry])
 
 
 def fake(monkeypatch, **calls):
-    made = [groups.Entry(name, "metrics", f"work {name}", call) for name, call in calls.items()]
-    monkeypatch.setattr(groups, "entries", lambda root: made)
+    entries = [groups.Entry(name, "metrics", f"work {name}", call) for name, call in calls.items()]
+    monkeypatch.setattr(groups, "entries", lambda root: entries)
 
 
 def numbers(value=1.0):
@@ -192,21 +192,21 @@ def test_the_table_says_which_aims_are_missed():
     assert [table.falls_short(e) for e in entries] == [False, True, False, True, False]
     assert not table.falls_short(alone | {"ours": 3.0})
     lines = table.text([entries[0], entries[1], entries[3]]).splitlines()
-    (told,) = [line for line in lines if line.startswith("Short of the aim: ")]
-    assert "work b (" in told and "1.50 times as good; aim 2)" in told and "4.00 minutes; aim 3 minutes)" in told
-    assert "work a" not in told and "Short of" not in table.text([entries[0]])
+    (missed,) = [line for line in lines if line.startswith("Short of the aim: ")]
+    assert "work b (" in missed and "1.50 times as good; aim 2)" in missed and "4.00 minutes; aim 3 minutes)" in missed
+    assert "work a" not in missed and "Short of" not in table.text([entries[0]])
 
 
 def test_numbers_have_three_figures():
-    shown = {1234.5: "1,234", 12.345: "12.3", 1.2345: "1.23", 0.5: "0.50", 0.01234: "0.012"}
-    assert {value: table.number(value) for value in shown} == shown
+    expected = {1234.5: "1,234", 12.345: "12.3", 1.2345: "1.23", 0.5: "0.50", 0.01234: "0.012"}
+    assert {value: table.number(value) for value in expected} == expected
 
 
 def test_the_page_of_scaling_by_hand():
     def measured(name, value, **more):
         return {**entry(name), "ours": value, "ratio": None, "note": "of pictures; by windows", **more}
 
-    found = [
+    entries = [
         measured("predict-read", 2.0, bytes=500_000, decoded_bytes=2**20),
         measured("predict-compute", 7.0),
         measured("predict-write", 1.0, bytes=2**14),
@@ -217,7 +217,7 @@ def test_the_page_of_scaling_by_hand():
         measured("large-1000", 1.0, side=1000, seconds=1.0, peak_mib=500),
         measured("large-2000", 1.0, side=2000, seconds=4.0, peak_mib=600),
     ]
-    page = scaling.page(found)
+    page = scaling.page(entries)
     # 10 ms an image are 10,000 seconds a million
     assert "| 1,000,000 | 33.3 min | 1.94 h | 16.7 min | 2.78 h | 0.12 | 500 GB | 16.4 GB |" in page
     assert "| work unet-train | 10.0 images/s | 27.8 h | 27,778 h | 1,157 |" in page
@@ -236,16 +236,16 @@ def test_minutes_to_a_score():
 def test_the_readme_shows_the_results():
     entries = results.read()
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    shown = readme.partition(table.BEGIN)[2].partition(table.END)[0].strip("\n")
-    assert entries and shown == table.headlines(entries) and len(table.HEADLINES) == 10
-    assert shown.count("\n") == 2 + 10 - 1
+    section = readme.partition(table.BEGIN)[2].partition(table.END)[0].strip("\n")
+    assert entries and section == table.headlines(entries) and len(table.HEADLINES) == 10
+    assert section.count("\n") == 2 + 10 - 1
     assert scaling.PAGE.read_text(encoding="utf-8") == scaling.page(entries)
     assert table.PAGE.read_text(encoding="utf-8") == table.page(entries)
-    for found in entries:
-        assert {"name", "ours", "peer", "ratio", "unit", "spread", "versions", "machine"} <= found.keys()
-        if found["ratio"] is not None:
-            better, worse = (found["ours"], found["peer"])[:: 1 if found["unit"] == "images/s" else -1]
-            assert found["ratio"] == pytest.approx(better / worse)
+    for entry in entries:
+        assert {"name", "ours", "peer", "ratio", "unit", "spread", "versions", "machine"} <= entry.keys()
+        if entry["ratio"] is not None:
+            better, worse = (entry["ours"], entry["peer"])[:: 1 if entry["unit"] == "images/s" else -1]
+            assert entry["ratio"] == pytest.approx(better / worse)
     named = {e.name for e in groups.entries(Path("data"))}
     assert {e["name"] for e in entries if "cuda" not in e["name"]} <= named
 
@@ -303,18 +303,18 @@ def test_the_comparison_that_is_shown_is_the_measured_one():
     assert comparison.PAGE.read_text(encoding="utf-8") == comparison.page(entries)
     seeds = [entry for entry in entries if entry["name"].startswith("horses")]
     mious, minutes = [entry["miou"] for entry in seeds], [entry["minutes"] for entry in seeds]
-    told = f"{np.mean(mious):.3f} ± {np.std(mious, ddof=1):.3f} over five seeds, {np.median(minutes):.1f} minutes each"
-    assert told in (REPOSITORY / "docs" / "training.md").read_text(encoding="utf-8")
+    text = f"{np.mean(mious):.3f} ± {np.std(mious, ddof=1):.3f} over five seeds, {np.median(minutes):.1f} minutes each"
+    assert text in (REPOSITORY / "docs" / "training.md").read_text(encoding="utf-8")
     for entry in entries:
-        asked = comparison.VARIANTS[entry["name"]]
-        assert entry["command"] == " ".join(["seglib train", asked.config, *asked.options])
-        assert entry["epochs"] == load_config(REPOSITORY / asked.config, list(asked.options)).epochs
+        variant = comparison.VARIANTS[entry["name"]]
+        assert entry["command"] == " ".join(["seglib train", variant.config, *variant.options])
+        assert entry["epochs"] == load_config(REPOSITORY / variant.config, list(variant.options)).epochs
 
 
 def test_the_comparisons_can_be_read_and_belong_to_a_group():
     listed = {name for names, _ in comparison.GROUPS.values() for name in names}
     assert listed == set(comparison.VARIANTS)
     for variant in comparison.VARIANTS.values():
-        wanted = load_config(REPOSITORY / variant.config, list(variant.options))
-        classes = len(data.source(wanted.data.name).classes)
-        losses.class_weights(wanted.loss.class_weights, [1] * classes)  # some rules are for other numbers of classes
+        config = load_config(REPOSITORY / variant.config, list(variant.options))
+        classes = len(data.source(config.data.name).classes)
+        losses.class_weights(config.loss.class_weights, [1] * classes)  # some rules are for other numbers of classes

@@ -42,8 +42,8 @@ def called(monkeypatch, capsys):
             code = main([str(word) for word in arguments])
         except SystemExit as refused:
             code = refused.code
-        shown = capsys.readouterr()
-        return subprocess.CompletedProcess(arguments, code, shown.out, shown.err)
+        output = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, code, output.out, output.err)
 
     return call
 
@@ -189,9 +189,9 @@ def test_train_evaluate_predict_on_a_folder_of_ones_own(tmp_path):
         "predict", tmp_path / "leaves" / "images" / "leaf0.png", "--weights", trained, "--out", tmp_path / "out"
     )
     assert done.returncode == 0, done.stderr
-    found = np.asarray(Image.open(tmp_path / "out" / "leaf0_mask.png"))
+    prediction = np.asarray(Image.open(tmp_path / "out" / "leaf0_mask.png"))
     truth = np.asarray(Image.open(tmp_path / "leaves" / "masks" / "leaf0.png")) > 0
-    assert ((found == 1) == truth).mean() > 0.9
+    assert ((prediction == 1) == truth).mean() > 0.9
 
 
 @pytest.mark.parametrize(
@@ -316,9 +316,9 @@ def test_nothing_to_score_is_no_success(called, photographs):
     ["c.yaml --epochs 3 --num_workers -1", "--epochs 3 c.yaml --num_workers=-1", "--epochs=3 --num_workers -1 c.yaml"],
 )
 def test_options_of_a_training_come_with_a_space_or_an_equals_sign(words):
-    for given in (words, f"--resume {words}", f"{words} --resume"):
-        args, rest = build_parser().parse_known_args(["train", *given.split()])
-        assert args.resume == ("--resume" in given)
+    for options in (words, f"--resume {words}", f"{words} --resume"):
+        args, rest = build_parser().parse_known_args(["train", *options.split()])
+        assert args.resume == ("--resume" in options)
         assert split_configuration(rest) == ("c.yaml", ["--epochs=3", "--num_workers=-1"])
     assert split_configuration(["--epochs", "--output_dir=x"]) == (None, ["--epochs", "--output_dir=x"])
     assert split_configuration(["--loss.terms", "{ce: 1}"]) == (None, ["--loss.terms={ce: 1}"])
@@ -326,8 +326,8 @@ def test_options_of_a_training_come_with_a_space_or_an_equals_sign(words):
 
 def test_help_of_every_command_shows_examples_that_can_be_parsed(called):
     for name in COMMANDS:
-        shown = called(name, "--help").stdout
-        lines = shown.split("examples:\n")[1].split("\n\n")[0].splitlines()
+        help_text = called(name, "--help").stdout
+        lines = help_text.split("examples:\n")[1].split("\n\n")[0].splitlines()
         assert len(lines) >= 2, name
         for line in lines:
             words = shlex.split(line.split("   ")[0])

@@ -26,9 +26,9 @@ def write_weights(file, width, classes=("background", "leaf")):
     """An untrained U-Net, for images at their own size."""
     torch.manual_seed(0)
     model = models.create("unet", 2, width=width)
-    wanted = parse_config(json.dumps({"model": {"name": "unet", "options": {"width": width}}}))
-    wanted.inference.longest_side = 0
-    notes = {"config": config_to_dict(wanted), "classes": list(classes), "palette": PALETTE, "num_outputs": 2}
+    config = parse_config(json.dumps({"model": {"name": "unet", "options": {"width": width}}}))
+    config.inference.longest_side = 0
+    notes = {"config": config_to_dict(config), "classes": list(classes), "palette": PALETTE, "num_outputs": 2}
     weights.write_tensors(file, model.state_dict(), notes)
 
 

@@ -14,7 +14,7 @@ from seglib.cli.main import main
 from seglib.config import Config, config_to_dict
 
 
-def made(folder: Path, scores=(0.5, 0.7, 0.6), epochs=3, checkpoint=True, **changes) -> Path:
+def write_run(folder: Path, scores=(0.5, 0.7, 0.6), epochs=3, checkpoint=True, **changes) -> Path:
     """A run's folder as training leaves it."""
     folder.mkdir(parents=True)
     config = Config(output_dir=str(folder), epochs=epochs)
@@ -37,8 +37,8 @@ def cells(line: str) -> list[str]:
 
 
 def test_the_table_says_what_differs_and_ranks_by_the_best_epoch(tmp_path):
-    made(tmp_path / "plain")
-    made(tmp_path / "wide", (0.4, 0.9, 0.8), optimizer__lr=0.01, model__options={"width": 32}, device="cpu")
+    write_run(tmp_path / "plain")
+    write_run(tmp_path / "wide", (0.4, 0.9, 0.8), optimizer__lr=0.01, model__options={"width": 32}, device="cpu")
     heads, first, second = map(cells, runs.table(runs.find([tmp_path]), 500).splitlines())
     assert heads == ["run", "state", "minutes", "miou", "boundary_iou", "at epoch", "width", "lr"]
     assert first[:6] == [str(tmp_path / "wide"), "finished, 3 epochs", "1.5", "0.9000", "0.4500", "2"]
@@ -55,7 +55,7 @@ def test_the_table_says_what_differs_and_ranks_by_the_best_epoch(tmp_path):
     ],
 )
 def test_the_state_of_a_run(tmp_path, epochs, checkpoint, state):
-    record = runs.read(made(tmp_path / "run", epochs=epochs, checkpoint=checkpoint))
+    record = runs.read(write_run(tmp_path / "run", epochs=epochs, checkpoint=checkpoint))
     assert record.state == state and record.faults == []
     assert record.minutes == 1.5 and record.best["epoch"] == 1
 
@@ -76,7 +76,7 @@ def test_what_changes_nothing_in_the_result_is_an_option():
 
 
 @pytest.mark.parametrize(
-    "name, content, said",
+    "name, content, message",
     [
         ("config.yaml", None, "config.yaml: not there, so the options of this run are unknown"),
         ("config.yaml", "a: [1", "config.yaml: cannot be read"),
@@ -87,30 +87,30 @@ def test_what_changes_nothing_in_the_result_is_an_option():
         ("history.json", "\0\x01\x80", "history.json: cannot be read"),
     ],
 )
-def test_a_broken_run_is_named_and_the_others_are_shown(tmp_path, capsys, name, content, said):
-    made(tmp_path / "good")
-    file = made(tmp_path / "broken") / name
+def test_a_broken_run_is_named_and_the_others_are_shown(tmp_path, capsys, name, content, message):
+    write_run(tmp_path / "good")
+    file = write_run(tmp_path / "broken") / name
     file.unlink()
     if content is not None:
         file.write_text(content, encoding="latin-1")
     assert main(["runs", str(tmp_path)]) == 0
-    shown = capsys.readouterr()
-    assert said in shown.err and str(file) in shown.err and len(shown.err.splitlines()) == 1
-    assert "0.7000" in shown.out and str(tmp_path / "broken") in shown.out
+    output = capsys.readouterr()
+    assert message in output.err and str(file) in output.err and len(output.err.splitlines()) == 1
+    assert "0.7000" in output.out and str(tmp_path / "broken") in output.out
 
 
 def test_a_run_that_has_just_begun_is_no_fault(tmp_path, capsys):
-    (made(tmp_path / "new") / "history.json").unlink()
+    (write_run(tmp_path / "new") / "history.json").unlink()
     assert main(["runs", str(tmp_path), "--plot", str(tmp_path / "x.png")]) == 1
-    shown = capsys.readouterr()
-    assert "resumable at epoch 0 of 3" in shown.out and "no run has finished an epoch yet" in shown.err
+    output = capsys.readouterr()
+    assert "resumable at epoch 0 of 3" in output.out and "no run has finished an epoch yet" in output.err
 
 
 @settings(deadline=None, derandomize=True, max_examples=60)
 @given(st.randoms(use_true_random=False))
 def test_no_spoilt_history_or_configuration_breaks_the_table(tmp_path_factory, source: random.Random):
     """Values of every kind in every place: the table comes, whatever they are."""
-    folder = made(tmp_path_factory.mktemp("runs") / "run")
+    folder = write_run(tmp_path_factory.mktemp("runs") / "run")
     odd = [None, "text", -1, 1e999, float("nan"), [], {}, True, {"miou": "high"}, [1]]
     history = json.loads((folder / "history.json").read_text())
     for entry in history:
@@ -119,7 +119,7 @@ def test_no_spoilt_history_or_configuration_breaks_the_table(tmp_path_factory, s
     options[source.choice(list(options))] = source.choice(odd)
     (folder / "history.json").write_text(json.dumps(history))
     (folder / "config.yaml").write_text(yaml.safe_dump(options))
-    assert str(folder) in runs.table([runs.read(folder), runs.read(made(folder.parent / "other"))])
+    assert str(folder) in runs.table([runs.read(folder), runs.read(write_run(folder.parent / "other"))])
 
 
 def test_wide_tables_go_on_below(tmp_path):
@@ -130,12 +130,12 @@ def test_wide_tables_go_on_below(tmp_path):
 
 def test_places_without_runs_are_refused(tmp_path, capsys):
     assert main(["runs", str(tmp_path / "absent")]) == 1 and main(["runs", str(tmp_path)]) == 1
-    shown = capsys.readouterr().err.splitlines()
-    assert "absent: no such folder" in shown[0] and "there is no run" in shown[1]
+    output = capsys.readouterr().err.splitlines()
+    assert "absent: no such folder" in output[0] and "there is no run" in output[1]
 
 
 def test_runs_are_drawn_together(tmp_path, capsys):
-    made(tmp_path / "a"), made(tmp_path / "b", (0.3,))
+    write_run(tmp_path / "a"), write_run(tmp_path / "b", (0.3,))
     file = tmp_path / "new" / "curves.png"
     assert main(["runs", str(tmp_path), "--plot", str(file)]) == 0
     assert file.read_bytes()[:4] == b"\x89PNG"
@@ -146,7 +146,7 @@ def test_runs_are_drawn_together(tmp_path, capsys):
 
 
 def test_the_curves_are_those_of_the_histories(tmp_path):
-    histories = {record.folder.name: record.history for record in (runs.read(made(tmp_path / "a")),)}
+    histories = {record.folder.name: record.history for record in (runs.read(write_run(tmp_path / "a")),)}
     losses, scores = visualize.compared_runs(histories).axes
     assert losses.lines[0].get_xdata().tolist() == [1, 2, 3] and scores.lines[0].get_ydata().tolist() == [0.5, 0.7, 0.6]
     assert losses.lines[0].get_ydata().tolist() == [1.0, 0.9, 0.8]

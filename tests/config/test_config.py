@@ -39,11 +39,11 @@ def test_defaults_without_a_file():
 def test_the_command_line_goes_over_the_file(tmp_path):
     file = tmp_path / "c.yaml"
     file.write_text("epochs: 7\noptimizer: {lr: 0.5}\nmodel: {options: {width: 8, bilinear: true}}\n")
-    made = load_config(file, ["--optimizer.lr=1e-3", "--data.name=camvid", "--augment.crop_sizes=[32,64]"])
-    assert made.epochs == 7 and made.optimizer.lr == 1e-3 and made.data.name == "camvid"
-    assert made.augment.crop_sizes == [32, 64]
-    assert made.model.options == {"width": 8, "bilinear": True}
-    assert made.optimizer.name == "adamw"
+    config = load_config(file, ["--optimizer.lr=1e-3", "--data.name=camvid", "--augment.crop_sizes=[32,64]"])
+    assert config.epochs == 7 and config.optimizer.lr == 1e-3 and config.data.name == "camvid"
+    assert config.augment.crop_sizes == [32, 64]
+    assert config.model.options == {"width": 8, "bilinear": True}
+    assert config.optimizer.name == "adamw"
     assert load_config(None, ["--model.options.width=24"]).model.options == {"width": 24}
 
 

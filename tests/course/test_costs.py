@@ -18,8 +18,8 @@ def test_parameters_and_macs_by_hand():
 def test_memory_of_a_step_by_hand():
     """The convolutions keep their inputs, the ReLU its output, which the second convolution shares."""
     model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 2, 1))
-    kept = 4 * (3 * 100 + 8 * 100)
-    assert costs.step_bytes(model, (10, 10)) == 16 * costs.parameters(model) + kept
+    activation_bytes = 4 * (3 * 100 + 8 * 100)
+    assert costs.step_bytes(model, (10, 10)) == 16 * costs.parameters(model) + activation_bytes
 
 
 @pytest.mark.parametrize("dilation, strides", [(1, (1, 1)), (2, (1, 1)), (1, (2, 1)), (3, (2, 2))])
@@ -81,5 +81,5 @@ def test_the_counted_columns_stay_as_they_are(name):
     row = costs.costs(name, (512, 1024), measure=False)
     counted = (row.parameters, round(row.macs / 1e8), row.receptive_field, round(row.step_bytes / 2**20))
     assert counted == COUNTED[name]
-    shown = next(line for line in costs.PAGE.read_text(encoding="utf-8").splitlines() if f"| {name} |" in line)
-    assert costs.table([row]).splitlines()[-1].rstrip(" |") in shown
+    documented = next(line for line in costs.PAGE.read_text(encoding="utf-8").splitlines() if f"| {name} |" in line)
+    assert costs.table([row]).splitlines()[-1].rstrip(" |") in documented

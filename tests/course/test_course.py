@@ -131,10 +131,10 @@ def test_a_failing_cell_stops_the_run_and_shows_itself(tmp_path, capsys):
     after = write_notebook(tmp_path, "02_two", "print('not reached')")
     before = path.read_bytes(), after.read_bytes()
     assert command("run", "--notebooks", tmp_path, "--out", tmp_path / "out", "--save") == 1
-    shown = capsys.readouterr()
-    assert "01_one: code cell 2 of 3 failed" in shown.err
-    assert "    y = x\n    raise RuntimeError('the reason')" in shown.err and "RuntimeError: the reason" in shown.err
-    assert "\x1b" not in shown.err and "stopped" in shown.out
+    output = capsys.readouterr()
+    assert "01_one: code cell 2 of 3 failed" in output.err
+    assert "    y = x\n    raise RuntimeError('the reason')" in output.err and "RuntimeError: the reason" in output.err
+    assert "\x1b" not in output.err and "stopped" in output.out
     assert (path.read_bytes(), after.read_bytes()) == before
     copy = nbformat.read(tmp_path / "out" / "01_one.ipynb", as_version=4)
     assert [cell.execution_count for cell in copy.cells if cell.cell_type == "code"] == [1, 2, None]
@@ -236,7 +236,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "folder, shown",
+    "folder, expected",
     [
         (Path.home() / "x", "~/x"),
         (Path(tempfile.gettempdir()) / "x", "tmp/x"),
@@ -245,10 +245,10 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
         (Path("/somewhere/data/x.png"), "data/x.png"),
     ],
 )
-def test_paths_of_this_machine_are_replaced(folder, shown):
+def test_paths_of_this_machine_are_replaced(folder, expected):
     cell = new_code_cell("1", outputs=[new_output("stream", name="stdout", text=f"in '{folder}': 3")])
     notebook = saved.cleaned(new_notebook(cells=[cell]), data_root=Path("/somewhere/data"))
-    assert notebook.cells[0].outputs[0].text.replace("\\", "/") == f"in '{shown}': 3"
+    assert notebook.cells[0].outputs[0].text.replace("\\", "/") == f"in '{expected}': 3"
     assert saved.output_faults(notebook) == []
 
 
@@ -364,15 +364,15 @@ def test_names_of_notebooks(tmp_path):
     one, two = write_notebook(tmp_path, "01_one", "1"), write_notebook(tmp_path, "02_two", "2")
     solution = write_notebook(tmp_path / "solutions", "01_one", "3")
 
-    def found(*names: str) -> list[Path]:
+    def resolve(*names: str) -> list[Path]:
         return places.find_notebooks(names, tmp_path)
 
-    assert found() == [one, two] and found("02") == [two] and found("02_two", "01") == [two, one]
-    assert found("solutions") == [solution] == found("solutions/01_one") and found(str(two)) == [two]
+    assert resolve() == [one, two] and resolve("02") == [two] and resolve("02_two", "01") == [two, one]
+    assert resolve("solutions") == [solution] == resolve("solutions/01_one") and resolve(str(two)) == [two]
     with pytest.raises(course.CourseError, match="'03' is not a notebook.*01_one, 02_two, solutions/01_one"):
-        found("03")
+        resolve("03")
     with pytest.raises(course.CourseError, match="'0' matches several"):
-        found("0")
+        resolve("0")
     with pytest.raises(course.CourseError, match="there are no notebooks"):
         places.find_notebooks((), tmp_path / "solutions" / "none")
 
@@ -495,12 +495,12 @@ def test_real_sets_are_used_where_they_are(lesson, realdata, capsys):
 
 
 def test_source_is_shown_with_its_place():
-    shown = course.show_source(exercises.Verdict)
+    source = course.show_source(exercises.Verdict)
     lines = (REPOSITORY / "course/exercises/__init__.py").read_text().splitlines()
-    line = int(shown.place.rpartition(" ")[2])
-    assert shown.place.startswith("course/exercises/__init__.py, line ") and "class Verdict" in lines[line]
-    assert shown.code.startswith("@dataclass(frozen=True)\nclass Verdict:")
-    assert shown._repr_markdown_().count("~~~~") == 2 and shown.code in repr(shown)
+    line = int(source.place.rpartition(" ")[2])
+    assert source.place.startswith("course/exercises/__init__.py, line ") and "class Verdict" in lines[line]
+    assert source.code.startswith("@dataclass(frozen=True)\nclass Verdict:")
+    assert source._repr_markdown_().count("~~~~") == 2 and source.code in repr(source)
     assert course.show_source(places).code.startswith('"""The folders of notebooks')
     method = course.show_source(course.Lesson.has).code
     assert method.startswith("def has(") and "\n    return " in method

@@ -147,18 +147,18 @@ def test_the_pyramid_pooling_head_is_drawn():
 
 def true_results(model, size):
     """What every module gave back on a real batch of two, as (C, H, W); lists of them from those that give lists."""
-    seen = {}
+    outputs = {}
 
-    def keep(module, given, result):
+    def keep(module, inputs, result):
         shapes = [tuple(t.shape[1:]) for t in (result if isinstance(result, (list, tuple)) else [result])]
-        seen[module] = shapes if isinstance(result, (list, tuple)) else shapes[0]
+        outputs[module] = shapes if isinstance(result, (list, tuple)) else shapes[0]
 
     hooks = [module.register_forward_hook(keep) for module in model.modules()]
     with torch.no_grad():
         model.train()(torch.rand(2, 3, *size))
     for hook in hooks:
         hook.remove()
-    return {name: seen[module] for name, module in model.named_modules() if module in seen}
+    return {name: outputs[module] for name, module in model.named_modules() if module in outputs}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from course import exercises
 NOTEBOOK = "01_data_preparation"
 
 
-def said(number: int, answer) -> str:
+def message(number: int, answer) -> str:
     return exercises.grade(f"{NOTEBOOK}/{number}", answer).message
 
 
@@ -61,13 +61,13 @@ def test_every_exercise_has_a_checker():
 
 @pytest.mark.parametrize("number", RIGHT)
 def test_right_answers_pass(number):
-    assert said(number, RIGHT[number]) == "right"
+    assert message(number, RIGHT[number]) == "right"
 
 
 @pytest.mark.parametrize("number", RIGHT)
 def test_stubs_are_not_attempted(number):
-    assert said(number, ...) == said(number, None) == "not attempted yet"
-    assert said(number, lambda *args: None).startswith("not attempted yet")
+    assert message(number, ...) == message(number, None) == "not attempted yet"
+    assert message(number, lambda *args: None).startswith("not attempted yet")
 
 
 GARBAGE = [
@@ -96,7 +96,7 @@ GARBAGE = [
 @pytest.mark.parametrize("number", RIGHT)
 @pytest.mark.parametrize("answer", GARBAGE)
 def test_garbage_is_wrong_and_never_raises(number, answer):
-    assert said(number, answer).startswith("not yet: ")
+    assert message(number, answer).startswith("not yet: ")
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_garbage_is_wrong_and_never_raises(number, answer):
     ],
 )
 def test_hints_on_counting(hint, answer):
-    assert hint in said(1, answer)
+    assert hint in message(1, answer)
 
 
 def per_image(masks):
@@ -145,7 +145,7 @@ def with_ignored(masks):
     ],
 )
 def test_hints_on_the_baseline(hint, answer):
-    assert hint in said(2, answer)
+    assert hint in message(2, answer)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_hints_on_the_baseline(hint, answer):
     ],
 )
 def test_hints_on_mirroring(hint, answer):
-    assert hint in said(5, answer)
+    assert hint in message(5, answer)
 
 
 def in_place(image, mask):
@@ -176,7 +176,7 @@ def in_place(image, mask):
 
 
 def test_changing_the_readers_arrays_is_noticed():
-    assert "work on a copy" in said(5, in_place)
+    assert "work on a copy" in message(5, in_place)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_changing_the_readers_arrays_is_noticed():
     ],
 )
 def test_hints_on_shrinking(hint, answer):
-    assert hint in said(4, answer)
+    assert hint in message(4, answer)
 
 
 @pytest.mark.parametrize("way", ["nearest", "exact", "slices", "majority"])
@@ -208,7 +208,7 @@ def test_every_sound_way_to_shrink_passes(way):
         kind = cv2.INTER_NEAREST if way == "nearest" else cv2.INTER_NEAREST_EXACT
         return cv2.resize(mask, (width, height), interpolation=kind)
 
-    assert said(4, answer) == "right"
+    assert message(4, answer) == "right"
 
 
 @pytest.mark.parametrize(
@@ -226,11 +226,13 @@ def test_every_sound_way_to_shrink_passes(way):
     ],
 )
 def test_hints_on_neighbours(hint, answer):
-    assert hint in said(3, answer)
+    assert hint in message(3, answer)
 
 
 def test_neighbours_may_come_in_any_order_and_kind():
-    assert said(3, lambda *args: set(neighbours(*args))) == said(3, lambda *args: neighbours(*args)[::-1]) == "right"
+    assert (
+        message(3, lambda *args: set(neighbours(*args))) == message(3, lambda *args: neighbours(*args)[::-1]) == "right"
+    )
 
 
 def twice(image, mask, size, rng):
@@ -272,4 +274,4 @@ def gray_padding(image, mask, size, rng):
     ],
 )
 def test_hints_on_random_crops(hint, answer):
-    assert hint in said(6, answer)
+    assert hint in message(6, answer)

@@ -124,7 +124,7 @@ def plain_sum(p, t):
     return 1 - 2 * (p * t).sum() / (p.sum() + t.sum())
 
 
-def kept(function):
+def without_ignored(function):
     """A Dice that is right about ignored pixels and whatever `function` makes of the rest."""
 
     def answer(probability, target):
@@ -147,13 +147,13 @@ def kept(function):
         (5, lambda p, t: 1 - dice(p, t), "coefficient"),
         (5, plain_sum, "255 was used as a number"),
         (5, lambda p, t: plain_sum(p, np.where(t == 255, 0, t)), "out of both sums"),
-        (5, kept(lambda p, t: 1 - (p * t).sum() / (p.sum() + t.sum())), "factor 2"),
-        (5, kept(lambda p, t: 1 - (p * t).sum() / (p + t - p * t).sum()), "soft IoU"),
-        (5, kept(lambda p, t: 1 - 2 * (p * t).sum() / ((p * p).sum() + (t * t).sum())), "squares"),
-        (5, kept(lambda p, t: (plain_sum(p, t) + plain_sum(1 - p, 1 - t)) / 2), "foreground alone"),
-        (5, kept(lambda p, t: plain_sum((p > 0.5).astype(float), t)), "round"),
-        (5, kept(plain_sum), "divides 0 by 0|should be 0"),
-        (5, kept(lambda p, t: float(plain_sum(p, t)) if t.sum() else 1 / 0), "divides 0 by 0"),
+        (5, without_ignored(lambda p, t: 1 - (p * t).sum() / (p.sum() + t.sum())), "factor 2"),
+        (5, without_ignored(lambda p, t: 1 - (p * t).sum() / (p + t - p * t).sum()), "soft IoU"),
+        (5, without_ignored(lambda p, t: 1 - 2 * (p * t).sum() / ((p * p).sum() + (t * t).sum())), "squares"),
+        (5, without_ignored(lambda p, t: (plain_sum(p, t) + plain_sum(1 - p, 1 - t)) / 2), "foreground alone"),
+        (5, without_ignored(lambda p, t: plain_sum((p > 0.5).astype(float), t)), "round"),
+        (5, without_ignored(plain_sum), "divides 0 by 0|should be 0"),
+        (5, without_ignored(lambda p, t: float(plain_sum(p, t)) if t.sum() else 1 / 0), "divides 0 by 0"),
         (5, lambda p, t: dice(p, t) if (t == 1).any() else 1.0, "should be 0"),
         (5, lambda p, t: 0.123, "taken from 1"),
         (5, lambda p, t: p, "one number"),

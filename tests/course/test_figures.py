@@ -183,8 +183,8 @@ def test_gallery_reads_and_shows_only_the_ones_it_names(order, expected):
     count = len(expected)
     figure = figures.gallery(items, [disc()] * 7, scores, count=count, order=order.split()[0], name="IoU")
     assert sorted(Items.read) == sorted(expected)
-    shown = [text for text in texts(figure) if "photo" in text]
-    assert list(dict.fromkeys(shown)) == [f"{scores[index]:.3f}  photo{index:03d}" for index in expected]
+    titles = [text for text in texts(figure) if "photo" in text]
+    assert list(dict.fromkeys(titles)) == [f"{scores[index]:.3f}  photo{index:03d}" for index in expected]
     assert len(figure.axes) == count
     pixels(figure)
 

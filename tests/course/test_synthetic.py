@@ -100,8 +100,8 @@ def test_the_mask_is_exactly_where_the_creature_is_seen():
     same = total = 0
     for index in range(12):
         with_animals, without = (
-            np.asarray(creatures._scene(2, index, 80, 100, animals=shown, shadows=False)[0].image)
-            for shown in (True, False)
+            np.asarray(creatures._scene(2, index, 80, 100, animals=animals, shadows=False)[0].image)
+            for animals in (True, False)
         )
         changed = (with_animals[..., :3] != without[..., :3]).any(-1)
         labelled = with_animals[..., 3] == creatures.CREATURE

@@ -32,11 +32,11 @@ def image(number: int) -> np.ndarray:
 
 def labels(number: int) -> np.ndarray:
     """The two objects, moved right by `number` pixels."""
-    found = np.zeros((HEIGHT, WIDTH), np.uint8)
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
     for label, name in enumerate(CLASSES[1:], 1):
         left, top, right, bottom = box(name, number)
-        found[top:bottom, left:right] = label
-    return found
+        mask[top:bottom, left:right] = label
+    return mask
 
 
 def box(name: str, number: int) -> tuple[int, int, int, int]:

@@ -25,7 +25,7 @@ def save(path: Path, array) -> Path:
     return path
 
 
-def picture(number: int, height: int = 20, width: int = 30) -> np.ndarray:
+def sample_image(number: int, height: int = 20, width: int = 30) -> np.ndarray:
     """A picture unlike those of other numbers, to difference hashes too."""
     rng = np.random.default_rng(number)
     return np.kron(rng.integers(0, 256, (10, 10, 3)), np.ones((height // 10, width // 10, 1))).astype(np.uint8)
@@ -39,7 +39,7 @@ def halves(left: int, right: int, height: int = 20, width: int = 30) -> np.ndarr
 
 def horses(root: Path, keys, masks=(0, 1)) -> Path:
     for i, key in enumerate(keys):
-        save(root / f"weizmann_horse_db/horse/{key}.png", picture(i))
+        save(root / f"weizmann_horse_db/horse/{key}.png", sample_image(i))
         save(root / f"weizmann_horse_db/mask/{key}.png", halves(*masks))
     return root
 
@@ -48,15 +48,15 @@ def camvid(root: Path, **frames) -> Path:
     number = 0
     for split, keys in frames.items():
         for key in keys:
-            save(root / f"CamVid/{split}/{key}.png", picture(number))
+            save(root / f"CamVid/{split}/{key}.png", sample_image(number))
             save(root / f"CamVid/{split}annot/{key}.png", halves(number % 11, 11))
             number += 1
     return root
 
 
-def own(path: Path, count: int = 4, values=(0, 1), classes: str | None = None) -> Path:
+def write_folder(path: Path, count: int = 4, values=(0, 1), classes: str | None = None) -> Path:
     for i in range(count):
-        save(path / f"images/p{i}.png", picture(i))
+        save(path / f"images/p{i}.png", sample_image(i))
         save(path / f"masks/p{i}.png", halves(*values))
     if classes is not None:
         (path / "classes.yaml").write_text(classes)
@@ -69,15 +69,15 @@ def own(path: Path, count: int = 4, values=(0, 1), classes: str | None = None) -
 @pytest.mark.parametrize("masks", [(0, 1), (0, 255)])
 def test_horses_as_on_kaggle(tmp_path, masks):
     horses(tmp_path, ["horse002", "horse001"], masks)
-    found = data.load("horses", "all", root=tmp_path)
-    assert found.keys == ["horse001", "horse002"] and found.classes == ("background", "horse")
-    item = found[0]
+    dataset = data.load("horses", "all", root=tmp_path)
+    assert dataset.keys == ["horse001", "horse002"] and dataset.classes == ("background", "horse")
+    item = dataset[0]
     assert item["image"].shape == (20, 30, 3) and item["key"] == "horse001"
     assert np.array_equal(item["mask"], halves(0, 1))
 
 
 def test_horses_in_the_original_edition(tmp_path):
-    save(tmp_path / "weizmann_horse_db/rgb/horse001.jpg", picture(1))
+    save(tmp_path / "weizmann_horse_db/rgb/horse001.jpg", sample_image(1))
     grey = halves(0, 255)
     grey[:, 14] = 90  # as JPEG blurs an edge
     save(tmp_path / "weizmann_horse_db/figure_ground/horse001.jpg", grey)
@@ -86,12 +86,12 @@ def test_horses_in_the_original_edition(tmp_path):
 
 def test_humans(tmp_path):
     for key in ("10", "9", "2"):
-        save(tmp_path / f"Human-Segmentation-Dataset/Training_Images/{key}.jpg", picture(int(key)))
+        save(tmp_path / f"Human-Segmentation-Dataset/Training_Images/{key}.jpg", sample_image(int(key)))
         save(tmp_path / f"Human-Segmentation-Dataset/Ground_Truth/{key}.png", halves(0, 255, 40, 60))
-    save(tmp_path / "Human-Segmentation-Dataset/Training_Images/2.jpg", picture(2)[:, :, 0])
-    found = data.load("humans", "all", root=tmp_path)
-    assert found.keys == ["2", "9", "10"]
-    for item in found:
+    save(tmp_path / "Human-Segmentation-Dataset/Training_Images/2.jpg", sample_image(2)[:, :, 0])
+    dataset = data.load("humans", "all", root=tmp_path)
+    assert dataset.keys == ["2", "9", "10"]
+    for item in dataset:
         assert item["image"].shape == (20, 30, 3) and np.array_equal(item["mask"], halves(0, 1))
 
 
@@ -107,8 +107,8 @@ def test_camvid(tmp_path):
 
 def test_hidden_files_and_other_folders_are_no_images(tmp_path):
     camvid(tmp_path, train=["a"], val=["b"], others=["c"])
-    save(tmp_path / "CamVid/train/._a.png", picture(0))  # as macOS leaves beside copies
-    save(tmp_path / "CamVid/test/d.png", picture(0))  # there is no testannot/
+    save(tmp_path / "CamVid/train/._a.png", sample_image(0))  # as macOS leaves beside copies
+    save(tmp_path / "CamVid/test/d.png", sample_image(0))  # there is no testannot/
     assert data.load("camvid", "all", root=tmp_path).keys == ["a", "b"]
 
 
@@ -178,10 +178,10 @@ def test_faults_of_one_file_name_it(tmp_path):
     save(masks / "horse002.png", halves(0, 1, 20, 60))
     cut = (masks / "horse003.png").read_bytes()
     (masks / "horse003.png").write_bytes(cut[: len(cut) // 2])
-    found = data.load("horses", "all", root=tmp_path)
+    dataset = data.load("horses", "all", root=tmp_path)
     for i, reason in enumerate(("unknown label 7", "60x20 .* 30x20", "cut short")):
         with pytest.raises(DataError, match=f"horse00{i + 1}.png: .*{reason}"):
-            found[i]
+            dataset[i]
 
 
 def test_a_mask_is_resized_by_nearest_neighbour_only_if_the_proportions_agree():
@@ -202,15 +202,15 @@ def test_a_mask_is_resized_by_nearest_neighbour_only_if_the_proportions_agree():
 
 
 def test_two_files_of_one_stem(tmp_path):
-    save(tmp_path / "a.png", picture(1))
-    save(tmp_path / "a.jpg", picture(1))
+    save(tmp_path / "a.png", sample_image(1))
+    save(tmp_path / "a.jpg", sample_image(1))
     with pytest.raises(DataError, match="same stem"):
         matching.image_files(tmp_path)
 
 
 def test_natural_order_and_hidden_files(tmp_path):
     for name in ("10.png", "9.png", "a2.png", "a10.png", ".hidden.png", "²²ⅱ.png"):
-        save(tmp_path / name, picture(0))
+        save(tmp_path / name, sample_image(0))
     (tmp_path / "notes.txt").write_text("")
     assert list(matching.image_files(tmp_path)) == ["9", "10", "a2", "a10", "²²ⅱ"]
 
@@ -219,56 +219,59 @@ def test_natural_order_and_hidden_files(tmp_path):
 
 
 def test_indices_and_pickling(tmp_path):
-    for name, root in (("horses", horses(tmp_path, ["horse001", "horse002"])), (str(own(tmp_path / "own")), tmp_path)):
-        found = data.load(name, "all", root=root)
-        assert found[-1]["key"] == found.keys[-1]
+    for name, root in (
+        ("horses", horses(tmp_path, ["horse001", "horse002"])),
+        (str(write_folder(tmp_path / "own")), tmp_path),
+    ):
+        dataset = data.load(name, "all", root=root)
+        assert dataset[-1]["key"] == dataset.keys[-1]
         with pytest.raises(IndexError):
-            found[len(found)]
-        again = pickle.loads(pickle.dumps(found))  # as workers of a spawned process get it
-        assert np.array_equal(again[0]["mask"], found[0]["mask"])
+            dataset[len(dataset)]
+        again = pickle.loads(pickle.dumps(dataset))  # as workers of a spawned process get it
+        assert np.array_equal(again[0]["mask"], dataset[0]["mask"])
 
 
 def test_leaving_images_out(tmp_path):
-    found = data.load(str(own(tmp_path, count=3)), "all")
-    assert found.without(["p1"]).keys == ["p0", "p2"] and found.without([]).keys == found.keys
-    assert np.array_equal(found.without(["p1"])[1]["image"], picture(2))
+    dataset = data.load(str(write_folder(tmp_path, count=3)), "all")
+    assert dataset.without(["p1"]).keys == ["p0", "p2"] and dataset.without([]).keys == dataset.keys
+    assert np.array_equal(dataset.without(["p1"])[1]["image"], sample_image(2))
     with pytest.raises(DataError, match="has no image 'p7'"):
-        found.without(["p7"])
+        dataset.without(["p7"])
     with pytest.raises(DataError, match="none of the 3 images is left"):
-        found.without(["p0", "p1", "p2"])
+        dataset.without(["p0", "p1", "p2"])
 
 
 def test_several_sets_as_one(tmp_path):
     horses(tmp_path, ["horse001", "horse002"])
-    mine = own(tmp_path / "own", count=3, classes="classes: [background, dog]")
-    names = ["horses", str(mine), "creatures"]
+    folder = write_folder(tmp_path / "own", count=3, classes="classes: [background, dog]")
+    names = ["horses", str(folder), "creatures"]
     parts = [
         data.load(name, "all" if name != "creatures" else "train", tmp_path, **options)
         for name, options in zip(names, ({}, {}, {"length": 4, "size": [40, 50]}), strict=True)
     ]
-    found = data.load(f"horses+{mine}", "all", tmp_path)
-    assert found.name == "horses+own" and found.classes == ("background", "horse or dog")
-    assert found.palette.tolist() == parts[0].palette.tolist()
+    dataset = data.load(f"horses+{folder}", "all", tmp_path)
+    assert dataset.name == "horses+own" and dataset.classes == ("background", "horse or dog")
+    assert dataset.palette.tolist() == parts[0].palette.tolist()
     for index, (part, i) in enumerate([(0, 0), (0, 1), (1, 0), (1, 1), (1, 2)]):
         expected = parts[part][i]
-        assert found.keys[index] == found[index]["key"] == f"{parts[part].name}/{expected['key']}"
+        assert dataset.keys[index] == dataset[index]["key"] == f"{parts[part].name}/{expected['key']}"
         for what in ("image", "mask"):
-            assert np.array_equal(found[index][what], expected[what])
-    assert found.pixel_counts() == (np.add(parts[0].pixel_counts(), parts[1].pixel_counts())).tolist()
-    assert found.without(["own/p1"]).keys == ["horses/horse001", "horses/horse002", "own/p0", "own/p2"]
-    again = pickle.loads(pickle.dumps(found))
-    assert np.array_equal(again[4]["image"], picture(2))
+            assert np.array_equal(dataset[index][what], expected[what])
+    assert dataset.pixel_counts() == (np.add(parts[0].pixel_counts(), parts[1].pixel_counts())).tolist()
+    assert dataset.without(["own/p1"]).keys == ["horses/horse001", "horses/horse002", "own/p0", "own/p2"]
+    again = pickle.loads(pickle.dumps(dataset))
+    assert np.array_equal(again[4]["image"], sample_image(2))
     with pytest.raises(IndexError):
-        found[5]
+        dataset[5]
 
 
 def test_options_are_for_the_drawn_ones_of_several_sets(tmp_path):
-    mine = own(tmp_path / "own", count=3, classes="classes: [background, dog]")
-    (mine / "train.txt").write_text("p0\np2\n")
-    (mine / "val.txt").write_text("p1\n")
-    found = data.load(f"{mine}+creatures", "train", length=4, size=[40, 50])
-    assert len(found) == 6 and found[2]["image"].shape == (40, 50, 3)
-    assert np.array_equal(found[5]["mask"], data.load("creatures", "train", length=4, size=[40, 50])[3]["mask"])
+    folder = write_folder(tmp_path / "own", count=3, classes="classes: [background, dog]")
+    (folder / "train.txt").write_text("p0\np2\n")
+    (folder / "val.txt").write_text("p1\n")
+    dataset = data.load(f"{folder}+creatures", "train", length=4, size=[40, 50])
+    assert len(dataset) == 6 and dataset[2]["image"].shape == (40, 50, 3)
+    assert np.array_equal(dataset[5]["mask"], data.load("creatures", "train", length=4, size=[40, 50])[3]["mask"])
 
 
 @pytest.mark.parametrize(
@@ -293,18 +296,18 @@ def test_what_needs_one_data_set_does_not_take_several(tmp_path):
 
 def test_cache_decodes_once_and_follows_changes(tmp_path):
     horses(tmp_path, ["horse001"])
-    found = data.load("horses", "all", root=tmp_path)
-    first = found[0]
-    assert found[0]["image"] is first["image"] and found[0]["mask"] is first["mask"]
+    dataset = data.load("horses", "all", root=tmp_path)
+    first = dataset[0]
+    assert dataset[0]["image"] is first["image"] and dataset[0]["mask"] is first["mask"]
     with pytest.raises(ValueError, match="read-only"):
         first["image"][0, 0] = 0
-    for part, array, name in (("image", 255 - picture(0), "horse"), ("mask", halves(1, 0), "mask")):
+    for part, array, name in (("image", 255 - sample_image(0), "horse"), ("mask", halves(1, 0), "mask")):
         file = save(tmp_path / f"weizmann_horse_db/{name}/horse001.png", array)
         os.utime(file, ns=(1, 1))  # the clock may be too coarse to tell the two writings apart
-        assert np.array_equal(found[0][part], array)
+        assert np.array_equal(dataset[0][part], array)
     file.unlink()
     with pytest.raises(DataError, match="horse001.png: no such file"):
-        found[0]
+        dataset[0]
 
 
 def test_cache_is_bounded():
@@ -411,12 +414,12 @@ def test_lists_are_written_as_read(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("values", [(0, 1), (0, 255)])
 def test_folder_without_classes_is_binary(tmp_path, values):
-    found = data.load(str(own(tmp_path / "set", values=values)), "all")
-    assert found.classes == ("background", "object") and np.array_equal(found[0]["mask"], halves(0, 1))
+    dataset = data.load(str(write_folder(tmp_path / "set", values=values)), "all")
+    assert dataset.classes == ("background", "object") and np.array_equal(dataset[0]["mask"], halves(0, 1))
 
 
 def test_check_suggests_classes_from_the_values_of_the_masks(tmp_path):
-    own(tmp_path, values=(0, 3))
+    write_folder(tmp_path, values=(0, 3))
     with pytest.raises(DataError, match=r"p0.png: has other values .*names the classes; `seglib data check"):
         data.load(str(tmp_path), "all")[0]
     suggestion = validation.check(str(tmp_path), progress=False).suggestion
@@ -428,11 +431,11 @@ def test_the_suggested_classes_file_works(tmp_path):
         return validation.check(str(path), progress=False).suggestion.partition(":\n")[2]
 
     for values, labels in (((0, 3), (0, 1)), ((3, 255), (1, 255))):
-        path = own(tmp_path / f"{values[1]}", values=values)
+        path = write_folder(tmp_path / f"{values[1]}", values=values)
         save(path / "masks/p1.png", halves(0, 3))
         (path / "classes.yaml").write_text(suggested(path))
         assert np.array_equal(data.load(str(path), "all")[0]["mask"], halves(*labels))
-    path = own(tmp_path / "painted")
+    path = write_folder(tmp_path / "painted")
     for file in (path / "masks").iterdir():
         save(file, np.array([(0, 0, 0), (0, 200, 0), (9, 9, 9)])[halves(1, 2)])
     (path / "classes.yaml").write_text(suggested(path))
@@ -440,7 +443,7 @@ def test_the_suggested_classes_file_works(tmp_path):
 
 
 def test_jpeg_masks_are_refused_with_the_reason(tmp_path):
-    own(tmp_path, count=1)
+    write_folder(tmp_path, count=1)
     (tmp_path / "masks/p0.png").unlink()
     save(tmp_path / "masks/p0.jpg", np.arange(600).reshape(20, 30) % 200)
     with pytest.raises(DataError, match="p0.jpg: .*JPEG blurs labels"):
@@ -448,7 +451,7 @@ def test_jpeg_masks_are_refused_with_the_reason(tmp_path):
 
 
 def test_jpeg_masks_in_colors_are_refused_with_the_reason(tmp_path):
-    own(tmp_path, count=1, classes="classes: [a, b]\ncolors: [[0, 0, 0], [220, 20, 60]]")
+    write_folder(tmp_path, count=1, classes="classes: [a, b]\ncolors: [[0, 0, 0], [220, 20, 60]]")
     (tmp_path / "masks/p0.png").unlink()
     painted = np.array([(0, 0, 0), (220, 20, 60)], np.uint8)[halves(0, 1)]
     save(tmp_path / "masks/p0.jpg", painted)
@@ -461,10 +464,10 @@ def test_jpeg_masks_in_colors_are_refused_with_the_reason(tmp_path):
 
 
 def test_folder_with_ids(tmp_path):
-    own(tmp_path, values=(2, 9), classes="classes: [sky, tree, road]\nignore: 9\n")
-    found = data.load(str(tmp_path), "all")
-    assert found.classes == ("sky", "tree", "road") and np.array_equal(found[0]["mask"], halves(2, 255))
-    assert len(np.unique(found.palette, axis=0)) == 3
+    write_folder(tmp_path, values=(2, 9), classes="classes: [sky, tree, road]\nignore: 9\n")
+    dataset = data.load(str(tmp_path), "all")
+    assert dataset.classes == ("sky", "tree", "road") and np.array_equal(dataset[0]["mask"], halves(2, 255))
+    assert len(np.unique(dataset.palette, axis=0)) == 3
     (tmp_path / "classes.yaml").write_text("classes: [sky, tree, road]")
     with pytest.raises(DataError, match="unknown label 9"):
         data.load(str(tmp_path), "all")[0]
@@ -474,15 +477,15 @@ def test_folder_with_ids(tmp_path):
 def test_folder_with_colors(tmp_path, palette):
     colours = np.array([(255, 255, 255), (0, 0, 0), (200, 10, 10)], np.uint8)
     text = "classes: [paper, ink]\ncolors:\n  - [255, 255, 255]\n  - [0, 0, 0]\nignore: [200, 10, 10]\n"
-    own(tmp_path, count=3, classes=text)
-    wanted = [halves(0, 1), halves(1, 1), halves(2, 0)]
-    for i, labels in enumerate(wanted):  # the second is all black, the first only black and white
+    write_folder(tmp_path, count=3, classes=text)
+    expected = [halves(0, 1), halves(1, 1), halves(2, 0)]
+    for i, labels in enumerate(expected):  # the second is all black, the first only black and white
         image = Image.fromarray(colours[labels])
         (image.quantize(3, dither=Image.Dither.NONE) if palette else image).save(tmp_path / f"masks/p{i}.png")
-    found = data.load(str(tmp_path), "all")
-    for item, labels in zip(found, wanted, strict=True):
+    dataset = data.load(str(tmp_path), "all")
+    for item, labels in zip(dataset, expected, strict=True):
         assert np.array_equal(item["mask"], np.where(labels == 2, 255, labels))
-    assert found.palette.tolist() == [[255, 255, 255], [0, 0, 0]]
+    assert dataset.palette.tolist() == [[255, 255, 255], [0, 0, 0]]
 
 
 WRONG_CLASSES = {
@@ -512,20 +515,20 @@ WRONG_CLASSES = {
 
 @pytest.mark.parametrize("text, reason", WRONG_CLASSES.items())
 def test_a_wrong_classes_file_is_refused_in_one_sentence(tmp_path, text, reason):
-    own(tmp_path, classes=text)
+    write_folder(tmp_path, classes=text)
     with pytest.raises(DataError) as caught:
         data.load(str(tmp_path))
     assert reason in str(caught.value) and "classes.yaml" in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_folder_split_by_ratio(tmp_path):
-    own(tmp_path, count=20)
+    write_folder(tmp_path, count=20)
     parts = [data.load(str(tmp_path), split).keys for split in ("train", "val")]
     assert [len(part) for part in parts] == [17, 3] and len(set(parts[0] + parts[1])) == 20
 
 
 def test_folder_split_by_lists(tmp_path):
-    own(tmp_path, count=5)
+    write_folder(tmp_path, count=5)
     (tmp_path / "train.txt").write_text("p3\np0.png\n\n")
     (tmp_path / "val.txt").write_text("p1\n", encoding="utf-8-sig")  # as Windows writes it
     assert data.load(str(tmp_path), "train").keys == ["p0", "p3"] and data.load(str(tmp_path), "val").keys == ["p1"]
@@ -539,14 +542,14 @@ def test_folder_split_by_lists(tmp_path):
 
 
 def test_a_list_in_another_encoding_is_named(tmp_path):
-    own(tmp_path)
+    write_folder(tmp_path)
     (tmp_path / "train.txt").write_bytes("p0\nBär\n".encode("latin-1"))
     with pytest.raises(DataError, match=r"train.txt: not a text in UTF-8"):
         data.load(str(tmp_path), "train")
 
 
 def test_a_classes_file_that_would_be_overlooked_is_refused(tmp_path):
-    own(tmp_path, classes="classes: [a, b]")
+    write_folder(tmp_path, classes="classes: [a, b]")
     (tmp_path / "classes.yaml").rename(tmp_path / "classes.yml")
     with pytest.raises(DataError, match=r"classes.yml: .*rename it to classes.yaml"):
         data.load(str(tmp_path))
@@ -557,7 +560,7 @@ def test_a_classes_file_that_would_be_overlooked_is_refused(tmp_path):
 
 def test_folder_split_by_subfolders(tmp_path):
     for i, split in enumerate(("train", "val")):
-        save(tmp_path / f"images/{split}/1.png", picture(i))
+        save(tmp_path / f"images/{split}/1.png", sample_image(i))
         save(tmp_path / f"masks/{split}/1.png", halves(0, 1))
     assert data.load(str(tmp_path), "val").keys == ["val/1"]
     assert data.load(str(tmp_path), "all").keys == ["train/1", "val/1"]
@@ -565,7 +568,7 @@ def test_folder_split_by_subfolders(tmp_path):
 
 @pytest.mark.parametrize("missing", ["images", "masks"])
 def test_folder_without_its_folders(tmp_path, missing):
-    own(tmp_path)
+    write_folder(tmp_path)
     (tmp_path / missing).rename(tmp_path / "elsewhere")
     with pytest.raises(DataError, match="no images with masks were recognised; images are in: .*elsewhere"):
         data.load(str(tmp_path))
@@ -576,8 +579,8 @@ def test_folder_without_its_folders(tmp_path, missing):
 
 def test_check_counts_everything(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)  # elsewhere there is no bar
-    own(tmp_path / "set", count=20, values=(0, 2), classes="classes: [a, b, c]")
-    save(tmp_path / "set/images/p0.png", picture(0, 40, 60))
+    write_folder(tmp_path / "set", count=20, values=(0, 2), classes="classes: [a, b, c]")
+    save(tmp_path / "set/images/p0.png", sample_image(0, 40, 60))
     report = validation.check(str(tmp_path / "set"))
     assert report.ok and report.images == {"train": 17, "val": 3} and "20/20" in capsys.readouterr().err
     assert report.pixels == [19 * 300 + 1200, 0, 19 * 300 + 1200] and report.ignored == 0
@@ -588,7 +591,7 @@ def test_check_counts_everything(tmp_path, capsys, monkeypatch):
 
 
 def test_check_reports_every_fault_with_its_file(tmp_path):
-    own(tmp_path, count=8)
+    write_folder(tmp_path, count=8)
     (tmp_path / "masks/p0.png").unlink()
     save(tmp_path / "masks/p1.png", halves(0, 5))
     (tmp_path / "images/p2.png").write_bytes((tmp_path / "images/p2.png").read_bytes()[:60])
@@ -606,11 +609,11 @@ def test_check_reports_every_fault_with_its_file(tmp_path):
 def test_check_reports_equal_and_similar_images_in_two_splits(tmp_path):
     for i, split in enumerate(("train", "val")):
         for j in range(3):
-            save(tmp_path / f"images/{split}/{j}.png", picture(10 * i + j))
+            save(tmp_path / f"images/{split}/{j}.png", sample_image(10 * i + j))
             save(tmp_path / f"masks/{split}/{j}.png", halves(0, 1))
-    save(tmp_path / "images/val/1.png", picture(0))
-    save(tmp_path / "images/val/2.png", np.clip(picture(2).astype(int) + 3, 0, 255))
-    save(tmp_path / "images/train/1.png", picture(2))
+    save(tmp_path / "images/val/1.png", sample_image(0))
+    save(tmp_path / "images/val/2.png", np.clip(sample_image(2).astype(int) + 3, 0, 255))
+    save(tmp_path / "images/train/1.png", sample_image(2))
     report = validation.check(str(tmp_path), progress=False)
     assert report.duplicates == [("train/0", "val/1")] and not report.ok
     assert ("train/2", "val/2") in report.suspects and ("train/0", "val/1") not in report.suspects
@@ -625,7 +628,7 @@ def test_check_reports_incomplete_lists(tmp_path):
 
 
 def test_check_says_that_a_split_for_training_is_missing(tmp_path, capsys):
-    own(tmp_path, count=5)
+    write_folder(tmp_path, count=5)
     assert validation.check(str(tmp_path)).notices == []
     assert capsys.readouterr().err == ""  # no bar where no terminal shows it
     (tmp_path / "train.txt").write_text("p3\np0\n")
@@ -639,14 +642,14 @@ def test_check_says_that_a_split_for_training_is_missing(tmp_path, capsys):
 
 
 def test_check_names_classes_without_a_pixel(tmp_path):
-    own(tmp_path, count=3)
+    write_folder(tmp_path, count=3)
     (tmp_path / "classes.yaml").write_text("classes: [ground, cat, dog]\n")
     warnings = validation.check(str(tmp_path), progress=False).warnings
     assert warnings == ["no pixel of the class dog; if that is not meant, look at the masks"]
 
 
 def test_a_palette_that_shows_the_object_in_black_is_not_guessed_at(tmp_path):
-    own(tmp_path, count=2)
+    write_folder(tmp_path, count=2)
     mask = Image.fromarray(halves(0, 1))
     mask.putpalette(bytes([255, 255, 255, 0, 0, 0]))
     mask.save(tmp_path / "masks/p0.png")
@@ -661,7 +664,7 @@ def test_a_palette_that_shows_the_object_in_black_is_not_guessed_at(tmp_path):
 
 
 def test_masks_of_many_values_get_no_list_of_classes(tmp_path):
-    own(tmp_path, count=2)
+    write_folder(tmp_path, count=2)
     save(tmp_path / "masks/p0.png", np.arange(600, dtype=np.uint8).reshape(20, 30))
     report = validation.check(str(tmp_path), progress=False)
     assert len(report.faults) == 1 and report.suggestion.endswith("each pixel one class.")
@@ -674,7 +677,7 @@ def test_masks_of_many_values_get_no_list_of_classes(tmp_path):
 
 
 def test_a_mask_turns_as_its_header_says(tmp_path):
-    own(tmp_path, count=2)
+    write_folder(tmp_path, count=2)
     turned = Image.Exif()
     turned[274] = 3
     Image.fromarray(halves(0, 1)).save(tmp_path / "masks/p0.png", exif=turned)
@@ -682,7 +685,7 @@ def test_a_mask_turns_as_its_header_says(tmp_path):
 
 
 def test_values_under_transparent_parts_of_a_mask_are_refused(tmp_path):
-    own(tmp_path, count=2)
+    write_folder(tmp_path, count=2)
     white = np.full((20, 30, 4), 255, np.uint8)
     white[:, :15, 3] = 0
     Image.fromarray(white).save(tmp_path / "masks/p0.png")
@@ -697,9 +700,9 @@ def test_values_under_transparent_parts_of_a_mask_are_refused(tmp_path):
 
 
 def test_names_are_matched_in_either_spelling_of_their_accents(tmp_path):
-    own(tmp_path, count=2)
+    write_folder(tmp_path, count=2)
     composed, apart = "ch\u00e9vre", "che\u0301vre"
-    save(tmp_path / f"images/{apart}.png", picture(7))
+    save(tmp_path / f"images/{apart}.png", sample_image(7))
     save(tmp_path / f"masks/{composed}.png", halves(0, 1))
     (tmp_path / "train.txt").write_text(f"{apart}\n", encoding="utf-8")
     (tmp_path / "val.txt").write_text("p0\n")
@@ -735,29 +738,29 @@ def test_content_digest_sees_pixels_labels_and_keys_only(tmp_path):
 
     for name in ("a", "b", "pixel", "label", "key"):
         camvid(tmp_path / name, train=["x", "y" if name != "key" else "z"])
-    Image.fromarray(picture(0)).save(tmp_path / "b/CamVid/train/x.png", compress_level=0)
-    changed = picture(1)
+    Image.fromarray(sample_image(0)).save(tmp_path / "b/CamVid/train/x.png", compress_level=0)
+    changed = sample_image(1)
     changed[0, 0, 0] ^= 1
     save(tmp_path / "pixel/CamVid/train/y.png", changed)
     save(tmp_path / "label/CamVid/trainannot/y.png", halves(3, 11))
-    found = {name: digest(name) for name in ("a", "b", "pixel", "label", "key")}
-    assert found["a"] == found["b"] and len(set(found.values())) == 4
+    values = {name: digest(name) for name in ("a", "b", "pixel", "label", "key")}
+    assert values["a"] == values["b"] and len(set(values.values())) == 4
     pairs = source.find(tmp_path / "a")
-    assert digests.content_digest(source, pairs[::-1]) == found["a"]
+    assert digests.content_digest(source, pairs[::-1]) == values["a"]
 
 
 @pytest.fixture
 def published(tmp_path, monkeypatch) -> Path:
     """CamVid as if published: a small archive that `fetch` copies, and the digests of its content."""
-    made = camvid(tmp_path / "made/Repo-main", train=["a", "b"], val=["c"]).parent
+    source = camvid(tmp_path / "made/Repo-main", train=["a", "b"], val=["c"]).parent
     monkeypatch.setattr(digests, "DIGESTS", tmp_path / "digests.json")
-    data_sets.write_digests(["camvid"], made / "Repo-main")
+    data_sets.write_digests(["camvid"], source / "Repo-main")
 
     def fetch(urls, sha256, target, progress=True):
-        return Path(shutil.make_archive(str(target), "zip", made))
+        return Path(shutil.make_archive(str(target), "zip", source))
 
     monkeypatch.setattr(validation.downloading, "fetch", fetch)
-    return made / "Repo-main"
+    return source / "Repo-main"
 
 
 def test_download_verifies_the_content(published, tmp_path):
@@ -770,7 +773,7 @@ def test_download_verifies_the_content(published, tmp_path):
 
 def test_a_set_that_is_there_is_not_explained_again(tmp_path):
     horses(tmp_path, ["horse001"])
-    save(tmp_path / "leftImg8bit/val/ulm/ulm_1_leftImg8bit.png", picture(0))
+    save(tmp_path / "leftImg8bit/val/ulm/ulm_1_leftImg8bit.png", sample_image(0))
     save(tmp_path / "gtFine/val/ulm/ulm_1_gtFine_labelIds.png", halves(7, 8))
     for name in ("horses", "cityscapes"):
         with pytest.raises(DataError, match=f"^{name} is there already, in .*data check {name}") as caught:
@@ -781,7 +784,7 @@ def test_a_set_that_is_there_is_not_explained_again(tmp_path):
 @pytest.mark.parametrize("change", ["pixel", "missing"])
 def test_download_refuses_changed_content(published, tmp_path, change):
     file = published / "CamVid/val/c.png"
-    save(file, picture(99)) if change == "pixel" else file.unlink()
+    save(file, sample_image(99)) if change == "pixel" else file.unlink()
     with pytest.raises(DataError):
         validation.download("camvid", tmp_path / "root")
     assert os.listdir(tmp_path / "root") == []
@@ -870,9 +873,9 @@ def test_the_command_reproduces_the_lists(realdata, name, tmp_path, monkeypatch)
 
 
 def test_the_quirks_of_the_humans(realdata):
-    found = real(realdata, "humans")
+    dataset = real(realdata, "humans")
     other_size = grey = 0
-    for pair in found.read.pairs:
+    for pair in dataset.read.pairs:
         with Image.open(pair.image) as image, Image.open(pair.mask) as mask:
             other_size += image.size != mask.size
             grey += image.mode == "L"

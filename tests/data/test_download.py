@@ -100,8 +100,8 @@ def test_when_all_mirrors_fail_each_reason_is_told(server, dead, tmp_path):
     urls = [dead, f"{server.url}/missing", f"{server.url}/cut", f"{server.url}/corrupt", "nonsense"]
     with pytest.raises(DownloadError) as caught:
         fetch(urls, SHA256, tmp_path / "file.bin", progress=False)
-    found = hashlib.sha256(CONTENT[:-1] + b"?").hexdigest()
-    for part in ("file.bin", "no connection", "404", "cut", SHA256, found, *urls):
+    digest = hashlib.sha256(CONTENT[:-1] + b"?").hexdigest()
+    for part in ("file.bin", "no connection", "404", "cut", SHA256, digest, *urls):
         assert part in str(caught.value)
     assert everything(tmp_path) == {"file.bin": b"what was there before"}
 
@@ -209,11 +209,11 @@ def test_what_is_there_is_never_overwritten(tmp_path):
 
 def test_verify_sees_the_folder_and_may_refuse_it(tmp_path):
     archive = zip_of(tmp_path / "archive.zip", FILES)
-    seen = []
+    files = []
     extract(
-        archive, tmp_path / "a" / "Set", "top/set/(.+)", verify=lambda parent: seen.append(sorted(everything(parent)))
+        archive, tmp_path / "a" / "Set", "top/set/(.+)", verify=lambda parent: files.append(sorted(everything(parent)))
     )
-    assert seen == [["Set/a.txt", "Set/deep/b.txt"]]
+    assert files == [["Set/a.txt", "Set/deep/b.txt"]]
 
     def refuse(parent):
         raise ValueError("not the one")

@@ -23,9 +23,9 @@ def check_labels(root, names, expected=forms.labels):
     assert loaded.background_index == 0 and loaded.classes[0] == "background"
     for item in loaded:
         number = int(item["key"].split("/")[-1].removesuffix("_mask")[1])
-        wanted = np.array([loaded.classes.index(name) for name in names])[expected(number)]
+        expected_mask = np.array([loaded.classes.index(name) for name in names])[expected(number)]
         scored = item["mask"] != data.IGNORE
-        assert np.array_equal(item["mask"][scored], wanted[scored]) and scored.mean() > 0.9
+        assert np.array_equal(item["mask"][scored], expected_mask[scored]) and scored.mean() > 0.9
     return report, loaded
 
 
@@ -355,8 +355,8 @@ def test_the_suggested_classes_lead_to_a_set_with_a_foreground(tmp_path, name):
     assert names is None or loaded.classes == names
     for item in loaded:
         scored = item["mask"] != data.IGNORE
-        wanted = forms.labels(int(item["key"][1])) > 0
-        assert ((item["mask"] != loaded.background_index) == wanted)[scored].mean() > 0.98
+        foreground = forms.labels(int(item["key"][1])) > 0
+        assert ((item["mask"] != loaded.background_index) == foreground)[scored].mean() > 0.98
 
 
 def test_each_kind_of_fault_is_reported_once_with_its_files(tmp_path):

@@ -28,9 +28,9 @@ def grey(rgb) -> np.ndarray:
     return rgb[:, :, 0].copy()
 
 
-def assert_close(found: np.ndarray, expected: np.ndarray, tolerance: int = 0) -> None:
-    assert found.dtype == np.uint8 and found.shape == expected.shape
-    assert np.abs(found.astype(int) - expected.astype(int)).max() <= tolerance
+def assert_close(actual: np.ndarray, expected: np.ndarray, tolerance: int = 0) -> None:
+    assert actual.dtype == np.uint8 and actual.shape == expected.shape
+    assert np.abs(actual.astype(int) - expected.astype(int)).max() <= tolerance
 
 
 def mode_of(file) -> str:
@@ -103,9 +103,9 @@ def test_transparent_colour_of_a_truecolour_png(tmp_path, rgb):
 def test_sixteen_bit_grey_keeps_its_range(tmp_path, suffix):
     values = np.linspace(0, 65535, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype(np.uint16)
     Image.fromarray(values).save(tmp_path / f"a{suffix}")
-    found = read_image(tmp_path / f"a{suffix}")
-    assert_close(found, repeated(((values + 128.0) // 257).astype(np.uint8)))
-    assert found.min() == 0 and found.max() == 255
+    image = read_image(tmp_path / f"a{suffix}")
+    assert_close(image, repeated(((values + 128.0) // 257).astype(np.uint8)))
+    assert image.min() == 0 and image.max() == 255
 
 
 def test_one_bit(tmp_path, grey):
@@ -146,9 +146,9 @@ def test_odd_entries_of_a_camera_do_not_spoil_the_image(tmp_path, rgb):
         for place in generator.integers(start + 6, end, 4):
             spoiled[place] = generator.integers(256)
         (tmp_path / "b.jpg").write_bytes(spoiled)
-        found = read_image(tmp_path / "b.jpg")
-        turned += found.shape == rgb.transpose(1, 0, 2).shape
-        assert sorted(found.shape) == sorted(rgb.shape)
+        image = read_image(tmp_path / "b.jpg")
+        turned += image.shape == rgb.transpose(1, 0, 2).shape
+        assert sorted(image.shape) == sorted(rgb.shape)
     assert turned > 50  # many still say how the camera was held
 
 
@@ -175,10 +175,10 @@ def test_values_of_fewer_than_16_bits_are_scaled_by_their_range(tmp_path, rgb, b
     stored[0, 0] = (1 << bits) - 1
     expected = rgb.copy()
     expected[0, 0] = 255
-    for name, values, wanted in (("rgb", stored, expected), ("grey", stored[:, :, 0], repeated(expected[:, :, 0]))):
+    for name, values, target in (("rgb", stored, expected), ("grey", stored[:, :, 0], repeated(expected[:, :, 0]))):
         file = tmp_path / f"{name}.{suffix}"
         cv2.imwrite(str(file), values[:, :, ::-1] if name == "rgb" else values)
-        assert_close(read_image(file), wanted, 1)
+        assert_close(read_image(file), target, 1)
         assert_close(read_image(file, bits=16), (values // 257 if name == "rgb" else repeated(values // 257)), 1)
     if bits > 8:
         with pytest.raises(DataError, match="do not fit into 8 bits"):
@@ -189,8 +189,8 @@ def test_sixteen_bit_colors_with_transparency(tmp_path):
     values = np.full((4, 4, 4), (50 * 257, 100 * 257, 65535, 65535), np.uint16)  # blue, green, red, alpha
     values[0, :, 3] = 0
     cv2.imwrite(str(tmp_path / "a.png"), values)
-    found = read_image(tmp_path / "a.png")
-    assert found[0, 0].tolist() == [255, 255, 255] and found[1, 0].tolist() == [255, 100, 50]
+    image = read_image(tmp_path / "a.png")
+    assert image[0, 0].tolist() == [255, 255, 255] and image[1, 0].tolist() == [255, 100, 50]
 
 
 @pytest.mark.parametrize("kind, count", [(None, 4), (0, 4), (None, 5), (None, 2)])

@@ -50,12 +50,12 @@ def main() -> int:
     with tqdm(total=args.cases * len(args.kinds), unit="input") as bar:
         parts = [dict.fromkeys(args.kinds[i :: args.jobs], args.cases) for i in range(args.jobs)]
         with ThreadPoolExecutor(args.jobs) as pool:  # a thread only waits for its process
-            found = {
+            results_by_kind = {
                 kind: tally
                 for part in pool.map(partial(watch.run, progress=bar.update), parts)
                 for kind, tally in part.items()
             }
-        tallies = {kind: found[kind] for kind in args.kinds}
+        tallies = {kind: results_by_kind[kind] for kind in args.kinds}
     results = {
         "command": f"python -m tests.fuzz --cases {args.cases} --write",
         "versions": {name: version(name) for name in PACKAGES},

@@ -66,10 +66,10 @@ def pickles(mark: Path) -> list[bytes]:
 def small() -> tuple[dict[str, torch.Tensor], dict]:
     """The tensors and notes of a small network, as a run writes them."""
     torch.manual_seed(0)
-    made = Config()
-    made.model.options = {"width": 2}
+    config = Config()
+    config.model.options = {"width": 2}
     notes = {
-        "config": config_to_dict(made),
+        "config": config_to_dict(config),
         "classes": ["background", "horse"],
         "palette": [[0, 0, 0], [230, 159, 0]],
         "num_outputs": 2,
@@ -120,13 +120,13 @@ def own(folder: Path) -> Callable[[Generator], str]:
             content = to_bytes(tensors, {"notes": json.dumps(hostile(notes, rng))})
         file.write_bytes(content)
         try:
-            model, told = weights.load(str(file))
+            model, metadata = weights.load(str(file))
         except weights.WeightsError as error:
             assert not mark.exists()
             return one_line(error, file)
         with torch.inference_mode():
             assert model(torch.zeros(1, 3, 16, 16)).shape[0] == 1
-        _usable(told)
+        _usable(metadata)
         return "read"
 
     return one
@@ -165,10 +165,10 @@ def hostile(notes: dict, rng: Generator) -> dict:
 
 def checkpoints(folder: Path) -> Callable[[Generator], str]:
     """A run's checkpoint.pt: refused, or exactly what was saved."""
-    made = Config(output_dir=str(folder), epochs=1, batch_size=4, amp="off", device="cpu", num_workers=0)
-    made.data.name, made.data.options = "creatures", {"length": 4, "size": [32, 32]}
-    made.augment.crop_sizes, made.model.options = [32], {"width": 2}
-    run, file, mark = training.Trainer(made), folder / "checkpoint.pt", folder / "mark"
+    config = Config(output_dir=str(folder), epochs=1, batch_size=4, amp="off", device="cpu", num_workers=0)
+    config.data.name, config.data.options = "creatures", {"length": 4, "size": [32, 32]}
+    config.augment.crop_sizes, config.model.options = [32], {"width": 2}
+    run, file, mark = training.Trainer(config), folder / "checkpoint.pt", folder / "mark"
     run.save_checkpoint()
     good, others = file.read_bytes(), [file.read_bytes(), *pickles(mark)]
     state, saved = torch.load(io.BytesIO(good), weights_only=True), _everything(run)

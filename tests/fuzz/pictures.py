@@ -27,10 +27,10 @@ def attempt(form: str, folder: Path) -> Callable[[Generator], str]:
         file.write_bytes(spoiled(seeds[int(rng.integers(len(seeds)))], rng, seeds))
         reader = READERS[int(rng.integers(len(READERS)))]
         try:
-            found = reader(file)
+            array = reader(file)
         except DataError as error:
             return one_line(error, file)
-        assert found.dtype == np.uint8 and found.shape[2:] in ((), (3,)) and 0 < found.size <= 3 * MAX_PIXELS
+        assert array.dtype == np.uint8 and array.shape[2:] in ((), (3,)) and 0 < array.size <= 3 * MAX_PIXELS
         return "read"
 
     return one

@@ -95,7 +95,7 @@ def test_a_picture_for_which_there_is_no_memory_is_refused(tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize(
-    "text, said",
+    "text, message",
     [
         (LAUGHS + "epochs: 3", "line 2: .a0 is an alias"),
         ("a: &a [*a]", "is an alias"),
@@ -109,8 +109,8 @@ def test_a_picture_for_which_there_is_no_memory_is_refused(tmp_path, monkeypatch
         ("a: [", "expected"),
     ],
 )
-def test_yaml_that_could_do_harm_is_refused_in_one_line(text, said):
-    with pytest.raises(ValueError, match=said) as caught:
+def test_yaml_that_could_do_harm_is_refused_in_one_line(text, message):
+    with pytest.raises(ValueError, match=message) as caught:
         read_yaml(text)
     assert "\n" not in str(caught.value)
     with pytest.raises(ConfigError):
@@ -123,7 +123,7 @@ def test_harmless_yaml_is_what_it_says():
 
 
 @pytest.mark.parametrize(
-    "text, said",
+    "text, message",
     [
         ("optimizer: {lr: .inf}", "optimizer.lr is inf, but must be above 0 and finite"),
         ("checkpoint_minutes: .nan", "checkpoint_minutes is nan, but must be at least 0 and finite"),
@@ -138,8 +138,8 @@ def test_harmless_yaml_is_what_it_says():
         ("augment: {crop_sizes: [32, 100000]}", "crop_sizes is 100000, but must be at least 32 and at most 32768"),
     ],
 )
-def test_numbers_that_nobody_means_are_refused(text, said):
-    with pytest.raises(ConfigError, match=said):
+def test_numbers_that_nobody_means_are_refused(text, message):
+    with pytest.raises(ConfigError, match=message):
         parse_config(text)
 
 

@@ -104,9 +104,9 @@ def attempt(folder: Path) -> Callable[[Generator], str]:
         else:
             content = written(options, rng, flat=read is _read_space).encode("utf-8", "replace")
         file.write_bytes(content)
-        found = read(file)
+        verdict = read(file)
         assert not Path("mark").exists()
-        return found
+        return verdict
 
     return one
 
@@ -123,21 +123,21 @@ def written(options: list[str], rng: Generator, flat: bool) -> str:
 
 
 def _paths(values: dict, prefix: str = "") -> list[str]:
-    found = []
+    paths = []
     for name, value in values.items():
-        found += [prefix + name] + (_paths(value, f"{prefix}{name}.") if isinstance(value, dict) else [])
-    return found
+        paths += [prefix + name] + (_paths(value, f"{prefix}{name}.") if isinstance(value, dict) else [])
+    return paths
 
 
 def _read_config(file: Path) -> str:
     try:
-        found = load_config(file)
+        config = load_config(file)
     except ConfigError as error:
         assert "\n" not in str(error) and len(str(error)) < 1000
         return "refused"
-    values = config_to_dict(found)
+    values = config_to_dict(config)
     assert all(math.isfinite(number) for number in _numbers(values)), "a number without end was taken"
-    assert parse_config(yaml.safe_dump(values)) == found
+    assert parse_config(yaml.safe_dump(values)) == config
     return "read"
 
 
@@ -149,17 +149,17 @@ def _numbers(value: object) -> list[float]:
 
 def _read_classes(file: Path) -> str:
     try:
-        found = read_classes(file)
+        classes = read_classes(file)
     except DataError as error:
         return one_line(error, file)
-    assert 2 <= len(found.names) <= 255 and all(isinstance(name, str) for name in found.names)
+    assert 2 <= len(classes.names) <= 255 and all(isinstance(name, str) for name in classes.names)
     return "read"
 
 
 def _read_space(file: Path) -> str:
     try:
-        found = read_space(file)
+        space = read_space(file)
     except TuneError as error:
         return one_line(error, file)
-    assert found
+    assert space
     return "read"

@@ -28,13 +28,13 @@ class Tally:
     def tried(self) -> int:
         return self.read + self.refused + len(self.faults)
 
-    def add(self, told: dict) -> None:
-        if told["found"] == "wrong":
-            self.faults.append(f"case {told['case']}: {told['detail']}")
+    def add(self, report: dict) -> None:
+        if report["found"] == "wrong":
+            self.faults.append(f"case {report['case']}: {report['detail']}")
         else:
-            setattr(self, told["found"], getattr(self, told["found"]) + 1)
-        self.slowest_seconds = max(self.slowest_seconds, told["seconds"])
-        self.peak_megabytes = max(self.peak_megabytes, told["peak"] >> 20)
+            setattr(self, report["found"], getattr(self, report["found"]) + 1)
+        self.slowest_seconds = max(self.slowest_seconds, report["seconds"])
+        self.peak_megabytes = max(self.peak_megabytes, report["peak"] >> 20)
 
     def to_dict(self) -> dict:
         return {"tried": self.tried, **asdict(self), "slowest_seconds": round(self.slowest_seconds, 2)}
@@ -42,19 +42,19 @@ class Tally:
 
 def run(plans: dict[str, int], progress: Callable[[int], object] = lambda count: None) -> dict[str, Tally]:
     """Try the first `plans[kind]` cases of each kind; `progress` is told of so many more that are done."""
-    tallies, left = {kind: Tally() for kind in plans}, {kind: (0, count) for kind, count in plans.items() if count}
-    while left:
-        ended = _one_worker(left, tallies, progress)
-        if left:  # it did not get through: the case it was at is the fault
-            kind, (first, count) = next(iter(left.items()))
+    tallies, remaining = {kind: Tally() for kind in plans}, {kind: (0, count) for kind, count in plans.items() if count}
+    while remaining:
+        ended = _one_worker(remaining, tallies, progress)
+        if remaining:  # it did not get through: the case it was at is the fault
+            kind, (first, count) = next(iter(remaining.items()))
             tallies[kind].faults.append(f"case {first}: the process {ended}")
-            _done(left, kind, first)
+            _done(remaining, kind, first)
     return tallies
 
 
-def _one_worker(left: dict, tallies: dict, progress: Callable[[int], object]) -> str:
+def _one_worker(remaining: dict, tallies: dict, progress: Callable[[int], object]) -> str:
     """Let one process work through what is left, taking out what is done; returns how it ended."""
-    words = [f"{kind}:{first}:{count}" for kind, (first, count) in left.items()]
+    words = [f"{kind}:{first}:{count}" for kind, (first, count) in remaining.items()]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
     with (
         subprocess.Popen(
@@ -75,14 +75,14 @@ def _one_worker(left: dict, tallies: dict, progress: Callable[[int], object]) ->
             if not piece:
                 return f"ended with status {process.wait()}"
             *lines, rest = (rest + piece).split(b"\n")
-            for told in map(json.loads, lines):
-                tallies[told["kind"]].add(told)
-                _done(left, told["kind"], told["case"])
+            for report in map(json.loads, lines):
+                tallies[report["kind"]].add(report)
+                _done(remaining, report["kind"], report["case"])
             progress(len(lines))
 
 
-def _done(left: dict, kind: str, case: int) -> None:
-    first, count = left[kind]
-    left[kind] = (case + 1, count - (case + 1 - first))
-    if left[kind][1] == 0:
-        del left[kind]
+def _done(remaining: dict, kind: str, case: int) -> None:
+    first, count = remaining[kind]
+    remaining[kind] = (case + 1, count - (case + 1 - first))
+    if remaining[kind][1] == 0:
+        del remaining[kind]

@@ -53,12 +53,12 @@ def run(kind: str, first: int, count: int, folder: Path, out) -> None:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                found = attempt(np.random.default_rng([zlib.crc32(kind.encode()), number]))
+                verdict = attempt(np.random.default_rng([zlib.crc32(kind.encode()), number]))
         except Exception:  # whatever is not the promised refusal is what is looked for
-            found, detail = "wrong", traceback.format_exc()[-2000:]
-        told = {"kind": kind, "case": number, "found": found, "detail": detail}
-        told |= {"seconds": time.process_time() - began, "peak": max(0, status("VmHWM") - held)}
-        print(json.dumps(told), file=out, flush=True)
+            verdict, detail = "wrong", traceback.format_exc()[-2000:]
+        report = {"kind": kind, "case": number, "found": verdict, "detail": detail}
+        report |= {"seconds": time.process_time() - began, "peak": max(0, status("VmHWM") - held)}
+        print(json.dumps(report), file=out, flush=True)
 
 
 def main() -> None:

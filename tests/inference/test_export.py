@@ -39,10 +39,10 @@ def released(folder, outputs=1, name="unet", **options):
     with torch.no_grad():
         for _ in range(3):
             model(torch.randn(2, 3, 64, 64))
-    wanted = parse_config(json.dumps({"model": {"name": name, "options": options}, "output_dir": "/home/me/secret"}))
-    wanted.inference.longest_side = 80
+    config = parse_config(json.dumps({"model": {"name": name, "options": options}, "output_dir": "/home/me/secret"}))
+    config.inference.longest_side = 80
     notes = {
-        "config": config_to_dict(wanted),
+        "config": config_to_dict(config),
         "classes": CLASSES[outputs],
         "num_outputs": outputs,
         "palette": [[0, 0, 0], [255, 0, 0], [0, 0, 255]][: len(CLASSES[outputs])],

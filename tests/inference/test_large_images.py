@@ -130,7 +130,7 @@ def test_windows_are_as_large_as_memory_allows(classes, options):
 def test_many_classes_are_labelled_in_smaller_windows(monkeypatch):
     image, predictor = scene(150, 400), Predictor(Planes(60))
     calls = []
-    predictor.model.register_forward_pre_hook(lambda model, given: calls.append(given[0].shape[-1]))
+    predictor.model.register_forward_pre_hook(lambda model, inputs: calls.append(inputs[0].shape[-1]))
     monkeypatch.setattr("seglib.inference.predictor.WHOLE_PIXELS", 0)
     monkeypatch.setattr("seglib.inference.predictor.BAND_BYTES", 4 * 60 * 400 * 100)
     rows = list(predictor.label_rows(InMemoryReader(image)))

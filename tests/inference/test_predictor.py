@@ -146,9 +146,9 @@ def test_results_of_an_earlier_run_are_recognised(tmp_path):
     inference.save_mask(tmp_path / "a_mask.png", np.zeros((4, 4), np.uint8), [(0, 0, 0)])
     inference.save_image(tmp_path / "a_cutout.png", np.zeros((4, 4, 4), np.uint8))
     files = result_files.image_files([tmp_path])
-    left, taken = result_files.without_results(files, tmp_path)
-    assert [file.name for file in left] == ["a.jpg", "b.jpg", "b_mask.png", "c_mask.jpg", "c_overlay.png"]
-    assert taken == {"b", "c"}  # what is not of this program must not be overwritten
+    remaining, reserved = result_files.without_results(files, tmp_path)
+    assert [file.name for file in remaining] == ["a.jpg", "b.jpg", "b_mask.png", "c_mask.jpg", "c_overlay.png"]
+    assert reserved == {"b", "c"}  # what is not of this program must not be overwritten
     assert result_files.without_results(files, tmp_path / "elsewhere") == (files, set())
     (tmp_path / "d_mask.png").write_bytes(b"not an image")
     assert not result_files.is_result(tmp_path / "d_mask.png")
@@ -370,8 +370,8 @@ def test_images_of_the_same_name_do_not_overwrite_each_other(tmp_path):
     out.mkdir()
 
     def names(*images):
-        taken = set()
-        actual = [result_files.free_name(tmp_path / file, out, taken) for file in images]
+        reserved = set()
+        actual = [result_files.free_name(tmp_path / file, out, reserved) for file in images]
         for name, file in zip(actual, images, strict=True):
             inference.save_mask(out / f"{name}_mask.png", labels, [(0, 0, 0)], result_files.source_id(tmp_path / file))
         return actual

@@ -50,8 +50,8 @@ def test_cross_entropy_by_hand(seed, channels, weighted):
     counted = pixels(logits, labels)
     total = sum(-weight[label] * math.log(softmax(row)[label]) for row, label in counted)
     expected = total / sum(weight[label] for _, label in counted)
-    found = cross_entropy(logits, labels, torch.tensor(weight, dtype=torch.float64) if weighted else None)
-    assert float(found) == pytest.approx(expected, rel=1e-9)
+    loss = cross_entropy(logits, labels, torch.tensor(weight, dtype=torch.float64) if weighted else None)
+    assert float(loss) == pytest.approx(expected, rel=1e-9)
 
 
 @settings(deadline=None, derandomize=True, max_examples=40)
@@ -62,8 +62,8 @@ def test_binary_cross_entropy_by_hand(seed, weighted):
     counted = pixels(logits, labels)
     probability = [1 / (1 + math.exp(-row[0])) for row, _ in counted]
     total = sum(-weight[y] * math.log(p if y else 1 - p) for p, (_, y) in zip(probability, counted, strict=True))
-    found = binary_cross_entropy(logits, labels, torch.tensor(weight, dtype=torch.float64) if weighted else None)
-    assert float(found) == pytest.approx(total / sum(weight[y] for _, y in counted), rel=1e-9)
+    loss = binary_cross_entropy(logits, labels, torch.tensor(weight, dtype=torch.float64) if weighted else None)
+    assert float(loss) == pytest.approx(total / sum(weight[y] for _, y in counted), rel=1e-9)
 
 
 @settings(deadline=None, derandomize=True, max_examples=40)
@@ -82,9 +82,9 @@ def test_dice_by_hand(seed, channels, weighted):
             overlap = sum(row[c] * t for row, t in zip(rows, truth, strict=True))
             losses[c] = 1 - 2 * overlap / (sum(row[c] for row in rows) + sum(truth))
     share = {c: weight[c] if weighted and channels > 1 else 1.0 for c in losses}
-    expected = sum(share[c] * loss for c, loss in losses.items()) / sum(share.values())
-    found = dice(logits, labels, torch.tensor(weight, dtype=torch.float64) if weighted else None)
-    assert float(found) == pytest.approx(expected, rel=1e-9)
+    expected = sum(share[c] * value for c, value in losses.items()) / sum(share.values())
+    loss = dice(logits, labels, torch.tensor(weight, dtype=torch.float64) if weighted else None)
+    assert float(loss) == pytest.approx(expected, rel=1e-9)
 
 
 TERMS = [({"ce": 1.0, "dice": 1.0}, 3), ({"bce": 1.0, "dice": 0.5}, 1), ({"ce": 2.0}, 2)]
@@ -167,18 +167,18 @@ def test_focal_by_hand(seed, channels, gamma, weighted):
     weight = [0.5 + c for c in range(max(channels, 2))] if weighted else [1.0] * max(channels, 2)
     counted = [(probability_of_truth(row, y), y) for row, y in pixels(logits, labels)]
     total = sum(-weight[y] * (1 - p) ** gamma * math.log(p) for p, y in counted)
-    found = focal(logits, labels, torch.tensor(weight, dtype=torch.float64) if weighted else None, gamma=gamma)
-    assert float(found) == pytest.approx(total / sum(weight[y] for _, y in counted), rel=1e-9)
+    loss = focal(logits, labels, torch.tensor(weight, dtype=torch.float64) if weighted else None, gamma=gamma)
+    assert float(loss) == pytest.approx(total / sum(weight[y] for _, y in counted), rel=1e-9)
 
 
 @settings(deadline=None, derandomize=True, max_examples=40)
 @given(st.integers(0, 10_000), st.integers(1, 5), st.sampled_from([0.3, 0.7, 0.9]), st.integers(1, 70))
-def test_ohem_by_hand(seed, channels, threshold, kept):
+def test_ohem_by_hand(seed, channels, threshold, min_kept):
     logits, labels = draw(seed, channels)
     losses = sorted((-math.log(probability_of_truth(row, y)) for row, y in pixels(logits, labels)), reverse=True)
-    hard = [v for place, v in enumerate(losses) if place < kept or v > -math.log(threshold)]
-    found = ohem(logits, labels, threshold=threshold, min_kept=kept)
-    assert float(found) == pytest.approx(sum(hard) / len(hard), rel=1e-9)
+    hard = [v for place, v in enumerate(losses) if place < min_kept or v > -math.log(threshold)]
+    loss = ohem(logits, labels, threshold=threshold, min_kept=min_kept)
+    assert float(loss) == pytest.approx(sum(hard) / len(hard), rel=1e-9)
 
 
 @settings(deadline=None, derandomize=True, max_examples=40)
@@ -191,9 +191,9 @@ def test_boundary_by_hand(seed, channels, width):
         for i in range(9):
             for j in range(10):
                 around = labels[n, max(0, i - width) : i + width + 1, max(0, j - width) : j + width + 1]
-                own = int(labels[n, i, j])
-                if own != IGNORE_INDEX and any(v not in (own, IGNORE_INDEX) for v in around.flatten().tolist()):
-                    total -= math.log(probability_of_truth(logits[n, :, i, j].tolist(), own))
+                label = int(labels[n, i, j])
+                if label != IGNORE_INDEX and any(v not in (label, IGNORE_INDEX) for v in around.flatten().tolist()):
+                    total -= math.log(probability_of_truth(logits[n, :, i, j].tolist(), label))
                     count += 1
     assert float(boundary(logits, labels, width=width)) == pytest.approx(total / max(count, 1), rel=1e-9)
 
@@ -229,8 +229,8 @@ def test_lovasz_by_its_definition_as_an_extension_of_iou(seed, channels, weighte
         losses[c] = total
     factors = {c: weight[c] if weighted and channels > 1 else 1.0 for c in losses}
     expected = sum(factors[c] * v for c, v in losses.items()) / sum(factors.values()) if losses else 0.0
-    found = lovasz(logits, labels, torch.tensor(weight, dtype=torch.float64) if weighted else None)
-    assert float(found) == pytest.approx(expected, rel=1e-9)
+    loss = lovasz(logits, labels, torch.tensor(weight, dtype=torch.float64) if weighted else None)
+    assert float(loss) == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -332,10 +332,10 @@ def test_options_that_are_not_given_are_those_of_the_papers():
 @pytest.mark.parametrize("name", ["ce", "focal", "ohem"])
 def test_a_class_with_weight_0_counts_as_ignored(name):
     logits, labels = draw(5, 3, ignored=0)
-    found = SegmentationLoss({name: 1.0}, class_weights=[1.0, 0.0, 2.0])(logits, labels)
+    loss = SegmentationLoss({name: 1.0}, class_weights=[1.0, 0.0, 2.0])(logits, labels)
     without = torch.where(labels == 1, IGNORE_INDEX, labels)
     expected = SegmentationLoss({name: 1.0}, class_weights=[1.0, 5.0, 2.0])(logits, without)
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(loss, expected)
 
 
 @pytest.mark.parametrize("name", ["dice", "lovasz"])
@@ -359,15 +359,15 @@ def test_a_loss_with_weight_0_adds_nothing():
 def test_two_processes_with_the_same_batch_have_the_loss_of_one(name):
     """`all_reduce` adds up what the processes have; losses that rank the pixels of a batch keep to their own."""
     logits, labels = draw(7, 1 if name == "bce" else 3)
-    asked = []
+    reduced = []
 
     def of_both(x):
-        asked.append(x)
+        reduced.append(x)
         return 2 * x
 
     together = SegmentationLoss({name: 1.0}, all_reduce=of_both)(logits, labels)
     torch.testing.assert_close(together, SegmentationLoss({name: 1.0})(logits, labels))
-    assert bool(asked) == (name not in ("lovasz", "ohem"))
+    assert bool(reduced) == (name not in ("lovasz", "ohem"))
 
 
 # Of one pixel whose true label has the probability p; the other pixel is ignored.
@@ -386,9 +386,9 @@ OF_ONE_PIXEL = {
 def test_one_pixel_is_its_own_mean_whatever_its_weight(name, weights):
     """Sums of few pixels, or of small weights, are divided by themselves and not by more."""
     logits, _ = draw(9, 1 if name == "bce" else 2, size=(1, 1, 2))
-    found = SegmentationLoss({name: 1.0}, class_weights=weights)(logits, torch.tensor([[[1, IGNORE_INDEX]]]))
+    loss = SegmentationLoss({name: 1.0}, class_weights=weights)(logits, torch.tensor([[[1, IGNORE_INDEX]]]))
     p = probability_of_truth(logits[0, :, 0, 0].tolist(), 1)
-    assert float(found) == pytest.approx(OF_ONE_PIXEL[name](p), rel=1e-5)
+    assert float(loss) == pytest.approx(OF_ONE_PIXEL[name](p), rel=1e-5)
 
 
 def test_class_weights_are_not_part_of_a_checkpoint():

@@ -58,8 +58,8 @@ def opencv_band(mask, width):
 
 def opencv_counts(truth, prediction, num_classes, width):
     """Intersection and union of the bands of each class, one class after the other."""
-    kept = truth != 255
-    bands = [[opencv_band(m == c, width) & kept for m in (truth, prediction)] for c in range(num_classes)]
+    valid = truth != 255
+    bands = [[opencv_band(m == c, width) & valid for m in (truth, prediction)] for c in range(num_classes)]
     return [int((g & p).sum()) for g, p in bands], [int((g | p).sum()) for g, p in bands]
 
 
@@ -217,10 +217,10 @@ def test_confusion_matrix_equals_a_loop_and_scikit_learn(case):
         if t < num_classes:
             expected[t, p] += 1
     np.testing.assert_array_equal(matrix, expected)
-    kept = truth != 255
-    if kept.any() and num_classes > 1:  # scikit-learn warns of a single class
+    valid = truth != 255
+    if valid.any() and num_classes > 1:  # scikit-learn warns of a single class
         sklearn = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
-        reference = sklearn.confusion_matrix(truth[kept], prediction[kept], labels=range(num_classes))
+        reference = sklearn.confusion_matrix(truth[valid], prediction[valid], labels=range(num_classes))
         np.testing.assert_array_equal(matrix, reference)
 
 
@@ -236,8 +236,8 @@ def test_many_classes_on_a_large_image():
 def test_there_is_a_band_between_any_two_classes(num_classes):
     """Labels share bytes with other labels on the way: every difference between two of them has to be seen."""
     pairs = [(a, b) for b in range(num_classes) for a in range(b)]
-    some = 200 if num_classes < 100 else 15
-    for a, b in pairs[:: 1 + len(pairs) // some] or [(0, 0)]:
+    max_pairs = 200 if num_classes < 100 else 15
+    for a, b in pairs[:: 1 + len(pairs) // max_pairs] or [(0, 0)]:
         halves = np.array([[a] * 4 + [b] * 3] * 8, np.uint8)
         whole, left = np.full_like(halves, a), np.full_like(halves, b)
         rim = 8 * 7 - 6 * 5  # of an image of one class: all but the pixels whose neighbours are all inside
@@ -352,10 +352,10 @@ def test_torch_and_numpy_agree(case, width, dtype, device):
     counts = metrics.boundary_counts(*tensors, num_classes, width, ignore_index)
     assert [c.tolist() for c in counts] == boundary(*case, width)
     np.testing.assert_array_equal(metrics.boundary_bands(tensors[0], width).cpu(), metrics.boundary_bands(truth, width))
-    own, theirs = Counts(num_classes), Counts(num_classes, ignore_index=ignore_index)
-    own.update(truth, prediction)
+    ours, theirs = Counts(num_classes), Counts(num_classes, ignore_index=ignore_index)
+    ours.update(truth, prediction)
     theirs.update(*tensors)
-    assert own.scores() == theirs.scores()
+    assert ours.scores() == theirs.scores()
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64"])

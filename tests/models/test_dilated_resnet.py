@@ -21,9 +21,9 @@ from tests.reference import fill
 SIZES = [(64, 96), (1, 1), (7, 5), (8, 9), (33, 65), (50, 97), (90, 9)]
 
 
-def parts_apart(found, expected):
+def parts_apart(actual, expected):
     """The largest difference, as a part of the largest expected value."""
-    return ((found - expected).abs().max() / expected.abs().max()).item()
+    return ((actual - expected).abs().max() / expected.abs().max()).item()
 
 
 def empty(build, *args, **options):
@@ -75,8 +75,8 @@ def test_equals_the_reference_outputs(loaded, theirs, reference):
     with torch.no_grad():
         logits, auxiliary = both_outputs(loaded)(x)
         _, deep = loaded.backbone(x)
-    for found, name in ((logits, "logits"), (auxiliary, "aux"), (deep[:, ::32], "backbone_out")):
-        assert parts_apart(found[..., ::4, ::4], torch.from_numpy(expected[name])) < 1e-5
+    for output, name in ((logits, "logits"), (auxiliary, "aux"), (deep[:, ::32], "backbone_out")):
+        assert parts_apart(output[..., ::4, ::4], torch.from_numpy(expected[name])) < 1e-5
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -147,9 +147,9 @@ def test_the_pyramid_is_pspnets(size):
     for bins, level in zip((1, 2, 3, 6), ppm.levels, strict=True):
         pooled = level(F.adaptive_avg_pool2d(x, bins))
         expected.append(F.interpolate(pooled, size=size, mode="bilinear", align_corners=False))
-    found = ppm(x)
-    assert found.shape == (2, 16, *size)
-    torch.testing.assert_close(found, torch.cat(expected, dim=1))
+    output = ppm(x)
+    assert output.shape == (2, 16, *size)
+    torch.testing.assert_close(output, torch.cat(expected, dim=1))
 
 
 @pytest.mark.parametrize("head", ["aspp", "ppm"])
@@ -196,14 +196,14 @@ def test_senseless_options_are_refused():
 def test_another_number_of_classes_keeps_everything_but_the_last_layers(theirs, auxiliary):
     state = {k: v for k, v in theirs.state_dict().items() if auxiliary or not k.startswith("aux_classifier.")}
     model = ours(num_classes=4)
-    own = {name: value.clone() for name, value in model.state_dict().items()}
+    initial = {name: value.clone() for name, value in model.state_dict().items()}
     loaded = models.load_official(model, state)
     last = {f"{layer}.{leaf}" for layer in ("classifier", "aux_classifier") for leaf in ("weight", "bias")}
-    whole_head = {name for name in own if name.startswith("aux_head.")}
+    whole_head = {name for name in initial if name.startswith("aux_head.")}
     assert set(loaded.fresh) == (last if auxiliary else last | whole_head)
-    assert loaded.used == len(own) - len(loaded.fresh) and "classifier.weight" in str(loaded)
+    assert loaded.used == len(initial) - len(loaded.fresh) and "classifier.weight" in str(loaded)
     now = model.state_dict()
-    assert all(torch.equal(now[name].nan_to_num(), own[name].nan_to_num()) for name in loaded.fresh)
+    assert all(torch.equal(now[name].nan_to_num(), initial[name].nan_to_num()) for name in loaded.fresh)
     assert torch.equal(model.head[0].project[0].weight, state["classifier.0.project.0.weight"])
 
 
@@ -312,30 +312,30 @@ def shrunk(size):
 
 def test_published_weights_are_downloaded_loaded_and_reported(public, tiny, capsys):
     content, state = tiny
-    kept = public.offer(content)
+    file = public.offer(content)
     model = models.create("unet", num_classes=2, pretrained="imagenet", width=2)
     assert torch.equal(model.classifier.weight, state["outc.conv.weight"])
     assert f"unet, imagenet weights: milesial's U-Net: {len(state)} entries loaded" in capsys.readouterr().err
-    assert kept.read_bytes() == content
+    assert file.read_bytes() == content
     next(public.files.iterdir()).unlink()  # from now on the file in the folder of checkpoints has to do
     assert pretrained.fetch("unet", "imagenet").keys() == state.keys()
 
 
 def test_a_file_of_another_hash_is_refused_and_not_kept(public, tiny):
-    kept = public.offer(tiny[0], digits="00000000")
+    file = public.offer(tiny[0], digits="00000000")
     with pytest.raises(models.CheckpointError, match="could not be downloaded.*invalid hash.*put it at .*tiny-0{8}"):
         models.create("unet", num_classes=2, pretrained="imagenet", width=2)
-    assert list(kept.parent.iterdir()) == []
+    assert list(file.parent.iterdir()) == []
 
 
 def test_a_file_put_by_hand_is_checked_too(public, tiny):
-    kept = public.offer(tiny[0])
+    file = public.offer(tiny[0])
     next(public.files.iterdir()).unlink()
-    kept.parent.mkdir(parents=True)
-    kept.write_bytes(tiny[0][:-10])
-    with pytest.raises(models.CheckpointError, match=f"{kept}: damaged, or not the published file .* delete it"):
+    file.parent.mkdir(parents=True)
+    file.write_bytes(tiny[0][:-10])
+    with pytest.raises(models.CheckpointError, match=f"{file}: damaged, or not the published file .* delete it"):
         pretrained.fetch("unet", "imagenet")
-    kept.write_bytes(tiny[0])
+    file.write_bytes(tiny[0])
     assert pretrained.fetch("unet", "imagenet").keys() == tiny[1].keys()
 
 
@@ -343,11 +343,11 @@ def test_offline_the_error_says_where_to_put_the_file(public, tiny):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    kept = public.offer(tiny[0], url=f"http://127.0.0.1:{port}")
+    file = public.offer(tiny[0], url=f"http://127.0.0.1:{port}")
     with pytest.raises(models.CheckpointError) as caught:
         models.create("unet", num_classes=2, pretrained="imagenet", width=2)
     message = str(caught.value)
-    assert f"put it at {kept}." in message and f"http://127.0.0.1:{port}/{kept.name}" in message
+    assert f"put it at {file}." in message and f"http://127.0.0.1:{port}/{file.name}" in message
     assert "refused" in message and "\n" not in message
 
 

@@ -45,12 +45,12 @@ def test_equals_the_authors_outputs(reference, name):
     loaded = models.load_official(model, state)
     assert (loaded.used, loaded.fresh, loaded.dropped) == (len(state), [], [])
     expected = np.load(reference / f"{name}.npz")["logits_quarter"]
-    seen = []
-    model.last_layer.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    captured = []
+    model.last_layer.register_forward_hook(lambda module, inputs, output: captured.append(output))
     with torch.inference_mode():
         logits = model(fill.image(64, 96))
-    assert np.abs(seen[0].numpy() - expected).max() < 1e-5 * np.abs(expected).max()
-    assert torch.equal(logits, F.interpolate(seen[0], scale_factor=4, mode="bilinear", align_corners=False))
+    assert np.abs(captured[0].numpy() - expected).max() < 1e-5 * np.abs(expected).max()
+    assert torch.equal(logits, F.interpolate(captured[0], scale_factor=4, mode="bilinear", align_corners=False))
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
@@ -95,8 +95,8 @@ def test_the_body_equals_that_of_timm(name):
     x = fill.image(64, 96)
     with torch.inference_mode():
         stem = theirs.act2(theirs.bn2(theirs.conv2(theirs.act1(theirs.bn1(theirs.conv1(x))))))
-        for expected, found in zip(theirs.stages(stem), ours.features(x), strict=True):
-            assert (found - expected).abs().max() < 1e-5 * expected.abs().max()
+        for expected, actual in zip(theirs.stages(stem), ours.features(x), strict=True):
+            assert (actual - expected).abs().max() < 1e-5 * expected.abs().max()
 
 
 def test_the_released_form_of_segmentation_checkpoints_loads(authors_state):
@@ -145,24 +145,24 @@ def test_checkpoints_that_do_not_fit_are_refused_by_name(authors_state):
 
 def training_step(model, x):
     """(output, gradients, buffers afterwards, numbers kept for the backward pass) of one step."""
-    kept = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()) or t, lambda t: t):
+    saved_sizes = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: saved_sizes.append(t.numel()) or t, lambda t: t):
         output = model.train()(x)
     output.square().mean().backward()
-    return output, [p.grad for p in model.parameters()], list(model.buffers()), sum(kept)
+    return output, [p.grad for p in model.parameters()], list(model.buffers()), sum(saved_sizes)
 
 
 def test_checkpointing_changes_the_memory_and_nothing_else():
     plain, saving = (models.create("hrnet_w18", 3, checkpointing=choice, **TINY) for choice in (False, True))
     saving.load_state_dict(plain.state_dict())
     x = torch.randn(1, 3, 64, 96)
-    (output, gradients, buffers, kept), (output2, gradients2, buffers2, kept2) = (
+    (output, gradients, buffers, saved), (output2, gradients2, buffers2, saved2) = (
         training_step(model, x) for model in (plain, saving)
     )
     assert torch.equal(output, output2)
     assert all(torch.equal(a, b) for a, b in zip(gradients, gradients2, strict=True))
     assert all(torch.equal(a, b) for a, b in zip(buffers, buffers2, strict=True))
-    assert kept2 < 0.5 * kept
+    assert saved2 < 0.5 * saved
 
 
 def test_a_training_batch_that_leaves_one_value_a_channel_is_refused():

@@ -47,8 +47,8 @@ def multiply_adds(model, height, width):
     return sum(counts)
 
 
-def relative(found, expected):
-    return np.abs(found - expected).max() / np.abs(expected).max()
+def relative(actual, expected):
+    return np.abs(actual - expected).max() / np.abs(expected).max()
 
 
 @torch.inference_mode()
@@ -63,10 +63,10 @@ def test_the_third_equals_the_published_outputs(published, reference):
     loaded = models.load_official(model, published)
     assert (loaded.used, loaded.fresh, loaded.dropped) == (302, [], [])
     expected = np.load(reference / "mini_hrnet_v3.npz")["logits"]
-    found = model(fill.image(64, 96)).numpy()[..., ::4, ::4]
+    output = model(fill.image(64, 96)).numpy()[..., ::4, ::4]
     exact = model.double()(fill.image(64, 96).double()).numpy()[..., ::4, ::4]
     assert relative(exact, expected) < 1e-4
-    assert relative(found, expected) < max(1e-5, 4 * relative(found, exact))
+    assert relative(output, expected) < max(1e-5, 4 * relative(output, exact))
 
 
 @pytest.mark.parametrize("name", PARAMETERS)

@@ -35,8 +35,8 @@ def network(request):
     return fill.fill(models.create(name, num_classes=3, **options))
 
 
-def close(found, expected, tolerance):
-    assert (found.double() - expected.double()).abs().max() <= tolerance * expected.double().abs().max()
+def close(actual, expected, tolerance):
+    assert (actual.double() - expected.double()).abs().max() <= tolerance * expected.double().abs().max()
 
 
 @torch.inference_mode()

@@ -77,11 +77,11 @@ def test_channels_of_every_stage_of_the_paper():
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (33, 47)])
 def test_a_block_downsamples_between_all_levels_but_the_last_two(height, size):
     block = RSU(3, 4, 5, height).eval()
-    seen = {}
+    shapes = {}
     for level, conv in enumerate(block.down):
-        conv.register_forward_hook(lambda m, i, o, level=level: seen.update({level: tuple(o.shape[-2:])}))
+        conv.register_forward_hook(lambda m, i, o, level=level: shapes.update({level: tuple(o.shape[-2:])}))
     assert block(torch.randn(1, 3, *size)).shape == (1, 5, *size)
-    for level, (rows, columns) in seen.items():
+    for level, (rows, columns) in shapes.items():
         halvings = min(level, height - 2)
         assert (rows, columns) == tuple(-(-side // 2**halvings) for side in size)
     assert [conv[0].dilation[0] for conv in block.down] == [1] * (height - 1) + [2]
@@ -124,17 +124,17 @@ def trained_once(checkpointing):
     """Outputs, gradients, buffers and kept bytes of one step from the same weights."""
     torch.manual_seed(3)
     model = models.create("u2netp", num_classes=2, checkpointing=checkpointing).train()
-    kept = {}
+    stored_bytes = {}
 
     def keep(tensor):
-        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        stored_bytes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
     with saved_tensors_hooks(keep, lambda tensor: tensor):
         outputs = model(torch.randn(2, 3, 48, 40))
     sum(logits.square().mean() for logits in outputs).backward()
     gradients = [p.grad for p in model.parameters()]
-    return [*outputs, *gradients, *model.buffers()], sum(kept.values())
+    return [*outputs, *gradients, *model.buffers()], sum(stored_bytes.values())
 
 
 def test_checkpointing_changes_memory_and_nothing_else():

@@ -25,9 +25,9 @@ def test_equals_the_authors_outputs(reference, variant):
     assert loaded.used == len(state) and not loaded.fresh and not loaded.dropped
     expected = np.load(reference / f"unet_milesial_{variant}.npz")["logits"]
     with torch.inference_mode():
-        found = model(fill.image(64, 96)).numpy()
-    assert found.shape == expected.shape
-    assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
+        output = model(fill.image(64, 96)).numpy()
+    assert output.shape == expected.shape
+    assert np.abs(output - expected).max() < 1e-5 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("bilinear, parameters", [(False, 31_037_698), (True, 17_263_042)])
@@ -48,10 +48,10 @@ def test_the_smaller_map_is_padded_as_the_authors_pad():
     """At odd sizes half of the missing rows and columns, rounded down, are added before the upsampled features."""
     up = models.unet.Up(4, 2, 2).eval()
     nn.init.zeros_(up.upsample.weight), nn.init.ones_(up.upsample.bias)
-    seen = {}
-    up.conv.register_forward_pre_hook(lambda module, inputs: seen.update(x=inputs[0]))
+    captured = {}
+    up.conv.register_forward_pre_hook(lambda module, inputs: captured.update(x=inputs[0]))
     up(torch.zeros(1, 4, 2, 2), torch.zeros(1, 2, 5, 7))
-    inside = seen["x"][0, 2]
+    inside = captured["x"][0, 2]
     assert inside.shape == (5, 7)
     assert inside[:4, 1:5].eq(1).all() and inside.sum() == 16
 
@@ -81,8 +81,8 @@ def test_a_checkpoint_for_other_classes_gives_all_but_the_last_layer_and_says_so
     assert loaded.used == len(state) - 2 and loaded.fresh == ["classifier.weight", "classifier.bias"]
     assert "classifier.weight" in str(loaded) and str(loaded.used) in str(loaded)
     after = model.state_dict()
-    kept = {name for name in after if torch.equal(before[name], after[name]) and after[name].dim()}
-    assert kept == {"classifier.weight", "classifier.bias"}
+    unchanged = {name for name in after if torch.equal(before[name], after[name]) and after[name].dim()}
+    assert unchanged == {"classifier.weight", "classifier.bias"}
 
 
 def test_checkpoints_of_wrapped_models_and_with_extras_load(reference):

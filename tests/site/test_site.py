@@ -111,11 +111,11 @@ class Links(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
-        found = dict(attributes)
-        self.anchors |= {found.get("id"), found.get("name")}
-        self.links += [found[key] for key in ("href", "src") if found.get(key)]
+        values = dict(attributes)
+        self.anchors |= {values.get("id"), values.get("name")}
+        self.links += [values[key] for key in ("href", "src") if values.get(key)]
         if tag == "img":
-            self.images.append(found)
+            self.images.append(values)
 
 
 def test_every_link_has_a_target(site):
@@ -152,8 +152,8 @@ def test_demo_has_one_network_for_each_data_set_before_a_second_one(monkeypatch)
     monkeypatch.setattr(weights, "manifest", lambda: {"weights": {n: {"bytes": s} for n, s in sizes.items()}})
     monkeypatch.setattr(weights, "card", lambda name: {"data": {"name": name.partition("-")[2]}})
     order = ["small-horses", "unet-humans", "net-streets", "other-horses", "unet-horses"]
-    for budget, kept in ((1, []), (5, order[:1]), (25, [*order[:2], order[3]]), (30, order[:3]), (52, order)):
-        assert demo_models.chosen(budget) == (kept, [name for name in sizes if name not in kept])
+    for budget, expected in ((1, []), (5, order[:1]), (25, [*order[:2], order[3]]), (30, order[:3]), (52, order)):
+        assert demo_models.chosen(budget) == (expected, [name for name in sizes if name not in expected])
 
 
 def test_site_size_is_limited(site):
@@ -168,8 +168,8 @@ def test_every_reference_is_identified_and_cited(site):
     assert sorted(cited) == sorted(keys) and len(set(keys)) == len(keys) > 40
     for entry in entries:
         assert re.search(r"eprint = \{\d{4}\.\d{4,5}\}|doi = \{10\.\d{4,}/", entry), entry
-    shown = (site / "references.html").read_text(encoding="utf-8")
-    assert shown.count('class="citation"') == len(keys)
+    page = (site / "references.html").read_text(encoding="utf-8")
+    assert page.count('class="citation"') == len(keys)
 
 
 # what the browser says
@@ -309,10 +309,10 @@ def test_text_has_enough_contrast(address, browser, scheme):
     with opened(browser, address, scheme=scheme) as (page, _):
         for name in ("index.html", "api/metrics.html", "course/02_unet.html"):
             page.goto(address + name)
-            found = page.evaluate(CONTRAST)
-            assert len(found) > 20
-            assert all((ground < 0.05) == (scheme == "dark") for _, _, ground in found)
-            assert not [(text, round(ratio, 2)) for text, ratio, _ in found if ratio < 4.5]
+            contrasts = page.evaluate(CONTRAST)
+            assert len(contrasts) > 20
+            assert all((ground < 0.05) == (scheme == "dark") for _, _, ground in contrasts)
+            assert not [(text, round(ratio, 2)) for text, ratio, _ in contrasts if ratio < 4.5]
 
 
 def test_the_chosen_theme_stays(address, browser):
@@ -348,17 +348,17 @@ def test_the_explorer_sorts_by_iou(site, address, browser):
         page.wait_for_selector(".results li")  # the list is fetched
         for order, ways in (("worst", 1), ("best", -1)):
             page.select_option('[name="order"]', order)
-            found = page.eval_on_selector_all(".results li", "rows => rows.map((row) => +row.dataset.miou)")
-            assert found == sorted(found, key=lambda v: ways * v) and len(set(found)) > 8
+            ious = page.eval_on_selector_all(".results li", "rows => rows.map((row) => +row.dataset.miou)")
+            assert ious == sorted(ious, key=lambda v: ways * v) and len(set(ious)) > 8
         assert not wrong
     listed = json.loads((site / "_static" / "explorer" / "explorer.json").read_text())
     first = listed[0]["images"][5]
-    truth, found = (
+    truth, prediction = (
         np.asarray(Image.open(site / "_static" / "explorer" / f"{first['stem']}-{end}.png"))
         for end in ("target", listed[0]["name"])
     )
     counts = Counts(len(listed[0]["classes"]))
-    counts.update(truth, found)
+    counts.update(truth, prediction)
     assert counts.scores()["miou"] == pytest.approx(first["miou"])
 
 
@@ -490,7 +490,7 @@ def test_demo_scales_images_as_the_package_does(address, browser):
         for height, width, longest in ((120, 90, 60), (91, 133, 64), (40, 57, 96), (33, 70, 70), (300, 41, 64)):
             image = generator.integers(0, 256, (height, width, 3), dtype=np.uint8)
             rgba = np.dstack([image, np.full((height, width), 255, np.uint8)])
-            found = page.evaluate(
+            result = page.evaluate(
                 """async ([pixels, height, width, longest]) => {
                   const { fit } = await import("./_static/demo/scaling.js");
                   const { planes, rows, columns } = fit(Uint8Array.from(pixels), height, width, longest, 1);
@@ -498,7 +498,7 @@ def test_demo_scales_images_as_the_package_does(address, browser):
                 }""",
                 [rgba.ravel().tolist(), height, width, longest],
             )
-            ours = np.array(found[0], int).reshape(3, *found[1:]).transpose(1, 2, 0)
+            ours = np.array(result[0], int).reshape(3, *result[1:]).transpose(1, 2, 0)
             theirs = transforms.resize_longest_side(image, longest).astype(int)
             assert ours.shape == theirs.shape and np.abs(ours - theirs).max() <= 1
 
@@ -577,15 +577,15 @@ def test_two_networks_and_kept_results(site, address, browser, tmp_path):
         page.click("#demo summary")
         page.select_option('[data-part="other"]', second)
         page.wait_for_function(f"document.querySelector('[data-part=status]').textContent.includes('{second}')")
-        asked = []
-        page.on("request", lambda request: asked.append(request.url))
+        requests = []
+        page.on("request", lambda request: requests.append(request.url))
         done = page.get_attribute("#demo", "data-finished")
         page.click(f'.models input[value="{second}"]')
         page.wait_for_function("(done) => document.querySelector('#demo').dataset.finished !== done", arg=done)
         done = page.get_attribute("#demo", "data-finished")
         page.click(f'.models input[value="{first}"]')
         page.wait_for_function("(done) => document.querySelector('#demo').dataset.finished !== done", arg=done)
-        assert np.array_equal(np.asarray(saved(page, "save-mask")), alone) and not asked
+        assert np.array_equal(np.asarray(saved(page, "save-mask")), alone) and not requests
         assert not wrong
 
 

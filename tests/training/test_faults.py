@@ -46,9 +46,9 @@ def command(config, *words, **options) -> subprocess.Popen:
 def refused(process: subprocess.Popen) -> str:
     """The one sentence with which the command failed."""
     _, err = process.communicate(timeout=900)
-    said = [line for line in err.splitlines() if line.startswith("error: ")]
-    assert process.returncode == 1 and len(said) == 1 and "Traceback" not in err, err
-    return said[0]
+    messages = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert process.returncode == 1 and len(messages) == 1 and "Traceback" not in err, err
+    return messages[0]
 
 
 def pictures(folder: Path, count: int = 8) -> Path:
@@ -101,7 +101,7 @@ def test_killed_loading_process_is_reported_and_the_run_resumes(tmp_path):
     assert children, "the run had no loading process any more"
     for child in children:
         os.kill(int(child), signal.SIGKILL)
-    assert "a process that loads images died" in (said := refused(process)) and "--resume" in said
+    assert "a process that loads images died" in (message := refused(process)) and "--resume" in message
     assert 0 < checkpoint(tmp_path / "run")["step"] < 180
     ends_as_if_nothing_happened(config, whole)
 
@@ -111,13 +111,13 @@ def test_deleted_data_file_is_named_and_the_run_resumes(tmp_path, monkeypatch):
     whole = on_pictures(tiny(tmp_path / "whole", epochs=3), folder)
     training.fit(whole, progress=False)
     config = on_pictures(tiny(tmp_path / "run", epochs=3), folder)
-    gone, kept = folder / "images" / "5.png", tmp_path / "kept.png"
-    after_step(monkeypatch, 3, lambda run: gone.rename(kept))
+    image, backup = folder / "images" / "5.png", tmp_path / "kept.png"
+    after_step(monkeypatch, 3, lambda run: image.rename(backup))
     with pytest.raises(data.DataError, match=r"images/5\.png: no such file"):
         training.fit(config, progress=False)
     monkeypatch.undo()
     assert checkpoint(tmp_path / "run")["step"] in (2, 4)
-    kept.rename(gone)
+    backup.rename(image)
     ends_as_if_nothing_happened(config, whole)
 
 
@@ -150,8 +150,8 @@ def test_nan_stops_the_run_before_anything_is_overwritten(tmp_path, monkeypatch,
     after_step(monkeypatch, 4, spoil)
     # Without a look at the weights, a gradient shows in the loss of the step after the one that it was of.
     named = 5 if what == "gradient" and minutes == 10 else 4
-    told = r"epoch 1, learning rate .*, images \w" if what == "outputs" or minutes == 10 else "a weight is NaN"
-    with pytest.raises(training.TrainingError, match=rf"(?=.*{told}).*step {named} of 9.*checkpoint.*unchanged"):
+    reason = r"epoch 1, learning rate .*, images \w" if what == "outputs" or minutes == 10 else "a weight is NaN"
+    with pytest.raises(training.TrainingError, match=rf"(?=.*{reason}).*step {named} of 9.*checkpoint.*unchanged"):
         training.fit(config, progress=False)
     monkeypatch.undo()
     saved = checkpoint(tmp_path / "run")
@@ -190,14 +190,14 @@ def test_full_disk_stops_the_command_and_keeps_the_files(tmp_path, room):
     best, all_of_it = len(before["best.safetensors"]), len(before["checkpoint.pt"])
     assert best < all_of_it
     limit = best // 2 if room == "for no file" else (best + all_of_it) // 2
-    said = refused(
+    message = refused(
         command(config, "--resume", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
     )
-    assert re.search(r"(best\.safetensors|checkpoint\.pt): .*as it was before", said)
+    assert re.search(r"(best\.safetensors|checkpoint\.pt): .*as it was before", message)
     after = {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()}
     if room != "for no file":  # then the best weights may be one measurement ahead, and are whole
         weights.load(str(tmp_path / "run" / "best.safetensors"))
-        assert "checkpoint.pt" in said and after.pop("best.safetensors") and before.pop("best.safetensors")
+        assert "checkpoint.pt" in message and after.pop("best.safetensors") and before.pop("best.safetensors")
     assert after == before
     ends_as_if_nothing_happened(config, whole)
 

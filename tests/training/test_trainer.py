@@ -209,8 +209,8 @@ def test_training_in_a_thread_and_in_a_new_nested_folder(tmp_path):
     thread.start()
     thread.join()
     assert len(histories) == 1 and len(histories[0]) == 1 and (run / "best.safetensors").is_file()
-    kept = yaml.safe_load((run / "config.yaml").read_text())
-    assert list(kept) == [field.name for field in fields(Config)]  # in the order in which people know them
+    saved = yaml.safe_load((run / "config.yaml").read_text())
+    assert list(saved) == [field.name for field in fields(Config)]  # in the order in which people know them
 
 
 def test_progress_bar_on_a_terminal_only(tmp_path, monkeypatch):
@@ -651,14 +651,14 @@ def test_accumulated_gradients_equal_those_of_the_batch(tmp_path):
 @pytest.mark.parametrize("after", [None, torch.float16])
 def test_resume_with_another_precision(tmp_path, monkeypatch, before, after):
     config = tiny(tmp_path / "run", amp="auto")
-    monkeypatch.setattr("seglib.training.trainer.amp_dtype", lambda *given: before)
+    monkeypatch.setattr("seglib.training.trainer.amp_dtype", lambda *arguments: before)
     trainer = training.Trainer(config)
     trainer.scaler.scale(torch.ones(1))  # which then has a scale to save, if it is used
     if before:
         trainer.scaler.update(2.0**7)
     trainer.folder.mkdir()
     trainer.save_checkpoint()
-    monkeypatch.setattr("seglib.training.trainer.amp_dtype", lambda *given: after)
+    monkeypatch.setattr("seglib.training.trainer.amp_dtype", lambda *arguments: after)
     resumed = training.Trainer(config, resume=True)
     resumed.scaler.scale(torch.ones(1))
     assert resumed.scaler.get_scale() == (1 if not after else 2.0**7 if before else 2.0**16)

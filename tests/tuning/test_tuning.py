@@ -309,8 +309,8 @@ def test_a_killed_search_goes_on_to_the_same_result(tmp_path, capsys):
     (tmp_path / "space.yaml").write_text("optimizer.lr: {low: 1e-3, high: 1e-1, log: true}")
     words = [str(tmp_path / "config.yaml"), "--trials", "3", "--space", str(tmp_path / "space.yaml"), "--out"]
     assert main(["tune", *words, str(tmp_path / "whole")]) == 0
-    shown = capsys.readouterr().out
-    assert "trial 2: complete miou 0." in shown and "best.yaml" in shown
+    output = capsys.readouterr().out
+    assert "trial 2: complete miou 0." in output and "best.yaml" in output
     parts = tmp_path / "parts"
     process = subprocess.Popen(
         [sys.executable, "-m", "seglib", "tune", *words, str(parts)],

@@ -294,9 +294,9 @@ def test_a_notebook_shows_a_figure_once_with_or_without_pyplot():
     cells += ["%matplotlib inline", picture, chart]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     NotebookClient(notebook, timeout=900, record_timing=False).execute()
-    shown = [[set(output.get("data", {})) for output in cell.outputs] for cell in notebook.cells]
+    mime_types = [[set(output.get("data", {})) for output in cell.outputs] for cell in notebook.cells]
     jpeg, png = [{"image/jpeg", "text/plain"}], [{"image/png", "text/plain"}]
-    assert shown == [[], jpeg, png, [], [], [], jpeg, png]
+    assert mime_types == [[], jpeg, png, [], [], [], jpeg, png]
 
 
 def test_real_photographs_and_a_distorted_mask(realdata):
