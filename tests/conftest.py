@@ -1,4 +1,4 @@
-"""What all tests share: quiet surroundings, fixed seeds, and where real data and reference outputs lie."""
+"""Shared by all tests: fixed seeds, and the folders of real data and reference outputs."""
 
 import http.server
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # read when albumentations is imported
 os.environ["SEGLIB_DOWNLOAD"] = "0"  # no test needs the network
-os.environ["MPLBACKEND"] = "Agg"  # no window, in the processes that tests start either
+os.environ["MPLBACKEND"] = "Agg"  # no window, also in the processes that tests start
 
 import numpy as np
 import pytest
@@ -20,13 +20,13 @@ DATA_FOLDERS = ("weizmann_horse_db", "CamVid", "Human-Segmentation-Dataset", "le
 
 @pytest.fixture(autouse=True, scope="session")
 def few_threads():
-    """Small tensors gain nothing from many threads, and the processes that tests start would fight for the cores."""
+    """Small tensors gain nothing from many threads, and test processes would compete for the cores."""
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
 
 
 @pytest.fixture(autouse=True)
 def seeded():
-    """Every test begins with the same random numbers, whichever ran before."""
+    """Every test starts with the same random numbers, in any order of the tests."""
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)

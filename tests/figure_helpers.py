@@ -1,4 +1,4 @@
-"""Small images and masks, and what tests read from a figure."""
+"""Small images and masks, and functions that read texts and pixels of a figure."""
 
 import io
 
@@ -22,13 +22,13 @@ def item(seed=0, **changes):
 
 
 def texts(figure):
-    """Everything that is written in a figure, on its axes and in its legends."""
+    """Return all texts of a figure, its axes and its legends."""
     labels = [text for part in (figure, *figure.axes) for text in part.findobj(matplotlib.text.Text)]
     return [label.get_text() for label in labels if label.get_text()]
 
 
 def pixels(figure):
-    """The figure saved as PNG and read again; no figure may be blank, and none may be known to pyplot."""
+    """Return the pixels of the figure, saved as PNG; it must not be blank or registered in pyplot."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     array = np.asarray(Image.open(buffer).convert("RGB"))

@@ -1,4 +1,4 @@
-"""The package as a user gets it: dependencies, what is imported when, and what an installed wheel contains."""
+"""The installed package: dependencies, lazy imports, and the content of a wheel."""
 
 import os
 import re

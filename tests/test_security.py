@@ -68,7 +68,7 @@ def test_files_are_loaded_without_running_them_everywhere():
 
 
 def test_no_pickle_is_ever_run(tmp_path, monkeypatch):
-    """A payload in every place from which weights are read; it would make a folder."""
+    """A payload, which would create a folder, is put in every place from which weights are read."""
     mark = tmp_path / "mark"
     run = training.Trainer(tiny(tmp_path / "run"))
     run.folder.mkdir()
@@ -81,14 +81,14 @@ def test_no_pickle_is_ever_run(tmp_path, monkeypatch):
         (run.folder / "checkpoint.pt").write_bytes(content)
         with pytest.raises(training.TrainingError, match="damaged"):
             run.load_checkpoint()
-        name = f"hrnet_w18_small_v1-{hashlib.sha256(content).hexdigest()[:8]}.pth"  # as if somebody had forged the hash
+        name = f"hrnet_w18_small_v1-{hashlib.sha256(content).hexdigest()[:8]}.pth"  # as with a forged hash
         monkeypatch.setitem(pretrained.PUBLIC["hrnet_w18_small_v1"], "imagenet", f"https://example.org/{name}")
         (tmp_path / "checkpoints" / name).write_bytes(content)
         with pytest.raises(CheckpointError, match="hrnet_w18_small_v1"):
             pretrained.fetch("hrnet_w18_small_v1", "imagenet")
         assert not mark.exists()
     torch.load(io.BytesIO(pickles(mark)[1]), weights_only=False)
-    assert mark.exists()  # the payload works: had anything run it, this test would have seen it
+    assert mark.exists()  # the payload works, so this test would detect that it ran
 
 
 def test_invalid_metadata_is_refused_before_anything_is_built(tmp_path, monkeypatch):
@@ -131,7 +131,7 @@ def test_invalid_metadata_is_refused_before_anything_is_built(tmp_path, monkeypa
 
 
 def test_the_fuzz_replaces_what_matters():
-    """Else its counts would say little: every part of the notes is hit, and with every wild value."""
+    """Every part of the metadata is replaced, and every wrong value is used."""
     _, notes = small()
     changed = [hostile(notes, np.random.default_rng(i)) for i in range(400)]
     assert sum(one != notes for one in changed) > 390
@@ -151,7 +151,7 @@ def test_importing_and_training_open_no_connection(tmp_path):
 import socket, sys
 tried = []
 def refuse(*_):
-    tried.append("a connection")  # noted as well: some catch whatever is raised
+    tried.append("a connection")  # recorded too, since callers may catch every exception
     raise AssertionError("a connection was opened")
 socket.socket.connect = socket.socket.connect_ex = socket.create_connection = socket.getaddrinfo = refuse
 import seglib

@@ -1,4 +1,4 @@
-"""The machinery of the benchmarks: arithmetic, equality, missing peers, tables.  No times are asserted."""
+"""The code of the benchmarks: arithmetic, equality, missing peers, tables.  No times are asserted."""
 
 import json
 import sys
@@ -81,7 +81,7 @@ def test_the_maps_hold_what_is_measured(classes):
 
 
 def test_networks_of_a_pair_are_compared(monkeypatch):
-    """With the same weights they pass; once one weight differs they do not."""
+    """With the same weights they pass; with one different weight they fail."""
     tiny = networks.Pair(
         "",
         "",
@@ -204,7 +204,7 @@ def test_numbers_have_three_figures():
 
 def test_the_page_of_scaling_by_hand():
     def measured(name, value, **more):
-        return {**entry(name), "ours": value, "ratio": None, "note": "of pictures; by windows", **more}
+        return {**entry(name), "ours": value, "ratio": None, "note": "of images; by windows", **more}
 
     entries = [
         measured("predict-read", 2.0, bytes=500_000, decoded_bytes=2**20),
@@ -218,7 +218,7 @@ def test_the_page_of_scaling_by_hand():
         measured("large-2000", 1.0, side=2000, seconds=4.0, peak_mib=600),
     ]
     page = scaling.page(entries)
-    # 10 ms an image are 10,000 seconds a million
+    # 10 ms per image are 10,000 seconds per million
     assert "| 1,000,000 | 33.3 min | 1.94 h | 16.7 min | 2.78 h | 0.12 | 500 GB | 16.4 GB |" in page
     assert "| work unet-train | 10.0 images/s | 27.8 h | 27,778 h | 1,157 |" in page
     assert "| 1,024 | decoded images fill the memory" in page and "| 1,000,000 | listing the files" in page
@@ -257,7 +257,7 @@ def test_the_package_does_not_import_the_benchmarks():
 
 
 def test_runs_are_compared_once_each_on_a_page(tmp_path, monkeypatch):
-    """Two real runs with two seeds: a second call trains nothing, and the page has what evaluating gives."""
+    """Two real runs with two seeds: a second call trains nothing, and the page has the scores of an evaluation."""
     small = [
         "--epochs=1",
         "--data.name=streets",

@@ -1,4 +1,4 @@
-"""The command line, as real processes: what a person types, what is printed, the exit status."""
+"""The command line in real processes: arguments, output and exit status."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def seglib(*arguments, cwd=REPOSITORY, **environment):
 
 @pytest.fixture
 def called(monkeypatch, capsys):
-    """As `seglib`, but in this process, which takes a tenth of the time."""
+    """Call `seglib` in this process, which takes a tenth of the time."""
     monkeypatch.chdir(REPOSITORY)
 
     def call(*arguments):
@@ -73,7 +73,7 @@ def test_every_kind_of_picture_is_taken_and_a_bad_one_is_reported_not_fatal(tmp_
     Image.fromarray(colour).save(tmp_path / "rotated.jpg", exif=rotated)
     whole = (tmp_path / "press.jpg").read_bytes()
     (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
-    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "text.png").write_text("not an image")
     done = seglib("predict", tmp_path, "--out", tmp_path / "out")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "6 of 8 images segmented" in done.stdout
@@ -106,7 +106,7 @@ def test_every_kind_of_picture_is_taken_and_a_bad_one_is_reported_not_fatal(tmp_
     ],
 )
 def test_bad_input_gets_one_sentence_and_a_status(tmp_path, arguments, named):
-    """Whatever is wrong: no traceback, the culprit's name, a non-zero status, and no file left behind."""
+    """Every error gives no traceback, names the cause, has a non-zero status and leaves no file behind."""
     extra = ["--data.root=nowhere", f"--output_dir={tmp_path / 'run'}"] if arguments[0] == "train" else []
     extra = ["--root", tmp_path] if arguments[0] == "data" else extra
     drawn = ["--data.name=creatures"] if "--model" in str(arguments) or "toaster" in str(arguments) else []
@@ -149,7 +149,7 @@ def test_bad_input_to_released_weights(tmp_path, arguments, named):
 
 
 def test_train_evaluate_predict_on_a_folder_of_ones_own(tmp_path):
-    """The whole path: images and masks in, weights out, scores printed and written, a mask for a picture."""
+    """The whole workflow: images and masks in, weights out, scores printed and written, a mask for an image."""
     generator = np.random.default_rng(0)
     for part in ("images", "masks"):
         (tmp_path / "leaves" / part).mkdir(parents=True)
@@ -211,27 +211,27 @@ def test_words_that_cannot_be_meant_get_one_sentence(called, words, named):
 
 
 @pytest.fixture
-def photographs(tmp_path):
-    """Two small pictures and their masks, as a folder of one's own whose classes the released weights know."""
+def image_folder(tmp_path):
+    """Two small images and their masks as a custom folder with the classes of the released weights."""
     for part, values in (("images", (0, 255)), ("masks", (0, 1))):
         (tmp_path / "set" / part).mkdir(parents=True)
         for i in range(2):
-            picture = np.full((40, 50), values[0], np.uint8)
-            picture[10 + i : 30, 10:40] = values[1]
-            Image.fromarray(picture).save(tmp_path / "set" / part / f"p{i}.png")
+            array = np.full((40, 50), values[0], np.uint8)
+            array[10 + i : 30, 10:40] = values[1]
+            Image.fromarray(array).save(tmp_path / "set" / part / f"p{i}.png")
     (tmp_path / "set" / "classes.yaml").write_text("classes: [background, horse]")
     return tmp_path / "set"
 
 
 @RELEASED
-def test_predicting_into_the_pictures_folder_takes_no_result_for_a_picture(called, photographs):
-    folder = photographs / "images"
+def test_predicting_into_the_pictures_folder_takes_no_result_for_a_picture(called, image_folder):
+    folder = image_folder / "images"
     painted = folder / "p0_mask.png"
-    painted.write_bytes((photographs / "masks" / "p0.png").read_bytes())
+    painted.write_bytes((image_folder / "masks" / "p0.png").read_bytes())
     before = painted.read_bytes()
     done = called("predict", folder, "--out", folder)
     assert done.returncode == 0 and "3 of 3 images segmented" in done.stdout, done.stderr
-    assert painted.read_bytes() == before, "a picture is no place for a result"
+    assert painted.read_bytes() == before, "an image must not be overwritten by a result"
     files = sorted(folder.iterdir())
     done = called("predict", folder, "--out", folder)
     assert done.returncode == 0 and "3 of 3 images segmented" in done.stdout, done.stderr
@@ -286,14 +286,14 @@ def test_a_side_beyond_the_memory_is_named(called, tmp_path):
 
 
 @RELEASED
-def test_places_for_results_are_judged_by_their_options_name(called, photographs, tmp_path):
+def test_places_for_results_are_judged_by_their_options_name(called, image_folder, tmp_path):
     file = tmp_path / "kept.txt"
     file.write_text("kept")
     for out in (file, file / "below"):
         done = called("predict", "example", "--out", out)
         assert done.returncode == 1 and done.stderr.startswith("error: --out") and "Traceback" not in done.stderr
         assert len(done.stderr.splitlines()) == 1
-    measuring = ["evaluate", "unet-horses", "--data", photographs, "--split", "all", "--json"]
+    measuring = ["evaluate", "unet-horses", "--data", image_folder, "--split", "all", "--json"]
     for place, reason in ((tmp_path, "is a folder"), (file / "scores.json", "in a file")):
         done = called(*measuring, place)
         assert done.returncode == 1 and done.stderr.startswith("error: --json") and reason in done.stderr
@@ -305,8 +305,8 @@ def test_places_for_results_are_judged_by_their_options_name(called, photographs
 
 
 @RELEASED
-def test_nothing_to_score_is_no_success(called, photographs):
-    done = called("evaluate", "unet-horses", "--data", photographs, "--split", "all", "--without", "p0", "p1")
+def test_nothing_to_score_is_no_success(called, image_folder):
+    done = called("evaluate", "unet-horses", "--data", image_folder, "--split", "all", "--without", "p0", "p1")
     assert done.returncode == 1 and "none of the 2 images is left" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
@@ -364,7 +364,7 @@ def test_lists_work_without_any_data(tmp_path):
 
 
 def test_an_unexpected_failure_keeps_its_traceback(tmp_path):
-    """Only foreseen faults become sentences; a bug must stay visible."""
+    """Only expected errors become one sentence; a bug must stay visible."""
     script = "import seglib.__main__ as m, seglib.weights as w\nw.names = lambda: 1 / 0\nm.main(['weights', 'list'])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=REPOSITORY)
     assert done.returncode == 1 and "ZeroDivisionError" in done.stderr and "Traceback" in done.stderr

@@ -23,7 +23,7 @@ PALETTE = [[0, 0, 0], [250, 0, 0]]
 
 
 def write_weights(file, width, classes=("background", "leaf")):
-    """An untrained U-Net, for images at their own size."""
+    """Write an untrained U-Net for images at their original size."""
     torch.manual_seed(0)
     model = models.create("unet", 2, width=width)
     config = parse_config(json.dumps({"model": {"name": "unet", "options": {"width": width}}}))
@@ -34,7 +34,7 @@ def write_weights(file, width, classes=("background", "leaf")):
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """The current folder, with small weights, three images and a corrupted one."""
+    """A current folder with small weights, three images and a corrupted one."""
     write_weights(tmp_path / "w.safetensors", width=2)
     (tmp_path / "photos" / "more").mkdir(parents=True)
     for number, name in enumerate(("a.png", "b.tif", "more/a.png")):
@@ -129,7 +129,7 @@ def test_skip_existing(called, place):
     code, out, _ = called("photos/a.png", "photos/b.tif", "photos/more/a.png", "--skip-existing")
     assert code == 0 and "3 of 3 images have" in out and "0 of 0 images segmented" in out
     before = mask.read_bytes()
-    code, _, _ = called("photos/more/a.png")  # alone it is not the first of its name
+    code, _, _ = called("photos/more/a.png")  # alone it is no longer the first of its name
     assert code == 0 and mask.read_bytes() == before
     assert [name for name in written(place) if "mask" in name] == ["a-2_mask.png", "a_mask.png", "b_mask.png"]
 
@@ -244,7 +244,7 @@ def test_the_least_certain_images_come_first(called, place):
 
 
 def test_prediction_does_not_import_what_only_training_needs(place):
-    """One image must not wait for albumentations or matplotlib."""
+    """Predicting one image must not wait for the import of albumentations or matplotlib."""
     program = """
 import sys
 from seglib.cli.main import main

@@ -1,4 +1,4 @@
-"""Comparing runs: the right numbers from what training wrote, and a sentence for whatever is broken."""
+"""Comparing runs: the right numbers from the files of training, and a sentence for everything that is broken."""
 
 import json
 import random
@@ -15,7 +15,7 @@ from seglib.config import Config, config_to_dict
 
 
 def write_run(folder: Path, scores=(0.5, 0.7, 0.6), epochs=3, checkpoint=True, **changes) -> Path:
-    """A run's folder as training leaves it."""
+    """Write a run's folder as training leaves it."""
     folder.mkdir(parents=True)
     config = Config(output_dir=str(folder), epochs=epochs)
     for name, value in changes.items():
@@ -71,7 +71,7 @@ def test_a_real_run_reads_as_it_was_trained(tmp_path):
 
 
 def test_what_changes_nothing_in_the_result_is_an_option():
-    """A misspelt one would let a run be resumed with nothing that differs, or refuse it for where it lies."""
+    """A misspelt name would hide a difference between two configurations, or refuse a run because of its path."""
     assert runs.flatten(config_to_dict(Config())).keys() >= runs.PLACES
 
 
@@ -109,7 +109,7 @@ def test_a_run_that_has_just_begun_is_no_fault(tmp_path, capsys):
 @settings(deadline=None, derandomize=True, max_examples=60)
 @given(st.randoms(use_true_random=False))
 def test_no_spoilt_history_or_configuration_breaks_the_table(tmp_path_factory, source: random.Random):
-    """Values of every kind in every place: the table comes, whatever they are."""
+    """The table is printed for values of every type in every place."""
     folder = write_run(tmp_path_factory.mktemp("runs") / "run")
     odd = [None, "text", -1, 1e999, float("nan"), [], {}, True, {"miou": "high"}, [1]]
     history = json.loads((folder / "history.json").read_text())

@@ -1,4 +1,4 @@
-"""Configurations: what is written is what is meant, and mistakes are refused by name."""
+"""Configurations: values are read as written, and mistakes are refused by name."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What networks cost, counted: by hand on tiny networks, and the README's columns."""
+"""The costs of networks: computed by hand on tiny networks, and the columns of the page."""
 
 import pytest
 import torch
@@ -12,11 +12,11 @@ def test_parameters_and_macs_by_hand():
     model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 2, 1, bias=False))
     assert costs.parameters(model) == 3 * 8 * 9 + 8 + 8 * 2
     assert costs.macs(model, (10, 20)) == 200 * 3 * 8 * 9 + 50 * 8 * 2
-    assert next(model.parameters()).device.type == "cpu"  # the caller's network stays where it was
+    assert next(model.parameters()).device.type == "cpu"  # the caller's network stays on its device
 
 
 def test_memory_of_a_step_by_hand():
-    """The convolutions keep their inputs, the ReLU its output, which the second convolution shares."""
+    """The convolutions store their inputs, the ReLU its output, which the second convolution shares."""
     model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 2, 1))
     activation_bytes = 4 * (3 * 100 + 8 * 100)
     assert costs.step_bytes(model, (10, 10)) == 16 * costs.parameters(model) + activation_bytes

@@ -1,4 +1,4 @@
-"""Runner, checker and lesson, on small notebooks that run in real kernels."""
+"""Runner, checker and lesson, with small notebooks in real kernels."""
 
 import io
 import json
@@ -440,7 +440,7 @@ def test_starting_seeds(lesson):
 
 
 def test_real_images_come_from_kaggle_or_from_a_download(lesson, tmp_path, monkeypatch, realdata, capsys):
-    """A set that was added to a Kaggle notebook is used where it is; otherwise it is downloaded, once."""
+    """A data set that was added to a Kaggle notebook is used from there; otherwise it is downloaded once."""
     kaggle = tmp_path / "input"
     (kaggle / "horses").mkdir(parents=True)
     (kaggle / "horses" / "weizmann_horse_db").symlink_to(realdata / "weizmann_horse_db")

@@ -1,4 +1,4 @@
-"""The diagrams: a network traced as it runs, and laid out."""
+"""The diagrams: a network is traced while it runs, and laid out."""
 
 import functools
 
@@ -84,13 +84,13 @@ def parts_of(figure):
     shapes = [patch.get_window_extent(renderer) for patch in axes.patches if patch not in arrows]
     written = [*axes.texts, axes._left_title, *figure.legends]
     words = [text.get_window_extent(renderer) for text in written]
-    # From a line of text to the next the boxes of the letters touch; a pixel at each edge is air.
+    # The boxes of consecutive lines of text touch; one pixel at each edge is empty.
     words = [word.padded(-1) for word in words]
     return shapes, words, [axes.transData.transform_path(arrow._path_original) for arrow in arrows]
 
 
 def check_geometry(figure):
-    """Nothing overlaps, nothing off the page, and no arrow crosses a box or a text."""
+    """Check that nothing overlaps or leaves the page, and that no arrow crosses a box or a text."""
     shapes, words, arrows = parts_of(figure)
     things = shapes + words
     for number, thing in enumerate(things):
@@ -146,7 +146,7 @@ def test_the_pyramid_pooling_head_is_drawn():
 
 
 def true_results(model, size):
-    """What every module gave back on a real batch of two, as (C, H, W); lists of them from those that give lists."""
+    """Return the output shape (C, H, W) of every module for a batch of two; a list of shapes for lists of outputs."""
     outputs = {}
 
     def keep(module, inputs, result):
@@ -181,7 +181,7 @@ def test_blocks_have_the_shapes_of_the_true_tensors(name, options):
         if block.kind == "block":
             module = model.get_submodule(block.name)
             assert block.shape == results[block.name]
-            if not isinstance(module, nn.Conv2d):  # which can have the weights of the normalisation after it too
+            if not isinstance(module, nn.Conv2d):  # which may include the weights of the following normalisation
                 assert block.parameters == sum(p.numel() for p in module.parameters())
         elif block.kind == "join":
             assert block.shape in results[block.name]
@@ -221,9 +221,10 @@ def test_trace_follows_the_streams_of_an_hrnet():
     assert [b.shape for b in branches] == [(c, 16 // 2**i, 16 // 2**i) for i, c in enumerate(widths)]
     joins = [b for b in blocks if b.name == "stage4.0"]
     places = [blocks.index(b) for b in branches]
-    assert all(sorted(join.sources) == places for join in joins)  # everybody hears from everybody,
-    assert [set(places) - set(join.learned) for join in joins] == [{place} for place in places]  # as it is from itself
-    assert len([b for b in blocks if b.name == "transition3"]) == 1  # the stream that it begins
+    # Every stream gets input from every stream; its own input is unchanged.
+    assert all(sorted(join.sources) == places for join in joins)
+    assert [set(places) - set(join.learned) for join in joins] == [{place} for place in places]
+    assert len([b for b in blocks if b.name == "transition3"]) == 1  # the stream that it starts
 
 
 def test_trace_sees_dilation_and_the_branches_of_the_pyramid():

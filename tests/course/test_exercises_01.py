@@ -1,4 +1,4 @@
-"""The checkers of notebook 01: a right answer passes, each likely mistake gets a hint of its own, nothing raises."""
+"""Notebook 01's checkers: right answers pass, each typical mistake gets its own hint, nonsense never raises."""
 
 import cv2
 import numpy as np

@@ -23,7 +23,7 @@ def rejected(number: int, answer, *words: str) -> None:
 
 
 class AttentionGate(nn.Module):
-    """The right answer to exercise 3; subclasses go wrong in one place."""
+    """The right answer to exercise 3; each subclass makes one mistake."""
 
     outputs = 1
 
@@ -125,7 +125,7 @@ def plain_sum(p, t):
 
 
 def without_ignored(function):
-    """A Dice that is right about ignored pixels and whatever `function` makes of the rest."""
+    """Return a Dice loss that drops ignored pixels and applies `function` to the others."""
 
     def answer(probability, target):
         inside = target != 255

@@ -40,7 +40,7 @@ def loss(z, t):
 
 
 class AddRSU(nn.Module):
-    """The right answer to exercise 5; subclasses go wrong in one place."""
+    """The right answer to exercise 5; each subclass makes one mistake."""
 
     bottom = 2
 

@@ -172,7 +172,7 @@ def shares(pixels):
 
 
 def rule(function):
-    """Weights by `function` of the share, 1 for an absent class, scaled to a mean of 1 over the others."""
+    """Return `function` of the share of each class, 1 for an absent class, scaled to a mean of 1 over the others."""
 
     def answer(pixels):
         share = shares(pixels)

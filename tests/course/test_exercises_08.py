@@ -19,7 +19,7 @@ def one_channel(weight):
 
 
 class Frozen(nn.Module):
-    """The right answer to exercise 2; subclasses go wrong in one place."""
+    """The right answer to exercise 2; each subclass makes one mistake."""
 
     def __init__(self, module):
         super().__init__()

@@ -1,4 +1,4 @@
-"""The synthetic data sets: images that depend on their number alone, and masks that are what can be seen."""
+"""The synthetic data sets: images depend on their number alone, and masks cover exactly what is visible."""
 
 import hashlib
 import subprocess
@@ -108,7 +108,7 @@ def test_the_mask_is_exactly_where_the_creature_is_seen():
         assert not without[..., 3].any()
         assert not (changed & ~labelled).any()  # outside the mask not one subpixel differs
         same, total = same + np.sum(labelled & ~changed), total + np.sum(labelled)
-    assert same < 0.01 * total  # inside it a colour may coincide now and then
+    assert same < 0.01 * total  # inside it a colour may coincide by chance
 
 
 def test_shadows_are_background():
@@ -118,7 +118,7 @@ def test_shadows_are_background():
 
 
 class LabelColours(Canvas):
-    """A canvas on which every shape has the colour of its label, and light and texture leave no trace."""
+    """A canvas on which every shape has the colour of its label, without light and texture."""
 
     def _inks(self, colours, label, count):
         return [(*streets.PALETTE[label], label)] * count
@@ -171,7 +171,7 @@ def iou(truth: np.ndarray, guess: np.ndarray) -> float:
 
 
 def otsu(grey: np.ndarray) -> np.ndarray:
-    """Split at the grey level that parts the two sides best (Otsu, 1979)."""
+    """Split at the grey level that separates the two sides best (Otsu, 1979)."""
     counts = np.bincount(grey.ravel(), minlength=256) / grey.size
     weight, mean = np.cumsum(counts), np.cumsum(counts * np.arange(256))
     between = (mean[-1] * weight - mean) ** 2 / np.maximum(weight * (1 - weight), 1e-9)

@@ -1,4 +1,4 @@
-"""Every form in which people have images and masks, written as small files: see test_forms.py."""
+"""Small files in every common format of images and masks: see test_forms.py."""
 
 import base64
 import io

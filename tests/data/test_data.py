@@ -1,4 +1,4 @@
-"""Every layout of every data set, on small files made here and, where it is, on the real data."""
+"""Every layout of every data set, with small files and, where available, the real data."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def save(path: Path, array) -> Path:
 
 
 def sample_image(number: int, height: int = 20, width: int = 30) -> np.ndarray:
-    """A picture unlike those of other numbers, to difference hashes too."""
+    """Return an image that differs from those of other numbers, also for difference hashes."""
     rng = np.random.default_rng(number)
     return np.kron(rng.integers(0, 256, (10, 10, 3)), np.ones((height // 10, width // 10, 1))).astype(np.uint8)
 
@@ -133,7 +133,7 @@ def test_cityscapes(tmp_path, inside):
     assert np.array_equal(train[0]["mask"][0], expected)
     assert train.classes[0] == "road" and train.classes[18] == "bicycle" and train.classes[13] == "car"
     assert data.load("cityscapes", "val", root=tmp_path).keys == ["frankfurt_000000_000019"]
-    notices = validation.check("cityscapes", tmp_path, progress=False).notices  # the other files of gtFine are none
+    notices = validation.check("cityscapes", tmp_path, progress=False).notices  # other files of gtFine are not masks
     assert len(notices) == 1 and "are the same image" in notices[0]
 
 
@@ -188,7 +188,7 @@ def test_a_mask_is_resized_by_nearest_neighbour_only_if_the_proportions_agree():
     pair = Pair("a", Path("a.png"), Path("m.png"))
     mask = np.arange(12, dtype=np.uint8).reshape(3, 4)
     assert np.array_equal(FilePairs._resized(mask, (6, 8), pair), mask.repeat(2, 0).repeat(2, 1))
-    # The centre of the new pixel lies on the line between two: it takes the second, whatever OpenCV's version.
+    # The centre of the new pixel is on the border of two pixels: every version of OpenCV must take the second one.
     wide = np.arange(40, dtype=np.uint8).reshape(4, 10)
     assert np.array_equal(FilePairs._resized(wide, (2, 5), pair), wide[1::2, 1::2])
     assert np.array_equal(
@@ -303,7 +303,7 @@ def test_cache_decodes_once_and_follows_changes(tmp_path):
         first["image"][0, 0] = 0
     for part, array, name in (("image", 255 - sample_image(0), "horse"), ("mask", halves(1, 0), "mask")):
         file = save(tmp_path / f"weizmann_horse_db/{name}/horse001.png", array)
-        os.utime(file, ns=(1, 1))  # the clock may be too coarse to tell the two writings apart
+        os.utime(file, ns=(1, 1))  # a coarse clock could give both files the same time
         assert np.array_equal(dataset[0][part], array)
     file.unlink()
     with pytest.raises(DataError, match="horse001.png: no such file"):
@@ -321,7 +321,7 @@ def test_cache_is_bounded():
     assert [get(i)[0] for i in (5, 4, 3)] == [5, 4, 3] and decoded == [0, 1, 2, 3, 4, 5]
     get(0)  # drops 5, which was used longest ago
     assert get(4)[0] == 4 and get(5)[0] == 5 and decoded == [0, 1, 2, 3, 4, 5, 0, 5]
-    small = DecodedCache(10)  # too small for anything: works, and keeps nothing
+    small = DecodedCache(10)  # too small for one image: works, but caches nothing
     assert small.get(0, None, lambda: (np.zeros(size, np.uint8),))[0].size == size and small.bytes == 0
 
 
@@ -362,7 +362,7 @@ def test_fit_and_select_are_a_partition_of_train(name, sizes):
 def test_select_divides_no_near_duplicates(name):
     select = set(splits.read_list(name, "default", "select"))
     fit = set(splits.read_list(name, "default", "fit"))
-    # Found by eye: the same person, or the same place from the same point of view.
+    # Found by visual inspection: the same person, or the same place from the same viewpoint.
     alike = {"humans": [("148", "149"), ("157", "177"), ("152", "186"), ("153", "242")], "horses": []}[name]
     for a, b in known.REPEATED[name] + alike:
         assert not ({a, b} & fit and {a, b} & select)
@@ -694,7 +694,7 @@ def test_values_under_transparent_parts_of_a_mask_are_refused(tmp_path):
     white[:, :15] = 0
     Image.fromarray(white).save(tmp_path / "masks/p0.png")
     assert (data.load(str(tmp_path), "all")[0]["mask"] == halves(0, 1)).all()
-    white[:, 15:, 3] = 0  # all of it: nobody meant anything by that
+    white[:, 15:, 3] = 0  # all of it, which has no meaning
     Image.fromarray(white).save(tmp_path / "masks/p0.png")
     assert (data.load(str(tmp_path), "all")[0]["mask"] == halves(0, 1)).all()
 
@@ -751,7 +751,7 @@ def test_content_digest_sees_pixels_labels_and_keys_only(tmp_path):
 
 @pytest.fixture
 def published(tmp_path, monkeypatch) -> Path:
-    """CamVid as if published: a small archive that `fetch` copies, and the digests of its content."""
+    """A small CamVid archive that `fetch` copies, and the digests of its content."""
     source = camvid(tmp_path / "made/Repo-main", train=["a", "b"], val=["c"]).parent
     monkeypatch.setattr(digests, "DIGESTS", tmp_path / "digests.json")
     data_sets.write_digests(["camvid"], source / "Repo-main")

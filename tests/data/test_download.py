@@ -1,4 +1,4 @@
-"""Downloads from a real server on this machine, and archives that mean harm."""
+"""Downloads from a local server, and hostile archives."""
 
 import errno
 import hashlib
@@ -29,10 +29,10 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves the paths the tests ask for, well or badly."""
+    """Serves the requested paths, correctly or with errors."""
 
     def do_GET(self):
-        self.server.asked.append(self.path)
+        self.server.requests.append(self.path)
         if self.path == "/missing":
             self.send_error(404)
             return
@@ -49,11 +49,11 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch):
-    """A server whose `url` the tests use, `files` they fill, and `asked` tells what was requested."""
+    """A server with its `url`; the tests fill `files`, and `requests` lists the requested paths."""
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    httpd.asked, httpd.files, httpd.url = [], {}, f"http://127.0.0.1:{httpd.server_port}"
+    httpd.requests, httpd.files, httpd.url = [], {}, f"http://127.0.0.1:{httpd.server_port}"
     thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     yield httpd
@@ -64,7 +64,7 @@ def server(monkeypatch):
 
 @pytest.fixture
 def dead() -> str:
-    """An address at which nobody listens."""
+    """An address without a server."""
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     httpd.server_close()
     return f"http://127.0.0.1:{httpd.server_port}/good"
@@ -91,7 +91,7 @@ def test_fetch_with_a_bar_on_a_terminal_and_an_upper_case_hash(server, tmp_path,
 def test_mirrors_are_tried_in_order(server, dead, tmp_path):
     urls = [dead, f"{server.url}/missing", f"{server.url}/cut", f"{server.url}/corrupt", f"{server.url}/good"]
     fetch(urls, SHA256, tmp_path / "file.bin", progress=False)
-    assert server.asked == ["/missing", "/cut", "/corrupt", "/good"]
+    assert server.requests == ["/missing", "/cut", "/corrupt", "/good"]
     assert everything(tmp_path) == {"file.bin": CONTENT}
 
 
@@ -120,7 +120,7 @@ def test_no_address(tmp_path):
 def test_a_good_file_is_kept_without_asking(server, tmp_path):
     (tmp_path / "file.bin").write_bytes(CONTENT)
     fetch([f"{server.url}/corrupt"], SHA256, tmp_path / "file.bin", progress=False)
-    assert server.asked == [] and everything(tmp_path) == {"file.bin": CONTENT}
+    assert server.requests == [] and everything(tmp_path) == {"file.bin": CONTENT}
 
 
 def test_a_spoiled_file_is_replaced_by_a_good_one(server, tmp_path):
@@ -199,7 +199,7 @@ def test_extract_chosen_members(tmp_path):
 def test_what_is_there_is_never_overwritten(tmp_path):
     archive = zip_of(tmp_path / "archive", FILES)
     (tmp_path / "set").mkdir()
-    extract(archive, tmp_path / "set")  # an empty folder is nobody's
+    extract(archive, tmp_path / "set")  # an empty folder may be used
     (tmp_path / "set" / "mine.txt").write_text("mine")
     before = everything(tmp_path)
     with pytest.raises(DownloadError, match="exists already"):
@@ -268,7 +268,7 @@ def test_bombs_are_refused_by_what_they_declare(tmp_path):
         with pytest.raises(DownloadError, match="refused as unsafe"):
             extract(archive, tmp_path / "target" / "set", **limits)
     assert sorted(os.listdir(tmp_path)) == ["big", "many"]
-    assert (download.MAX_BYTES, download.MAX_FILES) == (64 * 2**30, 200_000)  # what docs/security.md promises
+    assert (download.MAX_BYTES, download.MAX_FILES) == (64 * 2**30, 200_000)  # documented in docs/security.md
     defaults = inspect.signature(extract).parameters
     assert [defaults[name].default for name in ("max_bytes", "max_files")] == [64 * 2**30, 200_000]
 
@@ -417,9 +417,9 @@ def test_data_sets_are_downloaded_laid_out_and_verified(published, server, tmp_p
         without_verification.setattr(validation, "verify", lambda source, parent: None)
         validation.download(published, tmp_path / "first", progress=False)
     data_sets.write_digests([published], tmp_path / "first")
-    server.asked.clear()
+    server.requests.clear()
     folder = validation.download(published, tmp_path / "root", progress=False)
-    assert server.asked == ["/missing", f"/{published}.zip"]
+    assert server.requests == ["/missing", f"/{published}.zip"]
     assert sorted(everything(tmp_path / "root")) == sorted(LAID_OUT[published])
     assert data.load(published, "all", tmp_path / "root").keys == KEYS[published]
     assert folder.parent == tmp_path / "root" and os.listdir(tmp_path / "root") == [folder.name]

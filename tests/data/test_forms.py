@@ -1,4 +1,4 @@
-"""The table of forms: own images and masks in each form work, work by import, or are refused with the true reason."""
+"""The table of formats: images and masks in each format work, work after an import, or are refused with the reason."""
 
 import json
 

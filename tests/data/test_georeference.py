@@ -1,4 +1,4 @@
-"""The place of an image on earth is carried to its mask as a world file."""
+"""The georeference of an image is copied to its mask as a world file."""
 
 import numpy as np
 import pytest

@@ -149,7 +149,7 @@ def test_odd_entries_of_a_camera_do_not_spoil_the_image(tmp_path, rgb):
         image = read_image(tmp_path / "b.jpg")
         turned += image.shape == rgb.transpose(1, 0, 2).shape
         assert sorted(image.shape) == sorted(rgb.shape)
-    assert turned > 50  # many still say how the camera was held
+    assert turned > 50  # many files still have a valid orientation
 
 
 @pytest.mark.parametrize("form", ["gif", "tif", "webp", "png"])

@@ -1,8 +1,8 @@
-"""Broken and hostile files by the thousand: each must be read or refused in one sentence, and nothing else.
+"""Thousands of corrupted and hostile files: each must be read or refused with one sentence, nothing else.
 
-    python -m tests.fuzz --cases 300            the counts, of so many inputs of each kind
-    python -m tests.fuzz --cases 1000 --write   writes tests/fuzz/results.json and the README's table too
+    python -m tests.fuzz --cases 300            print the counts for this number of inputs of each kind
+    python -m tests.fuzz --cases 1000 --write   also write tests/fuzz/results.json and the table in docs/reliability.md
 
-A case is determined by its kind and number.  The cases run in a process of their own with a bound on its memory, and a
-second process watches: if the first dies or is silent for too long, that is noted and the next case begun.
+Its kind and number determine a case.  The cases run in a separate process with limited memory, and a second process
+watches it: if the first one dies or is silent for too long, this is recorded and the next case starts.
 """

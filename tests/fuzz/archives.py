@@ -1,4 +1,4 @@
-"""Archives to spoil: unpacked inside their folder, or refused with nothing left behind."""
+"""Corrupted archives: unpacked inside their folder, or refused with nothing left behind."""
 
 import io
 import os
@@ -11,7 +11,7 @@ from numpy.random import Generator
 
 from seglib.data.download import DownloadError, extract
 
-from .mutate import spoiled
+from .mutate import corrupted
 from .verdict import one_line
 
 NAMES = (
@@ -48,15 +48,15 @@ MAX_BYTES, MAX_FILES = 3_000_000, 50
 
 
 def attempt(folder: Path) -> Callable[[Generator], str]:
-    """A function that packs hostile names or spoils a good archive, and unpacks it: "read" or "refused"."""
+    """Return a function that corrupts a good archive or packs hostile names, and unpacks it: "read" or "refused"."""
     outside = folder / "outside"
     outside.mkdir()
     (outside / "mine.txt").write_text("mine")
     good = [_zip([("set/a.txt", b"alpha" * 100, 0), ("set/b.txt", os.urandom(3000), 0)], zipfile.ZIP_DEFLATED)]
     file = folder / "archive"
 
-    def one(rng: Generator) -> str:
-        content = spoiled(good[int(rng.integers(len(good)))], rng, good) if rng.random() < 0.5 else packed(rng)
+    def run_case(rng: Generator) -> str:
+        content = corrupted(good[int(rng.integers(len(good)))], rng, good) if rng.random() < 0.5 else packed(rng)
         file.write_bytes(content)
         target = outside / "target"
         try:
@@ -71,11 +71,11 @@ def attempt(folder: Path) -> Callable[[Generator], str]:
         _remove(target)
         return "read"
 
-    return one
+    return run_case
 
 
 def packed(rng: Generator) -> bytes:
-    """An archive of members of chance, now and then one that unpacks to far more than it is."""
+    """Return an archive of random members; sometimes one unpacks to far more than its size."""
 
     def content() -> bytes:
         return bytes(4_000_000) if rng.random() < 0.05 else rng.bytes(int(rng.integers(50)))
@@ -102,7 +102,7 @@ def _zip(members: list[tuple[str, bytes, int]], way: int) -> bytes:
 
 
 def _judge(target: Path) -> None:
-    """Only plain files and folders, and not more of them than was allowed."""
+    """Check that there are only plain files and folders, within the limit on their size."""
     total = 0
     for place, folders, names in os.walk(target):
         for name in folders + names:

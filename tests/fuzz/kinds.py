@@ -1,4 +1,4 @@
-"""Every kind of input that is spoiled, and what makes its cases.  Imports nothing heavy before it is asked to."""
+"""Every kind of corrupted input and the function that makes its cases.  Large imports happen on demand."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,7 +10,7 @@ from numpy.random import Generator
 
 
 class Kind(NamedTuple):
-    """`title` for people; `module` and `function` whose call with a folder gives the function of one case."""
+    """A kind of input: its title, and the function that takes a folder and returns the function of one case."""
 
     title: str
     module: str
@@ -26,12 +26,12 @@ class Kind(NamedTuple):
 
 KINDS = {
     **{
-        form: Kind(f"{form} pictures and masks", "pictures", "attempt", (form,))
+        form: Kind(f"{form} images and masks", "images", "attempt", (form,))
         for form in ("PNG", "JPEG", "WebP", "TIFF", "GIF", "BMP")
     },
-    "window": Kind("TIFF pictures read by window", "pictures", "by_window"),
+    "window": Kind("TIFF images read by windows", "images", "by_window"),
     "released": Kind("released weights", "networks", "released"),
-    "own": Kind("weights of one's own", "networks", "own"),
+    "own": Kind("weights of your own training", "networks", "unlisted"),
     "checkpoint": Kind("checkpoints of a run", "networks", "checkpoints"),
     "text": Kind("configurations, classes.yaml, search spaces", "texts", "attempt"),
     "archive": Kind("archives", "archives", "attempt"),

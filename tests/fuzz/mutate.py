@@ -1,4 +1,4 @@
-"""Ways to spoil the bytes of a file."""
+"""Functions that corrupt the bytes of a file."""
 
 import struct
 import zlib
@@ -32,33 +32,33 @@ NUMBERS = (
 )
 
 
-def spoiled(data: bytes, rng: Generator, others: Sequence[bytes]) -> bytes:
-    """`data` after one to three accidents; `others` are files of which pieces may get in."""
+def corrupted(data: bytes, rng: Generator, others: Sequence[bytes]) -> bytes:
+    """Return `data` after one to three random mutations; pieces of the files `others` may be inserted."""
     for _ in range(int(rng.integers(1, 4))):
-        accident = ACCIDENTS[int(rng.integers(len(ACCIDENTS)))]
-        data = accident(data, rng, others)
-    if data.startswith(PNG) and rng.random() < 0.6:  # else hardly one would come past the checksums
+        mutation = MUTATIONS[int(rng.integers(len(MUTATIONS)))]
+        data = mutation(data, rng, others)
+    if data.startswith(PNG) and rng.random() < 0.6:  # else hardly any would pass the checksums
         data = _with_png_checksums(data)
     return data
 
 
 def _place(data: bytes, rng: Generator) -> int:
-    """A position, half of the time in the head, where formats keep their sizes."""
+    """Return a position, half of the time in the header, where formats store their sizes."""
     reach = min(len(data), 96) if rng.random() < 0.5 else len(data)
     return int(rng.integers(reach + 1))
 
 
 def _flip(data, rng, others):
-    bent = bytearray(data)
+    changed = bytearray(data)
     for _ in range(int(rng.integers(1, 9)) if data else 0):
-        bent[min(_place(data, rng), len(data) - 1)] ^= 1 << int(rng.integers(8))
-    return bytes(bent)
+        changed[min(_place(data, rng), len(data) - 1)] ^= 1 << int(rng.integers(8))
+    return bytes(changed)
 
 
 def _overwrite(data, rng, others):
     start, length = _place(data, rng), int(rng.integers(1, 40))
-    filling = (bytes(length), b"\xff" * length, rng.bytes(length))[int(rng.integers(3))]
-    return data[:start] + filling + data[start + length :]
+    values = (bytes(length), b"\xff" * length, rng.bytes(length))[int(rng.integers(3))]
+    return data[:start] + values + data[start + length :]
 
 
 def _number(data, rng, others):
@@ -93,21 +93,21 @@ def _append(data, rng, others):
 
 
 def _splice(data, rng, others):
-    """The head of one file and the tail of another."""
+    """Join the head of one file and the tail of another."""
     other = others[int(rng.integers(len(others)))]
     return data[: _place(data, rng)] + other[_place(other, rng) :]
 
 
-ACCIDENTS = (_flip, _flip, _flip, _overwrite, _number, _number, _cut, _drop, _double, _insert, _append, _splice)
+MUTATIONS = (_flip, _flip, _flip, _overwrite, _number, _number, _cut, _drop, _double, _insert, _append, _splice)
 
 
 def _with_png_checksums(data: bytes) -> bytes:
-    """The PNG file with the checksum of every chunk made right."""
-    place, mended = len(PNG), bytearray(data)
+    """Return the PNG file with the correct checksum of every chunk."""
+    place, repaired = len(PNG), bytearray(data)
     while place + 12 <= len(data):
         end = place + 8 + int.from_bytes(data[place : place + 4], "big")
         if end + 4 > len(data):
             break
-        mended[end : end + 4] = zlib.crc32(data[place + 4 : end]).to_bytes(4, "big")
+        repaired[end : end + 4] = zlib.crc32(data[place + 4 : end]).to_bytes(4, "big")
         place = end + 4
-    return bytes(mended)
+    return bytes(repaired)

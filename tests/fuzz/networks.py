@@ -1,4 +1,4 @@
-"""Weights and checkpoints to spoil: refused, or the very same tensors; and no code in them ever runs."""
+"""Corrupted weights and checkpoints: refused, or loaded with the same tensors; no code in them ever runs."""
 
 import copy
 import io
@@ -17,10 +17,10 @@ from safetensors.torch import save as to_bytes
 from seglib import models, training, weights
 from seglib.config import Config, config_to_dict
 
-from .mutate import spoiled
+from .mutate import corrupted
 from .verdict import one_line
 
-# What a hostile file may claim where another value belongs.
+# Wrong values that a hostile file may contain.
 WILD = (
     None,
     True,
@@ -45,7 +45,7 @@ WILD = (
 
 
 class Payload:
-    """Unpickling it makes the file `mark`: the proof that a pickle ran."""
+    """An object that creates the folder `mark` when it is unpickled, which proves that a pickle ran."""
 
     def __init__(self, mark: Path):
         self.mark = mark
@@ -55,7 +55,7 @@ class Payload:
 
 
 def pickles(mark: Path) -> list[bytes]:
-    """Files of several forms that would run `Payload` if anything unpickled them without asking."""
+    """Return files in several formats that run `Payload` if they are unpickled without protection."""
     whole, inside, old = io.BytesIO(), io.BytesIO(), io.BytesIO()
     torch.save(Payload(mark), whole)
     torch.save({"model": {"a": torch.zeros(2)}, "step": 0, "config": Payload(mark)}, inside)
@@ -64,7 +64,7 @@ def pickles(mark: Path) -> list[bytes]:
 
 
 def small() -> tuple[dict[str, torch.Tensor], dict]:
-    """The tensors and notes of a small network, as a run writes them."""
+    """Return the tensors and metadata of a small network, as a training run writes them."""
     torch.manual_seed(0)
     config = Config()
     config.model.options = {"width": 2}
@@ -80,7 +80,7 @@ def small() -> tuple[dict[str, torch.Tensor], dict]:
 
 
 def released(folder: Path) -> Callable[[Generator], str]:
-    """Weights that the manifest lists: every change must be refused."""
+    """Released weights, which the manifest lists: every change must be refused."""
     tensors, notes = small()
     good = to_bytes(tensors, {"notes": json.dumps(notes)})
     file, mark = folder / "small.safetensors", folder / "mark"
@@ -89,31 +89,31 @@ def released(folder: Path) -> Callable[[Generator], str]:
     (folder / "manifest.json").write_text(json.dumps({"address": "", "weights": {"small": entry}}))
     others = [good, *pickles(mark)]
 
-    def one(rng: Generator) -> str:
+    def run_case(rng: Generator) -> str:
         weights.FOLDER = folder
-        content = spoiled(others[int(rng.integers(len(others)))] if rng.random() < 0.1 else good, rng, others)
+        content = corrupted(others[int(rng.integers(len(others)))] if rng.random() < 0.1 else good, rng, others)
         file.write_bytes(content)
         try:
             weights.load("small")
         except weights.WeightsError as error:
             assert not mark.exists() and content != good
             return one_line(error, file)
-        assert content == good, "a file that differs from the released one was taken"
+        assert content == good, "a file that differs from the released one was accepted"
         return "read"
 
-    return one
+    return run_case
 
 
-def own(folder: Path) -> Callable[[Generator], str]:
-    """A .safetensors file that nobody vouches for: a network of its description, or a refusal."""
+def unlisted(folder: Path) -> Callable[[Generator], str]:
+    """A .safetensors file without a published hash: it gives the network that it describes, or is refused."""
     tensors, notes = small()
     good, mark = to_bytes(tensors, {"notes": json.dumps(notes)}), folder / "mark"
     others, file = [good, *pickles(mark)], folder / "own.safetensors"
 
-    def one(rng: Generator) -> str:
+    def run_case(rng: Generator) -> str:
         way = rng.random()
         if way < 0.4:
-            content = spoiled(good, rng, others)
+            content = corrupted(good, rng, others)
         elif way < 0.5:
             content = others[1 + int(rng.integers(len(others) - 1))]
         else:
@@ -129,18 +129,18 @@ def own(folder: Path) -> Callable[[Generator], str]:
         _usable(metadata)
         return "read"
 
-    return one
+    return run_case
 
 
 def _usable(notes: dict) -> None:
-    """What the commands do with the notes of a file that was taken."""
+    """Use the metadata of an accepted file as the commands do."""
     assert np.array(notes["palette"], np.uint8).reshape(-1, 3).shape[0] == len(notes["classes"])
     ", ".join(notes["classes"])
     assert set(notes["config"]["inference"]) >= {"longest_side", "flip", "scales"}
 
 
 def hostile(notes: dict, rng: Generator) -> dict:
-    """The notes with one to three of their values, at any depth, replaced or taken out."""
+    """Return the metadata with one to three of its values, at any depth, replaced or removed."""
     notes = copy.deepcopy(notes)
     for _ in range(int(rng.integers(1, 4))):
         part = notes
@@ -148,7 +148,7 @@ def hostile(notes: dict, rng: Generator) -> dict:
             keys = list(part) if isinstance(part, dict) else range(len(part))
             if not keys:
                 break
-            # the entries that a network is made of are the interesting ones
+            # the entries that define the network matter most
             near = [key for key in keys if key in ("config", "model", "inference", "options", "classes", "palette")]
             chosen = near if near and rng.random() < 0.7 else list(keys)
             key = chosen[int(rng.integers(len(chosen)))]
@@ -164,7 +164,7 @@ def hostile(notes: dict, rng: Generator) -> dict:
 
 
 def checkpoints(folder: Path) -> Callable[[Generator], str]:
-    """A run's checkpoint.pt: refused, or exactly what was saved."""
+    """checkpoint.pt of a training run: refused, or exactly what was saved."""
     config = Config(output_dir=str(folder), epochs=1, batch_size=4, amp="off", device="cpu", num_workers=0)
     config.data.name, config.data.options = "creatures", {"length": 4, "size": [32, 32]}
     config.augment.crop_sizes, config.model.options = [32], {"width": 2}
@@ -173,13 +173,13 @@ def checkpoints(folder: Path) -> Callable[[Generator], str]:
     good, others = file.read_bytes(), [file.read_bytes(), *pickles(mark)]
     state, saved = torch.load(io.BytesIO(good), weights_only=True), _everything(run)
 
-    def one(rng: Generator) -> str:
+    def run_case(rng: Generator) -> str:
         way = rng.random()
         if way < 0.7:
-            content = spoiled(good, rng, others)
+            content = corrupted(good, rng, others)
         elif way < 0.75:
             content = others[1 + int(rng.integers(len(others) - 1))]
-        else:  # a sound file that holds something else
+        else:  # a valid file with other content
             buffer = io.BytesIO()
             torch.save(hostile(state, rng) if way < 0.95 else WILD[int(rng.integers(len(WILD)))], buffer)
             content = buffer.getvalue()
@@ -190,14 +190,14 @@ def checkpoints(folder: Path) -> Callable[[Generator], str]:
             assert not mark.exists()
             return one_line(error, file)
         assert not mark.exists()
-        assert way >= 0.7 or _everything(run) == saved, "other weights than were saved were taken without a word"
+        assert way >= 0.7 or _everything(run) == saved, "weights other than the saved ones were accepted silently"
         return "read"
 
-    return one
+    return run_case
 
 
 def _everything(run: training.Trainer) -> bytes:
-    """The weights and all else that a step depends on, as bytes."""
+    """Return the weights and everything else that a training step depends on, as bytes."""
     parts = [*run.model.state_dict().values(), *run.ema.model.state_dict().values()]
     numbers = b"".join(part.numpy().tobytes() for part in parts)
     return numbers + repr((run.step, run.history, run.partial_epoch, run.optimizer.state_dict())).encode()

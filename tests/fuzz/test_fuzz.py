@@ -1,4 +1,4 @@
-"""Spoiled and hostile inputs: some hundred here, thousands by `python -m tests.fuzz`, whose counts the README shows."""
+"""Corrupted and hostile inputs: hundreds here, thousands by `python -m tests.fuzz` (counts in docs/reliability.md)."""
 
 import json
 import os
@@ -13,9 +13,9 @@ from seglib.data import DataError, read_image
 from seglib.data.images import MAX_PIXELS
 from seglib.files import read_yaml
 from tests.fuzz import watch
-from tests.fuzz.__main__ import BEGIN, END, README, RESULTS, table
+from tests.fuzz.__main__ import BEGIN, END, PAGE, RESULTS, table
 from tests.fuzz.kinds import KINDS
-from tests.fuzz.mutate import spoiled
+from tests.fuzz.mutate import corrupted
 from tests.fuzz.texts import LAUGHS
 
 # Many where a case takes a millisecond, few where it builds a network or a parser.
@@ -29,13 +29,13 @@ def test_spoiled_inputs_are_read_or_refused_in_a_sentence_and_nothing_else():
     assert {kind: tally.faults for kind, tally in tallies.items() if tally.faults} == {}
     assert {kind: tally.tried for kind, tally in tallies.items()} == cases
     assert all(tally.refused for tally in tallies.values())
-    assert sum(tally.read for tally in tallies.values()) > 100  # the damage is not so great that nothing is left to do
+    assert sum(tally.read for tally in tallies.values()) > 100  # part of the files can still be read
     if cases != CASES:
-        pytest.skip("rasterio is not installed; all that does not need it was tried, with success")
+        pytest.skip("rasterio is not installed; everything else was tried and passed")
 
 
 def test_the_watch_notices_crashes_hangs_and_wrong_errors(monkeypatch, tmp_path):
-    """A worker that dies at one case, is silent at another and raises at a third."""
+    """The worker dies at one case, is silent at another and raises an error at a third."""
     script = tmp_path / "worker.py"
     script.write_text(
         "import json, os, sys, time\n"
@@ -59,13 +59,13 @@ def test_the_watch_notices_crashes_hangs_and_wrong_errors(monkeypatch, tmp_path)
 
 def test_a_case_is_determined_by_its_number():
     data = bytes(range(256)) * 4
-    one, two = ([spoiled(data, np.random.default_rng(i), [data]) for i in range(50)] for _ in range(2))
+    one, two = ([corrupted(data, np.random.default_rng(i), [data]) for i in range(50)] for _ in range(2))
     assert one == two and len(set(one)) > 45 and data not in one
 
 
 def test_the_readme_shows_the_counts_of_the_last_long_run():
     results = json.loads(RESULTS.read_text(encoding="utf-8"))
-    text = README.read_text(encoding="utf-8")
+    text = PAGE.read_text(encoding="utf-8")
     assert text.split(BEGIN)[1].split(END)[0].strip() == table(results)
     assert [entry["name"] for entry in results["kinds"]] == [kind.title for kind in KINDS.values()]
     for entry in results["kinds"]:
@@ -73,7 +73,7 @@ def test_the_readme_shows_the_counts_of_the_last_long_run():
 
 
 def test_pictures_that_unpack_to_more_than_is_allowed_are_refused_unread(tmp_path, monkeypatch):
-    """A bomb: a small file of many pixels.  The limit is ours, whatever Pillow's is set to."""
+    """A decompression bomb: a small file of many pixels.  The limit applies for any setting of Pillow's limit."""
     assert MAX_PIXELS < 200_000_000
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     file = tmp_path / "bomb.png"

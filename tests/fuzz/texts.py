@@ -1,4 +1,4 @@
-"""Texts to spoil: configurations, classes.yaml of a folder, search spaces."""
+"""Corrupted texts: configurations, classes.yaml of a folder, search spaces."""
 
 import math
 from collections.abc import Callable
@@ -13,12 +13,12 @@ from seglib.data.folder import read_classes
 from seglib.tuning import TuneError
 from seglib.tuning.space import read_space
 
-from .mutate import spoiled
+from .mutate import corrupted
 from .verdict import one_line
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LAUGHS = "a0: &a0 [ha, ha]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 40))
-# Values as YAML writes them, each of which some reader of YAML stumbles over.
+# YAML values; each of them breaks a YAML reader.
 VALUES = (
     "1",
     "0",
@@ -87,7 +87,7 @@ SPACE = "optimizer.lr: {low: 3e-4, high: 1e-2, log: true}\nbatch_size: {choices:
 
 
 def attempt(folder: Path) -> Callable[[Generator], str]:
-    """A function that spoils one of the three kinds of texts and reads it: "read" or "refused"."""
+    """Return a function that corrupts one of the three kinds of texts and reads it: "read" or "refused"."""
     configs = [file.read_bytes() for file in sorted((REPOSITORY / "configs").glob("*.yaml"))]
     names = _paths(config_to_dict(Config()))
     readers = (
@@ -95,12 +95,12 @@ def attempt(folder: Path) -> Callable[[Generator], str]:
         ([CLASSES.encode()], ["classes", "colors", "ignore"], _read_classes),
         ([SPACE.encode()], ["optimizer.lr", "batch_size", "model.name"], _read_space),
     )
-    file = folder / "spoiled.yaml"
+    file = folder / "corrupted.yaml"
 
-    def one(rng: Generator) -> str:
+    def run_case(rng: Generator) -> str:
         seeds, options, read = readers[min(2, int(rng.integers(6)) // 2)]
         if rng.random() < 0.3:
-            content = spoiled(seeds[int(rng.integers(len(seeds)))], rng, seeds)
+            content = corrupted(seeds[int(rng.integers(len(seeds)))], rng, seeds)
         else:
             content = written(options, rng, flat=read is _read_space).encode("utf-8", "replace")
         file.write_bytes(content)
@@ -108,11 +108,11 @@ def attempt(folder: Path) -> Callable[[Generator], str]:
         assert not Path("mark").exists()
         return verdict
 
-    return one
+    return run_case
 
 
 def written(options: list[str], rng: Generator, flat: bool) -> str:
-    """A few options with values of chance, and now and then a thing that no option is called."""
+    """Return options with random values, sometimes with an unknown name."""
     lines = [LAUGHS] if rng.random() < 0.15 else []
     for _ in range(int(rng.integers(1, 4))):
         name = options[int(rng.integers(len(options)))] if rng.random() < 0.95 else "unheard_of"
@@ -136,7 +136,7 @@ def _read_config(file: Path) -> str:
         assert "\n" not in str(error) and len(str(error)) < 1000
         return "refused"
     values = config_to_dict(config)
-    assert all(math.isfinite(number) for number in _numbers(values)), "a number without end was taken"
+    assert all(math.isfinite(number) for number in _numbers(values)), "an infinite number was accepted"
     assert parse_config(yaml.safe_dump(values)) == config
     return "read"
 

@@ -1,4 +1,4 @@
-"""Runs the worker and watches it: what it dies of or hangs at is noted, and the next case begun."""
+"""Run the worker and watch it: crashes and hangs are recorded, and the next case starts."""
 
 import json
 import os
@@ -9,14 +9,14 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-PATIENCE = 1200  # seconds without a word, on a machine that may be busy; the worker counts its own, much fewer
+PATIENCE = 1200  # seconds of silence on a busy machine; the worker has a shorter limit of its own
 REPOSITORY = Path(__file__).resolve().parents[2]
 WORKER = ["-m", "tests.fuzz.worker"]
 
 
 @dataclass
 class Tally:
-    """What became of the cases of one kind; `faults` tells of those that were neither read nor refused."""
+    """The results of the cases of one kind; `faults` lists those that were neither read nor refused."""
 
     read: int = 0
     refused: int = 0
@@ -41,11 +41,11 @@ class Tally:
 
 
 def run(plans: dict[str, int], progress: Callable[[int], object] = lambda count: None) -> dict[str, Tally]:
-    """Try the first `plans[kind]` cases of each kind; `progress` is told of so many more that are done."""
+    """Run the first `plans[kind]` cases of each kind; `progress` gets the number of newly finished cases."""
     tallies, remaining = {kind: Tally() for kind in plans}, {kind: (0, count) for kind, count in plans.items() if count}
     while remaining:
         ended = _one_worker(remaining, tallies, progress)
-        if remaining:  # it did not get through: the case it was at is the fault
+        if remaining:  # the worker stopped early: its current case is the fault
             kind, (first, count) = next(iter(remaining.items()))
             tallies[kind].faults.append(f"case {first}: the process {ended}")
             _done(remaining, kind, first)
@@ -53,7 +53,7 @@ def run(plans: dict[str, int], progress: Callable[[int], object] = lambda count:
 
 
 def _one_worker(remaining: dict, tallies: dict, progress: Callable[[int], object]) -> str:
-    """Let one process work through what is left, taking out what is done; returns how it ended."""
+    """Let one process run the remaining cases and remove those that are done; return how it ended."""
     words = [f"{kind}:{first}:{count}" for kind, (first, count) in remaining.items()]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
     with (

@@ -1,4 +1,4 @@
-"""The process that runs the cases: python -m tests.fuzz.worker KIND:FIRST:COUNT ...  Writes a line of JSON a case."""
+"""The process that runs the cases: python -m tests.fuzz.worker KIND:FIRST:COUNT ...  Prints a line of JSON per case."""
 
 import json
 import os
@@ -16,12 +16,12 @@ import numpy as np
 
 from .kinds import KINDS
 
-SECONDS = 60  # of the processor that one case may take; then the process is ended by a signal
-MEMORY = 3 << 30  # bytes that the cases may add to what the process has after its imports
+SECONDS = 60  # of processor time for one case; then a signal ends the process
+MEMORY = 3 << 30  # bytes that the cases may use beyond the memory after the imports
 
 
 def status(name: str) -> int:
-    """A line of /proc/self/status, in bytes; 0 where there is none."""
+    """Return an entry of /proc/self/status in bytes, or 0 on systems without it."""
     try:
         text = Path("/proc/self/status").read_text()
     except OSError:
@@ -36,7 +36,7 @@ def bound_memory() -> None:
 
 
 def forget_peak() -> int:
-    """Let the peak of memory begin anew; returns what the process has now."""
+    """Reset the peak of memory; return what the process uses now."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
@@ -54,7 +54,7 @@ def run(kind: str, first: int, count: int, folder: Path, out) -> None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 verdict = attempt(np.random.default_rng([zlib.crc32(kind.encode()), number]))
-        except Exception:  # whatever is not the promised refusal is what is looked for
+        except Exception:  # any error other than the documented refusal is a fault
             verdict, detail = "wrong", traceback.format_exc()[-2000:]
         report = {"kind": kind, "case": number, "found": verdict, "detail": detail}
         report |= {"seconds": time.process_time() - began, "peak": max(0, status("VmHWM") - held)}
@@ -62,7 +62,7 @@ def run(kind: str, first: int, count: int, folder: Path, out) -> None:
 
 
 def main() -> None:
-    out = os.fdopen(os.dup(1), "w")  # what decoders print goes to stderr, which nobody reads
+    out = os.fdopen(os.dup(1), "w")  # decoders print to stderr, which is discarded
     os.dup2(2, 1)
     plans = [word.split(":") for word in sys.argv[1:]]
     for name in {kind for kind, _, _ in plans}:

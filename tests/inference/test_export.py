@@ -1,4 +1,4 @@
-"""ONNX files: the same results as PyTorch, at any size; complete and readable by others, or not there at all."""
+"""ONNX files: the same results as PyTorch at any size; a file is complete, or it is not written at all."""
 
 import json
 import re
@@ -53,7 +53,7 @@ def released(folder, outputs=1, name="unet", **options):
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """(the weights, the ONNX file, what the export reported) of a small U-Net with one sigmoid output."""
+    """(weights, ONNX file, report of the export) of a small U-Net with one sigmoid output."""
     folder = tmp_path_factory.mktemp("exported")
     file = released(folder, width=2)
     return file, folder / "small.onnx", export.export(str(file), folder / "small.onnx")
@@ -104,7 +104,7 @@ def test_metadata_is_also_at_the_end_of_the_file(exported):
 
 
 def test_ten_lines_of_onnxruntime_in_the_docs_give_the_masks_of_predict(exported, tmp_path, monkeypatch):
-    """The file resizes nothing itself: its metadata says how, and docs/onnx.md shows it."""
+    """The file itself resizes nothing: its metadata describes the resizing, and docs/onnx.md shows it."""
     (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "onnx.md").read_text(), re.DOTALL)
     assert len(program.strip().splitlines()) < 15 and "seglib" not in program
     monkeypatch.chdir(tmp_path)

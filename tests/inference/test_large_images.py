@@ -1,4 +1,4 @@
-"""Images read and predicted in parts: the same results as in memory; corrupted and unusual TIFF files."""
+"""Images that are read and predicted in parts: the same results as in memory; corrupted and unusual TIFF files."""
 
 import os
 import subprocess
@@ -87,7 +87,7 @@ def test_weights_of_rows_sum_to_one_and_name_the_rows_needed():
 )
 @pytest.mark.parametrize("size", [(320, 250), (130, 401)])
 def test_by_rows_as_in_memory(network, monkeypatch, size, options):
-    monkeypatch.setattr("seglib.inference.predictor.CHUNK", 7919)  # rows that fit nothing else
+    monkeypatch.setattr("seglib.inference.predictor.CHUNK", 7919)  # a number of rows that divides nothing
     image = scene(*size)
     predictor = Predictor(network, **options, tile=96)
     rows = list(predictor.label_rows(InMemoryReader(image)))
@@ -100,7 +100,7 @@ def test_by_rows_as_in_memory(network, monkeypatch, size, options):
 
 
 class Planes(nn.Module):
-    """A number of classes, of which the last but one is everywhere."""
+    """A model with a number of classes; every pixel belongs to the last but one."""
 
     def __init__(self, classes):
         super().__init__()
@@ -113,7 +113,7 @@ class Planes(nn.Module):
 @pytest.mark.parametrize("classes", [2, 11, 19, 100])
 @pytest.mark.parametrize("options", [{}, {"flip": True}, {"longest_side": 5000}, {"scales": (0.5, 1.0), "flip": True}])
 def test_windows_are_as_large_as_memory_allows(classes, options):
-    """For a image of 20,000 pixels across: their rows, in float32, stay below 512 MiB, or the image is refused."""
+    """For an image of 20,000 pixels across: their rows, in float32, stay below 512 MiB, or the image is refused."""
     predictor = Predictor(Planes(classes), **options)
     views, width = 1 + predictor.flip, (options.get("longest_side") or 20_000) * sum(predictor.scales)
     row = 4 * classes * views * width
@@ -139,7 +139,8 @@ def test_many_classes_are_labelled_in_smaller_windows(monkeypatch):
     monkeypatch.setattr("seglib.inference.predictor.BAND_BYTES", 4 * 60 * 400 * 63)
     with pytest.raises(PredictionError, match="400x150 in 60 planes .* less than 64 pixels"):
         next(predictor.label_rows(InMemoryReader(image)))
-    assert next(Predictor(Planes(60), tile=512).label_rows(InMemoryReader(image))).shape[1] == 400  # chosen, so done
+    # A window size that was chosen explicitly is allowed.
+    assert next(Predictor(Planes(60), tile=512).label_rows(InMemoryReader(image))).shape[1] == 400
 
 
 def test_parts_of_a_result_are_the_result(network, monkeypatch):
@@ -247,7 +248,7 @@ def test_large_images_are_read_in_parts_or_refused(tmp_path, monkeypatch):
     assert is_large(tmp_path / "a.tif")
     with pytest.raises(PredictionError, match=r"a\.png: more than 2,999 pixels .*tiled TIFF.*vips copy"):
         is_large(tmp_path / "a.png")
-    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 1000)  # what Pillow itself refuses to open
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 1000)  # too large for Pillow to open
     assert is_large(tmp_path / "a.tif")
     assert not is_large(tmp_path / "absent.tif")
 

@@ -1,4 +1,4 @@
-"""Prediction: native sizes, averaged views, files."""
+"""Prediction: original sizes, test-time augmentation, files."""
 
 import cv2
 import numpy as np
@@ -18,7 +18,7 @@ from seglib.inference.sliding_window import window_starts, window_weights
 
 
 class RedIsForeground(nn.Module):
-    """Logits that say how red a pixel is: a network whose output is known."""
+    """A network with a known output: the logits are the red values of the pixels."""
 
     def __init__(self, channels=2):
         super().__init__()
@@ -148,7 +148,7 @@ def test_results_of_an_earlier_run_are_recognised(tmp_path):
     files = result_files.image_files([tmp_path])
     remaining, reserved = result_files.without_results(files, tmp_path)
     assert [file.name for file in remaining] == ["a.jpg", "b.jpg", "b_mask.png", "c_mask.jpg", "c_overlay.png"]
-    assert reserved == {"b", "c"}  # what is not of this program must not be overwritten
+    assert reserved == {"b", "c"}  # files of other programs must not be overwritten
     assert result_files.without_results(files, tmp_path / "elsewhere") == (files, set())
     (tmp_path / "d_mask.png").write_bytes(b"not an image")
     assert not result_files.is_result(tmp_path / "d_mask.png")
@@ -218,7 +218,7 @@ def test_windows_change_nothing_for_a_network_with_a_receptive_field_of_one_pixe
 
 def test_a_window_fades_into_the_next():
     class LeftIsForeground(nn.Module):
-        def forward(self, x):  # every window disagrees with its neighbours about the pixels they share
+        def forward(self, x):  # neighbouring windows have different values for the pixels they share
             ramp = torch.linspace(3, -3, x.shape[-1]).expand(x.shape[0], 1, *x.shape[-2:])
             return torch.cat([torch.zeros_like(ramp), ramp], 1)
 
@@ -365,7 +365,7 @@ def test_a_saved_mask_holds_the_labels_and_shows_the_palette(tmp_path):
 
 
 def test_images_of_the_same_name_do_not_overwrite_each_other(tmp_path):
-    """In one call or in several, and whatever their order."""
+    """This is true in one call or in several, and in any order."""
     out, labels = tmp_path / "out", np.zeros((4, 4), np.uint8)
     out.mkdir()
 
@@ -406,7 +406,7 @@ def test_results_larger_than_pillow_opens_are_known_as_results(tmp_path, monkeyp
 
 
 def test_counts_on_the_device_are_those_on_the_cpu(monkeypatch):
-    """A GPU counts by tensors; the processor's tensors stand for its own."""
+    """A GPU counts with tensors; tensors on the CPU take their place here."""
     torch.manual_seed(0)
     dataset = data.load("streets", "val", length=3, size=[48, 64])
     predictor = inference.Predictor(models.create("unet", dataset.num_classes, width=4))

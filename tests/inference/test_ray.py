@@ -1,4 +1,4 @@
-"""Prediction by Ray: every image once, even if a process is killed; existing results stay; errors in a sentence."""
+"""Prediction with Ray: every image once, even if a process is killed; existing results stay; clear errors."""
 
 import importlib.util
 import os
@@ -26,7 +26,7 @@ IMAGES = 24
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """The current folder, with small weights, images and a corrupted one."""
+    """A current folder with small weights, images and a corrupted one."""
     write_weights(tmp_path / "w.safetensors", width=4)
     (tmp_path / "photos").mkdir()
     for number in range(IMAGES):
@@ -87,12 +87,12 @@ def written(place: Path) -> list[str]:
 
 
 def working(pid: int) -> list[int]:
-    """The processes below `pid` in which Ray maps."""
+    """Return the child processes of `pid` in which Ray runs the tasks."""
     processes = []
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         commands = {child: Path(f"/proc/{child}/cmdline").read_bytes() for child in children}
-    except FileNotFoundError:  # a process that ended meanwhile
+    except FileNotFoundError:  # the process has ended
         return []
     for child, command in commands.items():
         processes += [int(child)] * (b"ray::" in command and b"Map" in command) + working(int(child))
@@ -148,7 +148,7 @@ def test_results_and_errors_of_a_process_reach_the_caller(tmp_path, monkeypatch)
 
 
 def test_a_processor_is_left_to_ray(monkeypatch):
-    """The arguments of Ray Data, as a fake records them."""
+    """A fake records the arguments of Ray Data."""
     recorded = {}
 
     class Recorder:

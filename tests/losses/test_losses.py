@@ -1,4 +1,4 @@
-"""Every loss against a formula written out in float64, and what ignored pixels must not do."""
+"""Every loss against a formula written out in float64, and the handling of ignored pixels."""
 
 import math
 
@@ -236,7 +236,7 @@ def test_lovasz_by_its_definition_as_an_extension_of_iou(seed, channels, weighte
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_ignored_pixels_change_nothing_and_alone_give_zero(name, channels):
-    """Neither value nor gradient depends on what the network says where the target is ignored."""
+    """Neither value nor gradient depends on the logits of ignored pixels."""
     if (name, channels) in (("ce", 1), ("bce", 3)):
         return
     logits, labels = draw(3, channels, size=(2, 12, 13))
@@ -357,7 +357,7 @@ def test_a_loss_with_weight_0_adds_nothing():
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_two_processes_with_the_same_batch_have_the_loss_of_one(name):
-    """`all_reduce` adds up what the processes have; losses that rank the pixels of a batch keep to their own."""
+    """`all_reduce` sums over the processes; losses that sort the pixels use those of their own process."""
     logits, labels = draw(7, 1 if name == "bce" else 3)
     reduced = []
 
@@ -384,7 +384,7 @@ OF_ONE_PIXEL = {
 @pytest.mark.parametrize("name", OF_ONE_PIXEL)
 @pytest.mark.parametrize("weights", [None, [7.0, 1e-3]])
 def test_one_pixel_is_its_own_mean_whatever_its_weight(name, weights):
-    """Sums of few pixels, or of small weights, are divided by themselves and not by more."""
+    """Sums of few pixels, or of small weights, are divided by exactly their number or weight."""
     logits, _ = draw(9, 1 if name == "bce" else 2, size=(1, 1, 2))
     loss = SegmentationLoss({name: 1.0}, class_weights=weights)(logits, torch.tensor([[[1, IGNORE_INDEX]]]))
     p = probability_of_truth(logits[0, :, 0, 0].tolist(), 1)
@@ -412,7 +412,7 @@ def test_options_reach_their_loss():
         SegmentationLoss({"ce": 1.0}, options={"ohem": {"min_kept": 5}})
     with pytest.raises(LossError, match="there are options for 'ohm', but the terms are ce; the losses are ce, "):
         SegmentationLoss({"ce": 1.0}, options={"ohm": {"min_kept": 0.5}})
-    SegmentationLoss({"ce": 1.0}, options={"focal": {}})  # says nothing, which is no fault
+    SegmentationLoss({"ce": 1.0}, options={"focal": {}})  # gives no warning
 
 
 def test_class_weights_of_a_histogram():

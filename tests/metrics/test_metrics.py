@@ -234,7 +234,7 @@ def test_many_classes_on_a_large_image():
 
 @pytest.mark.parametrize("num_classes", [1, 2, 3, 14, 15, 16, 17, 40, 255])
 def test_there_is_a_band_between_any_two_classes(num_classes):
-    """Labels share bytes with other labels on the way: every difference between two of them has to be seen."""
+    """The implementation packs labels into bytes: every difference between two labels must be detected."""
     pairs = [(a, b) for b in range(num_classes) for a in range(b)]
     max_pairs = 200 if num_classes < 100 else 15
     for a, b in pairs[:: 1 + len(pairs) // max_pairs] or [(0, 0)]:
@@ -288,7 +288,7 @@ def test_parts_add_up_to_the_whole(items, cut):
     pairs = [item[:2] for item in items]
     whole = counted(pairs, 2)
     parts = [counted(pairs[cut:], 2), counted(pairs[:cut], 2)]
-    parts = pickle.loads(pickle.dumps(parts))  # as they come from other processes
+    parts = pickle.loads(pickle.dumps(parts))  # as other processes send them
     total = parts[0] + parts[1]
     assert total.scores() == whole.scores()
     np.testing.assert_array_equal(total.confusion, whole.confusion)
@@ -318,7 +318,7 @@ def test_the_band_is_drawn_before_ignored_pixels_are_removed():
     truth = np.zeros((9, 9), np.uint8)
     truth[4, 4] = 255
     prediction = np.zeros((9, 9), np.uint8)
-    # truth's band of class 0 has the ring around the ignored pixel, the prediction's has not
+    # the ring around the ignored pixel is in the band of the target's class 0, but not in that of the prediction
     assert boundary(truth, prediction, 1, 1) == [[32], [40]]
     prediction = np.where(truth == 255, 1, prediction)  # differs only where it is ignored, yet has the ring
     assert boundary(truth, prediction, 2, 1) == [[40, 0], [40, 0]]
@@ -393,7 +393,7 @@ def test_bool_read_only_and_batched_label_maps():
     np.testing.assert_array_equal(metrics.confusion_matrix(*bools, 2), expected)
     one_by_one = np.sum([metrics.boundary_counts(t, p, 2, 1) for t, p in zip(truth, prediction, strict=True)], 0)
     np.testing.assert_array_equal(metrics.boundary_counts(truth, prediction, 2, 1), one_by_one)
-    blocks = truth.repeat(5, 1).repeat(5, 2)  # in which not every pixel lies in a band
+    blocks = truth.repeat(5, 1).repeat(5, 2)  # in which not every pixel is in a band
     bands = [metrics.boundary_bands(labels, 1) for labels in blocks]
     np.testing.assert_array_equal(metrics.boundary_bands(blocks, 1), bands)
     one_by_one = np.sum([metrics.boundary_counts(labels, labels, 2, 1) for labels in blocks], 0)

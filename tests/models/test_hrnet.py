@@ -144,7 +144,7 @@ def test_checkpoints_that_do_not_fit_are_refused_by_name(authors_state):
 
 
 def training_step(model, x):
-    """(output, gradients, buffers afterwards, numbers kept for the backward pass) of one step."""
+    """(output, gradients, buffers afterwards, number of values stored for the backward pass) of one step."""
     saved_sizes = []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: saved_sizes.append(t.numel()) or t, lambda t: t):
         output = model.train()(x)

@@ -121,7 +121,7 @@ def test_one_small_image_is_refused_in_training_only():
 
 
 def trained_once(checkpointing):
-    """Outputs, gradients, buffers and kept bytes of one step from the same weights."""
+    """Return outputs, gradients, buffers and stored bytes of one step from the same weights."""
     torch.manual_seed(3)
     model = models.create("u2netp", num_classes=2, checkpointing=checkpointing).train()
     stored_bytes = {}

@@ -84,7 +84,7 @@ def browser():
 
 @contextlib.contextmanager
 def opened(browser, address, width="desktop", scheme="light"):
-    """A page, and the list that collects what it complains of or asks other hosts for."""
+    """Open a page; yields it and the list of its errors and its requests to other hosts."""
     context = browser.new_context(viewport={"width": WIDTHS[width], "height": 844}, color_scheme=scheme)
     context.set_default_timeout(120_000)  # a machine that is busy with other tests is slow
     page = context.new_page()
@@ -101,7 +101,7 @@ def pages(site: Path) -> list[str]:
     return sorted(file.relative_to(site).as_posix() for file in site.rglob("*.html") if "_static" not in file.parts)
 
 
-# what the built files say
+# The built files
 
 
 class Links(HTMLParser):
@@ -172,12 +172,12 @@ def test_every_reference_is_identified_and_cited(site):
     assert page.count('class="citation"') == len(keys)
 
 
-# what the browser says
+# The pages in the browser
 
 
 @pytest.mark.parametrize("half", [0, 1])
 def test_every_page_loads_and_fits_its_width(site, address, browser, half):
-    """At phone and desktop width, light and dark by turns; nothing is asked of another host."""
+    """At phone and desktop width, light and dark in turn; nothing is requested from another host."""
     problems = []
     with opened(browser, address) as (light, wrong), opened(browser, address, scheme="dark") as (dark, more):
         for number, name in enumerate(pages(site)[half::2]):
@@ -212,7 +212,7 @@ def axe(tmp_path_factory) -> str:
 
 @pytest.mark.parametrize(("width", "scheme"), [("phone", "dark"), ("desktop", "light")])
 def test_axe_has_no_findings(site, address, browser, axe, width, scheme):
-    """On one page of each kind."""
+    """Test one page of each kind."""
     findings = []
     names = ["index", "course", "demo", "results", "explorer", "networks", "guides", "reference", "reading", "404"]
     names += [
@@ -415,7 +415,7 @@ def test_demo_masks_equal_those_of_pytorch(site, address, browser, tmp_path):
 
 
 def test_the_graphics_processor_gives_the_same_mask(address, browser, tmp_path):
-    """A thin image of a creature, as a graphics processor in software is slow."""
+    """The image is thin because the software renderer is slow."""
     image = data.load("creatures", "val", length=3, size=[120, 240])[2]["image"][50:74]
     Image.fromarray(image).save(tmp_path / "thin.png")
     with opened(browser, address) as (page, wrong):
@@ -435,7 +435,7 @@ def test_the_graphics_processor_gives_the_same_mask(address, browser, tmp_path):
 
 
 def test_the_demo_on_a_phone_by_keyboard_and_with_bad_files(address, browser, tmp_path):
-    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "notes.txt").write_text("not an image")
     (tmp_path / "cut.png").write_bytes(drawn("creatures", (64, 80), tmp_path / "whole.png").read_bytes()[:300])
     (tmp_path / "empty.jpg").touch()
     with opened(browser, address, "phone", "dark") as (page, wrong):
@@ -508,7 +508,7 @@ VIEWPORTS = [("desktop", 800), ("phone", 844)]
 
 @pytest.mark.parametrize(("width", "height"), VIEWPORTS)
 def test_the_demo_is_one_box_above_the_fold(site, address, browser, width, height):
-    """Subject, image, progress and result; an example is answered at once, and the answer is what PyTorch predicts."""
+    """Subject, image, progress and result; an example is predicted at once, and the mask is that of PyTorch."""
     with opened(browser, address, width) as (page, wrong):
         page.set_viewport_size({"width": WIDTHS[width], "height": height})
         page.goto(address + "demo.html?device=wasm")
@@ -557,7 +557,7 @@ def test_the_views_of_a_result(address, browser):
 
 
 def test_two_networks_and_kept_results(site, address, browser, tmp_path):
-    """The results of both stay when the reader switches back; progress is not read aloud percent by percent."""
+    """The results of both stay when the reader switches back; screen readers skip the percentages of the progress."""
     listed = json.loads((site / "_static" / "demo" / "models" / "models.json").read_text())["models"]
     first, second = [model["name"] for model in listed if model["data"] == "horses"][:2]
     photo = drawn("creatures", (96, 128), tmp_path / "photo.jpg")

@@ -1,4 +1,4 @@
-"""The committed split lists are written again by the command, and only from a complete data set."""
+"""The command reproduces the committed split lists, and only from a complete data set."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Every architecture trains through the one loop, on a binary and on a multi-class set."""
+"""Every architecture trains with the same loop on a binary and a multi-class data set."""
 
 import json
 

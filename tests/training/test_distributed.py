@@ -188,7 +188,7 @@ def alike(one: dict, two: dict) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="finds processes as on Linux")
 def test_two_hosts_resume_after_one_was_killed(tmp_path):
     """Two launchers on this machine stand for two hosts.  When one is killed with its process the other one stops too;
-    started again with --resume they go on, and end with the weights of a run that nothing happened to."""
+    restarted with --resume they continue, and end with the weights of an uninterrupted run."""
 
     def hosts(name: str, *more: str) -> list[subprocess.Popen]:
         where = ["-m", "torch.distributed.run", "--nnodes=2", "--master-port=29731"]

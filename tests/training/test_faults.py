@@ -1,4 +1,4 @@
-"""What breaks while a network is trained, and what is left then: docs/reliability.md lists it."""
+"""Faults during training and what remains after them, as listed in docs/reliability.md."""
 
 import contextlib
 import ctypes
@@ -29,7 +29,7 @@ CAP_DAC_OVERRIDE, PR_CAPBSET_DROP = 1, 24
 
 
 def command(config, *words, **options) -> subprocess.Popen:
-    """`seglib train` with `config`, as a person starts it."""
+    """Start `seglib train` with `config` in a process of its own."""
     file = Path(f"{config.output_dir}.yaml")
     file.write_text(json.dumps(config_to_dict(config)))
     return subprocess.Popen(
@@ -44,15 +44,15 @@ def command(config, *words, **options) -> subprocess.Popen:
 
 
 def refused(process: subprocess.Popen) -> str:
-    """The one sentence with which the command failed."""
+    """Return the one error message of the failed command."""
     _, err = process.communicate(timeout=900)
     messages = [line for line in err.splitlines() if line.startswith("error: ")]
     assert process.returncode == 1 and len(messages) == 1 and "Traceback" not in err, err
     return messages[0]
 
 
-def pictures(folder: Path, count: int = 8) -> Path:
-    """A folder of one's own with `count` small pictures."""
+def write_images(folder: Path, count: int = 8) -> Path:
+    """Write a custom folder with `count` small images and masks."""
     generator = np.random.default_rng(0)
     for part, top, shape in (("images", 255, (40, 40, 3)), ("masks", 2, (40, 40))):
         (folder / part).mkdir(parents=True)
@@ -62,13 +62,13 @@ def pictures(folder: Path, count: int = 8) -> Path:
     return folder
 
 
-def on_pictures(config, folder: Path):
+def use_folder(config, folder: Path):
     config.data.name, config.data.options, config.data.cache_mb = str(folder), {}, 0
     return config
 
 
 def after_step(monkeypatch, number: int, act) -> None:
-    """Call `act(run)` when that many steps are done."""
+    """Call `act(run)` after this number of steps."""
     original = training.Trainer.train_step
 
     def stepping(run, *batch):
@@ -107,10 +107,10 @@ def test_killed_loading_process_is_reported_and_the_run_resumes(tmp_path):
 
 
 def test_deleted_data_file_is_named_and_the_run_resumes(tmp_path, monkeypatch):
-    folder = pictures(tmp_path / "set")
-    whole = on_pictures(tiny(tmp_path / "whole", epochs=3), folder)
+    folder = write_images(tmp_path / "set")
+    whole = use_folder(tiny(tmp_path / "whole", epochs=3), folder)
     training.fit(whole, progress=False)
-    config = on_pictures(tiny(tmp_path / "run", epochs=3), folder)
+    config = use_folder(tiny(tmp_path / "run", epochs=3), folder)
     image, backup = folder / "images" / "5.png", tmp_path / "kept.png"
     after_step(monkeypatch, 3, lambda run: image.rename(backup))
     with pytest.raises(data.DataError, match=r"images/5\.png: no such file"):
@@ -122,7 +122,7 @@ def test_deleted_data_file_is_named_and_the_run_resumes(tmp_path, monkeypatch):
 
 
 def test_changed_data_file_is_read_again(tmp_path):
-    folder = pictures(tmp_path / "set")
+    folder = write_images(tmp_path / "set")
     dataset = data.load(str(folder), "all")
     before = [dataset[i]["image"].copy() for i in range(2)]
     Image.fromarray(before[1]).save(folder / "images" / "0.png")
@@ -148,7 +148,7 @@ def test_nan_stops_the_run_before_anything_is_overwritten(tmp_path, monkeypatch,
             run.model.register_forward_hook(lambda model, inputs, outputs: outputs * float("nan"))
 
     after_step(monkeypatch, 4, spoil)
-    # Without a look at the weights, a gradient shows in the loss of the step after the one that it was of.
+    # Unless the weights are checked, a bad gradient shows in the loss of the next step.
     named = 5 if what == "gradient" and minutes == 10 else 4
     reason = r"epoch 1, learning rate .*, images \w" if what == "outputs" or minutes == 10 else "a weight is NaN"
     with pytest.raises(training.TrainingError, match=rf"(?=.*{reason}).*step {named} of 9.*checkpoint.*unchanged"):
@@ -173,7 +173,7 @@ def test_jumping_clock_changes_nothing(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("room", ["for no file", "for the best weights alone"])
 def test_full_disk_stops_the_command_and_keeps_the_files(tmp_path, room):
-    """The files of the process may not grow beyond a size, as on a disk that is nearly full."""
+    """A limit on the size of the files stands for a disk that is nearly full."""
     whole = tiny(tmp_path / "whole", epochs=4)
     training.fit(whole, progress=False)
     config = tiny(tmp_path / "run", epochs=4)
@@ -203,7 +203,7 @@ def test_full_disk_stops_the_command_and_keeps_the_files(tmp_path, room):
 
 
 def without_roots_rights() -> None:
-    """Root may write into any folder; this process and what it starts shall not."""
+    """Remove root's right to write into any folder from this process and its children."""
     ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0)
 
 
@@ -228,7 +228,7 @@ def test_folder_that_cannot_be_written_is_named_at_the_start(tmp_path, run):
 
 
 def test_files_stay_when_the_folder_becomes_read_only(tmp_path, monkeypatch):
-    """What the system answers there, whoever asks: root is refused nothing."""
+    """The error of the system is simulated, because root may write everywhere."""
     config = tiny(tmp_path / "run", epochs=3)
     whole = tiny(tmp_path / "whole", epochs=3)
     training.fit(whole, progress=False)
@@ -310,7 +310,7 @@ def test_out_of_memory_says_what_fits_and_the_run_resumes(tmp_path, monkeypatch,
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "empty", "appended pickle"])
 def test_damaged_checkpoint_is_refused(tmp_path, damage):
-    """One bit anywhere in the weights is enough; torch.load alone does not look at the checksums."""
+    """One changed bit in the weights is enough; torch.load alone does not check the checksums."""
     training.fit(tiny(tmp_path / "run"), progress=False)
     file = tmp_path / "run" / "checkpoint.pt"
     good = bytearray(file.read_bytes())
@@ -329,7 +329,7 @@ SLOW = bool(os.environ.get("SEGLIB_SLOW"))
 @LINUX
 @pytest.mark.parametrize("workers", [0, 1])
 def test_memory_files_and_processes_do_not_grow(tmp_path, workers):
-    """A hundred steps, with SEGLIB_SLOW=1 an hour of them: nothing that is kept may grow with the steps."""
+    """A hundred steps, with SEGLIB_SLOW=1 an hour of them: memory, files and processes must not grow."""
     epochs = 4000 // (1 + workers) if SLOW else 60 // (1 + workers)
     config = tiny(tmp_path / "run", epochs=epochs, num_workers=workers, eval_interval=5)
     config.data.options = {"length": 6, "size": [32, 32]}
@@ -342,7 +342,7 @@ def test_memory_files_and_processes_do_not_grow(tmp_path, workers):
         memory = int(status.split("VmRSS:")[1].split()[0]) / 1024
         usage.append((memory, len(os.listdir("/proc/self/fd")), len(children)))
 
-    # What a first run opens for good, such as the watch over loading processes, is no leak.
+    # Resources that a first run opens once, such as the monitor of loading processes, are no leak.
     training.fit(replace(config, output_dir=str(tmp_path / "first"), epochs=1), progress=False)
     files_before = len(os.listdir("/proc/self/fd"))
     training.fit(config, progress=False, on_validated=look)

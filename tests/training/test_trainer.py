@@ -1,4 +1,4 @@
-"""The training loop: it learns, it resumes bit for bit, it stops clearly, and it loses nothing."""
+"""The training loop: it learns, resumes bit for bit, stops with clear messages, and loses nothing."""
 
 import contextlib
 import json
@@ -160,7 +160,7 @@ def test_ctrl_c_never_saves_after_a_loss_that_is_not_finite(tmp_path, monkeypatc
 
 
 def test_repeatedly_killed_process_ends_with_the_same_weights(tmp_path):
-    """A real process, killed without warning at moments of chance, checkpoints within the epochs included."""
+    """A real process is killed without warning at random times, with checkpoints within the epochs."""
     training.fit(tiny(tmp_path / "whole", epochs=8), progress=False)
     config = tiny(tmp_path / "killed", epochs=8, checkpoint_minutes=1e-9)
     file = tmp_path / "config.yaml"
@@ -210,7 +210,7 @@ def test_training_in_a_thread_and_in_a_new_nested_folder(tmp_path):
     thread.join()
     assert len(histories) == 1 and len(histories[0]) == 1 and (run / "best.safetensors").is_file()
     saved = yaml.safe_load((run / "config.yaml").read_text())
-    assert list(saved) == [field.name for field in fields(Config)]  # in the order in which people know them
+    assert list(saved) == [field.name for field in fields(Config)]  # in the documented order
 
 
 def test_progress_bar_on_a_terminal_only(tmp_path, monkeypatch):
@@ -226,7 +226,7 @@ def test_progress_bar_on_a_terminal_only(tmp_path, monkeypatch):
     monkeypatch.setattr(logger, "tqdm", Bar)
     training.fit(tiny(tmp_path / "a", epochs=1))
     training.fit(tiny(tmp_path / "b", epochs=1), progress=False)
-    assert disabled == [None, True]  # None leaves it to tqdm, which asks whether it writes to a terminal
+    assert disabled == [None, True]  # None lets tqdm check whether it writes to a terminal
 
 
 def test_one_line_an_epoch_where_there_is_no_terminal(tmp_path, capsys):
@@ -312,7 +312,7 @@ def test_config_in_the_run_folder_is_not_lost(tmp_path):
     text = "# mine\n" + yaml.safe_dump(config_to_dict(config))
     (folder / "config.yaml").write_text(text)
     training.fit(config, progress=False)
-    assert (folder / "config.yaml").read_text() == text  # it says what was done
+    assert (folder / "config.yaml").read_text() == text  # it documents the run
     for file in ("checkpoint.pt", "history.json", "best.safetensors"):
         (folder / file).unlink()
     for config.batch_size in (5, 3):
@@ -585,7 +585,7 @@ def test_bf16_is_refused_where_its_gradients_are_wrong(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("name", "side"), [("mini_hrnet", 128), ("u2netp", 96), ("dilated_resnet50", 64)])
 def test_amp_gradients_agree_with_float32(tmp_path, name, side):
-    """Low precision changes the last digits; a library's fault, such as NaN, the direction."""
+    """Low precision changes the last digits; a fault of a library, such as NaN, changes the direction."""
     if amp_dtype("auto", torch.device("cpu")) is None:
         pytest.skip("this machine computes in float32 alone")
     config = tiny(tmp_path / "run", amp="auto")
@@ -644,7 +644,7 @@ def test_accumulated_gradients_equal_those_of_the_batch(tmp_path):
         gradients.append(torch.cat([p.grad.flatten() for p in run.model.parameters()]))
     for gradient in gradients[1:]:
         torch.testing.assert_close(gradient, gradients[0], rtol=1e-3, atol=1e-6)
-    assert sizes == {1: [3], 2: [2, 1], 3: [1, 1, 1]}  # which is what saves the memory
+    assert sizes == {1: [3], 2: [2, 1], 3: [1, 1, 1]}  # which saves the memory
 
 
 @pytest.mark.parametrize("before", [None, torch.float16])
@@ -772,7 +772,7 @@ def test_more_epochs_of_a_finished_run(tmp_path, capsys):
 
 
 def test_resume_with_more_accumulation_steps(tmp_path, capsys):
-    """This is what the message about full memory advises."""
+    """The out-of-memory message recommends this."""
     config = tiny(tmp_path / "run")
     with pytest.raises(StopIteration):
         training.fit(config, progress=False, on_validated=stop_at_once)
@@ -824,7 +824,7 @@ def test_every_process_uses_the_same_number_of_parts(tmp_path, monkeypatch):
 
 
 class Watched(TorchDispatchMode):
-    """Notes the operations whose results the computer would have to wait for, were they made on a GPU."""
+    """Records the operations that would make the CPU wait for a GPU."""
 
     WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "_unique2", "item"}
 
@@ -853,7 +853,7 @@ def test_no_step_waits_for_the_device(tmp_path, name, options, amp):
     run = training.Trainer(config)
     images = torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8)
     masks = torch.randint(0, 2, (4, 32, 32), dtype=torch.uint8)
-    run.train_step(images, masks)  # the optimizer makes its state at the first one
+    run.train_step(images, masks)  # the optimizer creates its state in the first step
     with Watched() as watched:
         loss = run.train_step(images, masks)
     assert watched.operations > 100 and not watched.waited
@@ -864,7 +864,7 @@ def test_no_step_waits_for_the_device(tmp_path, name, options, amp):
 
 @pytest.mark.parametrize("what", ["weight", "statistic", "ema weight", "ema statistic"])
 def test_weights_that_are_not_finite_are_never_saved(tmp_path, monkeypatch, what):
-    """The loss of the last step of an epoch was fine, its gradient was not."""
+    """The loss of the last step of an epoch is finite, its gradient is not."""
     original = training.Trainer.train_step
 
     def poisoned(run, *batch):

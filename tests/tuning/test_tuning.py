@@ -1,4 +1,4 @@
-"""The search: it finds, prunes, survives failures and kills, and refuses before it begins what cannot be searched."""
+"""The search finds good options, prunes, survives failures and kills, and refuses impossible searches at the start."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def tiny(folder, **changes) -> Config:
 
 
 class Trainer:
-    """Stands in for training: a score that is best at lr 0.01 and batch size 2, epoch by epoch, files and all.
+    """A fake trainer that writes all files; its score is best at lr 0.01 and batch size 2.
 
     `interrupt` and `fail` are functions of (trial, epoch) and of the configuration.
     """
@@ -66,7 +66,7 @@ class Trainer:
 
 def searched(monkeypatch, folder, trials, resume=False, trainer=None, space=SPACE, drawn=False, **changes):
     monkeypatch.setattr(training, "fit", trainer or Trainer())
-    if not drawn:  # it takes longer than all else here
+    if not drawn:  # the slowest part of these tests
         monkeypatch.setattr(tuning.result, "search_figure", lambda summary: None)
         monkeypatch.setattr(visualize, "save", lambda figure, file: None)
     return tuning.search(tiny(folder, epochs=4, **changes), space, trials, folder, resume, progress=False)
@@ -78,7 +78,7 @@ def gist(summary):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A search of twelve trials that nothing disturbed: its folder and its summary."""
+    """An uninterrupted search of twelve trials: its folder and its summary."""
     folder = tmp_path_factory.mktemp("search") / "s"
     with pytest.MonkeyPatch.context() as monkeypatch:
         return folder, searched(monkeypatch, folder, 12, drawn=True)
@@ -138,7 +138,7 @@ def test_the_best_trial_becomes_a_configuration(tmp_path, monkeypatch):
 
 
 def test_an_interrupted_search_ends_as_if_it_had_not_been(tmp_path, monkeypatch, whole):
-    """Stopped in the middle of a trial: that trial is resumed, the count goes on, the same is proposed."""
+    """Stopped in the middle of a trial: that trial is resumed, the count continues, and the proposals are the same."""
     stopping = Trainer(interrupt=lambda trial, epoch: trial == "trial-005" and epoch == 1)
     with pytest.raises(KeyboardInterrupt):
         searched(monkeypatch, tmp_path, 8, trainer=stopping)

@@ -1,4 +1,4 @@
-"""Pictures to spoil, and what reading them must give: an array, or a DataError of one line that names the file."""
+"""Corrupted images: reading one gives an array, or a DataError of one line that names the file."""
 
 import io
 from collections.abc import Callable
@@ -12,19 +12,19 @@ from PIL import Image, PngImagePlugin
 from seglib.data import DataError, read_image, read_mask
 from seglib.data.images import MAX_PIXELS
 
-from .mutate import spoiled
+from .mutate import corrupted
 from .verdict import one_line
 
 READERS = (read_image, read_mask, partial(read_mask, form="colors"), partial(read_mask, form="guess"))
 
 
 def attempt(form: str, folder: Path) -> Callable[[Generator], str]:
-    """A function that spoils a picture of this format and reads it: "read" or "refused"."""
+    """Return a function that corrupts an image of this format and reads it: "read" or "refused"."""
     seeds = [saved(form, image, options) for image, options in SEEDS[form]()]
-    file = folder / f"spoiled.{form.lower()}"
+    file = folder / f"corrupted.{form.lower()}"
 
-    def one(rng: Generator) -> str:
-        file.write_bytes(spoiled(seeds[int(rng.integers(len(seeds)))], rng, seeds))
+    def run_case(rng: Generator) -> str:
+        file.write_bytes(corrupted(seeds[int(rng.integers(len(seeds)))], rng, seeds))
         reader = READERS[int(rng.integers(len(READERS)))]
         try:
             array = reader(file)
@@ -33,11 +33,11 @@ def attempt(form: str, folder: Path) -> Callable[[Generator], str]:
         assert array.dtype == np.uint8 and array.shape[2:] in ((), (3,)) and 0 < array.size <= 3 * MAX_PIXELS
         return "read"
 
-    return one
+    return run_case
 
 
 def by_window(folder: Path) -> Callable[[Generator], str]:
-    """The same for TIFF files that are read in parts."""
+    """Do the same for TIFF files that are read in parts."""
     import tifffile
 
     from seglib.inference import PredictionError
@@ -48,7 +48,7 @@ def by_window(folder: Path) -> Callable[[Generator], str]:
         tifffile.imwrite(buffer, values, metadata=None, **options)
         return buffer.getvalue()
 
-    rgb = np.asarray(picture())
+    rgb = np.asarray(sample_image())
     grey, file = rgb[:, :, 0].copy(), folder / "window.tif"
     seeds = [
         tiff(rgb, photometric="rgb"),
@@ -59,8 +59,8 @@ def by_window(folder: Path) -> Callable[[Generator], str]:
         tiff(grey, byteorder=">", compression="zlib", predictor=True),
     ]
 
-    def one(rng: Generator) -> str:
-        file.write_bytes(spoiled(seeds[int(rng.integers(len(seeds)))], rng, seeds))
+    def run_case(rng: Generator) -> str:
+        file.write_bytes(corrupted(seeds[int(rng.integers(len(seeds)))], rng, seeds))
         try:
             with TiffReader(file) as opened:
                 top = int(rng.integers(opened.height))
@@ -71,10 +71,10 @@ def by_window(folder: Path) -> Callable[[Generator], str]:
         assert rows.dtype == np.uint8 and rows.shape == (bottom - top, opened.width, 3)
         return "read"
 
-    return one
+    return run_case
 
 
-def picture() -> Image.Image:
+def sample_image() -> Image.Image:
     y, x = np.mgrid[0:37, 0:53]
     return Image.fromarray(np.stack([x * 4, y * 6, (x * y) % 251], 2).astype(np.uint8))
 
@@ -86,7 +86,7 @@ def saved(form: str, image: Image.Image, options: dict) -> bytes:
 
 
 def _exif() -> Image.Exif:
-    """A camera's notes: the way up, and an entry of each common type."""
+    """Return EXIF data of a camera: the orientation, and an entry of each common type."""
     exif = Image.Exif()
     exif[0x0112], exif[0x010F], exif[0x011A] = 6, "a maker", 72.0
     exif.get_ifd(0x8769)[0x9003] = "2020:01:01 00:00:00"
@@ -94,7 +94,7 @@ def _exif() -> Image.Exif:
 
 
 def _png():
-    rgb, text = picture(), PngImagePlugin.PngInfo()
+    rgb, text = sample_image(), PngImagePlugin.PngInfo()
     text.add_text("Comment", "plain")
     text.add_text("Title", "packed" * 50, zip=True)
     text.add_itxt("Author", "international", zip=True)
@@ -108,7 +108,7 @@ def _png():
 
 
 def _jpeg():
-    rgb = picture()
+    rgb = sample_image()
     yield rgb, {"exif": _exif(), "icc_profile": bytes(300), "comment": b"a comment"}
     yield rgb, {"progressive": True, "subsampling": 0}
     yield rgb.convert("L"), {"optimize": True}
@@ -116,7 +116,7 @@ def _jpeg():
 
 
 def _webp():
-    rgb = picture()
+    rgb = sample_image()
     yield rgb, {"quality": 70, "exif": _exif()}
     yield rgb, {"lossless": True}
     yield rgb.convert("RGBA").rotate(20), {"quality": 50, "icc_profile": bytes(100)}
@@ -124,7 +124,7 @@ def _webp():
 
 
 def _tiff():
-    rgb = picture()
+    rgb = sample_image()
     for compression in (None, "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"):
         yield rgb, {"compression": compression, "exif": _exif()}
     sixteen = Image.fromarray(np.asarray(rgb)[:, :, 0].astype(np.uint16) * 257)
@@ -134,13 +134,13 @@ def _tiff():
 
 
 def _gif():
-    rgb = picture()
+    rgb = sample_image()
     yield rgb, {"save_all": True, "append_images": [rgb.rotate(90)], "comment": b"a comment"}
     yield rgb.convert("P"), {"transparency": 3, "interlace": True}
 
 
 def _bmp():
-    rgb = picture()
+    rgb = sample_image()
     yield from ((other, {}) for other in (rgb, rgb.convert("P"), rgb.convert("1"), rgb.convert("RGBA")))
 
 
