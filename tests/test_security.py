@@ -130,7 +130,7 @@ def test_invalid_metadata_is_refused_before_anything_is_built(tmp_path, monkeypa
     assert devices == ["meta", "meta"]  # which takes no memory
 
 
-def test_the_fuzz_replaces_what_matters():
+def test_the_fuzz_tests_replace_every_part_of_the_metadata():
     """Every part of the metadata is replaced, and every wrong value is used."""
     _, notes = small()
     changed = [hostile(notes, np.random.default_rng(i)) for i in range(400)]

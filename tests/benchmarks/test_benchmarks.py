@@ -71,7 +71,7 @@ def test_a_metric_that_counts_wrongly_is_never_timed(monkeypatch):
 
 
 @pytest.mark.parametrize("classes", [2, 11, 19])
-def test_the_maps_hold_what_is_measured(classes):
+def test_label_maps_contain_all_classes_and_ignored_pixels(classes):
     truth, prediction = metrics.maps(96, 128, classes)
     assert truth.shape == prediction.shape == (96, 128) and truth.dtype == prediction.dtype == np.uint8
     assert prediction.max() < classes and set(np.unique(truth)) <= {*range(classes), 255}
@@ -128,7 +128,7 @@ def command_line(monkeypatch, file, *words):
     return command.main()
 
 
-def test_a_run_that_is_stopped_goes_on(tmp_path, monkeypatch, capsys):
+def test_a_stopped_measurement_is_resumed(tmp_path, monkeypatch, capsys):
     file = tmp_path / "results.json"
 
     def stop():
@@ -169,7 +169,7 @@ def test_errors_are_one_sentence(tmp_path, monkeypatch, capsys):
     assert "delete it and measure again" in capsys.readouterr().err and (tmp_path / "r.json").read_text() == "{"
 
 
-def test_the_table_says_what_is_behind():
+def test_the_table_names_what_is_slower():
     slower = entry("b", ratio=0.8, spread=[0.7, 0.9], note="on one thread")
     variant = entry("c", library=False)
     lines = table.text([entry(), slower, variant]).splitlines()
@@ -287,7 +287,7 @@ def test_runs_are_compared_once_each_on_a_page(tmp_path, monkeypatch):
     assert comparison.run(names, **places) == 0
 
 
-def test_a_comparison_that_fails_is_told_and_the_next_one_goes_on(tmp_path, monkeypatch, capfd):
+def test_a_failed_comparison_is_reported_and_the_next_one_runs(tmp_path, monkeypatch, capfd):
     variants = {
         "mini_hrnet": comparison.Variant("configs/no-such.yaml"),
         "hrnet_w18": comparison.Variant("configs/none.yaml"),
@@ -297,7 +297,7 @@ def test_a_comparison_that_fails_is_told_and_the_next_one_goes_on(tmp_path, monk
     assert "mini_hrnet: the run failed" in capfd.readouterr().err and not (tmp_path / "found.json").exists()
 
 
-def test_the_comparison_that_is_shown_is_the_measured_one():
+def test_the_documented_comparison_is_the_measured_one():
     entries = results.read(comparison.FILE)
     assert [entry["name"] for entry in entries] == list(comparison.VARIANTS)
     assert comparison.PAGE.read_text(encoding="utf-8") == comparison.page(entries)

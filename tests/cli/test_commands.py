@@ -49,7 +49,7 @@ def called(monkeypatch, capsys):
 
 
 @RELEASED
-def test_a_photograph_gets_a_mask_and_an_overlay(tmp_path):
+def test_an_image_gets_a_mask_and_an_overlay(tmp_path):
     done = seglib("predict", "example", "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     with Image.open(tmp_path / "out" / "grace_hopper_mask.png") as mask:
@@ -60,7 +60,7 @@ def test_a_photograph_gets_a_mask_and_an_overlay(tmp_path):
 
 
 @RELEASED
-def test_every_kind_of_picture_is_taken_and_a_bad_one_is_reported_not_fatal(tmp_path):
+def test_every_image_format_is_accepted_and_a_bad_image_is_reported_but_not_fatal(tmp_path):
     grey = np.tile(np.arange(80, dtype=np.uint8), (60, 1))
     colour = np.repeat(grey[:, :, None], 3, 2)
     Image.fromarray(grey).save(tmp_path / "grey.png")
@@ -148,7 +148,7 @@ def test_bad_input_to_released_weights(tmp_path, arguments, named):
     assert named in done.stderr + done.stdout
 
 
-def test_train_evaluate_predict_on_a_folder_of_ones_own(tmp_path):
+def test_train_evaluate_predict_on_a_custom_folder(tmp_path):
     """The whole workflow: images and masks in, weights out, scores printed and written, a mask for an image."""
     generator = np.random.default_rng(0)
     for part in ("images", "masks"):
@@ -205,7 +205,7 @@ def test_train_evaluate_predict_on_a_folder_of_ones_own(tmp_path):
         (["evaluate", "unet-horses", "--data", "horses", "--ratio", "nan"], "argument --ratio: 'nan' must be"),
     ],
 )
-def test_words_that_cannot_be_meant_get_one_sentence(called, words, named):
+def test_invalid_arguments_get_one_sentence(called, words, named):
     done = called(*words)
     assert done.returncode != 0 and named in done.stderr and done.stdout == ""
 
@@ -224,7 +224,7 @@ def image_folder(tmp_path):
 
 
 @RELEASED
-def test_predicting_into_the_pictures_folder_takes_no_result_for_a_picture(called, image_folder):
+def test_predicting_into_the_image_folder_takes_no_result_for_an_image(called, image_folder):
     folder = image_folder / "images"
     painted = folder / "p0_mask.png"
     painted.write_bytes((image_folder / "masks" / "p0.png").read_bytes())
@@ -241,7 +241,7 @@ def test_predicting_into_the_pictures_folder_takes_no_result_for_a_picture(calle
 
 
 @RELEASED
-def test_letters_that_a_terminal_lacks_stop_nothing(tmp_path):
+def test_characters_that_a_terminal_lacks_stop_nothing(tmp_path):
     write = Image.fromarray(np.zeros((20, 30, 3), np.uint8))
     for name in ("a \u99ac.png", "b.png"):
         write.save(tmp_path / name)
@@ -249,7 +249,7 @@ def test_letters_that_a_terminal_lacks_stop_nothing(tmp_path):
     assert done.returncode == 0 and "2 of 2 images segmented" in done.stdout and "a \\u99ac.png" in done.stdout
 
 
-def test_a_pipe_that_nobody_reads_is_no_error():
+def test_a_closed_pipe_is_no_error():
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
@@ -279,14 +279,14 @@ def test_predicting_nothing_promises_no_masks(called, tmp_path):
 
 
 @RELEASED
-def test_a_side_beyond_the_memory_is_named(called, tmp_path):
+def test_a_side_too_large_for_memory_is_named(called, tmp_path):
     done = called("predict", "example", "--longest-side", "10_000_000", "--out", tmp_path)
     assert done.returncode == 1 and "--longest-side 10000000; choose a smaller" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
 @RELEASED
-def test_places_for_results_are_judged_by_their_options_name(called, image_folder, tmp_path):
+def test_bad_output_paths_are_reported_with_their_option(called, image_folder, tmp_path):
     file = tmp_path / "kept.txt"
     file.write_text("kept")
     for out in (file, file / "below"):
@@ -305,7 +305,7 @@ def test_places_for_results_are_judged_by_their_options_name(called, image_folde
 
 
 @RELEASED
-def test_nothing_to_score_is_no_success(called, image_folder):
+def test_nothing_to_score_is_an_error(called, image_folder):
     done = called("evaluate", "unet-horses", "--data", image_folder, "--split", "all", "--without", "p0", "p1")
     assert done.returncode == 1 and "none of the 2 images is left" in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -370,7 +370,7 @@ def test_an_unexpected_failure_keeps_its_traceback(tmp_path):
     assert done.returncode == 1 and "ZeroDivisionError" in done.stderr and "Traceback" in done.stderr
 
 
-def test_tables_are_put_between_their_marks(called, tmp_path, monkeypatch, capsys):
+def test_tables_are_written_between_their_markers(called, tmp_path, monkeypatch, capsys):
     from course import costs
     from tools import model_cards
 
@@ -397,7 +397,7 @@ def test_tables_are_put_between_their_marks(called, tmp_path, monkeypatch, capsy
 
 
 @RELEASED
-def test_weights_get_prints_where_they_lie(called):
+def test_weights_get_prints_the_path(called):
     assert called("weights", "get", "unet-horses").stdout.strip() == str(weights.find("unet-horses"))
 
 

@@ -99,7 +99,7 @@ def test_a_broken_run_is_named_and_the_others_are_shown(tmp_path, capsys, name, 
     assert "0.7000" in output.out and str(tmp_path / "broken") in output.out
 
 
-def test_a_run_that_has_just_begun_is_no_fault(tmp_path, capsys):
+def test_a_new_run_is_no_fault(tmp_path, capsys):
     (write_run(tmp_path / "new") / "history.json").unlink()
     assert main(["runs", str(tmp_path), "--plot", str(tmp_path / "x.png")]) == 1
     output = capsys.readouterr()
@@ -108,7 +108,7 @@ def test_a_run_that_has_just_begun_is_no_fault(tmp_path, capsys):
 
 @settings(deadline=None, derandomize=True, max_examples=60)
 @given(st.randoms(use_true_random=False))
-def test_no_spoilt_history_or_configuration_breaks_the_table(tmp_path_factory, source: random.Random):
+def test_no_corrupted_history_or_configuration_breaks_the_table(tmp_path_factory, source: random.Random):
     """The table is printed for values of every type in every place."""
     folder = write_run(tmp_path_factory.mktemp("runs") / "run")
     odd = [None, "text", -1, 1e999, float("nan"), [], {}, True, {"miou": "high"}, [1]]
@@ -122,19 +122,19 @@ def test_no_spoilt_history_or_configuration_breaks_the_table(tmp_path_factory, s
     assert str(folder) in runs.table([runs.read(folder), runs.read(write_run(folder.parent / "other"))])
 
 
-def test_wide_tables_go_on_below(tmp_path):
+def test_wide_tables_wrap(tmp_path):
     text = runs.align_columns(["run", "first", "second"], [["a", "1" * 20, "2" * 20]], 30)
     assert text.splitlines() == ["run  first", "a    " + "1" * 20, "", "run  second", "a    " + "2" * 20]
     assert runs.shorten_names(["a.lr", "b.lr", "c.d"]) == ["a.lr", "b.lr", "d"]
 
 
-def test_places_without_runs_are_refused(tmp_path, capsys):
+def test_folders_without_runs_are_refused(tmp_path, capsys):
     assert main(["runs", str(tmp_path / "absent")]) == 1 and main(["runs", str(tmp_path)]) == 1
     output = capsys.readouterr().err.splitlines()
     assert "absent: no such folder" in output[0] and "there is no run" in output[1]
 
 
-def test_runs_are_drawn_together(tmp_path, capsys):
+def test_runs_are_plotted_together(tmp_path, capsys):
     write_run(tmp_path / "a"), write_run(tmp_path / "b", (0.3,))
     file = tmp_path / "new" / "curves.png"
     assert main(["runs", str(tmp_path), "--plot", str(file)]) == 0

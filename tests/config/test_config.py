@@ -36,7 +36,7 @@ def test_defaults_without_a_file():
     assert load_config() == Config()
 
 
-def test_the_command_line_goes_over_the_file(tmp_path):
+def test_the_command_line_overrides_the_file(tmp_path):
     file = tmp_path / "c.yaml"
     file.write_text("epochs: 7\noptimizer: {lr: 0.5}\nmodel: {options: {width: 8, bilinear: true}}\n")
     config = load_config(file, ["--optimizer.lr=1e-3", "--data.name=camvid", "--augment.crop_sizes=[32,64]"])
@@ -105,7 +105,7 @@ def test_mistakes_on_the_command_line_are_refused_by_name():
         ("--output_dir=", "output_dir is empty, but must be the name of a folder"),
     ],
 )
-def test_options_that_are_none_are_refused_with_what_may_be_meant(option, named):
+def test_unknown_options_are_refused_with_a_suggestion(option, named):
     with pytest.raises(ConfigError) as caught:
         load_config(None, [option])
     assert named in str(caught.value)
@@ -120,7 +120,7 @@ def test_options_below_a_dictionary_are_set_one_by_one():
 
 
 @pytest.mark.parametrize("text", ["epochs: 1\nseed: 2\nepochs: 3\n", "data:\n  name: a\n  name: b\n"])
-def test_a_key_that_is_there_twice_is_refused(text):
+def test_a_duplicate_key_is_refused(text):
     with pytest.raises(ConfigError, match="line 3: '(epochs|name)' is there twice; keep one"):
         parse_config(text)
 

@@ -49,7 +49,7 @@ def test_trace_follows_the_u():
     assert [block.sources for block in blocks] == [[-1], [0], [1], [2], [3], [4, 3], [5, 2], [6, 1], [7, 0], [8]]
 
 
-def test_trace_counts_every_weight_and_leaves_no_mark():
+def test_trace_counts_every_weight_and_leaves_the_network_unchanged():
     model = models.create("unet", 2, width=2).train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     blocks = trace(model, (16, 16))
@@ -58,7 +58,7 @@ def test_trace_counts_every_weight_and_leaves_no_mark():
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
-def test_trace_takes_its_hooks_away_when_the_network_fails():
+def test_trace_removes_its_hooks_when_the_network_fails():
     model = models.create("unet", 2, width=2)
     with pytest.raises(ValueError, match="16x16"):
         trace(model, (8, 8))
@@ -131,7 +131,7 @@ def test_every_network_is_drawn_without_overlap_and_with_all_its_weights(name):
         ("dilated_resnet50", "head"),
     ],
 )
-def test_a_part_is_drawn_as_it_ran(name, part):
+def test_a_part_of_a_network_is_drawn(name, part):
     figure = figures.architecture(on_meta(name), (128, 96), part=part)
     check_geometry(figure)
     total = sum(p.numel() for p in on_meta(name).get_submodule(part).parameters())
@@ -241,7 +241,7 @@ def test_a_network_that_recomputes_is_drawn_too():
     assert len(trace(on_meta("u2netp", checkpointing=True), (64, 64))) == 18
 
 
-def test_weights_outside_of_the_blocks_are_told():
+def test_weights_outside_of_the_blocks_are_reported():
     class Scaled(nn.Module):
         def __init__(self):
             super().__init__()
@@ -297,7 +297,7 @@ def test_an_unknown_part_is_refused_by_name():
         figures.architecture(on_meta("u2netp"), (64, 64), part="encoder")
 
 
-def test_a_network_without_pictures_inside_is_refused():
+def test_a_network_without_feature_maps_is_refused():
     class Flat(nn.Module):
         def __init__(self):
             super().__init__()

@@ -143,7 +143,7 @@ def test_stubs_count_as_not_attempted(number, stub):
         {"a": 1},
     ],
 )
-def test_nonsense_is_told_and_never_raises(number, nonsense):
+def test_nonsense_is_rejected_and_never_raises(number, nonsense):
     result = verdict(number, nonsense)
     assert result.right is not True and len(result.message) < 400
 

@@ -25,7 +25,7 @@ def test_cutout_keeps_the_image_and_makes_all_but_the_foreground_transparent():
     assert figures.cutout(image, labels, foreground=0)[..., 3].tolist() == [[255, 0, 0]]
 
 
-def test_band_picture_shows_the_areas_that_boundary_iou_divides():
+def test_band_figure_shows_the_areas_that_boundary_iou_divides():
     image, target, prediction = np.zeros((40, 60, 3), np.uint8), disc(), disc(shift=3)
     target[:3] = 255
     result = figures.boundary_errors(image, target, prediction, class_index=1, ratio=0.03)
@@ -202,7 +202,7 @@ def test_gallery_without_masks_shows_overlays():
     assert "horse" in texts(figure)
 
 
-def test_pictures_keep_their_shape_and_stay_on_the_page():
+def test_images_keep_their_shape_and_stay_on_the_page():
     shapes = [(40, 60), (90, 30), (20, 200), (50, 50), (64, 48)]
     items = [{"image": photo(*shape), "mask": disc(*shape), "key": "x"} for shape in shapes]
     predictions = [entry["mask"] for entry in items]

@@ -265,7 +265,7 @@ def test_several_sets_as_one(tmp_path):
         dataset[5]
 
 
-def test_options_are_for_the_drawn_ones_of_several_sets(tmp_path):
+def test_options_apply_to_the_synthetic_ones_of_several_sets(tmp_path):
     folder = write_folder(tmp_path / "own", count=3, classes="classes: [background, dog]")
     (folder / "train.txt").write_text("p0\np2\n")
     (folder / "val.txt").write_text("p1\n")
@@ -395,7 +395,7 @@ def test_divide_does_not_depend_on_order_even_of_equal_numbers():
     assert splits.divide(["1", "01", "001", "2"]) == splits.divide(["001", "2", "01", "1"])
 
 
-def test_drawn_sets_need_no_lists():
+def test_synthetic_sets_need_no_lists():
     for name in data.generated_sets():
         with pytest.raises(DataError, match=f"^{name} is generated.*needs no split lists.$"):
             data.source(name)
@@ -676,7 +676,7 @@ def test_masks_of_many_values_get_no_list_of_classes(tmp_path):
     assert report.suggestion.endswith("background 50.0%, object 50.0%:\nbinary: {above: 127}")
 
 
-def test_a_mask_turns_as_its_header_says(tmp_path):
+def test_a_mask_is_rotated_as_its_header_says(tmp_path):
     write_folder(tmp_path, count=2)
     turned = Image.Exif()
     turned[274] = 3
@@ -730,7 +730,7 @@ def test_listing(tmp_path):
 # --- Content digests and downloads -----------------------------------------------------------------------------------
 
 
-def test_content_digest_sees_pixels_labels_and_keys_only(tmp_path):
+def test_content_digest_depends_on_pixels_labels_and_keys_only(tmp_path):
     source = data.SOURCES["camvid"]
 
     def digest(name: str) -> str:
@@ -771,7 +771,7 @@ def test_download_verifies_the_content(published, tmp_path):
         validation.download("camvid", root)
 
 
-def test_a_set_that_is_there_is_not_explained_again(tmp_path):
+def test_an_existing_set_is_not_explained_again(tmp_path):
     horses(tmp_path, ["horse001"])
     save(tmp_path / "leftImg8bit/val/ulm/ulm_1_leftImg8bit.png", sample_image(0))
     save(tmp_path / "gtFine/val/ulm/ulm_1_gtFine_labelIds.png", halves(7, 8))
@@ -790,7 +790,7 @@ def test_download_refuses_changed_content(published, tmp_path, change):
     assert os.listdir(tmp_path / "root") == []
 
 
-def test_download_tells_what_to_do_by_hand(tmp_path, monkeypatch):
+def test_download_explains_the_manual_steps(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="gtFine_trainvaltest.zip"):
         validation.download("cityscapes", tmp_path)
     for name, part in (("creatures", "nothing to download"), ("mine", "choose one of: horses")):
@@ -833,7 +833,7 @@ def test_real_data_passes_its_check(realdata, name, parts):
     assert all(report.pixels) and (report.ignored > 0) == (name == "camvid")
 
 
-def test_photographs_that_are_known_to_be_one_are_reported_where_a_list_divides_them(realdata):
+def test_known_duplicates_that_a_list_divides_are_reported(realdata):
     real(realdata, "horses")
     assert validation.check("horses", realdata, progress=False).suspects == []
     divided = [("train/horse075", "val/horse234"), ("train/horse193", "val/horse254")]
@@ -844,7 +844,7 @@ def test_photographs_that_are_known_to_be_one_are_reported_where_a_list_divides_
 
 
 @pytest.mark.parametrize("name", known.REPEATED)
-def test_default_list_divides_no_images_that_are_known_to_be_one(name):
+def test_default_list_divides_no_known_duplicates(name):
     side = {key: split for split in ("train", "val") for key in splits.read_list(name, "default", split)}
     assert [pair for pair in known.REPEATED[name] if side[pair[0]] != side[pair[1]]] == []
 

@@ -95,7 +95,7 @@ def test_mirrors_are_tried_in_order(server, dead, tmp_path):
     assert everything(tmp_path) == {"file.bin": CONTENT}
 
 
-def test_when_all_mirrors_fail_each_reason_is_told(server, dead, tmp_path):
+def test_when_all_mirrors_fail_each_reason_is_reported(server, dead, tmp_path):
     (tmp_path / "file.bin").write_bytes(b"what was there before")
     urls = [dead, f"{server.url}/missing", f"{server.url}/cut", f"{server.url}/corrupt", "nonsense"]
     with pytest.raises(DownloadError) as caught:
@@ -117,13 +117,13 @@ def test_no_address(tmp_path):
         fetch([], SHA256, tmp_path / "file.bin", progress=False)
 
 
-def test_a_good_file_is_kept_without_asking(server, tmp_path):
+def test_a_good_file_is_kept_without_a_request(server, tmp_path):
     (tmp_path / "file.bin").write_bytes(CONTENT)
     fetch([f"{server.url}/corrupt"], SHA256, tmp_path / "file.bin", progress=False)
     assert server.requests == [] and everything(tmp_path) == {"file.bin": CONTENT}
 
 
-def test_a_spoiled_file_is_replaced_by_a_good_one(server, tmp_path):
+def test_a_corrupted_file_is_replaced_by_a_good_one(server, tmp_path):
     (tmp_path / "file.bin").write_bytes(CONTENT[:-2])
     fetch(f"{server.url}/good", SHA256, tmp_path / "file.bin", progress=False)
     assert everything(tmp_path) == {"file.bin": CONTENT}
@@ -196,7 +196,7 @@ def test_extract_chosen_members(tmp_path):
     assert not (tmp_path / "there").exists()
 
 
-def test_what_is_there_is_never_overwritten(tmp_path):
+def test_an_existing_folder_is_never_overwritten(tmp_path):
     archive = zip_of(tmp_path / "archive", FILES)
     (tmp_path / "set").mkdir()
     extract(archive, tmp_path / "set")  # an empty folder may be used
@@ -207,7 +207,7 @@ def test_what_is_there_is_never_overwritten(tmp_path):
     assert everything(tmp_path) == before
 
 
-def test_verify_sees_the_folder_and_may_refuse_it(tmp_path):
+def test_verify_gets_the_folder_and_may_refuse_it(tmp_path):
     archive = zip_of(tmp_path / "archive.zip", FILES)
     files = []
     extract(
@@ -329,7 +329,7 @@ def test_disk_full_while_unpacking(tmp_path, monkeypatch):
     assert os.listdir(tmp_path / "here") == []
 
 
-def test_disk_too_small_is_told_before_writing(tmp_path, monkeypatch):
+def test_a_disk_too_small_is_reported_before_writing(tmp_path, monkeypatch):
     monkeypatch.setattr(download.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 10, 5))
     with pytest.raises(DownloadError, match="no space left"):
         extract(zip_of(tmp_path / "archive", FILES), tmp_path / "here" / "set")

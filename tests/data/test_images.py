@@ -133,7 +133,7 @@ def test_exif_orientation(tmp_path, rgb, orientation):
     assert_close(read_image(tmp_path / "a.jpg"), rgb, 12)
 
 
-def test_odd_entries_of_a_camera_do_not_spoil_the_image(tmp_path, rgb):
+def test_unusual_exif_entries_do_not_affect_the_image(tmp_path, rgb):
     exif = Image.Exif()
     exif.update({0x0112: 6, 0x010F: "maker", 0x011A: 72.0, 0x0132: "2026:01:01 00:00:00"})
     exif.get_ifd(0x8769)[0x9003] = "2026:01:01 00:00:00"

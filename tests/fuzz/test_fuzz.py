@@ -23,7 +23,7 @@ QUICK = {"own": 25, "checkpoint": 25, "text": 40, "archive": 60}
 CASES = {kind: int(os.environ.get("SEGLIB_FUZZ", QUICK.get(kind, 80))) for kind in KINDS}
 
 
-def test_spoiled_inputs_are_read_or_refused_in_a_sentence_and_nothing_else():
+def test_corrupted_inputs_are_read_or_refused_with_one_sentence():
     cases = {kind: count for kind, count in CASES.items() if kind != "window" or find_spec("rasterio")}
     tallies = watch.run(cases)
     assert {kind: tally.faults for kind, tally in tallies.items() if tally.faults} == {}
@@ -63,7 +63,7 @@ def test_a_case_is_determined_by_its_number():
     assert one == two and len(set(one)) > 45 and data not in one
 
 
-def test_the_readme_shows_the_counts_of_the_last_long_run():
+def test_the_page_shows_the_counts_of_the_last_long_run():
     results = json.loads(RESULTS.read_text(encoding="utf-8"))
     text = PAGE.read_text(encoding="utf-8")
     assert text.split(BEGIN)[1].split(END)[0].strip() == table(results)
@@ -72,7 +72,7 @@ def test_the_readme_shows_the_counts_of_the_last_long_run():
         assert entry["tried"] == entry["read"] + entry["refused"] + len(entry["faults"]) and entry["faults"] == []
 
 
-def test_pictures_that_unpack_to_more_than_is_allowed_are_refused_unread(tmp_path, monkeypatch):
+def test_decompression_bombs_are_refused_before_decoding(tmp_path, monkeypatch):
     """A decompression bomb: a small file of many pixels.  The limit applies for any setting of Pillow's limit."""
     assert MAX_PIXELS < 200_000_000
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
@@ -83,7 +83,7 @@ def test_pictures_that_unpack_to_more_than_is_allowed_are_refused_unread(tmp_pat
         read_image(file)
 
 
-def test_a_picture_for_which_there_is_no_memory_is_refused(tmp_path, monkeypatch):
+def test_an_image_too_large_for_memory_is_refused(tmp_path, monkeypatch):
     Image.new("L", (8, 8)).save(tmp_path / "a.png")
 
     def load(self):
@@ -109,7 +109,7 @@ def test_a_picture_for_which_there_is_no_memory_is_refused(tmp_path, monkeypatch
         ("a: [", "expected"),
     ],
 )
-def test_yaml_that_could_do_harm_is_refused_in_one_line(text, message):
+def test_harmful_yaml_is_refused_in_one_line(text, message):
     with pytest.raises(ValueError, match=message) as caught:
         read_yaml(text)
     assert "\n" not in str(caught.value)
@@ -117,7 +117,7 @@ def test_yaml_that_could_do_harm_is_refused_in_one_line(text, message):
         parse_config(text)
 
 
-def test_harmless_yaml_is_what_it_says():
+def test_harmless_yaml_is_read():
     assert read_yaml("a: [1, {b: 0.5}, 'c']\nd: null") == {"a": [1, {"b": 0.5}, "c"], "d": None}
     assert read_yaml("") is None
 
@@ -138,7 +138,7 @@ def test_harmless_yaml_is_what_it_says():
         ("augment: {crop_sizes: [32, 100000]}", "crop_sizes is 100000, but must be at least 32 and at most 32768"),
     ],
 )
-def test_numbers_that_nobody_means_are_refused(text, message):
+def test_infinite_nan_and_huge_numbers_are_refused(text, message):
     with pytest.raises(ConfigError, match=message):
         parse_config(text)
 

@@ -120,7 +120,7 @@ def test_wrong_arrays_and_devices_are_refused():
     assert inference.pick_device("cpu") == torch.device("cpu")
 
 
-def test_sides_beyond_the_memory_are_refused_by_the_options_name():
+def test_sides_too_large_for_memory_are_refused_with_the_options_name():
     for side in (10_000_000, 10**12):
         with pytest.raises(PredictionError, match=f"60x40 needs more memory .*-side {side}; choose a smaller"):
             Predictor(RedIsForeground(), side).labels(example_image())
@@ -258,7 +258,7 @@ def test_the_callers_model_stays_in_its_mode():
     assert broken.training
 
 
-def test_paths_and_pil_images_are_taken_as_arrays_are(tmp_path):
+def test_paths_and_pil_images_give_the_same_as_arrays(tmp_path):
     predictor, file = Predictor(RedIsForeground()), tmp_path / "a.png"
     Image.fromarray(example_image()).save(file)
     expected = predictor.labels(example_image())
@@ -308,7 +308,7 @@ def test_cutouts_follow_the_edges_of_the_image():
     assert 0 <= outputs.refine_alpha(flat, blob).min() and outputs.refine_alpha(flat, blob).max() <= 1
 
 
-def test_jpeg_files_are_decoded_at_reduced_size_where_the_network_sees_less(tmp_path):
+def test_jpeg_files_are_decoded_at_reduced_size_for_a_smaller_input(tmp_path):
     """Masks differ by less than one pixel in 200 from those of the whole image, and have its size, upright."""
     y, x = np.mgrid[:1000, :1400]
     image = np.stack([128 + 90 * np.sin(x / 131) * np.cos(y / 123), (x + y) % 256, x * y // 400 % 256], 2)
@@ -341,7 +341,7 @@ def shape_with_a_hole():
     return labels
 
 
-def test_polygons_are_the_masks_that_they_were_made_of():
+def test_polygons_reproduce_their_masks():
     """With pycocotools, as COCO data are read: holes stay holes, and edges are off by a pixel at most."""
     pytest.importorskip("pycocotools")
     labels = shape_with_a_hole()

@@ -147,7 +147,7 @@ def test_results_and_errors_of_a_process_reach_the_caller(tmp_path, monkeypatch)
     assert len(ended) == 3 and results() == []
 
 
-def test_a_processor_is_left_to_ray(monkeypatch):
+def test_one_cpu_is_reserved_for_ray(monkeypatch):
     """A fake records the arguments of Ray Data."""
     recorded = {}
 

@@ -306,12 +306,12 @@ def test_options_out_of_range_are_refused(name, option, value):
         ("focal", "gamma", (0, 100)),
     ],
 )
-def test_options_at_the_ends_of_their_range_are_taken(name, option, values):
+def test_options_at_the_ends_of_their_range_are_accepted(name, option, values):
     for value in values:
         SegmentationLoss({name: 1.0}, options={name: {option: value}})
 
 
-def test_options_that_are_not_given_are_those_of_the_papers():
+def test_default_options_are_those_of_the_papers():
     logits, labels = draw(3, 3, size=(1, 12, 12))
     assert focal(logits, labels) == focal(logits, labels, gamma=2.0) != focal(logits, labels, gamma=3.0)
     regions = labels.clone()
@@ -383,7 +383,7 @@ OF_ONE_PIXEL = {
 
 @pytest.mark.parametrize("name", OF_ONE_PIXEL)
 @pytest.mark.parametrize("weights", [None, [7.0, 1e-3]])
-def test_one_pixel_is_its_own_mean_whatever_its_weight(name, weights):
+def test_the_loss_of_one_pixel_does_not_depend_on_its_weight(name, weights):
     """Sums of few pixels, or of small weights, are divided by exactly their number or weight."""
     logits, _ = draw(9, 1 if name == "bce" else 2, size=(1, 1, 2))
     loss = SegmentationLoss({name: 1.0}, class_weights=weights)(logits, torch.tensor([[[1, IGNORE_INDEX]]]))

@@ -70,7 +70,7 @@ def test_the_third_equals_the_published_outputs(published, reference):
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_parameters_and_multiply_adds_of_the_docstring(name):
+def test_parameters_and_macs_of_the_docstring(name):
     with torch.device("meta"):
         model = models.create(name, num_classes=19)
     assert sum(p.numel() for p in model.parameters()) == PARAMETERS[name]

@@ -52,7 +52,7 @@ def test_logits_have_the_input_size_or_the_smallest_is_named(network):
 
 
 @torch.inference_mode()
-def test_images_of_a_batch_do_not_touch_each_other(network):
+def test_images_of_a_batch_do_not_influence_each_other(network):
     """In double precision, since normalising the tiny maps of mini_hrnet_v3 amplifies rounding."""
     exact = copy.deepcopy(network).double()
     pair = torch.cat([fill.image(64, 96, seed=1), fill.image(64, 96, seed=2)]).double()
@@ -125,7 +125,7 @@ def test_unknown_names_and_options_are_refused():
         models.create("unet", num_classes=0)
 
 
-def test_names_are_those_of_the_mission():
+def test_names_of_all_networks():
     assert models.names() == [
         "unet",
         "u2net",

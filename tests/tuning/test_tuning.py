@@ -159,7 +159,7 @@ def test_another_seed_proposes_something_else(tmp_path, monkeypatch, whole):
     assert gist(other)[0] == gist(whole[1])[0] and gist(other)[1] != gist(whole[1])[1]
 
 
-def test_a_failed_trial_is_recorded_and_the_search_goes_on(tmp_path, monkeypatch):
+def test_a_failed_trial_is_recorded_and_the_search_continues(tmp_path, monkeypatch):
     diverging = Trainer(fail=lambda config: config.optimizer.lr > 0.01)
     summary = searched(monkeypatch, tmp_path / "s", 6, trainer=diverging)
     failed = [trial for trial in summary["trials"] if trial["state"] == "failed"]
@@ -219,7 +219,7 @@ def test_what_cannot_be_searched_is_refused_by_name_before_anything_runs(tmp_pat
         ("a: [1", "cannot be read"),
     ],
 )
-def test_a_search_space_that_cannot_be_meant_is_named(tmp_path, text, named):
+def test_a_senseless_search_space_is_named(tmp_path, text, named):
     (tmp_path / "space.yaml").write_text(text)
     with pytest.raises(TuneError, match=named) as refused:
         tuning.read_space(tmp_path / "space.yaml")
@@ -262,7 +262,7 @@ def test_choices_may_be_of_any_kind():
     assert not Range(1, 4).contains(2.5) and Range(1, 4).contains(2) and Range(1.0, 4).contains(2.5)
 
 
-def test_a_folder_is_not_searched_twice(tmp_path, monkeypatch):
+def test_an_existing_search_is_not_overwritten(tmp_path, monkeypatch):
     folder = tmp_path / "s"
     with pytest.raises(TuneError, match="no search to resume"):
         searched(monkeypatch, folder, 2, resume=True)
@@ -302,7 +302,7 @@ def test_without_optuna_the_sentence_says_how_to_get_it(tmp_path, monkeypatch, c
     assert not (tmp_path / "s").exists()
 
 
-def test_a_killed_search_goes_on_to_the_same_result(tmp_path, capsys):
+def test_a_killed_search_resumes_to_the_same_result(tmp_path, capsys):
     """Real training in a real process, killed without warning in its second trial."""
     config = tiny(tmp_path / "run", epochs=3)
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config_to_dict(config)))

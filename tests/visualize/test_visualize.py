@@ -129,7 +129,7 @@ def test_bad_input_is_refused_in_one_sentence(call, words):
 # Figures of images
 
 
-def test_prediction_with_truth_has_four_pictures_and_the_foregrounds_scores():
+def test_prediction_with_target_has_four_panels_and_the_foregrounds_scores():
     target, prediction = disc(), disc(shift=2)
     figure = visualize.show_prediction(photo(), prediction, target, ("background", "horse"))
     counts = metrics.Counts(2)
@@ -171,7 +171,7 @@ def test_prediction_of_many_classes_has_mean_scores_and_names_every_class():
     ]  # by line
 
 
-def test_prediction_without_truth_has_two_pictures_and_one_without_any_foreground_a_dash():
+def test_prediction_without_target_has_two_panels_and_one_without_any_foreground_a_dash():
     figure = visualize.show_prediction(photo(), disc())
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["Image", "Prediction"]
     assert "class 1" in texts(figure)
@@ -266,7 +266,7 @@ def test_names_from_files_may_hold_anything():
     assert len(figures[2].legends[0].get_texts()) == 2
 
 
-def test_figures_look_the_same_whatever_the_readers_style_and_leave_it_alone():
+def test_figures_look_the_same_with_any_style_and_do_not_change_it():
     def draw():
         return [
             pixels(visualize.training_curves(history())),
@@ -299,7 +299,7 @@ def test_a_notebook_shows_a_figure_once_with_or_without_pyplot():
     assert mime_types == [[], jpeg, png, [], [], [], jpeg, png]
 
 
-def test_real_photographs_and_a_distorted_mask(realdata):
+def test_real_images_and_a_distorted_mask(realdata):
     folder = realdata / "weizmann_horse_db"
     if not folder.is_dir():
         pytest.skip(f"no horses in {realdata}")
