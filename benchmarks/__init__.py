@@ -1,7 +1,7 @@
-"""Speed and memory, measured beside the library that people would use for the same work.
+"""Speed and memory compared with the library that is usually used for the same work.
 
-    python -m benchmarks run      # measures what is listed in `groups`, writes benchmarks/results.json
+    python -m benchmarks run      # measures the entries of `groups`, writes benchmarks/results.json
     python -m benchmarks table    # writes the README's table, notes.md and scaling.md from it
 
-Every entry first checks that both sides give the same result, then lets them take turns in one process.
+Every entry first checks that both sides give the same result, then measures them alternately in one process.
 """

@@ -23,8 +23,8 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--root", type=Path, default=Path("data"), help="folder of the data sets (%(default)s)")
     run.add_argument("--results", type=Path, default=results.FILE, help="file of results (%(default)s)")
     run.add_argument("--list", action="store_true", help="show the names of the entries and stop")
-    shown = verbs.add_parser("table", help="write the README's table, notes.md and scaling.md from the results")
-    shown.add_argument("--results", type=Path, default=results.FILE, help="file of results (%(default)s)")
+    table_parser = verbs.add_parser("table", help="write the README's table, notes.md and scaling.md from the results")
+    table_parser.add_argument("--results", type=Path, default=results.FILE, help="file of results (%(default)s)")
     compare = verbs.add_parser("compare", help="train networks, class weights and seeds side by side: hours, resumable")
     compare.add_argument(
         "--only",
@@ -51,7 +51,7 @@ def chosen(entries: list[groups.Entry], only: list[str]) -> list[groups.Entry]:
 
 
 def measure(entry: groups.Entry) -> dict:
-    """The whole entry; `skipped` says why where there are no numbers.  Unequal if the two sides differ."""
+    """Return the complete entry; without numbers, `skipped` gives the reason.  Unequal if the two sides differ."""
     whole = {"name": entry.name, "group": entry.group, "title": entry.title, "aim": entry.aim}
     numbers = {"unit": None, "ours": None, "peer": None, "ratio": None, "spread": None}
     try:
@@ -68,23 +68,23 @@ def run(args: argparse.Namespace) -> int:
         return 0
     before = results.read(args.results)
     number = results.last_round(before) + (0 if args.resume or args.only else 1)
-    wanted = chosen(every, args.only)
+    selected = chosen(every, args.only)
     if args.resume:
         done = {entry["name"] for entry in before if entry.get("round") == number}
-        wanted = [entry for entry in wanted if entry.name not in done]
+        selected = [entry for entry in selected if entry.name not in done]
     failed = 0
-    for count, entry in enumerate(wanted, 1):
+    for count, entry in enumerate(selected, 1):
         began = time.perf_counter()
-        print(f"[{count}/{len(wanted)}] {entry.name}", end=": ", flush=True)
+        print(f"[{count}/{len(selected)}] {entry.name}", end=": ", flush=True)
         try:
             measured = measure(entry) | {"round": max(1, number)}
         except Unequal as difference:
             failed += 1
             print(f"not measured, for {difference}", flush=True)
             continue
-        results.put(measured, [e.name for e in every], args.results)
+        results.write_entry(measured, [e.name for e in every], args.results)
         print(f"{table.summary(measured)} ({time.perf_counter() - began:.0f} s)", flush=True)
-    print(f"{len(wanted) - failed} entries are in {args.results}; show them: python -m benchmarks table")
+    print(f"{len(selected) - failed} entries are in {args.results}; show them: python -m benchmarks table")
     return 1 if failed else 0
 
 

@@ -23,7 +23,7 @@ PAGE = Path(__file__).with_name("comparison.md")
 
 @dataclass(frozen=True)
 class Variant:
-    """A run: a configuration and what differs from it."""
+    """A training run: a configuration and its changed options."""
 
     config: str
     options: tuple[str, ...] = ()
@@ -56,7 +56,7 @@ GROUPS = {
 
 
 def trained(name: str, runs: Path, root: Path) -> Path:
-    """The folder of the finished run, which goes on if it was stopped.  Skipped if it fails."""
+    """Return the folder of the finished run, which is resumed if it was stopped.  Skipped if it fails."""
     variant, run = VARIANTS[name], runs / name.replace(", ", "-").replace(" ", "-")
     command = [
         sys.executable,
@@ -76,7 +76,7 @@ def trained(name: str, runs: Path, root: Path) -> Path:
 
 
 def measured(name: str, run: Path, root: Path, note: str = "") -> dict:
-    """What the run in folder `run` cost, and its scores on val at native size; `note` goes with the machine."""
+    """Return cost and scores (val, original size) of the run in folder `run`; `note` is added to the machine."""
     model, notes = weights.load(str(run / "best.safetensors"))
     config = parse_config(json.dumps(notes["config"]))
     dataset = data.load(config.data.name, config.data.val_split, root, config.data.list_name, **config.data.options)
@@ -99,15 +99,15 @@ def measured(name: str, run: Path, root: Path, note: str = "") -> dict:
 
 
 def page(entries: list[dict]) -> str:
-    """The comparison as Markdown, a part for each group of which something was measured."""
-    found = {entry["name"]: entry for entry in entries}
+    """Return the comparison as Markdown, with a section for each measured group."""
+    by_name = {entry["name"]: entry for entry in entries}
     summary_text = (
         "Written by `python -m benchmarks compare`; scores are those on the val split, at native size, of the running "
         "average of the weights (EMA) after the last step."
     )
     lines = ["# Side by side at an equal budget", "", summary_text]
     for title, (names, summary_text) in GROUPS.items():
-        rows = [found[name] for name in names if name in found]
+        rows = [by_name[name] for name in names if name in by_name]
         if not rows:
             continue
         lines += ["", f"## {title}", "", summary_text, "", *_summary(rows)]
@@ -140,7 +140,7 @@ def _classes(rows: list[dict]) -> list[str]:
 
 
 def _spread(rows: list[dict]) -> list[str]:
-    """Mean and standard deviation over the runs."""
+    """Return the mean and standard deviation over the runs."""
     if len(rows) < 2:
         return []
     parts = []
@@ -151,7 +151,7 @@ def _spread(rows: list[dict]) -> list[str]:
 
 
 def run(names: list[str], runs: Path, root: Path, note: str = "", file: Path = FILE, to: Path = PAGE) -> int:
-    """Train and measure what is not in `file` yet, each at once written there and to the page `to`; how many failed."""
+    """Train and measure what `file` lacks, write each result to it and to the page `to`; return how many failed."""
     failed = 0
     for name in names:
         if any(entry["name"] == name for entry in results.read(file)):
@@ -163,7 +163,7 @@ def run(names: list[str], runs: Path, root: Path, note: str = "", file: Path = F
             failed += 1
             print(reason, file=sys.stderr)
             continue
-        results.put(entry, list(VARIANTS), file)
+        results.write_entry(entry, list(VARIANTS), file)
         files.write_text(to, page(results.read(file)))
         print(f"{name}: mIoU {entry['miou']:.4f} in {entry['minutes']} minutes", flush=True)
     return failed

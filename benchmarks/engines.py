@@ -1,4 +1,4 @@
-"""Inference engines on one core: a released network in eager PyTorch beside its ONNX file in other runtimes."""
+"""Inference engines on one core: a released network in eager PyTorch, and its ONNX file in other runtimes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,9 +21,9 @@ Run = Callable[[np.ndarray], np.ndarray]
 
 
 def speed(root: Path, name: str, engine: str) -> dict:
-    """Images a second of an engine beside eager PyTorch, at the size of the model card, one image at a time.
+    """Return images per second of an engine and of eager PyTorch, at the size of the model card, one image at a time.
 
-    In int8 the note has the change of mIoU on JUDGED validation images, at that size.
+    For int8 the note contains the change of mIoU on JUDGED validation images at that size.
     """
     model, metadata = weights.load(name)
     network = export.BytesToLogits(model).eval().to(memory_format=torch.channels_last)
@@ -85,7 +85,7 @@ def _openvino_int8(content: bytes, images: list[np.ndarray]) -> Run:
 
 
 def _miou(run: Run, pairs: list[tuple[np.ndarray, np.ndarray]], dataset: data.SegmentationDataset) -> float:
-    """mIoU at the images' own size of the logits that `run` gives at the network's size."""
+    """Return mIoU at the images' original size from the logits that `run` gives at the network's size."""
     counts = Counts(dataset.num_classes)
     for image, mask in pairs:
         logits = torch.from_numpy(run(image).copy())

@@ -1,4 +1,4 @@
-"""Everything that is measured, in the order of the table: names, titles, and who measures it."""
+"""All entries in the order of the table: names, titles, and the functions that measure them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from .measure import ONE_THREAD
 
 @dataclass(frozen=True)
 class Entry:
-    """`measure()` gives the numbers; `optional` entries take minutes and run only if they are named."""
+    """An entry: `measure()` returns the numbers; `optional` entries take minutes and run only if they are named."""
 
     name: str
     group: str
@@ -27,9 +27,9 @@ AIMS = {"224x224x2": "1.5", "360x480x11": "5", "1024x2048x19": "8"}
 
 
 def entries(root: Path) -> list[Entry]:
-    """All entries for this machine, with the horses under `root`."""
+    """Return all entries for this machine, with the horses under `root`."""
     devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-    found = [
+    result = [
         Entry(
             f"boundary-iou-{size}",
             "metrics",
@@ -40,25 +40,25 @@ def entries(root: Path) -> list[Entry]:
         for size in metrics.SIZES
     ]
     for device in devices:
-        found += _confusion(device)
-    found += _pipeline(root)
+        result += _confusion(device)
+    result += _pipeline(root)
     for device in devices:
-        found += _networks(device)
-    found.append(Entry("two-processes", "scaling", "training, a second process", runs.two_processes))
+        result += _networks(device)
+    result.append(Entry("two-processes", "scaling", "training, a second process", runs.two_processes))
     for name in engines.NAMES:
         for engine, title in engines.ENGINES.items():
             title = f"{name}: inference by {title}"
             measured = partial(engines.speed, root, name, engine)
-            found.append(Entry(f"engine-{engine}-{name}", "engines", title, measured, aim="2"))
+            result.append(Entry(f"engine-{engine}-{name}", "engines", title, measured, aim="2"))
     for part, what in (("read", "reading"), ("compute", "computing"), ("write", "writing")):
         title = f"prediction: {what} an image"
-        found.append(Entry(f"predict-{part}", "scaling", title, partial(parts.prediction, root, part)))
-    found.append(Entry("listing", "scaling", "listing files", parts.listing))
-    found.append(Entry("shuffling", "scaling", "drawing an epoch's order", parts.shuffling))
+        result.append(Entry(f"predict-{part}", "scaling", title, partial(parts.prediction, root, part)))
+    result.append(Entry("listing", "scaling", "listing files", parts.listing))
+    result.append(Entry("shuffling", "scaling", "drawing an epoch's order", parts.shuffling))
     for side in large.SIDES:
         title = f"prediction of {side:,} x {side:,} pixels"
-        found.append(Entry(f"large-{side}", "scaling", title, partial(large.measured, side)))
-    found.append(
+        result.append(Entry(f"large-{side}", "scaling", title, partial(large.measured, side)))
+    result.append(
         Entry(
             "quality",
             "quality",
@@ -68,7 +68,7 @@ def entries(root: Path) -> list[Entry]:
             aim="3 minutes",
         )
     )
-    return found
+    return result
 
 
 def _shown(size: str) -> str:
@@ -77,21 +77,21 @@ def _shown(size: str) -> str:
 
 
 def _on(device: str) -> tuple[str, str]:
-    """The endings of names and titles."""
+    """Return the suffixes of names and titles."""
     return ("", "") if device == "cpu" else (f"-{device}", ", on the GPU")
 
 
 def _confusion(device: str) -> list[Entry]:
     on, where = _on(device)
-    found = []
+    result = []
     for name, title, measure, aim in (
         ("confusion", "confusion matrix", metrics.confusion, "2"),
         ("miou", "mIoU", metrics.jaccard, ""),
     ):
         for size in metrics.SIZES:
             title_here = f"{title}, {_shown(size)}{where}"
-            found.append(Entry(f"{name}-{size}{on}", "metrics", title_here, partial(measure, size, device), aim=aim))
-    return found
+            result.append(Entry(f"{name}-{size}{on}", "metrics", title_here, partial(measure, size, device), aim=aim))
+    return result
 
 
 def _pipeline(root: Path) -> list[Entry]:
@@ -134,13 +134,13 @@ def _pipeline(root: Path) -> list[Entry]:
 
 def _networks(device: str) -> list[Entry]:
     on, where = _on(device)
-    found = [Entry(f"matmul{on}", "networks", f"large matrix product{where}", partial(networks.peak, device))]
+    result = [Entry(f"matmul{on}", "networks", f"large matrix product{where}", partial(networks.peak, device))]
     for name, pair in networks.PAIRS.items():
-        for what, shown in (("train", "training step"), ("infer", "inference")):
-            title = f"{pair.title}: {shown}{where}"
-            found.append(Entry(f"{name}-{what}{on}", "networks", title, partial(networks.speed, name, what, device)))
+        for what, work in (("train", "training step"), ("infer", "inference")):
+            title = f"{pair.title}: {work}{where}"
+            result.append(Entry(f"{name}-{what}{on}", "networks", title, partial(networks.speed, name, what, device)))
         if pair.alike:
             continue
         title = f"{pair.title}: memory of a training step{where}"
-        found.append(Entry(f"{name}-memory{on}", "networks", title, partial(memory.training, name, device)))
-    return found
+        result.append(Entry(f"{name}-memory{on}", "networks", title, partial(memory.training, name, device)))
+    return result

@@ -20,21 +20,21 @@ PART = 400  # side of the tiles
 
 
 def measured(side: int) -> dict:
-    """Seconds a megapixel for `side` x `side` pixels; `seconds` and `peak_mib` of the whole."""
+    """Return seconds per megapixel for `side` x `side` pixels; `seconds` and `peak_mib` are of the whole image."""
     need("rasterio")
     need("tifffile")
-    found = in_fresh_process(__name__, str(side))
-    note = f"{found['seconds']:.0f} s and at most {found['mib']:.0f} MiB resident; {MODEL}, windows of 512"
-    return single([found["seconds"] / side**2 * 1e6], "s/megapixel") | {
+    result = in_fresh_process(__name__, str(side))
+    note = f"{result['seconds']:.0f} s and at most {result['mib']:.0f} MiB resident; {MODEL}, windows of 512"
+    return single([result["seconds"] / side**2 * 1e6], "s/megapixel") | {
         "note": note,
         "side": side,
-        "seconds": found["seconds"],
-        "peak_mib": found["mib"],
+        "seconds": result["seconds"],
+        "peak_mib": result["mib"],
     }
 
 
 def write_image(file: Path, side: int) -> None:
-    """A tiled TIFF of repeated streets."""
+    """Write a tiled TIFF of repeated streets."""
     import tifffile
 
     part = data.load("streets", "val", length=1, size=[PART, PART])[0]["image"]

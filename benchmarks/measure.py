@@ -1,4 +1,4 @@
-"""Two sides that take turns: equality first, then times, medians and spread."""
+"""Comparison of two sides: equality first, then alternating times, medians and quartiles."""
 
 import importlib
 import statistics
@@ -11,25 +11,25 @@ import cv2
 import numpy as np
 import torch
 
-LEAST_SECONDS = 0.005  # a sample of something shorter is made of several calls
+LEAST_SECONDS = 0.005  # a sample of shorter calls consists of several of them
 Call = Callable[[], object]
 Clock = Callable[[], float]
 wall = time.perf_counter
-# Of this process: what the wall clock shows for one thread on a machine that has nothing else to do.
+# Processor time of this process: equal to the wall time of one thread on an idle machine.
 processor = time.process_time
 ONE_THREAD = "one thread, timed by what the processor spent on it"
 
 
 class Skipped(Exception):
-    """An entry that cannot be measured here; the message says why and what to do."""
+    """The entry cannot be measured here; the message says why and what to do."""
 
 
 class Unequal(Exception):
-    """Two sides that do not do the same work; the message says where they differ."""
+    """The two sides do not do the same work; the message says where they differ."""
 
 
 def need(package: str, distribution: str = "") -> ModuleType:
-    """The imported package.  Skipped, with how to install it, where it is missing."""
+    """Import and return a package.  Skipped, with the way to install it, if it is missing."""
     try:
         return importlib.import_module(package)
     except ImportError:
@@ -37,18 +37,18 @@ def need(package: str, distribution: str = "") -> ModuleType:
 
 
 def check_equal(ours: object, peer: object, what: str, tolerance: float = 0.0) -> None:
-    """Unequal unless both hold the same numbers in the same shape, to `tolerance` of the peer's largest one."""
-    mine, theirs = (np.asarray(side, np.float64) for side in (ours, peer))
-    if mine.shape != theirs.shape:
-        raise Unequal(f"{what}: ours has the shape {mine.shape}, the peer's {theirs.shape}")
-    apart = np.abs(mine - theirs).max(initial=0)
-    if not apart <= tolerance * np.abs(theirs).max(initial=0):  # a NaN is not equal either
-        raise Unequal(f"{what}: ours and the peer's differ by up to {apart:.3g}")
+    """Raise Unequal unless both have the same shape and values, within `tolerance` of the peer's largest value."""
+    actual, expected = (np.asarray(side, np.float64) for side in (ours, peer))
+    if actual.shape != expected.shape:
+        raise Unequal(f"{what}: ours has the shape {actual.shape}, the peer's {expected.shape}")
+    difference = np.abs(actual - expected).max(initial=0)
+    if not difference <= tolerance * np.abs(expected).max(initial=0):  # a NaN is not equal either
+        raise Unequal(f"{what}: ours and the peer's differ by up to {difference:.3g}")
 
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Within it PyTorch and OpenCV use so many threads."""
+    """Let PyTorch and OpenCV use this number of threads within the context."""
     before = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(count)
     cv2.setNumThreads(count)
@@ -60,7 +60,7 @@ def threads(count: int) -> Iterator[None]:
 
 
 def interleaved(ours: Call, peer: Call, repeats: int, clock: Clock = wall) -> tuple[list[float], list[float]]:
-    """Seconds a call of both, `repeats` times ours, peer, ours, peer; each is called beforehand to warm up."""
+    """Return the seconds per call of both, measured alternately `repeats` times after a warm-up call."""
     calls = [(side, _calls_a_sample(side, clock)) for side in (ours, peer)]
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(repeats):
@@ -70,13 +70,13 @@ def interleaved(ours: Call, peer: Call, repeats: int, clock: Clock = wall) -> tu
 
 
 def alone(call: Call, repeats: int, clock: Clock = wall) -> list[float]:
-    """Seconds a call, `repeats` times, after one to warm up."""
+    """Return the seconds per call, measured `repeats` times after a warm-up call."""
     number = _calls_a_sample(call, clock)
     return [_seconds(call, number, clock) for _ in range(repeats)]
 
 
 def _calls_a_sample(call: Call, clock: Clock) -> int:
-    """So many that a sample is long enough; estimated from the quickest of a few calls, which also warm up."""
+    """Return the calls per sample that make it long enough, estimated from the fastest of several warm-up calls."""
     first = _seconds(call, 1, clock)
     if first > 20 * LEAST_SECONDS:
         return 1
@@ -92,7 +92,7 @@ def _seconds(call: Call, number: int, clock: Clock) -> float:
 
 
 def quartiles(values: Sequence[float]) -> list[float]:
-    """The first and the third quartile; of one value that value twice."""
+    """Return the first and the third quartile; for a single value, that value twice."""
     if len(values) == 1:
         return [values[0]] * 2
     low, _, high = statistics.quantiles(values, n=4, method="inclusive")
@@ -102,30 +102,30 @@ def quartiles(values: Sequence[float]) -> list[float]:
 def contest(
     ours: Sequence[float], peer: Sequence[float], unit: str, convert: Callable[[float], float], more_is_better: bool
 ) -> dict:
-    """The numbers of an entry from seconds (or bytes) taken in turns, each brought to `unit` by `convert`.
+    """Return the numbers of an entry from alternating seconds (or bytes), each converted to `unit` by `convert`.
 
-    `ratio` is above 1 where ours is faster or smaller; `spread` holds the quartiles of the ratios of neighbours.
+    `ratio` is above 1 where ours is faster or smaller; `spread` has the quartiles of the ratios of successive pairs.
     """
-    mine, theirs = [convert(value) for value in ours], [convert(value) for value in peer]
+    our_values, peer_values = [convert(value) for value in ours], [convert(value) for value in peer]
 
     def ratio(a: float, b: float) -> float:
         return a / b if more_is_better else b / a
 
-    middle = statistics.median(mine), statistics.median(theirs)
+    middle = statistics.median(our_values), statistics.median(peer_values)
     return {
         "unit": unit,
         "ours": middle[0],
         "peer": middle[1],
         "ratio": ratio(*middle),
-        "spread": quartiles([ratio(a, b) for a, b in zip(mine, theirs, strict=True)]),
-        "ours_spread": quartiles(mine),
-        "peer_spread": quartiles(theirs),
-        "repeats": len(mine),
+        "spread": quartiles([ratio(a, b) for a, b in zip(our_values, peer_values, strict=True)]),
+        "ours_spread": quartiles(our_values),
+        "peer_spread": quartiles(peer_values),
+        "repeats": len(our_values),
     }
 
 
 def single(values: Sequence[float], unit: str) -> dict:
-    """The numbers of an entry without a peer."""
+    """Return the numbers of an entry without a peer."""
     return {
         "unit": unit,
         "ours": statistics.median(values),

@@ -11,7 +11,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def peak_bytes() -> int:
-    """The largest resident size this process has had.  Skipped where the system does not tell it of one process."""
+    """Return the peak resident size of this process.  Skipped on systems that do not report it."""
     return _status("VmHWM")
 
 
@@ -20,7 +20,7 @@ def resident_bytes() -> int:
 
 
 def _status(key: str) -> int:
-    # Not getrusage: on Linux a process begins there with the peak of the one that started it.
+    # Not getrusage: on Linux it starts with the peak of the parent process.
     status = Path("/proc/self/status")
     if not status.exists():
         raise Skipped("peak memory of a process is read from /proc/self/status, which only Linux has")
@@ -28,7 +28,7 @@ def _status(key: str) -> int:
 
 
 def in_fresh_process(module: str, *arguments: str) -> dict:
-    """What `python -m module arguments` prints, a JSON object.  Skipped with its last line if it fails."""
+    """Return the JSON object that `python -m module arguments` prints.  Skipped with its last line if it fails."""
     done = subprocess.run([sys.executable, "-m", module, *arguments], capture_output=True, text=True, cwd=REPOSITORY)
     if done.returncode:
         raise Skipped(f"its process ended with {done.returncode}: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
@@ -36,15 +36,15 @@ def in_fresh_process(module: str, *arguments: str) -> dict:
 
 
 def training(name: str, device: str) -> dict:
-    """MiB that two training steps need."""
+    """Return the MiB that two training steps need."""
     from .networks import PAIRS, describe_weights
 
     pair = PAIRS[name]
-    peer = pair.peer()  # says by itself what is missing
-    mine, theirs = ([in_fresh_process(__name__, name, side, device)["bytes"]] for side in ("ours", "peer"))
-    numbers = contest(mine, theirs, "MiB", lambda size: size / 2**20, False)
+    peer = pair.peer()  # reports itself what is missing
+    our_bytes, peer_bytes = ([in_fresh_process(__name__, name, side, device)["bytes"]] for side in ("ours", "peer"))
+    numbers = contest(our_bytes, peer_bytes, "MiB", lambda size: size / 2**20, False)
     note = "the network, its optimiser and two training steps, in a fresh process"
-    if not pair.load:  # weights take four numbers each, with gradients and the optimiser's two averages
+    if not pair.load:  # each weight takes four numbers: weight, gradient, and two averages of the optimizer
         note += f"; {describe_weights(pair.ours(), peer)}, of 16 bytes each while training"
     return numbers | {"peer_is": pair.peer_is, "library": pair.library, "note": note}
 

@@ -19,7 +19,7 @@ def maps(height: int, width: int, classes: int) -> tuple[np.ndarray, np.ndarray]
     """Return a synthetic mask and a prediction that differs by a few pixels: uint8 (height, width)."""
     name = "creatures" if classes == 2 else "streets"
     truth = data.load(name, "val", length=1, size=[height, width])[0]["mask"]
-    if classes > 11:  # every other stripe shows other classes, so that there are enough of them
+    if classes > 11:  # every other stripe has other classes, so that there are enough of them
         stripe = (np.arange(width) // (width // 16) % 2 == 1) & (truth < classes - 11)
         truth = np.where(stripe, truth + 11, truth).astype(np.uint8)
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
@@ -31,10 +31,9 @@ def maps(height: int, width: int, classes: int) -> tuple[np.ndarray, np.ndarray]
 
 
 def per_class_counts(truth: np.ndarray, prediction: np.ndarray, classes: int, width: int) -> np.ndarray:
-    """int64 (2, C), intersections and unions of the bands: a mask less its erosion, one class after the other.
+    """Return int64 (2, C), intersections and unions of the bands (mask minus erosion), computed class by class.
 
-    As in the code of the paper's authors, summed over the classes of a label map; pixels that are to be ignored
-    leave both bands.
+    As in the code of the paper's authors, summed over the classes of a label map; ignored pixels are in no band.
     """
     kernel = np.ones((3, 3), np.uint8)
 
@@ -42,12 +41,12 @@ def per_class_counts(truth: np.ndarray, prediction: np.ndarray, classes: int, wi
         framed = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
         return mask - cv2.erode(framed, kernel, iterations=width)[1:-1, 1:-1]
 
-    kept = (truth != IGNORE).astype(np.uint8)
-    some_ignored = not kept.all()
+    valid = (truth != IGNORE).astype(np.uint8)
+    some_ignored = not valid.all()
     counts = np.zeros((2, classes), np.int64)
     for label in range(classes):
         bands = [band((labels == label).astype(np.uint8)) for labels in (truth, prediction)]
-        true, predicted = (b * kept for b in bands) if some_ignored else bands
+        true, predicted = (b * valid for b in bands) if some_ignored else bands
         counts[:, label] = np.count_nonzero(true & predicted), np.count_nonzero(true | predicted)
     return counts
 

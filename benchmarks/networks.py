@@ -1,4 +1,4 @@
-"""Networks: a training step and inference of ours beside a library's, and the memory each needs in a fresh process."""
+"""Networks: training step, inference and memory in a fresh process, ours and those of a library."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,11 +18,11 @@ SIDE = 224
 CLASSES = 21
 AUXILIARY = 0.4
 REPEATS = {"cpu": 5, "cuda": 30}
-TOLERANCE = 1e-4  # of the largest output, in float32: sums come in another order
+TOLERANCE = 1e-4  # of the largest output, in float32, because of another order of sums
 
 
 class Body(nn.Module):
-    """A network cut off before its head, for training by any loss of its maps."""
+    """A network without its head, trained with any loss on its feature maps."""
 
     def __init__(self, network: nn.Module, run: Callable[[nn.Module, Tensor], list[Tensor]]):
         super().__init__()
@@ -34,7 +34,7 @@ class Body(nn.Module):
 
 @dataclass(frozen=True)
 class Pair:
-    """Two networks for the same work.  `load` gives ours the peer's weights; None where they are not the same."""
+    """Two networks for the same work.  `load` loads the peer's weights into ours; None if the networks differ."""
 
     title: str
     peer_is: str
@@ -43,7 +43,7 @@ class Pair:
     load: Callable[[nn.Module, nn.Module], object] | None
     batch: int  # on a CPU; four times as many on a GPU
     library: bool = True  # else the peer is a variant of our own
-    alike: bool = False  # the peer too in channels last and with the fused optimiser
+    alike: bool = False  # the peer also uses channels last and the fused optimizer
 
 
 def _timm_streams(network: nn.Module, x: Tensor) -> list[Tensor]:
@@ -105,14 +105,14 @@ PAIRS |= {
 
 
 def tensors(output: Tensor | dict | list | tuple) -> list[Tensor]:
-    """What a network gives, as a list: torchvision's are dictionaries, ours with auxiliary heads tuples."""
+    """Return the outputs of a network as a list: torchvision returns dictionaries, our auxiliary heads give tuples."""
     if isinstance(output, Tensor):
         return [output]
     return list(output.values() if isinstance(output, dict) else output)
 
 
 class Side:
-    """One of a pair, ready to train or to infer at random images, as our loop does it or in PyTorch's defaults."""
+    """One network of a pair, trained or applied to random images with our settings or PyTorch's defaults."""
 
     def __init__(self, model: nn.Module, batch: int, device: str, as_ours: bool):
         layout = torch.channels_last if as_ours else torch.contiguous_format
@@ -126,7 +126,7 @@ class Side:
         self.optimizer = torch.optim.AdamW(self.model.parameters(), **({"fused": True} if as_ours else {}))
 
     def _loss(self, outputs: list[Tensor]) -> Tensor:
-        if outputs[0].shape[-1] != SIDE:  # a body's maps, with nothing to compare them to
+        if outputs[0].shape[-1] != SIDE:  # feature maps without a target to compare them with
             return sum(maps.float().square().mean() for maps in outputs)
         return sum(
             weight * F.cross_entropy(logits.float(), self.truth)
@@ -151,7 +151,7 @@ class Side:
 
     @torch.inference_mode()
     def exact(self) -> Tensor:
-        """The first output for one image, in float32 and inference mode."""
+        """Return the first output for one image, in float32 and inference mode."""
         return tensors(self.model.eval()(self.images[:1]))[0].cpu()
 
     def _wait(self) -> None:
@@ -160,7 +160,7 @@ class Side:
 
 
 def sides(name: str, device: str) -> tuple[Side, Side]:
-    """Both sides of a pair, once they have been found to give the same; different networks, the same shape."""
+    """Return both sides of a pair after a check: equal networks give equal outputs, different ones equal shapes."""
     pair = PAIRS[name]
     torch.manual_seed(0)
     peer, ours = pair.peer(), pair.ours()
@@ -168,17 +168,17 @@ def sides(name: str, device: str) -> tuple[Side, Side]:
         pair.load(ours, peer)
     batch = pair.batch * (4 if device == "cuda" else 1)
     both = Side(ours, batch, device, as_ours=True), Side(peer, batch, device, as_ours=pair.alike)
-    mine, theirs = (side.exact() for side in both)
+    our_output, peer_output = (side.exact() for side in both)
     if pair.load:
-        tf32 = device == "cuda"  # whose convolutions round inputs to 10 bits
-        check_equal(mine, theirs, f"{name}'s outputs", 2e-2 if tf32 else TOLERANCE)
+        tf32 = device == "cuda"  # its convolutions round inputs to 10 bits
+        check_equal(our_output, peer_output, f"{name}'s outputs", 2e-2 if tf32 else TOLERANCE)
     else:
-        check_equal(mine.shape, theirs.shape, f"the shapes of {name}'s outputs")
+        check_equal(our_output.shape, peer_output.shape, f"the shapes of {name}'s outputs")
     return both
 
 
 def speed(name: str, what: str, device: str) -> dict:
-    """Images a second of `what`: "train" or "infer"."""
+    """Return the images per second of `what`: "train" or "infer"."""
     pair = PAIRS[name]
     ours, peer = sides(name, device)
     calls = (ours.step, peer.step) if what == "train" else (ours.infer, peer.infer)
@@ -197,18 +197,18 @@ def speed(name: str, what: str, device: str) -> dict:
 
 
 def describe_weights(ours: nn.Module, peer: nn.Module) -> str:
-    """How large two networks are that are not the same."""
+    """Describe the sizes of two different networks."""
     sizes = [costs.parameters(model) / 1e6 for model in (ours, peer)]
     return f"{sizes[0]:.1f}M weights, the peer {sizes[1]:.1f}M"
 
 
 def _operations(model: nn.Module) -> float:
-    """Floating-point operations of a forward pass of one image; a training step is taken for three of them."""
+    """Return the FLOPs of a forward pass of one image; a training step counts as three."""
     return 2.0 * costs.macs(model, (SIDE, SIDE))
 
 
 def matmul_flops(device: str, dtype: torch.dtype, side: int | None = None) -> float:
-    """Operations a second of a product of two square matrices, the median of seven."""
+    """Return the operations per second of a product of two square matrices, the median of seven."""
     side = side or (8192 if device == "cuda" else 2048)
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
 
@@ -221,7 +221,7 @@ def matmul_flops(device: str, dtype: torch.dtype, side: int | None = None) -> fl
 
 
 def peak(device: str) -> dict:
-    """The rate of the matrix product against which shares are computed, at the precision that training takes."""
+    """Return the rate of a large matrix product at training precision, the reference for utilisation."""
     dtype = amp_dtype("auto", torch.device(device)) or torch.float32
     note = f"two matrices of {8192 if device == 'cuda' else 2048} rows in {str(dtype).removeprefix('torch.')}"
     return single([matmul_flops(device, dtype) / 1e9 for _ in range(3)], "GFLOP/s") | {"note": note}

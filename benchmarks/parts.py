@@ -1,4 +1,4 @@
-"""What a large job is made of, measured one by one: reading, computing, writing, listing, keeping names."""
+"""The parts of a large job, measured one by one: reading, computing, writing, listing, storing names."""
 
 import math
 import os
@@ -18,23 +18,23 @@ from seglib.data.sampler import TrainingBatchSampler
 from .measure import single, threads
 
 FILES = 2000
-PICTURES = 24
+IMAGES = 24
 WEIGHTS = "unet-horses"
 
 
 def prediction(root: Path, part: str) -> dict:
-    """Milliseconds an image of horses, on one thread, to "read" it, to "compute" its labels, or to "write" them.
+    """Return milliseconds per horse image on one thread to "read" it, "compute" its labels, or "write" them.
 
-    The times are of PICTURES of them.  The entry's `bytes` is the mean size of all files, or of those written,
+    The times are those of IMAGES images.  The entry's `bytes` is the mean size of all files, or of those written,
     `decoded_bytes` that of all images with their masks.
     """
     pairs = data.pairs(data.source("horses"), "train", root)
-    files = [pairs[i * len(pairs) // PICTURES].image for i in range(PICTURES)]  # evenly: the first ones are small
+    files = [pairs[i * len(pairs) // IMAGES].image for i in range(IMAGES)]  # evenly spaced: the first ones are small
     images = [data.read_image(file) for file in files]
     model, notes = inference.load(WEIGHTS)
     predictor = inference.Predictor(model, notes["config"]["inference"]["longest_side"])
     with threads(1), tempfile.TemporaryDirectory() as folder:
-        written = [Path(folder) / f"{i}.png" for i in range(PICTURES)]
+        written = [Path(folder) / f"{i}.png" for i in range(IMAGES)]
         masks = [predictor.labels(image) if part == "write" else None for image in images]
         calls: dict[str, Callable[[int], object]] = {
             "read": lambda i: data.read_image(files[i]),
@@ -42,12 +42,12 @@ def prediction(root: Path, part: str) -> dict:
             "write": lambda i: inference.save_mask(written[i], masks[i], notes["palette"]),
         }
         calls[part](0)
-        times = [_milliseconds(lambda i=i: calls[part](i)) for i in range(PICTURES)]
+        times = [_milliseconds(lambda i=i: calls[part](i)) for i in range(IMAGES)]
         counted = written if part == "write" else [pair.image for pair in pairs]
         size = float(np.mean([file.stat().st_size for file in counted]))
     decoded = float(np.mean([4 * math.prod(_size(pair.image)) for pair in pairs]))
     note = f"images of horses, the weights {WEIGHTS}, one thread"
-    # The mean, not the median, for it stands for the sum over many images.
+    # The mean, not the median, because it is multiplied by many images.
     return single(times, "ms/image") | {
         "ours": float(np.mean(times)),
         "note": note,
@@ -68,22 +68,22 @@ def _milliseconds(call: Callable[[], object]) -> float:
 
 
 def listing() -> dict:
-    """Microseconds a file to list a folder and to look at each file, as `predict` does before it begins."""
+    """Return microseconds per file to list a folder and to check each file, as `predict` does at the start."""
     with tempfile.TemporaryDirectory() as folder:
         for number in range(FILES):
             (Path(folder) / f"{number:09}.jpg").touch()
         times = []
         for _ in range(5):
             began = time.perf_counter()
-            found = inference.result_files.image_files([folder])
+            paths = inference.result_files.image_files([folder])
             times.append((time.perf_counter() - began) / FILES * 1e6)
-    per_file = sys.getsizeof(found[0]) + sys.getsizeof(os.fspath(found[0]))
+    per_file = sys.getsizeof(paths[0]) + sys.getsizeof(os.fspath(paths[0]))
     note = f"a folder of {FILES} files, their names held in memory at {per_file} bytes or more each"
     return single(times, "us/file") | {"note": note, "bytes": per_file}
 
 
 def shuffling() -> dict:
-    """Nanoseconds an image to draw the order of an epoch of a million, in the master process."""
+    """Return nanoseconds per image to draw the order of an epoch of a million images in the main process."""
     times = []
     for epoch in range(3):
         sampler = TrainingBatchSampler(1_000_000, Config(epochs=3))

@@ -1,4 +1,4 @@
-"""The way from files to a training batch, on one thread: ours against a plain data set on torchvision's v2."""
+"""From files to a training batch on one thread: our pipeline against a plain data set with torchvision's v2."""
 
 import itertools
 from collections.abc import Callable
@@ -17,13 +17,13 @@ from seglib.data.transforms import TrainingTransform
 from .measure import check_equal, contest, interleaved, need, processor, threads
 
 IMAGES = 48
-AT_ONCE = 12  # images a turn
+AT_ONCE = 12  # images per turn
 REPEATS = 12
 SIDE = 224
 
 
 class Plain(Dataset):
-    """Decodes both files at each call, as most data sets do, and lets torchvision vary them."""
+    """Decodes both files at each call, as most data sets do, and augments them with torchvision."""
 
     def __init__(self, pairs: list[data.Pair], transform: Callable):
         self.pairs, self.transform = pairs, transform
@@ -50,7 +50,7 @@ def as_tensors() -> Callable:
 
 
 def v2_transform(config: Config) -> Callable:
-    """The transforms of `seglib.augment.training_steps`, of the same strengths and chances, by torchvision."""
+    """The transforms of `seglib.augment.training_steps`, with the same strengths and probabilities, in torchvision."""
     from torchvision.transforms import v2
 
     a, c = config.augment, config.augment.color_jitter
@@ -69,7 +69,7 @@ def v2_transform(config: Config) -> Callable:
 
 
 class Ways:
-    """The same images in all ways; checked to decode and flip equally, as the rest is random."""
+    """The same images in all pipelines; decoding and flips are checked for equality, the rest is random."""
 
     def __init__(self, root: Path):
         source = data.source("horses")
@@ -108,7 +108,7 @@ class Ways:
 
 
 def _turns(call: Callable[[int], object]) -> Callable[[], None]:
-    """A function that handles the next AT_ONCE images, round and round."""
+    """Return a function that processes the next AT_ONCE images, starting again at the end."""
     order = itertools.cycle(range(IMAGES))
 
     def turn() -> None:
@@ -119,7 +119,7 @@ def _turns(call: Callable[[int], object]) -> Callable[[], None]:
 
 
 def measured(root: Path, which: str) -> dict:
-    """Images a second of `which`: "pipeline", "decoding" or "augmentation"."""
+    """Return the images per second of `which`: "pipeline", "decoding" or "augmentation"."""
     epochs = itertools.count(1)
     ways = Ways(root)
     convert = as_tensors()

@@ -1,4 +1,4 @@
-"""The file of results: a list of entries, written after each, and what machine and versions they come from."""
+"""The file of results: a list of entries with their machine and versions, written after each entry."""
 
 import importlib.metadata
 import json
@@ -27,11 +27,11 @@ DISTRIBUTIONS = (
 
 
 class ResultsError(ValueError):
-    """A file of results that cannot be used; the message names it, the fault and the remedy."""
+    """The file of results cannot be used; the message names the file, the fault and the remedy."""
 
 
 def read(file: Path = FILE) -> list[dict]:
-    """The entries; none if there is no file yet.  ResultsError if it does not hold any."""
+    """Return the entries, or an empty list if there is no file yet.  ResultsError if the file is invalid."""
     try:
         entries = json.loads(Path(file).read_text(encoding="utf-8"))
         if not isinstance(entries, list) or not all(isinstance(e, dict) and "name" in e for e in entries):
@@ -43,28 +43,28 @@ def read(file: Path = FILE) -> list[dict]:
     return entries
 
 
-def put(entry: dict, order: Sequence[str], file: Path = FILE) -> None:
-    """Write `entry` in the place of the one of its name; entries come in `order`, unknown ones last."""
-    kept = {old["name"]: old for old in read(file)} | {entry["name"]: entry}
+def write_entry(entry: dict, order: Sequence[str], file: Path = FILE) -> None:
+    """Write `entry` and replace the one with the same name; entries are sorted by `order`, unknown ones last."""
+    by_name = {old["name"]: old for old in read(file)} | {entry["name"]: entry}
     place = {name: number for number, name in enumerate(order)}
-    ordered = sorted(kept.values(), key=lambda e: place.get(e["name"], len(place)))
+    ordered = sorted(by_name.values(), key=lambda e: place.get(e["name"], len(place)))
     files.write_text(file, json.dumps(ordered, indent=1) + "\n")
 
 
 def last_round(entries: Sequence[dict]) -> int:
-    """The number of the newest run; one that was interrupted left entries of the run before."""
+    """Return the number of the newest run; an interrupted run leaves entries of the previous one."""
     return max((entry.get("round", 0) for entry in entries), default=0)
 
 
 def versions() -> dict[str, str]:
-    """Of what is measured and what it is measured against, as far as installed."""
-    found = {"python": platform.python_version()}
+    """Return the versions of the installed packages that are measured or compared with."""
+    result = {"python": platform.python_version()}
     for name in DISTRIBUTIONS:
         try:
-            found[name] = importlib.metadata.version(name).split("+")[0]
+            result[name] = importlib.metadata.version(name).split("+")[0]
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return result
 
 
 def cores() -> int:
@@ -72,7 +72,7 @@ def cores() -> int:
 
 
 def machine() -> str:
-    """The machine in words that name nobody's."""
+    """Describe the machine without its name."""
     able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     units = [name for name in ("amx_bf16", "avx512_bf16") if able.get(name)]
     vectors = torch.backends.cpu.get_cpu_capability()

@@ -1,4 +1,4 @@
-"""The page that says what many and what large images cost: arithmetic on the measured entries, nothing else."""
+"""The page on the cost of many images and of large images, computed from the measured entries."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,8 +14,8 @@ CACHE = 2**30  # bytes of decoded images that training keeps by default
 
 
 def page(entries: Sequence[dict]) -> str:
-    """The whole page in Markdown; a part whose entries are missing says which they are."""
-    found = {entry["name"]: entry for entry in entries if entry["ours"] is not None}
+    """Return the whole page in Markdown; a section with missing entries names them."""
+    by_name = {entry["name"]: entry for entry in entries if entry["ours"] is not None}
     machines = "; ".join(dict.fromkeys(entry["machine"] for entry in entries))
     parts = [
         ("Predicting", [*PARTS], _predicting),
@@ -30,14 +30,14 @@ def page(entries: Sequence[dict]) -> str:
         f"measured on: {machines}. Nothing was run at these numbers of images.",
     ]
     for title, needed, write in parts:
-        missing = [name for name in needed if name not in found]
-        body = [f"Not measured yet: {', '.join(missing)}."] if missing else write(found)
+        missing = [name for name in needed if name not in by_name]
+        body = [f"Not measured yet: {', '.join(missing)}."] if missing else write(by_name)
         lines += ["", f"## {title}", "", *body]
     return "\n".join(lines) + "\n"
 
 
 def hours(seconds: float) -> str:
-    """A time in hours, or in minutes where it is short."""
+    """Format a time in hours, or in minutes if it is short."""
     return f"{number(seconds / 3600)} h" if seconds >= 3600 else f"{number(seconds / 60)} min"
 
 
@@ -45,8 +45,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
 
 
-def _predicting(found: dict[str, dict]) -> list[str]:
-    each = [found[name]["ours"] / 1e3 for name in PARTS]  # seconds on one core
+def _predicting(by_name: dict[str, dict]) -> list[str]:
+    each = [by_name[name]["ours"] / 1e3 for name in PARTS]  # seconds on one core
     rows = []
     for count in MANY:
         total = sum(each) * count
@@ -56,23 +56,23 @@ def _predicting(found: dict[str, dict]) -> list[str]:
                 *(hours(seconds * count) for seconds in each),
                 hours(total),
                 number(total / 86400),
-                f"{number(found['predict-read']['bytes'] * count / 1e9)} GB",
-                f"{number(found['predict-write']['bytes'] * count / 1e9)} GB",
+                f"{number(by_name['predict-read']['bytes'] * count / 1e9)} GB",
+                f"{number(by_name['predict-write']['bytes'] * count / 1e9)} GB",
             ]
         )
     head = ["images", "decoding", "computing", "writing", "core hours", "cores for one day", "read", "written"]
-    rate = found["predict-read"]["bytes"] / sum(each) / 1e6
+    rate = by_name["predict-read"]["bytes"] / sum(each) / 1e6
     return [
         *_table(head, rows),
         "",
-        f"Core time, of {found['predict-compute']['note']}. Images do not depend on each other, so machines share them "
-        f"out; a core at work reads {number(rate)} MB a second, so a slower disk or network is the limit.",
+        f"Core time, of {by_name['predict-compute']['note']}. Images do not depend on each other, so machines share "
+        f"them out; a core at work reads {number(rate)} MB a second, so a slower disk or network is the limit.",
     ]
 
 
-def _training(found: dict[str, dict]) -> list[str]:
+def _training(by_name: dict[str, dict]) -> list[str]:
     rows = []
-    for name, entry in found.items():
+    for name, entry in by_name.items():
         if not (name.endswith("-train") or "-train-" in name) or "layout" in name or "-alike-" in name:
             continue
         rates = [count / entry["ours"] for count in MANY]
@@ -80,8 +80,8 @@ def _training(found: dict[str, dict]) -> list[str]:
     if not rows:
         return ["Not measured yet: the training steps."]
     lines = _table(["network", "one machine", "a million", "a billion", "machines for a billion a day"], rows)
-    if "two-processes" in found:
-        second = found["two-processes"]["ratio"]
+    if "two-processes" in by_name:
+        second = by_name["two-processes"]["ratio"]
         lines += [
             "",
             f"Where processes share a batch, a second one brought {second:.2f} times the rate on the cores "
@@ -90,14 +90,14 @@ def _training(found: dict[str, dict]) -> list[str]:
     return lines
 
 
-def _limits(found: dict[str, dict]) -> list[str]:
-    """Each limit as the number of images at which it is reached, smallest first."""
-    read, listing, order = found["predict-read"], found["listing"], found["shuffling"]
+def _limits(by_name: dict[str, dict]) -> list[str]:
+    """Return each limit as the number of images at which it is reached, smallest first."""
+    read, listing, order = by_name["predict-read"], by_name["listing"], by_name["shuffling"]
     limits = [
         (
             CACHE / read["decoded_bytes"],
             "decoded images fill the memory that training keeps for them by default",
-            _anew(found),
+            _anew(by_name),
         ),
         (
             60 / (listing["ours"] / 1e6),
@@ -115,7 +115,7 @@ def _limits(found: dict[str, dict]) -> list[str]:
             "shuffle archives, then images within some of them",
         ),
         (2**30 / order["bytes"], "that order fills a GiB in each process", "the same"),
-        (2**40 / found["predict-write"]["bytes"], "written masks fill a TiB", "keep only what is needed"),
+        (2**40 / by_name["predict-write"]["bytes"], "written masks fill a TiB", "keep only what is needed"),
         (2**40 / read["bytes"], "images fill a TiB", "store them beside the machines that read them"),
         (2**40 / 2**14, "a disk of a TiB has no more inodes for files (ext4 makes one for 16 KiB)", "archives"),
     ]
@@ -123,15 +123,15 @@ def _limits(found: dict[str, dict]) -> list[str]:
     return _table(["images", "what happens", "what helps"], rows)
 
 
-def _anew(found: dict[str, dict]) -> str:
-    """What it costs to decode in each epoch, if that was measured."""
-    if "decoding-once" not in found:
+def _anew(by_name: dict[str, dict]) -> str:
+    """Return the advice on the cache, with the cost of decoding in each epoch if it was measured."""
+    if "decoding-once" not in by_name:
         return "a larger `data.cache_mb`"
-    return f"a larger `data.cache_mb`; without, loading is {found['decoding-once']['ratio']:.1f} times slower"
+    return f"a larger `data.cache_mb`; without, loading is {by_name['decoding-once']['ratio']:.1f} times slower"
 
 
-def _large(found: dict[str, dict]) -> list[str]:
-    sizes = sorted((e for name, e in found.items() if name.startswith("large-")), key=lambda e: e["side"])
+def _large(by_name: dict[str, dict]) -> list[str]:
+    sizes = sorted((e for name, e in by_name.items() if name.startswith("large-")), key=lambda e: e["side"])
     if not sizes:
         return ["Not measured yet: large-1000 and so on."]
     rows = [

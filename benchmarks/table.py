@@ -1,4 +1,4 @@
-"""The README's table of speed and the page with all rows, every number from the file of results."""
+"""The README's table of speed and the page with all rows; every number is from the file of results."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,14 +39,14 @@ HEADLINES = (  # the rows that the README shows
 
 
 def number(value: float) -> str:
-    """Three figures, without an exponent."""
+    """Format a number with three digits, without an exponent."""
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 0.1 else f"{value:.3f}"
 
 
 def summary(entry: dict) -> str:
-    """One line for a terminal."""
+    """Return one line for a terminal."""
     if "skipped" in entry:
         return f"skipped: {entry['skipped']}"
     line = f"{number(entry['ours'])} {entry['unit']}"
@@ -56,7 +56,7 @@ def summary(entry: dict) -> str:
 
 
 def row(entry: dict) -> list[str]:
-    """The cells of an entry that has a peer, or was skipped."""
+    """Return the cells of an entry that has a peer or was skipped."""
     if "skipped" in entry:
         return [entry["title"], "skipped", "", "", "", entry["aim"], entry["skipped"]]
     ratio, spread = ([f"{value:.2f}" for value in values] for values in ([entry["ratio"]], entry["spread"]))
@@ -72,7 +72,7 @@ def row(entry: dict) -> list[str]:
 
 
 def text(entries: Sequence[dict]) -> str:
-    """The table, then what it was measured on, what is behind, and what was measured without a peer."""
+    """Return the table, the machines, the entries that are slower, and the measurements without a peer."""
     lines = _lines([HEAD, ["---"] * len(HEAD), *(row(entry) for entry in entries if _beside(entry))])
     machines = list(dict.fromkeys(entry["machine"] for entry in entries))
     versions = {name: version for entry in entries for name, version in entry["versions"].items()}
@@ -94,20 +94,20 @@ def _lines(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def notes(entries: Sequence[dict]) -> str:
     """Return a list of the conditions under which the rows were measured; each note once, with its rows."""
-    said: dict[str, list[str]] = {}
+    titles_by_note: dict[str, list[str]] = {}
     for entry in entries:
         if _beside(entry) and entry.get("note") and "skipped" not in entry:
-            said.setdefault(entry["note"], []).append(entry["title"])
-    return "\n".join(f"- {'; '.join(titles)}: {note}." for note, titles in said.items())
+            titles_by_note.setdefault(entry["note"], []).append(entry["title"])
+    return "\n".join(f"- {'; '.join(titles)}: {note}." for note, titles in titles_by_note.items())
 
 
 def _beside(entry: dict) -> bool:
-    """Is it a row of the table: measured beside a peer, or skipped?"""
+    """Return whether the entry is a row of the table: compared with a peer, or skipped."""
     return entry["ratio"] is not None or "skipped" in entry
 
 
 def behind(entries: Sequence[dict]) -> list[str]:
-    """A line that names what is slower or larger than its peer, or that nothing is; and one of the aims not met."""
+    """Return a line that names what is slower or larger than its peer, and one that names the missed aims."""
     losers = [entry for entry in entries if entry["ratio"] is not None and entry["ratio"] < 1]
     notes = "; ".join(f"{entry['title']} ({entry['ratio']:.2f})" for entry in losers)
     lines = [f"Ours is behind in: {notes}." if losers else "Ours is behind in none of these.", ""]
@@ -116,7 +116,7 @@ def behind(entries: Sequence[dict]) -> list[str]:
 
 
 def falls_short(entry: dict) -> bool:
-    """Is there an aim that is not met?  It is a ratio, or for what has no peer a number of the entry's unit at most."""
+    """Return whether an aim is missed: a smallest ratio, or without a peer a largest value in the entry's unit."""
     if not entry["aim"] or "skipped" in entry:
         return False
     aim = float(entry["aim"].split()[0])
@@ -129,10 +129,10 @@ def page(entries: Sequence[dict]) -> str:
 
 
 def write(entries: Sequence[dict], readme: Path = README, to: Path = PAGE) -> None:
-    """Put the headlines between their marks in the README, and all rows on their page.
+    """Write the headlines between their markers in the README, and all rows to their page.
 
     Raises:
-        OSError: If the marks are missing.
+        OSError: If the markers are missing.
     """
     replace_between(readme, BEGIN, END, headlines(entries))
     files.write_text(to, page(entries))

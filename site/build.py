@@ -34,12 +34,12 @@ def lay_out(stage: Stage) -> None:
     for package in deps.PACKAGES:
         deps.fetch(package)
         stage.keep(*deps.unpack(package, static))
-    kept, left = demo_models.chosen()
-    models = demo_models.entries(kept, stage, cache)
+    included, excluded = demo_models.chosen()
+    models = demo_models.entries(included, stage, cache)
     demo_models.describe(models, examples.write(models, stage), static / "ort", stage)
     explorer.write(stage, cache)
     generated.course(ROOT / "notebooks", stage)
-    generated.released(kept, left, stage)
+    generated.released(included, excluded, stage)
     generated.guides(stage)
     generated.reading(stage)
     generated.networks(stage, cache)
@@ -105,14 +105,14 @@ def main() -> None:
     stage = Stage(BUILD / "source")
     lay_out(stage)
     stage.sweep()
-    for folder in ("_static", "_modules"):  # Sphinx leaves there what has gone, or was made with an older theme
+    for folder in ("_static", "_modules"):  # Sphinx leaves removed pages there, and files of an older theme
         shutil.rmtree(out / folder, ignore_errors=True)
     run_sphinx(stage.folder, out)
     for page in (out / "course").rglob("*.html"):
         page.write_text(
             page.read_text(encoding="utf-8").replace("<img alt=", '<img loading="lazy" alt='), encoding="utf-8"
         )
-    shutil.copy(HERE / "static" / "isolate.js", out)  # a service worker rules only over its own folder and below
+    shutil.copy(HERE / "static" / "isolate.js", out)  # the scope of a service worker is its folder
     (out / ".nojekyll").touch()  # GitHub Pages hides folders that begin with _ otherwise
     size = bytes_of(out)
     if size > LIMIT:

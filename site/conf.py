@@ -1,4 +1,4 @@
-"""Sphinx's settings.  Sources are laid out by `build.py`; the look is in `theme/`."""
+"""Sphinx's settings.  `build.py` writes the sources; the style is in `theme/`."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 import seglib
 
 HERE = Path(__file__).resolve().parent
-STATIC = HERE.parent / "build" / "site" / "source" / "_static"  # as `build.py` has laid it out
+STATIC = HERE.parent / "build" / "site" / "source" / "_static"  # as written by `build.py`
 sys.path.insert(0, str(HERE))
 
 from prose import as_rst  # noqa: E402
@@ -62,7 +62,7 @@ highlight_language = "python"
 mathjax_path = "mathjax/tex-svg-full.js"
 mathjax3_config = {"options": {"enableMenu": False}}
 
-# Where the repository lies is known where the site is published; elsewhere no page links to it.
+# The address of the repository is known when the site is published; otherwise no page links to it.
 _hosted = os.environ.get("GITHUB_REPOSITORY")
 html_baseurl = os.environ.get("SITE_URL", "")  # absolute address of the published site, with a slash at its end
 html_context = {

@@ -1,7 +1,7 @@
 """Released weights for the browser: the graph of each network without its weights, and the released file beside it.
 
-The demo reads the very .safetensors file that is released: it stretches the fp16 numbers to fp32, and the ONNX graph
-says where in them each of its tensors lies.  So the site holds every weight once, for the demo and for download.
+The demo reads the released .safetensors file itself: it converts the fp16 numbers to fp32, and the ONNX graph has the
+offset of each of its tensors.  So the site has every weight once, for the demo and for download.
 """
 
 import hashlib
@@ -25,14 +25,14 @@ __all__ = ["BUDGET", "ExportError", "WeightsError", "bare_graph", "chosen", "des
 
 FOLDER = "_static/demo/models"
 
-BUDGET = 50_000_000  # bytes of weights in the site, of the 90 MB that all of it may have
-QUICK = 9_000_000  # bytes of a network that a visitor loads first, on a phone too
+BUDGET = 50_000_000  # bytes of weights in the site, of at most 90 MB in all
+QUICK = 9_000_000  # bytes of a network that a visitor loads first, also on a phone
 LARGE = 1024  # tensors of fewer bytes stay in the graph
 STRETCH = 2  # an fp32 number has twice the bytes of an fp16 one
 
 
 def chosen(budget: int = BUDGET) -> tuple[list[str], list[str]]:
-    """(names of the weights that the site holds, those that it has no room for).
+    """Return the names of the weights that the site includes, and of those that do not fit.
 
     The smallest of each data set comes first, so that every data set has a network; then small ones.
     """
@@ -41,27 +41,27 @@ def chosen(budget: int = BUDGET) -> tuple[list[str], list[str]]:
     small = sorted(order, key=sizes.get)
     knows = {name: weights.card(name)["data"]["name"] for name in order}
     firsts = [next(name for name in small if knows[name] == data) for data in dict.fromkeys(knows.values())]
-    kept, room = [], budget
+    included, room = [], budget
     for name in dict.fromkeys([*firsts, *small]):
         if sizes[name] <= room:
-            kept.append(name)
+            included.append(name)
             room -= sizes[name]
-    return kept, [name for name in order if name not in kept]
+    return included, [name for name in order if name not in included]
 
 
 def entries(names: Sequence[str], stage: Stage, cache: Path) -> list[dict]:
-    """Put graph and weights of all `names` on the stage; returns what the page must know of each.
+    """Write graph and weights of all `names` to the stage; return what the page must know about each.
 
     Graphs depend on weights, exporter and this file only, and are kept in `cache`.
     """
-    found = []
+    result = []
     for name in names:
         file, card = weights.find(name), weights.card(name)
         graph = cached_graph(name, card["sha256"], cache)
-        stage.put(f"{FOLDER}/{name}.onnx", graph)
-        stage.put(f"{FOLDER}/{file.name}", file.read_bytes())
+        stage.write(f"{FOLDER}/{name}.onnx", graph)
+        stage.write(f"{FOLDER}/{file.name}", file.read_bytes())
         _, notes = weights.read_tensors(file)
-        found.append(
+        result.append(
             {
                 "name": name,
                 "data": card["data"]["name"],
@@ -78,32 +78,32 @@ def entries(names: Sequence[str], stage: Stage, cache: Path) -> list[dict]:
             }
         )
     # The first network of each subject is the standard one: the best of those that load quickly.
-    return sorted(found, key=lambda model: (model["weights_bytes"] > QUICK, -model["miou"]))
+    return sorted(result, key=lambda model: (model["weights_bytes"] > QUICK, -model["miou"]))
 
 
 def describe(models: Sequence[dict], examples: Sequence[dict], runtimes: Path, stage: Stage) -> None:
-    """Put `models.json`, all that the page reads: networks, example images, and the runtimes' sizes in bytes."""
+    """Write `models.json`, which the page reads: networks, example images, and the runtimes' sizes in bytes."""
     sizes = {device: (runtimes / f"{device}.wasm.gz").stat().st_size for device in ("webgpu", "wasm")}
     content = {"models": models, "examples": examples, "sizes": sizes}
-    stage.put(f"{FOLDER}/models.json", json.dumps(content, indent=1))
+    stage.write(f"{FOLDER}/models.json", json.dumps(content, indent=1))
 
 
 def cached_graph(name: str, sha256: str, cache: Path) -> bytes:
-    """`bare_graph` of released weights, from `cache` if it was made there by the same code."""
+    """Return `bare_graph` of released weights, from `cache` if the same code made it."""
     parts = [sha256.encode(), torch.__version__.encode(), onnx.__version__.encode()]
     parts += [Path(file).read_bytes() for file in (__file__, export.__file__)]
-    kept = cache / f"{name}-{hashlib.sha256(b''.join(parts)).hexdigest()[:16]}.onnx"
-    if not kept.exists():
+    file = cache / f"{name}-{hashlib.sha256(b''.join(parts)).hexdigest()[:16]}.onnx"
+    if not file.exists():
         print(f"exporting {name} for the browser", flush=True)
         cache.mkdir(parents=True, exist_ok=True)
-        kept.write_bytes(bare_graph(name))
-    return kept.read_bytes()
+        file.write_bytes(bare_graph(name))
+    return file.read_bytes()
 
 
 def bare_graph(name: str) -> bytes:
-    """The ONNX graph of the weights `name`, whose large tensors are in the file "weights".
+    """Return the ONNX graph of the weights `name`, whose large tensors are in the file "weights".
 
-    That file is the released one's tensors as fp32, in the same order.  ExportError if onnxruntime does not agree
+    That file has the released tensors as fp32, in the same order.  ExportError if onnxruntime does not agree
     with PyTorch, or if a large tensor of the graph is not in the released file.
     """
     model, notes = weights.load(name)
@@ -124,7 +124,7 @@ def bare_graph(name: str) -> bytes:
 
 
 def _places(file: Path) -> dict[str, int]:
-    """Where each fp16 tensor begins among the tensors' bytes, as the header of a safetensors file says."""
+    """Return the offset of each fp16 tensor from the header of a safetensors file."""
     with open(file, "rb") as stream:
         header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
     return {key: entry["data_offsets"][0] for key, entry in header.items() if entry.get("dtype") == "F16"}

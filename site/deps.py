@@ -1,4 +1,4 @@
-"""Scripts and fonts of others that the site serves itself: npm packages, fetched once, checked, kept in a cache.
+"""Third-party scripts and fonts that the site serves itself: npm packages, fetched once, checked and cached.
 
     python site/deps.py       # fetch what is missing; `make site` does it by itself
 
@@ -21,7 +21,7 @@ CACHE = Path(__file__).resolve().parents[1] / "build" / "site" / "deps"
 
 
 class DepsError(RuntimeError):
-    """A package that cannot be had; the message says which one, why, and what to do."""
+    """A package is not available; the message says which one, why, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ AXE = Package(
 
 
 def fetch(package: Package) -> None:
-    """Have the package's archive in the cache.  DepsError if npm is missing, fails or brings other bytes."""
+    """Fetch the package's archive into the cache.  DepsError if npm is missing, fails or brings other bytes."""
     if package.archive.exists() and _integrity(package.archive) == package.integrity:
         return
     npm = shutil.which("npm")
@@ -113,7 +113,7 @@ def fetch(package: Package) -> None:
 
 
 def unpack(package: Package, static: Path) -> list[Path]:
-    """Lay the wanted files of a fetched package into the folder `static`; a name ending in .gz is compressed.
+    """Write the listed files of a fetched package to the folder `static`; a name ending in .gz is compressed.
 
     WebAssembly shrinks to a quarter, and the page unpacks it with the browser's own DecompressionStream.
     """

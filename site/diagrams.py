@@ -17,12 +17,12 @@ def diagram(name: str, cache: Path) -> bytes:
     sources = [*Path(models.__file__).parent.glob("*.py"), *Path(visualize.__file__).parent.glob("*.py")]
     sources += Path(figures.__file__).parent.glob("*.py")
     key = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(sources))).hexdigest()[:16]
-    kept = cache / f"{name}-{key}.svg"
-    if not kept.exists():
+    file = cache / f"{name}-{key}.svg"
+    if not file.exists():
         print(f"drawing {name}", flush=True)
         cache.mkdir(parents=True, exist_ok=True)
-        kept.write_bytes(draw(name))
-    return kept.read_bytes()
+        file.write_bytes(draw(name))
+    return file.read_bytes()
 
 
 def draw(name: str) -> bytes:

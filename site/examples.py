@@ -38,10 +38,10 @@ def write(models: Sequence[dict], stage: Stage) -> list[dict]:
     for subject, file, title, content in images:
         if subject not in first:
             continue
-        stage.put(f"{FOLDER}/{file}", content)
+        stage.write(f"{FOLDER}/{file}", content)
         result = f"{file.removesuffix('.jpg')}.result.png"
         image = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
-        stage.put(f"{FOLDER}/{result}", stored_result(first[subject], image))
+        stage.write(f"{FOLDER}/{result}", stored_result(first[subject], image))
         examples.append({"file": file, "title": title, "model": first[subject], "result": result})
     return examples
 

@@ -1,6 +1,6 @@
 """Predictions of the released networks on synthetic images, for the results explorer.
 
-The images are synthetic because the images of the data sets belong to others and may not be shown one by one.
+The images are synthetic because single images of the data sets must not be published.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from seglib import data, visualize, weights
 from seglib.inference import Predictor, cutout
 from seglib.metrics import Counts
 
-# The synthetic set with the classes of a data set; there is none for people.
+# The synthetic set with the classes of a data set; people have no synthetic set.
 SYNTHETIC = {"horses": "creatures", "camvid": "streets"}
 COUNT, SIZE = 10, (288, 384)
 FOLDER = "_static/explorer"
@@ -39,7 +39,7 @@ def write(stage: Stage, cache: Path) -> None:
         predictions = _predictions(name, card["sha256"], items, cache)
         images = [_write_image(stage, synthetic, name, items, i, labels) for i, labels in enumerate(predictions)]
         listed.append({"name": name, "synthetic": synthetic, "classes": card["classes"], "images": images})
-    stage.put(f"{FOLDER}/explorer.json", json.dumps(listed))
+    stage.write(f"{FOLDER}/explorer.json", json.dumps(listed))
     _hero(stage)
 
 
@@ -51,8 +51,8 @@ def _hero(stage: Stage) -> None:
     rgba = cutout(image, Predictor(model, **metadata["config"]["inference"]).probabilities(image)).astype(float)
     opacity = rgba[..., 3:] / 255
     result = rgba[..., :3] * opacity + np.array(HERO_BACKGROUND) * (1 - opacity)
-    stage.put(f"{FOLDER}/hero.jpg", jpeg(image))
-    stage.put(f"{FOLDER}/hero-cutout.jpg", jpeg(result.round().astype(np.uint8)))
+    stage.write(f"{FOLDER}/hero.jpg", jpeg(image))
+    stage.write(f"{FOLDER}/hero-cutout.jpg", jpeg(result.round().astype(np.uint8)))
 
 
 def _predictions(name: str, sha256: str, items, cache: Path) -> np.ndarray:
@@ -61,14 +61,14 @@ def _predictions(name: str, sha256: str, items, cache: Path) -> np.ndarray:
     folders = ("seglib/data", "seglib/models", "seglib/inference", "course/synthetic")
     code = [file.read_bytes() for folder in folders for file in sorted((root / folder).glob("*.py"))]
     key = hashlib.sha256(b"".join([sha256.encode(), repr((COUNT, SIZE)).encode(), *code])).hexdigest()[:16]
-    kept = cache / f"{name}-{items.name}-{key}.npy"
-    if not kept.exists():
+    file = cache / f"{name}-{items.name}-{key}.npy"
+    if not file.exists():
         print(f"predicting {items.name} with {name}", flush=True)
         model, notes = weights.load(name)
         predictor = Predictor(model, **notes["config"]["inference"])
         cache.mkdir(parents=True, exist_ok=True)
-        np.save(kept, np.stack([predictor.labels(items[i]["image"]) for i in range(COUNT)]))
-    return np.load(kept)
+        np.save(file, np.stack([predictor.labels(items[i]["image"]) for i in range(COUNT)]))
+    return np.load(file)
 
 
 def _write_image(stage: Stage, synthetic: str, name: str, items, number: int, prediction: np.ndarray) -> dict:
@@ -85,7 +85,7 @@ def _write_image(stage: Stage, synthetic: str, name: str, items, number: int, pr
         (f"{stem}-{name}.png", mask_png(prediction, palette)),
         (f"{stem}-{name}-errors.jpg", jpeg(errors, 82)),
     ):
-        stage.put(f"{FOLDER}/{file}", content)
+        stage.write(f"{FOLDER}/{file}", content)
     return {"number": number, "stem": stem, "miou": scores["miou"], "boundary_iou": scores["boundary_iou"]}
 
 

@@ -57,8 +57,8 @@ def course(folder: Path, stage: Stage) -> None:
     solutions = sorted((folder / "solutions").glob("*.ipynb"))
     for file in [*notebooks, *solutions]:
         name = file.relative_to(folder).as_posix()
-        stage.put(f"course/{name}", notebook_pages.notebook_page(file))
-        stage.put(f"_static/notebooks/{name}", file.read_bytes())
+        stage.write(f"course/{name}", notebook_pages.notebook_page(file))
+        stage.write(f"_static/notebooks/{name}", file.read_bytes())
     lines = (stage.folder / "course.md").read_text(encoding="utf-8")
     items = []
     for file in notebooks:
@@ -78,14 +78,14 @@ def course(folder: Path, stage: Stage) -> None:
         "```",
     ]
     listed = "\n".join(["```{raw} html", '<ol class="chapters">', *items, "</ol>", "```", "", *tree])
-    stage.put("course.md", lines.replace("<!-- notebooks -->", listed))
+    stage.write("course.md", lines.replace("<!-- notebooks -->", listed))
     rows = [f"{_title(f, about)} <course/solutions/{f.stem}>" for f in solutions]
     text = "# Solutions\n\nTry the exercises first: each has a checker that names the likely mistake.\n"
-    stage.put("solutions.md", "\n".join([text, "```{toctree}", ":maxdepth: 1", *rows, "```", ""]))
+    stage.write("solutions.md", "\n".join([text, "```{toctree}", ":maxdepth: 1", *rows, "```", ""]))
 
 
 def _minutes(file: Path) -> str:
-    """Return the time that the notebook itself says it takes, as ", about 2 minutes"."""
+    """Return the running time that the notebook states, as ", about 2 minutes"."""
     match = re.search(r"(\d+|one|two|three|four|five) minutes?", file.read_text(encoding="utf-8"))
     return f"; about {match[0]} to run" if match else ""
 
@@ -100,25 +100,25 @@ def _among(file: Path, others: Sequence[Path]) -> bool:
     return file.name in [other.name for other in others]
 
 
-def released(kept: Sequence[str], left: Sequence[str], stage: Stage) -> None:
+def released(included: Sequence[str], excluded: Sequence[str], stage: Stage) -> None:
     """Write the results table, and a page for each of the released weights: its card and a link to the file."""
-    for name in [*kept, *left]:
+    for name in [*included, *excluded]:
         card = weights.card(name)
         with Image.open(weights.FOLDER / f"{name}.png") as figure:
-            stage.put(f"weights/{name}.jpg", jpeg(np.asarray(figure.convert("RGB")), 85))
+            stage.write(f"weights/{name}.jpg", jpeg(np.asarray(figure.convert("RGB")), 85))
         here = f"../_static/demo/models/{card['file']}"
         link = (
             f'<p class="actions"><a class="button" href="{here}" download>Download {card["file"]}</a> '
             f'<a class="button quiet" href="../demo.html?model={name}">Try it in the browser</a></p>'
-            if name in kept
+            if name in included
             else f"<p><code>weights/{card['file']}</code> of the repository, {card['bytes'] / 1e6:.0f} MB</p>"
         )
         title, body = model_cards.text(card).replace(f"]({name}.png)", f"]({name}.jpg)").split("\n", 1)
-        stage.put(f"weights/{name}.md", f"{title}\n\n```{{raw}} html\n{link}\n```\n{body}")
+        stage.write(f"weights/{name}.md", f"{title}\n\n```{{raw}} html\n{link}\n```\n{body}")
     page = (stage.folder / "results.md").read_text(encoding="utf-8")
-    tree = ["```{toctree}", ":hidden:", *(f"weights/{name}" for name in [*kept, *left]), "```"]
+    tree = ["```{toctree}", ":hidden:", *(f"weights/{name}" for name in [*included, *excluded]), "```"]
     table = model_cards.table().replace("(weights/", "(./weights/")
-    stage.put("results.md", page.replace("<!-- results -->", table) + "\n".join(["", *tree, ""]))
+    stage.write("results.md", page.replace("<!-- results -->", table) + "\n".join(["", *tree, ""]))
 
 
 # Pages of docs/ in the order of the list; the networks have a page of their own.
@@ -143,10 +143,10 @@ def guides(stage: Stage) -> None:
     for name, about in GUIDES.items():
         text = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
         rows.append(f"[{text.split(chr(10), 1)[0].removeprefix('# ')}](guides/{name}.md)\n: {about}\n")
-        stage.put(f"guides/{name}.md", _for_site(text))
+        stage.write(f"guides/{name}.md", _for_site(text))
     tree = ["```{toctree}", ":hidden:", *(f"guides/{name}" for name in GUIDES), "```"]
     page = (stage.folder / "guides.md").read_text(encoding="utf-8")
-    stage.put("guides.md", page.replace("<!-- guides -->", "\n".join([*rows, *tree])))
+    stage.write("guides.md", page.replace("<!-- guides -->", "\n".join([*rows, *tree])))
 
 
 def _for_site(text: str) -> str:
@@ -177,7 +177,7 @@ def reading(stage: Stage) -> None:
     for key, entry in entries.items():
         title = re.sub(r"[{}]", "", entry.fields["title"])
         named = named.replace(f"{{cite}}`{key}`", f"*{title}* {{cite}}`{key}`")
-    stage.put("reading.md", named)
+    stage.write("reading.md", named)
 
 
 def networks(stage: Stage, cache: Path) -> None:
@@ -185,11 +185,11 @@ def networks(stage: Stage, cache: Path) -> None:
     table = NETWORKS.split("<!-- models: ")[1].split("-->\n", 1)[1].split("<!-- end")[0]
     page = (stage.folder / "networks.md").read_text(encoding="utf-8").replace("<!-- costs -->", table)
     for name in re.findall(r"<!-- (\w+) -->", page):
-        stage.put(f"networks/{name}.svg", diagram(name, cache))
+        stage.write(f"networks/{name}.svg", diagram(name, cache))
         with torch.device("meta"):
             count = sum(p.numel() for p in models.create(name, num_classes=19).parameters())
         page = page.replace(f"<!-- {name} -->", FIGURE.format(name=name, count=count))
-    stage.put("networks.md", page)
+    stage.write("networks.md", page)
 
 
 def api(stage: Stage) -> None:
@@ -198,11 +198,11 @@ def api(stage: Stage) -> None:
         text = f"{name}\n{'=' * len(name)}\n\n.. automodule:: {name}\n   :members:\n"
         if (ROOT / name.replace(".", "/")).is_dir():
             text += "   :imported-members:\n"
-        stage.put(f"api/{_page(name)}.rst", text)
+        stage.write(f"api/{_page(name)}.rst", text)
     rows = "\n".join(f"[{name}](api/{_page(name)}.rst)\n: {words}\n" for name, words in MODULES.items())
     tree = "\n".join(["```{toctree}", ":hidden:", *(f"api/{_page(name)}" for name in MODULES), "```"])
     page = (stage.folder / "reference.md").read_text(encoding="utf-8")
-    stage.put("reference.md", page.replace("<!-- modules -->", f"{rows}\n{tree}"))
+    stage.write("reference.md", page.replace("<!-- modules -->", f"{rows}\n{tree}"))
 
 
 def _page(module: str) -> str:

@@ -7,16 +7,16 @@ SPECIAL = re.compile(r"[*|\\]|(?<=\w)_(?=\W|$)")
 
 
 def as_rst(lines: list[str]) -> None:
-    """Rewrite the lines of a docstring in place: backticks mean code, and nothing else means anything.
+    """Rewrite the lines of a docstring in place: only backticks, for code, have a meaning.
 
-    A span of code may go on in the next line, so the text is read as a whole.
+    A span of code may continue on the next line, so the text is read as a whole.
     """
     text = "\n".join(lines)
-    found, end = [], 0
+    parts, end = [], 0
     for span in CODE.finditer(text):
-        found.append(SPECIAL.sub(r"\\\g<0>", text[end : span.start()]))
+        parts.append(SPECIAL.sub(r"\\\g<0>", text[end : span.start()]))
         broken = span[2].count("\n")
-        found.append(f"``{' '.join(span[2].split())}``{'' if broken else span[3]}" + "\n" * broken)
+        parts.append(f"``{' '.join(span[2].split())}``{'' if broken else span[3]}" + "\n" * broken)
         end = span.end()
-    found.append(SPECIAL.sub(r"\\\g<0>", text[end:]))
-    lines[:] = "".join(found).split("\n")
+    parts.append(SPECIAL.sub(r"\\\g<0>", text[end:]))
+    lines[:] = "".join(parts).split("\n")

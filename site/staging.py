@@ -1,17 +1,17 @@
-"""The folder of sources that Sphinx reads: written where something has changed, and swept of what is no longer made."""
+"""The folder of sources that Sphinx reads: changed files are written, obsolete ones are removed."""
 
 from pathlib import Path
 
 
 class Stage:
-    """Files under `folder`; what was put there before and not again is removed by `sweep`."""
+    """Files under `folder`; `sweep` removes files of an earlier build that were not written again."""
 
     def __init__(self, folder: Path):
         self.folder = folder
         self.kept: set[Path] = set()
 
-    def put(self, name: str, content: str | bytes) -> None:
-        """Write `content` to the file `name`, unless it is there already: Sphinx goes by the time of change."""
+    def write(self, name: str, content: str | bytes) -> None:
+        """Write `content` to the file `name` unless it is unchanged: Sphinx compares modification times."""
         file = self.folder / name
         content = content.encode() if isinstance(content, str) else content
         self.kept.add(file)
@@ -23,16 +23,16 @@ class Stage:
         """Copy all files under `source`."""
         for file in sorted(source.rglob("*")):
             if file.is_file():
-                self.put(f"{target}/{file.relative_to(source).as_posix()}", file.read_bytes())
+                self.write(f"{target}/{file.relative_to(source).as_posix()}", file.read_bytes())
 
     def keep(self, *files: Path) -> None:
-        """Files that something else has written here."""
+        """Keep files that another function has written here."""
         self.kept.update(files)
 
     def sweep(self) -> None:
-        kept = {file.resolve() for file in self.kept}
+        current = {file.resolve() for file in self.kept}
         for file in sorted(self.folder.rglob("*"), reverse=True):
-            if file.is_file() and file.resolve() not in kept:
+            if file.is_file() and file.resolve() not in current:
                 file.unlink()
             elif file.is_dir() and not any(file.iterdir()):
                 file.rmdir()
