@@ -46,7 +46,7 @@ def test_oldest_versions_are_the_lower_bounds():
 
 
 def run_python(script: str, **environment) -> str:
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", script],
         capture_output=True,
         text=True,
@@ -54,8 +54,8 @@ def run_python(script: str, **environment) -> str:
         timeout=120,
         env={**os.environ, **environment},
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert result.returncode == 0, result.stderr
+    return result.stdout
 
 
 def test_importing_seglib_imports_nothing_large():
@@ -130,7 +130,7 @@ def test_an_installed_package_downloads_weights_into_the_cache(installed, server
     }
 
     def command(*words: str) -> str:
-        done = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-m", "seglib", *words],
             capture_output=True,
             text=True,
@@ -138,8 +138,8 @@ def test_an_installed_package_downloads_weights_into_the_cache(installed, server
             timeout=240,
             env=environment,
         )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        assert result.returncode == 0, result.stderr
+        return result.stdout
 
     assert "unet-horses" in command("weights", "list")
     assert "1 of 1 images segmented" in command("predict", "example", "--weights", "unet-horses")

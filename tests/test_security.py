@@ -98,9 +98,9 @@ def test_invalid_metadata_is_refused_before_anything_is_built(tmp_path, monkeypa
     def message(**changes) -> str:
         changed = json.loads(json.dumps({**notes, **changes}))
         file.write_bytes(to_bytes(tensors, {"notes": json.dumps(changed)}))
-        with pytest.raises(weights.WeightsError) as caught:
+        with pytest.raises(weights.WeightsError) as excinfo:
             weights.load(str(file))
-        return str(caught.value)
+        return str(excinfo.value)
 
     def config(**model):
         return {**notes["config"], "model": {**notes["config"]["model"], **model}}
@@ -162,10 +162,10 @@ training.fit(tiny({str(tmp_path / "run")!r}, epochs=1), progress=False)
 print("trained", *tried)
 """
     clean = {name: value for name, value in os.environ.items() if name != "NO_ALBUMENTATIONS_UPDATE"}  # set by tests
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, cwd=REPOSITORY, timeout=240, env=clean
     )
-    assert done.stdout.strip().endswith("trained"), done.stderr
+    assert result.stdout.strip().endswith("trained"), result.stderr
 
 
 def test_every_package_of_the_lock_file_is_pinned_by_a_hash():

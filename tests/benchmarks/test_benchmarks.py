@@ -72,12 +72,12 @@ def test_a_metric_that_counts_wrongly_is_never_timed(monkeypatch):
 
 @pytest.mark.parametrize("classes", [2, 11, 19])
 def test_label_maps_contain_all_classes_and_ignored_pixels(classes):
-    truth, prediction = metrics.maps(96, 128, classes)
-    assert truth.shape == prediction.shape == (96, 128) and truth.dtype == prediction.dtype == np.uint8
-    assert prediction.max() < classes and set(np.unique(truth)) <= {*range(classes), 255}
-    assert 0.5 < (truth == prediction).mean() < 1
+    target, prediction = metrics.maps(96, 128, classes)
+    assert target.shape == prediction.shape == (96, 128) and target.dtype == prediction.dtype == np.uint8
+    assert prediction.max() < classes and set(np.unique(target)) <= {*range(classes), 255}
+    assert 0.5 < (target == prediction).mean() < 1
     if classes == 19:
-        assert len(np.unique(truth)) > 11
+        assert len(np.unique(target)) > 11
 
 
 def test_networks_of_a_pair_are_compared(monkeypatch):
@@ -96,8 +96,8 @@ def test_networks_of_a_pair_are_compared(monkeypatch):
     ours.step(), peer.step(), ours.infer()
     torch.testing.assert_close(ours.model.weight, peer.model.weight, rtol=1e-3, atol=1e-5)
     assert not torch.equal(peer.model.weight, before)
-    spoiled = networks.Pair("", "", tiny.ours, tiny.peer, lambda ours, peer: None, 1)
-    monkeypatch.setitem(networks.PAIRS, "tiny", spoiled)
+    wrong_pair = networks.Pair("", "", tiny.ours, tiny.peer, lambda ours, peer: None, 1)
+    monkeypatch.setitem(networks.PAIRS, "tiny", wrong_pair)
     with pytest.raises(measure.Unequal, match="tiny's outputs"):
         networks.sides("tiny", "cpu")
 

@@ -50,13 +50,13 @@ def called(monkeypatch, capsys):
 
 @RELEASED
 def test_an_image_gets_a_mask_and_an_overlay(tmp_path):
-    done = seglib("predict", "example", "--out", tmp_path / "out")
-    assert done.returncode == 0, done.stderr
+    result = seglib("predict", "example", "--out", tmp_path / "out")
+    assert result.returncode == 0, result.stderr
     with Image.open(tmp_path / "out" / "grace_hopper_mask.png") as mask:
         assert mask.size == (512, 600) and mask.mode == "L" and set(np.unique(np.asarray(mask))) <= {0, 1}
     with Image.open(tmp_path / "out" / "grace_hopper_overlay.png") as overlay:
         assert overlay.size == (512, 600)
-    assert "1 of 1 images segmented" in done.stdout
+    assert "1 of 1 images segmented" in result.stdout
 
 
 @RELEASED
@@ -74,10 +74,10 @@ def test_every_image_format_is_accepted_and_a_bad_image_is_reported_but_not_fata
     whole = (tmp_path / "press.jpg").read_bytes()
     (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "text.png").write_text("not an image")
-    done = seglib("predict", tmp_path, "--out", tmp_path / "out")
-    assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "6 of 8 images segmented" in done.stdout
-    assert "cut.jpg" in done.stderr and "text.png" in done.stderr
+    result = seglib("predict", tmp_path, "--out", tmp_path / "out")
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    assert "6 of 8 images segmented" in result.stdout
+    assert "cut.jpg" in result.stderr and "text.png" in result.stderr
     with Image.open(tmp_path / "out" / "rotated_mask.png") as mask:
         assert mask.size == (60, 80)
 
@@ -111,10 +111,10 @@ def test_bad_input_gets_one_sentence_and_a_status(tmp_path, arguments, named):
     extra = ["--root", tmp_path] if arguments[0] == "data" else extra
     drawn = ["--data.name=creatures"] if "--model" in str(arguments) or "toaster" in str(arguments) else []
     drawn = drawn or (["--data.name=creatures"] if "hinge" in str(arguments) else [])
-    done = seglib(*arguments, *extra, *drawn)
-    assert done.returncode != 0
-    assert "Traceback" not in done.stderr and "Traceback" not in done.stdout
-    assert named in done.stderr + done.stdout
+    result = seglib(*arguments, *extra, *drawn)
+    assert result.returncode != 0
+    assert "Traceback" not in result.stderr and "Traceback" not in result.stdout
+    assert named in result.stderr + result.stdout
     assert not (tmp_path / "run").exists()
 
 
@@ -126,8 +126,8 @@ def test_bad_input_gets_one_sentence_and_a_status(tmp_path, arguments, named):
     ],
 )
 def test_a_matplotlib_backend_that_is_not_installed_does_not_matter(tmp_path, arguments, named):
-    done = seglib(*arguments, cwd=tmp_path, MPLBACKEND="module://absent.backend")
-    assert done.returncode == 1 and named in done.stderr and "Traceback" not in done.stderr
+    result = seglib(*arguments, cwd=tmp_path, MPLBACKEND="module://absent.backend")
+    assert result.returncode == 1 and named in result.stderr and "Traceback" not in result.stderr
 
 
 @RELEASED
@@ -143,9 +143,9 @@ def test_a_matplotlib_backend_that_is_not_installed_does_not_matter(tmp_path, ar
 )
 def test_bad_input_to_released_weights(tmp_path, arguments, named):
     where = ["--root", tmp_path] if arguments[0] == "evaluate" else ["--out", tmp_path]
-    done = seglib(*arguments, *where)
-    assert done.returncode != 0 and "Traceback" not in done.stderr
-    assert named in done.stderr + done.stdout
+    result = seglib(*arguments, *where)
+    assert result.returncode != 0 and "Traceback" not in result.stderr
+    assert named in result.stderr + result.stdout
 
 
 def test_train_evaluate_predict_on_a_custom_folder(tmp_path):
@@ -176,22 +176,22 @@ def test_train_evaluate_predict_on_a_custom_folder(tmp_path):
         "--amp=off",
         "--eval_interval=4",
     ]
-    done = seglib("train", *options)
-    assert done.returncode == 0, done.stderr
+    result = seglib("train", *options)
+    assert result.returncode == 0, result.stderr
     trained = tmp_path / "run" / "best.safetensors"
-    done = seglib("evaluate", trained, "--data", tmp_path / "leaves", "--split", "all", "--json", tmp_path / "s.json")
-    assert done.returncode == 0, done.stderr
+    result = seglib("evaluate", trained, "--data", tmp_path / "leaves", "--split", "all", "--json", tmp_path / "s.json")
+    assert result.returncode == 0, result.stderr
     scores = json.loads((tmp_path / "s.json").read_text())
     assert {"miou", "boundary_iou", "pixel_accuracy", "foreground_iou", "per_class"} <= scores.keys()
     assert scores["images"] == 12 and scores["miou"] > 0.7
-    assert f"{scores['miou']:.4f}" in done.stdout and "leaf" in scores["per_class"]
-    done = seglib(
+    assert f"{scores['miou']:.4f}" in result.stdout and "leaf" in scores["per_class"]
+    result = seglib(
         "predict", tmp_path / "leaves" / "images" / "leaf0.png", "--weights", trained, "--out", tmp_path / "out"
     )
-    assert done.returncode == 0, done.stderr
+    assert result.returncode == 0, result.stderr
     prediction = np.asarray(Image.open(tmp_path / "out" / "leaf0_mask.png"))
-    truth = np.asarray(Image.open(tmp_path / "leaves" / "masks" / "leaf0.png")) > 0
-    assert ((prediction == 1) == truth).mean() > 0.9
+    target = np.asarray(Image.open(tmp_path / "leaves" / "masks" / "leaf0.png")) > 0
+    assert ((prediction == 1) == target).mean() > 0.9
 
 
 @pytest.mark.parametrize(
@@ -206,8 +206,8 @@ def test_train_evaluate_predict_on_a_custom_folder(tmp_path):
     ],
 )
 def test_invalid_arguments_get_one_sentence(called, words, named):
-    done = called(*words)
-    assert done.returncode != 0 and named in done.stderr and done.stdout == ""
+    result = called(*words)
+    assert result.returncode != 0 and named in result.stderr and result.stdout == ""
 
 
 @pytest.fixture
@@ -229,15 +229,15 @@ def test_predicting_into_the_image_folder_takes_no_result_for_an_image(called, i
     painted = folder / "p0_mask.png"
     painted.write_bytes((image_folder / "masks" / "p0.png").read_bytes())
     before = painted.read_bytes()
-    done = called("predict", folder, "--out", folder)
-    assert done.returncode == 0 and "3 of 3 images segmented" in done.stdout, done.stderr
+    result = called("predict", folder, "--out", folder)
+    assert result.returncode == 0 and "3 of 3 images segmented" in result.stdout, result.stderr
     assert painted.read_bytes() == before, "an image must not be overwritten by a result"
     files = sorted(folder.iterdir())
-    done = called("predict", folder, "--out", folder)
-    assert done.returncode == 0 and "3 of 3 images segmented" in done.stdout, done.stderr
-    assert "6 results of an earlier run" in done.stdout
+    result = called("predict", folder, "--out", folder)
+    assert result.returncode == 0 and "3 of 3 images segmented" in result.stdout, result.stderr
+    assert "6 results of an earlier run" in result.stdout
     assert sorted(folder.iterdir()) == files and painted.read_bytes() == before
-    assert done.stderr == "", "a progress bar would fill a log file"
+    assert result.stderr == "", "a progress bar would fill a log file"
 
 
 @RELEASED
@@ -245,14 +245,14 @@ def test_characters_that_a_terminal_lacks_stop_nothing(tmp_path):
     write = Image.fromarray(np.zeros((20, 30, 3), np.uint8))
     for name in ("a \u99ac.png", "b.png"):
         write.save(tmp_path / name)
-    done = seglib("predict", tmp_path, "--out", tmp_path / "out", PYTHONIOENCODING="ascii")
-    assert done.returncode == 0 and "2 of 2 images segmented" in done.stdout and "a \\u99ac.png" in done.stdout
+    result = seglib("predict", tmp_path, "--out", tmp_path / "out", PYTHONIOENCODING="ascii")
+    assert result.returncode == 0 and "2 of 2 images segmented" in result.stdout and "a \\u99ac.png" in result.stdout
 
 
 def test_a_closed_pipe_is_no_error():
     reader, writer = os.pipe()
     os.close(reader)
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "seglib", "data", "list"],
         cwd=REPOSITORY,
         timeout=300,
@@ -261,10 +261,10 @@ def test_a_closed_pipe_is_no_error():
         text=True,
     )
     os.close(writer)
-    assert (done.returncode, done.stderr) == (1, "")
+    assert (result.returncode, result.stderr) == (1, "")
     closed = f"{shlex.quote(sys.executable)} -m seglib data list >&-"
-    done = subprocess.run(["sh", "-c", closed], cwd=REPOSITORY, timeout=300, stderr=subprocess.PIPE, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
+    result = subprocess.run(["sh", "-c", closed], cwd=REPOSITORY, timeout=300, stderr=subprocess.PIPE, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_the_option_without_may_be_repeated():
@@ -274,15 +274,15 @@ def test_the_option_without_may_be_repeated():
 
 @RELEASED
 def test_predicting_nothing_promises_no_masks(called, tmp_path):
-    done = called("predict", "nowhere.png", "--out", tmp_path)
-    assert done.returncode == 1 and done.stdout.splitlines()[-1] == "0 of 1 images segmented"
+    result = called("predict", "nowhere.png", "--out", tmp_path)
+    assert result.returncode == 1 and result.stdout.splitlines()[-1] == "0 of 1 images segmented"
 
 
 @RELEASED
 def test_a_side_too_large_for_memory_is_named(called, tmp_path):
-    done = called("predict", "example", "--longest-side", "10_000_000", "--out", tmp_path)
-    assert done.returncode == 1 and "--longest-side 10000000; choose a smaller" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    result = called("predict", "example", "--longest-side", "10_000_000", "--out", tmp_path)
+    assert result.returncode == 1 and "--longest-side 10000000; choose a smaller" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
 
 
 @RELEASED
@@ -290,25 +290,25 @@ def test_bad_output_paths_are_reported_with_their_option(called, image_folder, t
     file = tmp_path / "kept.txt"
     file.write_text("kept")
     for out in (file, file / "below"):
-        done = called("predict", "example", "--out", out)
-        assert done.returncode == 1 and done.stderr.startswith("error: --out") and "Traceback" not in done.stderr
-        assert len(done.stderr.splitlines()) == 1
+        result = called("predict", "example", "--out", out)
+        assert result.returncode == 1 and result.stderr.startswith("error: --out") and "Traceback" not in result.stderr
+        assert len(result.stderr.splitlines()) == 1
     measuring = ["evaluate", "unet-horses", "--data", image_folder, "--split", "all", "--json"]
     for place, reason in ((tmp_path, "is a folder"), (file / "scores.json", "in a file")):
-        done = called(*measuring, place)
-        assert done.returncode == 1 and done.stderr.startswith("error: --json") and reason in done.stderr
-        assert done.stdout == ""  # before any work
+        result = called(*measuring, place)
+        assert result.returncode == 1 and result.stderr.startswith("error: --json") and reason in result.stderr
+        assert result.stdout == ""  # before any work
     assert file.read_text() == "kept"
-    done = called(*measuring, tmp_path / "new" / "scores.json")
-    assert done.returncode == 0 and done.stderr == "", "a missing folder is made, and no bar fills a log file"
+    result = called(*measuring, tmp_path / "new" / "scores.json")
+    assert result.returncode == 0 and result.stderr == "", "a missing folder is made, and no bar fills a log file"
     assert json.loads((tmp_path / "new" / "scores.json").read_text())["images"] == 2
 
 
 @RELEASED
 def test_nothing_to_score_is_an_error(called, image_folder):
-    done = called("evaluate", "unet-horses", "--data", image_folder, "--split", "all", "--without", "p0", "p1")
-    assert done.returncode == 1 and "none of the 2 images is left" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    result = called("evaluate", "unet-horses", "--data", image_folder, "--split", "all", "--without", "p0", "p1")
+    assert result.returncode == 1 and "none of the 2 images is left" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -339,12 +339,12 @@ def test_help_of_every_command_shows_examples_that_can_be_parsed(called):
 
 
 def test_help_names_every_command():
-    done = seglib("--help")
-    assert done.returncode == 0
+    result = seglib("--help")
+    assert result.returncode == 0
     for command in ("predict", "evaluate", "train", "data", "weights", "models"):
-        assert command in done.stdout
-    done = seglib("train", "--help")
-    assert done.returncode == 0 and "--optimizer.lr" in done.stdout
+        assert command in result.stdout
+    result = seglib("train", "--help")
+    assert result.returncode == 0 and "--optimizer.lr" in result.stdout
 
 
 def test_a_missing_run_cannot_be_released(tmp_path, capsys):
@@ -355,19 +355,19 @@ def test_a_missing_run_cannot_be_released(tmp_path, capsys):
 
 
 def test_lists_work_without_any_data(tmp_path):
-    done = seglib("data", "list", "--root", tmp_path)
-    assert done.returncode == 0 and "horses" in done.stdout and "creatures" in done.stdout
-    done = seglib("weights", "list")
-    assert done.returncode == 0
-    done = seglib("data", "download", "cityscapes", "--root", tmp_path)
-    assert "cityscapes-dataset.com" in done.stdout + done.stderr
+    result = seglib("data", "list", "--root", tmp_path)
+    assert result.returncode == 0 and "horses" in result.stdout and "creatures" in result.stdout
+    result = seglib("weights", "list")
+    assert result.returncode == 0
+    result = seglib("data", "download", "cityscapes", "--root", tmp_path)
+    assert "cityscapes-dataset.com" in result.stdout + result.stderr
 
 
 def test_an_unexpected_failure_keeps_its_traceback(tmp_path):
     """Only expected errors become one sentence; a bug must stay visible."""
     script = "import seglib.__main__ as m, seglib.weights as w\nw.names = lambda: 1 / 0\nm.main(['weights', 'list'])"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=REPOSITORY)
-    assert done.returncode == 1 and "ZeroDivisionError" in done.stderr and "Traceback" in done.stderr
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=REPOSITORY)
+    assert result.returncode == 1 and "ZeroDivisionError" in result.stderr and "Traceback" in result.stderr
 
 
 def test_tables_are_written_between_their_markers(called, tmp_path, monkeypatch, capsys):
@@ -386,13 +386,13 @@ def test_tables_are_written_between_their_markers(called, tmp_path, monkeypatch,
     ):
         monkeypatch.setattr(module, page, readme)
         readme.write_text(f"Before\n{module.BEGIN}\nold\n{module.END}\nafter\n", encoding="utf-8")
-        done = command(*words)
+        result = command(*words)
         text = readme.read_text(encoding="utf-8")
-        assert done.returncode == 0 and mark in done.stdout and mark in text, done
+        assert result.returncode == 0 and mark in result.stdout and mark in text, result
         assert text.startswith("Before\n") and text.endswith("\nafter\n") and "old" not in text
         readme.write_text("Before\n", encoding="utf-8")
-        done = command(*words)
-        assert done.returncode == 1 and "are missing; put them back" in done.stderr
+        result = command(*words)
+        assert result.returncode == 1 and "are missing; put them back" in result.stderr
         assert readme.read_text(encoding="utf-8") == "Before\n"
 
 
@@ -405,5 +405,5 @@ def test_weights_get_prints_the_path(called):
 def test_a_split_that_a_list_lacks_is_named(called, realdata):
     if not (realdata / "weizmann_horse_db").is_dir():
         pytest.skip(f"no horses in {realdata}")
-    done = called("evaluate", "unet-horses", "--data", "horses", "--split", "gone", "--root", realdata)
-    assert done.returncode == 1 and "horses has no split 'gone' in the list 'default'; choose 'all'" in done.stderr
+    result = called("evaluate", "unet-horses", "--data", "horses", "--split", "gone", "--root", realdata)
+    assert result.returncode == 1 and "horses has no split 'gone' in the list 'default'; choose 'all'" in result.stderr

@@ -252,10 +252,10 @@ code = main(["predict", "photos/a.png", "--weights", "w.safetensors", "--kind", 
 slow = {"albumentations", "matplotlib", "scipy", "ray", "optuna", "onnxruntime", "tifffile", "rasterio"}
 print(code, sorted(slow & sys.modules.keys()))
 """
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
     )
-    assert done.stdout.splitlines()[-1:] == ["0 []"], done.stdout + done.stderr
+    assert result.stdout.splitlines()[-1:] == ["0 []"], result.stdout + result.stderr

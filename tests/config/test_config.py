@@ -79,9 +79,9 @@ def test_the_command_line_overrides_the_file(tmp_path):
 def test_mistakes_in_a_file_are_refused_by_name(tmp_path, text, named):
     file = tmp_path / "mine.yaml"
     file.write_text(text)
-    with pytest.raises(ConfigError, match=named) as caught:
+    with pytest.raises(ConfigError, match=named) as excinfo:
         load_config(file)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(excinfo.value)
 
 
 def test_mistakes_on_the_command_line_are_refused_by_name():
@@ -106,9 +106,9 @@ def test_mistakes_on_the_command_line_are_refused_by_name():
     ],
 )
 def test_unknown_options_are_refused_with_a_suggestion(option, named):
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ConfigError) as excinfo:
         load_config(None, [option])
-    assert named in str(caught.value)
+    assert named in str(excinfo.value)
 
 
 def test_options_below_a_dictionary_are_set_one_by_one():

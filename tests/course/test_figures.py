@@ -266,9 +266,9 @@ def scores_of_streets():
     ],
 )
 def test_figures_of_a_data_set_refuse_bad_input_in_one_sentence(call, words):
-    with pytest.raises(visualize.VisualizeError, match=words) as caught:
+    with pytest.raises(visualize.VisualizeError, match=words) as excinfo:
         call()
-    assert "\n" not in str(caught.value) and not str(caught.value).endswith(".")
+    assert "\n" not in str(excinfo.value) and not str(excinfo.value).endswith(".")
 
 
 def test_names_from_files_may_hold_anything():

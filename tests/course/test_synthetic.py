@@ -166,8 +166,8 @@ def test_creatures_fill_a_sensible_share(fields):
     assert ((share > 0.03) & (share < 0.6)).mean() > 0.9
 
 
-def iou(truth: np.ndarray, guess: np.ndarray) -> float:
-    return np.sum(truth & guess) / max(1, np.sum(truth | guess))
+def iou(target: np.ndarray, guess: np.ndarray) -> float:
+    return np.sum(target & guess) / max(1, np.sum(target | guess))
 
 
 def otsu(grey: np.ndarray) -> np.ndarray:
@@ -190,10 +190,10 @@ def k_means(image: np.ndarray, k: int = 3) -> np.ndarray:
 def test_no_threshold_on_colour_finds_the_creatures(fields):
     brightness, clusters = [], []
     for image, mask in fields:
-        truth, bright, part = mask == 1, otsu(image.mean(-1).astype(np.uint8)), k_means(image)
+        target, bright, part = mask == 1, otsu(image.mean(-1).astype(np.uint8)), k_means(image)
         # Each image's best side is chosen with the ground truth, and still it is not enough.
-        brightness.append(max(iou(truth, bright), iou(truth, ~bright)))
-        clusters.append(max(iou(truth, part == j) for j in range(3)))
+        brightness.append(max(iou(target, bright), iou(target, ~bright)))
+        clusters.append(max(iou(target, part == j) for j in range(3)))
     assert np.mean(brightness) < 0.4
     assert np.mean(clusters) < 0.4
 

@@ -455,9 +455,9 @@ def test_jpeg_masks_in_colors_are_refused_with_the_reason(tmp_path):
     (tmp_path / "masks/p0.png").unlink()
     painted = np.array([(0, 0, 0), (220, 20, 60)], np.uint8)[halves(0, 1)]
     save(tmp_path / "masks/p0.jpg", painted)
-    with pytest.raises(DataError, match=r"p0.jpg: .*belongs to no class .*save masks as PNG") as caught:
+    with pytest.raises(DataError, match=r"p0.jpg: .*belongs to no class .*save masks as PNG") as excinfo:
         data.load(str(tmp_path), "all")[0]
-    assert "add it to the classes file" not in str(caught.value)
+    assert "add it to the classes file" not in str(excinfo.value)
     save(tmp_path / "masks/p0.png", painted)
     (tmp_path / "masks/p0.jpg").unlink()
     assert np.array_equal(data.load(str(tmp_path), "all")[0]["mask"], halves(0, 1))
@@ -516,9 +516,9 @@ WRONG_CLASSES = {
 @pytest.mark.parametrize("text, reason", WRONG_CLASSES.items())
 def test_a_wrong_classes_file_is_refused_in_one_sentence(tmp_path, text, reason):
     write_folder(tmp_path, classes=text)
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError) as excinfo:
         data.load(str(tmp_path))
-    assert reason in str(caught.value) and "classes.yaml" in str(caught.value) and "\n" not in str(caught.value)
+    assert reason in str(excinfo.value) and "classes.yaml" in str(excinfo.value) and "\n" not in str(excinfo.value)
 
 
 def test_folder_split_by_ratio(tmp_path):
@@ -776,9 +776,9 @@ def test_an_existing_set_is_not_explained_again(tmp_path):
     save(tmp_path / "leftImg8bit/val/ulm/ulm_1_leftImg8bit.png", sample_image(0))
     save(tmp_path / "gtFine/val/ulm/ulm_1_gtFine_labelIds.png", halves(7, 8))
     for name in ("horses", "cityscapes"):
-        with pytest.raises(DataError, match=f"^{name} is there already, in .*data check {name}") as caught:
+        with pytest.raises(DataError, match=f"^{name} is there already, in .*data check {name}") as excinfo:
             validation.download(name, tmp_path)
-        assert "\n" not in str(caught.value)
+        assert "\n" not in str(excinfo.value)
 
 
 @pytest.mark.parametrize("change", ["pixel", "missing"])

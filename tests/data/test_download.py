@@ -98,11 +98,11 @@ def test_mirrors_are_tried_in_order(server, dead, tmp_path):
 def test_when_all_mirrors_fail_each_reason_is_reported(server, dead, tmp_path):
     (tmp_path / "file.bin").write_bytes(b"what was there before")
     urls = [dead, f"{server.url}/missing", f"{server.url}/cut", f"{server.url}/corrupt", "nonsense"]
-    with pytest.raises(DownloadError) as caught:
+    with pytest.raises(DownloadError) as excinfo:
         fetch(urls, SHA256, tmp_path / "file.bin", progress=False)
     digest = hashlib.sha256(CONTENT[:-1] + b"?").hexdigest()
     for part in ("file.bin", "no connection", "404", "cut", SHA256, digest, *urls):
-        assert part in str(caught.value)
+        assert part in str(excinfo.value)
     assert everything(tmp_path) == {"file.bin": b"what was there before"}
 
 
@@ -300,9 +300,9 @@ def test_damaged_archives(tmp_path):
     noise = os.urandom(20_000)
     whole = zip_of(tmp_path / "whole", {"a": noise, "b": noise}).read_bytes()
     archive = tmp_path / "archive"
-    bent = bytearray(whole)
-    bent[5000:5100] = bytes(100)
-    for content in (b"", b"no archive", whole[: len(whole) // 2], whole[:200], bytes(bent)):
+    damaged = bytearray(whole)
+    damaged[5000:5100] = bytes(100)
+    for content in (b"", b"no archive", whole[: len(whole) // 2], whole[:200], bytes(damaged)):
         archive.write_bytes(content)
         with pytest.raises(DownloadError, match="archive"):
             extract(archive, tmp_path / "here" / "set")

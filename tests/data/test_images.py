@@ -142,10 +142,10 @@ def test_unusual_exif_entries_do_not_affect_the_image(tmp_path, rgb):
     start, end, generator = whole.index(b"Exif"), whole.index(b"\xff\xdb"), np.random.default_rng(0)
     turned = 0
     for _ in range(300):
-        spoiled = bytearray(whole)
+        corrupted = bytearray(whole)
         for place in generator.integers(start + 6, end, 4):
-            spoiled[place] = generator.integers(256)
-        (tmp_path / "b.jpg").write_bytes(spoiled)
+            corrupted[place] = generator.integers(256)
+        (tmp_path / "b.jpg").write_bytes(corrupted)
         image = read_image(tmp_path / "b.jpg")
         turned += image.shape == rgb.transpose(1, 0, 2).shape
         assert sorted(image.shape) == sorted(rgb.shape)
@@ -304,9 +304,9 @@ def test_a_file_cut_anywhere_is_refused_by_name(tmp_path, rgb, form):
     for length in sorted({*range(0, 40), *range(40, len(data) - 24, max(1, len(data) // 40))}):
         file.write_bytes(data[:length])
         for read in (read_image, read_mask):
-            with pytest.raises(DataError, match="cut.img") as caught:
+            with pytest.raises(DataError, match="cut.img") as excinfo:
                 read(file)
-            assert "\n" not in str(caught.value)
+            assert "\n" not in str(excinfo.value)
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP"])

@@ -110,9 +110,9 @@ def test_an_image_too_large_for_memory_is_refused(tmp_path, monkeypatch):
     ],
 )
 def test_harmful_yaml_is_refused_in_one_line(text, message):
-    with pytest.raises(ValueError, match=message) as caught:
+    with pytest.raises(ValueError, match=message) as excinfo:
         read_yaml(text)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(excinfo.value)
     with pytest.raises(ConfigError):
         parse_config(text)
 

@@ -206,9 +206,9 @@ def test_tiff_files_that_cannot_be_read_by_window(tmp_path, monkeypatch):
 
     def refused(named, **options):
         tifffile.imwrite(file, options.pop("values", image), **options)
-        with pytest.raises(PredictionError, match=named) as caught, TiffReader(file) as reader:
+        with pytest.raises(PredictionError, match=named) as excinfo, TiffReader(file) as reader:
             reader.rows(0, reader.height)
-        assert str(file) in str(caught.value)
+        assert str(file) in str(excinfo.value)
 
     refused("neither 8-bit", values=image.astype(np.float32), photometric="rgb")
     refused("channels that are neither", values=np.dstack([image] * 2), photometric="minisblack", planarconfig=1)
@@ -325,15 +325,15 @@ def test_a_large_file_needs_little_memory(tmp_path, side, megabytes):
             metadata=None,
             maxworkers=1,
         )
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", PROCESS, tmp_path / "a.tif", tmp_path / "out.tif"],
         capture_output=True,
         text=True,
         cwd=REPOSITORY,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-    assert done.returncode == 0, done.stderr
-    red, peak = map(int, done.stdout.split())
+    assert result.returncode == 0, result.stderr
+    red, peak = map(int, result.stdout.split())
     assert red == (side // 400) ** 2 * 100 * 100
     assert peak * (1 if sys.platform != "darwin" else 1 / 1024) < megabytes * 1e6 / 1024
 
@@ -366,7 +366,7 @@ write_mask_tiff(Path(sys.argv[1]), iter(np.split(noise, 10)), 1000, 1000)
 def test_a_mask_that_does_not_fit_on_the_disk_is_not_written(tmp_path):
     for limit, fits in ((100_000, False), (900_000, False), (2_000_000, True)):
         words = [sys.executable, "-c", FULL_DISK, tmp_path / "mask.tif", str(limit)]
-        done = subprocess.run(words, capture_output=True, text=True, cwd=REPOSITORY)
-        assert (done.returncode == 0) == fits, done.stderr
-        assert fits or "No space left on device; the file is as it was before" in done.stderr
+        result = subprocess.run(words, capture_output=True, text=True, cwd=REPOSITORY)
+        assert (result.returncode == 0) == fits, result.stderr
+        assert fits or "No space left on device; the file is as it was before" in result.stderr
         assert [file.name for file in tmp_path.iterdir()] == ["mask.tif"] * fits

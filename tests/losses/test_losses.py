@@ -77,10 +77,10 @@ def test_dice_by_hand(seed, channels, weighted):
     losses = {}
     for c in range(channels):
         label = c if channels > 1 else 1
-        truth = [float(y == label) for _, y in counted]
-        if sum(truth):
-            overlap = sum(row[c] * t for row, t in zip(rows, truth, strict=True))
-            losses[c] = 1 - 2 * overlap / (sum(row[c] for row in rows) + sum(truth))
+        target = [float(y == label) for _, y in counted]
+        if sum(target):
+            overlap = sum(row[c] * t for row, t in zip(rows, target, strict=True))
+            losses[c] = 1 - 2 * overlap / (sum(row[c] for row in rows) + sum(target))
     share = {c: weight[c] if weighted and channels > 1 else 1.0 for c in losses}
     expected = sum(share[c] * value for c, value in losses.items()) / sum(share.values())
     loss = dice(logits, labels, torch.tensor(weight, dtype=torch.float64) if weighted else None)
@@ -156,7 +156,7 @@ def test_what_does_not_fit_is_refused(terms, weights, channels, message):
         SegmentationLoss(terms, weights)(torch.zeros(1, channels, 2, 2), torch.zeros(1, 2, 2, dtype=torch.long))
 
 
-def probability_of_truth(row, label):
+def probability_of_target(row, label):
     return softmax(row)[label] if len(row) > 1 else 1 / (1 + math.exp(row[0] if label == 0 else -row[0]))
 
 
@@ -165,7 +165,7 @@ def probability_of_truth(row, label):
 def test_focal_by_hand(seed, channels, gamma, weighted):
     logits, labels = draw(seed, channels)
     weight = [0.5 + c for c in range(max(channels, 2))] if weighted else [1.0] * max(channels, 2)
-    counted = [(probability_of_truth(row, y), y) for row, y in pixels(logits, labels)]
+    counted = [(probability_of_target(row, y), y) for row, y in pixels(logits, labels)]
     total = sum(-weight[y] * (1 - p) ** gamma * math.log(p) for p, y in counted)
     loss = focal(logits, labels, torch.tensor(weight, dtype=torch.float64) if weighted else None, gamma=gamma)
     assert float(loss) == pytest.approx(total / sum(weight[y] for _, y in counted), rel=1e-9)
@@ -175,7 +175,7 @@ def test_focal_by_hand(seed, channels, gamma, weighted):
 @given(st.integers(0, 10_000), st.integers(1, 5), st.sampled_from([0.3, 0.7, 0.9]), st.integers(1, 70))
 def test_ohem_by_hand(seed, channels, threshold, min_kept):
     logits, labels = draw(seed, channels)
-    losses = sorted((-math.log(probability_of_truth(row, y)) for row, y in pixels(logits, labels)), reverse=True)
+    losses = sorted((-math.log(probability_of_target(row, y)) for row, y in pixels(logits, labels)), reverse=True)
     hard = [v for place, v in enumerate(losses) if place < min_kept or v > -math.log(threshold)]
     loss = ohem(logits, labels, threshold=threshold, min_kept=min_kept)
     assert float(loss) == pytest.approx(sum(hard) / len(hard), rel=1e-9)
@@ -193,7 +193,7 @@ def test_boundary_by_hand(seed, channels, width):
                 around = labels[n, max(0, i - width) : i + width + 1, max(0, j - width) : j + width + 1]
                 label = int(labels[n, i, j])
                 if label != IGNORE_INDEX and any(v not in (label, IGNORE_INDEX) for v in around.flatten().tolist()):
-                    total -= math.log(probability_of_truth(logits[n, :, i, j].tolist(), label))
+                    total -= math.log(probability_of_target(logits[n, :, i, j].tolist(), label))
                     count += 1
     assert float(boundary(logits, labels, width=width)) == pytest.approx(total / max(count, 1), rel=1e-9)
 
@@ -212,17 +212,17 @@ def test_lovasz_by_its_definition_as_an_extension_of_iou(seed, channels, weighte
     counted = pixels(logits, labels)
     losses = {}
     for c in [1] if channels == 1 else range(channels):
-        truth = [label == c for _, label in counted]
-        if not any(truth):
+        target = [label == c for _, label in counted]
+        if not any(target):
             continue
-        p = [probability_of_truth(row, c) for row, _ in counted]
-        errors = [abs(t - q) for t, q in zip(truth, p, strict=True)]
+        p = [probability_of_target(row, c) for row, _ in counted]
+        errors = [abs(t - q) for t, q in zip(target, p, strict=True)]
         order = sorted(range(len(errors)), key=lambda i: -errors[i])
         wrong, before, total = set(), 0.0, 0.0
         for i in order:
             wrong.add(i)
-            predicted = {k for k in range(len(truth)) if truth[k] != (k in wrong)}
-            true = {k for k in range(len(truth)) if truth[k]}
+            predicted = {k for k in range(len(target)) if target[k] != (k in wrong)}
+            true = {k for k in range(len(target)) if target[k]}
             now = 1 - len(predicted & true) / len(predicted | true)
             total += errors[i] * (now - before)
             before = now
@@ -387,7 +387,7 @@ def test_the_loss_of_one_pixel_does_not_depend_on_its_weight(name, weights):
     """Sums of few pixels, or of small weights, are divided by exactly their number or weight."""
     logits, _ = draw(9, 1 if name == "bce" else 2, size=(1, 1, 2))
     loss = SegmentationLoss({name: 1.0}, class_weights=weights)(logits, torch.tensor([[[1, IGNORE_INDEX]]]))
-    p = probability_of_truth(logits[0, :, 0, 0].tolist(), 1)
+    p = probability_of_target(logits[0, :, 0, 0].tolist(), 1)
     assert float(loss) == pytest.approx(OF_ONE_PIXEL[name](p), rel=1e-5)
 
 

@@ -26,7 +26,7 @@ GOOD = np.zeros((2, 3), np.uint8)
 
 @st.composite
 def cases(draw, classes=FEW_CLASSES, largest=21):
-    """(truth, prediction, C): regions of every scale from single pixels to the whole image, some of truth ignored."""
+    """(target, prediction, C): regions of every scale, from single pixels to the whole image, some ignored."""
     height, width, num_classes = draw(st.integers(1, largest)), draw(st.integers(1, largest)), draw(classes)
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
 
@@ -34,20 +34,20 @@ def cases(draw, classes=FEW_CLASSES, largest=21):
         coarse = rng.integers(0, num_classes, (-(-height // scale), -(-width // scale)), dtype=np.uint8)
         return coarse.repeat(scale, 0).repeat(scale, 1)[:height, :width].copy()
 
-    truth = regions(draw(st.sampled_from([1, 3, 8, 32])))
+    target = regions(draw(st.sampled_from([1, 3, 8, 32])))
     if draw(st.booleans()):
         prediction = regions(draw(st.sampled_from([1, 3, 8, 32])))
     else:
-        prediction = np.where(rng.random(truth.shape) < 0.05, regions(1), truth)
+        prediction = np.where(rng.random(target.shape) < 0.05, regions(1), target)
     ignored = draw(st.sampled_from(["none", "speckle", "rectangle", "all"]))
     if ignored == "speckle":
-        truth[rng.random(truth.shape) < 0.2] = 255
+        target[rng.random(target.shape) < 0.2] = 255
     elif ignored == "rectangle":
         top, left = rng.integers(0, height), rng.integers(0, width)
-        truth[top : top + 1 + height // 2, left : left + 1 + width // 2] = 255
+        target[top : top + 1 + height // 2, left : left + 1 + width // 2] = 255
     elif ignored == "all":
-        truth[:] = 255
-    return truth, prediction, num_classes
+        target[:] = 255
+    return target, prediction, num_classes
 
 
 def opencv_band(mask, width):
@@ -56,10 +56,10 @@ def opencv_band(mask, width):
     return mask & (cv2.erode(padded, np.ones((3, 3), np.uint8), iterations=width)[1:-1, 1:-1] == 0)
 
 
-def opencv_counts(truth, prediction, num_classes, width):
+def opencv_counts(target, prediction, num_classes, width):
     """Intersection and union of the bands of each class, one class after the other."""
-    valid = truth != 255
-    bands = [[opencv_band(m == c, width) & valid for m in (truth, prediction)] for c in range(num_classes)]
+    valid = target != 255
+    bands = [[opencv_band(m == c, width) & valid for m in (target, prediction)] for c in range(num_classes)]
     return [int((g & p).sum()) for g, p in bands], [int((g | p).sum()) for g, p in bands]
 
 
@@ -77,14 +77,14 @@ def loop_band(labels, width):
     ]
 
 
-def loop_counts(truth, prediction, num_classes, width):
-    true_band, predicted_band = loop_band(truth, width), loop_band(prediction, width)
+def loop_counts(target, prediction, num_classes, width):
+    true_band, predicted_band = loop_band(target, width), loop_band(prediction, width)
     intersection, union = [0] * num_classes, [0] * num_classes
-    for y in range(len(truth)):
-        for x in range(len(truth[0])):
-            if truth[y][x] == 255:
+    for y in range(len(target)):
+        for x in range(len(target[0])):
+            if target[y][x] == 255:
                 continue
-            true = truth[y][x] if true_band[y][x] else None
+            true = target[y][x] if true_band[y][x] else None
             predicted = prediction[y][x] if predicted_band[y][x] else None
             if true is not None and true == predicted:
                 intersection[true] += 1
@@ -93,14 +93,14 @@ def loop_counts(truth, prediction, num_classes, width):
     return intersection, union
 
 
-def boundary(truth, prediction, num_classes, width):
-    return [counts.tolist() for counts in metrics.boundary_counts(truth, prediction, num_classes, width)]
+def boundary(target, prediction, num_classes, width):
+    return [counts.tolist() for counts in metrics.boundary_counts(target, prediction, num_classes, width)]
 
 
 def counted(pairs, num_classes, **options):
     counts = Counts(num_classes, **options)
-    for truth, prediction in pairs:
-        counts.update(truth, prediction)
+    for target, prediction in pairs:
+        counts.update(target, prediction)
     return counts
 
 
@@ -108,10 +108,10 @@ def counted(pairs, num_classes, **options):
 
 
 def test_confusion_matrix_by_hand():
-    truth = np.array([[0, 0, 1], [1, 2, 255]], np.uint8)
+    target = np.array([[0, 0, 1], [1, 2, 255]], np.uint8)
     prediction = np.array([[0, 1, 1], [1, 0, 2]], np.uint8)
     expected = [[1, 1, 0, 0], [0, 2, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
-    matrix = metrics.confusion_matrix(truth, prediction, 4)
+    matrix = metrics.confusion_matrix(target, prediction, 4)
     assert matrix.tolist() == expected and matrix.dtype == np.int64
 
 
@@ -162,13 +162,13 @@ def test_bands_are_square():
 
 
 def test_boundary_counts_by_hand():
-    truth = np.zeros((5, 5), np.uint8)
-    truth[1:4, 1:4] = 1  # all of it within 1 of another label but the centre
-    prediction = truth.copy()
+    target = np.zeros((5, 5), np.uint8)
+    target[1:4, 1:4] = 1  # all of it within 1 of another label but the centre
+    prediction = target.copy()
     prediction[2, 2] = 0  # a hole: the centre is a band of class 0, and the ring stays a band of class 1
-    assert boundary(truth, prediction, 2, 1) == [[16, 8], [17, 8]]
-    truth[0, :] = 255
-    assert boundary(truth, prediction, 2, 1) == [[11, 8], [12, 8]]
+    assert boundary(target, prediction, 2, 1) == [[16, 8], [17, 8]]
+    target[0, :] = 255
+    assert boundary(target, prediction, 2, 1) == [[11, 8], [12, 8]]
 
 
 @pytest.mark.parametrize(
@@ -193,43 +193,43 @@ def test_boundary_width_rounds_half_to_even():
 @HUNDREDS
 @given(cases(largest=40), WIDTHS)
 def test_boundary_counts_equal_opencv_per_class(case, width):
-    truth, prediction, num_classes = case
+    target, prediction, num_classes = case
     assert boundary(*case, width) == list(opencv_counts(*case, width))
-    bands = [opencv_band(truth == label, width) for label in [*range(num_classes), 255]]
-    np.testing.assert_array_equal(metrics.boundary_bands(truth, width), np.any(bands, axis=0))
+    bands = [opencv_band(target == label, width) for label in [*range(num_classes), 255]]
+    np.testing.assert_array_equal(metrics.boundary_bands(target, width), np.any(bands, axis=0))
 
 
 @settings(HUNDREDS, max_examples=250)
 @given(cases(largest=11), st.sampled_from([1, 2, 3, 12]))
 def test_boundary_counts_equal_a_double_loop(case, width):
-    truth, prediction, num_classes = case
-    assert boundary(*case, width) == list(loop_counts(truth.tolist(), prediction.tolist(), num_classes, width))
-    assert metrics.boundary_bands(truth, width).tolist() == loop_band(truth.tolist(), width)
+    target, prediction, num_classes = case
+    assert boundary(*case, width) == list(loop_counts(target.tolist(), prediction.tolist(), num_classes, width))
+    assert metrics.boundary_bands(target, width).tolist() == loop_band(target.tolist(), width)
 
 
 @HUNDREDS
 @given(cases(classes=st.sampled_from([1, 2, 3, 4, 15, 16, 40, 255])))
 def test_confusion_matrix_equals_a_loop_and_scikit_learn(case):
-    truth, prediction, num_classes = case
+    target, prediction, num_classes = case
     matrix = metrics.confusion_matrix(*case)
     expected = np.zeros((num_classes, num_classes), int)
-    for t, p in zip(truth.ravel().tolist(), prediction.ravel().tolist(), strict=True):
+    for t, p in zip(target.ravel().tolist(), prediction.ravel().tolist(), strict=True):
         if t < num_classes:
             expected[t, p] += 1
     np.testing.assert_array_equal(matrix, expected)
-    valid = truth != 255
+    valid = target != 255
     if valid.any() and num_classes > 1:  # scikit-learn warns of a single class
         sklearn = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
-        reference = sklearn.confusion_matrix(truth[valid], prediction[valid], labels=range(num_classes))
+        reference = sklearn.confusion_matrix(target[valid], prediction[valid], labels=range(num_classes))
         np.testing.assert_array_equal(matrix, reference)
 
 
 def test_many_classes_on_a_large_image():
     rng = np.random.default_rng(0)
-    truth = rng.integers(0, 19, (16, 24), dtype=np.uint8).repeat(20, 0).repeat(20, 1)
-    truth[100:150, 30:90] = 255
-    prediction = np.roll(np.where(truth == 255, 0, truth), (3, -5), (0, 1)).astype(np.uint8)
-    assert boundary(truth, prediction, 19, 11) == list(opencv_counts(truth, prediction, 19, 11))
+    target = rng.integers(0, 19, (16, 24), dtype=np.uint8).repeat(20, 0).repeat(20, 1)
+    target[100:150, 30:90] = 255
+    prediction = np.roll(np.where(target == 255, 0, target), (3, -5), (0, 1)).astype(np.uint8)
+    assert boundary(target, prediction, 19, 11) == list(opencv_counts(target, prediction, 19, 11))
 
 
 @pytest.mark.parametrize("num_classes", [1, 2, 3, 14, 15, 16, 17, 40, 255])
@@ -241,14 +241,14 @@ def test_there_is_a_band_between_any_two_classes(num_classes):
         halves = np.array([[a] * 4 + [b] * 3] * 8, np.uint8)
         whole, left = np.full_like(halves, a), np.full_like(halves, b)
         rim = 8 * 7 - 6 * 5  # of an image of one class: all but the pixels whose neighbours are all inside
-        for truth, prediction in ((halves, whole), (whole, halves), (halves, halves), (whole, left)):
-            both, either = metrics.boundary_counts(truth, prediction, num_classes, 1)
-            tensors = metrics.boundary_counts(*map(torch.from_numpy, (truth, prediction)), num_classes, 1)
+        for target, prediction in ((halves, whole), (whole, halves), (halves, halves), (whole, left)):
+            both, either = metrics.boundary_counts(target, prediction, num_classes, 1)
+            tensors = metrics.boundary_counts(*map(torch.from_numpy, (target, prediction)), num_classes, 1)
             np.testing.assert_array_equal(np.stack(tensors), [both, either])
             if a == b:
                 assert (both[a], either[a]) == (rim, rim)
                 continue
-            bands = [[opencv_band(m == c, 1) for m in (truth, prediction)] for c in (a, b)]
+            bands = [[opencv_band(m == c, 1) for m in (target, prediction)] for c in (a, b)]
             assert [both[a], both[b]] == [(g & p).sum() for g, p in bands], (a, b)
             assert [either[a], either[b]] == [(g | p).sum() for g, p in bands], (a, b)
             assert both.sum() == both[a] + both[b] and either.sum() == either[a] + either[b]
@@ -260,12 +260,12 @@ def test_there_is_a_band_between_any_two_classes(num_classes):
 @DOZENS
 @given(cases(), st.randoms(use_true_random=False))
 def test_permuting_the_classes_permutes_the_scores(case, random):
-    truth, prediction, num_classes = case
+    target, prediction, num_classes = case
     order = list(range(num_classes))
     random.shuffle(order)
     renamed = np.array(order + [0] * (255 - num_classes) + [255], np.uint8)
-    before = counted([(truth, prediction)], num_classes)
-    after = counted([(renamed[truth], renamed[prediction])], num_classes)
+    before = counted([(target, prediction)], num_classes)
+    after = counted([(renamed[target], renamed[prediction])], num_classes)
     np.testing.assert_array_equal(before.confusion, after.confusion[np.ix_(order, order)])
     np.testing.assert_array_equal(before.boundary_intersection, after.boundary_intersection[order])
     np.testing.assert_array_equal(before.boundary_union, after.boundary_union[order])
@@ -276,10 +276,10 @@ def test_permuting_the_classes_permutes_the_scores(case, random):
 @DOZENS
 @given(cases())
 def test_turning_and_flipping_the_image_changes_nothing(case):
-    truth, prediction, num_classes = case
-    expected = counted([(truth, prediction)], num_classes, ratio=0.1).scores()
+    target, prediction, num_classes = case
+    expected = counted([(target, prediction)], num_classes, ratio=0.1).scores()
     for turn in (np.transpose, np.flipud, np.fliplr, np.asfortranarray, lambda a: np.rot90(a, 3)):
-        assert counted([(turn(truth), turn(prediction))], num_classes, ratio=0.1).scores() == expected
+        assert counted([(turn(target), turn(prediction))], num_classes, ratio=0.1).scores() == expected
 
 
 @DOZENS
@@ -307,43 +307,43 @@ def test_adding_counts_leaves_the_parts_alone():
 @DOZENS
 @given(cases(), st.integers(0, 2**32))
 def test_confusion_is_blind_to_predictions_on_ignored_pixels(case, seed):
-    truth, prediction, num_classes = case
-    anything = np.random.default_rng(seed).integers(0, num_classes, truth.shape, dtype=np.uint8)
-    other = np.where(truth == 255, anything, prediction)
+    target, prediction, num_classes = case
+    anything = np.random.default_rng(seed).integers(0, num_classes, target.shape, dtype=np.uint8)
+    other = np.where(target == 255, anything, prediction)
     expected = metrics.confusion_matrix(*case)
-    np.testing.assert_array_equal(metrics.confusion_matrix(truth, other, num_classes), expected)
+    np.testing.assert_array_equal(metrics.confusion_matrix(target, other, num_classes), expected)
 
 
 def test_the_band_is_drawn_before_ignored_pixels_are_removed():
-    truth = np.zeros((9, 9), np.uint8)
-    truth[4, 4] = 255
+    target = np.zeros((9, 9), np.uint8)
+    target[4, 4] = 255
     prediction = np.zeros((9, 9), np.uint8)
     # the ring around the ignored pixel is in the band of the target's class 0, but not in that of the prediction
-    assert boundary(truth, prediction, 1, 1) == [[32], [40]]
-    prediction = np.where(truth == 255, 1, prediction)  # differs only where it is ignored, yet has the ring
-    assert boundary(truth, prediction, 2, 1) == [[40, 0], [40, 0]]
+    assert boundary(target, prediction, 1, 1) == [[32], [40]]
+    prediction = np.where(target == 255, 1, prediction)  # differs only where it is ignored, yet has the ring
+    assert boundary(target, prediction, 2, 1) == [[40, 0], [40, 0]]
 
 
 @DOZENS
 @given(cases())
 def test_a_perfect_prediction_scores_one(case):
-    truth, _, num_classes = case
-    truth[truth == 255] = 0
-    scores = counted([(truth, truth)], num_classes).scores()
+    target, _, num_classes = case
+    target[target == 255] = 0
+    scores = counted([(target, target)], num_classes).scores()
     for key in ("miou", "boundary_iou", "pixel_accuracy", "mean_class_accuracy"):
         assert scores[key] == 1.0
     assert scores["frequency_weighted_iou"] == pytest.approx(1.0, abs=1e-12)
-    present = set(np.unique(truth).tolist())
+    present = set(np.unique(target).tolist())
     for c, row in enumerate(scores["per_class"].values()):
         shares = {key: value for key, value in row.items() if key != "pixels"}
         assert set(shares.values()) == ({1.0} if c in present else {None})
-        assert row["pixels"] == (truth == c).sum()
+        assert row["pixels"] == (target == c).sum()
 
 
 @DOZENS
 @given(cases(), WIDTHS, st.sampled_from(["uint8", "int8", "int16", "int32", "int64"]), st.sampled_from(DEVICES))
 def test_torch_and_numpy_agree(case, width, dtype, device):
-    truth, prediction, num_classes = case
+    target, prediction, num_classes = case
     ignore_index = 100 if dtype == "int8" else 255
     tensors = [torch.from_numpy(np.where(a == 255, ignore_index, a).astype(dtype)).to(device) for a in case[:2]]
     matrix = metrics.confusion_matrix(*tensors, num_classes, ignore_index)
@@ -351,9 +351,10 @@ def test_torch_and_numpy_agree(case, width, dtype, device):
     np.testing.assert_array_equal(matrix.cpu(), metrics.confusion_matrix(*case))
     counts = metrics.boundary_counts(*tensors, num_classes, width, ignore_index)
     assert [c.tolist() for c in counts] == boundary(*case, width)
-    np.testing.assert_array_equal(metrics.boundary_bands(tensors[0], width).cpu(), metrics.boundary_bands(truth, width))
+    bands = metrics.boundary_bands(target, width)
+    np.testing.assert_array_equal(metrics.boundary_bands(tensors[0], width).cpu(), bands)
     ours, theirs = Counts(num_classes), Counts(num_classes, ignore_index=ignore_index)
-    ours.update(truth, prediction)
+    ours.update(target, prediction)
     theirs.update(*tensors)
     assert ours.scores() == theirs.scores()
 
@@ -362,38 +363,38 @@ def test_torch_and_numpy_agree(case, width, dtype, device):
 @pytest.mark.parametrize("ignore_index", [-100, -1, 2, 100, 255, 300])
 def test_every_integer_type_and_ignore_index(dtype, ignore_index):
     limits = np.iinfo(dtype)
-    truth = [0, 0, 1, 1, 1]
+    target = [0, 0, 1, 1, 1]
     if limits.min <= ignore_index <= limits.max:
-        truth += [ignore_index]
-    prediction = [0, 1, 1, 1, 0, 1][: len(truth)]
-    truth, prediction = np.array([truth], dtype), np.array([prediction], dtype)
+        target += [ignore_index]
+    prediction = [0, 1, 1, 1, 0, 1][: len(target)]
+    target, prediction = np.array([target], dtype), np.array([prediction], dtype)
     expected = [[1, 1], [1, 2]]
-    assert metrics.confusion_matrix(truth, prediction, 2, ignore_index).tolist() == expected
-    tensors = torch.from_numpy(truth), torch.from_numpy(prediction)
+    assert metrics.confusion_matrix(target, prediction, 2, ignore_index).tolist() == expected
+    tensors = torch.from_numpy(target), torch.from_numpy(prediction)
     assert metrics.confusion_matrix(*tensors, 2, ignore_index).tolist() == expected
 
 
 def test_an_ignore_index_that_8_bits_cannot_hold_ignores_nothing_in_8_bits():
-    truth = torch.tensor([[0, 156]], dtype=torch.uint8)  # 156 is -100 modulo 256
+    target = torch.tensor([[0, 156]], dtype=torch.uint8)  # 156 is -100 modulo 256
     with pytest.raises(MetricError, match="namely 156"):
-        metrics.confusion_matrix(truth, torch.zeros_like(truth), 2, ignore_index=-100)
+        metrics.confusion_matrix(target, torch.zeros_like(target), 2, ignore_index=-100)
     for ignored in (-256, 256):  # 0 modulo 256
-        assert metrics.confusion_matrix(truth // 156, truth // 156, 2, ignored).tolist() == [[1, 0], [0, 1]]
+        assert metrics.confusion_matrix(target // 156, target // 156, 2, ignored).tolist() == [[1, 0], [0, 1]]
 
 
 def test_bool_read_only_and_batched_label_maps():
     rng = np.random.default_rng(0)
-    truth, prediction = rng.integers(0, 2, (2, 3, 40, 30), dtype=np.uint8)
-    expected = metrics.confusion_matrix(truth, prediction, 2)
-    for labels in (truth, prediction):
+    target, prediction = rng.integers(0, 2, (2, 3, 40, 30), dtype=np.uint8)
+    expected = metrics.confusion_matrix(target, prediction, 2)
+    for labels in (target, prediction):
         labels.setflags(write=False)
-    np.testing.assert_array_equal(metrics.confusion_matrix(truth, prediction, 2), expected)
-    np.testing.assert_array_equal(metrics.confusion_matrix(truth == 1, prediction == 1, 2), expected)
-    bools = torch.tensor(truth.tolist()) == 1, torch.tensor(prediction.tolist()) == 1
+    np.testing.assert_array_equal(metrics.confusion_matrix(target, prediction, 2), expected)
+    np.testing.assert_array_equal(metrics.confusion_matrix(target == 1, prediction == 1, 2), expected)
+    bools = torch.tensor(target.tolist()) == 1, torch.tensor(prediction.tolist()) == 1
     np.testing.assert_array_equal(metrics.confusion_matrix(*bools, 2), expected)
-    one_by_one = np.sum([metrics.boundary_counts(t, p, 2, 1) for t, p in zip(truth, prediction, strict=True)], 0)
-    np.testing.assert_array_equal(metrics.boundary_counts(truth, prediction, 2, 1), one_by_one)
-    blocks = truth.repeat(5, 1).repeat(5, 2)  # in which not every pixel is in a band
+    one_by_one = np.sum([metrics.boundary_counts(t, p, 2, 1) for t, p in zip(target, prediction, strict=True)], 0)
+    np.testing.assert_array_equal(metrics.boundary_counts(target, prediction, 2, 1), one_by_one)
+    blocks = target.repeat(5, 1).repeat(5, 2)  # in which not every pixel is in a band
     bands = [metrics.boundary_bands(labels, 1) for labels in blocks]
     np.testing.assert_array_equal(metrics.boundary_bands(blocks, 1), bands)
     one_by_one = np.sum([metrics.boundary_counts(labels, labels, 2, 1) for labels in blocks], 0)
@@ -401,10 +402,10 @@ def test_bool_read_only_and_batched_label_maps():
 
 
 def test_label_maps_are_left_unchanged():
-    truth, prediction = np.array([[0, 255], [1, 1]], np.uint8), np.array([[0, 1], [1, 0]], np.uint8)
-    copies = truth.copy(), prediction.copy()
-    counted([(truth, prediction)], 2)
-    np.testing.assert_array_equal([truth, prediction], copies)
+    target, prediction = np.array([[0, 255], [1, 1]], np.uint8), np.array([[0, 1], [1, 0]], np.uint8)
+    copies = target.copy(), prediction.copy()
+    counted([(target, prediction)], 2)
+    np.testing.assert_array_equal([target, prediction], copies)
 
 
 # Scores of a data set
@@ -437,9 +438,9 @@ def test_the_width_of_the_bands_follows_each_image():
 
 
 def test_absent_classes_are_null_and_skipped():
-    truth = np.array([[0, 0, 2, 2]], np.uint8)
+    target = np.array([[0, 0, 2, 2]], np.uint8)
     prediction = np.array([[0, 0, 2, 0]], np.uint8)
-    counts = counted([(truth, prediction)], 4)
+    counts = counted([(target, prediction)], 4)
     assert counts.foreground_ious == counts.foreground_boundary_ious == []  # there is no foreground among four
     scores = counts.scores("abcd")
     assert scores["miou"] == pytest.approx((2 / 3 + 1 / 2) / 2)
@@ -450,8 +451,8 @@ def test_absent_classes_are_null_and_skipped():
 
 @pytest.mark.parametrize("images", [0, 2])
 def test_nothing_to_score_gives_null_without_a_warning(images):
-    truth, prediction = np.full((4, 5), 255, np.uint8), np.zeros((4, 5), np.uint8)
-    scores = counted([(truth, prediction)] * images, 2).scores()
+    target, prediction = np.full((4, 5), 255, np.uint8), np.zeros((4, 5), np.uint8)
+    scores = counted([(target, prediction)] * images, 2).scores()
     numbers = {key: value for key, value in scores.items() if key not in ("images", "boundary_ratio", "per_class")}
     assert set(numbers.values()) == {None} and len(numbers) == 9 and scores["images"] == images
     json.dumps(scores, allow_nan=False)
@@ -561,7 +562,7 @@ def test_label_maps_are_not_read_as_a_confusion_matrix(score, arguments, message
 
 @pytest.mark.parametrize("convert", [np.asarray, torch.from_numpy])
 @pytest.mark.parametrize(
-    ("truth", "prediction", "message"),
+    ("target", "prediction", "message"),
     [
         (GOOD, np.zeros((3, 2), np.uint8), r"target is \(2, 3\) and the prediction \(3, 2\): resize the prediction"),
         (GOOD + [[0, 9, 7]], GOOD, "target has labels outside 0..4, namely 7, 9: map them to classes, or to 255"),
@@ -579,13 +580,13 @@ def test_label_maps_are_not_read_as_a_confusion_matrix(score, arguments, message
         (GOOD[:0], GOOD[:0], r"target has no pixels: its shape is \(0, 3\)"),
     ],
 )
-def test_bad_label_maps_are_refused(convert, truth, prediction, message):
-    truth, prediction = convert(np.array(truth)), convert(np.array(prediction))
+def test_bad_label_maps_are_refused(convert, target, prediction, message):
+    target, prediction = convert(np.array(target)), convert(np.array(prediction))
     counts = Counts(5)
     for count in (
-        lambda: metrics.confusion_matrix(truth, prediction, 5),
-        lambda: metrics.boundary_counts(truth, prediction, 5, 1),
-        lambda: counts.update(truth, prediction),
+        lambda: metrics.confusion_matrix(target, prediction, 5),
+        lambda: metrics.boundary_counts(target, prediction, 5, 1),
+        lambda: counts.update(target, prediction),
     ):
         with pytest.raises(MetricError, match=message):
             count()

@@ -242,12 +242,12 @@ def test_files_from_before_batches_were_counted_load_too(resnet50_state):
 def test_checkpoints_that_do_not_fit_are_refused_by_name(theirs, resnet50_state):
     state = dict(theirs.state_dict())
     model = ours(num_classes=21)
-    lacking = {name: value for name, value in state.items() if name != "aux_classifier.0.weight"}
+    incomplete = {name: value for name, value in state.items() if name != "aux_classifier.0.weight"}
     with pytest.raises(models.CheckpointError, match="missing: aux_head.0.weight"):
-        models.load_official(model, lacking)
-    lacking = {name: value for name, value in resnet50_state.items() if name != "layer3.5.bn2.weight"}
+        models.load_official(model, incomplete)
+    incomplete = {name: value for name, value in resnet50_state.items() if name != "layer3.5.bn2.weight"}
     with pytest.raises(models.CheckpointError, match="missing: backbone.layer3.5.bn2.weight"):
-        models.load_official(model, lacking)
+        models.load_official(model, incomplete)
     with pytest.raises(models.CheckpointError, match="unexpected: classifier.9.weight"):
         models.load_official(model, {**state, "classifier.9.weight": torch.zeros(1)})
     with pytest.raises(models.CheckpointError, match="of another shape: .*Check the model's options"):
@@ -344,9 +344,9 @@ def test_offline_the_error_says_where_to_put_the_file(public, tiny):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     file = public.offer(tiny[0], url=f"http://127.0.0.1:{port}")
-    with pytest.raises(models.CheckpointError) as caught:
+    with pytest.raises(models.CheckpointError) as excinfo:
         models.create("unet", num_classes=2, pretrained="imagenet", width=2)
-    message = str(caught.value)
+    message = str(excinfo.value)
     assert f"put it at {file}." in message and f"http://127.0.0.1:{port}/{file.name}" in message
     assert "refused" in message and "\n" not in message
 

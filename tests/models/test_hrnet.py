@@ -130,9 +130,9 @@ def test_imagenet_checkpoints_give_the_body(authors_state):
 def test_checkpoints_that_do_not_fit_are_refused_by_name(authors_state):
     model = small()
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    lacking = {key: value for key, value in authors_state.items() if key != "stage3.0.fuse_layers.2.0.1.0.weight"}
+    incomplete = {key: value for key, value in authors_state.items() if key != "stage3.0.fuse_layers.2.0.1.0.weight"}
     with pytest.raises(models.CheckpointError, match="missing: stage3.0.fuse_layers.2.0.1.0.weight"):
-        models.load_official(model, lacking)
+        models.load_official(model, incomplete)
     with pytest.raises(models.CheckpointError, match="missing: layer1.0.bn1.bias"):
         body = {key: value for key, value in authors_state.items() if not key.startswith(("last_layer.", "layer1."))}
         models.load_official(model, body | IMAGENET_HEAD)

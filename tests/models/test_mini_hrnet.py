@@ -132,9 +132,9 @@ def test_another_number_of_classes_keeps_all_but_the_last_layer(published):
 
 def test_checkpoints_that_do_not_fit_are_refused_by_name(published):
     model = models.create("mini_hrnet_v3", num_classes=19)
-    lacking = {key: value for key, value in published.items() if key != "streams.transStreams.1.conv.bias"}
+    incomplete = {key: value for key, value in published.items() if key != "streams.transStreams.1.conv.bias"}
     with pytest.raises(models.CheckpointError, match="missing: transitions.2.0.bias"):
-        models.load_official(model, lacking)
+        models.load_official(model, incomplete)
     with pytest.raises(models.CheckpointError, match="unexpected: stages.1.mainStreams.0.stream.0.dil1.0.weight"):
         extra = {"stages.1.mainStreams.0.stream.0.dil1.0.weight": torch.zeros(48, 48, 3, 3)}
         models.load_official(model, published | extra)

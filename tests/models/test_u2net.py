@@ -159,9 +159,9 @@ def test_another_number_of_classes_keeps_all_but_the_last_layers(checkpoint):
 
 def test_a_checkpoint_that_does_not_fit_is_refused_by_name(checkpoint):
     model = models.create("u2netp", num_classes=1)
-    lacking = {name: value for name, value in checkpoint.items() if name != "stage2d.rebnconvin.bn_s1.weight"}
+    incomplete = {name: value for name, value in checkpoint.items() if name != "stage2d.rebnconvin.bn_s1.weight"}
     with pytest.raises(models.CheckpointError, match="missing: decoder.1.conv_in.1.weight"):
-        models.load_official(model, lacking)
+        models.load_official(model, incomplete)
     with pytest.raises(models.CheckpointError, match="unexpected: refconv.weight"):
         models.load_official(model, {**checkpoint, "refconv.weight": torch.zeros(1)})
     with pytest.raises(models.CheckpointError, match="of another shape: .*stage"):

@@ -60,10 +60,10 @@ def test_a_checkpoint_that_does_not_fit_is_refused_by_name_and_changes_nothing(r
     state = authors_state(reference, "unet_milesial_transposed")
     model = models.create("unet", num_classes=2)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    lacking = dict(state)
-    del lacking["up1.up.bias"]
+    incomplete = dict(state)
+    del incomplete["up1.up.bias"]
     with pytest.raises(models.CheckpointError, match="missing: up1.upsample.bias"):
-        models.load_official(model, lacking)
+        models.load_official(model, incomplete)
     with pytest.raises(models.CheckpointError, match="unexpected: extra.weight"):
         models.load_official(model, {**state, "extra.weight": torch.zeros(1)})
     with pytest.raises(models.CheckpointError, match=r"of another shape: inc.double_conv.1.bias \(5,\) for \(64,\)"):

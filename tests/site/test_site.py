@@ -47,8 +47,8 @@ def site() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         command = [sys.executable, ROOT / "site" / "build.py", "--if-changed"]
         paths = {**os.environ, "PYTHONPATH": str(ROOT)}
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=paths)
-    assert done.returncode == 0, done.stdout + done.stderr
+        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=paths)
+    assert result.returncode == 0, result.stdout + result.stderr
     return ROOT / "build" / "site" / "html"
 
 
@@ -353,12 +353,12 @@ def test_the_explorer_sorts_by_iou(site, address, browser):
         assert not wrong
     listed = json.loads((site / "_static" / "explorer" / "explorer.json").read_text())
     first = listed[0]["images"][5]
-    truth, prediction = (
+    target, prediction = (
         np.asarray(Image.open(site / "_static" / "explorer" / f"{first['stem']}-{end}.png"))
         for end in ("target", listed[0]["name"])
     )
     counts = Counts(len(listed[0]["classes"]))
-    counts.update(truth, prediction)
+    counts.update(target, prediction)
     assert counts.scores()["miou"] == pytest.approx(first["miou"])
 
 

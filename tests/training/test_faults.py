@@ -140,14 +140,14 @@ def test_nan_stops_the_run_before_anything_is_overwritten(tmp_path, monkeypatch,
     training.fit(whole, progress=False)
     config = tiny(tmp_path / "run", epochs=3, checkpoint_minutes=minutes)
 
-    def spoil(run):
+    def corrupt(run):
         if what == "gradient":
             parameter = next(run.model.parameters())
             parameter.register_hook(lambda gradient: gradient * float("nan"))
         else:
             run.model.register_forward_hook(lambda model, inputs, outputs: outputs * float("nan"))
 
-    after_step(monkeypatch, 4, spoil)
+    after_step(monkeypatch, 4, corrupt)
     # Unless the weights are checked, a bad gradient shows in the loss of the next step.
     named = 5 if what == "gradient" and minutes == 10 else 4
     reason = r"epoch 1, learning rate .*, images \w" if what == "outputs" or minutes == 10 else "a weight is NaN"
@@ -216,7 +216,7 @@ def test_folder_that_cannot_be_written_is_named_at_the_start(tmp_path, run):
     config_file = tmp_path / "config.yaml"
     config_file.write_text(json.dumps(config_to_dict(config)))
     words = [sys.executable, "-m", "seglib", "train", str(config_file)]
-    done = subprocess.Popen(
+    process = subprocess.Popen(
         words,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -224,7 +224,7 @@ def test_folder_that_cannot_be_written_is_named_at_the_start(tmp_path, run):
         cwd=REPOSITORY,
         preexec_fn=without_roots_rights,
     )
-    assert config.output_dir in refused(done) and not list(locked.iterdir())
+    assert config.output_dir in refused(process) and not list(locked.iterdir())
 
 
 def test_files_stay_when_the_folder_becomes_read_only(tmp_path, monkeypatch):

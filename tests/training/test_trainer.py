@@ -424,8 +424,8 @@ try:
 except OSError as error:
     print(error)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert "checkpoint.pt" in done.stdout and "as it was before" in done.stdout, done.stderr
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert "checkpoint.pt" in result.stdout and "as it was before" in result.stdout, result.stderr
     assert (tmp_path / "run" / "checkpoint.pt").read_bytes() == before
     assert not list((tmp_path / "run").glob(".checkpoint*"))
 

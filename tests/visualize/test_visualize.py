@@ -120,10 +120,10 @@ def test_error_map_of_many_classes_is_right_wrong_or_ignored():
     ],
 )
 def test_bad_input_is_refused_in_one_sentence(call, words):
-    with pytest.raises(visualize.VisualizeError, match=words) as caught:
+    with pytest.raises(visualize.VisualizeError, match=words) as excinfo:
         call()
-    assert isinstance(caught.value, ValueError)
-    assert "\n" not in str(caught.value) and not str(caught.value).endswith(".")
+    assert isinstance(excinfo.value, ValueError)
+    assert "\n" not in str(excinfo.value) and not str(excinfo.value).endswith(".")
 
 
 # Figures of images
