@@ -52,6 +52,7 @@ bibtex_reference_style = "label"
 html_theme = "plate"
 html_theme_path = [str(HERE / "theme")]
 html_title = project
+exclude_patterns = ["_static"]
 html_static_path = [str(STATIC)]
 html_copy_source = False
 html_show_sphinx = False

@@ -3,11 +3,13 @@
 Moritz et al., "Ray: a distributed framework for emerging AI applications", OSDI 2018.
 """
 
+import json
 import logging
 import os
-import pickle
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
 
 from ..errors import import_optional
 from .batch import BatchPredictor, PredictResult, PredictTask
@@ -45,12 +47,11 @@ def predict_with_ray(
     try:
         _connect(ray, address)
         waiting = set(range(len(tasks)))
-        for row in _rows(ray, [PredictTask(*(path.absolute() for path in task)) for task in tasks], make, gpu):
-            result = pickle.loads(row["result"])
-            if isinstance(result, OSError):
-                raise result
+        for row in _rows(ray, [[str(path.absolute()) for path in task] for task in tasks], make, gpu):
+            if row["fatal"]:
+                raise OSError(row["fatal"])
             waiting.remove(row["number"])
-            yield replace(result, file=tasks[row["number"]].image)
+            yield _decode(row["result"], tasks[row["number"]].image)
     except ray.exceptions.RayTaskError:  # a bug, which must stay visible
         raise
     except ray.exceptions.RayError as error:
@@ -89,7 +90,7 @@ def _connect(ray, address: str) -> None:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
 
 
-def _rows(ray, tasks: Sequence[PredictTask], make: Callable[[], BatchPredictor], gpu: bool) -> Iterator[dict]:
+def _rows(ray, tasks: Sequence[list[str]], make: Callable[[], BatchPredictor], gpu: bool) -> Iterator[dict]:
     """Yield what `_Process` returns for each task."""
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
@@ -99,7 +100,7 @@ def _rows(ray, tasks: Sequence[PredictTask], make: Callable[[], BatchPredictor],
     if processors < 2 - bool(gpus):
         raise PredictionError(f"--ray-address: the cluster has {processors} processors, but needs two; add some.")
     actors = min(len(tasks), gpus or processors - 1)
-    items = [{"number": number, "task": pickle.dumps(task)} for number, task in enumerate(tasks)]
+    items = [{"number": number, "task": task} for number, task in enumerate(tasks)]
     blocks = min(len(tasks), max(4 * actors, min(MAX_BLOCKS, -(-len(tasks) // BLOCK_IMAGES))))
     images = ray.data.from_items(items, override_num_blocks=blocks)
     options = {"compute": ray.data.ActorPoolStrategy(size=actors), "num_cpus": int(not gpus), "num_gpus": int(gpus > 0)}
@@ -113,8 +114,18 @@ class _Process:
         self.batch_predictor = make()
 
     def __call__(self, row: dict) -> dict:
+        task = PredictTask(*map(Path, row["task"]))
         try:
-            result = self.batch_predictor.predict(pickle.loads(row["task"]))
+            result = vars(self.batch_predictor.predict(task))
         except OSError as error:  # such as a full disk, which every image would meet
-            result = error
-        return {"number": row["number"], "result": pickle.dumps(result)}
+            return {"number": row["number"], "fatal": f"{error.filename or task.target}: {error}", "result": ""}
+        # JSON: a row of Ray Data holds text, and no file or message is ever unpickled here.
+        text = json.dumps(result | {"file": ""}, default=lambda counts: counts.tolist())
+        return {"number": row["number"], "fatal": "", "result": text}
+
+
+def _decode(text: str, file: Path) -> PredictResult:
+    """Return the result of the image `file` that a process wrote as JSON."""
+    values = json.loads(text)
+    counts = None if values["counts"] is None else np.array(values["counts"], np.int64)
+    return PredictResult(**values | {"file": file, "counts": counts, "size": tuple(values["size"])})
