@@ -23,7 +23,7 @@ help:
 	@echo "make bench        measure speed and memory, compare with other libraries (DATA=folder of the data sets)"
 	@echo "make coverage     run the tests and report the lines and branches that they miss"
 	@echo "make mutation     change the code in small ways and report what the tests miss, for hours (AREA=metrics)"
-	@echo "make fuzz         read thousands of corrupted files; the counts go into docs/security.md"
+	@echo "make fuzz         read thousands of corrupted files; the counts go into docs/reliability.md"
 	@echo "make soak         run the long tests: an hour of training, an image of 20,000 x 20,000 pixels"
 	@echo "make site         build the site into build/site/html"
 	@echo "make address      write the public address of this repository everywhere it is needed (URL=https://...)"

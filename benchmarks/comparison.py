@@ -102,8 +102,8 @@ def page(entries: list[dict]) -> str:
     """Return the comparison as Markdown, with a section for each measured group."""
     by_name = {entry["name"]: entry for entry in entries}
     summary_text = (
-        "Written by `python -m benchmarks compare`; scores are those on the val split, at native size, of the running "
-        "average of the weights (EMA) after the last step."
+        "Written by `python -m benchmarks compare`; scores are those on the val split, at native size, of the "
+        "exponential moving average of the weights (EMA) after the last step."
     )
     lines = ["# Side by side at an equal budget", "", summary_text]
     for title, (names, summary_text) in GROUPS.items():

@@ -101,7 +101,7 @@ def _pipeline(root: Path) -> list[Entry]:
             "input-pipeline",
             "files to training batches, from the second epoch on",
             "5",
-            "a plain data set that decodes by Pillow at each call and augments by torchvision v2",
+            "a plain data set that decodes with Pillow at each call and augments with torchvision v2",
             True,
         ),
         (
@@ -109,7 +109,7 @@ def _pipeline(root: Path) -> list[Entry]:
             "decoding-once",
             "decoded images kept in memory",
             "",
-            "no other library: our own, decoding anew in each epoch",
+            "no other library: our own code, decoding again in each epoch",
             False,
         ),
         (

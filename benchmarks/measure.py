@@ -17,7 +17,7 @@ Clock = Callable[[], float]
 wall = time.perf_counter
 # Processor time of this process: equal to the wall time of one thread on an idle machine.
 processor = time.process_time
-ONE_THREAD = "one thread, timed by what the processor spent on it"
+ONE_THREAD = "one thread, CPU time"
 
 
 class Skipped(Exception):

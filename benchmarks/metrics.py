@@ -72,7 +72,7 @@ def confusion(size: str, device: str) -> dict:
         lambda: functional.multiclass_confusion_matrix(prediction, truth, **options).cpu(),
         classes,
         device,
-    ) | {"peer_is": "torchmetrics' confusion matrix without its checks of the labels"}
+    ) | {"peer_is": "torchmetrics' confusion matrix with its label checks turned off"}
 
 
 def jaccard(size: str, device: str) -> dict:
@@ -85,7 +85,7 @@ def jaccard(size: str, device: str) -> dict:
         classes,
         device,
         1e-5,
-    ) | {"peer_is": "torchmetrics' Jaccard index, as it comes"}
+    ) | {"peer_is": "torchmetrics' Jaccard index with its defaults"}
 
 
 def _tensors(size: str, device: str) -> tuple[torch.Tensor, torch.Tensor, int]:

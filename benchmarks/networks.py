@@ -71,7 +71,7 @@ PAIRS = {
     ),
     "unet": Pair(
         "U-Net",
-        "segmentation-models-pytorch's Unet on a VGG-13 of four levels: another network, of like size",
+        "segmentation-models-pytorch's Unet on a VGG-13 of four levels: another network, of similar size",
         lambda: models.create("unet", CLASSES),
         lambda: _smp_module().Unet(
             "vgg13_bn", encoder_depth=4, decoder_channels=(512, 256, 128, 64), encoder_weights=None, classes=CLASSES
@@ -80,8 +80,8 @@ PAIRS = {
         2,
     ),
     "hrnet_w18": Pair(
-        "HRNet-W18's body",
-        "timm's hrnet_w18 up to its streams, with the same weights",
+        "HRNet-W18 backbone",
+        "timm's hrnet_w18 without its head, with the same weights",
         lambda: Body(models.create("hrnet_w18", CLASSES, upsampling="nearest"), lambda net, x: net.features(x)),
         lambda: Body(need("timm").create_model("hrnet_w18", pretrained=False), _timm_streams),
         lambda ours, peer: models.load_official(ours.network, peer.network.state_dict()),
@@ -89,7 +89,7 @@ PAIRS = {
     ),
     "unet-layout": Pair(
         "U-Net, channels last",
-        "no other library: our own U-Net in PyTorch's default layout, as most write it",
+        "no other library: our own U-Net in PyTorch's default layout",
         lambda: models.create("unet", CLASSES),
         lambda: models.create("unet", CLASSES),
         lambda ours, peer: ours.load_state_dict(peer.state_dict()),
@@ -98,7 +98,7 @@ PAIRS = {
     ),
 }
 PAIRS |= {
-    f"{name}-alike": replace(pair, title=f"{pair.title}, the peer in our layout and with our optimiser", alike=True)
+    f"{name}-alike": replace(pair, title=f"{pair.title}, the peer with our layout and optimizer", alike=True)
     for name, pair in PAIRS.items()
     if pair.library
 }

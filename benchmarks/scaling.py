@@ -85,7 +85,7 @@ def _training(by_name: dict[str, dict]) -> list[str]:
         lines += [
             "",
             f"Where processes share a batch, a second one brought {second:.2f} times the rate on the cores "
-            "of this machine; the last column takes twice for granted.",
+            "of this machine; the last column assumes twice the rate.",
         ]
     return lines
 

@@ -15,12 +15,12 @@ INTRODUCTION = """# Benchmarks
 Written by `python -m benchmarks table` from `benchmarks/results.json`. `make bench` measures
 again; `python -m benchmarks run --resume` continues, `--only NAME` measures one row.
 
-Ours and the library that people use for the same work take turns in one process, at the same precision. The table
-shows medians and the quartiles of the ratio; a ratio above 1 means that ours is faster or smaller. Both sides are
-first checked to give the same result, except for augmentation, which is random, and for segmentation-models-pytorch's
-U-Net, which is another network. Ours runs as in our training loop, in channels-last layout with a fused optimizer,
-and the others with PyTorch's defaults; where a row says so, the other side has both too. *Aim* is what was wanted
-before anything was measured.
+Each row compares our code with the library that people commonly use for the same work. The two run alternately in one
+process, at the same precision. The table shows medians and the quartiles of the ratio; a ratio above 1 means that ours
+is faster or uses less memory. Both are first checked to give the same result, except for augmentation, which is random,
+and for segmentation-models-pytorch's U-Net, which is another network. Ours runs as in our training loop, in
+channels-last layout with a fused optimizer, and the others with PyTorch's defaults; where a row says so, the other side
+has both too. *Aim* is the target that was set before measuring.
 
 [Scaling](../benchmarks/scaling.md) estimates what a million and a billion images would cost, and measures large images.
 """

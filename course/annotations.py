@@ -1,4 +1,4 @@
-"""Small data sets for notebooks 08 and 10, made from images and masks that are there already.
+"""Small data sets for notebooks 08 and 10, made from the images and masks of a data set.
 
 No annotated images come with the course, so notebook 10 makes the files that a person would draw in LabelMe.
 """

@@ -108,7 +108,7 @@ def receptive_field(model: nn.Module) -> int | None:
     """Return the side in pixels of the square on which one output pixel can depend.
 
     Every layer is replaced by its skeleton (convolutions with one channel and equal weights, average pooling for max
-    pooling, no activations or normalisations), so the gradient of one output pixel is nonzero exactly where the
+    pooling, no activations or normalizations), so the gradient of one output pixel is nonzero exactly where the
     network is connected to the input.
 
     Returns:
@@ -121,7 +121,7 @@ def receptive_field(model: nn.Module) -> int | None:
         elif isinstance(layer, nn.MaxPool2d):
             replacement = nn.AvgPool2d(layer.kernel_size, layer.stride, layer.padding, layer.ceil_mode)
         elif isinstance(layer, (nn.modules.batchnorm._NormBase, nn.ReLU, nn.Dropout)):
-            replacement = nn.Identity()  # instance normalisation depends on the whole image, but only weakly
+            replacement = nn.Identity()  # instance normalization depends on the whole image, but only weakly
         else:
             continue
         skeleton.set_submodule(name, replacement)

@@ -10,7 +10,7 @@ import sys
 
 from seglib.cli.options import Parser
 
-SMALLEST = 64  # below it the last feature maps of some networks have one pixel, which cannot be normalised
+SMALLEST = 64  # below it the last feature maps of some networks have one pixel, which cannot be normalized
 
 
 def add_arguments(parser: Parser) -> None:

@@ -70,7 +70,7 @@ class DataConfig:
         train_split: split to train on
         val_split: split to validate on; the best checkpoint is chosen by its score
         options: options of synthetic data sets (length, size, seed)
-        cache_mb: memory for decoded images of each split, in MiB, shared by the loading processes
+        cache_mb: memory for decoded images of each split, in MiB, shared by the worker processes
     """
 
     name: str = "horses"

@@ -12,7 +12,7 @@ class SeglibError(Exception):
 
 
 def import_optional(name: str, error: type[SeglibError], need: str, requirement: str) -> ModuleType:
-    """Import a package that `need` needs; raises `error`, which names what pip must install, if it is missing."""
+    """Import an optional package; if it is missing, raise `error`, which says what needs it and what to install."""
     try:
         return import_module(name)
     except ImportError as reason:

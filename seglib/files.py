@@ -1,4 +1,4 @@
-"""Write files so that a failure loses nothing."""
+"""Write files atomically, lock folders, and read YAML safely."""
 
 import os
 import re
@@ -21,7 +21,7 @@ JOINERS = "\u00a0\u200c\u200d"  # no-break space, and the joiners that Persian a
 
 
 def write_atomically(file: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Replace `file` by what `write` puts into the open file it is given, or leave it as it was.
+    """Replace `file` atomically: `write` fills a temporary file, which then takes the place of `file`.
 
     Raises OSError, naming the file, if the disk is full or the folder not writable.
     """
@@ -78,7 +78,7 @@ class _StrictLoader(yaml.SafeLoader):
         names = set()
         for key, _ in keys:
             if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in names:
-                _refuse(key, f"'{key.value[:40]}' is there twice; keep one")
+                _refuse(key, f"'{key.value[:40]}' occurs twice; keep one")
             names.add((key.tag, str(key.value)))
         return node
 

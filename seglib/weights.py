@@ -1,4 +1,4 @@
-"""Released weights: safetensors files, a card each, and the manifest that lists them."""
+"""Released weights: safetensors files with a model card each, and the manifest that lists them."""
 
 import json
 import os
@@ -170,14 +170,14 @@ def load(name: str) -> tuple[nn.Module, dict]:
 
 
 def load_file(file: Path) -> tuple[nn.Module, dict]:
-    """Do what `load` does, for a file of any name."""
+    """Load weights as `load` does, from a file of any name."""
     tensors, metadata = read_tensors(file)
     if fault := weights_metadata.find_fault(metadata):
         raise WeightsError(f"{file}: not weights of this project ({fault} in its metadata); get the file again.")
     network = metadata["config"]["model"]
     try:
         create = partial(models.create, network["name"], metadata["num_outputs"], **network["options"])
-        with torch.device("meta"):  # costs nothing, whatever size the metadata claims
+        with torch.device("meta"):  # takes no memory, however large the network in the metadata is
             empty = create()
         tensors = models.upgrade_state_dict(tensors)
         empty.load_state_dict(tensors, assign=True)

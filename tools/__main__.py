@@ -46,7 +46,9 @@ def build_parser() -> Parser:
         metavar="PIXELS",
         help="scale images so that the longer side has this many pixels, 0 keeps their size (default: as the run did)",
     )
-    release.add_argument("--flip", action="store_true", help="average predictions with those of the mirrored image")
+    release.add_argument(
+        "--flip", action="store_true", help="average predictions with those of the horizontally flipped image"
+    )
     return parser
 
 

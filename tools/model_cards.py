@@ -47,7 +47,7 @@ def text(card: dict) -> str:
         "",
         "Scores are counted over all pixels of the data set and averaged over classes, unless a row says otherwise. "
         f"{_selection(card)} One run with seed {training['config']['seed']}. "
-        "Images from other sources than the data set may score less.",
+        "Images from other sources may score lower.",
         "",
         *_repetition_lines(card),
         f"- Evaluate: `{_measuring(card)}`",
@@ -57,8 +57,7 @@ def text(card: dict) -> str:
         f"- Classes: {', '.join(card['classes'])}",
         f"- Input: RGB in 0..1, minus {card['input']['mean']}, over {card['input']['std']}; "
         f"{_scaling(card['input']['longest_side'])}{_mirroring(card)}",
-        f"- File: `{card['file']}`, {card['bytes']:,} bytes, fp16 where it can hold the numbers; "
-        f"sha256 `{card['sha256']}`",
+        f"- File: `{card['file']}`, {card['bytes']:,} bytes, fp16 where the values fit; sha256 `{card['sha256']}`",
         f"- Made with Python {card['software']['python']}, torch {card['software']['torch']}",
     ]
     return "\n".join(lines) + "\n"
@@ -183,7 +182,7 @@ def _is_mirrored(card: dict) -> bool:
 
 
 def _mirroring(card: dict) -> str:
-    return "; probabilities averaged with those of the mirrored image" if _is_mirrored(card) else ""
+    return "; probabilities averaged with those of the horizontally flipped image" if _is_mirrored(card) else ""
 
 
 def _format(value: float | None) -> str:

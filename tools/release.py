@@ -35,11 +35,12 @@ def release(
 ) -> dict:
     """Release the best weights of a run, after measuring the rounded float16 weights.
 
-    Measures the rounded fp16 weights on the val split under `root`, and on the split that judged checkpoints if that
-    is another one.  `command` makes the run again and `hardware` says on what it was made.  `longest_side` in pixels
-    replaces the one with which the run was validated (0: images at their own size), and `flip` averages predictions
-    with those of the mirrored image from now on.  Raises WeightsError if the run has no sound weights or those
-    that it started from are gone, and DataError if the data set is not there; files that existed stay as they are then.
+    Measures the rounded fp16 weights on the val split under `root`, and on the split that selected the checkpoint if
+    that is another one.  `command` repeats the run, and `hardware` describes its machine.  `longest_side` in pixels
+    replaces the one with which the run was validated (0: images at their own size), and `flip` averages
+    predictions with those of the horizontally flipped image from now on.  Raises WeightsError if the run has no sound
+    weights or those that it started from are missing, and DataError if the data set is not there; existing files stay
+    as they are then.
     """
     run = Path(run)
     tensors, notes = weights.read_tensors(run / "best.safetensors")

@@ -25,7 +25,7 @@ def count_classes(answer):
     if counts.shape != (4,):
         raise Hint(f"return num_classes numbers, here 4; yours have the shape {counts.shape}")
     if np.allclose(counts.sum(), 1):
-        raise Hint("these are shares; the exercise wants numbers of pixels")
+        raise Hint("these are shares; the exercise asks for numbers of pixels")
     if counts.sum() == labels.size:
         raise Hint("the ignored pixels were counted as one of the classes")
     if not np.array_equal(counts, [5, 4, 0, 0]):
@@ -111,7 +111,7 @@ def shrink_labels(answer):
     small = np.asarray(answer(inputs, 16, 26))
     _unchanged(inputs, mask)
     if small.shape == (26, 16):
-        raise Hint("height and width are exchanged: cv2.resize and Pillow want (width, height), arrays the reverse")
+        raise Hint("height and width are exchanged: cv2.resize and Pillow take (width, height), arrays the reverse")
     if small.shape != (16, 26):
         raise Hint(f"the result should have the shape (16, 26), but it has {small.shape}")
     invented = sorted(set(np.unique(small).tolist()) - {0, 3, 8, IGNORE})

@@ -32,7 +32,10 @@ def dilated_field(answer):
             (sum(2 * d + 1 for d in dilations), "such a kernel spans 2d + 1 pixels but adds only 2d to the field"),
             (1 + 2 * max(dilations), "this is the widest layer alone; the reaches of all layers add up"),
             (1 + 2 * math.prod(dilations), "reaches add up; they do not multiply"),
-            (stepped, "dilation is no stride: it leaves the step between neighbours at one pixel for the next layer"),
+            (
+                stepped,
+                "dilation is not a stride: it leaves the step between neighbours at one pixel for the next layer",
+            ),
         ]
         expect_close(
             number(answer(list(dilations))), right, mistakes, "begin with 1 and add 2 * dilation for each layer"

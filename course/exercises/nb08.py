@@ -45,7 +45,7 @@ def _expect_near(result: np.ndarray, right: np.ndarray, mistakes: list[tuple], d
 
 @exercise("08_transfer_learning/2")
 def frozen_block(answer):
-    """`answer(module)`: a module that does not learn, whatever the network around it is set to."""
+    """`answer(module)`: a module that does not learn, in any mode of the network around it."""
     torch.manual_seed(2)
     inner = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.Dropout(0.5))
     x = torch.randn(4, 2, 8, 8)
@@ -68,7 +68,7 @@ def frozen_block(answer):
             "wrapped module stays in evaluation mode"
         )
     if not torch.equal(inner[1].running_mean, torch.zeros(3)):
-        raise Hint("the running mean of the batch normalisation has changed: the wrapped module must stay in eval mode")
+        raise Hint("the running mean of the batch normalization has changed: the wrapped module must stay in eval mode")
     _check_gradients(block, network, result, inputs)
 
 

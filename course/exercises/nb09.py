@@ -8,7 +8,7 @@ from seglib import metrics
 from . import Hint, exercise
 
 FULL = np.array([[50, 10, 4], [5, 30, 1], [2, 8, 20]])
-ABSENT = np.array([[80, 12, 0], [7, 21, 0], [0, 0, 0]])  # nobody has class 2
+ABSENT = np.array([[80, 12, 0], [7, 21, 0], [0, 0, 0]])  # class 2 occurs nowhere
 INVENTED = np.array([[80, 6, 6], [7, 21, 0], [0, 0, 0]])  # only the prediction has class 2
 RESAMPLES = 6000
 

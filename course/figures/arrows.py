@@ -15,7 +15,7 @@ class Box:
 
     block: Block
     column: int
-    row: tuple[int, int]  # height and width of the map
+    row: tuple[int, int]  # height and width of the feature map
     width: float
     height: float
     lines: list[str]  # below it, its name first
@@ -43,7 +43,7 @@ def track(box: Box) -> tuple:
 
 
 def find_routes(boxes: list[Box]) -> list[Route]:
-    """The way that each arrow takes, from the columns and tracks alone."""
+    """Return the route of each arrow, from the columns and tracks alone."""
     taken = {(box.column, track(box)) for box in boxes}
 
     def free(height: tuple, first: int, last: int) -> bool:
@@ -72,7 +72,7 @@ def find_routes(boxes: list[Box]) -> list[Route]:
 
 
 def corners(route: Route, boxes: list[Box], extents: list[float]) -> list[tuple[float, float]]:
-    """Where the arrow turns; `extents` are the widths of the columns."""
+    """Return the corners of an arrow; `extents` are the widths of the columns."""
     source, target = boxes[route.source], boxes[route.target]
     start, end = (source.x + source.width / 2 + 0.02, source.y), (target.x - target.width / 2 - 0.02, target.y)
     if route.way == "straight":
@@ -95,5 +95,5 @@ def corners(route: Route, boxes: list[Box], extents: list[float]) -> list[tuple[
 
 
 def _shift(box: Box, other: Box) -> float:
-    """How far from the middle of a box an arrow from or to another height is attached."""
+    """Return the distance from the middle of a box at which an arrow from or to another height is attached."""
     return math.copysign(0.25 * box.height, other.y - box.y) if box.block.kind == "block" else 0.0

@@ -1,4 +1,4 @@
-"""Two-dimensional arrays as images, for rows of images beside photographs."""
+"""Two-dimensional arrays as images, to show them in a row with other images."""
 
 import numpy as np
 from matplotlib import colormaps

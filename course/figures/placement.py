@@ -22,7 +22,7 @@ _CHOICES = ((8.0, WIDTH), (7.5, WIDTH), (7.0, WIDTH), (7.5, WIDEST), (7.0, WIDES
 _TALLEST, _THICKEST = 0.46, 0.5  # a block of the finest map, of the most channels
 LINE, _ROOM = 1.22, 0.13  # of a line of text in its size; between tracks
 _GAP, _CROSSING = 0.06, 0.15  # least distance of columns, without and with arrows that change height between them
-MARGIN, _LEFT, _TOP = 0.08, 0.42, 0.04  # on the left, between margin and blocks, stand the resolutions
+MARGIN, _LEFT, _TOP = 0.08, 0.42, 0.04  # the resolutions are on the left, between margin and blocks
 _STACK = 3  # from so many blocks below each other on, their texts are short
 
 
@@ -158,7 +158,7 @@ def _set_across(boxes: list[Box], gaps: list[float], extents: list[float]) -> fl
 
 
 def _set_down(boxes: list[Box], routes: list[Route], size: float) -> tuple[dict, float, list]:
-    """Heights from the bottom of the page; gives the rows, the height of the page, and what stands at its foot."""
+    """Heights from the bottom of the page; gives the rows, the height of the page, and the text at its bottom."""
     y, rows = _TOP, {}  # downwards first
     for height in sorted({track(box) for box in boxes}):
         members = [box for box in boxes if track(box) == height]

@@ -1,7 +1,7 @@
-"""What a network does with an image, found by running it: its blocks, their shapes, and who takes whose result.
+"""The structure of a network, recorded from a forward pass: its blocks, their shapes, and where each gets its input.
 
-Nothing here knows an architecture.  Hooks see every module begin and end; between modules each operation hands on
-from which blocks its result comes.  Runs on PyTorch's meta device, which knows shapes but computes nothing.
+This works for any architecture.  Hooks record the begin and end of every module; between modules, each operation
+passes on which blocks its result comes from.  Runs on PyTorch's meta device, which has shapes but computes nothing.
 """
 
 from collections.abc import Iterator
@@ -14,16 +14,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from seglib.visualize import VisualizeError
 
-_FORK = 3  # as many branches from one map show that a block looks several ways at once
+_FORK = 3  # a block with this many branches from one feature map is drawn as parallel branches
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 
 
 @dataclass(eq=False)
 class Block:
-    """A part of a network as it was seen at work.
+    """A part of a network as it ran.
 
     `shape` is (channels, height, width) of what it returned.  `sources` are the blocks whose results it took, by
-    their place; -1 is the network's input.  `kind` is "block", "join" (several streams become one; `parameters` are
+    their place; -1 is the network's input.  `kind` is "block", "join" (several branches meet; `parameters` are
     then those of the arrows that arrive, from the sources in `learned`), "input" or "output".
     """
 
@@ -51,8 +51,8 @@ def trace(model: nn.Module, input_size: tuple[int, int], in_channels: int | None
 
     With `part`, a dotted name as in `model.named_modules()`, the blocks within that part of the running network.
     A block is the largest module that makes one image (N, C, H, W) of what it is given; a module that makes several
-    (parallel streams) or looks at one feature map three ways or more is opened.  Training mode, so that auxiliary heads
-    run; the model itself stays as it is.  Raises VisualizeError if there is no such part or no block within.
+    (parallel branches) or has three or more branches from one feature map is opened.  Training mode, so that auxiliary
+    heads run; the model itself stays as it is.  Raises VisualizeError if there is no such part or no block within.
     """
     inputs, blocks = record(model, input_size, in_channels, part)
     for block in blocks:
@@ -76,7 +76,7 @@ def record(
     state = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     ghost = {name: tensor.detach().to("meta") for name, tensor in state.items()}
     kind = next((tensor.dtype for tensor in ghost.values() if tensor.is_floating_point()), torch.float32)
-    image = torch.empty(2, in_channels, *input_size, device="meta", dtype=kind)  # two: normalisation needs several
+    image = torch.empty(2, in_channels, *input_size, device="meta", dtype=kind)  # two: normalization needs several
     modes = {module: module.training for module in model.modules()}
     hooks = recorder.hook()
     try:
@@ -167,7 +167,7 @@ class _Recorder(TorchDispatchMode):
         parameters = sum(block.parameters for block in within) + self._count(call.module)
         before = self.blocks[self.calls[-1].begin :]
         if isinstance(call.module, _NORMS) and len(call.sources) == 1 and call.sources[0] in before:
-            call.sources[0].parameters += parameters  # a normalisation belongs to what it normalises
+            call.sources[0].parameters += parameters  # a normalization belongs to the layer before it
             self._remember(result, call.sources)
             return
         block = Block(
@@ -177,7 +177,7 @@ class _Recorder(TorchDispatchMode):
         self._remember(result, [block])
 
     def _join(self, call: _Call, images: list[Tensor]) -> None:
-        """Streams came in and went out: what leads from one to another becomes an arrow, and ends in a join."""
+        """Several branches came in and went out: paths from one to another become arrows that end in a join."""
         within = self.blocks[call.begin :]
         feeding = {source for block in within for source in block.sources}
         arrows = {b for b in within if b.kind == "block" and b.taken != b.shape and b not in feeding}

@@ -3,7 +3,7 @@
 examples:
   seglib evaluate unet-horses --data horses --list seed27       released weights, on a data set
   seglib evaluate runs/mine/best.safetensors --data my-folder --json scores.json
-  seglib evaluate unet-humans --data humans --multi-scale       three scales and mirror images
+  seglib evaluate unet-humans --data humans --multi-scale       three scales and horizontal flips
 """
 
 import argparse

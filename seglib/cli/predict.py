@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     from ..inference import ray_engine
 
     if args.ray_address and args.engine != "ray":
-        raise inference.PredictionError("--ray-address is for --engine ray; add that, or leave the address out.")
+        raise inference.PredictionError("--ray-address needs --engine ray; add it, or leave --ray-address out.")
     if Path(args.weights).is_file():
         args.weights = str(Path(args.weights).absolute())  # Ray's processes may run in another folder
     predictor = load(args)
@@ -141,7 +141,7 @@ def load(args: argparse.Namespace):
 
 
 def write_summaries(args: argparse.Namespace, results: list, classes: list[str]) -> None:
-    """Write coco.json and uncertainty.csv, if they are asked for; entries of other images in them stay."""
+    """Write coco.json and uncertainty.csv, if they are requested; entries of other images in them stay."""
     from ..files import write_text
     from ..inference import polygons
 

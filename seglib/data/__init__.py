@@ -1,6 +1,6 @@
 """Data sets: horses, camvid, humans, cityscapes, a folder of your own, and those that other packages register.
 
-All are opened alike, and give images with their masks:
+All are opened in the same way and return images with their masks:
 
     from seglib import data
     train = data.load("horses", split="train", root="data")
@@ -76,7 +76,9 @@ def source(name: str) -> Source:
         return folder.source(Path(name))
     if concat.is_joined(name):
         raise DataError(f"{name} is several data sets; name one of them here.")
-    raise DataError(f"'{name}' is no data set and no folder; choose one of: {', '.join(names())}, or a folder's path.")
+    raise DataError(
+        f"'{name}' is neither a data set nor a folder; choose one of: {', '.join(names())}, or a folder's path."
+    )
 
 
 def pairs(source: Source, split: str, root: Path | str, list_name: str = "default") -> list[Pair]:

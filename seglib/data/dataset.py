@@ -1,4 +1,4 @@
-"""The one data set class: pairs of image and label map, decoded once, from files or from a drawing function."""
+"""The data set class: pairs of image and label map, read from files or generated, with a cache of decoded arrays."""
 
 import os
 from collections import OrderedDict
@@ -37,14 +37,14 @@ class Source:
     palette: tuple[tuple[int, int, int], ...]
     find: Callable[[Path], list[Pair]]  # root folder -> every pair; DataError if the set is not there
     decode: Callable[[np.ndarray, Path], np.ndarray]  # stored mask values, file -> labels (H, W) uint8
-    instructions: str = ""  # how a person gets the data
+    instructions: str = ""  # how to get the data by hand
     archive: Archive | None = None  # where it can be downloaded
     training_only: bool = False  # there is no validation split, because the labels are not complete enough to score
     background: int | None = None  # the label of the background, if one class is
     reading: dict = field(default_factory=dict)  # the options of `read_image` that the images need
     mask_form: str = "stored"  # as for `read_mask`
     layout: str = ""  # of a folder: what was recognised
-    skipped: Sequence[Path] = ()  # of a folder: files that are no images
+    skipped: Sequence[Path] = ()  # of a folder: files that are not images
 
 
 def background_index(classes: Sequence[str]) -> int | None:
@@ -53,7 +53,7 @@ def background_index(classes: Sequence[str]) -> int | None:
 
 
 class DecodedCache:
-    """Keeps decoded arrays in memory, at most `max_bytes` of them; the least recently used go first."""
+    """Keeps decoded arrays in memory, at most `max_bytes` of them; the least recently used are dropped first."""
 
     def __init__(self, max_bytes: int):
         self.max_bytes = max_bytes
@@ -63,13 +63,13 @@ class DecodedCache:
     def get(
         self, key: Hashable, stamp: Hashable, decode: Callable[[], tuple[np.ndarray, ...]]
     ) -> tuple[np.ndarray, ...]:
-        """The arrays of `key`, remembered if its `stamp` is still the same, else made now by `decode()`."""
+        """Return the arrays of `key` from the cache if its `stamp` has not changed, else from `decode()`."""
         entry = self._entries.pop(key, None)
         if entry is not None:
             self.bytes -= sum(a.nbytes for a in entry[1])
         arrays = entry[1] if entry is not None and entry[0] == stamp else decode()
         for array in arrays:
-            array.flags.writeable = False  # shared by everyone who asks
+            array.flags.writeable = False  # shared by all callers
         self._entries[key] = (stamp, arrays)
         self.bytes += sum(a.nbytes for a in arrays)
         while self.bytes > self.max_bytes:
@@ -79,7 +79,7 @@ class DecodedCache:
 
 
 def file_stamp(file: Path) -> tuple[int, int] | None:
-    """Size and time of the last change, which differ once the file was written again; None if it is not there."""
+    """Return size and modification time, which show whether a file has changed; None if there is no such file."""
     try:
         status = os.stat(file)
     except OSError:
@@ -124,9 +124,9 @@ class FilePairs:
         if abs(columns * height / (rows * width) - 1) > slack:
             raise DataError(
                 f"{pair.mask}: the mask is {columns}x{rows} but {pair.image.name} is {width}x{height}, another "
-                f"shape{turn_hint(pair.image, pair.mask)}; make a mask of the image's proportions."
+                f"aspect ratio{turn_hint(pair.image, pair.mask)}; make a mask with the image's aspect ratio."
             )
-        # By whole numbers: where the centre of a pixel meets the line between two, OpenCV's versions do not agree.
+        # In integers: OpenCV's versions round differently where a pixel's centre is on the edge between two pixels.
         rows, columns = ((2 * np.arange(new) + 1) * old // (2 * new) for new, old in ((height, rows), (width, columns)))
         return labels[rows[:, None], columns]
 
@@ -146,7 +146,7 @@ class SelectedReader:
 
 
 def read_labels(read: Callable[[int], tuple[np.ndarray, np.ndarray]], index: int) -> np.ndarray:
-    """Return the labels of item `index` of a reader, alone if it has a method `labels` that spares the image."""
+    """Return the labels of item `index` of a reader, without reading the image if it has a method `labels`."""
     return read.labels(index) if hasattr(read, "labels") else read(index)[1]
 
 
@@ -186,7 +186,7 @@ class SegmentationDataset(Dataset):
         return sum(np.bincount(mask.ravel(), minlength=256)[: self.num_classes] for mask in masks).tolist()
 
     def without(self, keys: Sequence[str]) -> "SegmentationDataset":
-        """The same set less the items of these keys.  DataError if one is not in it, or none is left."""
+        """Return the data set without the items of these keys.  DataError for an unknown key, or if no item is left."""
         unknown = sorted(set(keys) - set(self.keys))
         if unknown:
             raise DataError(f"{self.name} has no image '{unknown[0]}' in this split; the first is '{self.keys[0]}'.")

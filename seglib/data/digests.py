@@ -1,7 +1,7 @@
-"""Tell by a hash of the content whether a copy of a data set is the one that released weights were made with.
+"""Check by a hash of the content whether a copy of a data set is the one that released weights were trained on.
 
-Archives are packed anew and PNG files written anew without a pixel changing, so the hash is over what is
-decoded. A JPEG file is hashed as it is: what its decoding gives varies a little between decoders.
+Archives and PNG files may be rewritten without any change of a pixel, so the decoded pixels are hashed. The bytes of a
+JPEG file are hashed instead, because decoders differ slightly.
 """
 
 import hashlib
@@ -21,12 +21,12 @@ DIGESTS = LISTS.parent / "digests.json"
 
 
 class CheckingReader(FilePairs):
-    """Reads pair number i without a cache, and notes what a check of the data set reports.
+    """Reads pair number i without a cache, and records what a check of the data set reports.
 
     Attributes:
         depths: how many images use how many bits.
-        turned: images that EXIF turns, and their masks not.
-        mask_values: counts the values of masks that no classes.yaml explains.
+        turned: images that EXIF rotates, but not their masks.
+        mask_values: counts the values of masks without a classes.yaml.
     """
 
     def __init__(self, source: Source, pairs: Sequence[Pair], mask_values: MaskValues | None = None):
@@ -55,7 +55,7 @@ class CheckingReader(FilePairs):
         return image, labels
 
     def digest(self) -> str:
-        """Return the hash of all items read, in whatever order they were."""
+        """Return the hash of all items read; their order does not matter."""
         text = "".join(f"{key} {self._hashes[key]}\n" for key in sorted(self._hashes))
         return hashlib.sha256(text.encode()).hexdigest()
 

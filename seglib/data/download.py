@@ -37,7 +37,7 @@ class DownloadError(OSError):
 
 @dataclass(frozen=True)
 class Archive:
-    """A data set in a GitHub repository, which is packed anew now and then: its unpacked content is verified.
+    """A data set in a GitHub repository.  GitHub repacks archives at times, so the unpacked content is verified.
 
     Attributes:
         repository: owner/name.
@@ -86,7 +86,7 @@ def fetch(urls: Sequence[str], sha256: str | None, target: Path | str, progress:
                 return Path(pooch.retrieve(url, known_hash, target.name, target.parent, downloader=downloader))
             except (requests.RequestException, ValueError) as error:  # ValueError: another hash
                 no_connection = type(error) is requests.ConnectionError  # whose own text is long
-                failures.append(f"{url}: {'no connection, or it broke off' if no_connection else error}")
+                failures.append(f"{url}: {'no connection, or it was interrupted' if no_connection else error}")
                 offline = offline and no_connection
     advice = "is this machine online?" if offline else "try again later or fetch it by hand."
     listed = "\n  ".join(failures) or "no address is known"
@@ -104,7 +104,7 @@ def extract(
 ) -> Path:
     """Unpack a ZIP file so that it becomes `folder`; returns `folder`.
 
-    Every name in the archive is judged before the first byte is written; then everything is unpacked into
+    Every name in the archive is checked before the first byte is written; then everything is unpacked into
     a temporary folder beside `folder`, which takes its place by one rename.
 
     Args:
@@ -156,7 +156,10 @@ def _judge(
             f"{archive}: unpacks to more than {max_bytes:,} bytes or {max_files:,} files; refused as unsafe."
         )
     for member in packed.infolist():
-        name, kind = member.filename, stat.S_IFMT(member.external_attr >> 16)  # 0: packed where there are no kinds
+        name, kind = (
+            member.filename,
+            stat.S_IFMT(member.external_attr >> 16),
+        )  # 0: no file type stored
         path = PurePosixPath(name.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name) or "\0" in name:
             raise DownloadError(
@@ -191,7 +194,7 @@ def _write(packed: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> No
 
 @contextmanager
 def _local_errors(folder: Path) -> Iterator[None]:
-    """Turn what goes wrong on this machine's disk into DownloadError."""
+    """Convert errors of the local disk to DownloadError."""
     try:
         yield
     except (DownloadError, requests.RequestException):

@@ -100,7 +100,7 @@ def _listed_keys(file: Path, keys: list[str]) -> list[str]:
 
 
 def _decode_binary(path: Path, values: np.ndarray, file: Path) -> np.ndarray:
-    """Turn the values of masks that no classes.yaml explains into labels."""
+    """Convert the values of masks without a classes.yaml to labels."""
     try:
         return labels_by_id(values, file, {0: 0, 1: 1}, {0: 0, 255: 1})
     except DataError:

@@ -1,4 +1,4 @@
-"""Carry the place of an image on earth to its results: the tags of a GeoTIFF, or the world file beside an image."""
+"""Copy the georeference of an image to its results: the tags of a GeoTIFF, or the world file beside an image."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ RASTER_TYPE, PIXEL_IS_POINT = 1025, 2  # the GeoTIFF key, and its value where co
 
 
 def write_world_file(image: Path, result: Path) -> None:
-    """Write the world file of the PNG `result`, of the same pixels as `image`, if the image has a place on earth."""
+    """Write the world file of the PNG `result`, of the same pixels as `image`, if the image has a georeference."""
     numbers = _read_header(image) or _read_world_file(image)
     if numbers:
         write_text(result.with_suffix(".pgw"), "".join(f"{number:.12g}\n" for number in numbers))

@@ -1,4 +1,4 @@
-"""Read images and masks from files of any format as arrays, or say in one sentence what is wrong with the file.
+"""Open image files of any format and read images as arrays; errors say in one sentence what is wrong with the file.
 
 Images become 8-bit sRGB, upright, however they are stored. docs/data_formats.md lists every conversion.
 """
@@ -159,7 +159,7 @@ def decode_image(path: Path, bits: int = 0, bands: Sequence[int] = ()) -> tuple[
         return _read_bands(path, bits, bands)
     with open_image(path) as image:
         _check_extra_bands(image, path)
-        has_deep_colors = _has_deep_colors(image)  # asked first, as reading EXIF from a PNG decodes it
+        has_deep_colors = _has_deep_colors(image)  # checked first, as reading EXIF from a PNG decodes it
         turn, profile = orientation(image), image.info.get("icc_profile")
         if has_deep_colors:
             image, alpha, depth = _read_deep_colors(path, image, bits)
@@ -246,7 +246,7 @@ def _check_extra_bands(image: Image.Image, path: Path) -> None:
 
 
 def _tiff_reason(path: Path) -> str:
-    """Return what tifffile knows of a TIFF that Pillow does not open; nothing for other files."""
+    """Return why Pillow cannot open a TIFF, from tifffile; an empty text for other files."""
     try:
         import tifffile
 
@@ -285,7 +285,9 @@ def _tiff_samples(path: Path) -> tuple[np.ndarray, int]:
     try:
         import tifffile
     except ImportError:
-        raise DataError(f"{path}: bands are read by one more package: python -m pip install tifffile") from None
+        raise DataError(
+            f"{path}: reading chosen bands needs one more package: python -m pip install tifffile"
+        ) from None
     try:
         with tifffile.TiffFile(path) as tiff:
             pages = [page for page in tiff.pages if not page.subfiletype & 5]

@@ -89,7 +89,7 @@ def _check_consistency(image: Image.Image, values: np.ndarray, path: Path) -> No
                 f"{path}: the mask has transparent parts that hold other values than 0. If the opaque parts are the "
                 "object, write `binary: {alpha: 127}` in classes.yaml; else save it without transparency."
             )
-    if image.mode == "P" and values.max(initial=0) == 1:  # some programs number the colors as they come
+    if image.mode == "P" and values.max(initial=0) == 1:  # some programs number the colors in order of appearance
         colors = np.asarray(image.convert("RGB"))
         if not colors[values == 1].any() and colors[values == 0].any():
             raise DataError(
@@ -140,5 +140,5 @@ def labels_by_color(values: np.ndarray, path: Path, table: dict[tuple[int, int, 
 
 
 def jpeg_hint(path: Path) -> str:
-    """Return why the mask in a JPEG file holds values that nobody painted; nothing for other files."""
+    """Return the likely cause of unknown values in a JPEG mask; an empty text for other files."""
     return " (JPEG blurs labels: save masks as PNG)" if Path(path).suffix.lower() in JPEG else ""

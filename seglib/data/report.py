@@ -21,7 +21,7 @@ class Report:
     pixels: list[int] = field(default_factory=list)  # per class
     ignored: int = 0
     duplicates: list[tuple[str, str]] = field(default_factory=list)  # equal pixels in two splits
-    suspects: list[tuple[str, str]] = field(default_factory=list)  # look alike or are known to be one, in two splits
+    suspects: list[tuple[str, str]] = field(default_factory=list)  # near duplicates and known duplicates in two splits
     released: dict[str, bool] = field(default_factory=dict)  # split -> is it what released weights were trained on
     layout: str = ""  # of a folder of your own: what was recognised
     notices: list[str] = field(default_factory=list)
@@ -34,11 +34,11 @@ class Report:
         return not self.faults and not self.duplicates
 
     def to_dict(self) -> dict:
-        """Everything, ready for JSON."""
+        """Return all entries, ready for JSON."""
         return {"ok": self.ok, **asdict(self)}
 
     def text(self) -> str:
-        """The report for a reader."""
+        """Return the report as text."""
         sizes = ", ".join(f"{which} {width}x{height}" for which, (width, height) in self.sizes.items())
         lines = [
             f"{self.name}: {self.title}, {self.place}",

@@ -31,7 +31,7 @@ class TrainingBatchSampler:
         self._epoch, self._order = -1, np.empty(0, int)  # the order of the latest epoch
 
     def set_epoch(self, epoch: int, first_step: int = 0) -> None:
-        """Iterate over `epoch` from now on, without the steps before `first_step`, counted over the whole run."""
+        """Choose the epoch to iterate over; steps before `first_step`, counted over the whole run, are skipped."""
         first, end = epoch * self.steps_per_epoch, (epoch + 1) * self.steps_per_epoch
         self.steps = range(max(first, first_step), end)
 
@@ -95,7 +95,7 @@ def accumulation_weights(num_images: int, num_parts: int, world_size: int) -> li
 
 
 class TrainingDataset(Dataset):
-    """Augmented crops: item (epoch, index) is image and mask number `index` as that epoch uses them.
+    """Augmented crops: item (epoch, index) is image number `index` and its mask, augmented for that epoch.
 
     Items are uint8 tensors (S, S, 3) and (S, S); the mask of item (epoch, ~index) is ignored everywhere.
     """

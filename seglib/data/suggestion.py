@@ -1,4 +1,4 @@
-"""Suggest a classes.yaml for masks that none explains, and try it on their values before it is reported."""
+"""Suggest a classes.yaml for masks without one, and try it on their values before it is reported."""
 
 from collections import Counter
 from pathlib import Path
@@ -12,7 +12,7 @@ from .images import JPEG, DataError
 MAX_VALUES = 64  # with more distinct values, a list of classes would be of no help
 COUNTED = 4096  # distinct values that are kept apart
 SHOWN = 8
-STRAY = 1e-3  # share of all pixels below which a value may be a slip of the brush
+STRAY = 1e-3  # share of all pixels below which a value may be a mistake of the annotator
 NEAR, NEAR_SHARE = 32, 0.9  # smoothed masks have this share of pixels within NEAR of their darkest or brightest value
 LEAST_FOREGROUND = 1e-3
 CLASS_IDS = range(1, 64)  # with no larger ids than these, 255 means pixels to ignore

@@ -1,4 +1,4 @@
-"""From an image to what a network sees: random variation for training, plain scaling for everything else.
+"""Transforms: random augmentation for training, resizing, and normalization.
 
 Albumentations changes image and mask together; see https://albumentations.ai/docs.  Random choices depend
 on the seed given with each call, not on the order of calls or the number of processes.
@@ -21,7 +21,7 @@ STD = (0.229, 0.224, 0.225)
 
 
 class TrainingTransform:
-    """Random crop, flip, rotation, colour, blur and noise, as `config` asks; each at 0 is left out.
+    """Random crop, flip, rotation, colour, blur and noise, as `config` says; those whose option is 0 are left out.
 
     `transform(image, mask, seed)` takes uint8 (H, W, 3) and (H, W) and returns them at (size, size),
     the same for the same seed.
@@ -37,12 +37,12 @@ class TrainingTransform:
 
 
 def training_steps(config: AugmentConfig, size: int) -> list:
-    """The transforms that `config` switches on, in the order in which they are applied."""
+    """Return the transforms that `config` turns on, in the order in which they are applied."""
     A = _albumentations()
     color = config.color_jitter
     factors, hue = (max(0, 1 - color), 1 + color), min(color / 5, 0.5)
-    # INTER_AREA averages where it shrinks; other modes would alias. Where it enlarges, as in most crops of a run's last
-    # sizes, it repeats pixels; whether interpolating would train better is not known.
+    # INTER_AREA avoids aliasing when it downsamples. When it upsamples, as in most crops of the last sizes of a run, it
+    # is close to nearest neighbour; whether bilinear interpolation would train better was not measured.
     modes = {"interpolation": cv2.INTER_AREA, "mask_interpolation": cv2.INTER_NEAREST_EXACT}
     steps: list[tuple[float, Any]] = [
         (1, A.RandomResizedCrop((size, size), config.crop_area, config.crop_ratio, **modes)),
@@ -58,7 +58,7 @@ def training_steps(config: AugmentConfig, size: int) -> list:
 
 
 def _albumentations():
-    """Import albumentations when a network is trained: prediction starts a second sooner without it."""
+    """Import albumentations only for training: the import takes a second, which prediction does not need."""
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # otherwise it looks for updates when imported
     import albumentations
 
@@ -71,7 +71,7 @@ def resize_longest_side(image: np.ndarray, longest_side: int) -> np.ndarray:
 
 
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize an image to (height, width): areas are averaged when it shrinks, pixels interpolated when it grows."""
+    """Resize an image to (height, width): area averaging to downsample, bilinear to upsample."""
     if image.shape[:2] == (height, width):
         return image
     shrinks = max(height, width) < max(image.shape[:2])

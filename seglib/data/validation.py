@@ -1,4 +1,4 @@
-"""Look at every file of a data set and report what is there; list the sets; download those with an address."""
+"""Check every file of a data set, list the known data sets, and download those with an address."""
 
 import hashlib
 import tempfile

@@ -1,4 +1,4 @@
-"""Images to result files: many images in a row, while others are read and written."""
+"""Predict many images and write their results: one image is computed while others are read and written."""
 
 import errno
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ from .predictor import Predictor, most_probable
 from .resize import ArrayReader
 from .result_files import result_file, source_id
 
-THREADS = 4  # of them one computes at a time, while the others read and write
+THREADS = 4  # one of them computes at a time, while the others read and write
 REDUCED_SIDE = 2  # JPEG files are decoded at reduced size, but at this multiple of the network's input at least
 
 
@@ -34,7 +34,7 @@ class PredictTask(NamedTuple):
 
 @dataclass(frozen=True)
 class PredictResult:
-    """What became of an image.
+    """The result of one image.
 
     Attributes:
         file: The image.
@@ -42,7 +42,7 @@ class PredictResult:
         error: Why there is no result.
         uncertainty: Mean over the pixels of 1 - the probability of their class; None for large TIFF files.
         size: Height and width.
-        polygons: What `polygons.find_polygons` returns, if kind "coco" was asked for.
+        polygons: What `polygons.find_polygons` returns, if kind "coco" was requested.
     """
 
     file: Path
@@ -86,7 +86,7 @@ class BatchPredictor:
         self._computing, self._stopped = Lock(), Event()
 
     def predict_all(self, tasks: Sequence[PredictTask]) -> Iterator[PredictResult]:
-        """Do the tasks, and yield their results in order; raises OSError if a result cannot be written."""
+        """Run the tasks, and yield their results in order; raises OSError if a result cannot be written."""
         pool = ThreadPoolExecutor(THREADS)
         try:
             yield from pool.map(self.predict, tasks)
@@ -96,7 +96,7 @@ class BatchPredictor:
             self._stopped.clear()
 
     def predict(self, task: PredictTask) -> PredictResult:
-        """Do one task.  What is wrong with its image is in the result; raises OSError if that cannot be written."""
+        """Run one task.  The result holds the error of a bad image; raises OSError if results cannot be written."""
         file = task.image
         try:
             return self._predict_large(task) if tiff.is_large(file) else self._predict(task)

@@ -1,6 +1,6 @@
 """Write trained weights as one ONNX file, which onnxruntime runs anywhere, a browser included.
 
-The graph takes uint8 RGB images (N, 3, H, W) of any size from 32 pixels up and normalises them; it returns float32
+The graph takes uint8 RGB images (N, 3, H, W) of any size from 32 pixels up and normalizes them; it returns float32
 logits (N, classes, H, W).  Resizing is up to the caller: `input` in the file's metadata says how (docs/onnx.md).  The
 metadata is JSON under the key `notes`.  As onnxruntime has no metadata in browsers, it is also the end of the file:
 everything from the last `{"format": "seglib"` on.
@@ -65,7 +65,7 @@ def export(name: str, file: Path, sizes: Sequence[tuple[int, int]] = SIZES) -> d
 
 
 class BytesToLogits(nn.Module):
-    """A network with normalisation in front: uint8 RGB (N, 3, H, W) to logits (N, classes, H, W).
+    """A network with normalization in front: uint8 RGB (N, 3, H, W) to logits (N, classes, H, W).
 
     A network with one output gets two logits, 0 and that one: their softmax is its sigmoid.
     """
@@ -85,7 +85,7 @@ class BytesToLogits(nn.Module):
 def to_onnx(network: nn.Module, fold: bool = True) -> bytes:
     """Return the ONNX file of a network on uint8 images, for any batch size, height and width.
 
-    `fold` computes constants beforehand, such as a batch normalisation within the convolution before it; without it
+    `fold` computes constants beforehand, such as a batch normalization within the convolution before it; without it
     the graph holds the network's weights as they are.
     """
     example = torch.zeros(2, 3, 2 * MIN_SIDE, 3 * MIN_SIDE, dtype=torch.uint8)
@@ -147,7 +147,7 @@ def compare(network: nn.Module, content: bytes, sizes: Sequence[tuple[int, int]]
     """Return the largest error of onnxruntime's logits, relative to the largest logit.
 
     The reference is PyTorch in float64.  Errors must be below TOLERANCE, or below four times those of PyTorch in
-    float32: normalising the few pixels that are left of a small image magnifies rounding.  Raises ExportError if they
+    float32: normalizing the few pixels that are left of a small image magnifies rounding.  Raises ExportError if they
     are not, or if onnxruntime cannot run the graph.
     """
     try:

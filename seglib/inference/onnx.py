@@ -26,7 +26,7 @@ class OnnxNetwork(nn.Module):
         PredictionError: If onnxruntime is missing, or the file is damaged or not written by `seglib export`.
     """
 
-    takes_bytes = True  # the file normalises
+    takes_bytes = True  # the file normalizes
 
     def __init__(self, content: Path | bytes):
         super().__init__()
@@ -66,7 +66,7 @@ class OnnxNetwork(nn.Module):
 
 
 def load(name: str) -> tuple[nn.Module, dict]:
-    """Load an .onnx file, or whatever `weights.load` takes.
+    """Load an .onnx file, or anything that `weights.load` takes.
 
     Returns:
         A network for `Predictor`, and its metadata: `classes`, `palette` and `config` with `inference`.

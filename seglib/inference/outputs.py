@@ -54,7 +54,7 @@ def save_probabilities(file: Path, probabilities: np.ndarray, classes: Sequence[
 
 
 def cutout(image: np.ndarray, probabilities: np.ndarray, background: int = 0) -> np.ndarray:
-    """Return the image as opaque as it is probable that the pixel is not background, uint8 RGBA (H, W, 4).
+    """Return the image with the probability of the foreground as opacity, uint8 RGBA (H, W, 4).
 
     `image` is uint8 (H, W, 3), `probabilities` float (C, H, W).  Fully transparent pixels are black.
     """

@@ -20,7 +20,7 @@ Polygon = tuple[int, list[list[float]]]  # the class, and the corners [x, y] fro
 def find_polygons(labels: np.ndarray, background: int | None = None) -> list[Polygon]:
     """Return one polygon for each connected region of a label map (H, W) uint8, without those of `background`.
 
-    A hole is joined to the outline by a bridge of no width, so that a polygon is a single ring in any tool.
+    A hole is joined to the outline by a bridge of zero width, so that a polygon is a single ring in any tool.
     """
     polygons = []
     for label in np.flatnonzero(np.bincount(labels.ravel(), minlength=256)):
@@ -110,7 +110,7 @@ def coco_image(image: Path, folder: Path, size: tuple[int, int], polygons: Seque
 
 
 def save_coco(file: Path, images: Iterable[dict], classes: Sequence[str]) -> None:
-    """Write what `coco_image` returns of many images as one COCO file; ids are numbered anew."""
+    """Write what `coco_image` returns of many images as one COCO file; ids are renumbered."""
     entries, annotations = [], []
     for number, image in enumerate(images, 1):
         entries.append({name: value for name, value in image.items() if name != "annotations"} | {"id": number})

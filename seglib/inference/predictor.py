@@ -86,7 +86,7 @@ class Predictor:
         batch_size: Number of windows, mirrored ones included, that go through the network at once.
 
     Raises:
-        PredictionError: For options out of range, for something that is no image, and where a result would need more
+        PredictionError: For options out of range, for inputs that are not images, and where a result would need more
             memory than there is.
     """
 

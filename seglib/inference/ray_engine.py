@@ -1,4 +1,4 @@
-"""Images to result files on many processors, of one machine or of a Ray cluster.  Needs Ray, an optional package.
+"""Predict many images on all processors of a machine or of a Ray cluster.  Needs Ray, an optional package.
 
 Moritz et al., "Ray: a distributed framework for emerging AI applications", OSDI 2018.
 """
@@ -15,7 +15,7 @@ from ..errors import import_optional
 from .batch import BatchPredictor, PredictResult, PredictTask
 from .errors import PredictionError
 
-BLOCK_IMAGES = 8  # images that a process gets at once; if it dies, another one does them again
+BLOCK_IMAGES = 8  # images that a process gets at once; if it dies, another one processes them again
 MAX_BLOCKS = 10_000  # with very many images, a process gets more at once
 STORE_BYTES = 2**27  # for Ray's object store, which the images do not go through
 SHARED = "the images, the weights and --out must have the same paths on all machines, and seglib be installed"
@@ -24,9 +24,9 @@ SHARED = "the images, the weights and --out must have the same paths on all mach
 def predict_with_ray(
     tasks: Sequence[PredictTask], make: Callable[[], BatchPredictor], address: str = "", gpu: bool = False
 ) -> Iterator[PredictResult]:
-    """Do the tasks on all processors but one of a Ray cluster.
+    """Run the tasks on all processors but one of a Ray cluster.
 
-    A process that dies is replaced, and its images are done again: results are replaced as whole files.
+    A process that dies is replaced, and its images are processed again: results are replaced as whole files.
 
     Args:
         tasks: The images.
@@ -96,7 +96,7 @@ def _rows(ray, tasks: Sequence[list[str]], make: Callable[[], BatchPredictor], g
     context.enable_progress_bars = context.print_on_execution_start = False
     resources = ray.cluster_resources()
     gpus, processors = int(resources.get("GPU", 0)) if gpu else 0, int(resources.get("CPU", 0))
-    # Ray's own work needs a processor: if actors held them all, they would wait for their input for ever.
+    # Ray's own work needs a processor: if actors held them all, they would wait for their input forever.
     if processors < 2 - bool(gpus):
         raise PredictionError(f"--ray-address: the cluster has {processors} processors, but needs two; add some.")
     actors = min(len(tasks), gpus or processors - 1)
@@ -108,7 +108,7 @@ def _rows(ray, tasks: Sequence[list[str]], make: Callable[[], BatchPredictor], g
 
 
 class _Process:
-    """What runs in each of Ray's processes: the network is loaded once."""
+    """A Ray actor, which loads the network once."""
 
     def __init__(self, make: Callable[[], BatchPredictor]):
         self.batch_predictor = make()
@@ -117,7 +117,7 @@ class _Process:
         task = PredictTask(*map(Path, row["task"]))
         try:
             result = vars(self.batch_predictor.predict(task))
-        except OSError as error:  # such as a full disk, which every image would meet
+        except OSError as error:  # such as a full disk, where every image would fail
             return {"number": row["number"], "fatal": f"{error.filename or task.target}: {error}", "result": ""}
         # JSON: a row of Ray Data holds text, and no file or message is ever unpickled here.
         text = json.dumps(result | {"file": ""}, default=lambda counts: counts.tolist())

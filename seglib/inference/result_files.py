@@ -67,7 +67,7 @@ def _images(paths, error: str) -> list[Path]:
 def without_results(files: Sequence[Path], out: Path) -> tuple[list[Path], set[str]]:
     """Return `files` without results of an earlier run in the folder `out`, and names that new results must not take.
 
-    A file named like a result that this program did not write is somebody's image, perhaps a mask drawn by hand; it
+    A file named like a result that this program did not write is an image of the user, perhaps a mask drawn by hand; it
     must not be overwritten.  Raises PredictionError if no file is left.
     """
     images, taken = [], set()
@@ -89,7 +89,7 @@ def is_result(file: Path) -> bool:
 
 
 def read_source_id(file: Path) -> str | None:
-    """Return the `source_id` of the image that a result was made from, "" if unknown; None if it is no result."""
+    """Return the `source_id` of the image that a result was made from, "" if unknown; None if it is not a result."""
     try:
         if file.suffix == ".json":
             content = json.loads(file.read_text(encoding="utf-8"))

@@ -87,7 +87,7 @@ class TiffReader:
     """Reads a TIFF file of one image in parts, as uint8 RGB; `height` and `width` in pixels.
 
     As `data.read_image` does, 16-bit values are scaled, grayscale is repeated and transparent parts become white.
-    `place` is where it is on earth: the options `crs` and `transform` of `rasterio.open`.
+    `place` is its georeference: the options `crs` and `transform` of `rasterio.open`.
     Raises PredictionError, naming the file, if rasterio is missing or the file is of a kind that cannot be read so.
     """
 
@@ -212,5 +212,5 @@ def _open(file: Path | str, mode: str = "r", **options):
     import rasterio
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # most images are nowhere on earth
+        warnings.simplefilter("ignore")  # most images have no georeference
         return rasterio.open(file, mode, driver="GTiff", **options)

@@ -1,4 +1,4 @@
-"""Boundary bands, and the counts behind Boundary IoU, for every class of a label map at once.
+"""Boundary bands and the counts for Boundary IoU, for all classes of a label map at once.
 
 After Cheng et al., "Boundary IoU: Improving Object-Centric Image Segmentation Evaluation", CVPR 2021,
 https://arxiv.org/abs/2103.16562.

@@ -32,7 +32,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class SameConv2d(nn.Conv2d):
     """Convolution of stride 2 with TensorFlow's SAME padding, for inputs with even sides.
 
-    (N, Cin, H, W) -> (N, Cout, H/2, W/2).  One row and column less is added before the image than behind it.
+    (N, Cin, H, W) -> (N, Cout, H/2, W/2).  The padding at the top and left is one smaller than at the bottom and right.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ def _batch_norm(channels: int) -> nn.BatchNorm2d:
 
 
 class DepthwiseSeparable(nn.Module):
-    """A 3x3 convolution of each channel by itself, then a 1x1 convolution across channels."""
+    """Depthwise separable convolution: a depthwise convolution, then a pointwise (1x1) convolution."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int):
         super().__init__()
@@ -65,7 +65,7 @@ class DepthwiseSeparable(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """Expand the channels by 1x1, filter each by itself, project by 1x1; added to the input where shapes agree."""
+    """Inverted residual: 1x1 expansion, depthwise convolution, 1x1 projection; a shortcut where the shapes agree."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int, expansion: int):
         super().__init__()

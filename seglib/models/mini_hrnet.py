@@ -1,7 +1,7 @@
 """Mini-HRNet: four small networks based on HRNet.
 
 Based on Wang et al., "Deep High-Resolution Representation Learning for Visual Recognition", TPAMI 2020,
-https://arxiv.org/abs/1908.07919.  The first three are the ways that an earlier project tried; the fourth is new.
+https://arxiv.org/abs/1908.07919.  The first three are variants of an earlier project; the fourth is new.
 Three of the four are options of `HRNet`.  Parameters are with 19 classes, MACs (multiply-accumulate operations) for
 one image of 512x1024:
 

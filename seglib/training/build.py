@@ -27,12 +27,12 @@ def pick_training_device(config: Config) -> torch.device:
 
 
 def pick_num_workers(config: Config, device: torch.device) -> int:
-    """Return the number of loading processes; by default none on a CPU, which they would share with the training."""
+    """Return the number of worker processes; by default none on a CPU, which they would share with the training."""
     return config.num_workers if config.num_workers >= 0 else 0 if device.type == "cpu" else 4
 
 
 def load_datasets(config: Config, num_workers: int) -> tuple[SegmentationDataset, SegmentationDataset]:
-    """Return the training and the validation set; the loading processes share `data.cache_mb` of each."""
+    """Return the training and the validation set; the worker processes share `data.cache_mb` of each."""
     options, cache_bytes = config.data, (config.data.cache_mb << 20) // max(1, num_workers)
     return tuple(
         data.load(options.name, split, options.root, options.list_name, cache_bytes, **options.options)
@@ -73,7 +73,7 @@ def _collate(items: list[dict]) -> tuple[list, list]:
 
 
 def _start_worker(worker_id: int) -> None:
-    """Ignore Ctrl-C, which reaches every process of a terminal, in loading processes; use one thread in each."""
+    """Ignore Ctrl-C, which reaches every process of a terminal, in worker processes; use one thread in each."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)
 

@@ -74,7 +74,7 @@ def write_checkpoint(folder: Path, state: dict) -> None:
 
 @contextmanager
 def reading(folder: Path, config: Config, device: torch.device) -> Iterator[dict]:
-    """Give the verified content of checkpoint.pt, under today's names; explain what is wrong with it.
+    """Provide the verified content of checkpoint.pt, with today's names; explain what is wrong with it.
 
     Raises:
         TrainingError: the file is missing, damaged (or what the context does with it fails), or of another

@@ -11,7 +11,7 @@ from ..losses import LossError, SegmentationLoss, distillation, mean_prediction
 
 
 class Teachers:
-    """The networks of `config.teachers`, in eval mode; they look at the same augmented crops as the student.
+    """The networks of `config.teachers`, in eval mode; they get the same augmented crops as the student.
 
     Raises LossError for a teacher with another number of classes, and WeightsError for one that cannot be read.
     """
@@ -29,7 +29,7 @@ class Teachers:
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> Tensor:
-        """The mean of the teachers' softened predictions, (N, C, H, W), for normalised images (N, 3, H, W)."""
+        """The mean of the teachers' softened predictions, (N, C, H, W), for normalized images (N, 3, H, W)."""
         return mean_prediction([network(images) for network in self.networks], self.config.temperature)
 
     def loss(

@@ -20,10 +20,10 @@ class TrainingError(SeglibError, RuntimeError):
 
 @contextmanager
 def explain_errors(config: Config) -> Iterator[None]:
-    """Explain in one sentence when memory is full, or when a process that loads images reports an error or dies."""
+    """Explain in one sentence when memory is full, or when a worker process reports an error or dies."""
     try:
         yield
-    except DataError as error:  # from a loading process the message comes with a traceback
+    except DataError as error:  # from a worker process the message comes with a traceback
         text = str(error)
         raise DataError(text.rpartition("DataError: ")[2].strip() if text.startswith("Caught ") else text) from None
     except (MemoryError, RuntimeError, ConnectionError, EOFError) as error:  # the last two if a process dies
@@ -38,7 +38,7 @@ def explain_errors(config: Config) -> Iterator[None]:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler would raise again at any later line
         raise TrainingError(
-            f"a process that loads images died ({reason}); the last checkpoint is intact: continue with "
+            f"a worker process that loads images died ({reason}); the last checkpoint is intact: continue with "
             "--resume, and with fewer --num_workers if memory ran out."
         ) from None
 

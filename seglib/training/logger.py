@@ -43,7 +43,7 @@ class EpochMeter:
             requested_at = time.perf_counter()
 
     def update(self, loss: Tensor, images: int) -> None:
-        """Note the loss and the number of images of a step."""
+        """Record the loss and the number of images of a step."""
         self.pending.append(loss)
         self.images += images
 

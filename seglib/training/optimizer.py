@@ -87,7 +87,7 @@ def make_optimizer(model: nn.Module, config: Config) -> torch.optim.Optimizer:
 
 
 def freeze_encoder(model: nn.Module, frozen: bool) -> None:
-    """Keep weights and normalisation statistics under the model's `encoder_prefixes` as they are, or let them learn."""
+    """Freeze or unfreeze the weights and normalization statistics under the model's `encoder_prefixes`."""
     for name, module in model.named_modules():
         if f"{name}.".startswith(model.encoder_prefixes):
             module.training = not frozen

@@ -112,7 +112,7 @@ class Trainer:
 
         Raises:
             TrainingError: the folder already holds a run, a loss or a weight is not finite, memory is full, or a
-                process that loads images died.
+                worker process died.
         """
         config = self.config
         train_loader = build.make_train_loader(config, self.train_set, self.sampler, self.num_workers)
@@ -191,7 +191,7 @@ class Trainer:
         Returns:
             The loss of the whole batch, a scalar on the device.
         """
-        # Dropout depends on the step and the process only, so a resumed run draws what it would have drawn.
+        # Dropout depends on the step and the process only, so a resumed run gets the same dropout masks.
         seed = np.random.SeedSequence([self.config.seed, self.step, distributed.rank()])
         torch.manual_seed(int(seed.generate_state(1)[0]))
         images = images.to(self.device, non_blocking=True).permute(0, 3, 1, 2)  # (n, 3, S, S), channels last in memory

@@ -1,7 +1,8 @@
-"""Search for good options: `search` trains trial after trial, each a run folder, guided by Optuna.
+"""Hyperparameter search with Optuna: `search` trains one trial after the other, each in its own run folder.
 
-The folder of a search holds `search.yaml` (what was asked), `study.db` (Optuna's SQLite study, from which a stopped
-search goes on), a folder a trial, and what came of it: `trials.json`, `search.png` and `best.yaml`.
+The folder of a search holds `search.yaml` (the configuration and the search space), `study.db` (Optuna's SQLite study,
+from which a stopped search resumes), one folder for each trial, and the results: `trials.json`, `search.png` and
+`best.yaml`.
 
 Akiba et al., "Optuna: a next-generation hyperparameter optimization framework", KDD 2019.
 """

@@ -1,4 +1,4 @@
-"""The search itself: Optuna proposes, `seglib.train` tries, and every result is in the study before the next trial."""
+"""The search: Optuna proposes options, `seglib.training` trains with them, and the study stores each result."""
 
 import gc
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from ..files import read_yaml
 from .result import STATES, summarize, write
 from .space import Space, TuneError, check, find_start, to_yaml_line, with_options
 
-STARTUP = 6  # trials drawn at random before Optuna's model of the scores is asked
+STARTUP = 6  # random trials before Optuna's sampler uses its model of the scores
 
 
 def search(
@@ -28,7 +28,7 @@ def search(
     Trial 0 is `config`, its numbers rounded to three digits, if it is within `space`.  A trial whose score is below the
     median of earlier trials is pruned; one whose training fails is recorded as failed.  Proposals depend only on
     `config.seed` and the earlier trials.  Ctrl-C raises KeyboardInterrupt after a checkpoint; `resume` continues from
-    it, even within a trial.  Checkpoints of ended trials are deleted; their best weights are kept.
+    it, even within a trial.  Checkpoints of finished trials are deleted; their best weights are kept.
 
     Returns:
         The dictionary of `summarize`.

@@ -1,4 +1,4 @@
-"""Figures of predictions, training and scores.  Nothing but the first figure that is made imports matplotlib."""
+"""Figures of predictions, training and scores.  matplotlib is imported with the first figure."""
 
 from importlib import import_module as _import_module
 

@@ -32,7 +32,7 @@ def save(figure: NotebookFigure, file: Path | str) -> None:
 
 @figure_style()
 def confusion_figure(confusion, names: Sequence[str]) -> NotebookFigure:
-    """Show a confusion matrix, normalised by row.
+    """Show a confusion matrix, normalized by row.
 
     Args:
         confusion: (C, C) counts, a row for each class of the ground truth, a column for each predicted class.

@@ -121,7 +121,7 @@ def test_options_below_a_dictionary_are_set_one_by_one():
 
 @pytest.mark.parametrize("text", ["epochs: 1\nseed: 2\nepochs: 3\n", "data:\n  name: a\n  name: b\n"])
 def test_a_duplicate_key_is_refused(text):
-    with pytest.raises(ConfigError, match="line 3: '(epochs|name)' is there twice; keep one"):
+    with pytest.raises(ConfigError, match="line 3: '(epochs|name)' occurs twice; keep one"):
         parse_config(text)
 
 

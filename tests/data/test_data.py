@@ -151,7 +151,9 @@ def test_every_source_is_described_completely(name, tmp_path):
 
 
 def test_unknown_names(tmp_path):
-    with pytest.raises(DataError, match="'hors' is no data set .*horses, camvid, humans, .*video_objects, creat"):
+    with pytest.raises(
+        DataError, match="'hors' is neither a data set .*horses, camvid, humans, .*video_objects, creat"
+    ):
         data.load("hors", root=tmp_path)
     with pytest.raises(DataError, match="horses takes no option 'length'"):
         data.load("horses", root=tmp_path, length=3)
@@ -197,7 +199,7 @@ def test_a_mask_is_resized_by_nearest_neighbour_only_if_the_proportions_agree():
     )
     large = np.zeros((503, 805), np.uint8)
     assert FilePairs._resized(large, (395, 633), pair).shape == (395, 633)  # a pair of humans
-    with pytest.raises(DataError, match="another shape"):
+    with pytest.raises(DataError, match="another aspect ratio"):
         FilePairs._resized(large, (395, 650), pair)
 
 
@@ -280,7 +282,7 @@ def test_options_apply_to_the_synthetic_ones_of_several_sets(tmp_path):
         ("creatures+streets", {}, "creatures has 2 classes and streets 11: .*the same number"),
         ("creatures+creatures", {}, "names creatures twice; .*creatures\\*2"),
         ("creatures+", {}, "names no data set beside a '\\+'"),
-        ("creatures+hors", {}, "'hors' is no data set"),
+        ("creatures+hors", {}, "'hors' is neither a data set"),
         ("horses+humans", {"length": 3}, "horses\\+humans takes no option 'length'; only creatures, streets do"),
     ],
 )

@@ -104,7 +104,7 @@ def test_without_ray_it_is_named(place, monkeypatch, capsys):
     err = capsys.readouterr().err
     assert "python -m pip install 'ray[data]'" in err and len(err.splitlines()) == 1
     assert main([*words("out"), "--ray-address", "somewhere:6379"]) == 1
-    assert "--ray-address is for --engine ray" in capsys.readouterr().err
+    assert "--ray-address needs --engine ray" in capsys.readouterr().err
 
 
 def test_results_and_errors_of_a_process_reach_the_caller(tmp_path, monkeypatch):

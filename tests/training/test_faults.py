@@ -101,7 +101,7 @@ def test_killed_loading_process_is_reported_and_the_run_resumes(tmp_path):
     assert children, "the run had no loading process any more"
     for child in children:
         os.kill(int(child), signal.SIGKILL)
-    assert "a process that loads images died" in (message := refused(process)) and "--resume" in message
+    assert "a worker process that loads images died" in (message := refused(process)) and "--resume" in message
     assert 0 < checkpoint(tmp_path / "run")["step"] < 180
     ends_as_if_nothing_happened(config, whole)
 

@@ -9,7 +9,7 @@ _LEVELS = ("1/1", "1/2", "1/4", "1/8", "1/16", "1/32")
 
 @figure_style()
 def nested_u() -> NotebookFigure:
-    """Draw U2-Net as a U of eleven blocks, and one of its blocks enlarged, which is a U again."""
+    """Draw U2-Net as a U of eleven blocks, and one of its blocks in detail, which is a U again."""
     alt = (
         "Left: eleven blocks form a U, six encoder blocks down to 1/32 of the resolution and five decoder blocks up, "
         "with skip connections between blocks of the same resolution. Right: one block in detail is a small U-Net "

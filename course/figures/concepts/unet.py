@@ -98,7 +98,7 @@ def skip_connections(model: nn.Module, image: torch.Tensor):
 
     Args:
         model: A network with the blocks stem, down1 to down4 and up1 to up4.
-        image: A normalised image.
+        image: A normalized image.
     """
     names = ["stem", "down1", "down2", "down3", "down4", "up1", "up2", "up3", "up4"]
     features = _activations(model, image, names)

@@ -107,7 +107,7 @@ def read_json(file: Path) -> object:
 
 
 def json_files(source: Path, keys: set[str], most: int | None = None) -> list[Path]:
-    """Return the JSON files below `source` that are objects with all of `keys`; `most` are looked at."""
+    """Return the JSON files below `source` that are objects with all of `keys`; at most `most` are read."""
     files = []
     for file in sorted(source.rglob("*.json"))[:most]:
         try:
@@ -125,7 +125,7 @@ def codec():
     try:
         from pycocotools import mask
     except ImportError:
-        raise DataError("polygons are drawn by one more package: python -m pip install pycocotools") from None
+        raise DataError("drawing polygons needs one more package: python -m pip install pycocotools") from None
     return mask
 
 
@@ -173,7 +173,7 @@ def draw_item(
 ) -> np.ndarray:
     """Return the labels of an annotated image, uint8 (H, W), upright.
 
-    Some tools annotate the pixels as stored, others as a viewer shows them: the size tells which.
+    Some tools annotate the pixels as stored, others as a viewer shows them; the size says which.
 
     Args:
         image: the image file.
