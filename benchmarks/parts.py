@@ -90,5 +90,5 @@ def shuffling() -> dict:
         began = time.perf_counter()
         sampler.batch(epoch * sampler.steps_per_epoch)
         times.append((time.perf_counter() - began) * 1e9 / sampler.num_images)
-    note = "the order of a million images, drawn once per epoch, at 8 bytes an image"
+    note = "the order of a million images, drawn once per epoch, at 8 bytes per image"
     return single(times, "ns/image") | {"note": note, "bytes": 8}

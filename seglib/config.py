@@ -342,7 +342,7 @@ def _check_names(values: Mapping, prefix: str = "") -> None:
         if isinstance(value, Mapping) and _list_group(option):
             _check_names(value, f"{option}.")
         elif hint := suggest_option(option):
-            raise ConfigError(f"{option[:80]} is no option; {hint}")
+            raise ConfigError(f"{option[:80]} is not an option; {hint}")
 
 
 def _check_override(override: str) -> None:
@@ -351,7 +351,7 @@ def _check_override(override: str) -> None:
     if not override.startswith("--") or (_list_group(name) and value.lstrip().startswith("{")):
         return  # the value of the word before, or a whole group
     if hint := suggest_option(name.removesuffix("+"), "--"):  # NAME+=VALUE adds to a list
-        raise ConfigError(f"--{name} is no option; {hint}")
+        raise ConfigError(f"--{name} is not an option; {hint}")
 
 
 def _list_options(kind: type = Config, prefix: str = "") -> dict[str, bool]:

@@ -191,7 +191,9 @@ def _pairs(result, height: int, width: int, branches: int) -> list[tuple[int, in
     try:
         return read()
     except (TypeError, ValueError):
-        raise Hint(f"for ({height}, {width}, {branches}) give a list of pairs (height, width), one a branch") from None
+        raise Hint(
+            f"for ({height}, {width}, {branches}) give a list of pairs (height, width), one per branch"
+        ) from None
 
 
 def _paths(

@@ -38,7 +38,7 @@ class Sheet:
 
 
 def text_width(text: str, size: float, bold: bool = False) -> float:
-    """In inches, with a little more for letters that are moved to whole pixels."""
+    """Return the width in inches, with a little more because letters are aligned to whole pixels."""
     return 1.04 * size / 72 * _width_of_a_point(text, bold)
 
 
@@ -104,7 +104,7 @@ def _box(block: Block, column: int, blocks: Sequence[Block], stacked: bool) -> B
 
 
 def _name(dotted: str) -> list[str]:
-    """On two lines: where a block is, and what; a number alone says too little and stays with its list."""
+    """Split a dotted name into two lines, the parent and the module; a number stays with the name of its list."""
     parts = dotted.split(".")
     last = 2 if parts[-1].isdigit() and len(parts) > 1 else 1
     return [".".join(part) for part in (parts[:-last], parts[-last:]) if part]

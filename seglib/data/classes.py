@@ -29,7 +29,7 @@ class Classes:
         names: of the classes, in the order of their labels: the background first, then as in the file.
         ids: {stored value: label} of masks that store ids.
         others: the label of all other ids; None refuses them.
-        colors: one a class, of masks that are painted; None where they store ids.
+        colors: one per class, of masks that are painted; None where they store ids.
         ignore: the ids or colors of pixels that do not count.
         background: 0, the label of the background; None if there is none.
         binary: ("above" | "below" | "alpha", threshold) of masks of two classes that are not exact.

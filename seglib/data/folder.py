@@ -83,7 +83,7 @@ def _split(path: Path, pairs: list[Pair]) -> tuple[list[Pair], str]:
 
 
 def _listed_keys(file: Path, keys: list[str]) -> list[str]:
-    """Return the image names in a list file, one a line, with or without their suffix."""
+    """Return the image names in a list file, one per line, with or without their suffix."""
     known, listed = set(keys), []
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()  # Windows begins files with a mark

@@ -172,7 +172,7 @@ def _files_by_key(path: Path, pattern: str) -> dict[tuple[str, str], Path]:
         if file.suffix.lower() in image_suffixes():
             files[key] = file
     if not files:
-        raise DataError(f"{path}: no file fits the pattern '{pattern}'; correct it.")
+        raise DataError(f"{path}: no file matches the pattern '{pattern}'; correct it.")
     return files
 
 

@@ -26,7 +26,7 @@ class Report:
     layout: str = ""  # of a folder of your own: what was recognised
     notices: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)  # likely mistakes
-    faults: list[str] = field(default_factory=list)  # one a file
+    faults: list[str] = field(default_factory=list)  # one per file
     suggestion: str = ""  # a classes.yaml that was tried on the masks
 
     @property

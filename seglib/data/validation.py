@@ -188,7 +188,7 @@ def download(name: str, root: Path | str = "data", progress: bool = True) -> Pat
     if name in generated_sets():
         raise DataError(f"{name} is generated: there is nothing to download.")
     if name not in SOURCES:
-        raise DataError(f"'{name}' is no data set that can be downloaded; choose one of: {', '.join(SOURCES)}.")
+        raise DataError(f"'{name}' is not a data set that can be downloaded; choose one of: {', '.join(SOURCES)}.")
     described, archive = SOURCES[name], SOURCES[name].archive
     target = Path(root) / archive.folder if archive else Path(root)
     try:

@@ -21,7 +21,7 @@ from .sliding_window import sliding_window_inference
 NO_MEMORY = re.compile("out of memory|(not enough|insufficient|allocate) memory|failed to allocate", re.IGNORECASE)
 MULTI_SCALE = (0.75, 1.0, 1.25)  # of test-time augmentation, each image also mirrored
 MIN_SIDE = 32  # thinner images are padded to this, so that every network can downsample them five times
-WHOLE_PIXELS = 2**21  # larger inputs (mirror images counted too) go through the network in windows: 1 kB a pixel
+WHOLE_PIXELS = 2**21  # larger inputs (mirror images counted too) go through the network in windows: 1 kB per pixel
 TILE, MIN_TILE = 512, 64  # largest and smallest side of the windows where none was chosen
 BAND_BYTES = 2**29  # what one row of such windows may occupy, in all classes and views
 CHUNK = 2**19  # pixels that are labelled at once, of up to CLASSES classes, fewer of more

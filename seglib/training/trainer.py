@@ -52,7 +52,7 @@ class Trainer:
         model: the network whose weights the optimizer changes.
         ema: exponential moving average of its weights, or None.
         step: number of optimizer steps done so far.
-        history: one entry an epoch: loss, learning rate, validation scores, seconds.
+        history: one entry per epoch: loss, learning rate, validation scores, seconds.
 
     Raises:
         TrainingError: options that do not fit each other or the data; nothing to resume, a damaged checkpoint, or one
@@ -103,12 +103,12 @@ class Trainer:
         process calls this and trains on its share of each batch; rank 0 writes the files.
 
         Args:
-            progress: show a progress bar on a terminal, and elsewhere print one line an epoch, both on stderr.
+            progress: show a progress bar on a terminal, and elsewhere print one line per epoch, both on stderr.
             on_validated: called with each history entry that has validation scores, after it was saved; an exception
                 that it raises stops the run.
 
         Returns:
-            The history, one entry an epoch.
+            The history, one entry per epoch.
 
         Raises:
             TrainingError: the folder already holds a run, a loss or a weight is not finite, memory is full, or a

@@ -188,7 +188,7 @@ def check(config: Config, space: Space) -> None:
         if path in FIXED or path.startswith("data."):
             raise TuneError(f"the search space has '{path}', which all trials of a search must share; take it out.")
         if hint := suggest_option(path):
-            raise TuneError(f"the search space has '{path}', which is no option; {hint}")
+            raise TuneError(f"the search space has '{path}', which is not an option; {hint}")
     # The ends of each range, and every choice.
     samples = [entry.values if isinstance(entry, Choices) else (entry.low, entry.high) for entry in space.values()]
     for i in range(max(map(len, samples), default=0)):  # each sample once, in as few configurations as possible

@@ -55,7 +55,7 @@ def test_a_pattern_describes_any_layout(tmp_path):
         str(tmp_path / "option"), progress=False, pattern=("a/{split}/x_{name}.*", "b/{name}_{split}.png")
     )
     assert report.ok and report.images == {"train": 4, "val": 2}
-    with pytest.raises(DataError, match="no file fits the pattern 'c/{name}.png'"):
+    with pytest.raises(DataError, match="no file matches the pattern 'c/{name}.png'"):
         validation.check(str(tmp_path / "option"), pattern=("c/{name}.png", "b/{name}.png"))
     with pytest.raises(DataError, match="must have {name}"):
         validation.check(str(tmp_path / "option"), pattern=("a/{stem}.png", "b/{name}.png"))

@@ -180,11 +180,11 @@ def test_a_search_in_which_everything_fails_says_why(tmp_path, monkeypatch):
         (
             {"optimizer.rate": Range(0.1, 1.0)},
             TuneError,
-            "'optimizer.rate', which is no option; did you mean",
+            "'optimizer.rate', which is not an option; did you mean",
         ),
-        ({"learning": Range(0.1, 1.0)}, TuneError, "'learning', which is no option"),
-        ({"optimizer.lr.peak": Range(0.1, 1.0)}, TuneError, "'optimizer.lr.peak', which is no option"),
-        ({"optimizer": Choices((1, 2))}, TuneError, "'optimizer', which is no option"),
+        ({"learning": Range(0.1, 1.0)}, TuneError, "'learning', which is not an option"),
+        ({"optimizer.lr.peak": Range(0.1, 1.0)}, TuneError, "'optimizer.lr.peak', which is not an option"),
+        ({"optimizer": Choices((1, 2))}, TuneError, "'optimizer', which is not an option"),
         ({"output_dir": Choices(("a", "b"))}, TuneError, "'output_dir', which all trials of a search must share"),
         ({"data.name": Choices(("horses", "creatures"))}, TuneError, "'data.name', which all trials"),
         ({"optimizer.lr": Range(-0.1, 1.0)}, ConfigError, "optimizer.lr is -0.1"),
@@ -248,11 +248,13 @@ def test_rounding_to_three_digits_never_leaves_the_range(low, factor, place):
 
 
 def test_unknown_and_old_options_are_refused_by_name():
-    with pytest.raises(ConfigError, match="augment.grey is no option; it is called augment.grayscale now"):
+    with pytest.raises(ConfigError, match="augment.grey is not an option; it is called augment.grayscale now"):
         tuning.with_options(Config(), {"augment.grey": 0.5})
-    with pytest.raises(ConfigError, match="no.such.option|no is no option"):
+    with pytest.raises(ConfigError, match="no.such.option|no is not an option"):
         tuning.with_options(Config(), {"no.such.option": 0.5})
-    with pytest.raises(TuneError, match="'optimizer.clip_norm', which is no option; it is called optimizer.max_grad"):
+    with pytest.raises(
+        TuneError, match="'optimizer.clip_norm', which is not an option; it is called optimizer.max_grad"
+    ):
         tuning.space.check(Config(), {"optimizer.clip_norm": Range(0.1, 1.0)})
 
 

@@ -1,4 +1,4 @@
-"""COCO instances: one JSON file a split, with polygons, run lengths and crowds."""
+"""COCO instances: one JSON file per split, with polygons, run lengths and crowds."""
 
 from collections import defaultdict
 from functools import partial

@@ -1,4 +1,4 @@
-"""LabelMe and Supervisely: one JSON file an image, with shapes in the order in which they are drawn."""
+"""LabelMe and Supervisely: one JSON file per image, with shapes in the order in which they are drawn."""
 
 import base64
 import zlib

@@ -122,7 +122,7 @@ def _check_voc_palette(mask: Path) -> None:
         palette = image.getpalette() if image.mode == "P" else None
     expected = [[sum((i >> (3 * bit + c) & 1) << (7 - bit) for bit in range(3)) for c in range(3)] for i in range(21)]
     if palette is None or palette[:63] != np.ravel(expected).tolist():
-        raise DataError(f"{mask}: not painted as Pascal VOC's 21 classes; add class_names.txt with one name a line.")
+        raise DataError(f"{mask}: not painted as Pascal VOC's 21 classes; add class_names.txt with one name per line.")
 
 
 def is_roboflow(source: Path) -> bool:

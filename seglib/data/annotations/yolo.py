@@ -1,4 +1,4 @@
-"""YOLO segmentation: a YAML file with names, and for each image a text file with one polygon a line."""
+"""YOLO segmentation: a YAML file with names, and for each image a text file with one polygon per line."""
 
 from functools import partial
 from pathlib import Path
