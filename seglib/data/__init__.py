@@ -76,9 +76,7 @@ def source(name: str) -> Source:
         return folder.source(Path(name))
     if concat.is_joined(name):
         raise DataError(f"{name} is several data sets; name one of them here.")
-    raise DataError(
-        f"'{name}' is neither a data set nor a folder; choose one of: {', '.join(names())}, or a folder's path."
-    )
+    raise DataError(f"'{name}' is neither a data set nor a folder; choose {', '.join(names())}, or a folder's path.")
 
 
 def pairs(source: Source, split: str, root: Path | str, list_name: str = "default") -> list[Pair]:

@@ -156,10 +156,7 @@ def _judge(
             f"{archive}: unpacks to more than {max_bytes:,} bytes or {max_files:,} files; refused as unsafe."
         )
     for member in packed.infolist():
-        name, kind = (
-            member.filename,
-            stat.S_IFMT(member.external_attr >> 16),
-        )  # 0: no file type stored
+        name, kind = member.filename, stat.S_IFMT(member.external_attr >> 16)  # 0: no file type stored
         path = PurePosixPath(name.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name) or "\0" in name:
             raise DownloadError(

@@ -285,9 +285,7 @@ def _tiff_samples(path: Path) -> tuple[np.ndarray, int]:
     try:
         import tifffile
     except ImportError:
-        raise DataError(
-            f"{path}: reading chosen bands needs one more package: python -m pip install tifffile"
-        ) from None
+        raise DataError(f"{path}: reading bands needs one more package: python -m pip install tifffile") from None
     try:
         with tifffile.TiffFile(path) as tiff:
             pages = [page for page in tiff.pages if not page.subfiletype & 5]

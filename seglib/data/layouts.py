@@ -166,9 +166,7 @@ def _files_by_key(path: Path, pattern: str) -> dict[tuple[str, str], Path]:
     for parts, file in match_pattern(path, pattern):
         key = (parts.get("split", ""), parts["name"])
         if key in files:
-            raise DataError(
-                f"{file}: matches the pattern '{pattern}', and so does {files[key].name}; make the pattern narrower."
-            )
+            raise DataError(f"{file}: matches the pattern '{pattern}', as does {files[key].name}; make it narrower.")
         if file.suffix.lower() in image_suffixes():
             files[key] = file
     if not files:
