@@ -23,7 +23,9 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--root", type=Path, default=Path("data"), help="folder of the data sets (%(default)s)")
     run.add_argument("--results", type=Path, default=results.FILE, help="file of results (%(default)s)")
     run.add_argument("--list", action="store_true", help="show the names of the entries and stop")
-    table_parser = verbs.add_parser("table", help="write the README's table, notes.md and scaling.md from the results")
+    table_parser = verbs.add_parser(
+        "table", help="write the README's table, docs/benchmarks.md and scaling.md from the results"
+    )
     table_parser.add_argument("--results", type=Path, default=results.FILE, help="file of results (%(default)s)")
     compare = verbs.add_parser("compare", help="train networks, class weights and seeds side by side: hours, resumable")
     compare.add_argument(

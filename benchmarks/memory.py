@@ -43,7 +43,7 @@ def training(name: str, device: str) -> dict:
     peer = pair.peer()  # reports itself what is missing
     our_bytes, peer_bytes = ([in_fresh_process(__name__, name, side, device)["bytes"]] for side in ("ours", "peer"))
     numbers = contest(our_bytes, peer_bytes, "MiB", lambda size: size / 2**20, False)
-    note = "the network, its optimiser and two training steps, in a fresh process"
+    note = "the network, its optimizer and two training steps, in a fresh process"
     if not pair.load:  # each weight takes four numbers: weight, gradient, and two averages of the optimizer
         note += f"; {describe_weights(pair.ours(), peer)}, of 16 bytes each while training"
     return numbers | {"peer_is": pair.peer_is, "library": pair.library, "note": note}

@@ -50,7 +50,7 @@ def as_tensors() -> Callable:
 
 
 def v2_transform(config: Config) -> Callable:
-    """The transforms of `seglib.augment.training_steps`, with the same strengths and probabilities, in torchvision."""
+    """Return `seglib.data.transforms.training_steps` with torchvision: the same strengths and probabilities."""
     from torchvision.transforms import v2
 
     a, c = config.augment, config.augment.color_jitter
