@@ -68,7 +68,7 @@ def frozen_block(answer):
             "wrapped module stays in evaluation mode"
         )
     if not torch.equal(inner[1].running_mean, torch.zeros(3)):
-        raise Hint("the running mean of the batch normalization has changed: the wrapped module must stay in eval mode")
+        raise Hint("the running mean of the batch normalisation has changed: the wrapped module must stay in eval mode")
     _check_gradients(block, network, result, inputs)
 
 
