@@ -186,7 +186,7 @@ def of_the_foreground(z, t):
         (1, lambda d: sum(2 * x + 1 for x in d), "adds only 2d"),
         (1, lambda d: 1 + 2 * max(d), "widest layer alone"),
         (1, lambda d: 1 + 2 * math.prod(d), "widest layer alone|multiply"),
-        (1, stepped, "no stride"),
+        (1, stepped, "not a stride"),
         (1, lambda d: 99, "add 2 * dilation"),
         (2, lambda s, h: sides(s, h)[:-1], "last level is missing"),
         (2, lambda s, h: [s], "one for each level"),
