@@ -25,7 +25,7 @@ function show() {
 
 function row(name, { number, stem, miou, boundary_iou }) {
   const item = document.createElement("li");
-  const title = document.createElement("h3");
+  const title = document.createElement("h2");
   const bold = Object.assign(document.createElement("b"), { textContent: `mIoU ${miou.toFixed(3)}` });
   title.append(`Image ${number + 1}: `, bold, `, Boundary IoU ${boundary_iou.toFixed(3)}`);
   const panels = Object.assign(document.createElement("div"), { className: "row" });

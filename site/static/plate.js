@@ -64,6 +64,25 @@ for (const table of document.querySelectorAll(".sortable table, table.sortable")
   });
 }
 
+// Code that is wider than the page scrolls by keyboard too; an empty heading of a table is no heading.
+for (const block of document.querySelectorAll("article pre")) block.tabIndex = 0;
+for (const heading of document.querySelectorAll("article th")) {
+  if (!heading.textContent.trim()) heading.replaceWith(document.createElement("td"));
+  else if (heading.querySelector(".math")) heading.ariaLabel = heading.textContent.trim(); // a formula becomes a drawing
+}
+
+// Sphinx writes the parameters of a long signature as a definition list without terms; these are plain lines.
+for (const list of document.querySelectorAll("dt.sig dl")) {
+  const lines = [...list.children].map((parameter) => {
+    const line = document.createElement("div");
+    line.append(...parameter.childNodes);
+    return line;
+  });
+  const box = Object.assign(document.createElement("div"), { className: "parameters" });
+  box.append(...lines);
+  list.replaceWith(box);
+}
+
 // Wide tables and formulas scroll by themselves, not the page, and can be scrolled by keyboard.
 for (const table of document.querySelectorAll("article table")) {
   if (table.closest(".scroll, .highlight")) continue;

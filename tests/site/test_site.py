@@ -224,7 +224,7 @@ def test_axe_has_no_findings(site, address, browser, axe, width, scheme):
     ]
     with opened(browser, address, width, scheme) as (page, _):
         for name in names:
-            page.goto(f"{address}{name}.html")
+            page.goto(f"{address}{name}.html?device=wasm")  # the demo loads twice otherwise
             page.evaluate(axe)
             result = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
             findings += [f"{name}: {v['id']}: {v['nodes'][0]['html'][:160]}" for v in result["violations"]]
@@ -441,7 +441,7 @@ def test_the_demo_on_a_phone_by_keyboard_and_with_bad_files(address, browser, tm
     with opened(browser, address, "phone", "dark") as (page, wrong):
         page.goto(address + "demo.html?device=wasm")
         page.wait_for_selector("#demo[data-ready]")
-        for file, words in (("notes.txt", "Choose a photograph"), ("cut.png", "damaged"), ("empty.jpg", "is empty")):
+        for file, words in (("notes.txt", "Choose an image"), ("cut.png", "damaged"), ("empty.jpg", "is empty")):
             choose(page, tmp_path / file)
             page.wait_for_function(f"document.querySelector('[role=alert]').textContent.includes('{words}')")
             assert page.is_visible('[role="alert"]') and not page.is_visible('[data-part="stage"]')
@@ -541,8 +541,8 @@ def test_the_views_of_a_result(address, browser):
         for kind in ("Overlay", "Mask", "Cut-out", "Background", "Confidence"):
             page.click(f".kinds >> text={kind}")
             views[kind] = np.asarray(saved(page, "save-view").convert("RGBA")).astype(int)
-        page.select_option('[data-part="backdrop"]', "color")
         page.click(".kinds >> text=Background")
+        page.select_option('[data-part="backdrop"]', "color")
         page.fill('[data-part="color"]', "#00ff00")
         green = np.asarray(saved(page, "save-view").convert("RGB")).astype(int)
         outside = views["Cut-out"][..., 3] == 0
@@ -576,7 +576,7 @@ def test_two_networks_and_kept_results(site, address, browser, tmp_path):
         alone = np.asarray(saved(page, "save-mask"))
         page.click("#demo summary")
         page.select_option('[data-part="other"]', second)
-        page.wait_for_function(f"document.querySelector('[data-part=status]').textContent.includes('{second}')")
+        page.wait_for_function("document.querySelector('[data-part=status]').textContent.startsWith('Left of')")
         requests = []
         page.on("request", lambda request: requests.append(request.url))
         done = page.get_attribute("#demo", "data-finished")
