@@ -24,7 +24,7 @@ help:
 	@echo "make coverage     run the tests and report the lines and branches that they miss"
 	@echo "make mutation     change the code in small ways and report what the tests miss, for hours (AREA=metrics)"
 	@echo "make fuzz         read thousands of corrupted files; the counts go into docs/reliability.md"
-	@echo "make soak         run the long tests: an hour of training, an image of 20,000 x 20,000 pixels"
+	@echo "make soak         run the long tests: an hour of training, an image of 20,000 x 20,000 pixels, all model cards"
 	@echo "make site         build the site into build/site/html"
 	@echo "make address      write the public address of this repository everywhere it is needed (URL=https://...)"
 	@echo "make setup        create the environment $(VENV) for the notebooks (setup-dev: for the tests)"
@@ -74,7 +74,8 @@ fuzz: $(DEV_READY)
 	$(BIN)/python -m tests.fuzz --cases 1000 --write
 
 soak: $(DEV_READY)
-	SEGLIB_SLOW=1 $(BIN)/python -m pytest tests/training/test_faults.py tests/inference/test_large_images.py
+	SEGLIB_SLOW=1 $(BIN)/python -m pytest tests/training/test_faults.py tests/inference/test_large_images.py \
+	    tests/test_weights.py
 
 lint: $(DEV_READY)
 	$(BIN)/python -m ruff check .

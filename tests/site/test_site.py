@@ -226,7 +226,11 @@ def test_axe_has_no_findings(site, address, browser, axe, width, scheme):
         for name in names:
             page.goto(f"{address}{name}.html?device=wasm")  # the demo loads twice otherwise
             page.evaluate(axe)
-            result = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+            # axe does not see the text of a formula, so headings of tables are looked at here.
+            rules = "{ 'empty-table-header': { enabled: false } }"
+            result = page.evaluate(f"axe.run(document, {{ resultTypes: ['violations'], rules: {rules} }})")
+            empty = "headings => headings.filter((th) => !(th.ariaLabel || th.textContent.trim())).length"
+            assert page.eval_on_selector_all("article th", empty) == 0, name
             findings += [f"{name}: {v['id']}: {v['nodes'][0]['html'][:160]}" for v in result["violations"]]
     assert not findings, "\n".join(findings)
 
