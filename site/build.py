@@ -37,7 +37,7 @@ def lay_out(stage: Stage) -> None:
     included, excluded = demo_models.chosen()
     models = demo_models.entries(included, stage, cache)
     demo_models.describe(models, examples.write(models, stage), static / "ort", stage)
-    explorer.write(stage, cache)
+    explorer.write(included, stage, cache)
     generated.course(ROOT / "notebooks", stage)
     generated.released(included, excluded, stage)
     generated.guides(stage)

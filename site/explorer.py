@@ -6,6 +6,7 @@ The images are synthetic because single images of the data sets must not be publ
 import hashlib
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.cbook
@@ -25,10 +26,10 @@ FOLDER = "_static/explorer"
 HERO, HERO_BACKGROUND = "efficientnet_unet-humans", (226, 235, 243)
 
 
-def write(stage: Stage, cache: Path) -> None:
-    """Write images, target masks, predictions and error maps, and `explorer.json`, which lists them."""
+def write(names: Sequence[str], stage: Stage, cache: Path) -> None:
+    """Write images, target masks, predictions of the weights `names`, error maps, and the list of all these files."""
     listed = []
-    for name in weights.names():
+    for name in names:
         card = weights.card(name)
         synthetic = SYNTHETIC.get(card["data"]["name"])
         if synthetic is None:
