@@ -60,7 +60,7 @@ def v2_transform(config: Config) -> Callable:
             v2.RandomHorizontalFlip(a.flip),
             v2.RandomApply([v2.RandomRotation(a.rotate, v2.InterpolationMode.BILINEAR)], 0.5),
             v2.RandomApply([v2.ColorJitter(c, c, c, c / 5)], 0.8),
-            v2.RandomGrayscale(a.grey),
+            v2.RandomGrayscale(a.grayscale),
             v2.RandomApply([v2.GaussianBlur(7, (0.3, 1.5))], a.blur),
             v2.RandomApply([v2.ToDtype(torch.float32, scale=True), v2.GaussianNoise(sigma=0.035)], a.noise),
             v2.ToDtype(torch.uint8, scale=True),
