@@ -5,7 +5,6 @@ from .dilated_resnet import DilatedResNet
 from .efficientnet_unet import EfficientNetUNet
 from .errors import CheckpointError, ModelError
 from .hrnet import HRNet
-from .mini_hrnet import MiniHRNetV3
 from .registry import check_names, create, names
 from .u2net import U2Net, U2NetP
 from .unet import UNet
@@ -15,7 +14,6 @@ __all__ = [
     "DilatedResNet",
     "EfficientNetUNet",
     "HRNet",
-    "MiniHRNetV3",
     "ModelError",
     "U2Net",
     "U2NetP",

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .errors import ModelError, check_training_size
+from .unet import DoubleConv
 
 # The stages of size 0: kernel, stride, expansion, output channels, blocks.
 STAGES = (
@@ -137,11 +138,7 @@ class DecoderBlock(nn.Module):
 
     def __init__(self, in_channels: int, skip_channels: int, out_channels: int):
         super().__init__()
-        layers = []
-        for channels in (in_channels + skip_channels, out_channels):
-            layers += [nn.Conv2d(channels, out_channels, 3, padding=1, bias=False), nn.BatchNorm2d(out_channels)]
-            layers += [nn.ReLU(inplace=True)]
-        self.merge = nn.Sequential(*layers)
+        self.merge = DoubleConv(in_channels + skip_channels, out_channels)
 
     def forward(self, x: Tensor, skip: Tensor | None) -> Tensor:
         x = F.interpolate(x, scale_factor=2.0, mode="nearest")

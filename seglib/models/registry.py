@@ -3,7 +3,8 @@
 import inspect
 import sys
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import cache, partial
+from importlib.metadata import entry_points
 
 from torch import nn
 
@@ -12,34 +13,36 @@ from .dilated_resnet import DilatedResNet
 from .efficientnet_unet import EfficientNetUNet
 from .errors import ModelError
 from .hrnet import HRNET_CONFIGS, HRNet
-from .mini_hrnet import MINI_HRNET_CONFIGS, MiniHRNetV3
+from .mini_hrnet import MINI_HRNET_CONFIGS
 from .pretrained import fetch
 from .u2net import U2Net, U2NetP
 from .unet import UNet
 
-_BUILDERS: dict[str, Callable[..., nn.Module]] = {
+BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "unet": UNet,
     "u2net": U2Net,
     "u2netp": U2NetP,
-    **{name: partial(HRNet, **options) for name, options in HRNET_CONFIGS.items()},
-    "mini_hrnet_v1": partial(HRNet, **MINI_HRNET_CONFIGS["mini_hrnet_v1"]),
-    "mini_hrnet_v2": partial(HRNet, **MINI_HRNET_CONFIGS["mini_hrnet_v2"]),
-    "mini_hrnet_v3": MiniHRNetV3,
-    "mini_hrnet": partial(HRNet, **MINI_HRNET_CONFIGS["mini_hrnet"]),
+    **{name: partial(HRNet, **options) for name, options in {**HRNET_CONFIGS, **MINI_HRNET_CONFIGS}.items()},
     "dilated_resnet50": DilatedResNet,
     "efficientnet_unet": EfficientNetUNet,
 }
 
 
+@cache
+def builders() -> dict[str, Callable[..., nn.Module]]:
+    """Return what builds each network: the library's, and those that packages register as `seglib.models`."""
+    return BUILDERS | {point.name: point.load() for point in entry_points(group="seglib.models")}
+
+
 def names() -> list[str]:
     """Return the names that `create` accepts."""
-    return list(_BUILDERS)
+    return list(builders())
 
 
 def check_names(chosen: Iterable[str]) -> None:
     """Raise ModelError for the first of the names in `chosen` that `create` does not accept."""
     for name in chosen:
-        if name not in _BUILDERS:
+        if name not in builders():
             raise ModelError(f"'{name}' is not a known network; choose one of: {', '.join(names())}.")
 
 
@@ -72,7 +75,7 @@ def create(name: str, num_classes: int, in_channels: int = 3, pretrained: str | 
             f"the published weights are for 3 input channels, not {in_channels}; "
             f"build {name} without pretrained='{pretrained}' or use RGB images."
         )
-    builder = _BUILDERS[name]
+    builder = builders()[name]
     known = dict(list(inspect.signature(builder).parameters.items())[2:])
     for option, value in options.items():
         if option not in known:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from course import mini_hrnet_v3
 from seglib import models
 from tests.reference import fill
 
@@ -120,7 +121,7 @@ def test_the_third_pads_by_repeating_the_border_and_crops():
 
 
 def test_the_third_pads_no_side_that_is_right_already():
-    missing = {size: models.mini_hrnet._padding(size) for size in (1, 31, 32, 33, 63, 64, 65, 96, 1000, 1024)}
+    missing = {size: mini_hrnet_v3._padding(size) for size in (1, 31, 32, 33, 63, 64, 65, 96, 1000, 1024)}
     assert missing == {1: 63, 31: 33, 32: 32, 33: 31, 63: 1, 64: 0, 65: 31, 96: 0, 1000: 24, 1024: 0}
 
 
