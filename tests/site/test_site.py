@@ -426,9 +426,9 @@ def test_the_graphics_processor_gives_the_same_mask(address, browser, tmp_path):
     with opened(browser, address) as (page, wrong):
         page.set_default_timeout(300_000)
         page.goto(address + "demo.html?device=webgpu")
+        page.wait_for_selector("#demo[data-ready]")  # the service worker has reloaded the page by then
         if not page.evaluate("navigator.gpu?.requestAdapter().then(Boolean)"):
             pytest.skip("this Chromium has no WebGPU, not even in software")
-        page.wait_for_selector("#demo[data-ready]")
         choose(page, tmp_path / "thin.png")
         page.wait_for_selector('#demo[data-state="done"]')
         assert "WebGPU" in page.inner_text('[data-part="status"]')
