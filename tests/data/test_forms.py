@@ -177,7 +177,7 @@ HARD_CASES = {
         lambda r: forms.voc(r, list(range(256)) * 3),
         "p0.png: not painted as Pascal VOC's 21 classes",
     ),
-    "cvat: no color": (lambda r: forms.cvat(r, "cat\n"), "labelmap.txt, line 2: no color after 'cat'"),
+    "cvat: no color": (lambda r: forms.cvat(r, "cat\n"), "labelmap.txt, line 2: must have 2 columns"),
     "cvat: wrong color": (lambda r: forms.cvat(r, "cat:1,2::\n"), "labelmap.txt, line 2: '1,2' is not a color"),
     "cvat: missing class": (
         lambda r: forms.cvat(r, "cat:220,20,60::\nbackground:0,0,0::\n"),

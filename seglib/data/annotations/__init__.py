@@ -17,19 +17,19 @@ from ...files import write_text
 from ..classes import CLASSES_FILE, distinct_colors
 from ..dataset import IGNORE
 from ..images import DataError
-from . import coco, json_shapes, painted, yolo
+from . import painted, shapes
 from .common import Annotations, Item
 
 # How the files of each format are recognised, and read.
 FORMATS = {
-    "supervisely": (json_shapes.is_supervisely, json_shapes.read_supervisely),
-    "cvat": (painted.is_cvat, painted.read_cvat),
+    "supervisely": (shapes.is_supervisely, shapes.read_supervisely),
+    "cvat": (painted.is_cvat, painted.read_voc),
     "voc": (painted.is_voc, painted.read_voc),
     "roboflow": (painted.is_roboflow, painted.read_roboflow),
     "class_dict": (painted.is_class_dict, painted.read_class_dict),
-    "yolo": (yolo.recognise, yolo.read),
-    "coco": (coco.recognise, coco.read),
-    "labelme": (json_shapes.is_labelme, json_shapes.read_labelme),
+    "yolo": (shapes.is_yolo, shapes.read_yolo),
+    "coco": (shapes.is_coco, shapes.read_coco),
+    "labelme": (shapes.is_labelme, shapes.read_labelme),
 }
 MALFORMED = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
 LISTED = 10  # faults that an error spells out

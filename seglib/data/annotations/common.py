@@ -14,9 +14,12 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from ...errors import import_optional
 from ..dataset import IGNORE, background_index
 from ..images import MAX_PIXELS, DataError, image_suffixes, open_image, orientation, turn_upright
 from ..layouts import SPLIT_NAMES
+
+Size = tuple[int, int]  # height, width
 
 
 @dataclass
@@ -122,11 +125,7 @@ def json_files(source: Path, keys: set[str], most: int | None = None) -> list[Pa
 
 def codec():
     """Return the module of pycocotools that draws polygons and decodes run lengths."""
-    try:
-        from pycocotools import mask
-    except ImportError:
-        raise DataError("drawing polygons needs one more package: python -m pip install pycocotools") from None
-    return mask
+    return import_optional("pycocotools.mask", DataError, "drawing polygons", "pycocotools")
 
 
 def decode_shape(code: dict) -> np.ndarray:
@@ -136,7 +135,7 @@ def decode_shape(code: dict) -> np.ndarray:
         return codec().decode(code) > 0
 
 
-def polygon_shape(label: int, rings: Sequence, size: tuple[int, int], where: str, holes: Sequence = ()) -> Shape:
+def polygon_shape(label: int, rings: Sequence, size: Size, where: str, holes: Sequence = ()) -> Shape:
     """Draw polygons, each [x, y, x, y, ...] or [[x, y], ...] in pixels from the upper left corner, less the holes."""
     mask, codes = codec(), []
     for group in filter(len, (rings, holes)):
@@ -150,7 +149,7 @@ def polygon_shape(label: int, rings: Sequence, size: tuple[int, int], where: str
     return Shape(label, codes[0])
 
 
-def bitmap_shape(label: int, png: bytes, origin: Sequence[float], size: tuple[int, int], where: str) -> Shape:
+def bitmap_shape(label: int, png: bytes, origin: Sequence[float], size: Size, where: str) -> Shape:
     """Place a bitmap, the content of a PNG file, with its upper left corner at `origin`, (x, y)."""
     with Image.open(io.BytesIO(png)) as image:
         if image.width * image.height > MAX_PIXELS:
@@ -166,9 +165,10 @@ def bitmap_shape(label: int, png: bytes, origin: Sequence[float], size: tuple[in
 
 def draw_item(
     image: Path,
-    size: tuple[int, int] | None,
     where: str,
-    make_shapes: Callable[[tuple[int, int]], Sequence[Shape]],
+    size: Size | None,
+    objects: Iterable[tuple[str, object]],
+    make_shape: Callable[[str, object, Size], Shape],
     largest_first: bool = False,
 ) -> np.ndarray:
     """Return the labels of an annotated image, uint8 (H, W), upright.
@@ -177,22 +177,25 @@ def draw_item(
 
     Args:
         image: the image file.
-        size: (height, width) that the annotation was made for, if it says so.
         where: names the annotation in errors.
-        make_shapes: returns the objects for a (height, width) to draw at.
+        size: (height, width) that the annotation was made for, if it says so.
+        objects: the name of each object in errors, and its entry.
+        make_shape: returns the shape of an object for a (height, width) to draw at.
         largest_first: as for `draw_shapes`.
     """
     with open_image(image) as opened:
         stored, turn = (opened.height, opened.width), orientation(opened)
     upright = stored[::-1] if turn >= 5 else stored
     if size is None or tuple(size) == upright:
-        return draw_shapes(make_shapes(upright), upright, 1, largest_first)
-    if tuple(size) == stored:
-        return draw_shapes(make_shapes(stored), stored, turn, largest_first)
-    raise DataError(f"{where}: made for {size[1]}x{size[0]} pixels, but {image.name} has {upright[1]}x{upright[0]}.")
+        stored, turn = upright, 1
+    elif tuple(size) != stored:
+        raise DataError(
+            f"{where}: made for {size[1]}x{size[0]} pixels, but {image.name} has {upright[1]}x{upright[0]}."
+        )
+    return draw_shapes([make_shape(*entry, stored) for entry in objects], stored, turn, largest_first)
 
 
-def draw_shapes(shapes: Sequence[Shape], size: tuple[int, int], turn: int, largest_first: bool = False) -> np.ndarray:
+def draw_shapes(shapes: Sequence[Shape], size: Size, turn: int, largest_first: bool = False) -> np.ndarray:
     """Draw objects on background 0: in their order, or the largest first, so that later ones cover earlier ones."""
     if largest_first:
         shapes = sorted(shapes, key=lambda shape: (not shape.is_crowd, -int(codec().area(shape.code))))

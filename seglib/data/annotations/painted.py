@@ -12,6 +12,7 @@ from ..dataset import IGNORE
 from ..images import DataError, open_image
 from ..layouts import detect
 from ..masks import labels_by_color, labels_by_id, read_mask
+from ..splits import SPLITS
 from .common import Annotations, ImageIndex, Item, class_labels, split_of
 
 VOC_CLASSES = (
@@ -30,11 +31,11 @@ def _labels(mask: Path, table: dict, check: Callable[[Path], object] | None = No
     return labels_by_id(read_mask(mask), mask, table)
 
 
-def _table_rows(file: Path, columns: int) -> Iterator[tuple[int, list[str]]]:
-    """Yield line numbers and rows of a CSV file, without the heading."""
+def _table_rows(file: Path, columns: int, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
+    """Yield line numbers and rows of a text table, without the heading and comments."""
     with open(file, encoding="utf-8-sig", newline="") as stream:
-        for number, row in enumerate(csv.reader(stream, skipinitialspace=True), 1):
-            if number > 1 and row:
+        for number, row in enumerate(csv.reader(stream, delimiter=delimiter, skipinitialspace=True), 1):
+            if row and not row[0].startswith("#") and (number > 1 or delimiter != ","):
                 if len(row) < columns:
                     raise DataError(f"{file}, line {number}: must have {columns} columns; correct it.")
                 yield number, [cell.strip() for cell in row]
@@ -56,54 +57,45 @@ def _color_table(rows: Iterable[tuple[int, str, list[str]]], file: Path) -> tupl
     return classes, {color: label_of[name] for color, name in names.items()}
 
 
+def _voc_root(source: Path) -> Path | None:
+    return next((folder.parent for folder in sorted(source.rglob("SegmentationClass")) if folder.is_dir()), None)
+
+
 def is_voc(source: Path) -> bool:
-    return _voc_root(source) is not None and not (_voc_root(source) / "labelmap.txt").is_file()
-
-
-def read_voc(source: Path) -> Annotations:
-    """Pascal VOC: JPEGImages, SegmentationClass with palette masks, 255 as border, and lists in ImageSets."""
-    root = _voc_root(source) or source
-    file = root / "class_names.txt"
-    names = file.read_text(encoding="utf-8").split("\n") if file.is_file() else VOC_CLASSES
-    names = [name.strip() for name in names if name.strip() and name.strip() != "__ignore__"]
-    classes, label_of = class_labels(names)
-    table = {number: label_of[name] for number, name in enumerate(names)} | {IGNORE: IGNORE}
-    return _voc_items(root, classes, table, check=None if file.is_file() else _check_voc_palette)
+    return _voc_root(source) is not None and not is_cvat(source)
 
 
 def is_cvat(source: Path) -> bool:
     return _voc_root(source) is not None and (_voc_root(source) / "labelmap.txt").is_file()
 
 
-def read_cvat(source: Path) -> Annotations:
-    """CVAT's "Segmentation mask": as Pascal VOC, painted in the colors of labelmap.txt."""
-    root = _voc_root(source) or source
-    file, rows = root / "labelmap.txt", []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
-        name, _, rest = line.partition(":")
-        color = rest.split(":")[0]
-        if line.strip() and not line.startswith("#"):
-            if not color.strip():
-                raise DataError(f"{file}, line {number}: no color after '{name}'; write {name}:r,g,b::")
-            rows.append((number, name.strip(), color.split(",")))
-    return _voc_items(root, *_color_table(rows, file))
+def read_voc(source: Path) -> Annotations:
+    """Pascal VOC: JPEGImages, SegmentationClass with palette masks, 255 as border, and lists in ImageSets.
 
-
-def _voc_root(source: Path) -> Path | None:
-    return next((folder.parent for folder in sorted(source.rglob("SegmentationClass")) if folder.is_dir()), None)
-
-
-def _voc_items(root: Path, classes: list[str], table: dict, check: Callable | None = None) -> Annotations:
+    CVAT's "Segmentation mask" is the same, but painted in the colors of labelmap.txt.
+    """
+    root, check = _voc_root(source) or source, None
+    label_map, name_list = root / "labelmap.txt", root / "class_names.txt"
+    if label_map.is_file():
+        rows = ((number, row[0], row[1].split(",")) for number, row in _table_rows(label_map, 2, ":"))
+        classes, table = _color_table(rows, label_map)
+    else:
+        names = name_list.read_text(encoding="utf-8").split("\n") if name_list.is_file() else VOC_CLASSES
+        names = [name.strip() for name in names if name.strip() and name.strip() != "__ignore__"]
+        classes, label_of = class_labels(names)
+        table = {number: label_of[name] for number, name in enumerate(names)} | {IGNORE: IGNORE}
+        check = None if name_list.is_file() else _check_voc_palette
     index, split_of_stem = ImageIndex(root), {}
     masks = {file for file in index.files if MASK_FOLDERS & {*file.relative_to(root).parts}}
     images = {file.stem: file for file in index.files if file not in masks}
-    for split in ("train", "val", "test"):
+    for split in SPLITS:
         file = root / "ImageSets" / "Segmentation" / f"{split}.txt"
         lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
         split_of_stem |= {Path(line.split()[0]).name: split for line in lines if line.strip()}
-    items = []
-    for mask in sorted((root / "SegmentationClass").rglob("*.png")):
-        items.append(_item(index, mask, images.get(mask.stem), split_of_stem.get(mask.stem), table, check))
+    items = [
+        _item(index, mask, images.get(mask.stem), split_of_stem.get(mask.stem), table, check)
+        for mask in sorted((root / "SegmentationClass").rglob("*.png"))
+    ]
     return Annotations(classes, items, index.notices(masks))
 
 
@@ -120,8 +112,8 @@ def _check_voc_palette(mask: Path) -> None:
     """DataError unless the palette of a mask is that of Pascal VOC, as only then its 21 names are right."""
     with open_image(mask) as image:
         palette = image.getpalette() if image.mode == "P" else None
-    expected = [[sum((i >> (3 * bit + c) & 1) << (7 - bit) for bit in range(3)) for c in range(3)] for i in range(21)]
-    if palette is None or palette[:63] != np.ravel(expected).tolist():
+    expected = [sum((i >> (3 * bit + c) & 1) << (7 - bit) for bit in range(3)) for i in range(21) for c in range(3)]
+    if palette is None or palette[:63] != expected:
         raise DataError(f"{mask}: not painted as Pascal VOC's 21 classes; add class_names.txt with one name per line.")
 
 
