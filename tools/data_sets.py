@@ -6,7 +6,7 @@ from pathlib import Path
 
 from seglib.data import SOURCES, DataError, source, splits
 from seglib.data import digests as content
-from seglib.data.matching import natural_order
+from seglib.data.layouts import natural_order
 from seglib.data.splits import divide
 from seglib.files import write_text
 

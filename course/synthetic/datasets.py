@@ -64,7 +64,7 @@ class Draw:
         self.cache = DecodedCache(cache_bytes)
 
     def __call__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        return self.cache.get(index, None, lambda: self.kind.draw(self.seed, self.first + index, *self.size))
+        return self.cache.get(index, lambda: self.kind.draw(self.seed, self.first + index, *self.size))
 
 
 CREATURES = SyntheticSet(

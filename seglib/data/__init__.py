@@ -8,19 +8,18 @@ All are opened in the same way and return images with their masks:
     both = data.load("horses+humans", split="train", root="data")       label 1 is "horse or human"
 """
 
+import re
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from . import concat, folder, splits
+from . import folder, splits
 from .annotations import import_annotations
-from .dataset import IGNORE, Pair, SegmentationDataset, Source, background_index
-from .dataset import FilePairs as _FilePairs
-from .images import DataError, read_image
+from .dataset import IGNORE, FilePairs, Pair, SegmentationDataset, Source, background_index, concat_datasets
+from .images import SUFFIXES, DataError, read_image
 from .known import SOURCES
 from .masks import read_mask
-from .matching import SUFFIXES
 
 __all__ = [
     "IGNORE",
@@ -74,9 +73,36 @@ def source(name: str) -> Source:
         raise DataError(f"{name} is generated, each split by itself: it has no files and needs no split lists.")
     if Path(name).is_dir():
         return folder.source(Path(name))
-    if concat.is_joined(name):
+    if is_joined(name):
         raise DataError(f"{name} is several data sets; name one of them here.")
     raise DataError(f"'{name}' is neither a data set nor a folder; choose {', '.join(names())}, or a folder's path.")
+
+
+def is_joined(name: str) -> bool:
+    """Return whether `name` joins or repeats data sets, as in a+b or a*3; the path of a folder does not."""
+    return ("+" in name or "*" in name) and not Path(name).exists()
+
+
+def parse_joined_name(name: str) -> dict[str, int]:
+    """Return how often each data set of a joined name is shown in an epoch: {"a": 3, "b": 1} for a*3+b.
+
+    Raises:
+        DataError: a name or a number is missing, a number is not in 1..99, or a data set is named twice.
+    """
+    repeats: dict[str, int] = {}
+    for part in name.split("+"):
+        set_name, count = part, "1"
+        if "*" in part and not Path(part).exists():
+            set_name, _, count = part.rpartition("*")
+        if not set_name:
+            raise DataError(f"'{name}' names no data set beside a '+' or '*'; write for example horses+humans.")
+        nested = "*" in set_name and not Path(set_name).exists()
+        if nested or not re.fullmatch("[1-9][0-9]?", count, re.ASCII):
+            raise DataError(f"'{part}': '*' must be followed by a number from 1 to 99; write for example humans*3.")
+        if set_name in repeats:
+            raise DataError(f"'{name}' names {set_name} twice; name it once, and as {set_name}*2 to repeat it.")
+        repeats[set_name] = int(count)
+    return repeats
 
 
 def pairs(source: Source, split: str, root: Path | str, list_name: str = "default") -> list[Pair]:
@@ -127,7 +153,7 @@ def load(
     Raises:
         DataError: the set is not there or incomplete, or has no such split or option.
     """
-    repeats = concat.parse_joined_name(name) if concat.is_joined(name) else {name: 1}
+    repeats = parse_joined_name(name) if is_joined(name) else {name: 1}
     generated = generated_sets()
     wrong = next((o for o in options if o not in GENERATED_OPTIONS or not any(n in generated for n in repeats)), None)
     if wrong and name in generated:
@@ -141,7 +167,7 @@ def load(
             raise DataError(f"{name} is for training only and has no split '{split}'; join it with a set that has one.")
         share = cache_bytes // len(repeats)
         parts = [load(n, split, root, list_name, share, **(options if n in generated else {})) for n in repeats]
-        return concat.concat_datasets(parts, list(repeats.values()))
+        return concat_datasets(parts, list(repeats.values()))
     if name in generated:
         return generated[name].load(split, cache_bytes, **options)
     described = source(name)
@@ -149,7 +175,7 @@ def load(
     for pair in chosen:
         if not pair.mask.is_file():
             raise DataError(f"{pair.image}: there is no mask {pair.mask}; add it or remove the image.")
-    keys, read = [pair.key for pair in chosen], _FilePairs(described, chosen, cache_bytes)
+    keys, read = [pair.key for pair in chosen], FilePairs(described, chosen, cache_bytes)
     return SegmentationDataset(
         described.name, described.classes, described.palette, keys, read, described.background, described.reading
     )

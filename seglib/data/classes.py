@@ -17,7 +17,8 @@ from .images import DEPTHS, DataError
 from .masks import labels_by_color, labels_by_id
 
 CLASSES_FILE = "classes.yaml"
-ENTRIES = ("classes", "colors", "ignore", "background", "binary", "pattern", "bits", "bands")
+OPTIONS = {"binary": None, "pattern": [], "bits": 0, "bands": []}  # with their defaults
+ENTRIES = ("classes", "colors", "ignore", "background", *OPTIONS)
 Color = tuple[int, int, int]
 
 
@@ -27,10 +28,8 @@ class Classes:
 
     Attributes:
         names: of the classes, in the order of their labels: the background first, then as in the file.
-        ids: {stored value: label} of masks that store ids.
-        others: the label of all other ids; None refuses them.
+        table: {stored id or color: label} of masks, with IGNORE as the label of pixels that do not count.
         colors: one per class, of masks that are painted; None where they store ids.
-        ignore: the ids or colors of pixels that do not count.
         background: 0, the label of the background; None if there is none.
         binary: ("above" | "below" | "alpha", threshold) of masks of two classes that are not exact.
         pattern: of image and mask files, see `layouts.by_pattern`; empty to detect the layout.
@@ -38,10 +37,8 @@ class Classes:
     """
 
     names: tuple[str, ...] = ("background", "object")
-    ids: Mapping[int, int] = field(default_factory=dict)
-    others: int | None = None
+    table: Mapping[int | Color, int] = field(default_factory=dict)
     colors: tuple[Color, ...] | None = None
-    ignore: tuple = ()
     background: int | None = 0
     binary: tuple[str, int] | None = None
     pattern: tuple[str, ...] = ()
@@ -57,15 +54,11 @@ class Classes:
 
     def decode(self, values: np.ndarray, file: Path) -> np.ndarray:
         """Translate stored values (H, W) or (H, W, 3) to labels (H, W) uint8; DataError names the file."""
-        if self.binary:
-            side, threshold = self.binary
-            values = values if values.ndim == 2 else values.max(2)  # the brightest channel, or the opacity
-            return (values < threshold if side == "below" else values > threshold).astype(np.uint8)
-        if self.colors:
-            table = dict(zip(self.colors, range(len(self.colors)), strict=True))
-            return labels_by_color(values, file, table | dict.fromkeys(self.ignore, IGNORE))
-        table = {} if self.others is None else dict.fromkeys(range(256), self.others)
-        return labels_by_id(values, file, table | self.ids | dict.fromkeys(self.ignore, IGNORE))
+        if not self.binary:
+            return (labels_by_color if self.colors else labels_by_id)(values, file, self.table)
+        side, threshold = self.binary
+        values = values if values.ndim == 2 else values.max(2)  # the brightest channel, or the opacity
+        return (values < threshold if side == "below" else values > threshold).astype(np.uint8)
 
 
 def read_classes(file: Path) -> Classes:
@@ -88,35 +81,31 @@ def parse_classes(text: str, file: Path) -> Classes:
     require(not unknown, f"unknown entry '{', '.join(unknown)}'; the entries are {', '.join(ENTRIES)}")
     classes, background = content.get("classes", ["background", "object"]), content.get("background")
     names = _names(classes, require)
-    require(
-        background is None or background in names, f"'background' is {background!r}, but must be one of the classes"
-    )
+    require(background in (None, *names), f"'background' is {background!r}, but must be one of the classes")
     if background is None and background_index(names) is not None:
         background = names[background_index(names)]
     names.sort(key=lambda name: name != background)  # the background becomes label 0
     name_of = dict(classes) if isinstance(classes, dict) else dict(enumerate(classes))
-    labels = {"ignore": IGNORE} | {name: label for label, name in enumerate(names)}
-    label_of = {value: labels[name] for value, name in name_of.items()}
-    others = label_of.pop("others", None)
-    ignore = [value for value, label in label_of.items() if label == IGNORE]
-    colors = _colors(content["colors"], classes, require) if content.get("colors") is not None else None
+    colors = content.get("colors")
+    if colors is not None:
+        name_of = dict(zip(_colors(colors, classes, require), classes, strict=True))
+    label_of = {"ignore": IGNORE} | {name: label for label, name in enumerate(names)}
+    table = {value: label_of[name] for value, name in name_of.items()}
+    others = dict.fromkeys(range(256), table.pop("others")) if "others" in table else {}
     if content.get("ignore") is not None:
-        ignore += _ignored(content["ignore"], label_of, colors, require)
-    binary, pattern, bits = content.get("binary"), content.get("pattern", []), content.get("bits", 0)
+        table |= dict.fromkeys(_ignored(content["ignore"], table, colors is not None, require), IGNORE)
+    binary, pattern, bits, bands = (content.get(key, default) for key, default in OPTIONS.items())
     if "binary" in content:
         _check_binary(binary, names, colors, background, require)
     is_pair = isinstance(pattern, list) and len(pattern) in (0, 2) and all(isinstance(part, str) for part in pattern)
     require(is_pair, "'pattern' must be a list of two: of the images and of the masks")
     require(bits == 0 or bits in DEPTHS, f"'bits' must be one of {', '.join(map(str, DEPTHS))}")
-    bands = content.get("bands", [])
     are_bands = isinstance(bands, list) and len(bands) in (0, 1, 3) and all(_is_byte(band) and band for band in bands)
     require(are_bands, "'bands' must be a list of one or three numbers from 1")
     return Classes(
         names=tuple(names),
-        ids={value: label for value, label in label_of.items() if label != IGNORE},
-        others=others,
-        colors=colors and tuple(color for _, color in sorted(zip(map(labels.get, classes), colors, strict=True))),
-        ignore=tuple(ignore),
+        table=others | table,
+        colors=colors and tuple(sorted(map(tuple, colors), key=table.get)),
         background=None if background is None else 0,
         binary=binary and next(iter(binary.items())),
         pattern=tuple(pattern),
@@ -135,10 +124,8 @@ def _names(classes: object, require: Callable) -> list[str]:
             require(is_id, f"{value!r} in 'classes' must be an id from 0 to 255, or 'others'")
     for name in names:
         require(isinstance(name, str) and name.strip(), f"the class {name!r} is not a name; put it in quotes")
-        require(
-            is_printable_name(name),
-            f"the class {name!r:.60} is longer than 200 letters or has some that cannot be printed",
-        )
+        fault = "is longer than 200 letters or has some that cannot be printed"
+        require(is_printable_name(name), f"the class {name!r:.60} {fault}")
         is_once = isinstance(classes, dict) or names.count(name) == 1
         require(is_once, f"the class '{name}' is listed twice")
     names = list(dict.fromkeys(names))
@@ -156,21 +143,20 @@ def _colors(colors: object, classes: object, require: Callable) -> tuple[Color, 
     return tuple(map(tuple, colors))
 
 
-def _ignored(ignore: object, ids: Mapping, colors: Sequence[Color] | None, require: Callable) -> list:
-    values = ignore if isinstance(ignore, list) and not (colors and _is_color(ignore)) else [ignore]
-    if colors is None:
+def _ignored(ignore: object, table: Mapping, painted: bool, require: Callable) -> list:
+    """Return the ids or colors to ignore, of which none may stand for a class in `table`."""
+    values = ignore if isinstance(ignore, list) and not (painted and _is_color(ignore)) else [ignore]
+    kind, form = ("color", "[red, green, blue]") if painted else ("id", "a whole number 0 to 255")
+    require(
+        all(map(_is_color if painted else _is_byte, values)), f"'ignore' must be a {kind}, {form}, or a list of them"
+    )
+    values = list(map(tuple, values)) if painted else values
+    for value in values:
+        is_free = table.get(value, IGNORE) == IGNORE
         require(
-            all(map(_is_byte, values)), "'ignore' must be a whole number 0 to 255 or a list, as the masks store ids"
+            is_free, f"the {kind} {value} is ignored and also stands for a class; see classes: {{0: ignore, 1: name}}"
         )
-        remedy = "; write the ids: classes: {0: ignore, 1: name}"
-        for value in values:
-            require(ids.get(value, IGNORE) == IGNORE, f"the id {value} is ignored and also stands for a class{remedy}")
-        return values
-    are_colors = all(map(_is_color, values))
-    require(are_colors, "'ignore' must be a color [red, green, blue] or a list of them, as the masks are painted")
-    for color in values:
-        require(tuple(color) not in colors, f"the color {color} is ignored and also given to a class")
-    return list(map(tuple, values))
+    return values
 
 
 def _check_binary(rule: object, names: Sequence[str], colors: object, background: object, require: Callable) -> None:

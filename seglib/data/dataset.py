@@ -1,9 +1,8 @@
 """The data set class: pairs of image and label map, read from files or generated, with a cache of decoded arrays."""
 
-import os
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -58,33 +57,21 @@ class DecodedCache:
     def __init__(self, max_bytes: int):
         self.max_bytes = max_bytes
         self.bytes = 0
-        self._entries: OrderedDict[Hashable, tuple[Hashable, tuple[np.ndarray, ...]]] = OrderedDict()
+        self._entries: OrderedDict[Hashable, tuple[np.ndarray, ...]] = OrderedDict()
 
-    def get(
-        self, key: Hashable, stamp: Hashable, decode: Callable[[], tuple[np.ndarray, ...]]
-    ) -> tuple[np.ndarray, ...]:
-        """Return the arrays of `key` from the cache if its `stamp` has not changed, else from `decode()`."""
-        entry = self._entries.pop(key, None)
-        if entry is not None:
-            self.bytes -= sum(a.nbytes for a in entry[1])
-        arrays = entry[1] if entry is not None and entry[0] == stamp else decode()
-        for array in arrays:
-            array.flags.writeable = False  # shared by all callers
-        self._entries[key] = (stamp, arrays)
-        self.bytes += sum(a.nbytes for a in arrays)
+    def get(self, key: Hashable, decode: Callable[[], tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
+        """Return the arrays of `key` from the cache, or from `decode()` if they are not there."""
+        arrays = self._entries.pop(key, None)
+        if arrays is None:
+            arrays = decode()
+            self.bytes += sum(a.nbytes for a in arrays)
+            for array in arrays:
+                array.flags.writeable = False  # shared by all callers
+        self._entries[key] = arrays
         while self.bytes > self.max_bytes:
-            _, (_, dropped) = self._entries.popitem(last=False)
+            _, dropped = self._entries.popitem(last=False)
             self.bytes -= sum(a.nbytes for a in dropped)
         return arrays
-
-
-def file_stamp(file: Path) -> tuple[int, int] | None:
-    """Return size and modification time, which show whether a file has changed; None if there is no such file."""
-    try:
-        status = os.stat(file)
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
 
 
 class FilePairs:
@@ -97,8 +84,11 @@ class FilePairs:
 
     def __call__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         pair = self.pairs[index]
-        stamp = file_stamp(pair.image), file_stamp(pair.mask)
-        return self.cache.get(index, stamp, lambda: self._read(pair))
+        try:
+            stamps = [(file.stat().st_size, file.stat().st_mtime_ns) for file in (pair.image, pair.mask)]
+        except OSError:
+            return self._read(pair)  # its error names the file
+        return self.cache.get((index, *stamps), lambda: self._read(pair))  # a changed file is read again
 
     def _read(self, pair: Pair) -> tuple[np.ndarray, np.ndarray]:
         image = read_image(pair.image, **self.reading)
@@ -150,6 +140,7 @@ def read_labels(read: Callable[[int], tuple[np.ndarray, np.ndarray]], index: int
     return read.labels(index) if hasattr(read, "labels") else read(index)[1]
 
 
+@dataclass(eq=False)
 class SegmentationDataset(Dataset):
     """Images with their label maps.
 
@@ -158,23 +149,19 @@ class SegmentationDataset(Dataset):
     writing.  `read(i)` gives (image, mask) and may raise DataError naming a file.
     """
 
-    def __init__(
-        self,
-        name: str,
-        classes: Sequence[str],
-        palette: Sequence[Sequence[int]],
-        keys: Sequence[str],
-        read: Callable[[int], tuple[np.ndarray, np.ndarray]],
-        background: int | None = None,
-        reading: dict | None = None,
-    ):
-        self.name = name
-        self.classes = tuple(classes)
-        self.background_index = background_index(classes) if background is None else background
-        self.reading = reading or {}  # the options of `read_image` that the images need
-        self.palette = np.array(palette, np.uint8).reshape(-1, 3)
-        self.keys = list(keys)
-        self.read = read
+    name: str
+    classes: Sequence[str]
+    palette: Sequence[Sequence[int]]
+    keys: Sequence[str]
+    read: Callable[[int], tuple[np.ndarray, np.ndarray]]
+    background_index: int | None = None
+    reading: dict = field(default_factory=dict)  # the options of `read_image` that the images need
+
+    def __post_init__(self):
+        self.classes, self.keys = tuple(self.classes), list(self.keys)
+        self.palette = np.array(self.palette, np.uint8).reshape(-1, 3)
+        if self.background_index is None:
+            self.background_index = background_index(self.classes)
 
     @property
     def num_classes(self) -> int:
@@ -194,10 +181,7 @@ class SegmentationDataset(Dataset):
         if keys and not kept:
             raise DataError(f"{self.name}: without these none of the {len(self)} images is left; leave out fewer.")
         chosen = [self.keys[i] for i in kept]
-        read = SelectedReader([(self.read, i) for i in kept])
-        return SegmentationDataset(
-            self.name, self.classes, self.palette, chosen, read, self.background_index, self.reading
-        )
+        return replace(self, keys=chosen, read=SelectedReader([(self.read, i) for i in kept]))
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -208,3 +192,37 @@ class SegmentationDataset(Dataset):
         index %= len(self)
         image, mask = self.read(index)
         return {"image": image, "mask": mask, "key": self.keys[index]}
+
+
+def concat_datasets(parts: Sequence[SegmentationDataset], repeats: Sequence[int] | None = None) -> SegmentationDataset:
+    """Return the items of all `parts`, one set after the other; the keys begin with their set's name.
+
+    Label 1 of one set becomes the same as label 1 of the others, whatever it is called: a class whose names differ
+    is called "horse or human".  Colours are the first set's.
+
+    Args:
+        parts: the data sets, with equal numbers of classes and different names.
+        repeats: how often each set's items occur; once if None.
+
+    Raises:
+        DataError: the sets have different numbers of classes, or two have the same name.
+    """
+    first, names = parts[0], [part.name for part in parts]
+    for part, name in zip(parts, names, strict=True):
+        if part.num_classes != first.num_classes:
+            raise DataError(
+                f"{first.name} has {first.num_classes} classes and {name} {part.num_classes}: sets are joined label by "
+                "label and must have the same number; join others, or make a folder of your own with equal labels."
+            )
+        if part.background_index != first.background_index:
+            raise DataError(
+                f"of {first.name} and {name}, one has a background class and the other none: name it in the other's "
+                "classes.yaml, or join sets that agree."
+            )
+        if names.count(name) > 1:
+            raise DataError(f"two of the joined sets are called {name}; name each once, and rename one of two folders.")
+    classes = [" or ".join(dict.fromkeys(same)) for same in zip(*(part.classes for part in parts), strict=True)]
+    repeated = [part for part, count in zip(parts, repeats or [1] * len(parts), strict=True) for _ in range(count)]
+    keys = [f"{part.name}/{key}" for part in repeated for key in part.keys]
+    read = SelectedReader([(part.read, i) for part in repeated for i in range(len(part))])
+    return SegmentationDataset("+".join(names), classes, first.palette, keys, read)

@@ -14,9 +14,8 @@ import numpy as np
 from . import layouts
 from .classes import CLASSES_FILE, Classes, distinct_colors, read_classes
 from .dataset import Pair, Source
-from .images import DataError
+from .images import SUFFIXES, DataError
 from .masks import jpeg_hint, labels_by_id
-from .matching import SUFFIXES
 from .splits import SPLITS, divide
 
 
@@ -46,7 +45,7 @@ def source(path: Path | str, pattern: Sequence[str] = ()) -> Source:
         background=described.background,
         reading={"bits": described.bits, "bands": described.bands},
         mask_form=classes.mask_form if classes else "guess",
-        layout=f"{layout.description}; split by {way}",
+        layout="; ".join([*layout.places, f"split by {way}"]),
         skipped=layout.skipped,
     )
 

@@ -7,7 +7,7 @@ import io
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,9 @@ JPEG = (".jpg", ".jpeg")
 HEIF = (".heic", ".heif")
 # What Pillow opens, without video, containers of scientific data and formats that run other programs.
 _NOT_IMAGES = {"BUFR", "EPS", "FLI", "GRIB", "HDF5", "MPEG", "WMF"}
+Image.init()
+_FORMATS = {suffix: name for suffix, name in Image.registered_extensions().items() if name in Image.OPEN}
+SUFFIXES = frozenset({suffix for suffix, name in _FORMATS.items() if name not in _NOT_IMAGES} | set(HEIF))
 ORIENTATION = 0x0112  # the EXIF tag, 1 to 8
 MAX_PIXELS = 178_956_970  # larger images are refused before they are decoded; Pillow's own limit too
 DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras and scanners use of 16
@@ -34,14 +37,6 @@ STILL_FORMATS = {"MPO", "PSD", "ICO", "ICNS", "CUR", "HEIF"}  # further frames a
 
 class DataError(SeglibError, ValueError):
     """A data set, image or mask that cannot be used; the message names the file, the fault and the remedy."""
-
-
-@cache
-def image_suffixes() -> frozenset[str]:
-    """Return the suffixes of image files, in lower case with the dot: all that Pillow opens, and HEIC."""
-    Image.init()
-    known = {s for s, kind in Image.registered_extensions().items() if kind in Image.OPEN and kind not in _NOT_IMAGES}
-    return frozenset(known | set(HEIF))
 
 
 @contextmanager

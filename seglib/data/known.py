@@ -11,8 +11,8 @@ from ..files import RESOURCES, read_yaml
 from .dataset import IGNORE, Pair, Source, background_index
 from .download import Archive
 from .images import DataError
+from .layouts import match_pattern
 from .masks import labels_by_id
-from .matching import match_pattern
 from .splits import SPLITS
 
 Table = dict[int, int]  # value in a mask file -> label

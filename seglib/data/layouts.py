@@ -3,15 +3,16 @@
 A layout is recognised from the names of folders and files. docs/data_formats.md shows all of them.
 """
 
+import glob
 import os
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .dataset import Pair
-from .images import DataError, image_suffixes
-from .matching import image_files, index_by_stem, list_images, match_pattern, natural_order, stem_of
+from .images import SUFFIXES, DataError
 
 # Folder names in lower case: a folder of images, and what its folder of masks may be called in its place.
 IMAGE_FOLDERS = {name: "" for name in ("images", "image", "imgs", "img", "img_dir")}
@@ -30,7 +31,7 @@ Parts = tuple[str, ...]  # the folders on the way to a file
 class Layout:
     """The image and mask files of a folder; `skipped` are other files, and images without masks in other folders."""
 
-    description: str
+    places: list[str]  # what was recognised
     pairs: list[Pair]
     skipped: list[Path] = field(default_factory=list)
 
@@ -39,22 +40,17 @@ def detect(path: Path) -> Layout:
     """Find images and masks below `path`. DataError if no layout fits, or two fit equally."""
     folders = _walk(path)
     by_name = {tuple(map(str.lower, parts)): parts for parts in folders}
-    layout, endings = Layout("", []), {}
-    for parts in folders:
-        masks = [by_name[other] for other in _mask_folders(parts) if other in by_name]
-        if masks:
-            _add(layout, endings, path, parts, masks)
-    if not layout.pairs:
-        for parts in folders:
-            _add(layout, endings, path, parts, [parts])
+    masks_of = {parts: [by_name[o] for o in _mask_folders(parts) if o in by_name] for parts in folders}
+    if not any(masks_of.values()):  # then images and masks are side by side
+        masks_of = {parts: [parts] for parts in folders}
+    layout = Layout([], [])
+    for parts, candidates in masks_of.items():
+        if candidates:
+            _add(layout, path, parts, candidates)
     if not layout.pairs:
         raise DataError(_nothing_fits(path, folders))
     used = {file.parent for pair in layout.pairs for file in (pair.image, pair.mask)}
     layout.skipped += [file for folder in folders.values() if folder not in used for file in list_images(folder)]
-    layout.description = "; ".join(
-        f"images in {images}, masks in {masks}{f' named NAME{ending}' if ending else ''}"
-        for (images, masks), ending in endings.items()
-    )
     return layout
 
 
@@ -65,7 +61,7 @@ def _walk(path: Path) -> dict[Parts, Path]:
         real = os.path.realpath(root)
         inner[:] = [] if real in visited else sorted((n for n in inner if n[0] not in "._"), key=natural_order)
         visited.add(real)
-        if any(os.path.splitext(name)[1].lower() in image_suffixes() for name in names):
+        if any(os.path.splitext(name)[1].lower() in SUFFIXES for name in names):
             folders[Path(root).relative_to(path).parts] = Path(root)
     return folders
 
@@ -81,7 +77,7 @@ def _mask_folders(parts: Parts) -> list[Parts]:
     return folders
 
 
-def _add(layout: Layout, endings: dict, path: Path, parts: Parts, candidates: Sequence[Parts]) -> None:
+def _add(layout: Layout, path: Path, parts: Parts, candidates: Sequence[Parts]) -> None:
     """Add the images of one folder, with the masks of the candidate that fits most of them."""
     matches = [_match(path.joinpath(*parts), path.joinpath(*masks)) for masks in candidates]
     counts = [sum(mask is not None for _, mask in matched.values()) for _, matched in matches]
@@ -100,40 +96,38 @@ def _add(layout: Layout, endings: dict, path: Path, parts: Parts, candidates: Se
         layout.pairs.append(Pair("/".join([*prefix, stem]), image, mask or expected, split))
     used = {image for image, _ in matched.values()} | {mask for _, mask in matched.values()}
     others = (file for file in path.joinpath(*parts).iterdir() if file.is_file() and file.name[0] != ".")
-    layout.skipped += [file for file in others if file not in used and file.suffix.lower() not in image_suffixes()]
-    place = tuple("/".join(where) + "/" if where else "the folder itself" for where in (parts, candidates[best]))
-    endings[place] = mask_ending
+    layout.skipped += [file for file in others if file not in used and file.suffix.lower() not in SUFFIXES]
+    places = ["/".join(where) + "/" if where else "the folder itself" for where in (parts, candidates[best])]
+    named = f" named NAME{mask_ending}" if mask_ending else ""
+    layout.places.append(f"images in {places[0]}, masks in {places[1]}{named}")
 
 
 def _match(images: Path, masks: Path) -> tuple[str, dict[str, tuple[Path, Path | None]]]:
-    """Return the ending of names of masks, and {stem: (image, mask or None)}, that fit most files of two folders."""
+    """Return the ending of names of masks, and {stem: (image, mask or None)}, that fit most files of two folders.
+
+    In one folder they are side by side: x.jpg and x_mask.png, or x.jpg and x.png.
+    """
+    image_endings, mask_endings = IMAGE_ENDINGS, MASK_ENDINGS
     if images == masks:
-        return _match_within(images)
+        png, other = {}, {}
+        for file in list_images(images):
+            (png if file.suffix.lower() == ".png" else other)[stem_of(file)] = file
+        if other and png.keys() == other.keys():
+            return "", {stem: (other[stem], png[stem]) for stem in png}
+        image_endings, mask_endings = IMAGE_ENDINGS[:1], MASK_ENDINGS[1:]
     image_of, mask_of = image_files(images), image_files(masks)
     image_ending, mask_ending = max(
-        ((image_ending, mask_ending) for image_ending in IMAGE_ENDINGS for mask_ending in MASK_ENDINGS),
+        ((image_ending, mask_ending) for image_ending in image_endings for mask_ending in mask_endings),
         key=lambda ends: len(index_by_stem(image_of, ends[0]).keys() & index_by_stem(mask_of, ends[1]).keys()),
     )
     masks_of, matches = index_by_stem(mask_of, mask_ending), {}
+    if images == masks:
+        image_of = {name: file for name, file in image_of.items() if not name.endswith(mask_ending)}
     for name, file in image_of.items():
         stem = name.removesuffix(image_ending)
         stem = stem if stem in masks_of else name  # without a mask the whole name, so that it is reported
         matches[stem] = (file, masks_of.get(stem))
     return mask_ending, matches
-
-
-def _match_within(folder: Path) -> tuple[str, dict[str, tuple[Path, Path | None]]]:
-    """As `_match`, for images and masks side by side: x.jpg and x_mask.png, or x.jpg and x.png."""
-    files = list_images(folder)
-    png = {stem_of(file): file for file in files if file.suffix.lower() == ".png"}
-    other = {stem_of(file): file for file in files if file.suffix.lower() != ".png"}
-    if other and png.keys() == other.keys():
-        return "", {stem: (other[stem], png[stem]) for stem in png}
-    image_of = image_files(folder)
-    ending = max(MASK_ENDINGS[1:], key=lambda end: len(index_by_stem(image_of, end).keys() & image_of.keys()))
-    mask_of = index_by_stem(image_of, ending)
-    stems = [stem for stem in image_of if not stem.endswith(ending)] if mask_of.keys() & image_of.keys() else []
-    return ending, {stem: (image_of[stem], mask_of.get(stem)) for stem in stems}
 
 
 def by_pattern(path: Path, images: str, masks: str) -> Layout:
@@ -145,17 +139,13 @@ def by_pattern(path: Path, images: str, masks: str) -> Layout:
     image_of, mask_of = (_files_by_key(path, pattern) for pattern in (images, masks))
     mask_files = set(mask_of.values())
     missing = masks.format_map({"split": "{0}", "name": "{1}"}) if "*" not in masks else "{1}: a mask for it"
-    pairs = [
-        Pair(
-            "/".join(filter(None, key)),
-            file,
-            mask_of.get(key) or path / missing.format(*key),
-            SPLIT_NAMES.get(key[0].lower(), key[0] or None),
-        )
-        for key, file in image_of.items()
-        if file not in mask_files
-    ]
-    return Layout(f"images {images}, masks {masks}", pairs)
+    pairs = []
+    for (split, name), file in image_of.items():
+        if file not in mask_files:
+            key = f"{split}/{name}" if split else name
+            mask = mask_of.get((split, name)) or path / missing.format(split, name)
+            pairs.append(Pair(key, file, mask, SPLIT_NAMES.get(split.lower(), split or None)))
+    return Layout([f"images {images}, masks {masks}"], pairs)
 
 
 def _files_by_key(path: Path, pattern: str) -> dict[tuple[str, str], Path]:
@@ -167,7 +157,7 @@ def _files_by_key(path: Path, pattern: str) -> dict[tuple[str, str], Path]:
         key = (parts.get("split", ""), parts["name"])
         if key in files:
             raise DataError(f"{file}: matches the pattern '{pattern}', as does {files[key].name}; make it narrower.")
-        if file.suffix.lower() in image_suffixes():
+        if file.suffix.lower() in SUFFIXES:
             files[key] = file
     if not files:
         raise DataError(f"{path}: no file matches the pattern '{pattern}'; correct it.")
@@ -185,3 +175,65 @@ def _nothing_fits(path: Path, folders: dict[Parts, Path]) -> str:
         f"{path}: no images with masks were recognised; images are in: {places}. Put images in images/ and masks of "
         "the same name in masks/, or describe your layout by --pattern; see docs/data_formats.md."
     )
+
+
+def natural_order(name: str) -> list:
+    """Sort key by which "2" comes before "10"."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
+
+
+def stem_of(file: Path) -> str:
+    """The name without its suffix, in one spelling: an accent is a letter of its own on some systems (NFC, NFD)."""
+    return unicodedata.normalize("NFC", file.stem)
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Return the files in `folder` with the suffix of an image, hidden ones left out, in natural order."""
+    files = [file for file in Path(folder).iterdir() if file.suffix.lower() in SUFFIXES and file.name[0] != "."]
+    return sorted(files, key=lambda file: natural_order(file.name))
+
+
+def image_files(folder: Path) -> dict[str, Path]:
+    """Return {stem: file} of the images in `folder`, in natural order. DataError if two share a stem."""
+    files: dict[str, Path] = {}
+    for file in list_images(folder):
+        stem = stem_of(file)
+        if stem in files:
+            raise DataError(f"{file}: {files[stem].name} has the same stem; keep one of the two.")
+        files[stem] = file
+    return files
+
+
+def index_by_stem(files: dict[str, Path], ending: str) -> dict[str, Path]:
+    """Return the files whose stem ends with `ending`, by what comes before it."""
+    return {stem[: len(stem) - len(ending)]: file for stem, file in files.items() if stem.endswith(ending)}
+
+
+def match_pattern(folder: Path | str, pattern: str) -> list[tuple[dict[str, str], Path]]:
+    """Return the files below `folder` that fit a pattern such as "{split}/*/{name}.jpg", in natural order.
+
+    Each comes with the parts of its path that stand for the words in braces. `*` stands for any part of a name. Hidden
+    files are left out.
+    """
+    expression, names = "", ""
+    for part in re.split(r"(\{\w+\}|\*+)", pattern):
+        word = part[1:-1] if part.startswith("{") else ""
+        is_open = bool(word) or part.startswith("*")
+        names += "*" if is_open else glob.escape(part)
+        if word:
+            expression += f"(?P={word})" if f"(?P<{word}>" in expression else f"(?P<{word}>[^/]+)"
+        else:
+            expression += "[^/]*" if is_open else re.escape(part)
+    files = sorted(Path(folder).glob(names), key=lambda file: natural_order(file.as_posix()))
+    matches = [(re.fullmatch(expression, file.relative_to(folder).as_posix()), file) for file in files]
+    return [(match.groupdict(), file) for match, file in matches if match and file.name[0] != "."]
+
+
+def masks_without_image(pairs: Sequence) -> list[str]:
+    """Describe masks that belong to none of `pairs`; only files named as the used masks are."""
+    used = {file for pair in pairs for file in (pair.image, pair.mask)}
+    # What follows the key in a mask's name: nothing, or Cityscapes' ending, which no other of its files has.
+    endings = {stem_of(pair.mask).removeprefix(pair.key.split("/")[-1]) for pair in pairs}
+    folders = sorted({pair.mask.parent for pair in pairs if pair.mask.parent.is_dir()})
+    spare = [file for folder in folders for file in list_images(folder) if file not in used]
+    return [f"{file}: a mask without an image" for file in spare if any(stem_of(file).endswith(e) for e in endings)]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from ..files import RESOURCES
 from .images import DataError
-from .matching import natural_order
+from .layouts import natural_order
 
 SPLITS = ("train", "val", "test")
 LISTS = RESOURCES / "data" / "splits"

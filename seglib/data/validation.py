@@ -17,7 +17,7 @@ from .dataset import IGNORE, Pair, Source
 from .digests import CheckingReader, by_split, released_digests, verify
 from .images import DataError
 from .known import REPEATED
-from .matching import masks_without_image
+from .layouts import masks_without_image
 from .report import Report
 from .suggestion import LEAST_FOREGROUND, MaskValues
 

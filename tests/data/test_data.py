@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from seglib import data
-from seglib.data import DataError, digests, download, known, matching, splits, validation
+from seglib.data import DataError, digests, download, known, layouts, splits, validation
 from seglib.data.dataset import DecodedCache, FilePairs, Pair
 from tools import data_sets
 
@@ -207,14 +207,14 @@ def test_two_files_of_one_stem(tmp_path):
     save(tmp_path / "a.png", sample_image(1))
     save(tmp_path / "a.jpg", sample_image(1))
     with pytest.raises(DataError, match="same stem"):
-        matching.image_files(tmp_path)
+        layouts.image_files(tmp_path)
 
 
 def test_natural_order_and_hidden_files(tmp_path):
     for name in ("10.png", "9.png", "a2.png", "a10.png", ".hidden.png", "²²ⅱ.png"):
         save(tmp_path / name, sample_image(0))
     (tmp_path / "notes.txt").write_text("")
-    assert list(matching.image_files(tmp_path)) == ["9", "10", "a2", "a10", "²²ⅱ"]
+    assert list(layouts.image_files(tmp_path)) == ["9", "10", "a2", "a10", "²²ⅱ"]
 
 
 # --- The data set class and its cache --------------------------------------------------------------------------------
@@ -316,7 +316,7 @@ def test_cache_is_bounded():
     size, cache, decoded = 1000, DecodedCache(3500), []
 
     def get(i):
-        return cache.get(i, None, lambda: decoded.append(i) or (np.full(size, i, np.uint8),))[0]
+        return cache.get(i, lambda: decoded.append(i) or (np.full(size, i, np.uint8),))[0]
 
     for i in range(6):
         assert get(i)[0] == i and cache.bytes <= cache.max_bytes
@@ -324,7 +324,7 @@ def test_cache_is_bounded():
     get(0)  # drops 5, which was used longest ago
     assert get(4)[0] == 4 and get(5)[0] == 5 and decoded == [0, 1, 2, 3, 4, 5, 0, 5]
     small = DecodedCache(10)  # too small for one image: works, but caches nothing
-    assert small.get(0, None, lambda: (np.zeros(size, np.uint8),))[0].size == size and small.bytes == 0
+    assert small.get(0, lambda: (np.zeros(size, np.uint8),))[0].size == size and small.bytes == 0
 
 
 # --- Split lists -----------------------------------------------------------------------------------------------------

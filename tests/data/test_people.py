@@ -6,7 +6,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from seglib import data
-from seglib.data import DataError, concat, images, masks, validation
+from seglib.data import DataError, images, masks, validation
 
 
 def save(path, array):
@@ -193,7 +193,7 @@ def test_folders_may_have_a_star_or_a_plus_in_their_names(tmp_path, monkeypatch)
             save(tmp_path / f"{folder}/images/{i}.png", picture(i))
             save(tmp_path / f"{folder}/masks/{i}.png", halves(0, 1))
     assert len(data.load("a*2", "all")) == 3
-    assert concat.parse_joined_name("a*2+b*2") == {"a*2": 1, "b": 2}
+    assert data.parse_joined_name("a*2+b*2") == {"a*2": 1, "b": 2}
     assert len(data.load("a*2+b", "all")) == 6
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from ...errors import import_optional
 from ..dataset import IGNORE, background_index
-from ..images import MAX_PIXELS, DataError, image_suffixes, open_image, orientation, turn_upright
+from ..images import MAX_PIXELS, SUFFIXES, DataError, open_image, orientation, turn_upright
 from ..layouts import SPLIT_NAMES
 
 Size = tuple[int, int]  # height, width
@@ -70,7 +70,7 @@ class ImageIndex:
 
     def __init__(self, source: Path):
         self.source, self.used = source, set()
-        self.files = [file for file in sorted(source.rglob("*")) if file.suffix.lower() in image_suffixes()]
+        self.files = [file for file in sorted(source.rglob("*")) if file.suffix.lower() in SUFFIXES]
         self.by_name: dict[str, list[Path]] = defaultdict(list)
         for file in self.files:
             self.by_name[file.name].append(file)
