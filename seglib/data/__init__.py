@@ -73,22 +73,21 @@ def source(name: str) -> Source:
         raise DataError(f"{name} is generated, each split by itself: it has no files and needs no split lists.")
     if Path(name).is_dir():
         return folder.source(Path(name))
-    if is_joined(name):
+    if set(name) & set("+*"):
         raise DataError(f"{name} is several data sets; name one of them here.")
     raise DataError(f"'{name}' is neither a data set nor a folder; choose {', '.join(names())}, or a folder's path.")
-
-
-def is_joined(name: str) -> bool:
-    """Return whether `name` joins or repeats data sets, as in a+b or a*3; the path of a folder does not."""
-    return ("+" in name or "*" in name) and not Path(name).exists()
 
 
 def parse_joined_name(name: str) -> dict[str, int]:
     """Return how often each data set of a joined name is shown in an epoch: {"a": 3, "b": 1} for a*3+b.
 
+    The path of a folder is one name, whatever is in it.
+
     Raises:
         DataError: a name or a number is missing, a number is not in 1..99, or a data set is named twice.
     """
+    if Path(name).exists():
+        return {name: 1}
     repeats: dict[str, int] = {}
     for part in name.split("+"):
         set_name, count = part, "1"
@@ -116,17 +115,11 @@ def pairs(source: Source, split: str, root: Path | str, list_name: str = "defaul
     split = "train" if source.training_only and split == "fit" else split
     if split == "all" or split in given:
         return [pair for pair in by_key.values() if split in ("all", pair.split)]
-    listed = splits.names(source.name, list_name)
-    if given and split not in listed:
-        known = ", ".join(sorted(given | set(listed)))
-        raise DataError(f"{source.name} has no split '{split}'; choose 'all' or one of: {known}.")
-    keys = splits.read_list(source.name, list_name, split)
+    keys = splits.read_list(source.name, list_name, split, given)
     missing = [key for key in keys if key not in by_key]
     if missing:
-        raise DataError(
-            f"{source.name} in {root}: {len(missing)} of the {len(keys)} images of split '{split}' are not there, "
-            f"{missing[0]} for one; complete the data set, or use --split all to take what is there."
-        )
+        counts = f"{len(missing)} of the {len(keys)} images of split '{split}' are not there, {missing[0]} for one"
+        raise DataError(f"{source.name} in {root}: {counts}; complete the data set, or take the rest by --split all.")
     return [by_key[key] for key in keys]
 
 
@@ -153,13 +146,11 @@ def load(
     Raises:
         DataError: the set is not there or incomplete, or has no such split or option.
     """
-    repeats = parse_joined_name(name) if is_joined(name) else {name: 1}
-    generated = generated_sets()
-    wrong = next((o for o in options if o not in GENERATED_OPTIONS or not any(n in generated for n in repeats)), None)
-    if wrong and name in generated:
-        raise DataError(f"{name} has no option '{wrong}'; it takes: {', '.join(GENERATED_OPTIONS)}.")
+    repeats, generated = parse_joined_name(name), generated_sets()
+    wrong = next((o for o in options if o not in GENERATED_OPTIONS or not repeats.keys() & generated.keys()), None)
     if wrong:
-        raise DataError(f"{name} takes no option '{wrong}'; only {', '.join(generated)} do.")
+        known = f"only {', '.join(generated)} do: {', '.join(GENERATED_OPTIONS)}"
+        raise DataError(f"{name} takes no option '{wrong}'; {known}.")
     if repeats != {name: 1}:
         if split not in ("train", "fit"):
             repeats = {n: 1 for n in repeats if split == "all" or n not in SOURCES or not SOURCES[n].training_only}
@@ -173,8 +164,7 @@ def load(
     described = source(name)
     chosen = pairs(described, split, root, list_name)
     for pair in chosen:
-        if not pair.mask.is_file():
-            raise DataError(f"{pair.image}: there is no mask {pair.mask}; add it or remove the image.")
+        pair.check_mask()
     keys, read = [pair.key for pair in chosen], FilePairs(described, chosen, cache_bytes)
     return SegmentationDataset(
         described.name, described.classes, described.palette, keys, read, described.background, described.reading

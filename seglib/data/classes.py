@@ -13,8 +13,8 @@ import numpy as np
 
 from ..files import is_printable_name, read_yaml
 from .dataset import IGNORE, background_index
-from .images import DEPTHS, DataError
-from .masks import labels_by_color, labels_by_id
+from .images import DEPTHS, DataError, read_text
+from .masks import jpeg_hint, labels_by_color, labels_by_id
 
 CLASSES_FILE = "classes.yaml"
 OPTIONS = {"binary": None, "pattern": [], "bits": 0, "bands": []}  # with their defaults
@@ -28,7 +28,7 @@ class Classes:
 
     Attributes:
         names: of the classes, in the order of their labels: the background first, then as in the file.
-        table: {stored id or color: label} of masks, with IGNORE as the label of pixels that do not count.
+        table: {stored id or color: label} of masks; IGNORE is the label of pixels that do not count. Empty: not known.
         colors: one per class, of masks that are painted; None where they store ids.
         background: 0, the label of the background; None if there is none.
         binary: ("above" | "below" | "alpha", threshold) of masks of two classes that are not exact.
@@ -50,23 +50,33 @@ class Classes:
         """The form in which `read_mask` must give the values."""
         if self.binary:
             return "alpha" if self.binary[0] == "alpha" else "stored"
-        return "colors" if self.colors else "stored"
+        return "colors" if self.colors else "stored" if self.table else "guess"
 
     def decode(self, values: np.ndarray, file: Path) -> np.ndarray:
         """Translate stored values (H, W) or (H, W, 3) to labels (H, W) uint8; DataError names the file."""
-        if not self.binary:
+        if self.binary:
+            side, threshold = self.binary
+            values = values if values.ndim == 2 else values.max(2)  # the brightest channel, or the opacity
+            return (values < threshold if side == "below" else values > threshold).astype(np.uint8)
+        if self.table:
             return (labels_by_color if self.colors else labels_by_id)(values, file, self.table)
-        side, threshold = self.binary
-        values = values if values.ndim == 2 else values.max(2)  # the brightest channel, or the opacity
-        return (values < threshold if side == "below" else values > threshold).astype(np.uint8)
+        try:
+            return labels_by_id(values, file, {0: 0, 1: 1}, {0: 0, 255: 1})
+        except DataError:
+            fault = f"has other values than 0 and 1, or 0 and 255{jpeg_hint(file)}, and no {CLASSES_FILE}"
+            raise DataError(f"{file}: {fault} names the classes; `seglib data check FOLDER` suggests one.") from None
 
 
 def read_classes(file: Path) -> Classes:
-    """Read a classes.yaml. DataError says the first thing wrong with it."""
-    try:
-        return parse_classes(file.read_text(encoding="utf-8"), file)
-    except UnicodeDecodeError:
-        raise DataError(f"{file}: not a text in UTF-8; save it in that encoding.") from None
+    """Read a classes.yaml; without one, masks are 0 and 1, or 0 and 255. DataError says what is wrong with it first."""
+    misnamed = file.with_suffix(".yml")
+    if file.is_file():
+        return parse_classes(read_text(file), file)
+    if file.exists():
+        raise DataError(f"{file}: not a file; put a text file of that name in its place, see docs/data_formats.md.")
+    if misnamed.exists():
+        raise DataError(f"{misnamed}: a file of this name is not read; rename it to {CLASSES_FILE}.")
+    return Classes()
 
 
 def parse_classes(text: str, file: Path) -> Classes:

@@ -25,6 +25,10 @@ class Pair:
     mask: Path
     split: str | None = None  # for data sets that come already split
 
+    def check_mask(self) -> None:
+        if self.image.is_file() and not self.mask.is_file():
+            raise DataError(f"{self.image}: there is no mask {self.mask}; add it or remove the image.")
+
 
 @dataclass(frozen=True)
 class Source:

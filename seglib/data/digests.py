@@ -41,8 +41,7 @@ class CheckingReader(FilePairs):
         return values
 
     def _read(self, pair: Pair) -> tuple[np.ndarray, np.ndarray]:
-        if pair.image.is_file() and not pair.mask.is_file():
-            raise DataError(f"{pair.image}: there is no mask {pair.mask}; add it or remove the image.")
+        pair.check_mask()
         image, bits, turn = decode_image(pair.image, **self.reading)
         self.depths[bits] += 1
         if turn != 1 and read_orientation(pair.mask) == 1:

@@ -19,16 +19,10 @@ import pooch
 import requests
 
 TIMEOUT = 30  # seconds without a byte before a mirror is given up
-CHUNK = 1 << 20
 MAX_BYTES = 64 << 30  # unpacked; an archive that claims more is taken for a bomb
 MAX_FILES = 200_000
-DAMAGE = (
-    zipfile.BadZipFile,
-    lzma.LZMAError,
-    zlib.error,
-    EOFError,
-    NotImplementedError,
-)  # what zipfile raises on a bad archive
+# What zipfile raises on a bad archive.
+DAMAGE = (zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, NotImplementedError)
 
 
 class DownloadError(OSError):
@@ -133,8 +127,10 @@ def extract(
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
                 new_folder = Path(temporary) / folder.name
+                new_folder.mkdir()
                 for path, member in files.items():
-                    _write(packed, member, new_folder / path)
+                    member.filename = path.as_posix()
+                    packed.extract(member, new_folder)
                 if verify is not None:
                     verify(new_folder.parent)
                 if folder.exists():
@@ -153,20 +149,19 @@ def _judge(
     files, paths = {}, set()
     if sum(m.file_size for m in packed.infolist()) > max_bytes or len(packed.infolist()) > max_files:
         raise DownloadError(
-            f"{archive}: unpacks to more than {max_bytes:,} bytes or {max_files:,} files; refused as unsafe."
+            f"{archive}: unpacks to over {max_bytes:,} bytes or {max_files:,} files: refused as unsafe."
         )
     for member in packed.infolist():
         name, kind = member.filename, stat.S_IFMT(member.external_attr >> 16)  # 0: no file type stored
-        path = PurePosixPath(name.replace("\\", "/"))
+        path, fault = PurePosixPath(name.replace("\\", "/")), ""
         if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name) or "\0" in name:
-            raise DownloadError(
-                f"{archive}: {name[:200]!r} would be written outside its folder; the archive is not safe."
-            )
-        if member.flag_bits & 1 or (not name.endswith("/") and kind not in (0, stat.S_IFREG)):
-            what = "an encrypted file" if member.flag_bits & 1 else "a link or a device"
-            raise DownloadError(
-                f"{archive}: {name[:200]!r} is {what}, which no data set needs; the archive is not safe."
-            )
+            fault = "would be written outside its folder"
+        elif member.flag_bits & 1:
+            fault = "is an encrypted file, which no data set needs"
+        elif not name.endswith("/") and kind not in (0, stat.S_IFREG):
+            fault = "is a link or a device, which no data set needs"
+        if fault:
+            raise DownloadError(f"{archive}: {name[:200]!r} {fault}; the archive is not safe.")
         if name.endswith("/"):
             continue
         match = re.fullmatch(members, path.as_posix(), re.DOTALL)
@@ -179,14 +174,6 @@ def _judge(
     if not files:
         raise DownloadError(f"{archive}: holds no files that fit {members}; its publisher changed it.")
     return files
-
-
-def _write(packed: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with packed.open(member) as source, open(target, "xb") as file:
-        shutil.copyfileobj(source, file, CHUNK)
-        if file.tell() != member.file_size:
-            raise EOFError(f"{target.name} ends early")
 
 
 @contextmanager

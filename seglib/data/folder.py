@@ -6,16 +6,12 @@ docs/data_formats.md describes all forms that are read.
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from . import layouts
-from .classes import CLASSES_FILE, Classes, distinct_colors, read_classes
+from .classes import CLASSES_FILE, distinct_colors, read_classes
 from .dataset import Pair, Source
-from .images import SUFFIXES, DataError
-from .masks import jpeg_hint, labels_by_id
+from .images import SUFFIXES, DataError, read_text
 from .splits import SPLITS, divide
 
 
@@ -30,37 +26,23 @@ def source(path: Path | str, pattern: Sequence[str] = ()) -> Source:
         DataError: if its classes.yaml is wrong, or its layout is not known.
     """
     path = Path(path)
-    classes = classes_of(path)
-    described = classes or Classes()
-    pattern = pattern or described.pattern
+    classes = read_classes(path / CLASSES_FILE)
+    pattern = pattern or classes.pattern
     layout = layouts.by_pattern(path, *pattern) if pattern else layouts.detect(path)
     pairs, way = _split(path, layout.pairs)
     return Source(
         name=path.resolve().name,
         title=f"the folder {path}",
-        classes=described.names,
-        palette=described.colors or distinct_colors(len(described.names)),
+        classes=classes.names,
+        palette=classes.colors or distinct_colors(len(classes.names)),
         find=lambda root: pairs,
-        decode=classes.decode if classes else partial(_decode_binary, path),
-        background=described.background,
-        reading={"bits": described.bits, "bands": described.bands},
-        mask_form=classes.mask_form if classes else "guess",
+        decode=classes.decode,
+        background=classes.background,
+        reading={"bits": classes.bits, "bands": classes.bands},
+        mask_form=classes.mask_form,
         layout="; ".join([*layout.places, f"split by {way}"]),
         skipped=layout.skipped,
     )
-
-
-def classes_of(path: Path) -> Classes | None:
-    """Read classes.yaml in the folder `path`; None without one. DataError if it is wrong or misnamed."""
-    file = path / CLASSES_FILE
-    if file.is_file():
-        return read_classes(file)
-    if file.exists():
-        raise DataError(f"{file}: not a file; put a text file of that name in its place, see docs/data_formats.md.")
-    misnamed = file.with_suffix(".yml")
-    if misnamed.exists():
-        raise DataError(f"{misnamed}: a file of this name is not read; rename it to {CLASSES_FILE}.")
-    return None
 
 
 def _split(path: Path, pairs: list[Pair]) -> tuple[list[Pair], str]:
@@ -84,11 +66,7 @@ def _split(path: Path, pairs: list[Pair]) -> tuple[list[Pair], str]:
 def _listed_keys(file: Path, keys: list[str]) -> list[str]:
     """Return the image names in a list file, one per line, with or without their suffix."""
     known, listed = set(keys), []
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()  # Windows begins files with a mark
-    except UnicodeDecodeError:
-        raise DataError(f"{file}: not a text in UTF-8; save the list in that encoding.") from None
-    for line in lines:
+    for line in read_text(file).splitlines():
         name = unicodedata.normalize("NFC", line.strip())
         if name not in known and Path(name).suffix.lower() in SUFFIXES:
             name = name[: -len(Path(name).suffix)]
@@ -96,14 +74,3 @@ def _listed_keys(file: Path, keys: list[str]) -> list[str]:
             raise DataError(f"{file}: there is no image '{name}' in the folder; correct the list.")
         listed += [name] if name else []
     return listed
-
-
-def _decode_binary(path: Path, values: np.ndarray, file: Path) -> np.ndarray:
-    """Convert the values of masks without a classes.yaml to labels."""
-    try:
-        return labels_by_id(values, file, {0: 0, 1: 1}, {0: 0, 255: 1})
-    except DataError:
-        raise DataError(
-            f"{file}: has other values than 0 and 1, or 0 and 255{jpeg_hint(file)}, and no "
-            f"{path / CLASSES_FILE} names the classes; `seglib data check {path}` suggests one."
-        ) from None

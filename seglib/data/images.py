@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
-from ..errors import SeglibError
+from ..errors import SeglibError, import_optional
 
 JPEG = (".jpg", ".jpeg")
 HEIF = (".heic", ".heif")
@@ -39,14 +39,20 @@ class DataError(SeglibError, ValueError):
     """A data set, image or mask that cannot be used; the message names the file, the fault and the remedy."""
 
 
+def read_text(file: Path) -> str:
+    """Return the content of a text file, without the mark with which Windows begins files."""
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise DataError(f"{file}: not a text in UTF-8; save it in that encoding.") from None
+
+
 @contextmanager
 def open_image(path: Path) -> Iterator[Image.Image]:
     """Open an image file for decoding; DataError if it is missing, no image, truncated, too large or of many pages."""
+    if path.suffix.lower() in HEIF:
+        import_optional("pillow_heif", DataError, f"{path}: HEIC", "pillow-heif").register_heif_opener()
     try:
-        if path.suffix.lower() in HEIF:
-            import pillow_heif
-
-            pillow_heif.register_heif_opener()
         with open(path, "rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns at sizes that MAX_PIXELS allows
             image = Image.open(file)
@@ -56,8 +62,6 @@ def open_image(path: Path) -> Iterator[Image.Image]:
             yield image
     except DataError:
         raise
-    except ImportError:
-        raise DataError(f"{path}: HEIC needs one more package: python -m pip install pillow-heif") from None
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         reason = str(error.strerror).lower()
         raise DataError(f"{path}: {reason}; check the name and the file's permissions.") from None
@@ -82,9 +86,7 @@ def _check_single(image: Image.Image, path: Path) -> None:
         image.seek(0)
         frames = full
     if frames > 1:
-        raise DataError(
-            f"{path}: holds {frames} pages or frames, and only single images are read; save each as a file."
-        )
+        raise DataError(f"{path}: holds {frames} pages or frames, but single images are read; save each as a file.")
 
 
 def orientation(image: Image.Image) -> int:
@@ -271,16 +273,13 @@ def _read_bands(path: Path, bits: int, bands: Sequence[int]) -> tuple[np.ndarray
         raise DataError(f"{path}: pixels are {values.dtype}; only 8-bit and 16-bit whole numbers are read.")
     chosen = values[:, :, [band - 1 for band in bands]]
     bits = 8 if chosen.dtype == np.uint8 else bits or used_bits(chosen)
-    chosen = scale_to_bytes(chosen, bits, path) if chosen.dtype != np.uint8 else chosen
+    chosen = scale_to_bytes(chosen, bits, path)
     return np.ascontiguousarray(turn_upright(chosen.repeat(3 // len(bands), axis=2), turn)), bits, turn
 
 
 def _tiff_samples(path: Path) -> tuple[np.ndarray, int]:
     """Return all bands (H, W, B) of a single-page TIFF, and its orientation."""
-    try:
-        import tifffile
-    except ImportError:
-        raise DataError(f"{path}: reading bands needs one more package: python -m pip install tifffile") from None
+    tifffile = import_optional("tifffile", DataError, f"{path}: reading bands", "tifffile")
     try:
         with tifffile.TiffFile(path) as tiff:
             pages = [page for page in tiff.pages if not page.subfiletype & 5]

@@ -25,8 +25,8 @@ def _find(name: str, entry: Mapping, root: Path) -> list[Pair]:
         for parts, image in match_pattern(root, images):
             split = "train" if entry.get("training_only") else parts.get("split")
             key, mask = entry.get("key", "{name}").format(**parts), Path(root) / masks.format(**parts)
-            left_out = split not in (None, *SPLITS) or not re.fullmatch(entry.get("used", ".*"), key)
-            if left_out or not mask.parent.is_dir() or (mask.suffix == ".mat" and not mask.is_file()):
+            is_used = split in (None, *SPLITS) and re.fullmatch(entry.get("used", ".*"), key)
+            if not is_used or (mask.suffix == ".mat" and not mask.is_file()):  # street_people is labeled in part
                 continue
             if key in pairs:
                 raise DataError(f"{image}: the same frame is in {pairs[key].split}/; remove one of the two.")
@@ -34,6 +34,13 @@ def _find(name: str, entry: Mapping, root: Path) -> list[Pair]:
         if pairs:
             return sorted(pairs.values(), key=lambda pair: SPLITS.index(pair.split or "train"))
     raise DataError(f"{root}: {name} is not there; see `seglib data download {name}`.")
+
+
+def unused_images(name: str, root: Path | str, pairs: Sequence[Pair]) -> list[Path]:
+    """Return the images of a known data set that belong to none of its pairs, because it does not label or use them."""
+    used = {file for pair in pairs for file in (pair.image, pair.mask)}
+    images = [image for pattern, _ in _ENTRIES[name]["layouts"] for _, image in match_pattern(root, pattern)]
+    return [image for image in images if image not in used]
 
 
 def _decode(tables: Mapping[str, Sequence[Table]], values: np.ndarray, file: Path) -> np.ndarray:

@@ -138,12 +138,11 @@ def by_pattern(path: Path, images: str, masks: str) -> Layout:
     """
     image_of, mask_of = (_files_by_key(path, pattern) for pattern in (images, masks))
     mask_files = set(mask_of.values())
-    missing = masks.format_map({"split": "{0}", "name": "{1}"}) if "*" not in masks else "{1}: a mask for it"
     pairs = []
     for (split, name), file in image_of.items():
         if file not in mask_files:
             key = f"{split}/{name}" if split else name
-            mask = mask_of.get((split, name)) or path / missing.format(split, name)
+            mask = mask_of.get((split, name)) or path / masks.format(split=split, name=name)
             pairs.append(Pair(key, file, mask, SPLIT_NAMES.get(split.lower(), split or None)))
     return Layout([f"images {images}, masks {masks}"], pairs)
 

@@ -1,7 +1,7 @@
 """Which image belongs to which split: committed lists, and the division of other folders by ratio."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ..files import RESOURCES
 from .images import DataError
@@ -23,18 +23,11 @@ def divide(keys: Sequence[str], train_share: float = 0.85, seed: int = 0) -> dic
     return {split: sorted(part, key=natural_order) for split, part in parts.items()}
 
 
-def names(name: str, list_name: str) -> list[str]:
-    """Return the splits that a committed list of data set `name` defines; none if there is no such list."""
-    return sorted(file.stem for file in (LISTS / name / list_name).glob("*.txt"))
-
-
-def read_list(name: str, list_name: str, split: str) -> list[str]:
-    """Return the keys of one committed split. DataError if there is no such list."""
+def read_list(name: str, list_name: str, split: str, given: Collection[str] = ()) -> list[str]:
+    """Return the keys of one committed split. DataError if there is no such list; `given` are the set's own splits."""
     file = LISTS / name / list_name / f"{split}.txt"
-    if not file.is_file():
-        known = sorted(str(f.relative_to(LISTS / name).with_suffix("")) for f in (LISTS / name).rglob("*.txt"))
-        raise DataError(
-            f"{name} has no split '{split}' in the list '{list_name}'; "
-            f"choose 'all' or one of: {', '.join(known) or 'none is committed'}."
-        )
-    return file.read_text(encoding="utf-8").splitlines()
+    if file.is_file():
+        return file.read_text(encoding="utf-8").splitlines()
+    listed = [listed.relative_to(LISTS / name).with_suffix("").as_posix() for listed in (LISTS / name).rglob("*.txt")]
+    known = ", ".join(sorted([*given, *listed])) or "none is committed"
+    raise DataError(f"{name} has no split '{split}' in the list '{list_name}'; choose 'all' or one of: {known}.")

@@ -13,10 +13,10 @@ from tqdm import tqdm
 
 from . import SOURCES, folder, generated_sets, load, source
 from . import download as downloading
-from .dataset import IGNORE, Pair, Source
+from .dataset import IGNORE, Pair
 from .digests import CheckingReader, by_split, released_digests, verify
 from .images import DataError
-from .known import REPEATED
+from .known import REPEATED, unused_images
 from .layouts import masks_without_image
 from .report import Report
 from .suggestion import LEAST_FOREGROUND, MaskValues
@@ -32,11 +32,7 @@ def difference_hash(image: np.ndarray) -> np.ndarray:
 
 
 def check(
-    name: str,
-    root: Path | str = "data",
-    list_name: str = "default",
-    progress: bool = True,
-    pattern: Sequence[str] = (),
+    name: str, root: Path | str = "data", list_name: str = "default", progress: bool = True, pattern: Sequence[str] = ()
 ) -> Report:
     """Read every file of a data set once and report what is there, faulty files included.
 
@@ -59,11 +55,17 @@ def check(
     place = f"in {root}" if known else "a folder of your own"
     report = Report(described.name, described.title, place, described.classes, layout=described.layout)
     parts, missing = by_split(described, Path(root), list_name)
+    pairs = [pair for part in parts.values() for pair in part]
     mask_values = MaskValues() if described.mask_form == "guess" else None
     readers = {split: CheckingReader(described, part, mask_values) for split, part in parts.items()}
     _survey(report, {split: ([p.key for p in reader.pairs], reader) for split, reader in readers.items()}, progress)
     report.faults += [f"{key}: in the split list, but not on the disk; complete the data set." for key in missing]
-    report.notices += masks_without_image([pair for part in parts.values() for pair in part])
+    report.notices += masks_without_image(pairs)
+    skipped = unused_images(name, root, pairs) if known else described.skipped
+    if skipped:
+        kinds = Counter(file.suffix.lower() or "no suffix" for file in skipped)
+        counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+        report.notices.append(f"skipped files: {counts}, {skipped[0]} for one")
     reported = {frozenset(pair) for pair in report.duplicates + report.suspects}
     report.suspects += [pair for pair in _divided(name, parts) if frozenset(pair) not in reported]
     way = "complete the data set" if known else "see docs/data_formats.md for the ways to give one"
@@ -76,35 +78,26 @@ def check(
         expected = released_digests().get(name, {})
         report.released = {s: reader.digest() in expected[s] for s, reader in readers.items() if s in expected}
     if not known:
-        _add_warnings(report, described, list(readers.values()))
-        if mask_values and any("suggests one" in fault for fault in report.faults):
-            report.suggestion = mask_values.suggestion(Path(name))
+        _add_warnings(report, described.background, list(readers.values()))
+    if mask_values and any("suggests one" in fault for fault in report.faults):
+        report.suggestion = mask_values.suggestion(Path(name))
     return report
 
 
-def _add_warnings(report: Report, described: Source, readers: list[CheckingReader]) -> None:
-    """Report likely mistakes in a folder of your own besides its labels: bits, EXIF, foreground, skipped files."""
+def _add_warnings(report: Report, background: int | None, readers: list[CheckingReader]) -> None:
+    """Report likely mistakes in a folder of your own besides its labels: bits, EXIF, foreground."""
     depths = sum((reader.depths for reader in readers), Counter())
     if len(depths.keys() - {8}) > 1:
         used = ", ".join(f"{count} use {bits}" for bits, count in sorted(depths.items()))
-        report.warnings.append(
-            f"of the images, {used} bits, and each is scaled by its own: equal values look different. Write the "
-            f"camera's, for example `bits: {max(depths)}`, in classes.yaml"
-        )
+        advice = f"equal values look different. Write the camera's, for example `bits: {max(depths)}`, in classes.yaml"
+        report.warnings.append(f"of the images, {used} bits, and each is scaled by its own: {advice}")
     turned = [file for reader in readers for file in reader.turned]
     if turned:
-        report.warnings.append(
-            f"{len(turned)} images are turned by EXIF and their masks are not, {turned[0]} for one; look "
-            "at an overlay, and save the images upright if the masks do not fit"
-        )
-    background = report.pixels[described.background] if described.background is not None else 0
-    share = 1 - background / max(sum(report.pixels), 1)
+        advice = f"{turned[0]} for one; look at an overlay, and save the images upright if the masks do not fit"
+        report.warnings.append(f"{len(turned)} images are turned by EXIF and their masks are not, {advice}")
+    share = 1 - (report.pixels[background] if background is not None else 0) / max(sum(report.pixels), 1)
     if 0 < share < LEAST_FOREGROUND:
         report.warnings.append(f"only {share:.3%} of the pixels are not background; look at the masks")
-    if described.skipped:
-        kinds = Counter(file.suffix.lower() or "no suffix" for file in described.skipped)
-        counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-        report.notices.append(f"skipped files: {counts}, {described.skipped[0]} for one")
 
 
 def _divided(name: str, parts: dict[str, list[Pair]]) -> list[tuple[str, str]]:
@@ -164,17 +157,15 @@ def _similar_images(parts: list[list[tuple[str, np.ndarray]]]) -> Iterator[tuple
 def listing(root: Path | str = "data") -> str:
     """The known data sets, one line each: name, title, classes, images in each split or how to get it."""
     lines = []
-    for name, described in SOURCES.items():
+    for name, described in (SOURCES | generated_sets()).items():
+        here = "generated, nothing to download"
         try:
-            parts, _ = by_split(described, Path(root))
-            here = ", ".join(f"{len(part)} {split}" for split, part in parts.items())
+            if name in SOURCES:
+                here = ", ".join(f"{len(part)} {split}" for split, part in by_split(described, Path(root))[0].items())
         except DataError:
             way = "fetches it" if described.archive else "says how to get it"
             here = f"not here; `seglib data download {name}` {way}"
         lines.append(f"{name:11} {described.title:34} {len(described.classes):3} classes  {here}")
-    for name, generated in generated_sets().items():
-        size = f"{len(generated.classes):3} classes"
-        lines.append(f"{name:11} {generated.title:34} {size}  generated, nothing to download")
     lines += ["", "or the path of a folder of your own with images/ and masks/: see docs/data_formats.md"]
     return "\n".join([*lines, "or several as one, joined by a plus: horses+humans"])
 

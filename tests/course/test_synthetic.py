@@ -228,7 +228,7 @@ def test_data_sets_give_images_by_split_and_number():
         ({"size": (64.5, 64)}, "size"),
         ({"length": -1}, "length -1"),
         ({"seed": "x"}, "seed x"),
-        ({"colour": 1}, "no option 'colour'; it takes: length, size, seed"),
+        ({"colour": 1}, "no option 'colour'; only creatures, streets do: length, size, seed"),
     ],
 )
 def test_wrong_options_are_refused_in_one_sentence(options, named):

@@ -66,6 +66,8 @@ def test_street_people_as_published(tmp_path):
     assert loaded.keys == ["0001", "0002"]
     assert all(np.array_equal(item["mask"], halves(0, 1)) for item in loaded)
     assert loaded.pixel_counts() == [600, 600]
+    notices = validation.check("street_people", tmp_path, progress=False).notices
+    assert any("skipped files: 1 .jpg" in notice and "0003.jpg" in notice for notice in notices)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,7 @@ def test_video_objects(tmp_path, published):
 
 @pytest.mark.parametrize("split", ["val", "test", "select"])
 def test_sets_for_training_have_no_other_split(tmp_path, split):
-    with pytest.raises(DataError, match=f"street_people has no split '{split}'; choose 'all' or one of: train"):
+    with pytest.raises(DataError, match=f"street_people has no split '{split}' .*; choose 'all' or one of: train"):
         data.load("street_people", split, street_people(tmp_path))
     with pytest.raises(DataError, match=f"training only and has no split '{split}'; join it with a set that has one"):
         data.load("street_people*2+video_objects", split, tmp_path)
