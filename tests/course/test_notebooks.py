@@ -40,10 +40,16 @@ SMALLER = {
         "epochs = lesson.budget(quick=6": "epochs = lesson.budget(quick=2",
         '"epochs": lesson.budget(quick=6': '"epochs": lesson.budget(quick=2',
         '"eval_interval": lesson.budget(quick=3': '"eval_interval": lesson.budget(quick=1',
-        "steps = lesson.budget(quick=24": "steps = lesson.budget(quick=8",
+        "without_masks = lesson.budget(quick=12": "without_masks = lesson.budget(quick=4",
+        "steps = lesson.budget(quick=24": "steps = lesson.budget(quick=4",
+        "trials = lesson.budget(quick=3": "trials = lesson.budget(quick=2",
     },
     "09_evaluation": {"quick=80": "quick=20"},
-    "10_your_own_data": {"epochs = lesson.budget(quick=8": "epochs = lesson.budget(quick=4"},
+    "10_your_own_data": {
+        "range(41)": "range(21)",
+        "images_to_test = lesson.budget(quick=8": "images_to_test = lesson.budget(quick=3",
+        "epochs = lesson.budget(quick=8": "epochs = lesson.budget(quick=4",
+    },
 }
 
 
