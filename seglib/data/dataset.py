@@ -116,10 +116,8 @@ class FilePairs:
         # Rounding to whole pixels alone may move the ratio of small images by more than the tolerance.
         slack = max(ASPECT_TOLERANCE, 1 / min(rows, columns, height, width))
         if abs(columns * height / (rows * width) - 1) > slack:
-            raise DataError(
-                f"{pair.mask}: the mask is {columns}x{rows} but {pair.image.name} is {width}x{height}, another "
-                f"aspect ratio{turn_hint(pair.image, pair.mask)}; make a mask with the image's aspect ratio."
-            )
+            sizes = f"the mask is {columns}x{rows} but the image {width}x{height}, another aspect ratio"
+            raise DataError(f"{pair.mask}: {sizes}{turn_hint(pair.image, pair.mask)}; make the mask again.")
         # In integers: OpenCV's versions round differently where a pixel's centre is on the edge between two pixels.
         rows, columns = ((2 * np.arange(new) + 1) * old // (2 * new) for new, old in ((height, rows), (width, columns)))
         return labels[rows[:, None], columns]
@@ -214,15 +212,11 @@ def concat_datasets(parts: Sequence[SegmentationDataset], repeats: Sequence[int]
     first, names = parts[0], [part.name for part in parts]
     for part, name in zip(parts, names, strict=True):
         if part.num_classes != first.num_classes:
-            raise DataError(
-                f"{first.name} has {first.num_classes} classes and {name} {part.num_classes}: sets are joined label by "
-                "label and must have the same number; join others, or make a folder of your own with equal labels."
-            )
+            counts = f"{first.name} has {first.num_classes} classes and {name} {part.num_classes}"
+            raise DataError(f"{counts}: sets are joined label by label; choose sets with the same number.")
         if part.background_index != first.background_index:
-            raise DataError(
-                f"of {first.name} and {name}, one has a background class and the other none: name it in the other's "
-                "classes.yaml, or join sets that agree."
-            )
+            both = f"{first.name} and {name}"
+            raise DataError(f"of {both}, one has a background class and the other none: name it in classes.yaml.")
         if names.count(name) > 1:
             raise DataError(f"two of the joined sets are called {name}; name each once, and rename one of two folders.")
     classes = [" or ".join(dict.fromkeys(same)) for same in zip(*(part.classes for part in parts), strict=True)]

@@ -102,7 +102,6 @@ def verify(source: Source, root: Path) -> None:
     for split, expected in released_digests().get(source.name, {}).items():
         digest = content_digest(source, parts.get(split, []))
         if digest not in expected:
-            raise DataError(
-                f"{source.name}: the content of split '{split}' has the sha256 {digest}, not the expected "
-                f"{' or '.join(expected)}; its publisher has changed it, or it was tampered with."
-            )
+            fault = f"the sha256 {digest}, not the expected {' or '.join(expected)}"
+            reason = "its publisher has changed it, or it was tampered with"
+            raise DataError(f"{source.name}: the content of split '{split}' has {fault}; {reason}.")

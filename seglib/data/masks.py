@@ -85,17 +85,15 @@ def _check_consistency(image: Image.Image, values: np.ndarray, path: Path) -> No
     if "A" in image.getbands():
         alpha = np.asarray(image.getchannel("A"))
         if alpha.any() and np.asarray(image)[alpha == 0][..., :-1].any():  # as programs that remove a background write
-            raise DataError(
-                f"{path}: the mask has transparent parts that hold other values than 0. If the opaque parts are the "
-                "object, write `binary: {alpha: 127}` in classes.yaml; else save it without transparency."
-            )
+            fault = "the mask has transparent parts that hold other values than 0. If the opaque parts are the object"
+            remedy = "write `binary: {alpha: 127}` in classes.yaml; else save it without transparency"
+            raise DataError(f"{path}: {fault}, {remedy}.")
     if image.mode == "P" and values.max(initial=0) == 1:  # some programs number the colors in order of appearance
         colors = np.asarray(image.convert("RGB"))
         if not colors[values == 1].any() and colors[values == 0].any():
-            raise DataError(
-                f"{path}: the value 0 is shown as {tuple(colors[values == 0][0].tolist())} and 1 as black, so which is "
-                "background is not known; save it in grey, or name the colors in classes.yaml."
-            )
+            color = tuple(colors[values == 0][0].tolist())
+            fault = f"the value 0 is shown as {color} and 1 as black, so which is background is not known"
+            raise DataError(f"{path}: {fault}; save it in grey, or name the colors in classes.yaml.")
 
 
 def labels_by_id(values: np.ndarray, path: Path, *tables: dict[int, int]) -> np.ndarray:
@@ -104,10 +102,8 @@ def labels_by_id(values: np.ndarray, path: Path, *tables: dict[int, int]) -> np.
     `values` is (H, W) uint8; the result too. Raises DataError naming the file and the unknown ids.
     """
     if values.ndim != 2:
-        raise DataError(
-            f"{path}: the mask is colored, but this data set stores label ids; save them in a grey PNG, or name the "
-            "colors in classes.yaml."
-        )
+        remedy = "save them in a grey PNG, or name the colors in classes.yaml"
+        raise DataError(f"{path}: the mask is colored, but this data set stores label ids; {remedy}.")
     present = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
     for table in tables:
         if set(present.tolist()) <= table.keys():
@@ -117,9 +113,7 @@ def labels_by_id(values: np.ndarray, path: Path, *tables: dict[int, int]) -> np.
     expected = " or ".join("{" + ", ".join(map(str, sorted(table))) + "}" for table in tables)
     unknown = sorted(set(present.tolist()) - set().union(*tables)) or present.tolist()
     listed = ", ".join(map(str, unknown[:8])) + (", ..." if len(unknown) > 8 else "")
-    raise DataError(
-        f"{path}: unknown label {listed} in the mask{jpeg_hint(path)}; the values must come from {expected}."
-    )
+    raise DataError(f"{path}: unknown label {listed} in the mask{jpeg_hint(path)}; values must come from {expected}.")
 
 
 def labels_by_color(values: np.ndarray, path: Path, table: dict[tuple[int, int, int], int]) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 SHOWN = 10  # findings of a kind that the text spells out
@@ -32,10 +32,6 @@ class Report:
     @property
     def ok(self) -> bool:
         return not self.faults and not self.duplicates
-
-    def to_dict(self) -> dict:
-        """Return all entries, ready for JSON."""
-        return {"ok": self.ok, **asdict(self)}
 
     def text(self) -> str:
         """Return the report as text."""

@@ -90,16 +90,15 @@ class MaskValues:
     def _try(self, text: str, file: Path) -> str:
         """Return the shares of the classes under a classes.yaml; nothing if it fails or loses the foreground."""
         values, counts = zip(*self.counts.items(), strict=True)
-        colored = any(isinstance(value, tuple) for value in values)
-        stored = [value if isinstance(value, tuple) else (value,) * 3 for value in values] if colored else values
+        if any(isinstance(value, tuple) for value in values):
+            values = [value if isinstance(value, tuple) else (value,) * 3 for value in values]
         try:
             classes = parse_classes(text, file)
-            labels = classes.decode(np.array([stored], np.uint8), file)[0]
+            labels = classes.decode(np.array([values], np.uint8), file)[0]
         except DataError:
             return ""
-        pixels = np.bincount(labels, counts, minlength=256) / sum(counts)
-        foreground = sum(pixels[i] for i in range(len(classes.names)) if i != classes.background)
-        if foreground < LEAST_FOREGROUND:
-            return ""
-        shares = [f"{name} {pixels[i]:.1%}" for i, name in enumerate(classes.names)]
-        return ", ".join(shares + ([f"ignored {pixels[IGNORE]:.1%}"] if pixels[IGNORE] else []))
+        shares = np.bincount(labels, counts, minlength=256) / sum(counts)
+        listed = [f"{name} {share:.1%}" for name, share in zip(classes.names, shares, strict=False)]
+        listed += [f"ignored {shares[IGNORE]:.1%}"] if shares[IGNORE] else []
+        outside = shares[IGNORE] + (0 if classes.background is None else shares[classes.background])
+        return ", ".join(listed) if 1 - outside >= LEAST_FOREGROUND else ""

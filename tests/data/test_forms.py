@@ -1,6 +1,7 @@
 """The table of formats: images and masks in each format work, work after an import, or are refused with the reason."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -407,7 +408,7 @@ def test_images_that_exif_turns_and_their_masks_not(tmp_path):
     report = validation.check(str(tmp_path), progress=False)
     assert "2 images are turned by EXIF and their masks are not" in report.warnings[0]
     assert len(report.faults) == 1 and "EXIF turns the image: 6, and the mask otherwise: 1" in report.faults[0]
-    assert json.loads(json.dumps(report.to_dict()))["warnings"] == report.warnings
+    assert json.loads(json.dumps(asdict(report)))["warnings"] == report.warnings
 
 
 # --- The background ---------------------------------------------------------------------------------------------------

@@ -18,18 +18,26 @@ from ..classes import CLASSES_FILE, distinct_colors
 from ..dataset import IGNORE
 from ..images import DataError
 from . import painted, shapes
-from .common import Annotations, Item
+from .common import Annotations, Item, json_files
+
+
+def _has(source: Path, *patterns: str) -> bool:
+    return all(any(source.glob(pattern)) for pattern in patterns)
+
 
 # How the files of each format are recognised, and read.
 FORMATS = {
-    "supervisely": (shapes.is_supervisely, shapes.read_supervisely),
-    "cvat": (painted.is_cvat, painted.read_voc),
-    "voc": (painted.is_voc, painted.read_voc),
-    "roboflow": (painted.is_roboflow, painted.read_roboflow),
-    "class_dict": (painted.is_class_dict, painted.read_class_dict),
-    "yolo": (shapes.is_yolo, shapes.read_yolo),
-    "coco": (shapes.is_coco, shapes.read_coco),
-    "labelme": (shapes.is_labelme, shapes.read_labelme),
+    "supervisely": (lambda f: _has(f, "meta.json", "**/ann/*.json"), shapes.read_supervisely),
+    "cvat": (lambda f: _has(f, "**/SegmentationClass", "**/labelmap.txt"), painted.read_voc),
+    "voc": (
+        lambda f: _has(f, "**/SegmentationClass") and not _has(f, "**/labelmap.txt"),
+        painted.read_voc,
+    ),
+    "roboflow": (lambda f: _has(f, "**/_classes.csv"), painted.read_roboflow),
+    "class_dict": (lambda f: _has(f, "*class_dict*.csv"), painted.read_class_dict),
+    "yolo": (lambda f: shapes.yolo_names(f) and _has(f, "**/labels/**/*.txt"), shapes.read_yolo),
+    "coco": (lambda f: json_files(f, shapes.COCO_KEYS, most=20), shapes.read_coco),
+    "labelme": (lambda f: json_files(f, {"shapes", "imagePath"}, most=20), shapes.read_labelme),
 }
 MALFORMED = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
 LISTED = 10  # faults that an error spells out
@@ -64,12 +72,21 @@ def import_annotations(source: Path | str, dest: Path | str, format: str = "auto
         raise DataError(f"{dest}: exists already; name a new folder.")
     if format not in ("auto", *FORMATS):
         raise DataError(f"--format {format}: not a known format; choose one of: auto, {', '.join(FORMATS)}.")
-    name = _recognise(source) if format == "auto" else format
+    name = format
+    if format == "auto":
+        name, *others = detect_formats(source) or [""]
+        if not name:
+            known = f"no annotations of a known format ({', '.join(FORMATS)})"
+            raise DataError(f"{source}: {known}. If masks are images, no import is needed: `seglib data check FOLDER`.")
+        if others:
+            raise DataError(
+                f"{source}: has files of the formats {' and '.join([name, *others])}; choose one by --format."
+            )
     try:
         annotations = FORMATS[name][1](source)
-    except DataError:
-        raise
     except MALFORMED as error:
+        if isinstance(error, DataError):
+            raise
         raise DataError(f"{source}: not valid {name} annotations ({error!r:.200}); export them again.") from None
     if not annotations.items:
         raise DataError(f"{source}: no annotated images in the format {name}; name the folder that holds them.")
@@ -84,43 +101,27 @@ def import_annotations(source: Path | str, dest: Path | str, format: str = "auto
     return report
 
 
-def _recognise(source: Path) -> str:
-    formats = detect_formats(source)
-    if not formats:
-        raise DataError(
-            f"{source}: no annotations of a known format ({', '.join(FORMATS)}). If its masks are images, no import is "
-            f"needed: `seglib data check {source}`."
-        )
-    if len(formats) > 1:
-        raise DataError(f"{source}: has files of the formats {' and '.join(formats)}; choose one by --format.")
-    return formats[0]
-
-
 def _write(annotations: Annotations, folder: Path, progress: bool) -> None:
     """Write images, masks and classes.yaml; DataError lists all items that cannot be converted."""
-    palette = np.zeros((256, 3), np.uint8)
-    palette[IGNORE] = 255
+    palette = np.full((256, 3), 255, np.uint8)
     palette[: len(annotations.classes)] = distinct_colors(len(annotations.classes))
     faults, taken, ignored = [], {}, False
     for item in tqdm(annotations.items, desc="import", disable=None if progress else True):
         try:
             key = _free_key(item, taken)
             labels = item.draw()
-        except DataError as error:
-            faults.append(str(error))
-            continue
         except MALFORMED as error:
-            faults.append(f"{item.where}: not a valid entry ({error!r:.200}); export it again.")
+            unknown = f"{item.where}: not a valid entry ({error!r:.200}); export it again."
+            faults.append(str(error) if isinstance(error, DataError) else unknown)
             continue
         ignored |= bool((labels == IGNORE).any())
-        image = folder / "images" / f"{key}{item.image.suffix.lower()}"
-        mask = Image.fromarray(labels)
-        mask.putpalette(palette.tobytes())
-        file = folder / "masks" / f"{key}.png"
-        for place in (image, file):
-            place.parent.mkdir(parents=True, exist_ok=True)
+        image, mask = folder / "images" / f"{key}{item.image.suffix.lower()}", folder / "masks" / f"{key}.png"
+        for file in (image, mask):
+            file.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(item.image, image)
-        mask.save(file)
+        painted = Image.fromarray(labels)
+        painted.putpalette(palette.tobytes())
+        painted.save(mask)
     if faults:
         more = f"\n... and {len(faults) - LISTED} more" if len(faults) > LISTED else ""
         raise DataError("\n".join(faults[:LISTED]) + more)

@@ -20,6 +20,7 @@ from ..images import MAX_PIXELS, SUFFIXES, DataError, open_image, orientation, t
 from ..layouts import SPLIT_NAMES
 
 Size = tuple[int, int]  # height, width
+IGNORED = "__ignore__"  # the name that LabelMe gives to pixels that do not count
 
 
 @dataclass
@@ -82,10 +83,8 @@ class ImageIndex:
         if not files:
             raise DataError(f"{near}: the image '{name}' is not in {self.source}; add it, or remove the entry.")
         names, places = parts[::-1], near.parts
-        scores = [
-            (len(commonprefix([f.parts[::-1], names])), len(commonprefix([f.parts, places])))  # of lists, not of texts
-            for f in files
-        ]
+        # The common prefixes are those of lists, not of texts.
+        scores = [(len(commonprefix([f.parts[::-1], names])), len(commonprefix([f.parts, places]))) for f in files]
         if scores.count(max(scores)) > 1:
             raise DataError(f"{near}: several images are called '{name}', {files[0]} for one; keep or rename one.")
         file = files[scores.index(max(scores))]
@@ -189,9 +188,8 @@ def draw_item(
     if size is None or tuple(size) == upright:
         stored, turn = upright, 1
     elif tuple(size) != stored:
-        raise DataError(
-            f"{where}: made for {size[1]}x{size[0]} pixels, but {image.name} has {upright[1]}x{upright[0]}."
-        )
+        sizes = f"{size[1]}x{size[0]} pixels, but {image.name} has {upright[1]}x{upright[0]}"
+        raise DataError(f"{where}: made for {sizes}; export it again.")
     return draw_shapes([make_shape(*entry, stored) for entry in objects], stored, turn, largest_first)
 
 

@@ -13,7 +13,7 @@ from ..images import DataError, open_image
 from ..layouts import detect
 from ..masks import labels_by_color, labels_by_id, read_mask
 from ..splits import SPLITS
-from .common import Annotations, ImageIndex, Item, class_labels, split_of
+from .common import IGNORED, Annotations, ImageIndex, Item, class_labels, split_of
 
 VOC_CLASSES = (
     "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person "
@@ -46,9 +46,8 @@ def _color_table(rows: Iterable[tuple[int, str, list[str]]], file: Path) -> tupl
     names: dict[tuple, str] = {}
     for number, name, texts in rows:
         if len(texts) != 3 or not all(text.strip().isdecimal() and int(text) < 256 for text in texts):
-            raise DataError(
-                f"{file}, line {number}: '{','.join(texts)}' is not a color of three numbers 0 to 255; correct it."
-            )
+            fault = f"'{','.join(texts)}' is not a color of three numbers 0 to 255"
+            raise DataError(f"{file}, line {number}: {fault}; correct it.")
         color = tuple(map(int, texts))
         if color in names:
             raise DataError(f"{file}, line {number}: '{names[color]}' has this color too; change one.")
@@ -57,31 +56,19 @@ def _color_table(rows: Iterable[tuple[int, str, list[str]]], file: Path) -> tupl
     return classes, {color: label_of[name] for color, name in names.items()}
 
 
-def _voc_root(source: Path) -> Path | None:
-    return next((folder.parent for folder in sorted(source.rglob("SegmentationClass")) if folder.is_dir()), None)
-
-
-def is_voc(source: Path) -> bool:
-    return _voc_root(source) is not None and not is_cvat(source)
-
-
-def is_cvat(source: Path) -> bool:
-    return _voc_root(source) is not None and (_voc_root(source) / "labelmap.txt").is_file()
-
-
 def read_voc(source: Path) -> Annotations:
     """Pascal VOC: JPEGImages, SegmentationClass with palette masks, 255 as border, and lists in ImageSets.
 
     CVAT's "Segmentation mask" is the same, but painted in the colors of labelmap.txt.
     """
-    root, check = _voc_root(source) or source, None
+    root = next((folder.parent for folder in sorted(source.rglob("SegmentationClass")) if folder.is_dir()), source)
     label_map, name_list = root / "labelmap.txt", root / "class_names.txt"
     if label_map.is_file():
         rows = ((number, row[0], row[1].split(",")) for number, row in _table_rows(label_map, 2, ":"))
-        classes, table = _color_table(rows, label_map)
+        (classes, table), check = _color_table(rows, label_map), None
     else:
         names = name_list.read_text(encoding="utf-8").split("\n") if name_list.is_file() else VOC_CLASSES
-        names = [name.strip() for name in names if name.strip() and name.strip() != "__ignore__"]
+        names = [name.strip() for name in names if name.strip() and name.strip() != IGNORED]
         classes, label_of = class_labels(names)
         table = {number: label_of[name] for number, name in enumerate(names)} | {IGNORE: IGNORE}
         check = None if name_list.is_file() else _check_voc_palette
@@ -117,10 +104,6 @@ def _check_voc_palette(mask: Path) -> None:
         raise DataError(f"{mask}: not painted as Pascal VOC's 21 classes; add class_names.txt with one name per line.")
 
 
-def is_roboflow(source: Path) -> bool:
-    return any(source.rglob("_classes.csv"))
-
-
 def read_roboflow(source: Path) -> Annotations:
     """Roboflow's semantic masks: x.jpg and x_mask.png in folders of splits, each with a _classes.csv."""
     tables, items, index = {}, [], ImageIndex(source)
@@ -139,10 +122,6 @@ def read_roboflow(source: Path) -> Annotations:
             image = images.get(mask.with_name(mask.stem.removesuffix("_mask")))
             items.append(_item(index, mask, image, split_of(file, source), table))
     return Annotations(classes, items, index.notices(masks))
-
-
-def is_class_dict(source: Path) -> bool:
-    return any(source.glob("*class_dict*.csv"))
 
 
 def read_class_dict(source: Path) -> Annotations:

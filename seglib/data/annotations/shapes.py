@@ -15,14 +15,9 @@ from ..images import DataError
 from . import common
 
 COCO_KEYS = {"images", "annotations", "categories"}
-IGNORED = "__ignore__"
 CIRCLE_POINTS = 64
 MAX_BITMAP_BYTES = 1 << 28
 SLACK = 0.01  # by which a corner in YOLO may be outside of the image, as rounding puts some
-
-
-def is_coco(source: Path) -> bool:
-    return bool(common.json_files(source, COCO_KEYS, most=20))
 
 
 def read_coco(source: Path) -> common.Annotations:
@@ -77,20 +72,14 @@ def _coco_shape(labels: Mapping[int, int], where: str, entry: dict, size: common
     return common.Shape(label, code, bool(entry.get("iscrowd")))
 
 
-def is_labelme(source: Path) -> bool:
-    return bool(common.json_files(source, {"shapes", "imagePath"}, most=20))
-
-
 def read_labelme(source: Path) -> common.Annotations:
     """`__ignore__` is not scored, `_background_` is the background."""
     files = common.json_files(source, {"shapes"})
-    names = sorted({str(shape["label"]) for file in files for shape in common.read_json(file)["shapes"]} - {IGNORED})
+    names = sorted(
+        {str(shape["label"]) for file in files for shape in common.read_json(file)["shapes"]} - {common.IGNORED}
+    )
     images = [(file, common.read_json(file).get("imagePath") or f"{file.stem}.jpg", file) for file in files]
-    return _one_file_per_image(source, names, images, common.read_json)
-
-
-def is_supervisely(source: Path) -> bool:
-    return (source / "meta.json").is_file() and any(source.glob("**/ann/*.json"))
+    return _one_file_per_image(source, sorted(names), images, common.read_json)
 
 
 def read_supervisely(source: Path) -> common.Annotations:
@@ -124,7 +113,7 @@ def _one_file_per_image(
     """Return the annotations of (JSON file, name of its image, place near it)."""
     index, items = common.ImageIndex(source), []
     classes, labels = common.class_labels(names)
-    labels[IGNORED] = IGNORE
+    labels[common.IGNORED] = IGNORE
     for file, name, near in images:
         image, place = index.find(name, near), file.parent if file.parent.name == "ann" else file
         items.append(
@@ -161,13 +150,9 @@ def _labelme_shape(labels: Mapping[str, int], where: str, entry: dict, size: com
     return common.polygon_shape(label, [points], size, where, entry.get("holes") or ())
 
 
-def is_yolo(source: Path) -> bool:
-    return bool(_yolo_names(source)) and any(source.glob("**/labels/**/*.txt"))
-
-
 def read_yolo(source: Path) -> common.Annotations:
     """Polygons are drawn from the largest to the smallest. An image without a text file shows background only."""
-    names = _yolo_names(source)
+    names = yolo_names(source)
     if not names:
         raise DataError(f"{source}: no YAML file with 'names:' for the classes; add data.yaml.")
     classes, label_of = common.class_labels(names.values())
@@ -183,7 +168,7 @@ def read_yolo(source: Path) -> common.Annotations:
     return common.Annotations(classes, items, notices + index.notices())
 
 
-def _yolo_names(source: Path) -> dict:
+def yolo_names(source: Path) -> dict:
     """Return {number: class} of the first YAML file with names; nothing if there is none."""
     for file in sorted([*source.glob("*.y*ml"), *source.glob("*/*.y*ml")]):
         try:
