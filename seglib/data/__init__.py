@@ -21,24 +21,8 @@ from .images import SUFFIXES, DataError, read_image
 from .known import SOURCES
 from .masks import read_mask
 
-__all__ = [
-    "IGNORE",
-    "SOURCES",
-    "SUFFIXES",
-    "DataError",
-    "Pair",
-    "SegmentationDataset",
-    "Source",
-    "background_index",
-    "generated_sets",
-    "import_annotations",
-    "load",
-    "names",
-    "pairs",
-    "read_image",
-    "read_mask",
-    "source",
-]
+__all__ = ["IGNORE", "SOURCES", "SUFFIXES", "DataError", "Pair", "SegmentationDataset", "Source", "background_index"]
+__all__ += ["generated_sets", "import_annotations", "load", "names", "pairs", "read_image", "read_mask", "source"]
 
 
 def __dir__() -> list[str]:

@@ -189,9 +189,7 @@ class SegmentationDataset(Dataset):
         return len(self.keys)
 
     def __getitem__(self, index: int) -> dict:
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"item {index} of {self.name}, which has {len(self)}")
-        index %= len(self)
+        index = range(len(self))[index]  # also counts from the end; IndexError beyond it
         image, mask = self.read(index)
         return {"image": image, "mask": mask, "key": self.keys[index]}
 

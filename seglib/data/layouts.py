@@ -136,31 +136,33 @@ def by_pattern(path: Path, images: str, masks: str) -> Layout:
     `{name}` and `{split}` stand for any part of a file or folder name, and `*` for any that does not matter. An image
     and a mask belong together if name and split agree.
     """
-    image_of, mask_of = (_files_by_key(path, pattern) for pattern in (images, masks))
-    mask_files = set(mask_of.values())
-    pairs = []
-    for (split, name), file in image_of.items():
-        if file not in mask_files:
-            key = f"{split}/{name}" if split else name
-            mask = mask_of.get((split, name)) or path / masks.format(split=split, name=name)
-            pairs.append(Pair(key, file, mask, SPLIT_NAMES.get(split.lower(), split or None)))
-    return Layout([f"images {images}, masks {masks}"], pairs)
+    pairs: dict[str, Pair] = {}
+    for pattern in (images, masks):
+        if "{name}" not in pattern or re.search(r"\{(?!name\}|split\})|^/", pattern):
+            raise DataError(f"the pattern '{pattern}' must have {{name}}, and may have {{split}} and *.")
+    if "{split}" in masks and "{split}" not in images:
+        raise DataError(f"the pattern '{images}' must have {{split}}, as '{masks}' has it.")
+    for parts, image in match_pattern(path, images):
+        if image.suffix.lower() in SUFFIXES:
+            mask, *others = _fill(path, masks, parts)
+            if others:
+                raise DataError(f"{mask}: fits the pattern '{masks}', as does {others[0]}; make it narrower.")
+            split = parts.get("split")
+            key = f"{split}/{parts['name']}" if split else parts["name"]
+            if key in pairs:
+                raise DataError(f"{image}: fits the pattern '{images}', as does {pairs[key].image}; make it narrower.")
+            pairs[key] = Pair(key, image, mask, split and SPLIT_NAMES.get(split.lower(), split))
+    used = {pair.mask for pair in pairs.values()}
+    chosen = [pair for pair in pairs.values() if pair.image not in used]
+    if not chosen:
+        raise DataError(f"{path}: no file matches the pattern '{images}'; correct it.")
+    return Layout([f"images {images}, masks {masks}"], chosen)
 
 
-def _files_by_key(path: Path, pattern: str) -> dict[tuple[str, str], Path]:
-    """Return the files that fit a pattern by (split, name)."""
-    if "{name}" not in pattern or re.search(r"\{(?!name\}|split\})|^/", pattern):
-        raise DataError(f"the pattern '{pattern}' must have {{name}}, and may have {{split}} and *.")
-    files: dict[tuple[str, str], Path] = {}
-    for parts, file in match_pattern(path, pattern):
-        key = (parts.get("split", ""), parts["name"])
-        if key in files:
-            raise DataError(f"{file}: matches the pattern '{pattern}', as does {files[key].name}; make it narrower.")
-        if file.suffix.lower() in SUFFIXES:
-            files[key] = file
-    if not files:
-        raise DataError(f"{path}: no file matches the pattern '{pattern}'; correct it.")
-    return files
+def _fill(path: Path, pattern: str, parts: dict[str, str]) -> list[Path]:
+    """Return the files that fit a pattern with these parts of names; one that does not exist if there are none."""
+    escaped = {word: glob.escape(part) for word, part in parts.items()}
+    return sorted(path.glob(pattern.format(**escaped))) or [path / pattern.format(**parts)]
 
 
 def _nothing_fits(path: Path, folders: dict[Parts, Path]) -> str:

@@ -60,6 +60,9 @@ def test_a_pattern_describes_any_layout(tmp_path):
         validation.check(str(tmp_path / "option"), pattern=("c/{name}.png", "b/{name}.png"))
     with pytest.raises(DataError, match="must have {name}"):
         validation.check(str(tmp_path / "option"), pattern=("a/{stem}.png", "b/{name}.png"))
+    with pytest.raises(DataError, match="p0_train.png: fits the pattern 'b/{name}_.*', as does .*p0_val.png"):
+        forms.save(tmp_path / "option/b/p0_val.png", forms.binary(0))
+        validation.check(str(tmp_path / "option"), pattern=("a/{split}/x_{name}.*", "b/{name}_*.png"))
 
 
 def test_two_folders_of_masks_are_not_guessed_between(tmp_path):
