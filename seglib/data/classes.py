@@ -157,15 +157,12 @@ def _ignored(ignore: object, table: Mapping, painted: bool, require: Callable) -
     """Return the ids or colors to ignore, of which none may stand for a class in `table`."""
     values = ignore if isinstance(ignore, list) and not (painted and _is_color(ignore)) else [ignore]
     kind, form = ("color", "[red, green, blue]") if painted else ("id", "a whole number 0 to 255")
-    require(
-        all(map(_is_color if painted else _is_byte, values)), f"'ignore' must be a {kind}, {form}, or a list of them"
-    )
+    are_valid = all(map(_is_color if painted else _is_byte, values))
+    require(are_valid, f"'ignore' must be a {kind}, {form}, or a list of them")
     values = list(map(tuple, values)) if painted else values
     for value in values:
-        is_free = table.get(value, IGNORE) == IGNORE
-        require(
-            is_free, f"the {kind} {value} is ignored and also stands for a class; see classes: {{0: ignore, 1: name}}"
-        )
+        fault = f"the {kind} {value} is ignored and also stands for a class; write classes: {{0: ignore, 1: name}}"
+        require(table.get(value, IGNORE) == IGNORE, fault)
     return values
 
 

@@ -89,7 +89,7 @@ class FilePairs:
     def __call__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         pair = self.pairs[index]
         try:
-            stamps = [(file.stat().st_size, file.stat().st_mtime_ns) for file in (pair.image, pair.mask)]
+            stamps = [(s.st_size, s.st_mtime_ns) for s in (pair.image.stat(), pair.mask.stat())]
         except OSError:
             return self._read(pair)  # its error names the file
         return self.cache.get((index, *stamps), lambda: self._read(pair))  # a changed file is read again
