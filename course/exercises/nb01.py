@@ -84,15 +84,15 @@ def find_neighbours(answer):
         raise Hint("return the keys themselves, so that somebody can look at the frames")
     result = set(result)
     if result & set(train):
-        raise Hint("your list holds train frames; the question is which val frames have a neighbour in train")
+        raise Hint("your list holds train frames; the question is which val frames have a neighbor in train")
     if not result:
-        raise Hint("your list is empty: neighbours have other numbers, so compare int(number), not whole keys")
+        raise Hint("your list is empty: neighbors have other numbers, so compare int(number), not whole keys")
     if "C_00100" in result:
-        raise Hint("C_00100 has no neighbour: numbers count within one sequence, so compare what is before the _ too")
+        raise Hint("C_00100 has no neighbor: numbers count within one sequence, so compare what is before the _ too")
     if result == {"A_00104", "A_00310"}:
-        raise Hint("a neighbour may come before or after: compare the absolute difference")
+        raise Hint("a neighbor may come before or after: compare the absolute difference")
     if result == {"A_00096", "B_00104"}:
-        raise Hint("a neighbour may come before or after: compare the absolute difference")
+        raise Hint("a neighbor may come before or after: compare the absolute difference")
     if result == set(near) - {"A_00310"}:
         raise Hint("A_00310 is 10 from A_00300, and `distance` itself is still near: use <=")
     if result != set(near):
@@ -159,8 +159,8 @@ def _mirrored(name: str, result: np.ndarray, before: np.ndarray) -> None:
         "is upside down: rows are axis 0, columns axis 1": before[::-1],
         "was turned around in both directions: flip axis 1 only": before[::-1, ::-1],
         "has its columns as they were": before,
-        "has its colours exchanged: axis 2 is red, green, blue, axis 1 are the columns": before[..., ::-1],
-        "was flipped along every axis, the colours too: flip axis 1 only": np.flip(before),
+        "has its colors exchanged: axis 2 is red, green, blue, axis 1 are the columns": before[..., ::-1],
+        "was flipped along every axis, the colors too: flip axis 1 only": np.flip(before),
     }
     for what, array in wrong.items():
         if np.array_equal(result, array):

@@ -16,19 +16,19 @@ def weights_of_a_double_conv(answer):
     for a, b in ((3, 64), (64, 128), (512, 32)):
         right = 9 * a * b + 9 * b * b + 4 * b
         mistakes = [
-            (9 * a * b + 9 * b * b, "the two batch normalisations are missing: a scale and a shift for each channel"),
-            (right + 2 * b, "the convolutions have no bias here: batch normalisation would take it away again"),
-            (right - 2 * b, "each of the two batch normalisations has a scale and a shift for each channel"),
+            (9 * a * b + 9 * b * b, "the two batch normalizations are missing: a scale and a shift for each channel"),
+            (right + 2 * b, "the convolutions have no bias here: batch normalization would take it away again"),
+            (right - 2 * b, "each of the two batch normalizations has a scale and a shift for each channel"),
             (
                 right + 4 * b,
                 "the running mean and variance are measured, not learned: they are buffers, not parameters",
             ),
-            (9 * a * b + 2 * b, "this is one convolution with its batch normalisation; the block has two"),
+            (9 * a * b + 2 * b, "this is one convolution with its batch normalization; the block has two"),
             (2 * (9 * a * b + 2 * b), "the second convolution takes what the first gives: it has out_channels inputs"),
             (a * b + b * b + 4 * b, "a 3x3 convolution has 9 numbers for each pair of an input and an output channel"),
             (3 * a * b + 3 * b * b + 4 * b, "a 3x3 kernel has 9 numbers, not 3"),
         ]
-        where = f"DoubleConv({a}, {b}) has {right:,}: 9 * in * out for a convolution, 2 * out for its normalisation"
+        where = f"DoubleConv({a}, {b}) has {right:,}: 9 * in * out for a convolution, 2 * out for its normalization"
         expect_close(number(answer(a, b)), right, mistakes, where)
 
 

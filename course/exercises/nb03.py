@@ -34,7 +34,7 @@ def dilated_field(answer):
             (1 + 2 * math.prod(dilations), "reaches add up; they do not multiply"),
             (
                 stepped,
-                "dilation is not a stride: it leaves the step between neighbours at one pixel for the next layer",
+                "dilation is not a stride: it leaves the step between neighbors at one pixel for the next layer",
             ),
         ]
         expect_close(

@@ -110,7 +110,7 @@ def receptive_field(answer):
         mistakes = [
             (
                 _field([(k, s, 1) for k, s, _ in layers]),
-                "the rates are missing: at rate r, neighbouring weights are r steps apart",
+                "the rates are missing: at rate r, neighboring weights are r steps apart",
             ),
             (_field([(k, 1, r) for k, _, r in layers]), "strides are missing: after a stride of 2, a step is 2"),
             (right - 1, "a single pixel has a receptive field of 1: begin with 1"),

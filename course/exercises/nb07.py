@@ -12,9 +12,9 @@ from .answers import expect_close, number
 
 @exercise("07_human_segmentation/1")
 def resize_mask(answer):
-    """`answer(mask, height, width)`: nearest label for each new pixel's centre."""
+    """`answer(mask, height, width)`: nearest label for each new pixel's center."""
     rng = np.random.default_rng(7)
-    # From odd sizes, so that no centre falls on the edge between two pixels, where libraries round differently.
+    # From odd sizes, so that no center falls on the edge between two pixels, where libraries round differently.
     for shape, size in (((5, 7), (8, 9)), ((9, 5), (4, 7)), ((3, 5), (3, 5)), ((9, 7), (3, 5))):
         mask = rng.choice(np.array([0, 1, 5, 255], np.uint8), shape)
         result = _array(answer(mask.copy(), *size))
@@ -27,18 +27,18 @@ def resize_mask(answer):
             (
                 _resized(mask, size, 0.0),
                 "you took the pixel under each new pixel's upper left corner, which shifts the "
-                "mask; look under its centre, at (i + 0.5) * old / new",
+                "mask; look under its center, at (i + 0.5) * old / new",
             ),
             (
                 _resized(mask, size, 0.5, np.round),
                 "round((i + 0.5) * old / new) is the next pixel half of the time; "
-                "the centre x is in pixel number floor(x)",
+                "the center x is in pixel number floor(x)",
             ),
-            (_resized(mask, size, 0.5, np.ceil), "the centre x is in pixel number floor(x), not ceil(x)"),
+            (_resized(mask, size, 0.5, np.ceil), "the center x is in pixel number floor(x), not ceil(x)"),
             (
                 _aligned(mask, size),
-                "you laid the corner pixels' centres upon each other (align_corners); here the "
-                "*areas* of old and new mask are the same: the centre is at (i + 0.5) * old / new",
+                "you laid the corner pixels' centers upon each other (align_corners); here the "
+                "*areas* of old and new mask are the same: the center is at (i + 0.5) * old / new",
             ),
         ]
         if not (np.isin(result, [0, 1, 5, 255])).all():

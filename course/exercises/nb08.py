@@ -11,7 +11,7 @@ from .answers import attempt, expect_close
 
 @exercise("08_transfer_learning/1")
 def to_one_channel(answer):
-    """`answer(weight)`: weight (out, 3, k, k) for colour images to (out, 1, k, k) for grey ones."""
+    """`answer(weight)`: weight (out, 3, k, k) for color images to (out, 1, k, k) for gray ones."""
     weight = torch.randn(4, 3, 3, 3, generator=torch.Generator().manual_seed(1))
     result = answer(weight.clone())
     if not isinstance(result, Tensor):
@@ -68,7 +68,7 @@ def frozen_block(answer):
             "wrapped module stays in evaluation mode"
         )
     if not torch.equal(inner[1].running_mean, torch.zeros(3)):
-        raise Hint("the running mean of the batch normalisation has changed: the wrapped module must stay in eval mode")
+        raise Hint("the running mean of the batch normalization has changed: the wrapped module must stay in eval mode")
     _check_gradients(block, network, result, inputs)
 
 

@@ -15,7 +15,7 @@ VIDEOS = (4, 3, 1, 7, 2, 3)  # frames of each
 
 @exercise("10_your_own_data/1")
 def rasterize(answer):
-    """`answer(polygon, height, width)`: 1 where the centre of a pixel is inside."""
+    """`answer(polygon, height, width)`: 1 where the center of a pixel is inside."""
     for name, (polygon, height, width) in POLYGONS.items():
         result = np.asarray(answer(list(polygon), height, width))
         if result.shape == (width, height) != (height, width):
@@ -28,13 +28,13 @@ def rasterize(answer):
         if np.array_equal(result.astype(float), 1 - right):
             raise Hint("inside and outside are swapped: an odd number of crossings is inside")
         if np.array_equal(result.astype(float), _inside(polygon, height, width, 0.0)):
-            raise Hint("this tests the corner of each pixel; its centre is at (column + 0.5, row + 0.5)")
+            raise Hint("this tests the corner of each pixel; its center is at (column + 0.5, row + 0.5)")
         swapped = [(y, x) for x, y in polygon]
         if np.array_equal(result.astype(float), _inside(swapped, height, width, 0.5)):
             raise Hint("x and y are swapped: x is the column and y the row")
         row, column = np.argwhere(result.astype(float) != right)[0]
         where = "inside" if right[row, column] else "outside"
-        raise Hint(f"{name}: the centre of the pixel in row {row}, column {column} is {where}")
+        raise Hint(f"{name}: the center of the pixel in row {row}, column {column} is {where}")
 
 
 def _inside(polygon, height: int, width: int, offset: float) -> np.ndarray:

@@ -116,7 +116,7 @@ def unclipped(p):
 @pytest.mark.parametrize(
     ("number", "answer", "word"),
     [
-        (1, lambda *inputs: rasterize(*inputs, offset=0.0), "centre is at"),
+        (1, lambda *inputs: rasterize(*inputs, offset=0.0), "center is at"),
         (1, lambda *inputs: rasterize(*inputs, swap=True), "x and y are swapped"),
         (1, lambda *inputs: 1 - rasterize(*inputs), "inside and outside"),
         (1, lambda *inputs: rasterize(*inputs).T, "transposed"),
