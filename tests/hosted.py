@@ -54,7 +54,7 @@ def main() -> None:
         root = Path(folder)
         run("git", "clone", "--quiet", "--bare", ROOT, root / "course")
         run("git", "clone", "--quiet", root / "course", root / "clone")
-        print(*address.set_address(f"file://{root / 'course'}", root / "clone"), sep="\n")
+        print(*address.set_address(f"file://localhost{root / 'course'}", root / "clone"), sep="\n")
         here = root / "hosted"
         here.mkdir()
         notebook = here / f"{args.name}.ipynb"
