@@ -7,6 +7,7 @@ import glob
 import os
 import re
 import unicodedata
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -142,9 +143,12 @@ def by_pattern(path: Path, images: str, masks: str) -> Layout:
             raise DataError(f"the pattern '{pattern}' must have {{name}}, and may have {{split}} and *.")
     if "{split}" in masks and "{split}" not in images:
         raise DataError(f"the pattern '{images}' must have {{split}}, as '{masks}' has it.")
+    words, masks_of = re.findall(r"\{(\w+)\}", masks), defaultdict(list)
+    for parts, mask in match_pattern(path, masks):
+        masks_of[tuple(parts[word] for word in words)].append(mask)
     for parts, image in match_pattern(path, images):
         if image.suffix.lower() in SUFFIXES:
-            mask, *others = _fill(path, masks, parts)
+            mask, *others = masks_of.get(tuple(parts[word] for word in words)) or [path / masks.format(**parts)]
             if others:
                 raise DataError(f"{mask}: fits the pattern '{masks}', as does {others[0]}; make it narrower.")
             split = parts.get("split")
@@ -157,12 +161,6 @@ def by_pattern(path: Path, images: str, masks: str) -> Layout:
     if not chosen:
         raise DataError(f"{path}: no file matches the pattern '{images}'; correct it.")
     return Layout([f"images {images}, masks {masks}"], chosen)
-
-
-def _fill(path: Path, pattern: str, parts: dict[str, str]) -> list[Path]:
-    """Return the files that fit a pattern with these parts of names; one that does not exist if there are none."""
-    escaped = {word: glob.escape(part) for word, part in parts.items()}
-    return sorted(path.glob(pattern.format(**escaped))) or [path / pattern.format(**parts)]
 
 
 def _nothing_fits(path: Path, folders: dict[Parts, Path]) -> str:
@@ -230,11 +228,12 @@ def match_pattern(folder: Path | str, pattern: str) -> list[tuple[dict[str, str]
     return [(match.groupdict(), file) for match, file in matches if match and file.name[0] != "."]
 
 
-def masks_without_image(pairs: Sequence) -> list[str]:
-    """Describe masks that belong to none of `pairs`; only files named as the used masks are."""
-    used = {file for pair in pairs for file in (pair.image, pair.mask)}
+def masks_without_image(pairs: Sequence[Pair], unused: Sequence[Path] = ()) -> list[str]:
+    """Describe masks that belong to none of `pairs` or `unused` images; only files named as the used masks are."""
+    used, unused_stems = {file for pair in pairs for file in (pair.image, pair.mask)}, set(map(stem_of, unused))
     # What follows the key in a mask's name: nothing, or Cityscapes' ending, which no other of its files has.
     endings = {stem_of(pair.mask).removeprefix(pair.key.split("/")[-1]) for pair in pairs}
     folders = sorted({pair.mask.parent for pair in pairs if pair.mask.parent.is_dir()})
     spare = [file for folder in folders for file in list_images(folder) if file not in used]
+    spare = [file for file in spare if stem_of(file) not in unused_stems]
     return [f"{file}: a mask without an image" for file in spare if any(stem_of(file).endswith(e) for e in endings)]

@@ -60,8 +60,9 @@ def check(
     readers = {split: CheckingReader(described, part, mask_values) for split, part in parts.items()}
     _survey(report, {split: ([p.key for p in reader.pairs], reader) for split, reader in readers.items()}, progress)
     report.faults += [f"{key}: in the split list, but not on the disk; complete the data set." for key in missing]
-    report.notices += masks_without_image(pairs)
-    skipped = unused_images(name, root, pairs) if known else described.skipped
+    unused = unused_images(name, root, pairs) if known else []
+    skipped = unused or described.skipped
+    report.notices += masks_without_image(pairs, unused)
     if skipped:
         kinds = Counter(file.suffix.lower() or "no suffix" for file in skipped)
         counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())

@@ -127,6 +127,9 @@ def test_video_objects(tmp_path, published):
     for item in loaded:
         clip = item["key"].rpartition("_")[0]
         assert np.array_equal(item["mask"], halves(0, CLIP_LABELS.get(clip, data.IGNORE)))
+    notices = validation.check("video_objects", tmp_path, progress=False).notices
+    skipped = [notice for notice in notices if not notice.endswith("are the same image")]
+    assert len(skipped) == 1 and skipped[0].startswith(f"skipped files: {9 if published else 4} .jpg")
     assert loaded.classes == data.SOURCES["humans"].classes
     assert loaded.palette.tolist() == [list(colour) for colour in data.SOURCES["humans"].palette]
 
