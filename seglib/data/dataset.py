@@ -26,6 +26,7 @@ class Pair:
     split: str | None = None  # for data sets that come already split
 
     def check_mask(self) -> None:
+        """DataError if there is an image without its mask."""
         if self.image.is_file() and not self.mask.is_file():
             raise DataError(f"{self.image}: there is no mask {self.mask}; add it or remove the image.")
 

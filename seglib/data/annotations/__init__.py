@@ -22,6 +22,7 @@ from .common import Annotations, Item, json_files
 
 
 def _has(source: Path, *patterns: str) -> bool:
+    """Return whether each of the patterns fits a file or a folder below `source`."""
     return all(any(source.glob(pattern)) for pattern in patterns)
 
 
