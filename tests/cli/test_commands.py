@@ -1,4 +1,4 @@
-"""The command line in real processes: arguments, output and exit status."""
+"""The command line: arguments, output and exit status, in a real process where that could change the result."""
 
 import json
 import os
@@ -60,7 +60,7 @@ def test_an_image_gets_a_mask_and_an_overlay(tmp_path):
 
 
 @RELEASED
-def test_every_image_format_is_accepted_and_a_bad_image_is_reported_but_not_fatal(tmp_path):
+def test_every_image_format_is_accepted_and_a_bad_image_is_reported_but_not_fatal(called, tmp_path):
     grey = np.tile(np.arange(80, dtype=np.uint8), (60, 1))
     colour = np.repeat(grey[:, :, None], 3, 2)
     Image.fromarray(grey).save(tmp_path / "grey.png")
@@ -74,7 +74,7 @@ def test_every_image_format_is_accepted_and_a_bad_image_is_reported_but_not_fata
     whole = (tmp_path / "press.jpg").read_bytes()
     (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "text.png").write_text("not an image")
-    result = seglib("predict", tmp_path, "--out", tmp_path / "out")
+    result = called("predict", tmp_path, "--out", tmp_path / "out")
     assert result.returncode == 1 and "Traceback" not in result.stderr
     assert "6 of 8 images segmented" in result.stdout
     assert "cut.jpg" in result.stderr and "text.png" in result.stderr
@@ -105,13 +105,13 @@ def test_every_image_format_is_accepted_and_a_bad_image_is_reported_but_not_fata
         (["data", "check", "horses"], "data download horses"),
     ],
 )
-def test_bad_input_gets_one_sentence_and_a_status(tmp_path, arguments, named):
+def test_bad_input_gets_one_sentence_and_a_status(called, tmp_path, arguments, named):
     """Every error gives no traceback, names the cause, has a non-zero status and leaves no file behind."""
     extra = ["--data.root=nowhere", f"--output_dir={tmp_path / 'run'}"] if arguments[0] == "train" else []
     extra = ["--root", tmp_path] if arguments[0] == "data" else extra
     drawn = ["--data.name=creatures"] if "--model" in str(arguments) or "toaster" in str(arguments) else []
     drawn = drawn or (["--data.name=creatures"] if "hinge" in str(arguments) else [])
-    result = seglib(*arguments, *extra, *drawn)
+    result = called(*arguments, *extra, *drawn)
     assert result.returncode != 0
     assert "Traceback" not in result.stderr and "Traceback" not in result.stdout
     assert named in result.stderr + result.stdout
@@ -141,14 +141,14 @@ def test_a_matplotlib_backend_that_is_not_installed_does_not_matter(tmp_path, ar
         (["predict", "nowhere.png"], "nowhere.png: no such file"),
     ],
 )
-def test_bad_input_to_released_weights(tmp_path, arguments, named):
+def test_bad_input_to_released_weights(called, tmp_path, arguments, named):
     where = ["--root", tmp_path] if arguments[0] == "evaluate" else ["--out", tmp_path]
-    result = seglib(*arguments, *where)
+    result = called(*arguments, *where)
     assert result.returncode != 0 and "Traceback" not in result.stderr
     assert named in result.stderr + result.stdout
 
 
-def test_train_evaluate_predict_on_a_custom_folder(tmp_path):
+def test_train_evaluate_predict_on_a_custom_folder(called, tmp_path):
     """The whole workflow: images and masks in, weights out, scores printed and written, a mask for an image."""
     generator = np.random.default_rng(0)
     for part in ("images", "masks"):
@@ -176,16 +176,16 @@ def test_train_evaluate_predict_on_a_custom_folder(tmp_path):
         "--amp=off",
         "--eval_interval=4",
     ]
-    result = seglib("train", *options)
+    result = seglib("train", *options)  # in a real process
     assert result.returncode == 0, result.stderr
     trained = tmp_path / "run" / "best.safetensors"
-    result = seglib("evaluate", trained, "--data", tmp_path / "leaves", "--split", "all", "--json", tmp_path / "s.json")
+    result = called("evaluate", trained, "--data", tmp_path / "leaves", "--split", "all", "--json", tmp_path / "s.json")
     assert result.returncode == 0, result.stderr
     scores = json.loads((tmp_path / "s.json").read_text())
     assert {"miou", "boundary_iou", "pixel_accuracy", "foreground_iou", "per_class"} <= scores.keys()
     assert scores["images"] == 12 and scores["miou"] > 0.7
     assert f"{scores['miou']:.4f}" in result.stdout and "leaf" in scores["per_class"]
-    result = seglib(
+    result = called(
         "predict", tmp_path / "leaves" / "images" / "leaf0.png", "--weights", trained, "--out", tmp_path / "out"
     )
     assert result.returncode == 0, result.stderr
@@ -338,12 +338,12 @@ def test_help_of_every_command_shows_examples_that_can_be_parsed(called):
                 load_config(REPOSITORY / rest[0], split_configuration(rest)[1])
 
 
-def test_help_names_every_command():
-    result = seglib("--help")
+def test_help_names_every_command(called):
+    result = called("--help")
     assert result.returncode == 0
     for command in ("predict", "evaluate", "train", "data", "weights", "models"):
         assert command in result.stdout
-    result = seglib("train", "--help")
+    result = called("train", "--help")
     assert result.returncode == 0 and "--optimizer.lr" in result.stdout
 
 
@@ -354,12 +354,12 @@ def test_a_missing_run_cannot_be_released(tmp_path, capsys):
     assert str(tmp_path / "gone") in message and message.count("\n") == 1
 
 
-def test_lists_work_without_any_data(tmp_path):
-    result = seglib("data", "list", "--root", tmp_path)
+def test_lists_work_without_any_data(called, tmp_path):
+    result = called("data", "list", "--root", tmp_path)
     assert result.returncode == 0 and "horses" in result.stdout and "creatures" in result.stdout
-    result = seglib("weights", "list")
+    result = called("weights", "list")
     assert result.returncode == 0
-    result = seglib("data", "download", "cityscapes", "--root", tmp_path)
+    result = called("data", "download", "cityscapes", "--root", tmp_path)
     assert "cityscapes-dataset.com" in result.stdout + result.stderr
 
 
