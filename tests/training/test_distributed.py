@@ -37,13 +37,13 @@ def write_noted(folder, state):
 
 models.create = create
 write_checkpoint, checkpoint.write_checkpoint = checkpoint.write_checkpoint, write_noted
-settings = load_config(sys.argv[1])
 """
-TRAIN = SCRIPT + "training.fit(settings, progress=False)"
-# Stopped by Ctrl-C in one of the processes in the second epoch, and resumed by the same processes.
-STOP_AND_RESUME = (
-    SCRIPT
-    + """
+TRAIN = """
+for file in sys.argv[1:]:
+    training.fit(load_config(file), progress=False)
+"""
+# The last run is stopped by Ctrl-C in one of the processes in the second epoch, and resumed by the same processes.
+STOP_AND_RESUME = """
 import signal
 from seglib.training import interrupt
 
@@ -53,6 +53,7 @@ def stopping(trainer, *batch):
         os.kill(os.getpid(), signal.SIGINT)
     return loss
 
+settings = load_config(sys.argv.pop())
 interrupt.MAX_STEPS_BETWEEN, train_step, training.Trainer.train_step = 1, training.Trainer.train_step, stopping
 try:
     training.fit(settings, progress=False)
@@ -61,11 +62,8 @@ except KeyboardInterrupt:
     training.Trainer.train_step = train_step
 training.fit(settings, resume=True, progress=False)
 """
-)
-DROPOUT = (
-    SCRIPT
-    + """
-trainer = training.Trainer(settings)
+DROPOUT = """
+trainer = training.Trainer(load_config(sys.argv[1]))
 masks = []
 trainer.model[-1].register_forward_hook(lambda module, inputs, output: masks.append(output.detach() != 0))
 images, labels = torch.zeros(2, 32, 32, 3, dtype=torch.uint8), torch.zeros(2, 32, 32, dtype=torch.uint8)
@@ -75,7 +73,6 @@ assert not torch.equal(first, second), "both processes drew the same dropout mas
 if distributed.rank() == 0:
     torch.save(masks[0], sys.argv[1] + ".mask")
 """
-)
 TORCHRUN = "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"
 
 
@@ -132,36 +129,42 @@ def uneven(folder, **changes):
     return config
 
 
-@pytest.mark.parametrize(
-    "script, accumulation_steps",
-    [(TRAIN, 1), (TRAIN, 2), (STOP_AND_RESUME, 1)],
-    ids=["plain", "accumulation", "resumed"],
-)
-def test_two_processes_match_one(tmp_path, script, accumulation_steps):
+RUNS = {"plain": 1, "accumulation": 2, "resumed": 1}  # accumulation steps
+
+
+@pytest.fixture(scope="module")
+def runs_of_one_and_two(tmp_path_factory):
+    """Train all runs in one process, and in two. Returns their folder."""
+    folder = tmp_path_factory.mktemp("runs")
+    (folder / "one.py").write_text(SCRIPT + TRAIN)
+    (folder / "two.py").write_text(SCRIPT + STOP_AND_RESUME + TRAIN)
+    for script, start in (("one", []), ("two", TORCHRUN)):
+        configs = [uneven(folder / f"{script}-{name}", accumulation_steps=steps) for name, steps in RUNS.items()]
+        finish(launch(folder, *start, f"{script}.py", *map(written, configs)))
+    return folder
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_two_processes_match_one(runs_of_one_and_two, name):
     """Losses, scores and weights, with an uneven last batch; and only rank 0 writes."""
-    (tmp_path / "one.py").write_text(TRAIN)
-    (tmp_path / "two.py").write_text(script)
-    finish(launch(tmp_path, "one.py", written(uneven(tmp_path / "one", accumulation_steps=accumulation_steps))))
-    config = uneven(tmp_path / "two", accumulation_steps=accumulation_steps)
-    finish(launch(tmp_path, *TORCHRUN, "two.py", written(config)))
-    expected, history = (json.loads((tmp_path / run / "history.json").read_text()) for run in ("one", "two"))
+    folders = [runs_of_one_and_two / f"{processes}-{name}" for processes in ("one", "two")]
+    expected, history = (json.loads((folder / "history.json").read_text()) for folder in folders)
     assert [entry["images"] for entry in history] == [11, 11, 11]
     for a, b in zip(expected, history, strict=True):
         assert b["loss"] == pytest.approx(a["loss"], rel=1e-5)
         assert b["val"] == pytest.approx(a["val"], abs=1e-3)
-    assert [file.name for file in (tmp_path / "two").glob("wrote-*")] == ["wrote-0"]
-    one, two = checkpoint(tmp_path / "one"), checkpoint(tmp_path / "two")
+    assert [file.name for file in folders[1].glob("wrote-*")] == ["wrote-0"]
+    one, two = map(checkpoint, folders)
     for part in ("model", "ema"):
         alike(one[part], two[part])
     assert one["optimizer"]["param_groups"] == two["optimizer"]["param_groups"]
     for number, state in one["optimizer"]["state"].items():
         alike(state, two["optimizer"]["state"][number])
-    released = [weights.read_tensors(tmp_path / run / "best.safetensors")[0] for run in ("one", "two")]
-    alike(*released)
+    alike(*(weights.read_tensors(folder / "best.safetensors")[0] for folder in folders))
 
 
 def test_processes_draw_different_dropout_masks(tmp_path):
-    (tmp_path / "two.py").write_text(DROPOUT)
+    (tmp_path / "two.py").write_text(SCRIPT + DROPOUT)
     config = tiny(tmp_path / "two")
     config.model.options = {"dropout": 0.5}
     finish(launch(tmp_path, *TORCHRUN, "two.py", written(config)))
