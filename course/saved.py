@@ -56,7 +56,7 @@ def code_hash(notebook: NotebookNode) -> str:
 
 
 def module_hashes(names: list[str]) -> dict[str, str]:
-    """Return the first 16 digits of the SHA-256 of each file ("seglib/losses/overlap.py"); "" for missing files."""
+    """Return the first 16 digits of the SHA-256 of each file ("seglib/losses/functions.py"); "" for missing files."""
     hashes = {}
     for name in names:
         file = REPOSITORY / name

@@ -306,7 +306,9 @@ def parse_config(text: str | Mapping, overrides: list[str] = (), where: str = "t
         values = (read_yaml(text) if isinstance(text, str) else text) or {}
         if not isinstance(values, Mapping):
             raise ValueError(f"must be lines like 'epochs: 3', but is '{str(values)[:40]}'")
-        _check_names(values)
+        for option in flatten(values):
+            if hint := suggest_option(option):
+                raise ConfigError(f"{option[:80]} is not an option; {hint}")
         parsed = build_parser().parse_object(copy.deepcopy(dict(values)))  # the parser changes it
         if overrides:
             where = f"{where} with {' '.join(overrides)}" if values else " ".join(overrides)
@@ -333,16 +335,6 @@ def _explain(error: Exception) -> str:
     limits = re.sub(r"v([<>]=?)", lambda comparison: COMPARISONS[comparison[1]], restriction)
     limits = limits.replace("above -inf and below inf", "finite").replace("below inf", "finite")
     return f"{option} is {value[:40]}, but must be {limits}."
-
-
-def _check_names(values: Mapping, prefix: str = "") -> None:
-    """Raise ConfigError for unknown options and for groups that have a single value."""
-    for name, value in values.items():
-        option = f"{prefix}{name}"
-        if isinstance(value, Mapping) and _list_group(option):
-            _check_names(value, f"{option}.")
-        elif hint := suggest_option(option):
-            raise ConfigError(f"{option[:80]} is not an option; {hint}")
 
 
 def _check_override(override: str) -> None:
@@ -420,6 +412,15 @@ def _check_combinations(config: Config) -> None:
     for option, (value, is_good, wanted) in checks.items():
         if not is_good:
             raise ConfigError(f"{option} is {value}, but must be {wanted}.")
+
+
+def flatten(values: Mapping, prefix: str = "") -> dict:
+    """Return {"a": {"b": 1}} as {"a.b": 1}; an empty dictionary leaves nothing."""
+    options = {}
+    for name, value in values.items():
+        path = f"{prefix}{name}"
+        options |= flatten(value, f"{path}.") if isinstance(value, Mapping) else {path: value}
+    return options
 
 
 def upgrade_config(values: Mapping) -> dict:

@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .config import upgrade_config
+from .config import flatten, upgrade_config
 from .errors import SeglibError
 from .files import read_yaml
 
@@ -74,14 +74,6 @@ class Record:
 
 def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def flatten(values: dict, prefix: str = "") -> dict:
-    """Return {"a": {"b": 1}} as {"a.b": 1}; an empty dictionary leaves nothing."""
-    options = {}
-    for name, value in values.items():
-        options |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return options
 
 
 def read(folder: Path | str) -> Record:

@@ -14,9 +14,7 @@ Further arguments of the losses:
 
 from .combined import LOSSES, SCHEMES, SegmentationLoss, class_weights
 from .distillation import distillation, mean_prediction
-from .overlap import dice, lovasz
-from .pixelwise import binary_cross_entropy, boundary, cross_entropy, focal, ohem
-from .reduction import IGNORE_INDEX, LossError
+from .functions import IGNORE_INDEX, LossError, binary_cross_entropy, boundary, cross_entropy, dice, focal, lovasz, ohem
 
 __all__ = [
     "IGNORE_INDEX",

@@ -9,18 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .overlap import dice, lovasz
-from .pixelwise import binary_cross_entropy, boundary, cross_entropy, focal, ohem
-from .reduction import IGNORE_INDEX, AllReduce, LossError, single_process
+from . import functions
+from .functions import IGNORE_INDEX, AllReduce, LossError, single_process
 
 LOSSES: dict[str, Callable[..., Tensor]] = {
-    "ce": cross_entropy,
-    "bce": binary_cross_entropy,
-    "dice": dice,
-    "focal": focal,
-    "lovasz": lovasz,
-    "ohem": ohem,
-    "boundary": boundary,
+    "ce": functions.cross_entropy,
+    "bce": functions.binary_cross_entropy,
+    "dice": functions.dice,
+    "focal": functions.focal,
+    "lovasz": functions.lovasz,
+    "ohem": functions.ohem,
+    "boundary": functions.boundary,
 }
 SCHEMES = ("none", "sqrt_freq", "inv_freq", "hrnet")  # of `class_weights`
 # The smallest and largest values of the losses' options.
@@ -105,9 +104,7 @@ class SegmentationLoss(nn.Module):
                 self.options[name]["all_reduce"] = all_reduce
         self.ignore_index: int = ignore_index
         self.all_reduce: AllReduce = all_reduce
-        self.output_weights: list[float] | None = None
-        if output_weights is not None:
-            self.output_weights = _check_weights("output_weights", output_weights)
+        self.output_weights = None if output_weights is None else _check_weights("output_weights", output_weights)
         weights = None if class_weights is None else torch.tensor(_check_weights("class_weights", class_weights))
         self.register_buffer("weight", weights, persistent=False)
 
@@ -152,11 +149,10 @@ def _check_weights(name: str, values: Iterable[float]) -> list[float]:
     """The weights as a list; LossError unless they are finite numbers of at least 0."""
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise LossError(f"{name} is {values!r}, but must be a list of numbers.")
-    weights = list(values)
+    weights = values.tolist() if isinstance(values, Tensor) else list(values)
     for weight in weights:
-        number = weight.item() if isinstance(weight, Tensor) and weight.numel() == 1 else weight
-        if isinstance(number, bool) or not isinstance(number, Real) or not 0 <= number < math.inf:
-            raise LossError(f"{name}: {number!r} is not a weight; weights are finite numbers and must be 0 or more.")
+        if isinstance(weight, bool) or not isinstance(weight, Real) or not 0 <= weight < math.inf:
+            raise LossError(f"{name}: {weight!r} is not a weight; weights are finite numbers and must be 0 or more.")
     return [float(weight) for weight in weights]
 
 
@@ -165,13 +161,11 @@ def _check_options(terms: Mapping[str, float], options: Mapping[str, Mapping[str
     if not isinstance(options, Mapping) or not all(isinstance(arguments, Mapping) for arguments in options.values()):
         raise LossError(f"options is {options!r}, but must be arguments by loss, such as {{'focal': {{'gamma': 1}}}}.")
     for name, arguments in options.items():
-        if name not in terms:
-            if not arguments:
-                continue
+        if name not in terms and arguments:
             remedy = "add it to loss.terms" if name in LOSSES else f"the losses are {', '.join(LOSSES)}"
             raise LossError(f"there are options for '{name}', but the terms are {', '.join(terms)}; {remedy}.")
-        known = [k for k in list(inspect.signature(LOSSES[name]).parameters)[4:] if k != "all_reduce"]
         for key, value in arguments.items():
+            known = [k for k in list(inspect.signature(LOSSES[name]).parameters)[4:] if k != "all_reduce"]
             if key not in known:
                 raise LossError(f"loss '{name}' has no option '{key}' here; it takes: {', '.join(known) or 'none'}.")
             low, high = OPTION_RANGES[key]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .reduction import IGNORE_INDEX, AllReduce, LossError, single_process, weight_sum
+from .functions import IGNORE_INDEX, AllReduce, LossError, single_process, weight_sum
 
 
 def soften(logits: Tensor, temperature: float) -> Tensor:

@@ -14,7 +14,7 @@ import yaml
 from torch import Tensor, nn
 
 from .. import distributed, files, runs
-from ..config import Config, ConfigError, config_to_dict, load_config, upgrade_config
+from ..config import Config, ConfigError, config_to_dict, flatten, load_config, upgrade_config
 from ..data.sampler import TrainingBatchSampler
 from ..models import upgrade_state_dict
 from .errors import TrainingError
@@ -121,7 +121,7 @@ def check_config(file: Path, saved: dict, config: Config) -> None:
     learning rates and crop sizes are those of a run of that many epochs.  `accumulation_steps` may change where memory
     is short: gradients stay the same but for rounding and the statistics of batch normalization.
     """
-    before, now = runs.flatten(saved), runs.flatten(config_to_dict(config))
+    before, now = flatten(saved), flatten(config_to_dict(config))
     for option in sorted((before.keys() | now.keys()) - runs.PLACES):
         if before.get(option) == now.get(option):
             continue

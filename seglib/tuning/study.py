@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from .. import data, files, runs, training
-from ..config import Config, config_to_dict, upgrade_config
+from ..config import Config, config_to_dict, flatten, upgrade_config
 from ..errors import import_optional
 from ..files import read_yaml
 from .result import STATES, summarize, write
@@ -102,10 +102,10 @@ def _check_same_search(config: Config, space: Space, folder: Path) -> None:
         return
     try:
         before = read_yaml(file.read_text(encoding="utf-8"))
-        before = runs.flatten({**before, "config": upgrade_config(before["config"])})
+        before = flatten({**before, "config": upgrade_config(before["config"])})
     except (OSError, ValueError, AttributeError, TypeError, KeyError):
         raise TuneError(f"{file}: cannot be read, so this search cannot be resumed; choose another --out.") from None
-    now = runs.flatten(search)
+    now = flatten(search)
     for option in sorted((before.keys() | now.keys()) - {f"config.{name}" for name in runs.PLACES}):
         if before.get(option) != now.get(option):
             change = f"{option.removeprefix('config.')} was {before.get(option)} and is now {now.get(option)}"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from seglib import runs, training, visualize
 from seglib.cli.main import main
-from seglib.config import Config, config_to_dict
+from seglib.config import Config, config_to_dict, flatten
 
 
 def write_run(folder: Path, scores=(0.5, 0.7, 0.6), epochs=3, checkpoint=True, **changes) -> Path:
@@ -72,7 +72,7 @@ def test_a_real_run_reads_as_it_was_trained(tmp_path):
 
 def test_what_changes_nothing_in_the_result_is_an_option():
     """A misspelt name would hide a difference between two configurations, or refuse a run because of its path."""
-    assert runs.flatten(config_to_dict(Config())).keys() >= runs.PLACES
+    assert flatten(config_to_dict(Config())).keys() >= runs.PLACES
 
 
 @pytest.mark.parametrize(
