@@ -104,7 +104,9 @@ class SegmentationLoss(nn.Module):
                 self.options[name]["all_reduce"] = all_reduce
         self.ignore_index: int = ignore_index
         self.all_reduce: AllReduce = all_reduce
-        self.output_weights = None if output_weights is None else _check_weights("output_weights", output_weights)
+        self.output_weights: list[float] | None = None
+        if output_weights is not None:
+            self.output_weights = _check_weights("output_weights", output_weights)
         weights = None if class_weights is None else torch.tensor(_check_weights("class_weights", class_weights))
         self.register_buffer("weight", weights, persistent=False)
 
@@ -149,10 +151,11 @@ def _check_weights(name: str, values: Iterable[float]) -> list[float]:
     """The weights as a list; LossError unless they are finite numbers of at least 0."""
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise LossError(f"{name} is {values!r}, but must be a list of numbers.")
-    weights = values.tolist() if isinstance(values, Tensor) else list(values)
+    weights = list(values)
     for weight in weights:
-        if isinstance(weight, bool) or not isinstance(weight, Real) or not 0 <= weight < math.inf:
-            raise LossError(f"{name}: {weight!r} is not a weight; weights are finite numbers and must be 0 or more.")
+        number = weight.item() if isinstance(weight, Tensor) and weight.numel() == 1 else weight
+        if isinstance(number, bool) or not isinstance(number, Real) or not 0 <= float(number) < math.inf:
+            raise LossError(f"{name}: {number!r} is not a weight; weights are finite numbers and must be 0 or more.")
     return [float(weight) for weight in weights]
 
 
