@@ -75,7 +75,7 @@ fuzz: $(DEV_READY)
 
 soak: $(DEV_READY)
 	SEGLIB_SLOW=1 $(BIN)/python -m pytest tests/training/test_faults.py tests/inference/test_large_images.py \
-	    tests/test_weights.py
+	    tests/test_weights.py tests/models/test_registry.py
 
 lint: $(DEV_READY)
 	$(BIN)/python -m ruff check .

@@ -1,7 +1,6 @@
 """ONNX files: the same results as PyTorch at any size; a file is complete, or it is not written at all."""
 
 import json
-import os
 import re
 import shutil
 import sys
@@ -147,8 +146,6 @@ def test_pyramid_pooling_at_sizes_that_its_bins_do_not_divide():
 
 @pytest.mark.parametrize("name", ["hrnet_w18_small_v1", "efficientnet_unet"])
 def test_other_networks(tmp_path, name):
-    if name == "efficientnet_unet" and not os.environ.get("SEGLIB_SLOW"):
-        pytest.skip("notebook 10 exports one; set SEGLIB_SLOW=1 to do it here as well")
     file = released(tmp_path, 3, name)
     report = export.export(str(file), tmp_path / "a.onnx", sizes=((64, 64), (45, 131)))
     assert report["error"] <= export.TOLERANCE
