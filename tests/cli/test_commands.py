@@ -42,6 +42,7 @@ def called(monkeypatch, capsys):
             code = main([str(word) for word in arguments])
         except SystemExit as refused:
             code = refused.code
+        code = code or 0  # Python turns None into the status 0
         output = capsys.readouterr()
         return subprocess.CompletedProcess(arguments, code, output.out, output.err)
 

@@ -54,13 +54,15 @@ def stopping(trainer, *batch):
     return loss
 
 settings = load_config(sys.argv.pop())
-interrupt.MAX_STEPS_BETWEEN, train_step, training.Trainer.train_step = 1, training.Trainer.train_step, stopping
+steps_between, train_step = interrupt.MAX_STEPS_BETWEEN, training.Trainer.train_step
+interrupt.MAX_STEPS_BETWEEN, training.Trainer.train_step = 1, stopping
 try:
     training.fit(settings, progress=False)
     sys.exit("not stopped")
 except KeyboardInterrupt:
     training.Trainer.train_step = train_step
 training.fit(settings, resume=True, progress=False)
+interrupt.MAX_STEPS_BETWEEN = steps_between  # the runs after this one exchange flags as rarely as any
 """
 DROPOUT = """
 trainer = training.Trainer(load_config(sys.argv[1]))
