@@ -183,7 +183,7 @@ def test_every_page_loads_and_fits_its_width(site, address, browser, half):
     with opened(browser, address) as (light, wrong), opened(browser, address, scheme="dark") as (dark, more):
         for number, name in enumerate(pages(site)[half::2]):
             page = (light, dark)[number % 2]
-            page.goto(address + name, wait_until="load")
+            page.goto(f"{address}{name}?device=wasm", wait_until="load")  # the demo loads twice otherwise
             page.wait_for_function("!window.MathJax?.startup || MathJax.startup.promise.then(() => true)")
             for width in WIDTHS.values():
                 page.set_viewport_size({"width": width, "height": 844})
@@ -313,7 +313,7 @@ CONTRAST = """() => {
 def test_text_has_enough_contrast(address, browser, scheme):
     with opened(browser, address, scheme=scheme) as (page, _):
         for name in ("index.html", "api/metrics.html", "course/02_unet.html"):
-            page.goto(address + name)
+            page.goto(f"{address}{name}?device=wasm")
             contrasts = page.evaluate(CONTRAST)
             assert len(contrasts) > 20
             assert all((ground < 0.05) == (scheme == "dark") for _, _, ground in contrasts)
@@ -491,7 +491,7 @@ def test_camera_takes_an_image_or_reports_why_not(address, browser):
 def test_demo_scales_images_as_the_package_does(address, browser):
     generator = np.random.default_rng(0)
     with opened(browser, address) as (page, _):
-        page.goto(address + "demo.html")
+        page.goto(address + "demo.html?device=wasm")
         for height, width, longest in ((120, 90, 60), (91, 133, 64), (40, 57, 96), (33, 70, 70), (300, 41, 64)):
             image = generator.integers(0, 256, (height, width, 3), dtype=np.uint8)
             rgba = np.dstack([image, np.full((height, width), 255, np.uint8)])
