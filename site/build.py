@@ -7,6 +7,7 @@ Nothing is downloaded once `site/deps.py` has its files, and no notebook is run:
 
 import argparse
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
@@ -112,6 +113,12 @@ def main() -> None:
         page.write_text(
             page.read_text(encoding="utf-8").replace("<img alt=", '<img loading="lazy" alt='), encoding="utf-8"
         )
+    for page in (out / "_modules" / "seglib" / "models").glob("*.html"):  # the diagrams lead to lines
+        text = page.read_text(encoding="utf-8")
+        numbered = re.sub(
+            r'<span class="linenos">( *(\d+))</span>', r'<span class="linenos" id="line-\2">\1</span>', text
+        )
+        page.write_text(numbered, encoding="utf-8")
     shutil.copy(HERE / "static" / "isolate.js", out)  # the scope of a service worker is its folder
     (out / ".nojekyll").touch()  # GitHub Pages hides folders that begin with _ otherwise
     size = bytes_of(out)

@@ -39,7 +39,9 @@ def write(names: Sequence[str], stage: Stage, cache: Path) -> None:
             continue
         predictions = _predictions(name, card["sha256"], items, cache)
         images = [_write_image(stage, synthetic, name, items, i, labels) for i, labels in enumerate(predictions)]
-        listed.append({"name": name, "synthetic": synthetic, "classes": card["classes"], "images": images})
+        palette = np.asarray(visualize.figure_palette(items.classes, items.palette)).tolist()
+        entry = {"name": name, "synthetic": synthetic, "classes": card["classes"], "palette": palette}
+        listed.append({**entry, "images": images})
     stage.write(f"{FOLDER}/explorer.json", json.dumps(listed))
     _hero(stage)
 

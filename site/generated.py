@@ -41,11 +41,15 @@ MODULES = {
 }
 
 
-FIGURE = """```{{figure}} networks/{name}.svg
-:class: diagram
-:alt: the blocks of {name} and their connections
-
-`{name}` for 19 classes, {count:,} parameters, at 256 x 512 pixels.
+FIGURE = """```{{raw}} html
+<figure class="network" id="diagram-{name}">
+<div class="sheet" tabindex="0" role="region" aria-label="Diagram of {name}">{svg}</div>
+<p class="tools"><button type="button" data-zoom="1" aria-label="Zoom in on {name}">+</button>
+<button type="button" data-zoom="-1" aria-label="Zoom out of {name}">\u2212</button>
+<button type="button" data-zoom="0" aria-label="Show all of {name}">All</button>
+<span class="facts" role="status">Point to a block: its output, weights, MACs and source are shown here.</span></p>
+<figcaption><code>{name}</code> for 19 classes, {count:,} parameters, at 256 x 512 pixels.</figcaption>
+</figure>
 ```"""
 
 
@@ -185,10 +189,10 @@ def networks(stage: Stage, cache: Path) -> None:
     table = NETWORKS.split("<!-- models: ")[1].split("-->\n", 1)[1].split("<!-- end")[0]
     page = (stage.folder / "networks.md").read_text(encoding="utf-8").replace("<!-- costs -->", table)
     for name in re.findall(r"<!-- (\w+) -->", page):
-        stage.write(f"networks/{name}.svg", diagram(name, cache))
+        svg = "\n".join(line for line in diagram(name, cache).decode().splitlines() if line.strip())
         with torch.device("meta"):
             count = sum(p.numel() for p in models.create(name, num_classes=19).parameters())
-        page = page.replace(f"<!-- {name} -->", FIGURE.format(name=name, count=count))
+        page = page.replace(f"<!-- {name} -->", FIGURE.format(name=name, svg=svg, count=count))
     stage.write("networks.md", page)
 
 

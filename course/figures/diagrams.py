@@ -77,7 +77,7 @@ def architecture(
     axes.set_axis_off()
     _draw_rows(axes, sheet, input_size)
     looks = {_draw_route(axes, sheet, route) for route in sheet.routes}
-    looks |= {_draw_box(axes, box, sheet.size) for box in sheet.boxes}
+    looks |= {_draw_box(axes, box, sheet.size, f"block-{place}") for place, box in enumerate(sheet.boxes)}
     for x, y, text in sheet.feet:
         axes.text(x, y, text, va="center", color=BLUE, fontsize=sheet.size)
     _draw_legend(figure, looks)
@@ -109,15 +109,16 @@ def _draw_rows(axes, sheet: Sheet, input_size: tuple[int, int]) -> None:
             axes.plot((MARGIN, sheet.width - MARGIN), (top + 0.05,) * 2, color=GRID, linewidth=0.8, zorder=-2)
 
 
-def _draw_box(axes, box: Box, size: float) -> str:
-    """Draw it and return its kind for the legend."""
+def _draw_box(axes, box: Box, size: float, gid: str) -> str:
+    """Draw it, as the group `gid` of an SVG file, and return its kind for the legend."""
     if box.block.kind != "block":
-        axes.add_patch(Circle((box.x, box.y), box.width / 2, facecolor="white", edgecolor=INK, linewidth=1.1))
+        circle = {"facecolor": "white", "edgecolor": INK, "linewidth": 1.1}
+        axes.add_patch(Circle((box.x, box.y), box.width / 2, gid=gid, **circle))
         look = "join" if box.block.kind == "join" else ""
     else:
         look = "merging" if len(box.block.sources) > 1 else "block"
         corner = box.x - box.width / 2, box.y - box.height / 2
-        axes.add_patch(Rectangle(corner, box.width, box.height, facecolor=_COLOURS[look], edgecolor="none"))
+        axes.add_patch(Rectangle(corner, box.width, box.height, facecolor=_COLOURS[look], edgecolor="none", gid=gid))
     for number, line in enumerate(box.lines):
         weight = "bold" if number == 0 < box.names else "normal"
         colour = INK if number < box.names else GRAY

@@ -367,6 +367,58 @@ def test_the_explorer_sorts_by_iou(site, address, browser):
     assert counts.scores()["miou"] == pytest.approx(first["miou"])
 
 
+def test_the_explorer_keeps_its_state_enlarges_and_leads_to_the_demo(address, browser):
+    with opened(browser, address) as (page, wrong):
+        page.goto(address + "explorer.html")
+        page.wait_for_selector(".results li")
+        ious = page.eval_on_selector_all(".results li", "rows => rows.map((row) => +row.dataset.miou)")
+        assert ious == sorted(ious, reverse=True)
+        names = page.eval_on_selector_all('[name="model"] option', "options => options.map((option) => option.value)")
+        page.select_option('[name="model"]', names[-1])
+        page.select_option('[name="order"]', "number")
+        assert page.locator('[data-part="classes"] li').count() >= 2
+        link = page.url
+        page.goto("about:blank")
+        page.goto(link + "&image=4")
+        page.wait_for_selector(".results li")
+        assert (page.input_value('[name="model"]'), page.input_value('[name="order"]')) == (names[-1], "number")
+        assert -5 < page.evaluate("document.querySelector('[data-number=\"4\"]').getBoundingClientRect().top") < 400
+        page.click(".results button >> nth=2")
+        assert page.evaluate("document.querySelector('dialog[open] img').getBoundingClientRect().width") > 700
+        page.keyboard.press("Escape")
+        page.goto(f"{address}{page.get_attribute('.results a >> nth=0', 'href')}&device=wasm")
+        page.wait_for_selector('#demo[data-state="done"]')
+        assert page.get_attribute('input[name="model"]:checked', "value") == names[-1]
+        assert not wrong
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_blocks_of_a_diagram_state_shape_cost_and_source(address, browser, width):
+    with opened(browser, address, width) as (page, wrong):
+        page.goto(address + "networks.html")
+        figure = page.locator("#diagram-unet")
+        assert "down1" in figure.locator("svg text").all_text_contents()
+        block = figure.locator(".block >> nth=2")
+        block.focus()
+        facts = figure.locator(".facts")
+        # 3x3 convolutions: 64 to 128 and 128 to 128 channels, at 128 x 256 pixels.
+        macs = 9 * (64 * 128 + 128 * 128) * 128 * 256
+        assert f"128 x 128 x 256, 221,696 weights, {macs / 1e6:,.1f} million MACs" in facts.inner_text()
+        before = figure.locator("svg").bounding_box()["width"]
+        figure.locator("[data-zoom='1']").click()
+        assert figure.locator("svg").bounding_box()["width"] == pytest.approx(1.5 * before, rel=0.01)
+        facts.locator("a").click()
+        page.wait_for_url("**/unet.html#line-*")
+        line = """() => {
+          const range = document.createRange();
+          range.setStartAfter(document.querySelector(location.hash));
+          range.setEndAfter(document.querySelector(".highlight pre"));
+          return range.toString().split("\\n")[0];
+        }"""
+        assert page.evaluate(line).strip().startswith("class Down(")
+        assert not wrong
+
+
 # the demo
 
 

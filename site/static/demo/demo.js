@@ -9,7 +9,7 @@ const SUBJECTS = { humans: "A person", horses: "A horse", camvid: "A street" };
 const root = document.querySelector("#demo");
 const part = (name) => root.querySelector(`[data-part="${name}"]`);
 const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
-const query = new URLSearchParams(location.search); // ?model=NAME, ?device=wasm|webgpu
+const query = new URLSearchParams(location.search); // ?model=NAME, ?device=wasm|webgpu, ?image=FILE of the explorer
 const waiting = new Map();
 const results = new Map(); // by image and network: switching back shows them at once
 const state = { models: [], sizes: {}, image: null, shown: null, kind: "overlay", task: 0, stored: null };
@@ -29,6 +29,10 @@ async function start() {
   select(models.find(({ name }) => name === query.get("model")) ?? standard(query.get("subject") ?? subjects[0]));
   listen();
   root.dataset.ready = "true";
+  const name = query.get("image");
+  if (/^[\w-]+\.jpg$/.test(name)) {
+    use(async () => readImage(await (await fetch(new URL(`../explorer/${name}`, import.meta.url))).blob(), name));
+  }
 }
 
 /** Whether the page is about to load again, isolated from other origins, so that the network may use several cores. */
