@@ -57,8 +57,8 @@ function row(name, { number, stem, miou, boundary_iou }) {
   );
   const place = new URLSearchParams({ model: name, order: order.value, image: number + 1 });
   const links = element("p", { className: "links" },
-    element("a", { href: `demo.html?${new URLSearchParams({ model: name, image: `${stem}.jpg` })}`, ariaLabel: `Open image ${number + 1} in the demo` }, "Open in the demo"),
-    element("a", { href: `#${place}`, ariaLabel: `Link to image ${number + 1}` }, "Link to this image"),
+    element("a", { href: `demo.html?${new URLSearchParams({ model: name, image: `${stem}.jpg` })}`, ariaLabel: `Open in the demo: image ${number + 1}` }, "Open in the demo"),
+    element("a", { href: `#${place}`, ariaLabel: `Link to this image: ${number + 1}` }, "Link to this image"),
   );
   const item = element("li", {}, title, panels, links);
   Object.assign(item.dataset, { miou, number: number + 1 });
