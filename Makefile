@@ -74,8 +74,8 @@ fuzz: $(DEV_READY)
 	$(BIN)/python -m tests.fuzz --cases 1000 --write
 
 soak: $(DEV_READY)
-	SEGLIB_SLOW=1 $(BIN)/python -m pytest tests/training/test_faults.py tests/inference/test_large_images.py \
-	    tests/test_weights.py tests/models/test_registry.py
+	SEGLIB_SLOW=1 $(BIN)/python -m pytest -m slow
+	SEGLIB_SLOW=1 $(BIN)/python -m pytest tests/training/test_faults.py tests/models/test_registry.py
 
 lint: $(DEV_READY)
 	$(BIN)/python -m ruff check .

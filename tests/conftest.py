@@ -18,6 +18,12 @@ HERE = Path(__file__).parent
 DATA_FOLDERS = ("weizmann_horse_db", "CamVid", "Human-Segmentation-Dataset", "leftImg8bit")
 
 
+def pytest_runtest_setup(item):
+    """Tests with the marker `slow` run by `make soak` alone."""
+    if item.get_closest_marker("slow") and not os.environ.get("SEGLIB_SLOW"):
+        pytest.skip("slow: make soak runs it")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def few_threads():
     """Small tensors gain nothing from many threads, and test processes would compete for the cores."""

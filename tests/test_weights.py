@@ -344,26 +344,17 @@ def test_all_released_files_together_stay_small():
     assert sum(entry["bytes"] for entry in weights.manifest()["weights"].values()) <= 160_000_000
 
 
-# Measured by `make soak` alone.
-SLOW_TO_MEASURE = (
-    "dilated_resnet50-camvid",
-    "hrnet-horses-scratch",
-    "mini_hrnet-camvid",
-    "u2netp-horses",
-    "unet-horses",
-)
+QUICK_TO_MEASURE = ("efficientnet_unet-humans", "unet-humans")
 
 
 @pytest.mark.parametrize(
-    "name", [n for n in weights.names() if weights.card(n)["data"]["name"] not in data.generated_sets()]
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n not in QUICK_TO_MEASURE)) for n in weights.names()]
 )
 def test_the_cards_scores_can_be_measured_again(name, realdata):
     """The tolerance is needed because another convolution kernel can change single pixels."""
     from seglib.evaluation import evaluate
     from seglib.inference import Predictor
 
-    if name in SLOW_TO_MEASURE and not os.environ.get("SEGLIB_SLOW"):
-        pytest.skip("slow to measure; set SEGLIB_SLOW=1 to do it")
     card = weights.card(name)
     model, metadata = weights.load(name)
     dataset = data.load(card["data"]["name"], card["data"]["measured_on"], realdata, card["data"]["list"])

@@ -76,7 +76,12 @@ COUNTED = {
 }
 
 
-@pytest.mark.parametrize("name", models.names())
+SLOW_TO_COUNT = ("hrnet_w32", "hrnet_w48")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW_TO_COUNT)) for n in models.names()]
+)
 def test_the_counted_columns_stay_as_they_are(name):
     row = costs.costs(name, (512, 1024), measure=False)
     counted = (row.parameters, round(row.macs / 1e8), row.receptive_field, round(row.step_bytes / 2**20))

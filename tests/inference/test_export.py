@@ -144,7 +144,7 @@ def test_pyramid_pooling_at_sizes_that_its_bins_do_not_divide():
     assert export.compare(model, content, ((75, 143), (64, 64), (97, 131))) <= export.TOLERANCE
 
 
-@pytest.mark.parametrize("name", ["hrnet_w18_small_v1", "efficientnet_unet"])
+@pytest.mark.parametrize("name", [pytest.param("hrnet_w18_small_v1", marks=pytest.mark.slow), "efficientnet_unet"])
 def test_other_networks(tmp_path, name):
     file = released(tmp_path, 3, name)
     report = export.export(str(file), tmp_path / "a.onnx", sizes=((64, 64), (45, 131)))

@@ -303,12 +303,9 @@ if status.exists():
     peak = next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))
 print(counts[1], peak)
 """
-SLOW = pytest.mark.skipif(
-    not os.environ.get("SEGLIB_SLOW"), reason="20,000 x 20,000 pixels take minutes; set SEGLIB_SLOW=1 to do it"
-)
 
 
-@pytest.mark.parametrize("side, megabytes", [(8_000, 1200), pytest.param(20_000, 2000, marks=SLOW)])
+@pytest.mark.parametrize("side, megabytes", [(8_000, 1200), pytest.param(20_000, 2000, marks=pytest.mark.slow)])
 def test_a_large_file_needs_little_memory(tmp_path, side, megabytes):
     """A real process: in memory, float32 probabilities and logits of 20,000 x 20,000 pixels alone take 6.4 GB."""
     part = np.zeros((500, 500, 3), np.uint8)

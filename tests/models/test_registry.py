@@ -36,7 +36,7 @@ SIZES = [(64, 96), (65, 97), (33, 100), (1, 1), (2, 3), (1, 70), (96, 32)]
 def traced(request):
     """Skip the networks that take long to trace."""
     if request.node.callspec.params["network"] in SLOW_TO_TRACE and not os.environ.get("SEGLIB_SLOW"):
-        pytest.skip("slow to trace; set SEGLIB_SLOW=1 to do it")
+        pytest.skip("slow to trace: make soak does it")
 
 
 @pytest.fixture(scope="module", params=FAMILIES)

@@ -471,6 +471,7 @@ def test_demo_masks_equal_those_of_pytorch(site, address, browser, tmp_path):
         assert not wrong
 
 
+@pytest.mark.slow
 def test_the_graphics_processor_gives_the_same_mask(address, browser, tmp_path):
     """The image is thin because the software renderer is slow."""
     image = data.load("creatures", "val", length=3, size=[120, 240])[2]["image"][50:74]

@@ -65,7 +65,8 @@ training.fit(settings, resume=True, progress=False)
 interrupt.MAX_STEPS_BETWEEN = steps_between  # the runs after this one exchange flags as rarely as any
 """
 DROPOUT = """
-trainer = training.Trainer(load_config(sys.argv[1]))
+dropout_file = sys.argv.pop()
+trainer = training.Trainer(load_config(dropout_file))
 masks = []
 trainer.model[-1].register_forward_hook(lambda module, inputs, output: masks.append(output.detach() != 0))
 images, labels = torch.zeros(2, 32, 32, 3, dtype=torch.uint8), torch.zeros(2, 32, 32, dtype=torch.uint8)
@@ -73,7 +74,7 @@ trainer.train_step(images, labels)
 first, second = distributed.all_gather(masks[0])
 assert not torch.equal(first, second), "both processes drew the same dropout mask"
 if distributed.rank() == 0:
-    torch.save(masks[0], sys.argv[1] + ".mask")
+    torch.save(masks[0], dropout_file + ".mask")
 """
 TORCHRUN = "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"
 
@@ -139,10 +140,12 @@ def runs_of_one_and_two(tmp_path_factory):
     """Train all runs in one process, and in two. Returns their folder."""
     folder = tmp_path_factory.mktemp("runs")
     (folder / "one.py").write_text(SCRIPT + TRAIN)
-    (folder / "two.py").write_text(SCRIPT + STOP_AND_RESUME + TRAIN)
-    for script, start in (("one", []), ("two", TORCHRUN)):
+    (folder / "two.py").write_text(SCRIPT + DROPOUT + STOP_AND_RESUME + TRAIN)
+    dropout = tiny(folder / "dropout")
+    dropout.model.options = {"dropout": 0.5}
+    for script, start, last in (("one", [], []), ("two", TORCHRUN, [dropout])):
         configs = [uneven(folder / f"{script}-{name}", accumulation_steps=steps) for name, steps in RUNS.items()]
-        finish(launch(folder, *start, f"{script}.py", *map(written, configs)))
+        finish(launch(folder, *start, f"{script}.py", *map(written, configs + last)))
     return folder
 
 
@@ -165,23 +168,12 @@ def test_two_processes_match_one(runs_of_one_and_two, name):
     alike(*(weights.read_tensors(folder / "best.safetensors")[0] for folder in folders))
 
 
-def test_processes_draw_different_dropout_masks(tmp_path):
-    (tmp_path / "two.py").write_text(SCRIPT + DROPOUT)
-    config = tiny(tmp_path / "two")
-    config.model.options = {"dropout": 0.5}
-    finish(launch(tmp_path, *TORCHRUN, "two.py", written(config)))
-    seed = int(np.random.SeedSequence([config.seed, 0]).generate_state(1)[0])  # rank 0 draws what one process draws
+def test_processes_draw_different_dropout_masks(runs_of_one_and_two):
+    seed = int(np.random.SeedSequence([0, 0]).generate_state(1)[0])  # rank 0 draws what one process draws
     torch.manual_seed(seed)
-    mask = torch.load(tmp_path / "two.yaml.mask")
+    mask = torch.load(runs_of_one_and_two / "dropout.yaml.mask")
     ones = torch.ones(mask.shape).contiguous(memory_format=torch.channels_last)
     assert torch.equal(mask, torch.nn.functional.dropout(ones, 0.5) != 0)
-
-
-def test_a_run_under_torchrun_takes_every_option(tmp_path):
-    """torchrun reads abbreviations of its own options anywhere in the command: --run meant --run-path."""
-    words = [f"--output_dir={tmp_path / 'run'}", "--epochs=1"]
-    finish(launch(tmp_path, *TORCHRUN, "-m", "seglib", "train", written(tiny(tmp_path / "unused")), *words))
-    assert checkpoint(tmp_path / "run")["step"] == 3
 
 
 def alike(one: dict, two: dict) -> None:
@@ -193,7 +185,11 @@ def alike(one: dict, two: dict) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="finds processes as on Linux")
 def test_two_hosts_resume_after_one_was_killed(tmp_path):
     """Two launchers on this machine stand for two hosts.  When one is killed with its process the other one stops too;
-    restarted with --resume they continue, and end with the weights of an uninterrupted run."""
+    restarted with --resume they continue, and end with the weights of an uninterrupted run on one host.
+
+    The uninterrupted run gets all its options on the command line: torchrun reads abbreviations of its own options
+    anywhere in the command, and --run meant --run-path.
+    """
 
     def hosts(name: str, *more: str) -> list[subprocess.Popen]:
         where = ["-m", "torch.distributed.run", "--nnodes=2", "--master-port=29731"]
@@ -202,8 +198,8 @@ def test_two_hosts_resume_after_one_was_killed(tmp_path):
             launch(tmp_path, *where, f"--node-rank={rank}", "-m", "seglib", "train", file, *more) for rank in (0, 1)
         ]
 
-    for process in hosts("whole"):
-        finish(process)
+    words = [f"--output_dir={tmp_path / 'whole'}", "--epochs=6"]
+    finish(launch(tmp_path, *TORCHRUN, "-m", "seglib", "train", written(tiny(tmp_path / "unused")), *words))
     first, second = hosts("killed")
     wait_for(tmp_path / "killed" / "checkpoint.pt")
     workers = Path(f"/proc/{second.pid}/task/{second.pid}/children").read_text().split()

@@ -166,7 +166,7 @@ def test_repeatedly_killed_process_ends_with_the_same_weights(tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text(json.dumps(config_to_dict(config)))
     place, chance = tmp_path / "killed" / "checkpoint.pt", random.Random(0)
-    for _ in range(3):
+    for _ in range(2):
         resume = ["--resume"] if place.exists() else []
         before = place.stat().st_mtime_ns if place.exists() else 0
         process = subprocess.Popen(
