@@ -24,7 +24,7 @@ help:
 	@echo "make coverage     run the tests and report the lines and branches that they miss"
 	@echo "make mutation     change the code in small ways and report what the tests miss, for hours (AREA=metrics)"
 	@echo "make fuzz         read thousands of corrupted files; the counts go into docs/reliability.md"
-	@echo "make soak         run the long tests: an hour of training, an image of 20,000 x 20,000 pixels, all model cards"
+	@echo "make soak         run the long tests: an hour of training, an image of 20,000 x 20,000 pixels, all model cards, axe on all pages"
 	@echo "make site         build the site into build/site/html"
 	@echo "make address      write the public address of this repository everywhere it is needed (URL=https://...)"
 	@echo "make setup        create the environment $(VENV) for the notebooks (setup-dev: for the tests)"

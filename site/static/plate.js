@@ -83,6 +83,11 @@ for (const list of document.querySelectorAll("dt.sig dl")) {
   list.replaceWith(box);
 }
 
+// Sphinx and MyST write roles, names and nested lists that screen readers do not accept.
+for (const entry of document.querySelectorAll(".citation-list > .citation")) entry.role = "listitem";
+for (const summary of document.querySelectorAll("details.hide > summary")) summary.removeAttribute("aria-label");
+for (const list of document.querySelectorAll("article ul > ul")) list.previousElementSibling.append(list);
+
 // Wide tables and formulas scroll by themselves, not the page, and can be scrolled by keyboard.
 for (const table of document.querySelectorAll("article table")) {
   if (table.closest(".scroll, .highlight")) continue;
