@@ -17,8 +17,12 @@ import demo_models
 import deps
 import examples
 import explorer
+import features
 import generated
 from staging import Stage
+
+from seglib.inference.export import ExportError
+from seglib.weights import WeightsError
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -38,6 +42,7 @@ def lay_out(stage: Stage) -> None:
     included, excluded = demo_models.chosen()
     models = demo_models.entries(included, stage, cache)
     demo_models.describe(models, examples.write(models, stage), static / "ort", stage)
+    features.write(models, static / "ort", stage, cache)
     explorer.write(included, stage, cache)
     generated.course(ROOT / "notebooks", stage)
     generated.released(included, excluded, stage)
@@ -131,5 +136,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (deps.DepsError, demo_models.WeightsError, demo_models.ExportError) as error:
+    except (deps.DepsError, WeightsError, ExportError) as error:
         sys.exit(f"error: {error}")

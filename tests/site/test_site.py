@@ -416,6 +416,40 @@ def test_blocks_of_a_diagram_state_shape_cost_and_source(address, browser, width
         assert not wrong
 
 
+def test_an_image_is_followed_through_the_feature_maps(site, address, browser, tmp_path):
+    """The stages have the shapes and values of PyTorch's; the channels are those with the largest variance.
+
+    The image is a PNG file of the network's size, so that the network's input is exactly the same.
+    """
+    described = json.loads((site / "_static/demo/models/features.json").read_text())
+    network, metadata = weights.load(described["model"]["name"])
+    maps = {}
+    for stage in described["stages"]:
+        module = network.get_submodule(stage["module"])
+        module.register_forward_hook(lambda _m, _i, output, title=stage["title"]: maps.update({title: output[0]}))
+    side = described["model"]["longest_side"]
+    file = drawn("creatures", (side // 2, side), tmp_path / "photo.png")
+    inference.Predictor(network, **metadata["config"]["inference"] | ONCE).labels(data.read_image(file))
+    with opened(browser, address) as (page, wrong):
+        page.goto(address + "networks.html")
+        page.click('#features [data-part="run"]')
+        page.wait_for_selector("#features canvas")
+        assert described["image"] in page.inner_text('#features [data-part="status"]')
+        page.set_input_files('#features [data-part="file"]', file)
+        page.wait_for_selector("#features >> text=on photo.png")
+        headings = page.locator("#features h4").all_text_contents()
+        assert headings == [f"{title}: {' x '.join(map(str, values.shape))}" for title, values in maps.items()]
+        grey = "(c) => [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data].filter((_, i) => i % 4 === 0)"
+        for number, (title, values) in enumerate(maps.items()):
+            canvas = page.locator(f"#features li:nth-child({number + 1}) canvas >> nth=0")
+            channel = int(values.flatten(1).var(1).argmax())
+            assert canvas.get_attribute("aria-label") == f"{title}, channel {channel}"
+            low, high = values[channel].aminmax()
+            expected = (255 * (values[channel] - low) / (high - low)).numpy()
+            assert np.abs(np.reshape(canvas.evaluate(grey), expected.shape) - expected).max() < 1
+        assert not wrong
+
+
 # the demo
 
 

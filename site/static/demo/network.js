@@ -21,7 +21,15 @@ export async function bestDevice() {
 }
 
 /** Logits (1, classes, rows, columns) for planes (1, 3, rows, columns); `progress(done, all)` counts bytes. */
-export async function run(model, device, sizes, planes, rows, columns, progress) {
+export async function run(...task) {
+  const { logits } = await outputs(...task);
+  const values = await logits.getData(); // from the graphics processor's memory, if it is there
+  logits.dispose();
+  return values;
+}
+
+/** All outputs of the graph by name, as tensors of the runtime; arguments as for `run`. */
+export async function outputs(model, device, sizes, planes, rows, columns, progress) {
   const key = `${device} ${model.name}`;
   if (loaded?.key !== key) {
     await loaded?.session.release();
@@ -30,10 +38,7 @@ export async function run(model, device, sizes, planes, rows, columns, progress)
   }
   const { ort, session } = loaded;
   const image = new ort.Tensor("uint8", planes, [1, 3, rows, columns]);
-  const { logits } = await session.run({ image });
-  const values = await logits.getData(); // from the graphics processor's memory, if it is there
-  logits.dispose();
-  return values;
+  return session.run({ image });
 }
 
 async function open(model, device, sizes, progress) {

@@ -1,0 +1,91 @@
+"""ONNX graphs of released weights for the browser, without the weights; `cached` keeps them from build to build."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import onnx
+import torch
+from onnx import TensorProto, numpy_helper
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from seglib import weights
+from seglib.inference import export
+from seglib.inference.export import ExportError
+
+LARGE = 1024  # tensors of fewer bytes stay in the graph
+STRETCH = 2  # an fp32 number has twice the bytes of an fp16 one
+
+
+def cached(name: str, cache: Path, stages: Sequence[str] = ()) -> bytes:
+    """Return `bare_graph` of released weights, from `cache` if the same weights, packages and code made it.
+
+    The code is this file and the exporter; edits of other files of the site leave the cache valid.
+    """
+    parts = [text.encode() for text in (weights.card(name)["sha256"], torch.__version__, onnx.__version__, *stages)]
+    parts += [Path(file).read_bytes() for file in (__file__, export.__file__)]
+    file = cache / f"{name}-{hashlib.sha256(b''.join(parts)).hexdigest()[:16]}.onnx"
+    if not file.exists():
+        print(f"exporting {name} for the browser", flush=True)
+        cache.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(bare_graph(name, stages))
+    return file.read_bytes()
+
+
+def bare_graph(name: str, stages: Sequence[str] = ()) -> bytes:
+    """Return the ONNX graph of the weights `name`, whose large tensors are in the file "weights".
+
+    That file has the released tensors as fp32, in the same order.  After the logits, the graph returns the outputs of
+    the modules `stages`.  ExportError if onnxruntime does not agree with PyTorch, or if a large tensor of the graph is
+    not in the released file.
+    """
+    model, notes = weights.load(name)
+    network = export.BytesToLogits(model).eval()
+    if stages:  # compared in the browser by the tests, as `compare` takes logits only
+        content = export.to_onnx(_WithStages(network, stages).eval(), fold=False)
+    else:
+        content = export.append_metadata(export.to_onnx(network, fold=False), export.public_metadata(notes))
+        export.compare(network, content, [(96, 128)])
+    graph = onnx.load_from_string(content)
+    places = _places(weights.find(name))
+    released = load_file(weights.find(name))  # under the names in the file, which may be older ones
+    tensors = {value.float().numpy().tobytes(): key for key, value in released.items() if key in places}
+    for tensor in graph.graph.initializer:
+        raw = numpy_helper.to_array(tensor).tobytes()
+        if tensor.data_type == TensorProto.FLOAT and len(raw) >= LARGE:
+            if raw not in tensors:
+                raise ExportError(f"{name}: the exported graph does not hold the released tensors as they are.")
+            _point(tensor, STRETCH * places[tensors[raw]], len(raw))
+    return graph.SerializeToString()
+
+
+class _WithStages(nn.Module):
+    """A network that returns the outputs of the modules `stages` of its model too."""
+
+    def __init__(self, network: export.BytesToLogits, stages: Sequence[str]):
+        super().__init__()
+        self.network, self.stages = network, stages
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        outputs = {}
+        for name in self.stages:
+            module = self.network.model.get_submodule(name)
+            module.register_forward_hook(lambda _m, _i, output, name=name: outputs.update({name: output}))
+        return self.network(image), *(outputs[name] for name in self.stages)
+
+
+def _places(file: Path) -> dict[str, int]:
+    """Return the offset of each fp16 tensor from the header of a safetensors file."""
+    with open(file, "rb") as stream:
+        header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+    return {key: entry["data_offsets"][0] for key, entry in header.items() if entry.get("dtype") == "F16"}
+
+
+def _point(tensor: TensorProto, offset: int, length: int) -> None:
+    tensor.ClearField("raw_data")
+    tensor.ClearField("float_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", "weights"), ("offset", offset), ("length", length)):
+        tensor.external_data.append(onnx.StringStringEntryProto(key=key, value=str(value)))
