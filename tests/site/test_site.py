@@ -211,25 +211,40 @@ def axe(tmp_path_factory) -> str:
     return script.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(("width", "scheme"), [("phone", "dark"), ("desktop", "light")])
-def test_axe_has_no_findings(site, address, browser, axe, width, scheme):
-    """Test one page of each kind; with SEGLIB_SLOW=1 every page."""
+def axe_findings(page, address: str, script: str, names: list[str]) -> list[str]:
     findings = []
+    for name in names:
+        page.goto(f"{address}{name}?device=wasm")  # the demo loads twice otherwise
+        page.evaluate(script)
+        # axe does not see the text of a formula, so headings of tables are looked at here.
+        rules = "{ 'empty-table-header': { enabled: false } }"
+        result = page.evaluate(f"axe.run(document, {{ resultTypes: ['violations'], rules: {rules} }})")
+        empty = "headings => headings.filter((th) => !(th.ariaLabel || th.textContent.trim())).length"
+        assert page.eval_on_selector_all("article th", empty) == 0, name
+        findings += [f"{name}: {v['id']}: {v['nodes'][0]['html'][:160]}" for v in result["violations"]]
+    return findings
+
+
+AXE_VIEWS = pytest.mark.parametrize(("width", "scheme"), [("phone", "dark"), ("desktop", "light")])
+
+
+@AXE_VIEWS
+def test_axe_has_no_findings(address, browser, axe, width, scheme):
+    """Test one page of each kind."""
     names = ["index", "course", "demo", "results", "explorer", "networks", "guides", "reference", "reading", "404"]
     names += ["cite", "references", "search", "genindex", "solutions", "_modules/index"]
     names += ["guides/data_formats", "api/metrics", "_modules/seglib/losses/distillation"]
     names += ["course/05_mini_hrnet", "course/solutions/02_unet", f"weights/{weights.names()[0]}"]
-    names = [name.removesuffix(".html") for name in pages(site)] if os.environ.get("SEGLIB_SLOW") else names
     with opened(browser, address, width, scheme) as (page, _):
-        for name in names:
-            page.goto(f"{address}{name}.html?device=wasm")  # the demo loads twice otherwise
-            page.evaluate(axe)
-            # axe does not see the text of a formula, so headings of tables are looked at here.
-            rules = "{ 'empty-table-header': { enabled: false } }"
-            result = page.evaluate(f"axe.run(document, {{ resultTypes: ['violations'], rules: {rules} }})")
-            empty = "headings => headings.filter((th) => !(th.ariaLabel || th.textContent.trim())).length"
-            assert page.eval_on_selector_all("article th", empty) == 0, name
-            findings += [f"{name}: {v['id']}: {v['nodes'][0]['html'][:160]}" for v in result["violations"]]
+        findings = axe_findings(page, address, axe, [f"{name}.html" for name in names])
+    assert not findings, "\n".join(findings)
+
+
+@pytest.mark.slow
+@AXE_VIEWS
+def test_axe_has_no_findings_on_any_page(site, address, browser, axe, width, scheme):
+    with opened(browser, address, width, scheme) as (page, _):
+        findings = axe_findings(page, address, axe, pages(site))
     assert not findings, "\n".join(findings)
 
 
