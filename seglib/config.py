@@ -45,7 +45,7 @@ COMPARISONS = {">=": "at least ", "<=": "at most ", ">": "above ", "<": "below "
 Count = restricted_number_type("Count", int, [(">=", 1), ("<=", 10**6)])
 CountOrZero = restricted_number_type("CountOrZero", int, [(">=", 0), ("<=", 10**6)])
 Workers = restricted_number_type("Workers", int, [(">=", -1), ("<=", 256)])
-Classes = restricted_number_type("Classes", int, [(">=", 0), ("<=", 255)])
+Byte = restricted_number_type("Byte", int, [(">=", 0), ("<=", 255)])
 Seed = restricted_number_type("Seed", int, [(">=", 0), ("<=", 2**63 - 1)])
 CropSize = restricted_number_type("CropSize", int, [(">=", 32), ("<=", 2**15)])
 Finite = restricted_number_type("Finite", float, [(">", -inf), ("<", inf)])
@@ -70,6 +70,7 @@ class DataConfig:
         train_split: split to train on
         val_split: split to validate on; the best checkpoint is chosen by its score
         options: options of synthetic data sets (length, size, seed)
+        channels: number of bands of images that are not RGB; 0 is for RGB, or for what classes.yaml says
         cache_mb: memory for decoded images of each split, in MiB, shared by the worker processes
     """
 
@@ -79,6 +80,7 @@ class DataConfig:
     train_split: str = "train"
     val_split: str = "val"
     options: dict[str, Option] = field(default_factory=dict)
+    channels: Byte = 0
     cache_mb: CountOrZero = 1024
 
 
@@ -202,11 +204,15 @@ class InferenceConfig:
         longest_side: images are resized to this length of the longer side, in pixels; 0 keeps the original size
         flip: test-time augmentation with a horizontal flip
         scales: test-time augmentation with several scales, as factors of longest_side
+        mean: mean of each of data.channels; an empty list computes it from the training images
+        std: standard deviation of each of data.channels; an empty list computes it
     """
 
     longest_side: CountOrZero = 256
     flip: bool = False
     scales: list[Scale] = field(default_factory=lambda: [1.0])
+    mean: list[Finite] = field(default_factory=list)
+    std: list[Positive] = field(default_factory=list)
 
 
 @dataclass
@@ -238,7 +244,7 @@ class Config:
     batch_size: Count = 8
     accumulation_steps: Count = 1
     seed: Seed = 0
-    num_classes: Classes = 0
+    num_classes: Byte = 0
     ema: BelowOne = 0.998
     amp: Literal["auto", "off", "bf16", "fp16"] = "auto"
     device: str = "auto"
@@ -407,6 +413,12 @@ def _check_combinations(config: Config) -> None:
         "augment.crop_area": (augment.crop_area, augment.crop_area[0] <= augment.crop_area[1], "in rising order"),
         "augment.crop_ratio": (augment.crop_ratio, augment.crop_ratio[0] <= augment.crop_ratio[1], "in rising order"),
         "inference.scales": (inference.scales, bool(inference.scales), "a list of factors"),
+        "inference.std": (inference.std, len(inference.std) == len(inference.mean), "as long as inference.mean"),
+        "model.options": (
+            config.model.options,
+            "in_channels" not in config.model.options,
+            "without in_channels; set data.channels",
+        ),
         "data.options": (data.options, data.options.keys() <= {"length", "size", "seed"}, "of length, size and seed"),
     }
     for option, (value, is_good, wanted) in checks.items():

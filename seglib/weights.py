@@ -176,7 +176,8 @@ def load_file(file: Path) -> tuple[nn.Module, dict]:
         raise WeightsError(f"{file}: not weights of this project ({fault} in its metadata); get the file again.")
     network = metadata["config"]["model"]
     try:
-        create = partial(models.create, network["name"], metadata["num_outputs"], **network["options"])
+        options = {"in_channels": len(metadata["config"]["inference"].get("mean", ())) or 3} | network["options"]
+        create = partial(models.create, network["name"], metadata["num_outputs"], **options)
         with torch.device("meta"):  # takes no memory, however large the network in the metadata is
             empty = create()
         tensors = models.upgrade_state_dict(tensors)

@@ -1,9 +1,11 @@
 """Check the metadata of a weights file before anything is built from it."""
 
+import math
 from collections.abc import Mapping
 
 from .files import is_printable_name
 
+READING = {"bits", "bands", "channels"}  # options of `data.read_image`
 MAX_OPTION = 4096  # no option of a network is larger; a file that claims more would only fill the memory
 
 
@@ -29,10 +31,10 @@ def find_fault(metadata: object, needs_data: bool = True) -> str:
         "palette": _is_palette(entries["palette"], entries["classes"]),
         "num_outputs": _is_integer(entries["num_outputs"], 1, 255),
         "background": metadata.get("background") in (None, 0),
-        "reading": isinstance(reading := metadata.get("reading", {}), Mapping) and {*reading} <= {"bits", "bands"},
         "config.model": _is_model(entries["config.model"]),
         "config.data": not needs_data or _has_name_and_options(entries["config.data"]),
-        "config.inference": _is_inference(entries["config.inference"]),
+        "config.inference": _is_inference(inference := entries["config.inference"]),
+        "reading": _is_inference(inference) and _is_reading(metadata.get("reading", {}), inference.get("mean", [])),
     }
     return next((f"invalid {name}" for name, is_sound in checks.items() if not is_sound), "")
 
@@ -65,9 +67,16 @@ def _is_option(value: object) -> bool:
     return value is None or isinstance(value, bool | str) or _is_integer(value, 0, MAX_OPTION)
 
 
+def _is_reading(reading: object, mean: list) -> bool:
+    return isinstance(reading, Mapping) and {*reading} <= READING and reading.get("channels", 0) == len(mean)
+
+
 def _is_inference(inference: object) -> bool:
     if not isinstance(inference, Mapping) or not isinstance(inference.get("flip"), bool):
         return False
     scales = inference.get("scales")
     good = isinstance(scales, list) and scales and all(isinstance(s, int | float) and 0 < s < 100 for s in scales)
+    mean, std = inference.get("mean", []), inference.get("std", [])
+    good = good and isinstance(mean, list) and isinstance(std, list) and len(mean) == len(std) <= 255
+    good = good and all(isinstance(n, int | float) and math.isfinite(n) for n in mean + std) and all(n > 0 for n in std)
     return bool(good) and _is_integer(inference.get("longest_side"), 0, 10**6)

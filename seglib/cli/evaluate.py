@@ -32,7 +32,12 @@ def run(args: argparse.Namespace) -> int:
     model, metadata = weights.load(args.weights)
     trained_on = metadata["config"]["data"]
     options = trained_on.get("options", {}) if args.data == trained_on["name"] else {}  # as many, of the same size
-    dataset = data.load(args.data, args.split, args.root, args.list_name, **options).without(args.without)
+    channels = len(metadata["config"]["inference"].get("mean", ()))
+    dataset = data.load(args.data, args.split, args.root, args.list_name, channels=channels, **options)
+    dataset = dataset.without(args.without)
+    if dataset.channels != channels:
+        images = f"{args.data} has images of {dataset.channels} channels"
+        raise data.DataError(f"{args.weights} was trained on RGB, but {images}; take weights that were trained on it.")
     if list(dataset.classes) != list(metadata["classes"]):
         raise data.DataError(
             f"{args.weights} knows the classes {', '.join(metadata['classes'])}, but {args.data} has "

@@ -53,6 +53,7 @@ def make_predictor(args: argparse.Namespace, settings: dict, model):
     several = inference.predictor.MULTI_SCALE, True
     scales, flip = several if args.multi_scale else (settings["scales"], settings["flip"])
     windows = {"tile": args.tile, "overlap": args.overlap, "batch_size": args.batch_size}
+    windows |= {"mean": settings.get("mean", ()), "std": settings.get("std", ())}
     return inference.Predictor(model, side, scales, flip, inference.pick_device(args.device), **windows)
 
 

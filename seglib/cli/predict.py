@@ -34,7 +34,7 @@ from .options import Parser, add_inference, make_folder, make_predictor
 IMAGES = "image files, folders, or patterns in quotes; 'example' is an image that comes with matplotlib"
 KINDS = "what to write: mask, overlay, cutout, probabilities, coco, labelme (mask,overlay)"
 BITS = "bits that 16-bit images use, 8 to 16 (default: as in training, or detected)"
-BANDS = "one band for gray, or three for red, green, blue, numbered from 1 (default: as in training)"
+BANDS = "one band for gray, three for red, green, blue, or as in data.channels; from 1 (default: as in training)"
 ENGINE = "local: one image after the other; ray: many at once, here or on a Ray cluster (%(default)s)"
 
 

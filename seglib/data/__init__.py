@@ -9,6 +9,7 @@ All are opened in the same way and return images with their masks:
 """
 
 import re
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -17,12 +18,22 @@ from typing import Any
 from . import folder, splits
 from .annotations import import_annotations
 from .dataset import IGNORE, FilePairs, Pair, SegmentationDataset, Source, background_index, concat_datasets
-from .images import SUFFIXES, DataError, read_image
+from .images import SUFFIXES, DataError, bands_to_rgb, read_image
 from .known import SOURCES
 from .masks import read_mask
 
 __all__ = ["IGNORE", "SOURCES", "SUFFIXES", "DataError", "Pair", "SegmentationDataset", "Source", "background_index"]
-__all__ += ["generated_sets", "import_annotations", "load", "names", "pairs", "read_image", "read_mask", "source"]
+__all__ += [
+    "bands_to_rgb",
+    "generated_sets",
+    "import_annotations",
+    "load",
+    "names",
+    "pairs",
+    "read_image",
+    "read_mask",
+    "source",
+]
 
 
 def __dir__() -> list[str]:
@@ -113,6 +124,7 @@ def load(
     root: Path | str = "data",
     list_name: str = "default",
     cache_bytes: int = CACHE_BYTES,
+    channels: int = 0,
     **options,
 ) -> SegmentationDataset:
     """Open a data set.
@@ -125,6 +137,7 @@ def load(
         root: the folder that holds the data sets.
         list_name: which committed split list.
         cache_bytes: how much decoded data may stay in memory.
+        channels: the number of bands of images that are not RGB; 0 for what classes.yaml says, or RGB.
         options: of the synthetic sets: `length`, `size` (height, width), `seed`.
 
     Raises:
@@ -141,11 +154,16 @@ def load(
         if not repeats:
             raise DataError(f"{name} is for training only and has no split '{split}'; join it with a set that has one.")
         share = cache_bytes // len(repeats)
-        parts = [load(n, split, root, list_name, share, **(options if n in generated else {})) for n in repeats]
+        shared = (split, root, list_name, share, channels)
+        parts = [load(n, *shared, **(options if n in generated else {})) for n in repeats]
         return concat_datasets(parts, list(repeats.values()))
+    if name in generated and channels:
+        raise DataError(f"data.channels is {channels}, but {name} is generated in RGB; leave it at 0.")
     if name in generated:
         return generated[name].load(split, cache_bytes, **options)
     described = source(name)
+    if channels:
+        described = replace(described, reading=described.reading | {"channels": channels})
     chosen = pairs(described, split, root, list_name)
     for pair in chosen:
         pair.check_mask()

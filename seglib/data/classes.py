@@ -17,7 +17,7 @@ from .images import DEPTHS, DataError, read_text
 from .masks import jpeg_hint, labels_by_color, labels_by_id
 
 CLASSES_FILE = "classes.yaml"
-OPTIONS = {"binary": None, "pattern": [], "bits": 0, "bands": []}  # with their defaults
+OPTIONS = {"binary": None, "pattern": [], "bits": 0, "bands": [], "channels": 0}  # with their defaults
 ENTRIES = ("classes", "colors", "ignore", "background", *OPTIONS)
 Color = tuple[int, int, int]
 
@@ -33,7 +33,7 @@ class Classes:
         background: 0, the label of the background; None if there is none.
         binary: ("above" | "below" | "alpha", threshold) of masks of two classes that are not exact.
         pattern: of image and mask files, see `layouts.by_pattern`; empty to detect the layout.
-        bits, bands: as for `read_image`.
+        bits, bands, channels: as for `read_image`.
     """
 
     names: tuple[str, ...] = ("background", "object")
@@ -44,6 +44,7 @@ class Classes:
     pattern: tuple[str, ...] = ()
     bits: int = 0
     bands: tuple[int, ...] = ()
+    channels: int = 0
 
     @property
     def mask_form(self) -> str:
@@ -104,14 +105,16 @@ def parse_classes(text: str, file: Path) -> Classes:
     others = dict.fromkeys(range(256), table.pop("others")) if "others" in table else {}
     if content.get("ignore") is not None:
         table |= dict.fromkeys(_ignored(content["ignore"], table, colors is not None, require), IGNORE)
-    binary, pattern, bits, bands = (content.get(key, default) for key, default in OPTIONS.items())
+    binary, pattern, bits, bands, channels = (content.get(key, default) for key, default in OPTIONS.items())
     if "binary" in content:
         _check_binary(binary, names, colors, background, require)
     is_pair = isinstance(pattern, list) and len(pattern) in (0, 2) and all(isinstance(part, str) for part in pattern)
     require(is_pair, "'pattern' must be a list of two: of the images and of the masks")
     require(bits == 0 or bits in DEPTHS, f"'bits' must be one of {', '.join(map(str, DEPTHS))}")
-    are_bands = isinstance(bands, list) and len(bands) in (0, 1, 3) and all(_is_byte(band) and band for band in bands)
-    require(are_bands, "'bands' must be a list of one or three numbers from 1")
+    require(_is_byte(channels), "'channels' must be the number of bands that a network takes, at most 255")
+    are_bands = isinstance(bands, list) and all(_is_byte(band) and band for band in bands)
+    are_bands = are_bands and (channels or len(bands) in (0, 1, 3))
+    require(are_bands, "'bands' must be a list of one or three numbers from 1, or of as many as 'channels'")
     return Classes(
         names=tuple(names),
         table=others | table,
@@ -121,6 +124,7 @@ def parse_classes(text: str, file: Path) -> Classes:
         pattern=tuple(pattern),
         bits=bits,
         bands=tuple(bands),
+        channels=channels,
     )
 
 

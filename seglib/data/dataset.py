@@ -13,6 +13,7 @@ from .images import DataError, read_image, read_size, turn_hint
 from .masks import read_mask
 
 IGNORE = 255  # the label of pixels that count neither in the loss nor in the metrics
+STATISTICS_IMAGES = 1000  # of which mean and standard deviation of the bands are computed
 ASPECT_TOLERANCE = 0.01  # a mask of another size is resized if its shape agrees with the image's to 1 %
 
 
@@ -80,7 +81,7 @@ class DecodedCache:
 
 
 class FilePairs:
-    """Reads pair number i of `pairs`: (image uint8 RGB (H, W, 3), labels uint8 (H, W)), through a cache."""
+    """Reads pair number i of `pairs` through a cache: image as by `read_image`, labels uint8 (H, W)."""
 
     def __init__(self, source: Source, pairs: Sequence[Pair], cache_bytes: int):
         self.decode, self.reading, self.mask_form = source.decode, source.reading, source.mask_form
@@ -148,7 +149,8 @@ class SegmentationDataset(Dataset):
     """Images with their label maps.
 
     Item i is {"image": uint8 RGB (H, W, 3), "mask": uint8 (H, W) with labels 0..C-1 or 255 for ignored
-    pixels, "key": str}; sizes may differ from item to item.  The arrays may be shared: copy before
+    pixels, "key": str}; sizes may differ from item to item.  If `channels` is not 0, images are bands
+    as they are stored, float32 (H, W, channels).  The arrays may be shared: copy before
     writing.  `read(i)` gives (image, mask) and may raise DataError naming a file.
     """
 
@@ -169,6 +171,29 @@ class SegmentationDataset(Dataset):
     @property
     def num_classes(self) -> int:
         return len(self.classes)
+
+    @property
+    def channels(self) -> int:
+        """The number of bands of each image; 0 for uint8 RGB."""
+        return self.reading.get("channels", 0)
+
+    def channel_statistics(self) -> tuple[list[float], list[float]]:
+        """Return mean and standard deviation of each channel, over at most STATISTICS_IMAGES evenly spaced images.
+
+        Six digits are kept.  DataError if a band has no values, or only one.
+        """
+        count, total, squares = np.zeros((3, self.channels))
+        for index in range(0, len(self), -(-len(self) // STATISTICS_IMAGES)):
+            values = self.read(index)[0].reshape(-1, self.channels).astype(np.float64)
+            valid = np.isfinite(values)
+            values[~valid] = 0
+            count, total, squares = count + valid.sum(0), total + values.sum(0), squares + (values**2).sum(0)
+        mean = total / np.maximum(count, 1)
+        std = np.sqrt((squares / np.maximum(count, 1) - mean**2).clip(0))
+        for band in np.flatnonzero(std <= 1e-7 * np.abs(mean)):
+            fault = "has one value in all training images" if count[band] else "has no values in the training images"
+            raise DataError(f"{self.name}: band {band + 1} {fault}; leave it out by `bands:` in classes.yaml.")
+        return [float(f"{value:.6g}") for value in mean], [float(f"{value:.6g}") for value in std]
 
     def pixel_counts(self) -> list[int]:
         """Count the pixels of each class in all masks, without ignored ones; reads every mask and no image."""
@@ -216,10 +241,14 @@ def concat_datasets(parts: Sequence[SegmentationDataset], repeats: Sequence[int]
         if part.background_index != first.background_index:
             both = f"{first.name} and {name}"
             raise DataError(f"of {both}, one has a background class and the other none: name it in classes.yaml.")
+        if part.channels != first.channels:
+            counts = f"{first.name} has images of {first.channels} channels, {name} of {part.channels} (0 is RGB)"
+            raise DataError(f"{counts}: set data.channels, or `channels:` in classes.yaml.")
         if names.count(name) > 1:
             raise DataError(f"two of the joined sets are called {name}; name each once, and rename one of two folders.")
     classes = [" or ".join(dict.fromkeys(same)) for same in zip(*(part.classes for part in parts), strict=True)]
     repeated = [part for part, count in zip(parts, repeats or [1] * len(parts), strict=True) for _ in range(count)]
     keys = [f"{part.name}/{key}" for part in repeated for key in part.keys]
     read = SelectedReader([(part.read, i) for part in repeated for i in range(len(part))])
-    return SegmentationDataset("+".join(names), classes, first.palette, keys, read)
+    reading = {"channels": first.channels} if first.channels else {}
+    return SegmentationDataset("+".join(names), classes, first.palette, keys, read, reading=reading)

@@ -29,6 +29,7 @@ def source(path: Path | str, pattern: Sequence[str] = ()) -> Source:
     classes = read_classes(path / CLASSES_FILE)
     pattern = pattern or classes.pattern
     layout = layouts.by_pattern(path, *pattern) if pattern else layouts.detect(path)
+    channels = {"channels": classes.channels} if classes.channels else {}
     pairs, way = _split(path, layout.pairs)
     return Source(
         name=path.resolve().name,
@@ -38,7 +39,7 @@ def source(path: Path | str, pattern: Sequence[str] = ()) -> Source:
         find=lambda root: pairs,
         decode=classes.decode,
         background=classes.background,
-        reading={"bits": classes.bits, "bands": classes.bands},
+        reading={"bits": classes.bits, "bands": classes.bands, **channels},
         mask_form=classes.mask_form,
         layout="; ".join([*layout.places, f"split by {way}"]),
         skipped=layout.skipped,

@@ -1,6 +1,7 @@
 """Open image files of any format and read images as arrays; errors say in one sentence what is wrong with the file.
 
-Images become 8-bit sRGB, upright, however they are stored. docs/data_formats.md lists every conversion.
+Images become 8-bit sRGB, upright, however they are stored; or, on request, float bands with the stored values.
+docs/data_formats.md lists every conversion.
 """
 
 import io
@@ -29,8 +30,8 @@ SUBFILE, SAMPLES, PHOTOMETRIC, EXTRA = 254, 277, 262, 338  # TIFF tags
 COLOR_SAMPLES = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}  # by PhotometricInterpretation
 ALPHA = (1, 2)  # values of ExtraSamples
 BANDS_REASON = (
-    "{} bands, of which those after the colors are no transparency; choose one or three by --bands, or `bands:` in "
-    "classes.yaml"
+    "{0} bands, of which those after the colors are no transparency; choose one or three by --bands, or `bands:` in "
+    "classes.yaml, or train a network on all of them by `channels: {0}`"
 )
 STILL_FORMATS = {"MPO", "PSD", "ICO", "ICNS", "CUR", "HEIF"}  # further frames are previews, layers, sizes
 
@@ -133,27 +134,32 @@ def read_size(path: Path | str, **reading) -> tuple[int, int]:
         return read_image(path, **reading).shape[:2]
 
 
-def read_image(path: Path | str, bits: int = 0, bands: Sequence[int] = ()) -> np.ndarray:
-    """Read an image as uint8 RGB (H, W, 3): upright, in sRGB, transparent parts white.
+def read_image(path: Path | str, bits: int = 0, bands: Sequence[int] = (), channels: int = 0) -> np.ndarray:
+    """Read an image as uint8 RGB (H, W, 3): upright, in sRGB, transparent parts white; or its bands as they are stored.
 
     Args:
         path: the file, in any format that Pillow reads; multi-page and animated files are refused.
         bits: how many bits of 16-bit values are in use; 0 takes the fewest of 8, 10, 12, 14 and 16 that hold the
             largest value of this file. The range of these bits is scaled to 0..255.
-        bands: numbers, from 1, of the band to show in grey, or of three bands to show as red, green and blue.
+        bands: numbers, from 1, of the band to show in grey, or of three bands to show as red, green and blue; or as
+            many as `channels`.
+        channels: if not 0, the result is float32 (H, W, channels): the chosen bands, or else all of them, with the
+            values of the file; NaN where a GeoTIFF says that there is no data.
 
     Raises:
         DataError: naming the file, and what is wrong with it.
     """
-    return decode_image(Path(path), bits, bands)[0]
+    return decode_image(Path(path), bits, bands, channels)[0]
 
 
-def decode_image(path: Path, bits: int = 0, bands: Sequence[int] = ()) -> tuple[np.ndarray, int, int]:
+def decode_image(
+    path: Path, bits: int = 0, bands: Sequence[int] = (), channels: int = 0
+) -> tuple[np.ndarray, int, int]:
     """As `read_image`; the other values are the number of bits that were scaled to 8, and the EXIF orientation."""
     if bits not in (0, *DEPTHS):
         raise DataError(f"bits: {bits!r:.40} must be one of {', '.join(map(str, DEPTHS))}, or 0.")
-    if bands:
-        return _read_bands(path, bits, bands)
+    if bands or channels:
+        return _read_bands(path, bits, bands, channels)
     with open_image(path) as image:
         _check_extra_bands(image, path)
         has_deep_colors = _has_deep_colors(image)  # checked first, as reading EXIF from a PNG decodes it
@@ -173,7 +179,8 @@ def decode_image(path: Path, bits: int = 0, bands: Sequence[int] = ()) -> tuple[
 def _eight_bits(image: Image.Image, path: Path, bits: int) -> tuple[Image.Image, Image.Image | None, int]:
     """Return the image in a mode that a profile can describe, its transparency, and the bits it had."""
     if image.mode == "F":
-        raise DataError(f"{path}: floating-point pixels have no agreed range; save it as an 8-bit or 16-bit image.")
+        remedy = "save it as an 8-bit or 16-bit image, or train a network on its values by `channels:` in classes.yaml"
+        raise DataError(f"{path}: floating-point pixels have no agreed range; {remedy}.")
     if image.mode.startswith("I"):
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:
@@ -242,6 +249,17 @@ def _check_extra_bands(image: Image.Image, path: Path) -> None:
             raise DataError(f"{path}: {BANDS_REASON.format(samples)}.")
 
 
+def count_pixels(path: Path) -> int:
+    """Return the pixels of a TIFF that Pillow cannot open, from tifffile; 0 for other files."""
+    try:
+        import tifffile
+
+        with tifffile.TiffFile(path) as tiff:
+            return tiff.pages[0].imagewidth * tiff.pages[0].imagelength
+    except Exception:  # not a TIFF, a damaged one, or no tifffile
+        return 0
+
+
 def _tiff_reason(path: Path) -> str:
     """Return why Pillow cannot open a TIFF, from tifffile; an empty text for other files."""
     try:
@@ -256,42 +274,80 @@ def _tiff_reason(path: Path) -> str:
         return ""
 
 
-def _read_bands(path: Path, bits: int, bands: Sequence[int]) -> tuple[np.ndarray, int, int]:
+def choose_bands(path: Path, count: int, bands: Sequence[int] = (), channels: int = 0) -> list[int]:
+    """Return the numbers of the bands to read of the `count` in a file, from 1; DataError if they are not there."""
+    if bands and (len(bands) not in ([channels] if channels else [1, 3]) or not all(isinstance(b, int) for b in bands)):
+        number = f"{channels} bands, one for each channel (data.channels)" if channels else "one band or three"
+        raise DataError(f"bands: {list(bands)} must be {number}, as numbers from 1.")
+    if not all(1 <= band <= count for band in bands):
+        raise DataError(f"{path}: has {count} bands, not the chosen {list(bands)}.")
+    if not bands and count != channels:
+        remedy = "choose as many by --bands, or `bands:` in classes.yaml, or correct data.channels"
+        raise DataError(f"{path}: has {count} bands, but the network takes {channels} channels; {remedy}.")
+    return list(bands) or list(range(1, count + 1))
+
+
+def _read_bands(path: Path, bits: int, bands: Sequence[int], channels: int) -> tuple[np.ndarray, int, int]:
     """Read chosen bands of any image: of a TIFF by tifffile, of other files by Pillow."""
-    if len(bands) not in (1, 3) or not all(isinstance(band, int) for band in bands):
-        raise DataError(f"bands: {list(bands)} must be one band or three, as numbers from 1.")
+    nodata = None
     if path.suffix.lower() in (".tif", ".tiff"):
-        values, turn = _tiff_samples(path)
+        values, turn, nodata = _tiff_samples(path, pages_are_bands=channels > 0)
     else:
         with open_image(path) as image:
+            if channels and _has_deep_colors(image):
+                raise DataError(f"{path}: bands of 16 bits are read from TIFF files only; save it as one.")
             image.load()
             values, turn = np.asarray(image), orientation(image)
     values = values.reshape(*values.shape[:2], -1)
-    if not all(1 <= band <= values.shape[2] for band in bands):
-        raise DataError(f"{path}: has {values.shape[2]} bands, not the chosen {list(bands)}.")
-    if values.dtype.kind not in "ub" or values.dtype.itemsize > 2:
-        raise DataError(f"{path}: pixels are {values.dtype}; only 8-bit and 16-bit whole numbers are read.")
-    chosen = values[:, :, [band - 1 for band in bands]]
+    chosen = values[:, :, [band - 1 for band in choose_bands(path, values.shape[2], bands, channels)]]
+    if values.dtype.kind not in ("buif" if channels else "bu") or (values.dtype.itemsize > 2 and not channels):
+        allowed = "numbers that are not complex" if channels else "8-bit and 16-bit whole numbers"
+        raise DataError(f"{path}: pixels are {values.dtype}; only {allowed} are read.")
+    if channels:
+        return np.ascontiguousarray(turn_upright(as_channels(chosen, nodata), turn)), 8, turn
     bits = 8 if chosen.dtype == np.uint8 else bits or used_bits(chosen)
     chosen = scale_to_bytes(chosen, bits, path)
     return np.ascontiguousarray(turn_upright(chosen.repeat(3 // len(bands), axis=2), turn)), bits, turn
 
 
-def _tiff_samples(path: Path) -> tuple[np.ndarray, int]:
-    """Return all bands (H, W, B) of a single-page TIFF, and its orientation."""
+def as_channels(values: np.ndarray, nodata: float | None) -> np.ndarray:
+    """Return stored values (H, W, B) as float32, with NaN in place of `nodata`."""
+    channels = values.astype(np.float32)
+    if nodata is not None:
+        channels[values == nodata] = np.nan
+    return channels
+
+
+def bands_to_rgb(image: np.ndarray) -> np.ndarray:
+    """Return bands (H, W, C) as uint8 RGB, for figures: the first three, mean -+ 2.5 standard deviations as 0..255."""
+    if image.dtype == np.uint8 and image.shape[2] == 3:
+        return image
+    bands = image[:, :, [min(band, image.shape[2] - 1) for band in range(3)]].astype(np.float64)
+    bands[~np.isfinite(bands)] = np.nan
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a band without any value
+        mean, std = np.nanmean(bands, (0, 1)), np.nanstd(bands, (0, 1))
+    return np.nan_to_num((bands - mean) / np.maximum(std, 1e-12) * 51 + 127.5).clip(0, 255).astype(np.uint8)
+
+
+def _tiff_samples(path: Path, pages_are_bands: bool) -> tuple[np.ndarray, int, float | None]:
+    """Return all bands (H, W, B) of a TIFF, its orientation, and the value that stands for no data."""
     tifffile = import_optional("tifffile", DataError, f"{path}: reading bands", "tifffile")
     try:
         with tifffile.TiffFile(path) as tiff:
             pages = [page for page in tiff.pages if not page.subfiletype & 5]
-            if len(pages) > 1:
-                raise DataError(f"{path}: holds {len(pages)} pages, and only single images are read; save each apart.")
             page = pages[0]
+            are_bands = pages_are_bands and len({(page.shape, page.dtype) for page in pages}) == 1
+            if len(pages) > 1 and not are_bands:
+                raise DataError(f"{path}: holds {len(pages)} pages, and only single images are read; save each apart.")
             if page.imagewidth * page.imagelength > MAX_PIXELS:
                 raise DataError(f"{path}: more than {MAX_PIXELS:,} pixels; make it smaller.")
-            values = page.asarray()
+            values = page.asarray() if len(pages) == 1 else np.dstack([page.asarray() for page in pages])
             turn = page.tags["Orientation"].value if "Orientation" in page.tags else 1
-            return (np.moveaxis(values, 0, -1) if page.axes == "SYX" else values), int(turn)
+            nodata = page.nodata if "GDAL_NODATA" in page.tags else None
+            return (np.moveaxis(values, 0, -1) if page.axes == "SYX" else values), int(turn), nodata
     except (DataError, FileNotFoundError, MemoryError):
         raise
     except Exception as error:  # tifffile has no common type for damage
-        raise DataError(f"{path}: cannot be read as TIFF ({error}); save it again without compression.") from None
+        remedy = "save it again without compression, or pip install imagecodecs"
+        raise DataError(f"{path}: cannot be read as TIFF ({error}); {remedy}.") from None

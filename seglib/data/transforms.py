@@ -6,6 +6,7 @@ on the seed given with each call, not on the order of calls or the number of pro
 
 import functools
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -24,7 +25,7 @@ class TrainingTransform:
     """Random crop, flip, rotation, colour, blur and noise, as `config` says; those whose option is 0 are left out.
 
     `transform(image, mask, seed)` takes uint8 (H, W, 3) and (H, W) and returns them at (size, size),
-    the same for the same seed.
+    the same for the same seed.  Images of bands, float32 (H, W, C), are only cropped, flipped and rotated.
     """
 
     def __init__(self, config: AugmentConfig, size: int):
@@ -74,8 +75,17 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """Resize an image to (height, width): area averaging to downsample, bilinear to upsample."""
     if image.shape[:2] == (height, width):
         return image
-    shrinks = max(height, width) < max(image.shape[:2])
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return resize_by(image, height, width, max(height, width) < max(image.shape[:2]))
+
+
+def resize_by(image: np.ndarray, height: int, width: int, shrinks: bool) -> np.ndarray:
+    """Resize an image, (H, W) or (H, W, C), to (height, width) by area averaging if it shrinks, else bilinear."""
+    parts = [image]
+    if image.shape[2:] > (4,):  # more channels than OpenCV averages at once
+        parts = [np.ascontiguousarray(image[:, :, first : first + 4]) for first in range(0, image.shape[2], 4)]
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    parts = [cv2.resize(part, (width, height), interpolation=interpolation) for part in parts]
+    return (np.dstack(parts) if len(parts) > 1 else parts[0]).reshape(height, width, *image.shape[2:])
 
 
 def resized_size(height: int, width: int, longest_side: int) -> tuple[int, int]:
@@ -84,14 +94,27 @@ def resized_size(height: int, width: int, longest_side: int) -> tuple[int, int]:
     return max(1, round(height * factor)), max(1, round(width * factor))
 
 
-def normalize(images: Tensor) -> Tensor:
-    """Subtract ImageNet's mean from uint8 images (N, 3, H, W) and divide by its standard deviation, in float32."""
-    mean, std = _mean_and_std(images.device)
-    return (images.float() - mean) / std
+def normalize(images: Tensor, mean: Sequence[float] = (), std: Sequence[float] = ()) -> Tensor:
+    """Subtract a mean from each channel and divide by a standard deviation, in float32.
+
+    Args:
+        images: uint8 RGB (N, 3, H, W), or float (N, C, H, W) if there is a mean.
+        mean: of each channel; empty for those of ImageNet, for values 0..255.
+        std: as `mean`.
+
+    Returns:
+        float32 (N, C, H, W); values that are not finite become 0, the mean, where a mean was given.
+    """
+    center, scale = _mean_and_std(tuple(mean), tuple(std), images.device)
+    normalized = (images.float() - center) / scale
+    return normalized.nan_to_num(0, 0, 0) if mean else normalized
 
 
-@functools.cache  # sending them to a GPU at every step would make the step wait
-def _mean_and_std(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Each (1, 3, 1, 1), for pixel values 0..255."""
-    mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) * 255 for values in (MEAN, STD))
-    return mean, std
+def mean_and_std(mean: Sequence[float], std: Sequence[float], device=None) -> tuple[Tensor, Tensor]:
+    """Return what `normalize` subtracts and divides by, each float32 (1, C, 1, 1)."""
+    factor = 1 if mean else 255
+    center, scale = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (mean or MEAN, std or STD))
+    return center * factor, scale * factor
+
+
+_mean_and_std = functools.cache(mean_and_std)  # sending them to a GPU at every step would make the step wait

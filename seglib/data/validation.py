@@ -15,7 +15,7 @@ from . import SOURCES, folder, generated_sets, load, source
 from . import download as downloading
 from .dataset import IGNORE, Pair
 from .digests import CheckingReader, by_split, released_digests, verify
-from .images import DataError
+from .images import DataError, bands_to_rgb
 from .known import REPEATED, unused_images
 from .layouts import masks_without_image
 from .report import Report
@@ -27,7 +27,9 @@ ALIKE_BITS = 2  # of the 64 of a difference hash, by which images that look alik
 
 def difference_hash(image: np.ndarray) -> np.ndarray:
     """Return 64 signs: whether brightness rises from each cell of an 8x9 grid to its right neighbour."""
-    small = np.asarray(Image.fromarray(image).convert("L").resize((9, 8), Image.Resampling.BOX), np.float32)
+    small = np.asarray(
+        Image.fromarray(bands_to_rgb(image)).convert("L").resize((9, 8), Image.Resampling.BOX), np.float32
+    )
     return np.where(np.diff(small, axis=1) > 0, 1, -1).astype(np.float32).ravel()
 
 

@@ -99,7 +99,11 @@ class BatchPredictor:
         """Run one task.  The result holds the error of a bad image; raises OSError if results cannot be written."""
         file = task.image
         try:
-            return self._predict_large(task) if tiff.is_large(file) else self._predict(task)
+            return (
+                self._predict_large(task)
+                if tiff.is_large(file, self.reading.get("channels", 0))
+                else self._predict(task)
+            )
         except (data.DataError, PredictionError) as error:
             return PredictResult(file, error=str(error) if str(file) in str(error) else f"{file}: {error}")
         except OSError as error:
@@ -138,7 +142,7 @@ class BatchPredictor:
     def _predict_large(self, task: PredictTask) -> PredictResult:
         if "mask" not in self.kinds:
             raise PredictionError(f"{task.image}: images of its size only get a mask; add mask to --kind.")
-        file, bits = result_file(task.target, "large mask"), self.reading.get("bits", 0)
+        file = result_file(task.target, "large mask")
         with self._take_turn(task), tqdm(unit="row", leave=False, disable=None) as bar:
 
             def progress(done: int, height: int) -> None:
@@ -147,8 +151,8 @@ class BatchPredictor:
                 bar.total = height
                 bar.update(done - bar.n)
 
-            predict = tiff.predict_tiff
-            counts = predict(self.predictor, task.image, file, self.mask_palette, progress, self._mask_values, bits)
+            options = (self.mask_palette, progress, self._mask_values)
+            counts = tiff.predict_tiff(self.predictor, task.image, file, *options, **self.reading)
         return PredictResult(task.image, counts)
 
     def _mask_values(self, labels: np.ndarray) -> np.ndarray:
@@ -160,7 +164,7 @@ class BatchPredictor:
         """Write the results of an image; returns its polygons."""
         file, target = task
         files = {kind: result_file(target, kind) for kind in self.kinds if kind != "coco"}
-        source = source_id(file)
+        source, image = source_id(file), data.bands_to_rgb(image)
         if "mask" in files:
             outputs.save_mask(files["mask"], self._mask_values(labels), self.mask_palette, source)
             write_world_file(file, files["mask"])
@@ -187,7 +191,8 @@ def read_reduced(file: Path, min_side: int, **reading) -> ArrayReader:
     try:
         with Image.open(file) as image:
             plain = image.format == "JPEG" and image.mode in ("L", "RGB") and "icc_profile" not in image.info
-            if plain and min_side and not reading.get("bands") and max(image.size) >= 2 * min_side:
+            plain = plain and not reading.get("bands") and not reading.get("channels")
+            if plain and min_side and max(image.size) >= 2 * min_side:
                 scale = min_side / max(image.size)
                 size = image.size
                 image.draft(None, tuple(max(1, int(side * scale)) for side in size))

@@ -1,9 +1,10 @@
 """Write trained weights as one ONNX file, which onnxruntime runs anywhere, a browser included.
 
-The graph takes uint8 RGB images (N, 3, H, W) of any size from 32 pixels up and normalizes them; it returns float32
-logits (N, classes, H, W).  Resizing is up to the caller: `input` in the file's metadata says how (docs/onnx.md).  The
-metadata is JSON under the key `notes`.  As onnxruntime has no metadata in browsers, it is also the end of the file:
-everything from the last `{"format": "seglib"` on.
+The graph takes uint8 RGB images (N, 3, H, W) of any size from 32 pixels up, or float32 ones of the channels that the
+network was trained on, and normalizes them; it returns float32 logits (N, classes, H, W).  Resizing is up to the
+caller: `input` in the file's metadata says how (docs/onnx.md).  The metadata is JSON under the key `notes`.  As
+onnxruntime has no metadata in browsers, it is also the end of the file: everything from the last `{"format": "seglib"`
+on.
 """
 
 import copy
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import files, weights
-from ..data.transforms import MEAN, STD
+from ..data.transforms import mean_and_std
 from ..errors import SeglibError
 from .errors import PredictionError
 from .onnx import METADATA_KEY, OnnxNetwork
@@ -57,7 +58,8 @@ def export(name: str, file: Path, sizes: Sequence[tuple[int, int]] = SIZES) -> d
     if name.endswith(".onnx"):
         raise ExportError(f"{name}: is already an ONNX file; name released weights or a .safetensors file.")
     model, metadata = weights.load(name)
-    network = BytesToLogits(model).eval()
+    inference = metadata["config"]["inference"]
+    network = BytesToLogits(model, inference.get("mean", ()), inference.get("std", ())).eval()
     content = append_metadata(to_onnx(network), public_metadata(metadata))
     error = compare(network, content, sizes)
     files.write_atomically(file, lambda stream: stream.write(content))
@@ -67,28 +69,30 @@ def export(name: str, file: Path, sizes: Sequence[tuple[int, int]] = SIZES) -> d
 class BytesToLogits(nn.Module):
     """A network with normalization in front: uint8 RGB (N, 3, H, W) to logits (N, classes, H, W).
 
+    With a mean and a standard deviation of C channels, images are float32 (N, C, H, W).
     A network with one output gets two logits, 0 and that one: their softmax is its sigmoid.
     """
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: nn.Module, mean: Sequence[float] = (), std: Sequence[float] = ()):
         super().__init__()
-        self.model = model
+        self.model, self.channels = model, len(mean)
         # As in `transforms.normalize`, which caches its tensors: the exporter would leave its own there.
-        self.register_buffer("mean", 255 * torch.tensor(MEAN).view(1, 3, 1, 1))
-        self.register_buffer("std", 255 * torch.tensor(STD).view(1, 3, 1, 1))
+        for name, values in zip(("mean", "std"), mean_and_std(mean, std), strict=True):
+            self.register_buffer(name, values)
 
     def forward(self, image: Tensor) -> Tensor:
-        logits = self.model((image.to(self.mean.dtype) - self.mean) / self.std)
+        normalized = (image.to(self.mean.dtype) - self.mean) / self.std
+        logits = self.model(normalized.nan_to_num(0, 0, 0) if self.channels else normalized)
         return torch.cat([torch.zeros_like(logits), logits], 1) if logits.shape[1] == 1 else logits
 
 
 def to_onnx(network: nn.Module, fold: bool = True) -> bytes:
-    """Return the ONNX file of a network on uint8 images, for any batch size, height and width.
+    """Return the ONNX file of a network, such as `BytesToLogits`, for any batch size, height and width.
 
     `fold` computes constants beforehand, such as a batch normalization within the convolution before it; without it
     the graph holds the network's weights as they are.
     """
-    example = torch.zeros(2, 3, 2 * MIN_SIDE, 3 * MIN_SIDE, dtype=torch.uint8)
+    example = make_images(network, 2, 2 * MIN_SIDE, 3 * MIN_SIDE)
     smallest = {"batch": 1, "height": MIN_SIDE, "width": MIN_SIDE}
     batch, height, width = (torch.export.Dim(name, min=size) for name, size in smallest.items())
     with _quiet():
@@ -116,22 +120,30 @@ def to_onnx(network: nn.Module, fold: bool = True) -> bytes:
 
 def public_metadata(metadata: dict) -> dict:
     """Return what the file says about the network, without where and how it was trained."""
-    copied = ("classes", "palette", "background", "reading")
+    inference = metadata["config"]["inference"]
+    channels, copied = len(inference.get("mean", ())), ("classes", "palette", "background", "reading")
     return {
         "format": "seglib",
         **{name: metadata[name] for name in copied if name in metadata},
         "num_outputs": len(metadata["classes"]),
         "config": {part: metadata["config"][part] for part in ("model", "inference")},
         "input": {
-            "type": "uint8",
-            "shape": ["N", 3, "H", "W"],
-            "values": "RGB, 0 to 255",
+            "type": "float32" if channels else "uint8",
+            "shape": ["N", channels or 3, "H", "W"],
+            "values": "bands as they are stored; the graph normalizes them" if channels else "RGB, 0 to 255",
             "smallest_side": MIN_SIDE,
-            "longest_side": metadata["config"]["inference"]["longest_side"],
+            "longest_side": inference["longest_side"],
             "resize": "longer side to longest_side (0: as it is); average areas to shrink, bilinear to enlarge",
         },
         "output": "logits; resize them to the image (bilinear, half-pixel centers), then argmax over the classes",
     }
+
+
+def make_images(network: nn.Module, number: int, height: int, width: int, generator=None) -> Tensor:
+    """Return random images for a network: uint8 (N, 3, H, W), or float32 of the channels of a `BytesToLogits`."""
+    if channels := getattr(network, "channels", 0):
+        return torch.randn(number, channels, height, width, generator=generator) * network.std + network.mean
+    return torch.randint(256, (number, 3, height, width), generator=generator, dtype=torch.uint8)
 
 
 def append_metadata(content: bytes, metadata: dict) -> bytes:
@@ -158,7 +170,7 @@ def compare(network: nn.Module, content: bytes, sizes: Sequence[tuple[int, int]]
     generator = torch.Generator().manual_seed(0)
     largest = 0.0
     for number, (height, width) in enumerate(sizes):
-        images = torch.randint(256, (1 + number % 2, 3, height, width), generator=generator, dtype=torch.uint8)
+        images = make_images(network, 1 + number % 2, height, width, generator)
         with torch.inference_mode():
             reference = exact(images)
             ours, theirs = (_relative_error(logits, reference) for logits in (network(images), exported(images)))

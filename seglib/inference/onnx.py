@@ -17,7 +17,8 @@ METADATA_KEY = "notes"  # in the metadata of an ONNX file; the name dates from t
 class OnnxNetwork(nn.Module):
     """Runs an ONNX file on the CPU by onnxruntime: uint8 RGB (N, 3, H, W) to float32 logits (N, classes, H, W).
 
-    `metadata` is what `seglib export` wrote into the file.
+    The images of a network for other channels are float32 (N, channels, H, W), as they are stored.  `metadata` is what
+    `seglib export` wrote into the file.
 
     Args:
         content: The file, or its bytes.
@@ -26,7 +27,7 @@ class OnnxNetwork(nn.Module):
         PredictionError: If onnxruntime is missing, or the file is damaged or not written by `seglib export`.
     """
 
-    takes_bytes = True  # the file normalizes
+    normalizes = True
 
     def __init__(self, content: Path | bytes):
         super().__init__()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..data.images import MAX_PIXELS, read_image
 from ..data.transforms import normalize, resize, resized_size
 from .errors import PredictionError
-from .resize import ArrayReader, ImageReader, LogitUpsampler, ResizedReader
+from .resize import ArrayReader, FilledReader, ImageReader, LogitUpsampler, ResizedReader
 from .sliding_window import sliding_window_inference
 
 NO_MEMORY = re.compile("out of memory|(not enough|insufficient|allocate) memory|failed to allocate", re.IGNORECASE)
@@ -42,18 +42,23 @@ def pick_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
-def as_reader(image: "np.ndarray | Image.Image | Path | str | ImageReader") -> ImageReader:
-    """Return a reader of an image: a path, a PIL image, a uint8 RGB array (H, W, 3), or a reader already."""
+def as_reader(image: "np.ndarray | Image.Image | Path | str | ImageReader", channels: int = 0) -> ImageReader:
+    """Return a reader of an image: a path, a PIL image, a uint8 RGB array (H, W, 3), or a reader already.
+
+    With `channels`, images are a path, an array of numbers (H, W, channels), or a reader of float32 rows.
+    """
     if isinstance(image, str | Path):
-        return ArrayReader(read_image(image))
-    if isinstance(image, Image.Image):
+        return ArrayReader(read_image(image, channels=channels))
+    if isinstance(image, Image.Image) and not channels:
         return ArrayReader(_pil_to_rgb(image))
     if not isinstance(image, np.ndarray) and hasattr(image, "rows"):
         return image
-    if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+    is_array = isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == (channels or 3)
+    if not is_array or (image.dtype.kind not in "uif" if channels else image.dtype != np.uint8):
         kind = f"{image.dtype} {tuple(image.shape)}" if hasattr(image, "dtype") else type(image).__name__
-        raise PredictionError(f"expected a path, a PIL image or a uint8 RGB array (H, W, 3), got {kind}")
-    return ArrayReader(image)
+        wanted = f"or an array (H, W, {channels})" if channels else "a PIL image or a uint8 RGB array (H, W, 3)"
+        raise PredictionError(f"expected a path, {wanted}, got {kind}")
+    return ArrayReader(image.astype(np.float32, copy=False) if channels else image)
 
 
 def _pil_to_rgb(image: Image.Image) -> np.ndarray:
@@ -72,6 +77,8 @@ class Predictor:
 
     All methods take a path, a PIL image, a uint8 RGB array (H, W, 3), or an `ImageReader`, and return results at the
     image's own size.  The network computes in eval mode; afterwards its layers are in the mode they were in before.
+    If `mean` has C numbers, images are a path, an array (H, W, C) of bands as they are stored, or a reader of such.
+    A path must then have C bands; other files are read by `data.read_image(path, **metadata["reading"])`.
 
     Args:
         model: The network.  It is moved to `device`, and stays there.
@@ -84,6 +91,8 @@ class Predictor:
             windows if it has more than `WHOLE_PIXELS` pixels, so that memory stays bounded.
         overlap: Neighbouring windows share at least this fraction of their side, and are blended there.
         batch_size: Number of windows, mirrored ones included, that go through the network at once.
+        mean: Of each channel, for images that are not RGB.
+        std: Standard deviation of each channel.
 
     Raises:
         PredictionError: For options out of range, for inputs that are not images, and where a result would need more
@@ -99,6 +108,8 @@ class Predictor:
     tile: int = 0
     overlap: float = 0.25
     batch_size: int = 4
+    mean: Sequence[float] = ()
+    std: Sequence[float] = ()
 
     def __post_init__(self):
         if self.tile and self.tile < MIN_SIDE:
@@ -117,7 +128,7 @@ class Predictor:
 
         A network with one sigmoid output gives two classes, background and foreground.
         """
-        reader = as_reader(image)
+        reader = self._reader(image)
         with self._enough_memory(reader):
             return self._average(self._upsamplers(reader), 0, reader.height).cpu().numpy()
 
@@ -145,6 +156,7 @@ class Predictor:
         return self._label_batches(images)
 
     def _label_batches(self, images: Sequence[np.ndarray]) -> list[Tensor]:
+        images = [self._reader(image).image for image in images] if self.mean else images
         batches: dict[tuple, list[int]] = {}
         for index, image in enumerate(images):
             batches.setdefault(self._input_sizes(image.shape[:2]), []).append(index)
@@ -168,9 +180,17 @@ class Predictor:
         An image that a reader reads in parts needs memory for one row of windows only: for each scale and mirror
         image about 9 bytes times classes, side of the window and resized width.
         """
-        reader = as_reader(image)
+        reader = self._reader(image)
         with self._enough_memory(reader):
             yield from self._average_in_parts(self._upsamplers(reader), reader.height, reader.width)
+
+    def _reader(self, image) -> ImageReader:
+        """Return a reader of the image without values that are not finite: resizing would spread them."""
+        reader = as_reader(image, len(self.mean))
+        if not self.mean:
+            return reader
+        filled = FilledReader(reader, self.mean)
+        return ArrayReader(filled.rows(0, reader.height)) if isinstance(reader, ArrayReader) else filled
 
     def input_side(self) -> int:
         """Return the longest side of the network's input, over all scales; 0 if it depends on the image."""
@@ -186,7 +206,7 @@ class Predictor:
             if (height if in_memory else min(height, tile or MIN_TILE)) * width > MAX_PIXELS:
                 raise self._too_large(size)
         if tile or max(views * height * width for height, width in sizes) > WHOLE_PIXELS:
-            self._logits(np.zeros((1, MIN_SIDE, MIN_SIDE, 3), np.uint8))  # sets the number of classes
+            self._logits(np.zeros((1, MIN_SIDE, MIN_SIDE, len(self.mean) or 3), np.uint8))  # sets the number of classes
             tile = tile or self._window_side(size, sum(width for _, width in sizes), views)
         return [self._upsampler(reader, *input_size, tile) for input_size in sizes]
 
@@ -222,13 +242,13 @@ class Predictor:
             yield band.clamp_min_(MIN_PROBABILITY).log_()
 
     def _logits(self, windows: np.ndarray) -> Tensor:
-        """Return float32 logits (N, V, C, h, w) of uint8 windows (N, h, w, 3); V is 2 with mirror images, else 1."""
+        """Return float32 logits (N, V, C, h, w) of windows (N, h, w, channels); V is 2 with mirror images, else 1."""
         number, height, width = windows.shape[:3]
         views = [windows, windows[:, :, ::-1]] if self.flip else [windows]
         missing = max(0, MIN_SIDE - height), max(0, MIN_SIDE - width)
         images = np.pad(np.concatenate(views), [(0, 0), (0, missing[0]), (0, missing[1]), (0, 0)], mode="edge")
-        batch = torch.from_numpy(images).permute(0, 3, 1, 2).to(self.device)  # (V * N, 3, h, w), channels last
-        batch = batch if getattr(self.model, "takes_bytes", False) else normalize(batch)
+        batch = torch.from_numpy(images).permute(0, 3, 1, 2).to(self.device)  # (V * N, channels, h, w), channels last
+        batch = batch if getattr(self.model, "normalizes", False) else normalize(batch, self.mean, self.std)
         with _eval_mode(self.model), torch.autocast(self.device.type, self.amp_dtype, enabled=bool(self.amp_dtype)):
             logits = self.model(batch)
         logits = logits[:, :, :height, :width].float()

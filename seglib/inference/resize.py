@@ -1,19 +1,20 @@
 """Images resized to the network's input, and logits resized back, a few rows at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..data.transforms import resize_by
+
 CHUNK = 256  # rows of the image that are resized at once
 
 
 class ImageReader(Protocol):
-    """An image that can be read in parts: `rows(top, bottom)` returns uint8 RGB (bottom - top, width, 3)."""
+    """An image that can be read in parts: `rows(top, bottom)` returns uint8 (bottom - top, width, 3), or float32."""
 
     height: int
     width: int
@@ -22,7 +23,7 @@ class ImageReader(Protocol):
 
 
 class ArrayReader:
-    """An image in memory, uint8 RGB (H, W, 3).
+    """An image in memory, uint8 RGB (H, W, 3) or float32 (H, W, channels).
 
     `size`: height and width of the image if the array is a smaller copy of it; its rows then cannot be read.
     """
@@ -33,6 +34,18 @@ class ArrayReader:
 
     def rows(self, top: int, bottom: int) -> np.ndarray:
         return self.image[top:bottom]
+
+
+class FilledReader:
+    """The float32 image of `reader`, with the mean of each channel in place of values that are not finite."""
+
+    def __init__(self, reader: ImageReader, mean: Sequence[float]):
+        self.reader, self.mean = reader, np.array(mean, np.float32)
+        self.height, self.width = reader.height, reader.width
+
+    def rows(self, top: int, bottom: int) -> np.ndarray:
+        rows = self.reader.rows(top, bottom)
+        return np.where(np.isfinite(rows), rows, self.mean)
 
 
 class ResizedReader:
@@ -51,11 +64,10 @@ class ResizedReader:
     def _resize(self, top: int, bottom: int) -> np.ndarray:
         row_weights = area_weights if self.shrinks else linear_weights
         first, weights = row_weights(top, bottom, self.reader.height, self.height)
-        source = self.reader.rows(first, first + weights.shape[1]).astype(np.float32)
-        interpolation = cv2.INTER_AREA if self.shrinks else cv2.INTER_LINEAR
-        source = cv2.resize(source, (self.width, len(source)), interpolation=interpolation)
-        resized = weights @ source.reshape(len(source), -1)
-        return resized.round().clip(0, 255).astype(np.uint8).reshape(-1, self.width, 3)
+        stored = self.reader.rows(first, first + weights.shape[1])
+        source = resize_by(stored.astype(np.float32), len(stored), self.width, self.shrinks)
+        resized = (weights @ source.reshape(len(source), -1)).reshape(-1, self.width, stored.shape[2])
+        return resized.round().clip(0, 255).astype(np.uint8) if stored.dtype == np.uint8 else resized
 
 
 def area_weights(top: int, bottom: int, length: int, resized_length: int) -> tuple[int, np.ndarray]:

@@ -48,13 +48,13 @@ def sliding_window_inference(
     before asking for the next.
 
     Args:
-        rows: Returns the rows from `top` to `bottom` of the image, uint8 (bottom - top, width, 3).
+        rows: Returns the rows from `top` to `bottom` of the image, (bottom - top, width, channels).
         height: Height of the image.
         width: Width of the image.
         side: Side of a window in pixels.
         overlap: Fraction of its side that a window shares with the next one.
         batch_size: Number of windows that the network gets at once.
-        network: Maps windows, uint8 (N, h, w, 3), to floats (N, ..., h, w), which may be overwritten.
+        network: Maps windows (N, h, w, channels) to floats (N, ..., h, w), which may be overwritten.
 
     Yields:
         Bands (..., n, width) of the blended output, from top to bottom.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.images import EXTRA, ORIENTATION, scale_to_bytes, used_bits
+from ..data.images import EXTRA, ORIENTATION, as_channels, choose_bands, count_pixels, scale_to_bytes, used_bits
 from ..errors import import_optional
 from ..files import write_atomically
 from .errors import PredictionError
@@ -18,6 +18,7 @@ from .predictor import Predictor
 from .result_files import MADE_BY, open_header, source_id
 
 LARGE_PIXELS = 128_000_000  # a larger image is not read as a whole
+LARGE_BYTES = 2**31  # nor one of bands that would take more
 BLOCK_BYTES = 2**29  # a strip or tile, which is decoded as a whole, may have this much, at 16 bits
 CACHE_MEGABYTES = 256  # of decoded strips and tiles
 ROWS = 256  # rows that are read at once to find the bits in use
@@ -26,17 +27,18 @@ CHANNELS = (("gray",), ("gray", "alpha"), ("palette",), ("red", "green", "blue")
 CONVERT = "as a tiled TIFF, for example by `vips copy IN OUT.tif[tile,compression=deflate,bigtiff]`"
 
 
-def is_large(file: Path) -> bool:
-    """Return whether the image has more than LARGE_PIXELS pixels, so that it must be read in parts.
+def is_large(file: Path, channels: int = 0) -> bool:
+    """Return whether the image must be read in parts: more than LARGE_PIXELS, or LARGE_BYTES in float32 `channels`.
 
     Raises PredictionError if it has and is no TIFF file.  A file that cannot be read counts as small: reading it
     reports the error.
     """
     try:
         with open_header(file) as image:
-            large, kind = math.prod(image.size) > LARGE_PIXELS, image.format
+            pixels, kind = math.prod(image.size), image.format
     except (OSError, ValueError, SyntaxError):
-        return False
+        pixels, kind = count_pixels(file), "TIFF"
+    large = pixels > LARGE_PIXELS or pixels * channels * 4 > LARGE_BYTES
     if large and kind != "TIFF":
         raise PredictionError(f"{file}: more than {LARGE_PIXELS:,} pixels outside a TIFF file; save it {CONVERT}.")
     return large
@@ -49,7 +51,7 @@ def predict_tiff(
     palette: Sequence[Sequence[int]] | None = None,
     progress: Callable[[int, int], object] = lambda done, height: None,
     mask_values: Callable[[np.ndarray], np.ndarray] = lambda labels: labels,
-    bits: int = 0,
+    **reading,
 ) -> np.ndarray:
     """Predict a TIFF file that is larger than memory.
 
@@ -60,7 +62,7 @@ def predict_tiff(
         palette: Colours that the mask is shown in; None for a grayscale mask.
         progress: Is called with the number of rows that are done, and of all rows.
         mask_values: Maps labels, uint8 (n, width), to the values of the mask.
-        bits: As in `data.read_image`.
+        reading: Options of `data.read_image`.
 
     Returns:
         Number of pixels of each label, int64 (256,).
@@ -78,7 +80,7 @@ def predict_tiff(
             done += len(labels)
             progress(done, reader.height)
 
-    with TiffReader(source, bits) as reader:
+    with TiffReader(source, **reading) as reader:
         write_mask_tiff(target, rows(reader), reader.height, reader.width, palette, source_id(source), reader.place)
     return counts
 
@@ -86,14 +88,16 @@ def predict_tiff(
 class TiffReader:
     """Reads a TIFF file of one image in parts, as uint8 RGB; `height` and `width` in pixels.
 
-    As `data.read_image` does, 16-bit values are scaled, grayscale is repeated and transparent parts become white.
+    As `data.read_image` does, 16-bit values are scaled, grayscale is repeated and transparent parts become white; its
+    options are the same.
     `place` is its georeference: the options `crs` and `transform` of `rasterio.open`.
     Raises PredictionError, naming the file, if rasterio is missing or the file is of a kind that cannot be read so.
     """
 
-    def __init__(self, file: Path, bits: int = 0):
+    def __init__(self, file: Path, bits: int = 0, bands: Sequence[int] = (), channels: int = 0):
         rasterio = import_optional("rasterio", PredictionError, f"{file}: reading in parts", "rasterio")
-        self.name, self.bits, self.faults = file, bits, (rasterio.errors.RasterioError, ValueError, MemoryError)
+        self.name, self.bits, self.num_channels, self.bands = file, bits, channels, None
+        self.faults = (rasterio.errors.RasterioError, ValueError, MemoryError)
         self.environment = rasterio.Env(GDAL_CACHEMAX=CACHE_MEGABYTES)
         try:
             self.tiff = _open(file)
@@ -108,6 +112,8 @@ class TiffReader:
                 self.multiplied = image.tag_v2.get(EXTRA, ())[:1] == (1,)  # the colors are multiplied by alpha
         except Exception:  # a damaged header, or a kind that Pillow does not know
             pass
+        if bands or channels:
+            self.bands, self.channels = choose_bands(file, self.tiff.count, bands, channels), ("gray",)
         if problem := self._unsupported():
             self.tiff.close()
             raise PredictionError(f"{file}: {problem}; save it upright, in 8-bit RGB, {CONVERT}.")
@@ -116,11 +122,11 @@ class TiffReader:
         """Return why the image cannot be read in parts; nothing if it can."""
         if len(self.tiff.subdatasets) > 1:
             return "several pages"
-        if set(self.tiff.dtypes) - {"uint8", "uint16"}:
+        if not self.num_channels and set(self.tiff.dtypes) - {"uint8", "uint16"}:
             return "pixels that are neither 8-bit nor 16-bit"
         if self.channels not in CHANNELS:
             return "channels that are neither grey, RGB, a palette nor transparency"
-        if math.prod(self.tiff.block_shapes[0]) * len(self.channels) * 2 > BLOCK_BYTES:
+        if math.prod(self.tiff.block_shapes[0]) * self.tiff.count * 2 > BLOCK_BYTES:
             return "all pixels compressed in one piece"
         return "a rotation in its header" if self.turned else ""
 
@@ -133,8 +139,10 @@ class TiffReader:
         self.environment.__exit__(*error)
 
     def rows(self, top: int, bottom: int) -> np.ndarray:
-        """Return uint8 rows (bottom - top, width, 3).  Raises PredictionError if the file is damaged."""
+        """Return uint8 rows (bottom - top, width, 3), or float32 bands.  PredictionError if the file is damaged."""
         stored = self._read(top, bottom)
+        if self.num_channels:
+            return as_channels(stored, self.tiff.nodata)
         if self.channels == ("palette",):
             return np.array([self.tiff.colormap(1)[index][:3] for index in range(256)], np.uint8)[stored[:, :, 0]]
         values = stored if stored.dtype == np.uint8 else scale_to_bytes(stored, self._used_bits(), self.name)
@@ -146,9 +154,9 @@ class TiffReader:
         return colors if colors.shape[2] == 3 else np.repeat(colors, 3, axis=2)
 
     def _read(self, top: int, bottom: int) -> np.ndarray:
-        """Return rows (bottom - top, width, channels) as they are stored."""
+        """Return rows (bottom - top, width, channels) as they are stored, of the chosen bands."""
         try:
-            return np.moveaxis(self.tiff.read(window=((top, bottom), (0, self.width))), 0, 2)
+            return np.moveaxis(self.tiff.read(self.bands, window=((top, bottom), (0, self.width))), 0, 2)
         except self.faults as error:
             reason = error.__cause__ or error
             raise PredictionError(f"{self.name}: damaged or cut short ({reason}); get the file again.") from None

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import cache, partial
 from importlib.metadata import entry_points
 
+import torch
 from torch import nn
 
 from .converters import load_official
@@ -57,7 +58,8 @@ def create(name: str, num_classes: int, in_channels: int = 3, pretrained: str | 
         name: one of `names()`.
         num_classes: channels of the logits, at least 1.
         in_channels: channels of the image, at least 1.
-        pretrained: "imagenet" or "coco" for published weights, None for random ones.
+        pretrained: "imagenet" or "coco" for published weights, None for random ones.  For C other channels than red,
+            green and blue, channel k of the first convolution gets their weights number k % 3, times 3 / C.
         options: further arguments of the network's class.
 
     Returns:
@@ -70,11 +72,6 @@ def create(name: str, num_classes: int, in_channels: int = 3, pretrained: str | 
     check_names([name])
     if num_classes < 1 or in_channels < 1:
         raise ModelError(f"{name} needs at least one class and one input channel; got {num_classes} and {in_channels}.")
-    if pretrained is not None and in_channels != 3:
-        raise ModelError(
-            f"the published weights are for 3 input channels, not {in_channels}; "
-            f"build {name} without pretrained='{pretrained}' or use RGB images."
-        )
     builder = builders()[name]
     known = dict(list(inspect.signature(builder).parameters.items())[2:])
     for option, value in options.items():
@@ -83,10 +80,14 @@ def create(name: str, num_classes: int, in_channels: int = 3, pretrained: str | 
         if isinstance(known[option].default, bool) and not isinstance(value, bool):
             raise ModelError(f"{name}: {option} is {value!r}, but must be true or false.")
     try:
-        model = builder(num_classes, in_channels, **options)
+        model = builder(num_classes, in_channels if pretrained is None else 3, **options)
     except (TypeError, RuntimeError, ZeroDivisionError) as error:  # PyTorch's message for impossible sizes
         raise ModelError(f"{name} cannot be built with {options}: {error}") from None
     if pretrained is not None:
         loaded = load_official(model, fetch(name, pretrained, model))
         print(f"{name}, {pretrained} weights: {loaded}", file=sys.stderr)
+        if in_channels != 3:
+            first = next(module for module in model.modules() if isinstance(module, nn.Conv2d))
+            weight = first.weight.detach()[:, torch.arange(in_channels) % 3] * (3 / in_channels)
+            first.weight, first.in_channels = nn.Parameter(weight.contiguous()), in_channels
     return model

@@ -3,6 +3,7 @@
 import difflib
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -18,6 +19,7 @@ from ..inference import pick_device
 from ..losses import SegmentationLoss, class_weights
 from ..models import pretrained
 from .errors import TrainingError
+from .logger import print_line
 
 
 def pick_training_device(config: Config) -> torch.device:
@@ -35,15 +37,36 @@ def load_datasets(config: Config, num_workers: int) -> tuple[SegmentationDataset
     """Return the training and the validation set; the worker processes share `data.cache_mb` of each."""
     options, cache_bytes = config.data, (config.data.cache_mb << 20) // max(1, num_workers)
     return tuple(
-        data.load(options.name, split, options.root, options.list_name, cache_bytes, **options.options)
+        data.load(
+            options.name, split, options.root, options.list_name, cache_bytes, options.channels, **options.options
+        )
         for split in (options.train_split, options.val_split)
     )
+
+
+def prepare_channels(config: Config, train_set: SegmentationDataset) -> Config:
+    """Return the configuration, for images that are not RGB with mean and standard deviation of their channels.
+
+    Augmentation that is made for RGB is turned off for them.
+    """
+    inference, channels = config.inference, train_set.channels
+    if len(inference.mean) not in (0, channels):
+        images = f"the images of {train_set.name} have {channels} channels" if channels else "images are RGB"
+        raise TrainingError(f"inference.mean has {len(inference.mean)} numbers, but {images}; leave it out.")
+    if not channels:
+        return config
+    off = [name for name in ("color_jitter", "grayscale", "blur", "noise") if getattr(config.augment, name)]
+    if off:
+        print_line(f"images of {channels} channels: augment.{', '.join(off)} are for RGB and turned off")
+    mean, std = (inference.mean, inference.std) if inference.mean else train_set.channel_statistics()
+    inference, augment = replace(inference, mean=mean, std=std), replace(config.augment, **dict.fromkeys(off, 0.0))
+    return replace(config, inference=inference, augment=augment)
 
 
 def make_train_loader(
     config: Config, train_set: SegmentationDataset, sampler: TrainingBatchSampler, num_workers: int
 ) -> DataLoader:
-    """Return this process's batches: uint8 images (n, S, S, 3) and masks (n, S, S)."""
+    """Return this process's batches: uint8 images (n, S, S, 3), or float32 of other channels, and masks (n, S, S)."""
     return DataLoader(
         TrainingDataset(train_set, sampler, config),
         batch_sampler=DistributedBatchSampler(sampler, distributed.rank(), distributed.world_size()),
@@ -91,11 +114,11 @@ def pick_num_classes(config: Config, train_set: SegmentationDataset) -> int:
     return num_classes
 
 
-def make_model(config: ModelConfig, num_classes: int) -> nn.Module:
+def make_model(config: ModelConfig, num_classes: int, in_channels: int = 3) -> nn.Module:
     """Return the network with the weights that it starts from; prints what was loaded on stderr."""
     start, public = config.init_from, pretrained.choices(config.name)
     if start is None or start in public or config.name not in models.names():
-        return models.create(config.name, num_classes, pretrained=start, **config.options)
+        return models.create(config.name, num_classes, in_channels, start, **config.options)
     released = weights.names()
     if start not in released and not start.endswith(".safetensors"):
         near = difflib.get_close_matches(start, [*released, *public], 3, 0.5)
@@ -104,7 +127,7 @@ def make_model(config: ModelConfig, num_classes: int) -> nn.Module:
             f"model.init_from is '{start}', which is neither a .safetensors file, nor released weights, nor public "
             f"ones of {config.name} ({', '.join(public) or 'there are none'}); {hint}"
         )
-    model = models.create(config.name, num_classes, **config.options)
+    model = models.create(config.name, num_classes, in_channels, **config.options)
     file = Path(start) if start.endswith(".safetensors") else weights.find(start)
     tensors, metadata = weights.read_tensors(file)
     try:

@@ -13,10 +13,11 @@ from ..losses import LossError, SegmentationLoss, distillation, mean_prediction
 class Teachers:
     """The networks of `config.teachers`, in eval mode; they get the same augmented crops as the student.
 
-    Raises LossError for a teacher with another number of classes, and WeightsError for one that cannot be read.
+    Raises LossError for a teacher with another number of classes or another `mean` of the channels, and WeightsError
+    for one that cannot be read.
     """
 
-    def __init__(self, config: DistillationConfig, num_classes: int, device: torch.device):
+    def __init__(self, config: DistillationConfig, num_classes: int, device: torch.device, mean: Sequence[float] = ()):
         self.config, self.networks = config, []
         for name in config.teachers:
             network, notes = weights.load(name)
@@ -24,6 +25,11 @@ class Teachers:
                 raise LossError(
                     f"distillation.teachers: {name} predicts {max(notes['num_outputs'], 2)} classes, but the data set "
                     f"has {max(num_classes, 2)}; use a teacher trained on the same classes."
+                )
+            if list(notes["config"]["inference"].get("mean", ())) != list(mean):
+                raise LossError(
+                    f"distillation.teachers: {name} was trained on images with another mean of their channels "
+                    "(inference.mean); use a teacher that was trained on the same images."
                 )
             self.networks.append(network.requires_grad_(False).to(device, memory_format=torch.channels_last))
 

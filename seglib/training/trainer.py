@@ -60,17 +60,19 @@ class Trainer:
     """
 
     def __init__(self, config: Config, resume: bool = False):
-        self.config, self.folder, self.resumed = config, Path(config.output_dir), resume
+        self.folder, self.resumed = Path(config.output_dir), resume
         self.device = build.pick_training_device(config)
         distributed.init_process_group(self.device)
         self.num_workers = build.pick_num_workers(config, self.device)
         self.train_set, self.val_set = build.load_datasets(config, self.num_workers)
+        self.config = config = build.prepare_channels(config, self.train_set)
         self.num_classes = build.pick_num_classes(config, self.train_set)
         self.sampler = TrainingBatchSampler(len(self.train_set), config)
         self.schedule = partial(learning_rate, config, total_steps=self.sampler.total_steps)
 
         torch.manual_seed(config.seed)
-        model = build.make_model(replace(config.model, init_from=None) if resume else config.model, self.num_classes)
+        start = replace(config.model, init_from=None) if resume else config.model
+        model = build.make_model(start, self.num_classes, self.train_set.channels or 3)
         build.check_encoder_options(config, model)
         self.amp_dtype = amp_dtype(config.amp, self.device, model)
         model = distributed.sync_batch_norm(model, self.device)
@@ -81,7 +83,7 @@ class Trainer:
         self.loss = build.make_loss(config, self.model, self.train_set).to(self.device)
         self.teachers = None
         if config.distillation.teachers:
-            self.teachers = Teachers(config.distillation, self.num_classes, self.device)
+            self.teachers = Teachers(config.distillation, self.num_classes, self.device, config.inference.mean)
         self.optimizer = make_optimizer(self.model, config)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.amp_dtype is torch.float16)
 
@@ -230,7 +232,7 @@ class Trainer:
     def compute_loss(self, images: Tensor, masks: Tensor) -> Tensor:
         """Return the loss of uint8 images (n, 3, S, S) with labels (n, S, S), a scalar."""
         with torch.autocast(self.device.type, self.amp_dtype, enabled=self.amp_dtype is not None):
-            inputs = normalize(images)
+            inputs = normalize(images, self.config.inference.mean, self.config.inference.std)
             outputs = self.forward(inputs)  # logits (n, C, S, S), or a list of several
             soft_targets = self.teachers.predict(inputs) if self.teachers else None
         loss = self.loss(outputs, masks)
