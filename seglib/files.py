@@ -4,7 +4,8 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -21,7 +22,14 @@ JOINERS = "\u00a0\u200c\u200d"  # no-break space, and the joiners that Persian a
 
 
 def write_atomically(file: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Replace `file` atomically: `write` fills a temporary file, which then takes the place of `file`.
+    """Replace `file` atomically by what `write` writes; OSError as for `open_atomically`."""
+    with open_atomically(file) as stream:
+        write(stream)
+
+
+@contextmanager
+def open_atomically(file: Path) -> Iterator[IO[bytes]]:
+    """Open a temporary file for writing, which takes the place of `file` at the end.
 
     Raises OSError, naming the file, if the disk is full or the folder not writable.
     """
@@ -31,7 +39,7 @@ def write_atomically(file: Path, write: Callable[[IO[bytes]], object]) -> None:
     try:
         with open(temporary, "xb") as stream:  # some writers need its name
             state = "the file is as it was before"
-            write(stream)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         if file.exists():

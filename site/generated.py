@@ -32,7 +32,7 @@ MODULES = {
     "seglib.evaluation": "scores of a predictor on a data set",
     "seglib.training": "the training loop",
     "seglib.training.optimizer": "optimizers and learning-rate schedules",
-    "seglib.tuning": "hyperparameter search",
+    "course.tuning": "hyperparameter search",
     "seglib.weights": "released weights",
     "seglib.visualize": "figures of data, predictions and training",
     "seglib.config": "every option of a run",

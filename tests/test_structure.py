@@ -22,10 +22,9 @@ SEGLIB_LAYERS = [
     {"inference"},
     {"evaluation"},
     {"training"},
-    {"tuning"},
     {"cli"},
 ]
-MAX_CODE_LINES = 7_686  # the aim is 6,000; lower this number with every step towards it
+MAX_CODE_LINES = 7_387  # the aim is 6,000; lower this number with every step towards it
 
 
 def modules(folder: str) -> list[Path]:

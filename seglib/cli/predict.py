@@ -7,6 +7,7 @@ examples:
   seglib predict photos/ --weights runs/mine/best.safetensors
   seglib predict huge.tif --longest-side 0                     read and written in parts
   seglib predict photos/ --engine ray                          on all processors, or many machines
+  seglib predict clip.mp4 --kind cutout                        a video, without its sound (the extra `video`)
 
 kinds of results:
   mask            PNG; the only kind for huge TIFF files, as TIFF
@@ -15,6 +16,8 @@ kinds of results:
   probabilities   .npz, float16
   coco            polygons of all images in one coco.json
   labelme         polygons of each image
+
+of videos: mask (.mkv, lossless), overlay (.mp4), cutout (.mov, ProRes 4444)
 
 formats of masks:
   ids       of the classes; looks black in a viewer
@@ -31,7 +34,7 @@ from pathlib import Path
 
 from .options import Parser, add_inference, make_folder, make_predictor
 
-IMAGES = "image files, folders, or patterns in quotes; 'example' is an image that comes with matplotlib"
+IMAGES = "image and video files, folders, or patterns in quotes; 'example' is an image that comes with matplotlib"
 KINDS = "what to write: mask, overlay, cutout, probabilities, coco, labelme (mask,overlay)"
 BITS = "bits that 16-bit images use, 8 to 16 (default: as in training, or detected)"
 BANDS = "one band for gray, three for red, green, blue, or as in data.channels; from 1 (default: as in training)"

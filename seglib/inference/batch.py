@@ -1,9 +1,10 @@
 """Predict many images and write their results: one image is computed while others are read and written."""
 
 import errno
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Lock
@@ -15,11 +16,12 @@ from tqdm import tqdm
 
 from .. import data, visualize
 from ..data.georeference import write_world_file
-from . import outputs, polygons, tiff
+from ..files import open_atomically
+from . import outputs, polygons, tiff, video
 from .errors import PredictionError
 from .predictor import Predictor, most_probable
 from .resize import ArrayReader
-from .result_files import result_file, source_id
+from .result_files import MADE_BY, result_file, source_id
 
 THREADS = 4  # one of them computes at a time, while the others read and write
 REDUCED_SIDE = 2  # JPEG files are decoded at reduced size, but at this multiple of the network's input at least
@@ -99,11 +101,10 @@ class BatchPredictor:
         """Run one task.  The result holds the error of a bad image; raises OSError if results cannot be written."""
         file = task.image
         try:
-            return (
-                self._predict_large(task)
-                if tiff.is_large(file, self.reading.get("channels", 0))
-                else self._predict(task)
-            )
+            if video.is_video(file):
+                return self._predict_video(task)
+            large = tiff.is_large(file, self.reading.get("channels", 0))
+            return self._predict_large(task) if large else self._predict(task)
         except (data.DataError, PredictionError) as error:
             return PredictResult(file, error=str(error) if str(file) in str(error) else f"{file}: {error}")
         except OSError as error:
@@ -122,6 +123,14 @@ class BatchPredictor:
     def _predict(self, task: PredictTask) -> PredictResult:
         side = 0 if {"overlay", "cutout"} & set(self.kinds) else self.predictor.input_side()
         reader = read_reduced(task.image, REDUCED_SIDE * side, **self.reading)
+        arrays, uncertainty = self._compute(task, reader)
+        shapes = self._save(task, reader.image, **arrays)
+        labels = arrays["labels"]
+        counts = np.bincount(labels.ravel(), minlength=256)
+        return PredictResult(task.image, counts, "", uncertainty, labels.shape, shapes)
+
+    def _compute(self, task: PredictTask, reader: ArrayReader) -> tuple[dict[str, np.ndarray], float]:
+        """Return what the kinds of results need, and the uncertainty."""
         parts = {"labels": [], "foreground": [], "probabilities": []}
         uncertainty = 0.0
         with self._take_turn(task):
@@ -134,10 +143,42 @@ class BatchPredictor:
                 if "probabilities" in self.kinds:
                     parts["probabilities"].append(rows.half().cpu().numpy())
         arrays = {name: np.concatenate(part, -2) for name, part in parts.items() if part}
-        shapes = self._save(task, reader.image, **arrays)
-        labels = arrays["labels"]
-        counts = np.bincount(labels.ravel(), minlength=256)
-        return PredictResult(task.image, counts, "", uncertainty / labels.size, labels.shape, shapes)
+        return arrays, uncertainty / arrays["labels"].size
+
+    def _predict_video(self, task: PredictTask) -> PredictResult:
+        file = task.image
+        if other := [kind for kind in self.kinds if kind not in video.FORMATS]:
+            kinds = ", ".join(video.FORMATS)
+            raise PredictionError(f"{file}: videos get {kinds}, not {other[0]}; save its frames as images for that.")
+        if "mask" in self.kinds and self.mask_format == "palette":
+            raise PredictionError(f"{file}: videos have no palette; use --mask-format ids or binary.")
+        counts, uncertainties = np.zeros(256, np.int64), []
+        with video.open_video(file) as container, ExitStack() as stack:
+            stream, comment = container.streams.video[0], f"{MADE_BY}, {source_id(file)}"
+            writers = {}
+            for kind in self.kinds:
+                output = stack.enter_context(open_atomically(result_file(task.target, f"video {kind}")))
+                writers[kind] = video.VideoWriter(output, kind, stream, comment)
+            if container.streams.audio:
+                tqdm.write(f"{file}: the results have no sound", file=sys.stderr)
+            frames = video.read_frames(container)
+            for frame in tqdm(frames, total=stream.frames or None, unit="frame", leave=False, disable=None):
+                arrays, uncertainty = self._compute(task, ArrayReader(frame.image))
+                for kind, writer in writers.items():
+                    writer.write(self._draw(kind, frame.image, **arrays), frame.time)
+                counts += np.bincount(arrays["labels"].ravel(), minlength=256)
+                uncertainties.append(uncertainty)
+            for writer in writers.values():
+                writer.close()
+        return PredictResult(file, counts, "", float(np.mean(uncertainties)), frame.image.shape[:2])
+
+    def _draw(self, kind: str, image: np.ndarray, labels: np.ndarray, foreground=None) -> np.ndarray:
+        """Return the result of one kind as an image."""
+        if kind == "mask":
+            return self._mask_values(labels)
+        if kind == "overlay":
+            return visualize.overlay(image, labels, self.palette, background_class=self.background)
+        return outputs.with_alpha(image, outputs.refine_alpha(image, foreground))
 
     def _predict_large(self, task: PredictTask) -> PredictResult:
         if "mask" not in self.kinds:
@@ -160,7 +201,7 @@ class BatchPredictor:
             return labels
         return np.where(labels == self.background, 0, 255).astype(np.uint8)
 
-    def _save(self, task: PredictTask, image: np.ndarray, labels, foreground=None, probabilities=None) -> list:
+    def _save(self, task: PredictTask, image: np.ndarray, labels: np.ndarray, probabilities=None, **others) -> list:
         """Write the results of an image; returns its polygons."""
         file, target = task
         files = {kind: result_file(target, kind) for kind in self.kinds if kind != "coco"}
@@ -168,12 +209,8 @@ class BatchPredictor:
         if "mask" in files:
             outputs.save_mask(files["mask"], self._mask_values(labels), self.mask_palette, source)
             write_world_file(file, files["mask"])
-        if "overlay" in files:
-            overlay = visualize.overlay(image, labels, self.palette, background_class=self.background)
-            outputs.save_image(files["overlay"], overlay, source)
-        if "cutout" in files:
-            cutout = outputs.with_alpha(image, outputs.refine_alpha(image, foreground))
-            outputs.save_image(files["cutout"], cutout, source)
+        for kind in {"overlay", "cutout"} & files.keys():
+            outputs.save_image(files[kind], self._draw(kind, image, labels, **others), source)
         if "probabilities" in files:
             outputs.save_probabilities(files["probabilities"], probabilities, self.classes, source)
         shapes = polygons.find_polygons(labels, self.background) if {"coco", "labelme"} & set(self.kinds) else []

@@ -15,9 +15,10 @@ import pooch
 from PIL import Image, UnidentifiedImageError
 
 from ..data import SUFFIXES
+from . import video
 from .errors import PredictionError
 
-# Endings of the files that are written for an image, by kind; the last one is the mask of a large TIFF file.
+# Endings of the files that are written for an image, a large TIFF file or a video, by kind.
 ENDINGS = {
     "mask": "_mask.png",
     "overlay": "_overlay.png",
@@ -25,6 +26,9 @@ ENDINGS = {
     "probabilities": "_probabilities.npz",
     "labelme": "_labelme.json",
     "large mask": "_mask.tif",
+    "video mask": "_mask.mkv",
+    "video overlay": "_overlay.mp4",
+    "video cutout": "_cutout.mov",
 }
 KINDS = ("mask", "overlay", "cutout", "probabilities", "coco", "labelme")
 MADE_BY = "seglib predict"  # in each of these files, beside the `source_id` of its image
@@ -33,7 +37,7 @@ SOFTWARE_TAG, DESCRIPTION_TAG = 305, 270  # where TIFF files have both
 
 
 def image_files(names: Sequence[str | Path]) -> list[Path]:
-    """Return the images in files, folders and patterns such as "photos/**/*.jpg", each once.
+    """Return the images and videos in files, folders and patterns such as "photos/**/*.jpg", each once.
 
     A name that does not exist stays in the list; reading it reports the error.  "example" is an image that comes with
     matplotlib.  Raises PredictionError for a folder or pattern without images.
@@ -58,9 +62,10 @@ def image_files(names: Sequence[str | Path]) -> list[Path]:
 
 
 def _images(paths, error: str) -> list[Path]:
-    files = sorted(path for path in paths if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
+    suffixes = SUFFIXES | video.SUFFIXES
+    files = sorted(path for path in paths if path.suffix.lower() in suffixes and not path.name.startswith("."))
     if not files:
-        raise PredictionError(f"{error}; they end in {', '.join(sorted(SUFFIXES))}.")
+        raise PredictionError(f"{error}; they end in {', '.join(sorted(suffixes))}.")
     return files
 
 
@@ -97,12 +102,16 @@ def read_source_id(file: Path) -> str | None:
         elif file.suffix == ".npz":
             with np.load(file) as arrays:
                 made_by, source = str(arrays["made_by"]), str(arrays["source"])
+        elif video.is_video(file):
+            made_by, _, source = video.read_comment(file).partition(", ")
         else:
             with open_header(file) as image:
                 tags = getattr(image, "tag_v2", {})
                 made_by = tags.get(SOFTWARE_TAG) or image.info.get("Software")
                 source = tags.get(DESCRIPTION_TAG) or image.info.get("Source")
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, LookupError, AttributeError, zipfile.BadZipFile):
+    except (OSError, ValueError, SyntaxError, LookupError, AttributeError):
+        return None
+    except (UnidentifiedImageError, zipfile.BadZipFile, PredictionError):
         return None
     return (source or "") if made_by == MADE_BY else None
 
@@ -162,7 +171,9 @@ def existing_results(target: Path) -> list[Path]:
 
 
 def has_results(target: Path, kinds: Sequence[str]) -> bool:
-    """Return whether all `kinds` of results exist, or the one result of a large TIFF file."""
+    """Return whether all `kinds` of results exist, of an image or a video, or the one result of a large TIFF file."""
     existing = existing_results(target)
+    if existing and all(video.is_video(file) for file in existing):
+        kinds = [f"video {kind}" for kind in kinds]
     expected = [result_file(target, kind) for kind in kinds if kind != "coco"]  # one file for all images
     return result_file(target, "large mask") in existing or set(expected) <= set(existing)

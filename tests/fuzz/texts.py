@@ -7,11 +7,11 @@ from pathlib import Path
 import yaml
 from numpy.random import Generator
 
+from course.tuning import TuneError
+from course.tuning.space import read_space
 from seglib.config import Config, ConfigError, config_to_dict, load_config, parse_config
 from seglib.data import DataError
 from seglib.data.folder import read_classes
-from seglib.tuning import TuneError
-from seglib.tuning.space import read_space
 
 from .mutate import corrupted
 from .verdict import one_line

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 import yaml
 
-from .. import data, files, runs, training
-from ..config import Config, config_to_dict, flatten, upgrade_config
-from ..errors import import_optional
-from ..files import read_yaml
+from seglib import data, files, runs, training
+from seglib.config import Config, config_to_dict, flatten, upgrade_config
+from seglib.errors import import_optional
+from seglib.files import read_yaml
+
 from .result import STATES, summarize, write
 from .space import Space, TuneError, check, find_start, to_yaml_line, with_options
 

@@ -13,8 +13,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from .options import Parser
-from .train import split_configuration
+from seglib.cli.options import Parser
+from seglib.cli.train import split_configuration
 
 DEFAULT_SPACE = "learning rate, weight decay, batch size, augmentation"
 
@@ -30,8 +30,8 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from .. import tuning
-    from ..config import load_config
+    from course import tuning
+    from seglib.config import load_config
 
     config = load_config(*split_configuration(args.rest))
     space = tuning.read_space(args.space) if args.space else tuning.default_space(config)

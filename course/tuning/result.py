@@ -5,8 +5,9 @@ from pathlib import Path
 
 import yaml
 
-from .. import files, runs, visualize
-from ..config import Config, config_to_dict
+from seglib import files, runs, visualize
+from seglib.config import Config, config_to_dict
+
 from .figure import search_figure
 from .space import Space, get_option, to_yaml_line, with_options
 

@@ -13,11 +13,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seglib import data, files, models, training, tuning, visualize
+from course import tuning
+from course.tuning import Choices, Range, TuneError
+from seglib import data, files, models, training, visualize
 from seglib.cli.main import main
 from seglib.config import Config, ConfigError, config_to_dict, load_config
 from seglib.losses import LossError
-from seglib.tuning import Choices, Range, TuneError
 
 pytest.importorskip("optuna", reason="the search needs Optuna: python -m pip install optuna")
 REPOSITORY = Path(__file__).parents[2]

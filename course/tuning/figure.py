@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..visualize import VisualizeError, style
-from ..visualize.style import NotebookFigure, add_title, figure_style, format_score, printable
+from seglib.visualize import VisualizeError, style
+from seglib.visualize.style import NotebookFigure, add_title, figure_style, format_score, printable
 
 _MAX_OPTIONS = 4  # that get a chart, the most important ones
 _STATES = {"complete": {"color": style.BLUE}, "pruned": {"color": style.LIGHT_GRAY, "markerfacecolor": "none"}}
@@ -14,7 +14,7 @@ def search_figure(summary: dict) -> NotebookFigure:
     """Show the scores of a search trial by trial, the importances of the options, and the scores by option.
 
     Args:
-        summary: What `seglib.tuning.search` returns and writes as trials.json.
+        summary: What `course.tuning.search` returns and writes as trials.json.
 
     Raises:
         VisualizeError: If no trial has a score.

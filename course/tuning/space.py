@@ -14,10 +14,10 @@ from pathlib import Path
 import torch
 import yaml
 
-from .. import losses, models
-from ..config import Config, config_to_dict, parse_config, suggest_option
-from ..errors import SeglibError
-from ..files import read_yaml
+from seglib import losses, models
+from seglib.config import Config, config_to_dict, parse_config, suggest_option
+from seglib.errors import SeglibError
+from seglib.files import read_yaml
 
 # What a search must not vary, or its trials could not be compared or found again.
 FIXED = {"output_dir", "device", "metric", "eval_interval", "num_classes"}

@@ -1,0 +1,96 @@
+"""Read and write videos frame by frame, by PyAV (the extra `video`)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import numpy as np
+
+from ..errors import import_optional
+from .errors import PredictionError
+
+SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
+# Container, encoder, its pixels and those of the arrays, by kind: a mask without loss; ProRes 4444 has transparency.
+FORMATS = {
+    "mask": ("matroska", "ffv1", "gray", "gray"),
+    "overlay": ("mp4", "libx264", "yuv420p", "rgb24"),
+    "cutout": ("mov", "prores_ks", "yuva444p10le", "rgba"),
+}
+QUALITY = {"libx264": {"crf": "18"}}  # hardly visible losses
+
+
+class Frame(NamedTuple):
+    """A frame, uint8 RGB (H, W, 3), and the time at which it is displayed, in the time base of its stream."""
+
+    image: np.ndarray
+    time: int
+
+
+def is_video(file: Path) -> bool:
+    return file.suffix.lower() in SUFFIXES
+
+
+@contextmanager
+def open_video(file: Path) -> Iterator:
+    """Open a video; yields PyAV's container.  Raises PredictionError for anything that cannot be decoded."""
+    av = import_optional("av", PredictionError, f"{file}: reading videos", "av")
+    try:
+        with av.open(str(file)) as container:
+            if not container.streams.video:
+                raise PredictionError(f"{file}: contains no video.")
+            yield container
+    except av.FFmpegError as error:
+        raise PredictionError(f"{file}: cannot be decoded ({error.strerror}).") from None
+
+
+def read_frames(container) -> Iterator[Frame]:
+    """Yield the frames of the first video stream, turned as its header says."""
+    stream = container.streams.video[0]
+    stream.thread_type = "AUTO"
+    for number, frame in enumerate(container.decode(stream)):
+        time = frame.pts if frame.pts is not None else int(number / (stream.average_rate * stream.time_base))
+        image = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
+        yield Frame(np.ascontiguousarray(image), time)
+
+
+def read_comment(file: Path) -> str:
+    """Return the comment in the header of a video; PredictionError as for `open_video`."""
+    with open_video(file) as container:
+        return next((text for key, text in container.metadata.items() if key.lower() == "comment"), "")
+
+
+class VideoWriter:
+    """Writes a video of one kind, whose frames have the times of those of another stream.
+
+    Args:
+        file: Opened for writing.
+        kind: A key of `FORMATS`.
+        like: The stream of the other video.
+        comment: For the header.
+    """
+
+    def __init__(self, file: IO[bytes], kind: str, like, comment: str):
+        import av
+
+        form, codec, self.pixels, self.array_format = FORMATS[kind]
+        self.container = av.open(file, "w", format=form)
+        self.container.metadata["comment"] = comment
+        self.stream = self.container.add_stream(codec, rate=like.average_rate or 25, options=QUALITY.get(codec))
+        self.stream.codec_context.time_base = self.time_base = like.time_base
+
+    def write(self, image: np.ndarray, time: int) -> None:
+        """Append a frame: uint8 (H, W) for a mask, (H, W, 3) for an overlay, (H, W, 4) for a cut-out."""
+        import av
+
+        if not self.stream.codec_context.is_open:
+            self.stream.height, self.stream.width = image.shape[:2]
+            odd = image.shape[0] % 2 or image.shape[1] % 2  # half as many colors as pixels need even sides
+            self.stream.pix_fmt = self.pixels.replace("420", "444") if odd else self.pixels
+        frame = av.VideoFrame.from_ndarray(image, format=self.array_format)
+        frame.pts, frame.time_base = time, self.time_base
+        self.container.mux(self.stream.encode(frame))
+
+    def close(self) -> None:
+        self.container.mux(self.stream.encode())
+        self.container.close()
