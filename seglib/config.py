@@ -11,7 +11,9 @@ import difflib
 import functools
 import inspect
 import json
+import os
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from math import inf
@@ -323,12 +325,25 @@ def parse_config(text: str | Mapping, overrides: list[str] = (), where: str = "t
             parsed = build_parser().parse_args(list(overrides), namespace=parsed)
         # Through JSON, because YAML and pickle files cannot hold the parser's own types of numbers.
         config = _build(Config, json.loads(json.dumps(parsed.as_dict())))
+        _lower_learning_rate(config, values, overrides)
         _check_combinations(config)
     except ConfigError:
         raise
     except (jsonargparse.ArgumentError, yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise ConfigError(f"{where}: {_explain(error)}") from None
     return config
+
+
+def _lower_learning_rate(config: Config, values: Mapping, overrides: list[str]) -> None:
+    """Divide the learning rate by ten for a start from trained weights, unless it was given with or after them."""
+    given = {override.partition("=")[0] for override in overrides}
+    rate_follows = "--model.init_from" not in given and "optimizer.lr" in flatten(values)
+    if not (config.model.init_from or "").endswith(".safetensors") or "--optimizer.lr" in given or rate_follows:
+        return
+    config.optimizer.lr /= 10
+    if os.environ.get("RANK", "0") == "0":  # one process under torchrun
+        reason = "a tenth of the usual rate, as model.init_from continues from trained weights"
+        print(f"optimizer.lr is {config.optimizer.lr:g}, {reason}; --optimizer.lr sets another.", file=sys.stderr)
 
 
 def _explain(error: Exception) -> str:

@@ -118,6 +118,7 @@ def test_predictor_equals_a_plain_loop(trained):
             logits = model(torch.from_numpy(inputs.transpose(2, 0, 1)[None].copy()))
         expected = F.interpolate(logits, image.shape[:2], mode="bilinear").softmax(1)[0].numpy()
         assert np.allclose(predictor.probabilities(image), expected, atol=1e-5)
+        assert torch.equal(predictor._label_batches([image, image])[1], predictor.label_map(image))  # as on a GPU
         path = trained[0] / f"images/s{number:02}.tif"
         assert np.array_equal(predictor.labels(path), predictor.labels(image))
 
@@ -198,6 +199,30 @@ def test_any_number_of_channels_of_any_type(tmp_path, channels):
         assert predicted.shape == (2, 40, 50) and np.isfinite(predicted).all()
     rgb = bands_to_rgb(data.read_image(path, channels=channels))
     assert rgb.shape == (40, 50, 3) and rgb.dtype == np.uint8 and np.abs(rgb.mean() - 127.5) < 2
+
+
+@pytest.mark.parametrize(
+    ("dtype", "nodata", "num_finite"),
+    [("uint8", "0", 39), ("uint8", "0.0", 39), ("int16", "5", 39), ("float64", "-1.7976931348623157e+308", 39)]
+    + [("uint8", nodata, 40) for nodata in ("-9999", "nan", "none")],
+)
+def test_only_the_value_that_a_geotiff_names_stands_for_no_data(tmp_path, dtype, nodata, num_finite):
+    values = np.arange(40, dtype=dtype).reshape(4, 5, 2)
+    if dtype == "float64":
+        values[3, 4, 1] = float(nodata)
+    tifffile.imwrite(tmp_path / "a.tif", values, **BANDS, extratags=[(42113, "s", 0, nodata, False)])
+    read = data.read_image(tmp_path / "a.tif", channels=2)
+    valid = np.isfinite(read)
+    assert valid.sum() == num_finite and np.array_equal(read[valid], values[valid])
+
+
+def test_sets_are_joined_with_equal_channels_only(trained, tmp_path):
+    other = write_folder(tmp_path / "other", classes="classes: [background, object]\nchannels: 2\nbands: [4, 1]\n")
+    two = write_folder(tmp_path / "two", classes="classes: [background, object]\nchannels: 2\nbands: [4, 1]\n")
+    joined = data.load(f"{other}+{two}", "val")
+    assert joined.reading == {"bits": 0, "bands": (4, 1), "channels": 2} and joined[0]["image"].shape == (60, 80, 2)
+    with pytest.raises(DataError, match="fields has images of 5 channels, other of 2"):
+        data.load(f"{trained[0]}+{other}", "val")
 
 
 def test_resizing_treats_every_band_alike():

@@ -250,5 +250,5 @@ def concat_datasets(parts: Sequence[SegmentationDataset], repeats: Sequence[int]
     repeated = [part for part, count in zip(parts, repeats or [1] * len(parts), strict=True) for _ in range(count)]
     keys = [f"{part.name}/{key}" for part in repeated for key in part.keys]
     read = SelectedReader([(part.read, i) for part in repeated for i in range(len(part))])
-    reading = {"channels": first.channels} if first.channels else {}
+    reading = {name: value for name, value in first.reading.items() if all(p.reading.get(name) == value for p in parts)}
     return SegmentationDataset("+".join(names), classes, first.palette, keys, read, reading=reading)

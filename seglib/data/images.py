@@ -7,7 +7,7 @@ docs/data_formats.md lists every conversion.
 import io
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -312,9 +312,9 @@ def _read_bands(path: Path, bits: int, bands: Sequence[int], channels: int) -> t
 
 def as_channels(values: np.ndarray, nodata: float | None) -> np.ndarray:
     """Return stored values (H, W, B) as float32, with NaN in place of `nodata`."""
-    channels = values.astype(np.float32)
-    if nodata is not None:
-        channels[values == nodata] = np.nan
+    with np.errstate(over="ignore"):  # what stands for no data in float64 may become infinite
+        channels, missing = values.astype(np.float32), np.float32(np.nan if nodata is None else nodata)
+    channels[channels == missing] = np.nan
     return channels
 
 
@@ -336,7 +336,7 @@ def _tiff_samples(path: Path, pages_are_bands: bool) -> tuple[np.ndarray, int, f
     try:
         with tifffile.TiffFile(path) as tiff:
             pages = [page for page in tiff.pages if not page.subfiletype & 5]
-            page = pages[0]
+            page, nodata = pages[0], None
             are_bands = pages_are_bands and len({(page.shape, page.dtype) for page in pages}) == 1
             if len(pages) > 1 and not are_bands:
                 raise DataError(f"{path}: holds {len(pages)} pages, and only single images are read; save each apart.")
@@ -344,7 +344,8 @@ def _tiff_samples(path: Path, pages_are_bands: bool) -> tuple[np.ndarray, int, f
                 raise DataError(f"{path}: more than {MAX_PIXELS:,} pixels; make it smaller.")
             values = page.asarray() if len(pages) == 1 else np.dstack([page.asarray() for page in pages])
             turn = page.tags["Orientation"].value if "Orientation" in page.tags else 1
-            nodata = page.nodata if "GDAL_NODATA" in page.tags else None
+            with suppress(KeyError, ValueError):  # page.nodata is 0 where there is none
+                nodata = float(page.tags["GDAL_NODATA"].value)
             return (np.moveaxis(values, 0, -1) if page.axes == "SYX" else values), int(turn), nodata
     except (DataError, FileNotFoundError, MemoryError):
         raise

@@ -145,3 +145,24 @@ def test_the_commented_configuration_is_the_one_in_configs_and_reads_back():
 def test_abbreviated_options_are_refused():
     with pytest.raises(ConfigError, match="epoch"):
         load_config(None, ["--epoch=3"])
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "rate"),
+    [
+        ("", ["--model.init_from=a.safetensors"], 2e-4),
+        ("optimizer: {lr: 0.01}", ["--model.init_from=a.safetensors"], 1e-3),
+        ("model: {init_from: a.safetensors}", [], 2e-4),
+        ("{model: {init_from: a.safetensors}, optimizer: {lr: 0.01}}", [], 0.01),
+        ("{model: {init_from: a.safetensors}, optimizer: {lr: 0.01}}", ["--model.init_from=b.safetensors"], 1e-3),
+        ("optimizer: {lr: 0.01}", ["--model.init_from=a.safetensors", "--optimizer.lr=0.005"], 0.005),
+        ("", ["--model.init_from=imagenet"], 2e-3),
+        ("", ["--model.init_from=unet-horses"], 2e-3),
+    ],
+)
+def test_the_learning_rate_is_lowered_for_trained_weights_unless_it_is_given(text, overrides, rate, capsys):
+    config = parse_config(text, overrides)
+    assert config.optimizer.lr == pytest.approx(rate)
+    message = capsys.readouterr().err
+    assert (f"optimizer.lr is {rate:g}, a tenth of" in message) == (rate in (2e-4, 1e-3)) and message.count("\n") <= 1
+    assert parse_config(config_to_dict(config)) == config and not capsys.readouterr().err
