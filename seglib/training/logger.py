@@ -138,7 +138,7 @@ def print_unused_options(config: Config, sampler: TrainingBatchSampler, steps: i
             f"augment.crop_sizes: {len(sizes)} sizes share {config.epochs} epochs, so {', '.join(unused)} will not be "
             "used; train more epochs, or give fewer sizes."
         )
-    if config.profile_steps > steps - UNPROFILED_STEPS:
+    if config.profile_steps > max(0, steps - UNPROFILED_STEPS):
         print_line(
             f"profile_steps is {config.profile_steps}, but after the first {UNPROFILED_STEPS} steps only "
             f"{max(0, steps - UNPROFILED_STEPS)} remain, so trace.json will show no more; choose a smaller number."

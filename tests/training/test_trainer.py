@@ -269,6 +269,7 @@ def test_a_profile_longer_than_the_run_is_reported(tmp_path, capsys):
     training.fit(tiny(tmp_path / "run", epochs=2, profile_steps=9), progress=False)
     assert "profile_steps is 9, but after the first 3 steps only 3 remain" in capsys.readouterr().err
     training.fit(tiny(tmp_path / "other", epochs=2, profile_steps=3), progress=False)
+    training.fit(tiny(tmp_path / "short", epochs=1, batch_size=10), progress=False)  # one step, none profiled
     assert "remain" not in capsys.readouterr().err
 
 
