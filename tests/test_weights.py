@@ -284,7 +284,7 @@ def test_card_shows_the_validation_curve_and_the_scaling_of_images():
 def test_a_card_names_public_weights_that_the_run_began_with():
     described = load_config(None, ["--model.name=hrnet_w18", "--model.init_from=imagenet"])
     start = release._start(described)
-    assert model_cards._origin(start) == "initialised with the public weights 'imagenet' and trained"
+    assert model_cards._origin(start) == "initialized with the public weights 'imagenet' and trained"
     card = {"training": {**start, "teachers": ["a", "b"]}}
     assert model_cards.trained_with(card) == "ImageNet weights; distilled from a and b"
     assert model_cards.trained_with({"training": {}}) == "from scratch"
@@ -303,7 +303,10 @@ def test_a_card_separates_scores_of_images_that_chose_the_checkpoint(tmp_path, m
     assert (card["data"]["chosen_on"], card["data"]["measured_on"]) == (None, "val")
     assert card["training"]["best_epoch"] == 2 and card["training"]["curve"]["split"] == "train"
     text = (tmp_path / "fixed.md").read_text()
-    assert "the last epoch of a fixed schedule: val selected nothing. On train, 10 images, mIoU is" in text
+    assert (
+        "the last epoch of a fixed schedule; the val split was not used to select a checkpoint. On train, 10 images, mIoU is"
+        in text
+    )
     assert "the last of 2 epochs" in text and "mIoU on train during training" in text
     row = model_cards.table().splitlines()[-1]
     measured, selection = (
@@ -311,7 +314,9 @@ def test_a_card_separates_scores_of_images_that_chose_the_checkpoint(tmp_path, m
     )
     assert f"| from scratch | creatures | {measured} (10 images) | {selection} |" in row
     card["data"]["chosen_on"] = "train"
-    assert "checkpoint was selected on train; val was not used for selection" in model_cards.text(card)
+    assert "checkpoint was selected on the train split; the val split was not used for selection" in model_cards.text(
+        card
+    )
     card["data"]["chosen_on"] = "val"
     (tmp_path / "fixed.json").write_text(json.dumps(card))
     assert f"| from scratch | creatures |  | {measured} (10 images) |" in model_cards.table()

@@ -45,7 +45,8 @@ def text(card: dict) -> str:
             for name, values in scores["per_class"].items()
         ),
         "",
-        "Scores are counted over all pixels of the data set and averaged over classes, unless a row says otherwise. "
+        "Scores are computed over all pixels of the data set at once and averaged over classes, unless a row says "
+        "otherwise. "
         f"{_selection(card)} One run with seed {training['config']['seed']}. "
         "Images from other sources may score lower.",
         "",
@@ -55,9 +56,11 @@ def text(card: dict) -> str:
         f"{_kept_epoch(card)})",
         f"- {_curve(card)}",
         f"- Classes: {', '.join(card['classes'])}",
-        f"- Input: RGB in 0..1, minus {card['input']['mean']}, over {card['input']['std']}; "
+        f"- Input: RGB in 0..1, minus the mean {card['input']['mean']}, divided by the standard deviation "
+        f"{card['input']['std']}; "
         f"{_scaling(card['input']['longest_side'])}{_mirroring(card)}",
-        f"- File: `{card['file']}`, {card['bytes']:,} bytes, fp16 where the values fit; sha256 `{card['sha256']}`",
+        f"- File: `{card['file']}`, {card['bytes']:,} bytes, stored in fp16 where its range suffices; "
+        f"sha256 `{card['sha256']}`",
         f"- Made with Python {card['software']['python']}, torch {card['software']['torch']}",
     ]
     return "\n".join(lines) + "\n"
@@ -93,7 +96,7 @@ def _origin(training: dict) -> str:
     if not start:
         return "trained from scratch"
     if "epochs" not in start:
-        return f"initialised with {start['data']} and trained"
+        return f"initialized with {start['data']} and trained"
     spent = f"{start['epochs']} epochs, {start['minutes']} minutes"
     return f"trained from scratch on {start['data']} ({spent}), then fine-tuned"
 
@@ -102,14 +105,20 @@ def _selection(card: dict) -> str:
     """Return the sentences about the images that selected the checkpoint."""
     of = card["data"]
     if of["chosen_on"] is None:
-        sentence = f"The weights are those of the last epoch of a fixed schedule: {of['measured_on']} selected nothing."
+        sentence = (
+            f"These are the weights of the last epoch of a fixed schedule; the {of['measured_on']} split was not used "
+            "to select a checkpoint."
+        )
     elif of["chosen_on"] == of["measured_on"]:
         sentence = (
             f"The {_chosen(card)} selected on the same {of['chosen_on']} images, so expect slightly lower scores on "
-            "new images."
+            "images that the network has not seen."
         )
     else:
-        sentence = f"The {_chosen(card)} selected on {of['chosen_on']}; {of['measured_on']} was not used for selection."
+        sentence = (
+            f"The {_chosen(card)} selected on the {of['chosen_on']} split; the {of['measured_on']} split was not used "
+            "for selection."
+        )
     selection = card.get("scores_selection")
     if selection:
         split = card["training"]["config"]["data"]["val_split"]
@@ -135,7 +144,7 @@ def _repetition_lines(card: dict) -> list[str]:
     scores, of = card["scores_without_them"], card["data"]
     return [
         f"`seglib data check {of['name']}{_list_option(card)}` reports that some images of "
-        f"{of['measured_on']} look like one of {of['trained_on']}: {', '.join(keys)}. "
+        f"the {of['measured_on']} split look like an image of the {of['trained_on']} split: {', '.join(keys)}. "
         f"Without them mIoU is {scores['miou']:.4f} and Boundary IoU "
         f"{scores['boundary_iou']:.4f} (`{_measuring(card)} --without {' '.join(keys)}`).",
         "",
