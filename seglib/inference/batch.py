@@ -151,7 +151,9 @@ class BatchPredictor:
             kinds = ", ".join(video.FORMATS)
             raise PredictionError(f"{file}: videos get {kinds}, not {other[0]}; save its frames as images for that.")
         if channels := self.reading.get("channels"):
-            raise PredictionError(f"{file}: videos have red, green and blue, but the network takes {channels} channels.")
+            raise PredictionError(
+                f"{file}: videos have red, green and blue, but the network takes {channels} channels."
+            )
         if "mask" in self.kinds and self.mask_format == "palette":
             raise PredictionError(f"{file}: videos have no palette; use --mask-format ids or binary.")
         counts, uncertainties = np.zeros(256, np.int64), []
