@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from . import files, models, weights_metadata
 from .config import upgrade_config
@@ -169,6 +170,18 @@ def load(name: str) -> tuple[nn.Module, dict]:
     return load_file(Path(name) if name.endswith(".safetensors") else find(name))
 
 
+class _NoRandomWeights(TorchFunctionMode):
+    """Leave tensors as they are where they would be filled with random numbers.
+
+    On the meta device PyTorch needs its compiler for that, whose import takes three seconds.
+    """
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function in (torch.Tensor.normal_, torch.Tensor.uniform_):
+            return args[0]
+        return function(*args, **(kwargs or {}))
+
+
 def load_file(file: Path) -> tuple[nn.Module, dict]:
     """Load weights as `load` does, from a file of any name."""
     tensors, metadata = read_tensors(file)
@@ -178,7 +191,7 @@ def load_file(file: Path) -> tuple[nn.Module, dict]:
     try:
         options = {"in_channels": len(metadata["config"]["inference"].get("mean", ())) or 3} | network["options"]
         create = partial(models.create, network["name"], metadata["num_outputs"], **options)
-        with torch.device("meta"):  # takes no memory, however large the network in the metadata is
+        with torch.device("meta"), _NoRandomWeights():  # no memory, however large the network in the metadata is
             empty = create()
         tensors = models.upgrade_state_dict(tensors)
         empty.load_state_dict(tensors, assign=True)

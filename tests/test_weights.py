@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pooch
@@ -371,3 +373,11 @@ def test_the_cards_scores_can_be_measured_again(name, realdata):
         assert scores[key] == pytest.approx(documented[key], abs=5e-5)
     for label, values in scores["per_class"].items():
         assert values["iou"] == pytest.approx(documented["per_class"][label]["iou"], abs=5e-4)
+
+
+def test_loading_does_not_import_the_compiler():
+    """PyTorch imports it for random numbers and arithmetic on the meta device, which takes three seconds."""
+    code = "import sys; from seglib import weights; weights.load(sys.argv[1]); print('torch._dynamo' in sys.modules)"
+    for name in ("efficientnet_unet-humans", "u2netp-horses"):
+        words = [sys.executable, "-c", code, name]
+        assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == "False\n"

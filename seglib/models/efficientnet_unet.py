@@ -175,9 +175,11 @@ class EfficientNetUNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d) and module.bias is None:
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
-        self.register_buffer("scale", 255 * std / 128, persistent=False)
-        self.register_buffer("shift", (255 * mean - 127) / 128, persistent=False)
+        # Computed on the CPU: arithmetic on the meta device imports PyTorch's compiler.
+        mean, std = (torch.tensor(values, device="cpu").view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+        device = self.classifier.weight.device
+        self.register_buffer("scale", (255 * std / 128).to(device), persistent=False)
+        self.register_buffer("shift", ((255 * mean - 127) / 128).to(device), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         bottom, right = ((side + 31) // 32 * 32 - side for side in x.shape[-2:])
