@@ -1,11 +1,11 @@
-"""Data sets: horses, camvid, humans, cityscapes, a folder of your own, and those that other packages register.
+"""Load data sets: horses, camvid, humans, cityscapes, a folder of your own, and sets that other packages register.
 
-All are opened in the same way and return images with their masks:
+Every data set is opened in the same way. Its items are images with their masks:
 
     from seglib import data
     train = data.load("horses", split="train", root="data")
     train[0]["image"], train[0]["mask"]
-    both = data.load("horses+humans", split="train", root="data")       label 1 is "horse or human"
+    both = data.load("horses+humans", split="train", root="data")       # label 1 is "horse or human"
 """
 
 import re
@@ -46,22 +46,22 @@ GENERATED_OPTIONS = ("length", "size", "seed")
 
 @cache
 def generated_sets() -> dict[str, Any]:
-    """Return the data sets that packages register under the entry point `seglib.datasets`, by name.
+    """Return {name: data set} for the data sets that packages register under the entry point `seglib.datasets`.
 
-    They make their images themselves and need no files. The course registers `creatures` and `streets`. Each has
-    `name`, `title`, `classes` and `palette` as a `Source`, and `load(split, cache_bytes, **options)`, which returns a
-    `SegmentationDataset`.
+    Such a data set generates its images and needs no files. The course registers `creatures` and `streets`. Each has
+    the attributes `name`, `title`, `classes` and `palette`, like a `Source`, and a method `load(split, cache_bytes,
+    **options)` that returns a `SegmentationDataset`.
     """
     return {point.name: point.load() for point in entry_points(group="seglib.datasets")}
 
 
 def names() -> list[str]:
-    """Return the names that `load` knows, besides the path of a folder of your own."""
+    """Return the names that `load` accepts in addition to the path of a folder of your own."""
     return [*SOURCES, *generated_sets()]
 
 
 def source(name: str) -> Source:
-    """Return the description of a data set by name, or of the folder at that path. DataError if it is neither."""
+    """Return the description of the data set with this name or folder path. Raises DataError if there is none."""
     if name in SOURCES:
         return SOURCES[name]
     if name in generated_sets():
@@ -74,12 +74,13 @@ def source(name: str) -> Source:
 
 
 def parse_joined_name(name: str) -> dict[str, int]:
-    """Return how often each data set of a joined name is shown in an epoch: {"a": 3, "b": 1} for a*3+b.
+    """Return the number of repetitions of each data set in a joined name: {"a": 3, "b": 1} for "a*3+b".
 
-    The path of a folder is one name, whatever is in it.
+    A repeated data set appears that many times in each epoch. The path of an existing folder is a single name, even if
+    it contains "+" or "*".
 
     Raises:
-        DataError: a name or a number is missing, a number is not in 1..99, or a data set is named twice.
+        DataError: A name or a number is missing, a number is not in 1..99, or a data set is listed twice.
     """
     if Path(name).exists():
         return {name: 1}
@@ -100,10 +101,11 @@ def parse_joined_name(name: str) -> dict[str, int]:
 
 
 def pairs(source: Source, split: str, root: Path | str, list_name: str = "default") -> list[Pair]:
-    """Return the pairs of `split`, in the order of the split list or of the files.
+    """Return the image and mask pairs of `split`, in the order of the split list or of the files.
 
-    `split` is "all", a split that the data set comes with, or one that a committed list names. Lists also divide
-    train into `fit` and `select`, the part on which checkpoints and settings are chosen. Raises DataError.
+    `split` is "all", a split that the data set comes with, or a split in a committed list. Committed lists also divide
+    train into `fit` and `select`; checkpoints and settings are chosen on `select`. Raises DataError if the data set has
+    no such split or images are missing.
     """
     by_key = {pair.key: pair for pair in source.find(Path(root))}
     given = {pair.split for pair in by_key.values() if pair.split}
@@ -130,18 +132,19 @@ def load(
     """Open a data set.
 
     Args:
-        name: one of `names()`, the path of a folder of your own, or several of these joined by "+", which are then one
-            set, label by label (`concat_datasets`); `a*3+b` shows the images of a three times in each epoch of
-            training. Sets that are for training only have no part in the other splits of a joined set.
-        split: train, val, test or all, and fit and select, into which lists divide train.
-        root: the folder that holds the data sets.
-        list_name: which committed split list.
-        cache_bytes: how much decoded data may stay in memory.
-        channels: the number of bands of images that are not RGB; 0 for what classes.yaml says, or RGB.
-        options: of the synthetic sets: `length`, `size` (height, width), `seed`.
+        name: One of `names()`, the path of a folder of your own, or several of these joined by "+". Joined sets form
+            one data set, label by label (`concat_datasets`). With `a*3+b`, the images of a appear three times in each
+            training epoch. Sets that are only for training are left out of the other splits of a joined set.
+        split: "train", "val", "test" or "all", or "fit" or "select", the two parts of train in a committed list.
+        root: The folder that contains the data sets.
+        list_name: The name of the committed split list.
+        cache_bytes: Maximum size of the decoded data that is kept in memory.
+        channels: Number of bands of images that are not RGB. 0 uses the number in classes.yaml, or RGB if there is
+            none.
+        options: Keyword arguments of generated data sets: `length`, `size` (height, width) and `seed`.
 
     Raises:
-        DataError: the set is not there or incomplete, or has no such split or option.
+        DataError: The data set is missing or incomplete, or does not have the requested split or option.
     """
     repeats, generated = parse_joined_name(name), generated_sets()
     wrong = next((o for o in options if o not in GENERATED_OPTIONS or not repeats.keys() & generated.keys()), None)

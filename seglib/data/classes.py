@@ -1,4 +1,4 @@
-"""classes.yaml of a folder of your own: what the values of its masks mean, and how its images are read.
+"""Read the classes.yaml of a folder of your own, which defines the mask values and how images are read.
 
 docs/data_formats.md describes every entry with an example.
 """
@@ -17,7 +17,7 @@ from .images import DEPTHS, DataError, read_text
 from .masks import jpeg_hint, labels_by_color, labels_by_id
 
 CLASSES_FILE = "classes.yaml"
-OPTIONS = {"binary": None, "pattern": [], "bits": 0, "bands": [], "channels": 0}  # with their defaults
+OPTIONS = {"binary": None, "pattern": [], "bits": 0, "bands": [], "channels": 0}  # optional entries and their defaults
 ENTRIES = ("classes", "colors", "ignore", "background", *OPTIONS)
 Color = tuple[int, int, int]
 
@@ -27,13 +27,14 @@ class Classes:
     """The content of a classes.yaml.
 
     Attributes:
-        names: of the classes, in the order of their labels: the background first, then as in the file.
-        table: {stored id or color: label} of masks; IGNORE is the label of pixels that do not count. Empty: not known.
-        colors: one per class, of masks that are painted; None where they store ids.
-        background: 0, the label of the background; None if there is none.
-        binary: ("above" | "below" | "alpha", threshold) of masks of two classes that are not exact.
-        pattern: of image and mask files, see `layouts.by_pattern`; empty to detect the layout.
-        bits, bands, channels: as for `read_image`.
+        names: Class names in the order of their labels: the background first, then the order of the file.
+        table: {stored id or color: label} for the masks. IGNORE is the label of pixels that are not scored. The table
+            is empty if there is no classes.yaml.
+        colors: One color per class if the masks are color-coded; None if they store ids.
+        background: The label of the background, which is 0; None if no class is the background.
+        binary: ("above" | "below" | "alpha", threshold) if two-class masks are to be thresholded; else None.
+        pattern: Patterns of the image and mask paths, see `layouts.by_pattern`; empty to detect the layout.
+        bits, bands, channels: Arguments of `read_image`.
     """
 
     names: tuple[str, ...] = ("background", "object")
@@ -48,16 +49,19 @@ class Classes:
 
     @property
     def mask_form(self) -> str:
-        """The form in which `read_mask` must give the values."""
+        """The argument `form` with which `read_mask` returns the values that `decode` expects."""
         if self.binary:
             return "alpha" if self.binary[0] == "alpha" else "stored"
         return "colors" if self.colors else "stored" if self.table else "guess"
 
     def decode(self, values: np.ndarray, file: Path) -> np.ndarray:
-        """Translate stored values (H, W) or (H, W, 3) to labels (H, W) uint8; DataError names the file."""
+        """Translate stored values (H, W) or (H, W, 3) to labels (H, W) uint8.
+
+        Raises DataError, naming `file`, if a value stands for no class.
+        """
         if self.binary:
             side, threshold = self.binary
-            values = values if values.ndim == 2 else values.max(2)  # the brightest channel, or the opacity
+            values = values if values.ndim == 2 else values.max(2)  # the brightest channel of colors
             return (values < threshold if side == "below" else values > threshold).astype(np.uint8)
         if self.table:
             return (labels_by_color if self.colors else labels_by_id)(values, file, self.table)
@@ -69,7 +73,10 @@ class Classes:
 
 
 def read_classes(file: Path) -> Classes:
-    """Read a classes.yaml; without one, masks are 0 and 1, or 0 and 255. DataError says what is wrong with it first."""
+    """Read a classes.yaml. If there is none, return the default, for masks with the values 0 and 1, or 0 and 255.
+
+    Raises DataError with the first problem in the file.
+    """
     misnamed = file.with_suffix(".yml")
     if file.is_file():
         return parse_classes(read_text(file), file)
@@ -81,7 +88,7 @@ def read_classes(file: Path) -> Classes:
 
 
 def parse_classes(text: str, file: Path) -> Classes:
-    """Read the text of the classes.yaml `file`."""
+    """Parse `text`, the content of the classes.yaml `file`."""
     try:
         content = read_yaml(text)
     except ValueError as error:
@@ -129,7 +136,7 @@ def parse_classes(text: str, file: Path) -> Classes:
 
 
 def _names(classes: object, require: Callable) -> list[str]:
-    """Return the names of a list, or of {id: name, others: name} without those that are ignored."""
+    """Return the class names of a list, or of {id: name, "others": name} without "ignore"."""
     names = classes if isinstance(classes, list) else []
     if isinstance(classes, dict):
         names = [name for name in classes.values() if name != "ignore"]
@@ -158,7 +165,7 @@ def _colors(colors: object, classes: object, require: Callable) -> tuple[Color, 
 
 
 def _ignored(ignore: object, table: Mapping, painted: bool, require: Callable) -> list:
-    """Return the ids or colors to ignore, of which none may stand for a class in `table`."""
+    """Return the ids or colors to ignore. None of them may stand for a class in `table`."""
     values = ignore if isinstance(ignore, list) and not (painted and _is_color(ignore)) else [ignore]
     kind, form = ("color", "[red, green, blue]") if painted else ("id", "a whole number 0 to 255")
     are_valid = all(map(_is_color if painted else _is_byte, values))
@@ -192,8 +199,8 @@ def _require(file: Path, holds: object, fault: str) -> None:
 
 
 def distinct_colors(count: int) -> tuple[Color, ...]:
-    """Return black for the first class, then hues that differ for any number of classes."""
-    # Steps of the golden ratio never come back near a recent hue.
+    """Return `count` colors: black for the first class, then a different hue for each other class."""
+    # Hues in steps of the golden ratio stay away from the previous hues.
     hues = [(0.11 + i * 0.618034) % 1 for i in range(count - 1)]
     tones = [colorsys.hsv_to_rgb(hue, 0.75 if i % 2 else 1, 0.7 if i % 3 == 2 else 0.95) for i, hue in enumerate(hues)]
     return ((0, 0, 0), *(tuple(round(255 * part) for part in tone) for tone in tones))

@@ -1,4 +1,4 @@
-"""The data set class: pairs of image and label map, read from files or generated, with a cache of decoded arrays."""
+"""The data set class. Its images and masks are read from files through a cache of decoded arrays, or generated."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
@@ -12,53 +12,53 @@ from .download import Archive
 from .images import DataError, read_image, read_size, turn_hint
 from .masks import read_mask
 
-IGNORE = 255  # the label of pixels that count neither in the loss nor in the metrics
-STATISTICS_IMAGES = 1000  # of which mean and standard deviation of the bands are computed
-ASPECT_TOLERANCE = 0.01  # a mask of another size is resized if its shape agrees with the image's to 1 %
+IGNORE = 255  # the label of pixels that are excluded from the loss and the metrics
+STATISTICS_IMAGES = 1000  # at most this many are used for the mean and standard deviation of bands
+ASPECT_TOLERANCE = 0.01  # a mask is resized to its image if their aspect ratios differ by at most 1 %
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One image file, its mask file, and the name by which split lists know them."""
+    """An image file, its mask file, and the key that identifies the pair in split lists."""
 
     key: str
     image: Path
     mask: Path
-    split: str | None = None  # for data sets that come already split
+    split: str | None = None  # None if the data set does not define splits
 
     def check_mask(self) -> None:
-        """DataError if there is an image without its mask."""
+        """Raise DataError if the image exists but its mask does not."""
         if self.image.is_file() and not self.mask.is_file():
             raise DataError(f"{self.image}: there is no mask {self.mask}; add it or remove the image.")
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a data set's files are and what its labels mean."""
+    """The description of a data set: where its files are, and what its labels mean."""
 
     name: str
     title: str
     classes: tuple[str, ...]
     palette: tuple[tuple[int, int, int], ...]
-    find: Callable[[Path], list[Pair]]  # root folder -> every pair; DataError if the set is not there
-    decode: Callable[[np.ndarray, Path], np.ndarray]  # stored mask values, file -> labels (H, W) uint8
+    find: Callable[[Path], list[Pair]]  # root folder -> all pairs; raises DataError if the set is not there
+    decode: Callable[[np.ndarray, Path], np.ndarray]  # (stored mask values, file) -> labels (H, W) uint8
     instructions: str = ""  # how to get the data by hand
-    archive: Archive | None = None  # where it can be downloaded
-    training_only: bool = False  # there is no validation split, because the labels are not complete enough to score
-    background: int | None = None  # the label of the background, if one class is
-    reading: dict = field(default_factory=dict)  # the options of `read_image` that the images need
-    mask_form: str = "stored"  # as for `read_mask`
-    layout: str = ""  # of a folder: what was recognised
-    skipped: Sequence[Path] = ()  # of a folder: files that are not images
+    archive: Archive | None = None  # the archive to download, if there is a public one
+    training_only: bool = False  # True if the labels are too incomplete for validation
+    background: int | None = None  # the label of the background; None if there is none
+    reading: dict = field(default_factory=dict)  # keyword arguments of `read_image` for these images
+    mask_form: str = "stored"  # argument `form` of `read_mask`
+    layout: str = ""  # of a folder of your own: the detected layout
+    skipped: Sequence[Path] = ()  # of a folder of your own: files that belong to no pair
 
 
 def background_index(classes: Sequence[str]) -> int | None:
-    """Return the position of the class that is named background, None if there is none."""
+    """Return the index of the class that is named background; None if there is none."""
     return next((i for i, name in enumerate(classes) if str(name).strip("_").lower() == "background"), None)
 
 
 class DecodedCache:
-    """Keeps decoded arrays in memory, at most `max_bytes` of them; the least recently used are dropped first."""
+    """Keeps at most `max_bytes` of decoded arrays in memory. The least recently used arrays are dropped first."""
 
     def __init__(self, max_bytes: int):
         self.max_bytes = max_bytes
@@ -66,13 +66,13 @@ class DecodedCache:
         self._entries: OrderedDict[Hashable, tuple[np.ndarray, ...]] = OrderedDict()
 
     def get(self, key: Hashable, decode: Callable[[], tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
-        """Return the arrays of `key` from the cache, or from `decode()` if they are not there."""
+        """Return the cached arrays of `key`, or call `decode()` and cache the arrays that it returns."""
         arrays = self._entries.pop(key, None)
         if arrays is None:
             arrays = decode()
             self.bytes += sum(a.nbytes for a in arrays)
             for array in arrays:
-                array.flags.writeable = False  # shared by all callers
+                array.flags.writeable = False  # the arrays are shared by all callers
         self._entries[key] = arrays
         while self.bytes > self.max_bytes:
             _, dropped = self._entries.popitem(last=False)
@@ -81,7 +81,7 @@ class DecodedCache:
 
 
 class FilePairs:
-    """Reads pair number i of `pairs` through a cache: image as by `read_image`, labels uint8 (H, W)."""
+    """Reads the pair at an index through a cache: the image as `read_image` returns it, and labels uint8 (H, W)."""
 
     def __init__(self, source: Source, pairs: Sequence[Pair], cache_bytes: int):
         self.decode, self.reading, self.mask_form = source.decode, source.reading, source.mask_form
@@ -93,15 +93,15 @@ class FilePairs:
         try:
             stamps = [(s.st_size, s.st_mtime_ns) for s in (pair.image.stat(), pair.mask.stat())]
         except OSError:
-            return self._read(pair)  # its error names the file
-        return self.cache.get((index, *stamps), lambda: self._read(pair))  # a changed file is read again
+            return self._read(pair)  # this raises an error that names the file
+        return self.cache.get((index, *stamps), lambda: self._read(pair))  # reads changed files again
 
     def _read(self, pair: Pair) -> tuple[np.ndarray, np.ndarray]:
         image = read_image(pair.image, **self.reading)
         return image, self._labels(pair, image.shape[:2])
 
     def labels(self, index: int) -> np.ndarray:
-        """Return the labels of pair number `index` alone, uint8 (H, W), without decoding the image."""
+        """Return only the labels of the pair at `index`, uint8 (H, W), without decoding the image if possible."""
         pair = self.pairs[index]
         return self._labels(pair, read_size(pair.image, **self.reading))
 
@@ -115,18 +115,18 @@ class FilePairs:
     @staticmethod
     def _resized(labels: np.ndarray, shape: tuple[int, int], pair: Pair) -> np.ndarray:
         (height, width), (rows, columns) = shape, labels.shape
-        # Rounding to whole pixels alone may move the ratio of small images by more than the tolerance.
+        # In small images, rounding to whole pixels may change the aspect ratio by more than the tolerance.
         slack = max(ASPECT_TOLERANCE, 1 / min(rows, columns, height, width))
         if abs(columns * height / (rows * width) - 1) > slack:
             sizes = f"the mask is {columns}x{rows} but the image {width}x{height}, another aspect ratio"
             raise DataError(f"{pair.mask}: {sizes}{turn_hint(pair.image, pair.mask)}; make the mask again.")
-        # In integers: OpenCV's versions round differently where a pixel's centre is on the edge between two pixels.
+        # Integer arithmetic: OpenCV versions round differently where a pixel center is on the edge between two pixels.
         rows, columns = ((2 * np.arange(new) + 1) * old // (2 * new) for new, old in ((height, rows), (width, columns)))
         return labels[rows[:, None], columns]
 
 
 class SelectedReader:
-    """Reads chosen items of one or several readers. A class and not a closure, so that workers can unpickle it."""
+    """Reads selected items of one or more readers. This is a class, not a closure, so that workers can unpickle it."""
 
     def __init__(self, items: Sequence[tuple[Callable[[int], tuple[np.ndarray, np.ndarray]], int]]):
         self.items = items
@@ -140,18 +140,18 @@ class SelectedReader:
 
 
 def read_labels(read: Callable[[int], tuple[np.ndarray, np.ndarray]], index: int) -> np.ndarray:
-    """Return the labels of item `index` of a reader, without reading the image if it has a method `labels`."""
+    """Return the labels of item `index` of a reader, without reading the image if the reader has a method `labels`."""
     return read.labels(index) if hasattr(read, "labels") else read(index)[1]
 
 
 @dataclass(eq=False)
 class SegmentationDataset(Dataset):
-    """Images with their label maps.
+    """Images with their masks.
 
-    Item i is {"image": uint8 RGB (H, W, 3), "mask": uint8 (H, W) with labels 0..C-1 or 255 for ignored
-    pixels, "key": str}; sizes may differ from item to item.  If `channels` is not 0, images are bands
-    as they are stored, float32 (H, W, channels).  The arrays may be shared: copy before
-    writing.  `read(i)` gives (image, mask) and may raise DataError naming a file.
+    Item i is {"image": uint8 RGB (H, W, 3), "mask": uint8 (H, W) with labels 0..C-1 or 255 for ignored pixels, "key":
+    str}. Sizes may differ from item to item. If `channels` is not 0, images are float32 (H, W, channels) with the
+    stored values of the bands. The arrays may be shared, so copy them before you write to them. `read(i)` returns
+    (image, mask) and may raise a DataError that names a file.
     """
 
     name: str
@@ -160,7 +160,7 @@ class SegmentationDataset(Dataset):
     keys: Sequence[str]
     read: Callable[[int], tuple[np.ndarray, np.ndarray]]
     background_index: int | None = None
-    reading: dict = field(default_factory=dict)  # the options of `read_image` that the images need
+    reading: dict = field(default_factory=dict)  # keyword arguments of `read_image` for these images
 
     def __post_init__(self):
         self.classes, self.keys = tuple(self.classes), list(self.keys)
@@ -178,9 +178,10 @@ class SegmentationDataset(Dataset):
         return self.reading.get("channels", 0)
 
     def channel_statistics(self) -> tuple[list[float], list[float]]:
-        """Return mean and standard deviation of each channel, over at most STATISTICS_IMAGES evenly spaced images.
+        """Return the mean and standard deviation of each channel over at most STATISTICS_IMAGES evenly spaced images.
 
-        Six digits are kept.  DataError if a band has no values, or only one.
+        Both are rounded to six significant digits. Raises DataError if a band has no values, or the same value
+        everywhere.
         """
         count, total, squares = np.zeros((3, self.channels))
         for index in range(0, len(self), -(-len(self) // STATISTICS_IMAGES)):
@@ -196,12 +197,15 @@ class SegmentationDataset(Dataset):
         return [float(f"{value:.6g}") for value in mean], [float(f"{value:.6g}") for value in std]
 
     def pixel_counts(self) -> list[int]:
-        """Count the pixels of each class in all masks, without ignored ones; reads every mask and no image."""
+        """Count the pixels of each class in all masks, without ignored pixels. This reads every mask."""
         masks = (read_labels(self.read, i) for i in range(len(self)))
         return sum(np.bincount(mask.ravel(), minlength=256)[: self.num_classes] for mask in masks).tolist()
 
     def without(self, keys: Sequence[str]) -> "SegmentationDataset":
-        """Return the data set without the items of these keys.  DataError for an unknown key, or if no item is left."""
+        """Return the data set without the items that have these keys.
+
+        Raises DataError if a key is unknown or no item is left.
+        """
         unknown = sorted(set(keys) - set(self.keys))
         if unknown:
             raise DataError(f"{self.name} has no image '{unknown[0]}' in this split; the first is '{self.keys[0]}'.")
@@ -215,23 +219,23 @@ class SegmentationDataset(Dataset):
         return len(self.keys)
 
     def __getitem__(self, index: int) -> dict:
-        index = range(len(self))[index]  # also counts from the end; IndexError beyond it
+        index = range(len(self))[index]  # supports negative indices and raises IndexError
         image, mask = self.read(index)
         return {"image": image, "mask": mask, "key": self.keys[index]}
 
 
 def concat_datasets(parts: Sequence[SegmentationDataset], repeats: Sequence[int] | None = None) -> SegmentationDataset:
-    """Return the items of all `parts`, one set after the other; the keys begin with their set's name.
+    """Return the items of all `parts`, one data set after the other. Keys get the name of their data set as a prefix.
 
-    Label 1 of one set becomes the same as label 1 of the others, whatever it is called: a class whose names differ
-    is called "horse or human".  Colours are the first set's.
+    Classes are joined label by label, whatever their names are. If the names of a label differ, the joined class is
+    called, for example, "horse or human". The palette is that of the first data set.
 
     Args:
-        parts: the data sets, with equal numbers of classes and different names.
-        repeats: how often each set's items occur; once if None.
+        parts: The data sets. They must have the same number of classes and different names.
+        repeats: How many times the items of each data set occur; once if None.
 
     Raises:
-        DataError: the sets have different numbers of classes, or two have the same name.
+        DataError: The data sets differ in their number of classes, background or channels, or two have the same name.
     """
     first, names = parts[0], [part.name for part in parts]
     for part, name in zip(parts, names, strict=True):

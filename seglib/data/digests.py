@@ -1,7 +1,7 @@
-"""Check by a hash of the content whether a copy of a data set is the one that released weights were trained on.
+"""Check with a content hash whether a copy of a data set is the one that released weights were trained on.
 
-Archives and PNG files may be rewritten without any change of a pixel, so the decoded pixels are hashed. The bytes of a
-JPEG file are hashed instead, because decoders differ slightly.
+Archives and PNG files may be rewritten without changing a pixel, so the decoded pixels are hashed. For JPEG files, the
+bytes of the file are hashed instead, because decoders differ slightly.
 """
 
 import hashlib
@@ -21,12 +21,12 @@ DIGESTS = LISTS.parent / "digests.json"
 
 
 class CheckingReader(FilePairs):
-    """Reads pair number i without a cache, and records what a check of the data set reports.
+    """Reads the pair at an index without a cache, and records what the check of a data set reports.
 
     Attributes:
-        depths: how many images use how many bits.
-        turned: images that EXIF rotates, but not their masks.
-        mask_values: counts the values of masks without a classes.yaml.
+        depths: Number of images for each number of bits in use.
+        turned: Images that EXIF rotates while their masks are not rotated.
+        mask_values: Pixel counts of the mask values, for masks without a classes.yaml.
     """
 
     def __init__(self, source: Source, pairs: Sequence[Pair], mask_values: MaskValues | None = None):
@@ -54,15 +54,15 @@ class CheckingReader(FilePairs):
         return image, labels
 
     def digest(self) -> str:
-        """Return the hash of all items read; their order does not matter."""
+        """Return one hash of all items that were read. The order of reading does not matter."""
         text = "".join(f"{key} {self._hashes[key]}\n" for key in sorted(self._hashes))
         return hashlib.sha256(text.encode()).hexdigest()
 
 
 def content_digest(source: Source, pairs: Sequence[Pair]) -> str:
-    """Return the sha256 (hexadecimal) over key, image and labels of every pair, in the order of the keys.
+    """Return the sha256 (hexadecimal) of the keys, images and labels of all pairs, in the order of the keys.
 
-    Raises DataError naming the first file that cannot be read.
+    Raises DataError, naming the first file that cannot be read.
     """
     reader = CheckingReader(source, pairs)
     for index in range(len(pairs)):
@@ -71,17 +71,17 @@ def content_digest(source: Source, pairs: Sequence[Pair]) -> str:
 
 
 def released_digests() -> dict[str, dict[str, list[str]]]:
-    """Return {data set: {split: digests}} of the copies that the released weights were made with.
+    """Return {data set: {split: digests}} of the copies that the released weights were trained on.
 
-    A split has several digests where the set was used both as published and with smaller images.
+    A split has several digests if both the published images and smaller copies of them were used.
     """
     return json.loads(DIGESTS.read_text(encoding="utf-8")) if DIGESTS.is_file() else {}
 
 
 def by_split(source: Source, root: Path, list_name: str = "default") -> tuple[dict[str, list[Pair]], list[str]]:
-    """Return all pairs by their split ("unlisted" for those in none), and the keys of a list that are not on the disk.
+    """Return {split: pairs} and the keys in the split list whose files are missing.
 
-    Raises DataError if the set is not there.
+    Pairs that belong to no split are under "unlisted". Raises DataError if the data set is not there.
     """
     pairs = source.find(Path(root))
     split_of = {pair.key: pair.split for pair in pairs}
@@ -97,7 +97,7 @@ def by_split(source: Source, root: Path, list_name: str = "default") -> tuple[di
 
 
 def verify(source: Source, root: Path) -> None:
-    """DataError unless every split with a released digest is there and equals it."""
+    """Raise DataError unless every split that has a released digest is there and its content has this digest."""
     parts, _ = by_split(source, root)
     for split, expected in released_digests().get(source.name, {}).items():
         digest = content_digest(source, parts.get(split, []))

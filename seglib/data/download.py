@@ -1,4 +1,4 @@
-"""Fetch files over HTTP and unpack archives, so that a failure never leaves half a file or damages a good one."""
+"""Download files over HTTP and unpack archives. A failure never leaves a partial file or damages an existing one."""
 
 import errno
 import lzma
@@ -18,27 +18,27 @@ from pathlib import Path, PurePosixPath
 import pooch
 import requests
 
-TIMEOUT = 30  # seconds without a byte before a mirror is given up
-MAX_BYTES = 64 << 30  # unpacked; an archive that claims more is taken for a bomb
+TIMEOUT = 30  # seconds without data before the next URL is tried
+MAX_BYTES = 64 << 30  # limit on the unpacked size; a larger archive may be a zip bomb
 MAX_FILES = 200_000
-# What zipfile raises on a bad archive.
+# Exceptions that zipfile raises for a damaged archive.
 DAMAGE = (zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, NotImplementedError)
 
 
 class DownloadError(OSError):
-    """A download or an archive that failed; the message says which, why, and what to do."""
+    """A failed download or a bad archive; the message says which one, why it failed, and what to do."""
 
 
 @dataclass(frozen=True)
 class Archive:
-    """A data set in a GitHub repository.  GitHub repacks archives at times, so the unpacked content is verified.
+    """A data set in a GitHub repository. GitHub sometimes repacks archives, so the unpacked content is verified.
 
     Attributes:
-        repository: owner/name.
-        commit: a commit, or a branch.
-        folder: the folder that the set gets in the root of the data sets.
-        members: regular expression on the names of the files to unpack.
-        place: the path in `folder` that a matching name becomes.
+        repository: The repository as owner/name.
+        commit: A commit hash, or a branch.
+        folder: The folder of the data set in the root folder of all data sets.
+        members: Regular expression that the paths of the files to unpack match.
+        place: The new path of a matching file in `folder`. It may refer to groups of `members`.
     """
 
     repository: str
@@ -49,7 +49,7 @@ class Archive:
 
     @property
     def urls(self) -> tuple[str, ...]:
-        """Addresses of the ZIP file."""
+        """URLs of the ZIP file."""
         return (
             f"https://github.com/{self.repository}/archive/{self.commit}.zip",
             f"https://codeload.github.com/{self.repository}/zip/{self.commit}",
@@ -57,19 +57,20 @@ class Archive:
 
 
 def fetch(urls: Sequence[str], sha256: str | None, target: Path | str, progress: bool = True) -> Path:
-    """Download to the file `target` from the first of `urls` that delivers; returns `target`.
+    """Download the file `target` from the first of `urls` that works, and return `target`.
 
-    The bytes go to a temporary file beside it, which takes its name only when complete and of the right `sha256`.
-    An existing file with that hash is kept without asking the network; with another hash it is replaced, but only by
-    a good one. With sha256=None an existing file is kept as it is.
+    The data is written to a temporary file in the same folder. This file is renamed to `target` when it is complete and
+    has the right `sha256`. An existing file with this hash is kept without using the network. If its hash differs, it
+    is replaced, but only by a file with the right hash. If `sha256` is None, an existing file is kept.
 
     Raises:
-        DownloadError: No address delivered (with the reason of each), the folder is not writable, or the disk is full.
+        DownloadError: None of the URLs works (the message gives the reason for each), the folder is not writable, or
+            the disk is full.
     """
     urls = [urls] if isinstance(urls, str) else list(urls)
     target = Path(target)
     pooch.get_logger().setLevel("WARNING")
-    on_terminal = progress and sys.stderr.isatty()  # a bar would fill a log file
+    on_terminal = progress and sys.stderr.isatty()  # a progress bar would clutter log files
     downloader = pooch.HTTPDownloader(progressbar=on_terminal, chunk_size=1 << 16, timeout=TIMEOUT)
     known_hash = sha256 and f"sha256:{sha256.lower()}"
     failures, offline = [], bool(urls)
@@ -78,8 +79,8 @@ def fetch(urls: Sequence[str], sha256: str | None, target: Path | str, progress:
         for url in urls:
             try:
                 return Path(pooch.retrieve(url, known_hash, target.name, target.parent, downloader=downloader))
-            except (requests.RequestException, ValueError) as error:  # ValueError: another hash
-                no_connection = type(error) is requests.ConnectionError  # whose own text is long
+            except (requests.RequestException, ValueError) as error:  # ValueError: the hash differs
+                no_connection = type(error) is requests.ConnectionError  # its own message is long
                 failures.append(f"{url}: {'no connection, or it was interrupted' if no_connection else error}")
                 offline = offline and no_connection
     advice = "is this machine online?" if offline else "try again later or fetch it by hand."
@@ -96,23 +97,24 @@ def extract(
     max_bytes: int = MAX_BYTES,
     max_files: int = MAX_FILES,
 ) -> Path:
-    """Unpack a ZIP file so that it becomes `folder`; returns `folder`.
+    """Unpack a ZIP file to the new folder `folder`, and return `folder`.
 
-    Every name in the archive is checked before the first byte is written; then everything is unpacked into
-    a temporary folder beside `folder`, which takes its place by one rename.
+    All names in the archive are checked before any file is written. The files are then unpacked to a temporary folder,
+    which is renamed to `folder` at the end.
 
     Args:
-        archive: the file.
-        folder: the new folder.
-        members: regular expression on the names of the files to unpack.
-        place: the path in `folder` that a matching name becomes.
-        verify: is called with a temporary parent of the new folder, and may raise to refuse it.
-        max_bytes: limit of all unpacked files together.
-        max_files: limit of their number.
+        archive: The ZIP file.
+        folder: The folder to create. It may exist if it is empty.
+        members: Regular expression that the paths of the files to unpack match.
+        place: The new path of a matching file in `folder`. It may refer to groups of `members`.
+        verify: Called with the folder that contains the unpacked folder, before the renaming; raises an exception to
+            reject the files.
+        max_bytes: Limit on the total unpacked size of the archive.
+        max_files: Limit on the number of entries in the archive.
 
     Raises:
-        DownloadError: `folder` exists already, or the archive is damaged, too large, or has names that leave the
-            folder, links or devices. Nothing is left behind then.
+        DownloadError: `folder` exists and is not empty, or the archive is damaged, is too large, or contains links,
+            devices or paths outside the folder. Nothing is left behind in these cases.
     """
     archive, folder = Path(archive), Path(folder)
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
@@ -145,7 +147,10 @@ def extract(
 def _judge(
     archive: Path, packed: zipfile.ZipFile, members: str, place: str, max_bytes: int, max_files: int
 ) -> dict[PurePosixPath, zipfile.ZipInfo]:
-    """Return the members to unpack by their new path; DownloadError for the first bad member, unpacked or not."""
+    """Return {new path: member} for the files to unpack.
+
+    Raises DownloadError for the first bad member of the archive, even if it would not be unpacked.
+    """
     files, paths = {}, set()
     if sum(m.file_size for m in packed.infolist()) > max_bytes or len(packed.infolist()) > max_files:
         raise DownloadError(
@@ -178,7 +183,7 @@ def _judge(
 
 @contextmanager
 def _local_errors(folder: Path) -> Iterator[None]:
-    """Convert errors of the local disk to DownloadError."""
+    """Convert errors of the local file system to DownloadError."""
     try:
         yield
     except (DownloadError, requests.RequestException):

@@ -1,6 +1,6 @@
-"""A folder of your own as a data set: its layout, its classes.yaml and its split.
+"""Read a folder of your own as a data set, with its layout, its classes.yaml and its splits.
 
-docs/data_formats.md describes all forms that are read.
+docs/data_formats.md describes all supported layouts and formats.
 """
 
 import unicodedata
@@ -16,14 +16,15 @@ from .splits import SPLITS, divide
 
 
 def source(path: Path | str, pattern: Sequence[str] = ()) -> Source:
-    """Describe the data set in the folder `path`.
+    """Return the description of the data set in the folder `path`.
 
     Args:
-        path: the folder.
-        pattern: of image and mask files, see `layouts.by_pattern`; if empty, that of classes.yaml, or a known layout.
+        path: The folder.
+        pattern: Patterns of the image and mask paths, see `layouts.by_pattern`. If it is empty, the pattern in
+            classes.yaml is used; without one, the layout is detected.
 
     Raises:
-        DataError: if its classes.yaml is wrong, or its layout is not known.
+        DataError: The classes.yaml is invalid, or the layout is not recognized.
     """
     path = Path(path)
     classes = read_classes(path / CLASSES_FILE)
@@ -47,7 +48,7 @@ def source(path: Path | str, pattern: Sequence[str] = ()) -> Source:
 
 
 def _split(path: Path, pairs: list[Pair]) -> tuple[list[Pair], str]:
-    """Give every pair its split, by folders, list files or the fixed ratio; the second value says which."""
+    """Return the pairs with their splits, and where the splits come from: folders, list files, or the fixed ratio."""
     given = {pair.split for pair in pairs} - {None}
     if given - {"test"}:
         return pairs, "folders"
@@ -65,7 +66,7 @@ def _split(path: Path, pairs: list[Pair]) -> tuple[list[Pair], str]:
 
 
 def _listed_keys(file: Path, keys: list[str]) -> list[str]:
-    """Return the image names in a list file, one per line, with or without their suffix."""
+    """Return the keys of the images in a list file. Each line has an image name, with or without its extension."""
     known, listed = set(keys), []
     for line in read_text(file).splitlines():
         name = unicodedata.normalize("NFC", line.strip())
