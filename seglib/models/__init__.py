@@ -1,4 +1,7 @@
-"""Networks for semantic segmentation: `create` builds one by name, `load_official` reads its authors' checkpoint."""
+"""Networks for semantic segmentation.
+
+`create` builds a network by name, and `load_official` loads a checkpoint that its authors published.
+"""
 
 from .converters import load_official, load_weights, upgrade_state_dict
 from .dilated_resnet import DilatedResNet

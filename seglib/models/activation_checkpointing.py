@@ -13,19 +13,22 @@ from torch.utils.checkpoint import checkpoint
 
 
 def checkpoint_activations(model: nn.Module, block: nn.Module, x: Any) -> Any:
-    """Run `block(x)`; in training with less memory, at the cost of a second forward pass, if `model.checkpointing`.
+    """Return `block(x)`, with activation checkpointing if `model` is in training mode and `model.checkpointing` is set.
+
+    Activation checkpointing uses less memory at the cost of a second forward pass.  Outputs, gradients and buffers are
+    the same as without it.
 
     Args:
         model: the network that `block` is part of.
-        block: a module; its outputs, gradients and buffers are the same as without checkpointing.
-        x: a tensor or a list of tensors, as `block` takes it.
+        block: the module to call.
+        x: the input of `block`, a tensor or a list of tensors.
 
     Returns:
-        What `block(x)` returns.
+        The output of `block(x)`.
     """
     if not (model.checkpointing and model.training):
         return block(x)
-    if torch.compiler.is_compiling():  # a compiled pass updates buffers once, and cannot trace the contexts
+    if torch.compiler.is_compiling():  # compiled code updates buffers only once, and the contexts cannot be traced
         return checkpoint(block, x, use_reentrant=False)
     contexts = lambda: (nullcontext(), _preserve_buffers(block))  # noqa: E731
     return checkpoint(block, x, use_reentrant=False, context_fn=contexts)
@@ -33,7 +36,7 @@ def checkpoint_activations(model: nn.Module, block: nn.Module, x: Any) -> Any:
 
 @contextmanager
 def _preserve_buffers(block: nn.Module) -> Iterator[None]:
-    """Work on copies of the buffers, so that batch normalization does not count the same batch twice."""
+    """Replace the buffers of `block` by copies, so that recomputation does not update running statistics again."""
     buffers = [(module, name, x) for module in block.modules() for name, x in module.named_buffers(recurse=False)]
     for module, name, buffer in buffers:
         setattr(module, name, buffer.clone())

@@ -1,4 +1,7 @@
-"""Load checkpoints with other names than ours: those that the networks' authors published, and our own older files."""
+"""Load checkpoints whose parameter names differ from ours.
+
+These are the checkpoints that the networks' authors published, and files that older versions of seglib saved.
+"""
 
 import pickle
 import re
@@ -19,14 +22,16 @@ NOTHING = r"(?!)"  # a pattern that matches nothing
 
 
 class Format(NamedTuple):
-    """One format in which weights of a network were published, as published.yaml lists them.
+    """A format in which the weights of a network were published, read from published.yaml.
+
+    All patterns are regular expressions for `re.search` or `re.sub`, applied to the keys of a state_dict.
 
     Attributes:
-        title: what messages call it.
-        sign: the format is recognized by an entry whose name this pattern matches (`re.search`).
-        renames: turns the authors' names into ours.
-        dropped: entries of the file that our network does not have.
-        absent: entries of our network that the file does not have; they keep their values.
+        title: the name of the format in messages.
+        sign: pattern that recognizes the format: at least one key of the checkpoint matches it.
+        renames: patterns and replacements that turn the authors' keys into ours.
+        dropped: pattern of the keys that only the checkpoint has.
+        absent: pattern of the keys that only our network has; these parameters keep their values.
     """
 
     title: str
@@ -41,9 +46,9 @@ class Loaded(NamedTuple):
 
     Attributes:
         title: the format of the checkpoint.
-        used: the number of entries of the network that were loaded.
-        fresh: entries of the network that keep their values.
-        dropped: entries of the checkpoint that were not used.
+        used: the number of parameters and buffers of the network that were loaded.
+        fresh: keys of the parameters and buffers of the network that keep their values.
+        dropped: keys of the checkpoint that were not used.
     """
 
     title: str
@@ -63,25 +68,25 @@ class Loaded(NamedTuple):
 def load_official(model: nn.Module, checkpoint: Mapping[str, Any] | str | Path) -> Loaded:
     """Load a checkpoint that the network's authors published.
 
-    A checkpoint for another number of classes is loaded without the last layer (`model.head_prefixes`).
+    If the checkpoint is for another number of classes, the last layer (`model.head_prefixes`) is not loaded.
 
     Args:
-        model: one of our networks; it does not change if an error is raised.
-        checkpoint: a state_dict with the authors' names, or the path of a .pth or .safetensors file with one.
+        model: one of our networks.  If an error is raised, its weights do not change.
+        checkpoint: a state_dict with the authors' keys, or the path of a .pth or .safetensors file that contains one.
 
     Returns:
-        What was loaded.
+        A report of the parameters that were loaded, kept and dropped.
 
     Raises:
-        CheckpointError: if the file cannot be read, or the names of entries that are missing, unexpected or of another
-            shape.
+        CheckpointError: if the file cannot be read, or if keys are missing or unexpected or their tensors have another
+            shape.  The message lists these keys.
     """
     state_dict = _read(checkpoint)
     kind = type(model).__name__
     if kind not in PUBLISHED["formats"]:
         raise CheckpointError(f"no published checkpoint is known for {kind}; load its state_dict directly.")
     formats = [Format(**entry) for entry in PUBLISHED["formats"][kind]]
-    # Checkpoints of training scripts may wrap the weights, and nn.DataParallel puts "module." before each name.
+    # Training scripts may store the weights under "state_dict", and nn.DataParallel puts "module." before each key.
     state_dict = state_dict.get("state_dict", state_dict)
     entries = {name.removeprefix("module."): (name, value) for name, value in state_dict.items()}
     form = next((f for f in formats if any(re.search(f.sign, name) for name in entries)), formats[0])
@@ -91,27 +96,29 @@ def load_official(model: nn.Module, checkpoint: Mapping[str, Any] | str | Path) 
 def load_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -> Loaded:
     """Load a state_dict of one of our networks, which may have another number of classes.
 
+    If the number of classes differs, the last layer is not loaded.
+
     Args:
-        model: the network; it does not change if an error is raised.
-        state_dict: with our names, today's or old ones.
+        model: the network.  If an error is raised, its weights do not change.
+        state_dict: the weights, with our current keys or those of an older version.
 
     Returns:
-        What was loaded: all but the last layer if the number of classes differs.
+        A report of the parameters that were loaded, kept and dropped.
 
     Raises:
-        CheckpointError: if the state_dict does not fit.
+        CheckpointError: if keys or shapes do not match those of the network.
     """
     entries = {name: (name, value) for name, value in upgrade_state_dict(state_dict).items()}
     return _load(model, entries, Format("trained weights"))
 
 
 def upgrade_state_dict(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return `state_dict`, saved from one of our networks by this or an older version, with today's names."""
+    """Return a state_dict of one of our networks, saved by this or an older version, with our current keys."""
     return {_renamed(name, PUBLISHED["old_names"]): value for name, value in state_dict.items()}
 
 
 def _read(checkpoint: Mapping[str, Any] | str | Path) -> Mapping[str, Any]:
-    """The state_dict in a file, or the one that was given."""
+    """Return the state_dict in a file, or `checkpoint` itself if it is already a mapping."""
     if isinstance(checkpoint, str | Path):
         try:
             if Path(checkpoint).suffix == ".safetensors":
@@ -128,7 +135,7 @@ def _read(checkpoint: Mapping[str, Any] | str | Path) -> Mapping[str, Any]:
 
 
 def _load(model: nn.Module, entries: Mapping[str, tuple[str, Any]], form: Format) -> Loaded:
-    """Load `entries`, {name without wrapping: (name in the file, value)}, which are in the format `form`."""
+    """Load `entries`, {key without "module.": (key in the file, tensor)}, which are in the format `form`."""
     kind = type(model).__name__
     dropped = [name for name in entries if re.search(form.dropped, name)]
     theirs = {_renamed(name, form.renames): entry for name, entry in entries.items() if name not in dropped}
@@ -153,7 +160,7 @@ def _load(model: nn.Module, entries: Mapping[str, tuple[str, Any]], form: Format
 
 
 def _other_classes(model: nn.Module, current: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> list[str]:
-    """The entries of the last layer, if the file has all of them for one other number of classes."""
+    """Return the keys of the last layer if the file has all of them, but for another number of classes; else []."""
     last = [name for name in current if name.startswith(getattr(model, "head_prefixes", ()))]
     if not last or any(name not in values or values[name].dim() != current[name].dim() for name in last):
         return []

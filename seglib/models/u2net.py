@@ -1,8 +1,8 @@
-"""U2-Net: a U-Net in which every stage is a small U-Net itself.
+"""U2-Net: a U-Net in which every stage is itself a small U-Net.
 
 Qin, Zhang, Huang, Dehghan, Zaiane and Jagersand, "U2-Net: Going Deeper with Nested U-Structure for Salient Object
-Detection", Pattern Recognition 2020, https://arxiv.org/abs/2005.09007.  The paper's network predicts one salient
-object and ends in sigmoids; here every output has one channel per class and holds logits.
+Detection", Pattern Recognition 2020, https://arxiv.org/abs/2005.09007.  The paper's network predicts salient objects
+in one channel and ends in sigmoids.  Here every output has one channel per class and consists of logits.
 """
 
 import torch
@@ -27,8 +27,8 @@ class ConvNormReLU(nn.Sequential):
 class CeilMaxPool2d(nn.Sequential):
     """2x2 max-pooling that rounds odd sizes up: (N, C, H, W) -> (N, C, ceil(H/2), ceil(W/2)).
 
-    `nn.MaxPool2d(2, ceil_mode=True)` does the same, but cannot be exported with dynamic sizes.  The input must not
-    be negative (here it comes from a ReLU), so the row and column of zeros that are added never change a maximum.
+    `nn.MaxPool2d(2, ceil_mode=True)` computes the same, but cannot be exported with dynamic height and width.  The
+    input must not be negative (in U2-Net it comes from a ReLU), so that the padding with zeros never changes a maximum.
     """
 
     def __init__(self):
@@ -36,19 +36,20 @@ class CeilMaxPool2d(nn.Sequential):
 
 
 def upsample(x: Tensor, like: Tensor) -> Tensor:
-    """Resize x (N, C, h, w) bilinearly to the height and width of `like` (..., H, W): (N, C, H, W)."""
+    """Resize x (N, C, h, w) bilinearly to the height and width of `like` (..., H, W), and return (N, C, H, W)."""
     return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
 
 
 class RSU(nn.Module):
-    """Residual U-block: a U-Net of several levels added to its own input, (N, C_in, H, W) -> (N, C_out, H, W).
+    """Residual U-block: a small U-Net with a residual connection, (N, C_in, H, W) -> (N, C_out, H, W).
 
     Args:
         in_channels: C_in.
         mid_channels: channels inside the block.
         out_channels: C_out.
-        height: the number of levels.  All levels but the last two downsample; the last has dilation 2 instead.
-        dilated: keep the resolution, and double the dilation at each level instead (RSU4F in the paper).
+        height: the number of levels.  All levels except the last two end with downsampling, and the last level has
+            dilation 2.
+        dilated: whether to double the dilation at each level instead of downsampling (RSU4F in the paper).
     """
 
     def __init__(self, in_channels: int, mid_channels: int, out_channels: int, height: int, dilated: bool = False):
@@ -69,7 +70,7 @@ class RSU(nn.Module):
         residual = x = self.conv_in(x)  # (N, C_out, H, W)
         skips = []
         for level, conv in enumerate(self.down):
-            x = conv(x)  # (N, mid, H/2^level, W/2^level); the last level has the size of the one before
+            x = conv(x)  # (N, mid, H/2^level, W/2^level); the last level has the size of the level before it
             skips.append(x)
             if level < self.num_downsamples:
                 x = self.pool(x)
@@ -81,14 +82,17 @@ class RSU(nn.Module):
 
 
 class RSU4F(RSU):
-    """The dilated block of four levels, for low resolutions: dilations 1, 2, 4, 8, 4, 2, 1."""
+    """The dilated block with four levels, for low resolutions.  Its dilations are 1, 2, 4, 8, 4, 2, 1."""
 
     def __init__(self, in_channels: int, mid_channels: int, out_channels: int):
         super().__init__(in_channels, mid_channels, out_channels, height=4, dilated=True)
 
 
 def _stage(level: int, in_channels: int, mid_channels: int, out_channels: int) -> RSU:
-    """The block for stride 2^level: RSU7, 6, 5, 4, then RSU4F; inside, the lowest resolution is 1/32 in all of them."""
+    """Return the block at stride 2^level: RSU7, RSU6, RSU5, RSU4, RSU4F, RSU4F for the levels 0 to 5.
+
+    The lowest resolution inside each block is 1/32 of the image.
+    """
     if level < 4:
         return RSU(in_channels, mid_channels, out_channels, height=7 - level)
     return RSU4F(in_channels, mid_channels, out_channels)
@@ -97,27 +101,28 @@ def _stage(level: int, in_channels: int, mid_channels: int, out_channels: int) -
 class U2Net(nn.Module):
     """U2-Net: images (N, in_channels, H, W) of any size -> logits (N, num_classes, H, W).
 
-    In training mode it returns a tuple of seven logits of that shape: the fused ones, then the six side outputs
-    from the finest to the coarsest (deep supervision).
+    In training mode the network returns a tuple of seven logits of this shape for deep supervision: the fused output,
+    followed by the six side outputs from the finest to the coarsest.
 
     Args:
         num_classes: channels of each output.
         in_channels: channels of the image.
-        checkpointing: use activation checkpointing, which needs less memory in training and a second forward pass.
+        checkpointing: whether to use activation checkpointing, which needs less memory in training, but a second
+            forward pass.
     """
 
-    # (mid, out) channels of each stage from full resolution down; the input channels follow from the stages before.
+    # (mid, out) channels of each stage, from the highest resolution to the lowest.
     encoder_channels: tuple[tuple[int, int], ...] = ((32, 64), (32, 128), (64, 256), (128, 512), (256, 512), (256, 512))
     decoder_channels: tuple[tuple[int, int], ...] = ((16, 64), (32, 64), (64, 128), (128, 256), (256, 512))
     head_prefixes = ("side_convs.", "out_conv.")  # the layers whose shape depends on the number of classes
     encoder_prefixes = ("encoder.",)
-    aux_loss_weights = (1.0,) * 7  # of the outputs in the loss: the authors sum them
+    aux_loss_weights = (1.0,) * 7  # weights of the outputs in the loss; the authors sum all losses
 
     def __init__(self, num_classes: int, in_channels: int = 3, checkpointing: bool = False):
         super().__init__()
         self.checkpointing = checkpointing
         self.pool = CeilMaxPool2d()
-        # PyTorch's default initialization, as in the authors' code: batch normalization follows almost every layer.
+        # The layers keep PyTorch's default initialization, as in the authors' code.
         encoder_out = [out for _, out in self.encoder_channels]
         decoder_out = [out for _, out in self.decoder_channels] + encoder_out[-1:]  # the last encoder stage included
         encoder_in = [in_channels, *encoder_out[:-1]]
@@ -128,11 +133,11 @@ class U2Net(nn.Module):
         self.out_conv = nn.Conv2d(len(decoder_out) * num_classes, num_classes, 1)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """Return the logits, seven of them in training.
+        """Return the logits, and in training mode a tuple of seven logits.
 
         Raises:
-            ModelError: in training, for a batch of one image of at most 32x32 pixels, which leaves a single value
-                per channel for batch normalization.
+            ModelError: in training mode, for a single image of at most 32x32 pixels, because batch normalization needs
+                more than one value per channel.
         """
         check_training_size(self, x, stride=32)
         image, skips = x, []
@@ -144,14 +149,14 @@ class U2Net(nn.Module):
             x = torch.cat([upsample(x, skips[level]), skips[level]], dim=1)
             x = checkpoint_activations(self, self.decoder[level], x)  # (N, out, H/2^level, W/2^level)
             features.insert(0, x)
-        # Logits of every resolution at full size, from fine to coarse: 6 x (N, num_classes, H, W)
+        # Logits from the features of every resolution, upsampled to full size: 6 x (N, num_classes, H, W)
         sides = [upsample(conv(x), image) for conv, x in zip(self.side_convs, features, strict=True)]
         fused = self.out_conv(torch.cat(sides, dim=1))  # (N, num_classes, H, W)
         return (fused, *sides) if self.training else fused
 
 
 class U2NetP(U2Net):
-    """The small U2-Net of the same paper: 16 channels inside every stage and 64 outside."""
+    """The small U2-Net of the same paper: every stage has 16 inner channels and 64 output channels."""
 
     encoder_channels = ((16, 64),) * 6
     decoder_channels = ((16, 64),) * 5

@@ -1,8 +1,9 @@
 """U-Net: an encoder that downsamples the image four times, and a decoder that upsamples it again.
 
 Ronneberger, Fischer and Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation", MICCAI 2015,
-https://arxiv.org/abs/1505.04597.  Two later changes have become standard and are made here too: convolutions are
-padded, so that the output has the size of the input, and batch normalization follows each of them.
+https://arxiv.org/abs/1505.04597.  This implementation includes two later changes that have become standard:
+convolutions are padded, so that the output has the size of the input, and each 3x3 convolution is followed by batch
+normalization.
 """
 
 import torch
@@ -18,7 +19,7 @@ class DoubleConv(nn.Sequential):
     Args:
         in_channels: C_in.
         out_channels: C_out.
-        mid_channels: channels between the two convolutions; C_out if None.
+        mid_channels: channels between the two convolutions.  None means C_out.
     """
 
     def __init__(self, in_channels: int, out_channels: int, mid_channels: int | None = None):
@@ -34,21 +35,21 @@ class DoubleConv(nn.Sequential):
 
 
 class Down(nn.Sequential):
-    """Max-pooling with stride 2, then a `DoubleConv`: (N, C_in, H, W) -> (N, C_out, H//2, W//2)."""
+    """Max-pooling with stride 2, followed by a `DoubleConv`: (N, C_in, H, W) -> (N, C_out, H//2, W//2)."""
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__(nn.MaxPool2d(2), DoubleConv(in_channels, out_channels))
 
 
 class Up(nn.Module):
-    """Upsample by 2, concatenate with the encoder's features of that resolution, then a `DoubleConv`.
+    """Upsample by 2, concatenate with the skip connection of the same resolution, and apply a `DoubleConv`.
 
     Args:
         in_channels: channels of the input.
-        skip_channels: channels of the encoder's features (the skip connection).
+        skip_channels: channels of the skip connection, which are features of the encoder.
         out_channels: channels of the output.
-        bilinear: upsample by interpolation, which has no weights, instead of a transposed convolution; the first
-            convolution then reduces the channels instead.
+        bilinear: whether to upsample by bilinear interpolation instead of a transposed convolution.  A transposed
+            convolution also reduces the number of channels; with interpolation, the `DoubleConv` does this.
     """
 
     def __init__(self, in_channels: int, skip_channels: int, out_channels: int, bilinear: bool = False):
@@ -62,7 +63,7 @@ class Up(nn.Module):
             self.conv = DoubleConv(in_channels // 2 + skip_channels, out_channels)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """Map x (N, in_channels, h, w) and skip (N, skip_channels, H, W), h = H//2, to (N, out_channels, H, W)."""
+        """Map x (N, in_channels, H//2, W//2) and skip (N, skip_channels, H, W) to (N, out_channels, H, W)."""
         x = self.upsample(x)
         # Pooling rounds odd sizes down, so x may be one row or column smaller than the skip connection.
         rows, columns = skip.shape[-2] - x.shape[-2], skip.shape[-1] - x.shape[-1]
@@ -76,11 +77,13 @@ class UNet(nn.Module):
     Args:
         num_classes: channels of the logits.
         in_channels: channels of the image.
-        width: channels at full resolution, 64 in the paper; they double at each of the four levels below.
-        bilinear: upsample by interpolation instead of transposed convolutions; the lowest level is then half as wide.
+        width: channels at full resolution, 64 in the paper.  The number of channels doubles at each of the four lower
+            levels.
+        bilinear: whether to upsample by bilinear interpolation instead of transposed convolutions.  In this case, the
+            lowest level has half as many channels.
 
     Raises:
-        ModelError: if `width` is not a whole number of at least 2.
+        ModelError: if `width` is not an integer of at least 2.
     """
 
     min_size = 16  # smallest height and width of the input, since it is downsampled four times
@@ -105,7 +108,11 @@ class UNet(nn.Module):
         self.classifier = nn.Conv2d(w1, num_classes, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits; raises ModelError for an image smaller than 16x16."""
+        """Return the logits.
+
+        Raises:
+            ModelError: if the height or width of the images is less than 16 pixels.
+        """
         if min(x.shape[-2:]) < self.min_size:
             raise ModelError(
                 f"U-Net downsamples its input four times, so it needs at least {self.min_size}x{self.min_size} pixels; "
