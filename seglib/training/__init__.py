@@ -1,9 +1,9 @@
-"""Training: `fit(config)` trains a network as a configuration says.
+"""Training: `fit(config)` trains the network that a configuration describes.
 
-Read `trainer.py` from top to bottom; it calls the small modules beside it by name.  A run is a folder with
-`config.yaml` (the options), `history.json` (one entry per epoch), `checkpoint.pt` (everything needed to resume) and
-`best.safetensors` (the weights with the best validation score).  Every file is replaced atomically, so a run that dies
-at any moment can be resumed.
+Start with `trainer.py`, which contains the training loop and calls the other modules of this package.  A run is a
+folder with four files: `config.yaml` (the configuration), `history.json` (one entry per epoch), `checkpoint.pt`
+(everything needed to resume) and `best.safetensors` (the weights with the best validation score).  Every file is
+replaced atomically, so a run that was interrupted at any time can be resumed.
 """
 
 from .build import make_loss, make_model

@@ -1,4 +1,4 @@
-"""The parts of a training run, each made from its configuration by one function."""
+"""The parts of a training run: one function builds each part from the configuration."""
 
 import difflib
 import signal
@@ -23,18 +23,21 @@ from .logger import print_line
 
 
 def pick_training_device(config: Config) -> torch.device:
-    """Return the device of this process: under torchrun with CUDA, one GPU for each process."""
+    """Return the device of this process.  Under torchrun with CUDA, each process has its own GPU."""
     one_gpu_each = distributed.is_torchrun() and config.device in ("auto", "cuda") and torch.cuda.is_available()
     return pick_device(f"cuda:{distributed.local_rank()}" if one_gpu_each else config.device)
 
 
 def pick_num_workers(config: Config, device: torch.device) -> int:
-    """Return the number of worker processes; by default none on a CPU, which they would share with the training."""
+    """Return the number of worker processes.
+
+    The default on a CPU is 0, because worker processes would compete with the training for the same cores.
+    """
     return config.num_workers if config.num_workers >= 0 else 0 if device.type == "cpu" else 4
 
 
 def load_datasets(config: Config, num_workers: int) -> tuple[SegmentationDataset, SegmentationDataset]:
-    """Return the training and the validation set; the worker processes share `data.cache_mb` of each."""
+    """Return the training and the validation set, each with a cache of `data.cache_mb` MiB over all its workers."""
     options, cache_bytes = config.data, (config.data.cache_mb << 20) // max(1, num_workers)
     return tuple(
         data.load(
@@ -45,9 +48,10 @@ def load_datasets(config: Config, num_workers: int) -> tuple[SegmentationDataset
 
 
 def prepare_channels(config: Config, train_set: SegmentationDataset) -> Config:
-    """Return the configuration, for images that are not RGB with mean and standard deviation of their channels.
+    """Return the configuration, adapted to the channels of the training images.
 
-    Augmentation that is made for RGB is turned off for them.
+    For RGB images nothing changes.  For other images, the mean and standard deviation of each channel are added if they
+    are not given, and augmentation that requires RGB is turned off.
     """
     inference, channels = config.inference, train_set.channels
     if len(inference.mean) not in (0, channels):
@@ -66,7 +70,10 @@ def prepare_channels(config: Config, train_set: SegmentationDataset) -> Config:
 def make_train_loader(
     config: Config, train_set: SegmentationDataset, sampler: TrainingBatchSampler, num_workers: int
 ) -> DataLoader:
-    """Return this process's batches: uint8 images (n, S, S, 3), or float32 of other channels, and masks (n, S, S)."""
+    """Return a loader of this process's part of each batch: images (n, S, S, C) and masks (n, S, S).
+
+    RGB images are uint8; images with other channels are float32.
+    """
     return DataLoader(
         TrainingDataset(train_set, sampler, config),
         batch_sampler=DistributedBatchSampler(sampler, distributed.rank(), distributed.world_size()),
@@ -76,7 +83,7 @@ def make_train_loader(
 
 
 def make_val_loader(config: Config, val_set: SegmentationDataset, num_workers: int) -> DataLoader:
-    """Return this process's share of the validation images, decoded: lists of (H, W, 3) and of (H, W), uint8."""
+    """Return a loader of this process's validation images: lists of images (H, W, C) and of masks (H, W)."""
     rank, world_size = distributed.rank(), distributed.world_size()
     return DataLoader(
         val_set,
@@ -96,13 +103,17 @@ def _collate(items: list[dict]) -> tuple[list, list]:
 
 
 def _start_worker(worker_id: int) -> None:
-    """Ignore Ctrl-C, which reaches every process of a terminal, in worker processes; use one thread in each."""
+    """Initialize a worker process: ignore Ctrl-C, which a terminal sends to every process, and use a single thread."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)
 
 
 def pick_num_classes(config: Config, train_set: SegmentationDataset) -> int:
-    """Return the number of output channels; TrainingError if it or the metric does not fit the data set."""
+    """Return the number of output channels.
+
+    Raises:
+        TrainingError: if `num_classes` or `metric` of the configuration does not match the data set.
+    """
     num_classes = config.num_classes or train_set.num_classes
     if num_classes != train_set.num_classes and (num_classes, train_set.num_classes) != (1, 2):
         raise TrainingError(
@@ -115,7 +126,7 @@ def pick_num_classes(config: Config, train_set: SegmentationDataset) -> int:
 
 
 def make_model(config: ModelConfig, num_classes: int, in_channels: int = 3) -> nn.Module:
-    """Return the network with the weights that it starts from; prints what was loaded on stderr."""
+    """Build the network with its initial weights, and report on stderr which weights were loaded."""
     start, public = config.init_from, pretrained.choices(config.name)
     if start is None or start in public or config.name not in models.names():
         return models.create(config.name, num_classes, in_channels, start, **config.options)
@@ -140,7 +151,7 @@ def make_model(config: ModelConfig, num_classes: int, in_channels: int = 3) -> n
 
 
 def _fitting_options(metadata: dict) -> str:
-    """Say for which options the weights of a file are, if its metadata has them."""
+    """Return a hint that names the options of the network in the file's metadata, or "" if the metadata has none."""
     saved = metadata.get("config", {}).get("model", {})
     if not isinstance(saved, dict) or "name" not in saved:
         return ""
@@ -149,10 +160,10 @@ def _fitting_options(metadata: dict) -> str:
 
 
 def make_loss(config: Config, model: nn.Module, train_set: SegmentationDataset) -> SegmentationLoss:
-    """Return the loss; rules for class weights count the pixels of all training masks."""
+    """Build the loss.  If class weights depend on class frequencies, the pixels of all training masks are counted."""
     factors = config.loss.class_weights
     if isinstance(factors, str):
-        by_frequency = factors in ("sqrt_freq", "inv_freq")  # the others do not depend on how often classes occur
+        by_frequency = factors in ("sqrt_freq", "inv_freq")  # the other schemes do not need pixel counts
         factors = class_weights(factors, train_set.pixel_counts() if by_frequency else [0] * train_set.num_classes)
     default = getattr(model, "aux_loss_weights", (1.0,))
     output_weights = config.loss.output_weights or default
@@ -167,7 +178,7 @@ def make_loss(config: Config, model: nn.Module, train_set: SegmentationDataset) 
 
 
 def check_encoder_options(config: Config, model: nn.Module) -> None:
-    """Raise TrainingError for options of the encoder where the network has none, or where they do not work."""
+    """Raise TrainingError if options of the encoder are set but not supported by the network or under torchrun."""
     for option, value, default in (
         ("optimizer.encoder_lr_factor", config.optimizer.encoder_lr_factor, 1),
         ("model.freeze_encoder_epochs", config.model.freeze_encoder_epochs, 0),

@@ -1,4 +1,4 @@
-"""The files of a run: its folder, its configuration and its checkpoint, written atomically."""
+"""Read and write the files of a run: the folder, the configuration and the checkpoint."""
 
 import io
 import itertools
@@ -23,10 +23,10 @@ from .logger import print_line
 
 @contextmanager
 def run_folder(folder: Path, config: Config, resume: bool) -> Iterator[None]:
-    """Create the run's folder with its config.yaml, and keep other runs out of it while the context is open.
+    """Create the run's folder with config.yaml, and lock the folder against other runs inside the `with` block.
 
     Raises:
-        TrainingError: the folder holds a run and `resume` is false, or another run uses it.
+        TrainingError: if the folder contains a run and `resume` is False, or another run is using the folder.
     """
     results = {
         "checkpoint.pt": "already holds a run; add --resume to continue, or",
@@ -51,7 +51,11 @@ def run_folder(folder: Path, config: Config, resume: bool) -> Iterator[None]:
 
 
 def write_config(folder: Path, config: Config) -> None:
-    """Write config.yaml.  A file with the same options stays, comments included; any other gets another name."""
+    """Write config.yaml.
+
+    An existing file with the same options is kept, so its comments remain.  An existing file with other options is
+    renamed to config-before-1.yaml, config-before-2.yaml and so on.
+    """
     file = folder / "config.yaml"
     if file.exists():
         try:
@@ -65,8 +69,8 @@ def write_config(folder: Path, config: Config) -> None:
 
 
 def write_checkpoint(folder: Path, state: dict) -> None:
-    """Write checkpoint.pt, then history.json; after an error the file named in it is as it was before."""
-    buffer = io.BytesIO()  # torch.save does not name the file when the disk is full
+    """Write checkpoint.pt, then history.json.  If writing a file fails, the previous version of the file remains."""
+    buffer = io.BytesIO()  # if the disk is full, an error of torch.save would not contain the file name
     torch.save(state, buffer)
     files.write_atomically(folder / "checkpoint.pt", lambda file: file.write(buffer.getbuffer()))
     files.write_text(folder / "history.json", json.dumps(state["history"], indent=1))
@@ -74,16 +78,16 @@ def write_checkpoint(folder: Path, state: dict) -> None:
 
 @contextmanager
 def reading(folder: Path, config: Config, device: torch.device) -> Iterator[dict]:
-    """Provide the verified content of checkpoint.pt, with today's names; explain what is wrong with it.
+    """Read and verify checkpoint.pt, and yield its content with current keys.
 
     Raises:
-        TrainingError: the file is missing, damaged (or what the context does with it fails), or of another
-            configuration.
+        TrainingError: if the file is missing or corrupted, cannot be read, or was saved with another configuration.
+            Any other exception inside the `with` block is also reported as a corrupted checkpoint.
     """
     file = folder / "checkpoint.pt"
     try:
         with zipfile.ZipFile(file) as archive:
-            if archive.testzip() is not None:  # torch writes checksums but does not compare them
+            if archive.testzip() is not None:  # torch.load does not verify the checksums
                 raise zipfile.BadZipFile("a checksum differs")
         state = upgrade_checkpoint(torch.load(file, map_location=device, weights_only=True))
         check_config(file, state["config"], config)
@@ -94,7 +98,7 @@ def reading(folder: Path, config: Config, device: torch.device) -> Iterator[dict
         raise
     except PermissionError:
         raise TrainingError(f"{file}: not allowed to read it; check the file's permissions.") from None
-    except Exception as error:  # torch reports damaged files by exceptions of many types
+    except Exception as error:  # for corrupted files, torch raises exceptions of many types
         raise TrainingError(
             f"{file}: the checkpoint is damaged ({type(error).__name__}); start a new run in another --output_dir. "
             "best.safetensors, if it is there, is not affected."
@@ -102,9 +106,9 @@ def reading(folder: Path, config: Config, device: torch.device) -> Iterator[dict
 
 
 def upgrade_checkpoint(state: dict) -> dict:
-    """Return a checkpoint of an earlier version with today's names.
+    """Return a checkpoint of an earlier version with current keys.
 
-    Options that did not exist yet get their defaults, which leave everything as it was.
+    Options that this version did not have get their defaults, which keep the earlier behavior.
     """
     options = upgrade_config(state["config"])
     defaults = config_to_dict(Config())
@@ -115,11 +119,12 @@ def upgrade_checkpoint(state: dict) -> dict:
 
 
 def check_config(file: Path, saved: dict, config: Config) -> None:
-    """Raise TrainingError if a run with the options `saved` would not have led to the result of `config`.
+    """Raise TrainingError if a run with the options `saved` cannot be resumed with `config`.
 
-    Two options may change.  `epochs` may be raised: the run continues to the new number, and from the checkpoint on
-    learning rates and crop sizes are those of a run of that many epochs.  `accumulation_steps` may change where memory
-    is short: gradients stay the same but for rounding and the statistics of batch normalization.
+    Options that only say where files are may differ, and so may two others.  `epochs` may increase: the run continues
+    to the new number of epochs, and from the checkpoint on, learning rates and crop sizes are those of a run of this
+    length.  `accumulation_steps` may change to save memory: the gradients are the same except for rounding and the
+    statistics of batch normalization.
     """
     before, now = flatten(saved), flatten(config_to_dict(config))
     for option in sorted((before.keys() | now.keys()) - runs.PLACES):
@@ -138,10 +143,11 @@ def check_config(file: Path, saved: dict, config: Config) -> None:
 
 
 def load_weights(model: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Load a checkpoint's state_dict, under today's names or older ones.
+    """Load the state_dict of a checkpoint, with current or older keys.
 
     Raises:
-        ValueError: the tensors are in another order, which the state of the optimizer depends on.
+        ValueError: if the keys are not the same, in the same order, as those of the network.  The state of the
+            optimizer depends on the order.
     """
     tensors = upgrade_state_dict(tensors)
     if list(tensors) != list(model.state_dict()):
@@ -150,7 +156,7 @@ def load_weights(model: nn.Module, tensors: dict[str, Tensor]) -> None:
 
 
 def check_progress(state: dict, sampler: TrainingBatchSampler) -> None:
-    """Raise ValueError unless the step of a checkpoint belongs to the epoch that its history does not have yet."""
+    """Raise ValueError unless the step of a checkpoint is in the epoch after the last one in its history."""
     epochs_done = len(state["history"]) if isinstance(state["history"], list) else -1
     first = epochs_done * sampler.steps_per_epoch
     if not 0 <= first <= state["step"] <= min(first + sampler.steps_per_epoch, sampler.total_steps):

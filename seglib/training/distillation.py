@@ -1,4 +1,4 @@
-"""Teachers: trained networks whose predictions a network in training learns from."""
+"""Teachers for knowledge distillation: trained networks whose predictions are soft targets for the student."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,17 @@ from ..losses import LossError, SegmentationLoss, distillation, mean_prediction
 
 
 class Teachers:
-    """The networks of `config.teachers`, in eval mode; they get the same augmented crops as the student.
+    """The networks listed in `config.teachers`, in eval mode.  They process the same augmented crops as the student.
 
-    Raises LossError for a teacher with another number of classes or another `mean` of the channels, and WeightsError
-    for one that cannot be read.
+    Args:
+        config: the distillation options.
+        num_classes: the number of the student's output channels.
+        device: the device that the teachers run on.
+        mean: the mean of each image channel, as in `inference.mean` of the student's configuration.
+
+    Raises:
+        LossError: if a teacher has another number of classes or another `mean`.
+        WeightsError: if the weights of a teacher cannot be read.
     """
 
     def __init__(self, config: DistillationConfig, num_classes: int, device: torch.device, mean: Sequence[float] = ()):
@@ -35,19 +42,22 @@ class Teachers:
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> Tensor:
-        """The mean of the teachers' softened predictions, (N, C, H, W), for normalized images (N, 3, H, W)."""
+        """Return the mean of the teachers' softened predictions (N, C, H, W) for normalized images (N, 3, H, W)."""
         return mean_prediction([network(images) for network in self.networks], self.config.temperature)
 
     def loss(
         self, outputs: Tensor | Sequence[Tensor], soft_targets: Tensor, labels: Tensor, base: SegmentationLoss
     ) -> Tensor:
-        """`distillation.weight` times the distillation loss of every output, weighted as `base` weights them.
+        """Return `distillation.weight` times the distillation loss, summed over the student's outputs.
 
         Args:
-            outputs: the student's logits, one or several (N, C, H, W).
-            soft_targets: what `predict` gave for the same images.
-            labels: (N, H, W).
-            base: the loss on the labels.
+            outputs: the student's logits (N, C, H, W), or a sequence of such tensors.
+            soft_targets: the result of `predict` for the same images.
+            labels: the target mask (N, H, W).
+            base: the loss on the labels, which provides the weight of each output.
+
+        Returns:
+            A scalar.
         """
         outputs = [outputs] if isinstance(outputs, Tensor) else outputs
         factors, temperature = base.output_weights or (1.0,) * len(outputs), self.config.temperature

@@ -1,4 +1,4 @@
-"""Errors of training, and explanations of those that PyTorch raises in the middle of it."""
+"""Errors raised by training, and explanations of errors that PyTorch raises during training."""
 
 import re
 import signal
@@ -15,18 +15,18 @@ from ..errors import SeglibError
 
 
 class TrainingError(SeglibError, RuntimeError):
-    """A training run that cannot start or continue; the message says where, why and what to do."""
+    """A training run cannot start or continue.  The message says where, why and what to do."""
 
 
 @contextmanager
 def explain_errors(config: Config) -> Iterator[None]:
-    """Explain in one sentence when memory is full, or when a worker process reports an error or dies."""
+    """Replace errors of PyTorch by a short explanation: out of memory, or a worker process failed or died."""
     try:
         yield
-    except DataError as error:  # from a worker process the message comes with a traceback
+    except DataError as error:  # an error in a worker process has a traceback in its message
         text = str(error)
         raise DataError(text.rpartition("DataError: ")[2].strip() if text.startswith("Caught ") else text) from None
-    except (MemoryError, RuntimeError, ConnectionError, EOFError) as error:  # the last two if a process dies
+    except (MemoryError, RuntimeError, ConnectionError, EOFError) as error:  # the last two occur if a process dies
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         if _is_out_of_memory(error):
             raise TrainingError(
@@ -36,7 +36,7 @@ def explain_errors(config: Config) -> Iterator[None]:
         if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
             raise
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler would raise again at any later line
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler could raise another error later
         raise TrainingError(
             f"a worker process that loads images died ({reason}); the last checkpoint is intact: continue with "
             "--resume, and with fewer --num_workers if memory ran out."
@@ -44,15 +44,15 @@ def explain_errors(config: Config) -> Iterator[None]:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """On CPUs and some accelerators only the text of PyTorch's error says so."""
+    """Return whether an error means "out of memory".  On CPUs and some accelerators, only its message says so."""
     text_says_so = isinstance(error, RuntimeError) and re.search(r"DefaultCPUAllocator|out of memory", str(error))
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or bool(text_says_so)
 
 
 def _smaller(config: Config) -> str:
-    """Name options that need about half the memory."""
-    share = -(-config.batch_size // distributed.world_size())  # images of this process
-    images = -(-share // config.accumulation_steps)  # that are computed at once
+    """Return advice: options with which training needs about half the memory."""
+    share = -(-config.batch_size // distributed.world_size())  # images of a batch per process
+    images = -(-share // config.accumulation_steps)  # images per forward pass
     sizes = [max(32, side * 3 // 4 // 32 * 32) for side in config.augment.crop_sizes]
     crops = f"--augment.crop_sizes={str(sizes).replace(' ', '')}"
     if images == 1:

@@ -1,4 +1,7 @@
-"""Stop between two steps: Ctrl-C and SIGTERM wait for the end of the step, and all processes stop at the same one."""
+"""Stop training between two steps.
+
+After Ctrl-C or SIGTERM the current step is finished, and all processes stop after the same step.
+"""
 
 import signal
 import threading
@@ -6,18 +9,18 @@ import time
 
 from .. import distributed
 
-MAX_STEPS_BETWEEN = 20  # two exchanges between processes are at most this many steps apart
-SECONDS_BETWEEN = 5.0  # and about this long; torchrun kills processes thirty seconds after SIGTERM
+MAX_STEPS_BETWEEN = 20  # maximum number of steps between two exchanges of flags
+SECONDS_BETWEEN = 5.0  # approximate maximum time between them; torchrun kills processes 30 seconds after SIGTERM
 
 
 class Interrupt:
-    """Context manager in which Ctrl-C or SIGTERM only sets `requested`; a second one stops at once."""
+    """Context manager in which the first Ctrl-C or SIGTERM sets `requested`; the second raises KeyboardInterrupt."""
 
     requested = False
 
     def __enter__(self) -> "Interrupt":
         self.previous = {}
-        if threading.current_thread() is threading.main_thread():  # signals reach no other thread
+        if threading.current_thread() is threading.main_thread():  # only this thread can handle signals
             for number in (signal.SIGINT, signal.SIGTERM):
                 self.previous[number] = signal.signal(number, self._handle)
         return self
@@ -33,16 +36,20 @@ class Interrupt:
 
 
 class Agreement:
-    """Lets all processes act at the same step when one of them has to.
+    """Flags that become true in all processes at the same step if they are true in any process.
 
-    Exchanging flags costs a message, so it happens every few steps; how many depends on the slowest process.
+    To save communication, the processes exchange their flags only every few steps.  The number of steps between two
+    exchanges depends on the slowest process.
     """
 
     def __init__(self) -> None:
         self.steps, self.next_exchange, self.last_time = 0, 1, time.perf_counter()
 
     def any_process(self, *flags: bool) -> tuple[bool, ...]:
-        """Return for each of `flags` whether it is true in any process; call this once a step."""
+        """Return for each flag whether it is true in any process.  Call this method once per step in every process.
+
+        Between two exchanges it returns False for every flag, except in a run with a single process.
+        """
         if distributed.world_size() == 1:
             return flags
         self.steps += 1

@@ -1,4 +1,4 @@
-"""What a run reports: progress bar or lines, TensorBoard events, a profile, and the losses and times of an epoch."""
+"""Logging: a progress bar or lines on stderr, TensorBoard events, a profile, and the losses and times of each epoch."""
 
 import math
 import sys
@@ -18,14 +18,14 @@ from .errors import TrainingError
 
 SCORES = ("miou", "boundary_iou", "pixel_accuracy", "foreground_iou")  # validation scores kept in the history
 TITLES = {"miou": "mIoU", "boundary_iou": "B-IoU"}
-UNPROFILED_STEPS = 3  # the first steps are slower than the rest
+UNPROFILED_STEPS = 3  # the first steps are slower than later ones
 
 
 class EpochMeter:
     """Losses and times of one epoch.
 
     Args:
-        state: what `state` returned when the epoch was interrupted, or an empty dictionary.
+        state: the result of `state()` when the epoch was interrupted, or an empty dictionary for a new epoch.
     """
 
     def __init__(self, state: dict):
@@ -35,7 +35,7 @@ class EpochMeter:
         self.pending: list[Tensor] = []  # losses that are still on the device
 
     def iterate(self, loader: Iterable) -> Iterator:
-        """Yield the batches, and measure the time spent on waiting for them."""
+        """Yield the batches, and measure the time spent waiting for them."""
         requested_at = time.perf_counter()
         for batch in loader:
             self.waiting += time.perf_counter() - requested_at
@@ -48,17 +48,22 @@ class EpochMeter:
         self.images += images
 
     def read_pending(self) -> tuple[int, float] | None:
-        """Read the losses from the device; return the first that is not finite, with the number of steps since then."""
+        """Copy the pending losses from the device to `losses`.
+
+        Returns:
+            If a loss is not finite, a tuple for the first such loss: how many steps ago it occurred (1 is the latest
+            step), and its value.  Otherwise None.
+        """
         values = torch.stack(self.pending).tolist() if self.pending else []
         self.losses, self.pending = self.losses + values, []
         return next(((len(values) - i, v) for i, v in enumerate(values) if not math.isfinite(v)), None)
 
     def seconds(self) -> float:
-        """Return the time since the epoch began, interruptions left out."""
+        """Return the time since the start of the epoch in seconds, without interruptions."""
         return time.perf_counter() - self.began
 
     def summary(self) -> dict:
-        """Return the mean loss, the number of images, images per second, and the share of the time spent on waiting."""
+        """Return the mean loss, the number of images, images per second, and the fraction of time spent waiting."""
         seconds = self.seconds()
         return {
             "loss": float(torch.tensor(self.losses).mean()),
@@ -68,16 +73,22 @@ class EpochMeter:
         }
 
     def state(self) -> dict:
-        """Return what a resumed run needs to continue this epoch."""
+        """Return the values that a resumed run needs to continue this epoch."""
         names = ("losses", "images", "waiting")
         return {name: getattr(self, name) for name in names} | {"seconds": self.seconds()}
 
 
 class RunLogger(ExitStack):
-    """Context manager for progress on stderr, TensorBoard events and a profile, all of rank 0 only.
+    """Context manager that logs progress on stderr, TensorBoard events and a profile.  Only rank 0 writes them.
+
+    Args:
+        config: the configuration of the run.
+        sampler: the sampler of the training batches, which provides the size of each batch.
+        first_step: the step from which the run starts or resumes.
+        progress: whether to show a progress bar (on a terminal) and a line per epoch.
 
     Raises:
-        TrainingError: the configuration needs TensorBoard, which is not installed.
+        TrainingError: if the configuration requires TensorBoard, but TensorBoard is not installed.
     """
 
     def __init__(self, config: Config, sampler: TrainingBatchSampler, first_step: int, progress: bool):
@@ -86,7 +97,7 @@ class RunLogger(ExitStack):
         is_first = distributed.rank() == 0
         self.progress = progress and is_first
         pixels = [sampler.num_batch_pixels(step) for step in range(sampler.total_steps)]
-        # smoothing=0: the remaining time is estimated from the rate so far, which includes validations.
+        # smoothing=0: the remaining time is estimated from the mean speed so far, which includes validation.
         bar = tqdm(
             total=sum(pixels),
             initial=sum(pixels[:first_step]),
@@ -105,7 +116,7 @@ class RunLogger(ExitStack):
                     "tensorboard is true, but TensorBoard is not installed; pip install tensorboard, or leave it off."
                 ) from None
             self.tensorboard = self.enter_context(SummaryWriter(config.output_dir))
-        if config.profile_steps and is_first:  # chrome://tracing shows trace.json
+        if config.profile_steps and is_first:  # open trace.json in chrome://tracing
             skip = {"skip_first": UNPROFILED_STEPS - 1, "wait": 0, "warmup": 1, "repeat": 1}
             profiler = torch.profiler.profile(
                 schedule=torch.profiler.schedule(active=config.profile_steps, **skip),
@@ -114,14 +125,14 @@ class RunLogger(ExitStack):
             self.profiler = self.enter_context(profiler)
 
     def log_step(self, step: int, meter: EpochMeter) -> None:
-        """Move the progress bar by one step."""
+        """Advance the progress bar and the profiler by one step."""
         self.bar.set_postfix_str(f"{meter.images / meter.seconds():.1f} images/s", refresh=False)
         self.bar.update(self.sampler.num_batch_pixels(step))
         if self.profiler:
             self.profiler.step()
 
     def log_epoch(self, entry: dict) -> None:
-        """Show an entry of the history as a line, above the progress bar if there is one."""
+        """Print an entry of the history as a line, and write its values to TensorBoard."""
         if self.progress:
             print_line(summary(entry, self.config.epochs))
         if self.tensorboard:
@@ -131,7 +142,7 @@ class RunLogger(ExitStack):
 
 
 def print_unused_options(config: Config, sampler: TrainingBatchSampler, steps: int) -> None:
-    """Report crop sizes that get no epoch, and a profile that is longer than the `steps` to come."""
+    """Report crop sizes that are used in no epoch, and a profile that is longer than the remaining `steps`."""
     sizes, used = sampler.crop_sizes, {sampler.crop_size(epoch) for epoch in range(config.epochs)}
     if unused := [str(size) for size in sizes if size not in used]:
         print_line(
@@ -146,13 +157,13 @@ def print_unused_options(config: Config, sampler: TrainingBatchSampler, steps: i
 
 
 def print_line(text: str) -> None:
-    """Print a line of rank 0 on stderr, above the progress bar."""
+    """Print a line on stderr, above the progress bar; only rank 0 prints."""
     if distributed.rank() == 0:
         tqdm.write(text, file=sys.stderr)
 
 
 def summary(entry: dict, epochs: int) -> str:
-    """Return an entry of the history in one line."""
+    """Return an entry of the history as one line of text."""
     val = entry.get("val", {})
     scores = "".join(f", {title} {val[name]:.4f}" for name, title in TITLES.items() if name in val)
     waiting = f", {entry['waiting_share']:.0%} waiting for data" if entry["waiting_share"] > 0.1 else ""
@@ -163,7 +174,7 @@ def summary(entry: dict, epochs: int) -> str:
 
 
 def one_class_warning(counts: Counts, classes: Sequence[str], config: Config) -> str | None:
-    """Return a warning with likely causes if all predictions have one class, but the masks have several."""
+    """Return a warning with likely causes if all pixels are predicted as one class, but the masks have several."""
     predicted, target = counts.confusion.sum(0).nonzero()[0], counts.confusion.sum(1).nonzero()[0]
     if len(predicted) != 1 or len(target) < 2:
         return None

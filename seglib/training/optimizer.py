@@ -12,15 +12,16 @@ from .errors import TrainingError
 
 
 def amp_dtype(mode: str, device: torch.device, model: nn.Module | None = None) -> torch.dtype | None:
-    """Return the lower precision of a mode, or None for float32; "auto" uses one only where the hardware gains from it.
+    """Return the dtype for automatic mixed precision (AMP), or None for float32.
 
     Args:
-        mode: "auto", "off", "bf16" or "fp16".
-        device: where the network is computed.
-        model: the network, if it is to be trained.
+        mode: "auto", "off", "bf16" or "fp16".  "auto" selects a lower precision only on hardware where it is faster.
+        device: the device that the network runs on.
+        model: the network, if it will be trained.
 
     Raises:
-        TrainingError: gradients of `model` would be wrong in bfloat16 on this device ("auto" then returns None).
+        TrainingError: if the mode is "bf16" and PyTorch computes wrong gradients of `model` in bfloat16 on this device.
+            In this case, "auto" returns None.
     """
     if device.type == "cpu" and mode in ("auto", "bf16") and (wrong := _wrong_in_bfloat16(model)):
         if mode == "auto":
@@ -34,17 +35,17 @@ def amp_dtype(mode: str, device: torch.device, model: nn.Module | None = None) -
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities"):
-        able = torch.cpu.get_capabilities()  # other CPUs emulate it, which is slower than float32
+        able = torch.cpu.get_capabilities()  # other CPUs emulate bfloat16, which is slower than float32
         return torch.bfloat16 if able.get("amx_bf16") or able.get("avx512_bf16") else None
     return None
 
 
 def _wrong_in_bfloat16(model: nn.Module | None) -> str | None:
-    """Return the name of the first convolution whose weights get a wrong gradient on CPUs in bfloat16.
+    """Return the name of the first convolution whose weights get wrong gradients on CPUs in bfloat16, or None.
 
-    These are dilated ones whose input channels do not fill blocks of 16: on larger feature maps the gradient is far off
-    or NaN, while the output and the gradient of the input are right.  Observed with PyTorch 2.15 on a CPU with
-    avx512_bf16; float32 is right.
+    These are dilated convolutions whose number of input channels is not a multiple of 16.  On larger feature maps the
+    gradient of their weights has large errors or is NaN, while the output and the gradient of the input are correct.
+    This was observed with PyTorch 2.15 on a CPU with avx512_bf16.  In float32 all gradients are correct.
     """
     for name, layer in model.named_modules() if model else ():
         if isinstance(layer, nn.Conv2d) and max(layer.dilation) > 1 and layer.in_channels % 16:
@@ -53,7 +54,7 @@ def _wrong_in_bfloat16(model: nn.Module | None) -> str | None:
 
 
 def learning_rate(config: Config, step: int, total_steps: int) -> float:
-    """Return the learning rate of a step from 0 to total_steps - 1: linear warm-up, then the schedule down to 0."""
+    """Return the learning rate of a step from 0 to total_steps - 1: linear warm-up, followed by the schedule."""
     schedule, peak = config.schedule, config.optimizer.lr
     warmup = round(schedule.warmup * total_steps)
     if step < warmup:
@@ -65,10 +66,11 @@ def learning_rate(config: Config, step: int, total_steps: int) -> float:
 
 
 def make_optimizer(model: nn.Module, config: Config) -> torch.optim.Optimizer:
-    """Return AdamW, Adam or SGD; weights of convolutions decay, biases and normalization do not.
+    """Return the optimizer: AdamW, Adam or SGD.
 
-    Each parameter group has `lr_factor`, its learning rate relative to the schedule's: `optimizer.encoder_lr_factor`
-    for the parameters under the model's `encoder_prefixes`, else 1.
+    Weight decay applies to the weights of convolutions, but not to biases and normalization layers.  The learning rate
+    of each parameter group is that of the schedule, multiplied by the group's `lr_factor`.  This factor is
+    `optimizer.encoder_lr_factor` for the parameters of the encoder (the model's `encoder_prefixes`), and 1 for others.
     """
     options = config.optimizer
     prefixes = getattr(model, "encoder_prefixes", ()) if options.encoder_lr_factor != 1 else ()
@@ -87,7 +89,7 @@ def make_optimizer(model: nn.Module, config: Config) -> torch.optim.Optimizer:
 
 
 def freeze_encoder(model: nn.Module, frozen: bool) -> None:
-    """Freeze or unfreeze the weights and normalization statistics under the model's `encoder_prefixes`."""
+    """Freeze or unfreeze the weights and normalization statistics of the encoder (the model's `encoder_prefixes`)."""
     for name, module in model.named_modules():
         if f"{name}.".startswith(model.encoder_prefixes):
             module.training = not frozen
@@ -96,30 +98,31 @@ def freeze_encoder(model: nn.Module, frozen: bool) -> None:
 
 
 class ModelEMA:
-    """Exponential moving average of a network's weights, which usually generalizes better than the latest weights.
+    """Exponential moving average (EMA) of a network's weights.
 
+    The averaged weights usually generalize better than the latest weights.
     Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", 1992.
 
     Args:
-        model: the network in training; it is read at every update.
-        decay: weight of the average against the new weights, in [0, 1).
+        model: the network in training.  Each update reads its current weights.
+        decay: the factor of the previous average in each update, in [0, 1).
 
     Attributes:
-        model: the averaged network, in eval mode.
+        model: a copy of the network with the averaged weights, in eval mode.
     """
 
     def __init__(self, model: nn.Module, decay: float):
         self.model = deepcopy(model).eval().requires_grad_(False)
         self.decay = decay
-        # Collected once, because making the state_dict of a deep network takes longer than averaging it.
+        # Collected once, because creating the state_dict of a deep network takes longer than averaging the weights.
         pairs = list(zip(self.model.state_dict().values(), model.state_dict().values(), strict=True))
         self.averaged = [pair for pair in pairs if pair[0].is_floating_point()]
         self.copied = [pair for pair in pairs if not pair[0].is_floating_point()]
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Move the average towards the weights after `step`, counted from 0."""
-        decay = min(self.decay, (1 + step) / (10 + step))  # the weights of the first steps count little
+        """Update the average with the weights after optimizer step `step`, counted from 0."""
+        decay = min(self.decay, (1 + step) / (10 + step))  # a lower decay at first: early weights are soon forgotten
         get_ema_multi_avg_fn(decay)(*map(list, zip(*self.averaged, strict=True)), None)
         for average, current in self.copied:
             average.copy_(current)

@@ -1,6 +1,7 @@
-"""The training loop in plain PyTorch: `fit` -> `train_one_epoch` -> `train_step`, then `validate`.
+"""The training loop in plain PyTorch.
 
-The same code runs on CPUs and GPUs, in one process or in several that torchrun started.
+`fit` calls `train_one_epoch`, which calls `train_step` for every batch; after the epoch, `fit` calls `validate`.  The
+same code runs on CPUs and GPUs, in a single process or in several processes started by torchrun.
 """
 
 import math
@@ -31,13 +32,13 @@ from .interrupt import Agreement, Interrupt
 from .logger import SCORES, EpochMeter, RunLogger, one_class_warning, print_line
 from .optimizer import ModelEMA, amp_dtype, freeze_encoder, learning_rate, make_optimizer
 
-CHECK_EVERY = 20  # steps between two checks that losses are finite; reading a loss waits for the device
+CHECK_EVERY = 20  # steps between two checks that losses are finite; each check must wait for the device
 
 
 def fit(
     config: Config, resume: bool = False, progress: bool = True, on_validated: Callable[[dict], None] | None = None
 ) -> list[dict]:
-    """Train as `config` says; the short form of `Trainer(config, resume).fit(progress, on_validated)`."""
+    """Train a network with `config`; a short form of `Trainer(config, resume).fit(progress, on_validated)`."""
     return Trainer(config, resume).fit(progress, on_validated)
 
 
@@ -45,18 +46,18 @@ class Trainer:
     """One training run.
 
     Args:
-        config: options of the run.
-        resume: continue from `checkpoint.pt` in `config.output_dir`.
+        config: the configuration of the run.
+        resume: whether to resume from `checkpoint.pt` in `config.output_dir`.
 
     Attributes:
-        model: the network whose weights the optimizer changes.
-        ema: exponential moving average of its weights, or None.
-        step: number of optimizer steps done so far.
-        history: one entry per epoch: loss, learning rate, validation scores, seconds.
+        model: the network that the optimizer trains.
+        ema: exponential moving average of the network's weights, or None.
+        step: the number of optimizer steps so far.
+        history: one entry per epoch with loss, learning rate, validation scores and seconds.
 
     Raises:
-        TrainingError: options that do not fit each other or the data; nothing to resume, a damaged checkpoint, or one
-            of another configuration.
+        TrainingError: if options contradict each other or the data, or if the checkpoint to resume from is missing,
+            corrupted or was saved with another configuration.
     """
 
     def __init__(self, config: Config, resume: bool = False):
@@ -89,32 +90,32 @@ class Trainer:
 
         self.step = 0
         self.history: list[dict] = []
-        self.partial_epoch: dict = {}  # losses and times of an epoch that was interrupted
+        self.partial_epoch: dict = {}  # losses and times of an interrupted epoch
         if resume:
             self.load_checkpoint()
 
     @property
     def eval_model(self) -> nn.Module:
-        """The network that is validated and saved as best.safetensors: the EMA if there is one."""
+        """The network that is validated and saved as best.safetensors: the averaged network if EMA is used."""
         return self.ema.model if self.ema else self.model
 
     def fit(self, progress: bool = True, on_validated: Callable[[dict], None] | None = None) -> list[dict]:
         """Train from the current epoch to the last one.
 
-        Ctrl-C or SIGTERM finishes the step, writes a checkpoint and raises KeyboardInterrupt.  Under torchrun every
-        process calls this and trains on its share of each batch; rank 0 writes the files.
+        After Ctrl-C or SIGTERM, the run finishes the current step, writes a checkpoint and raises KeyboardInterrupt.
+        Under torchrun every process calls this method and trains on its part of each batch; rank 0 writes the files.
 
         Args:
-            progress: show a progress bar on a terminal, and elsewhere print one line per epoch, both on stderr.
-            on_validated: called with each history entry that has validation scores, after it was saved; an exception
-                that it raises stops the run.
+            progress: whether to print one line per epoch on stderr, and on a terminal also a progress bar.
+            on_validated: function to call with the history entry after each validation, once the checkpoint is saved.
+                An exception raised by this function stops the run.
 
         Returns:
             The history, one entry per epoch.
 
         Raises:
-            TrainingError: the folder already holds a run, a loss or a weight is not finite, memory is full, or a
-                worker process died.
+            TrainingError: if the folder already contains a run, a loss or a weight is not finite, training runs out of
+                memory, or a worker process died.
         """
         config = self.config
         train_loader = build.make_train_loader(config, self.train_set, self.sampler, self.num_workers)
@@ -150,7 +151,7 @@ class Trainer:
         return self.history
 
     def train_one_epoch(self, epoch: int, loader: DataLoader) -> EpochMeter:
-        """Train on every training image once, or on what a resumed run has left of the epoch.
+        """Train for one epoch, or for the rest of the epoch in a resumed run.
 
         Returns:
             The losses, the number of images and the times of the epoch.
@@ -178,22 +179,22 @@ class Trainer:
         return meter
 
     def set_train_mode(self, epoch: int) -> None:
-        """Put the network into training mode, its encoder frozen in the first `model.freeze_encoder_epochs` epochs."""
+        """Put the network into training mode.  In the first `model.freeze_encoder_epochs` epochs, freeze the encoder."""
         self.model.train()
         if self.config.model.freeze_encoder_epochs:
             freeze_encoder(self.model, epoch < self.config.model.freeze_encoder_epochs)
 
     def train_step(self, images: Tensor, masks: Tensor) -> Tensor:
-        """Make one optimizer step on this process's share of a batch.
+        """Make one optimizer step with this process's part of a batch.
 
         Args:
-            images: uint8 (n, S, S, 3).
-            masks: labels (n, S, S).
+            images: images (n, S, S, C), uint8 if they are RGB, else float32.
+            masks: target masks (n, S, S).
 
         Returns:
             The loss of the whole batch, a scalar on the device.
         """
-        # Dropout depends on the step and the process only, so a resumed run gets the same dropout masks.
+        # Dropout depends only on the step and the process, so a resumed run gets the same dropout masks.
         seed = np.random.SeedSequence([self.config.seed, self.step, distributed.rank()])
         torch.manual_seed(int(seed.generate_state(1)[0]))
         images = images.to(self.device, non_blocking=True).permute(0, 3, 1, 2)  # (n, 3, S, S), channels last in memory
@@ -202,7 +203,7 @@ class Trainer:
             group["lr"] = self.schedule(self.step) * group.get("lr_factor", 1.0)
         self.optimizer.zero_grad(set_to_none=True)
 
-        # Gradient accumulation: as many parts as every process can fill, because they wait for each other.
+        # Gradient accumulation: all processes need the same number of parts, each with at least one image.
         batch_size, world_size = self.sampler.num_batch_images(self.step), distributed.world_size()
         num_parts = max(1, min(self.config.accumulation_steps, batch_size // world_size))
         parts = zip(
@@ -213,7 +214,7 @@ class Trainer:
         )
         losses = []
         for i, (part_images, part_masks, weight) in enumerate(parts):
-            exchange_later = world_size > 1 and i < num_parts - 1  # DDP averages the gradients after the last part
+            exchange_later = world_size > 1 and i < num_parts - 1  # DDP averages gradients after the last part
             with self.forward.no_sync() if exchange_later else nullcontext():
                 loss = self.compute_loss(part_images, part_masks) * weight
                 self.scaler.scale(loss).backward()
@@ -230,7 +231,7 @@ class Trainer:
         return sum(losses)
 
     def compute_loss(self, images: Tensor, masks: Tensor) -> Tensor:
-        """Return the loss of uint8 images (n, 3, S, S) with labels (n, S, S), a scalar."""
+        """Return the loss, a scalar, for images (n, C, S, S) that are not normalized yet and target masks (n, S, S)."""
         with torch.autocast(self.device.type, self.amp_dtype, enabled=self.amp_dtype is not None):
             inputs = normalize(images, self.config.inference.mean, self.config.inference.std)
             outputs = self.forward(inputs)  # logits (n, C, S, S), or a list of several
@@ -241,17 +242,18 @@ class Trainer:
         return loss
 
     def validate(self, loader: DataLoader | None = None) -> dict:
-        """Return the scores of `eval_model` on the validation set, as `metrics.Counts.scores` defines them.
+        """Return the scores of `eval_model` on the validation set, in the format of `metrics.Counts.scores`.
 
-        The pixels of all images are counted at native size, in integers, each image in one of the processes.
+        Predictions are compared with the masks at native size.  Each image is counted in one of the processes, and the
+        scores are computed from the sums over all processes.
         """
         loader = loader or build.make_val_loader(self.config, self.val_set, 0)
-        # On CPUs each process has its own batch-normalization statistics; those of rank 0 are saved and validated.
+        # On CPUs each process has its own batch-normalization statistics; rank 0's statistics are saved and validated.
         distributed.broadcast_buffers(self.eval_model)
         options = asdict(self.config.inference)
         predictor = Predictor(self.eval_model, **options, device=self.device, amp_dtype=self.amp_dtype)
         counts = Counts(self.val_set.num_classes)
-        for images, masks in loader:  # lists of uint8 (H, W, 3) and (H, W), sizes may differ
+        for images, masks in loader:  # lists of (H, W, C) and (H, W); the sizes may differ
             for mask, prediction in zip(masks, predictor.label_maps(images), strict=True):
                 count_image(counts, mask, prediction)
         counts = reduce(add, distributed.all_gather(counts))
@@ -260,9 +262,9 @@ class Trainer:
         return counts.scores(self.val_set.classes)
 
     def check_finite(self, meter: EpochMeter, weights_too: bool = False) -> None:
-        """Raise TrainingError at the first loss that is not finite, or for a weight, statistic or average that is not.
+        """Raise TrainingError if a loss is NaN or infinite, and with `weights_too` also for a parameter or buffer.
 
-        The losses are read from the device here, some steps after they were computed.
+        Losses are read from the device here, up to `CHECK_EVERY` steps after they were computed.
         """
         total_steps = self.sampler.total_steps
         remedy = f"the checkpoint in {self.folder} is unchanged: lower optimizer.lr, or try --amp=off."
@@ -286,7 +288,7 @@ class Trainer:
             )
 
     def check_metric(self, entry: dict) -> None:
-        """Raise TrainingError if the validation set has no pixel to compute `config.metric` from."""
+        """Raise TrainingError if `config.metric` cannot be computed, because the validation set lacks the classes."""
         if self.config.metric not in entry["val"]:
             raise TrainingError(
                 f"{self.val_set.name}, {self.config.data.val_split}: {self.config.metric} cannot be computed, because "
@@ -294,13 +296,13 @@ class Trainer:
             )
 
     def is_best(self, entry: dict) -> bool:
-        """Return whether the validation score of `entry` is above those of all epochs before."""
+        """Return whether the validation score of `entry` is higher than in all previous epochs."""
         metric = self.config.metric
         best = max((before["val"].get(metric, -1) for before in self.history if "val" in before), default=-1)
         return entry["val"].get(metric, -1) > best
 
     def save_best(self, entry: dict) -> None:
-        """Write best.safetensors: the weights of `eval_model`, and what is needed to use them."""
+        """Write best.safetensors: the weights of `eval_model`, with the metadata needed to use them."""
         if distributed.rank() == 0:
             metadata = {
                 "config": config_to_dict(self.config),
@@ -315,7 +317,7 @@ class Trainer:
             weights.write_tensors(self.folder / "best.safetensors", self.eval_model.state_dict(), metadata)
 
     def save_checkpoint(self) -> None:
-        """Write checkpoint.pt and history.json atomically; rank 0 writes, and the other processes wait for it."""
+        """Write checkpoint.pt and history.json atomically.  Rank 0 writes them, and the other processes wait."""
         if distributed.rank() == 0:
             state = {
                 "config": config_to_dict(self.config),
@@ -329,16 +331,20 @@ class Trainer:
             }
             checkpoint.write_checkpoint(self.folder, state)
         self.saved_at = time.perf_counter()
-        distributed.barrier()  # a process that resumes at once must not read the checkpoint before this one
+        distributed.barrier()  # so that a process that resumes at once does not read the previous checkpoint
 
     def load_checkpoint(self) -> None:
-        """Continue from checkpoint.pt.  TrainingError if it is missing, damaged, or of another configuration."""
+        """Restore the state of the run from checkpoint.pt.
+
+        Raises:
+            TrainingError: if the file is missing or corrupted, or was saved with another configuration.
+        """
         with checkpoint.reading(self.folder, self.config, self.device) as state:
             checkpoint.check_progress(state, self.sampler)
             checkpoint.load_weights(self.model, state["model"])
             if self.ema:
                 checkpoint.load_weights(self.ema.model, state["ema"])
             self.optimizer.load_state_dict(state["optimizer"])
-            if self.scaler.is_enabled() and state["scaler"]:  # the run may have used another precision before
+            if self.scaler.is_enabled() and state["scaler"]:  # before, the run may have used another precision
                 self.scaler.load_state_dict(state["scaler"])
             self.step, self.history, self.partial_epoch = state["step"], state["history"], state["partial_epoch"]
