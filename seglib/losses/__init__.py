@@ -1,15 +1,17 @@
 """Losses for semantic segmentation.
 
-Every loss takes logits (N, C, H, W) and a target mask (N, H, W) with labels 0..C-1, and returns a scalar: the mean over
-the pixels that count.  Pixels labelled `ignore_index` contribute to neither numerator nor denominator, and a batch in
-which all pixels are ignored gives 0.  One channel (C = 1) means foreground against background with a sigmoid; more
-channels mean a softmax.
+Every loss takes logits (N, C, H, W) and a target mask (N, H, W) with labels 0..C-1, and returns a scalar.  Most losses
+are means over pixels.  Pixels with the label `ignore_index` contribute to neither the numerator nor the denominator,
+and if all pixels of a batch are ignored, the loss is 0.  With one channel (C = 1), the logits are those of the
+foreground and are passed through a sigmoid; with more channels, a softmax is used.
 
 Further arguments of the losses:
-    weight: class weights (C,), or (2,) with one channel, background first; None for equal weights.
+    weight: class weights (C,), or (2,) for background and foreground if the logits have one channel.  None means equal
+        weights.
     ignore_index: the label of ignored pixels.
-    all_reduce: sums a tensor over the processes of distributed training, so that each computes the loss of the whole
-    batch.  `lovasz` and `ohem` rank pixels and therefore use the pixels of their own process only.
+    all_reduce: function that sums a tensor over all processes of distributed training, so that every process computes
+        the loss of the whole batch.  `lovasz` and `ohem` have no such argument: they rank pixels, and use only those of
+        their own process.
 """
 
 from .combined import LOSSES, SCHEMES, SegmentationLoss, class_weights

@@ -1,4 +1,4 @@
-"""Losses by name, weighted sums of them, and class weights computed from a data set."""
+"""The registry of losses, weighted sums of losses, and class weights computed from a data set."""
 
 import inspect
 import math
@@ -22,7 +22,7 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
     "boundary": functions.boundary,
 }
 SCHEMES = ("none", "sqrt_freq", "inv_freq", "hrnet")  # of `class_weights`
-# The smallest and largest values of the losses' options.
+# The smallest and the largest value of each option of the losses.
 OPTION_RANGES = {"gamma": (0, 100), "threshold": (1e-6, 1), "min_kept": (1, 2**62), "width": (1, 10**6)}
 # HRNet's weights for Cityscapes' 19 classes (github.com/HRNet/HRNet-Semantic-Segmentation).
 _CITYSCAPES_WEIGHTS = (
@@ -35,16 +35,16 @@ def class_weights(scheme: str, pixels: Sequence[int]) -> list[float] | None:
     """Compute class weights from the number of pixels of each class.
 
     Args:
-        scheme: "none"; "inv_freq", the inverse of the class frequency; "sqrt_freq", its square root; or "hrnet",
-            fixed weights for Cityscapes.
+        scheme: "none"; "inv_freq" for the inverse of the class frequency; "sqrt_freq" for the square root of this
+            inverse; or "hrnet" for HRNet's fixed weights for Cityscapes.
         pixels: the number of pixels of each class in the training set (C,).
 
     Returns:
-        C weights, or None for "none".  Those from frequencies have a mean of 1 over the classes that occur; a class
-        that does not occur gets 1.
+        C weights, or None for "none".  Weights computed from frequencies have a mean of 1 over the classes that occur;
+        the weight of a class that does not occur is 1.
 
     Raises:
-        LossError: for an unknown scheme, or "hrnet" for another number of classes than 19.
+        LossError: if the scheme is unknown, or if it is "hrnet" and the number of classes is not 19.
     """
     if scheme == "none":
         return None
@@ -63,18 +63,20 @@ def class_weights(scheme: str, pixels: Sequence[int]) -> list[float] | None:
 
 
 class SegmentationLoss(nn.Module):
-    """A weighted sum of losses, of one output or, for deep supervision and auxiliary heads, of several.
+    """A weighted sum of losses over one or more outputs of a network.
+
+    Networks with deep supervision or auxiliary heads have more than one output.
 
     Args:
-        terms: the weight of each loss by name (see LOSSES).
+        terms: the name (see LOSSES) and weight of each loss.
         class_weights: one weight per class; None for equal weights.
         ignore_index: the label of ignored pixels.
-        output_weights: one weight per output of the network; None for 1 each.
-        options: arguments of a loss by its name, such as {"focal": {"gamma": 1}}.
-        all_reduce: sums a tensor over all processes of distributed training.
+        output_weights: one weight per output of the network.  None means that every weight is 1.
+        options: further arguments of the losses by name, such as {"focal": {"gamma": 1}}.
+        all_reduce: function that sums a tensor over all processes of distributed training.
 
     Raises:
-        LossError: for unknown losses or options, and for weights that are not finite numbers of at least 0.
+        LossError: if a loss or an option is unknown or out of range, or a weight is not a finite number of at least 0.
     """
 
     weight: Tensor | None
@@ -111,22 +113,22 @@ class SegmentationLoss(nn.Module):
         self.register_buffer("weight", weights, persistent=False)
 
     def forward(self, outputs: Tensor | Sequence[Tensor], target: Tensor) -> Tensor:
-        """Compute the loss, always in float32.
+        """Compute the loss in float32.
 
         Args:
-            outputs: logits (N, C, H, W), or one such tensor per output.
+            outputs: logits (N, C, H, W), or a sequence with one such tensor per output.
             target: labels (N, H, W), integers 0..C-1 or `ignore_index`.
 
         Returns:
             A scalar.
 
         Raises:
-            LossError: if shapes, types or numbers of classes and outputs do not fit.
+            LossError: if the shapes, the types, or the numbers of classes or outputs do not match.
         """
         outputs = [outputs] if isinstance(outputs, Tensor) else outputs
         _check_shapes(outputs, target)
         factors = self.output_weights or [1.0] * len(outputs)
-        # In eval mode a network with several outputs returns only the first.
+        # In eval mode, a network with several outputs returns only the first one.
         if len(factors) < len(outputs) or len(factors) > len(outputs) > 1:
             raise LossError(f"{len(factors)} output weights for {len(outputs)} outputs; give one per output.")
         target = target.long()
@@ -148,7 +150,7 @@ class SegmentationLoss(nn.Module):
 
 
 def _check_weights(name: str, values: Iterable[float]) -> list[float]:
-    """The weights as a list; LossError unless they are finite numbers of at least 0."""
+    """Return the weights as a list.  Raise LossError unless they are finite numbers of at least 0."""
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise LossError(f"{name} is {values!r}, but must be a list of numbers.")
     weights = list(values)
@@ -160,7 +162,11 @@ def _check_weights(name: str, values: Iterable[float]) -> list[float]:
 
 
 def _check_options(terms: Mapping[str, float], options: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The arguments of each loss in `terms`; LossError for one that no loss in `terms` takes."""
+    """Return the further arguments of each loss in `terms`.
+
+    Raises:
+        LossError: if an argument is for a loss that is not in `terms`, is unknown, or is out of range.
+    """
     if not isinstance(options, Mapping) or not all(isinstance(arguments, Mapping) for arguments in options.values()):
         raise LossError(f"options is {options!r}, but must be arguments by loss, such as {{'focal': {{'gamma': 1}}}}.")
     for name, arguments in options.items():

@@ -1,4 +1,4 @@
-"""Knowledge distillation: learn from the predictions of trained networks.
+"""Knowledge distillation: train a network (the student) on the predictions of other networks (the teachers).
 
 Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015, https://arxiv.org/abs/1503.02531.
 """
@@ -13,12 +13,19 @@ from .functions import IGNORE_INDEX, AllReduce, LossError, single_process, weigh
 
 
 def soften(logits: Tensor, temperature: float) -> Tensor:
-    """Class probabilities softmax(logits / temperature), (N, C, H, W); one channel becomes two, background first."""
+    """Return the class probabilities softmax(logits / temperature), (N, max(C, 2), H, W).
+
+    If the logits have one channel, the result has two: background and foreground.
+    """
     return F.softmax(_two_channels(logits.float()) / temperature, dim=1)
 
 
 def mean_prediction(teacher_logits: Sequence[Tensor], temperature: float) -> Tensor:
-    """The mean of the teachers' softened predictions.  LossError if their numbers of classes differ."""
+    """Return the mean of the teachers' softened predictions.
+
+    Raises:
+        LossError: if the teachers predict different numbers of classes.
+    """
     predictions = [soften(logits, temperature) for logits in teacher_logits]
     if len({prediction.shape for prediction in predictions}) > 1:
         raise LossError("teachers predict different numbers of classes; use teachers with the same classes.")
@@ -33,24 +40,24 @@ def distillation(
     ignore_index: int = IGNORE_INDEX,
     all_reduce: AllReduce = single_process,
 ) -> Tensor:
-    """Mean over pixels of T^2 KL(soft targets || softmax(logits / T)).
+    """Return the mean over pixels of T^2 KL(soft targets || softmax(logits / T)).
 
-    The factor T^2 keeps the size of the gradients about the same at every temperature.  As in all losses here, a
-    pixel labelled `ignore_index` contributes nothing, although the teachers have a prediction for it.
+    The factor T^2 keeps the magnitude of the gradients about the same at every temperature.  As in all losses of this
+    package, pixels with the label `ignore_index` do not contribute, although the teachers predict them too.
 
     Args:
-        logits: the student's, (N, C, H, W); C = 1 is foreground against background with a sigmoid.
-        soft_targets: probabilities made by `mean_prediction` at the same temperature, (N, max(C, 2), H, W).
-        target: labels (N, H, W); only which pixels are ignored matters.
-        temperature: T, above 0; higher ones bring out what the teachers find similar.
-        ignore_index: label of the pixels that do not count.
-        all_reduce: sums a tensor over the processes of distributed training.
+        logits: the student's logits (N, C, H, W).  C = 1 means the logits of the foreground, as for a sigmoid.
+        soft_targets: probabilities (N, max(C, 2), H, W), computed by `mean_prediction` with the same temperature.
+        target: labels (N, H, W), used only to find the ignored pixels.
+        temperature: T, greater than 0.  A higher temperature increases the influence of the less likely classes.
+        ignore_index: the label of ignored pixels.
+        all_reduce: function that sums a tensor over all processes of distributed training.
 
     Returns:
-        A scalar, 0 or more.
+        A scalar, at least 0.
 
     Raises:
-        LossError: the numbers of classes differ.
+        LossError: if the numbers of classes of student and teachers differ.
     """
     log_predictions = F.log_softmax(_two_channels(logits.float()) / temperature, dim=1)
     if log_predictions.shape != soft_targets.shape:
@@ -64,5 +71,5 @@ def distillation(
 
 
 def _two_channels(logits: Tensor) -> Tensor:
-    """Logits of two classes that have the same probabilities as one channel through a sigmoid; others unchanged."""
+    """Convert logits of one channel to two channels with the same probabilities; return other logits unchanged."""
     return torch.cat([torch.zeros_like(logits), logits], dim=1) if logits.shape[1] == 1 else logits

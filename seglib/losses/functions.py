@@ -1,6 +1,7 @@
-"""The losses, each a function of logits and a target mask.  See the package for arguments that all of them share.
+"""The losses, which are functions of logits and a target mask.
 
-Most are means over pixels; `dice` and `lovasz` measure the overlap of two regions.
+Most losses are means over pixels; `dice` and `lovasz` measure the overlap of two regions.  The arguments that all
+losses share are described in the docstring of `seglib.losses`.
 """
 
 import math
@@ -13,20 +14,23 @@ from torch.nn import functional as F
 from ..errors import SeglibError
 
 IGNORE_INDEX = 255
-AllReduce = Callable[[Tensor], Tensor]  # from the sum of one process to the sum of all
+AllReduce = Callable[[Tensor], Tensor]  # maps a sum in one process to the sum over all processes
 
 
 class LossError(SeglibError, ValueError):
-    """A loss cannot be built or applied; the message says why and what to do."""
+    """A loss cannot be built or applied.  The message says why and what to do."""
 
 
 def single_process(x: Tensor) -> Tensor:
-    """The reduction for training in one process: return `x`."""
+    """Return `x` unchanged: the `all_reduce` for training in a single process."""
     return x
 
 
 def weight_sum(target: Tensor, weight: Tensor | None, ignore_index: int, all_reduce: AllReduce) -> Tensor:
-    """The sum of the class weights of all pixels that count, or their number if `weight` is None; never 0."""
+    """Return the sum of the class weights of all valid pixels, or their number if `weight` is None; never 0.
+
+    Valid pixels are those that are not ignored.
+    """
     valid = target != ignore_index
     if weight is None:
         return all_reduce(valid.sum()).clamp(min=1)
@@ -40,7 +44,7 @@ def cross_entropy(
     ignore_index: int = IGNORE_INDEX,
     all_reduce: AllReduce = single_process,
 ) -> Tensor:
-    """Cross-entropy: mean of -log softmax(logits)[target], each pixel weighted by its class."""
+    """Return the cross-entropy: the mean of -log softmax(logits)[target], weighted by the class weights."""
     loss = F.cross_entropy(logits, target, weight, ignore_index=ignore_index, reduction="sum")
     return all_reduce(loss) / weight_sum(target, weight, ignore_index, all_reduce).to(loss.dtype)
 
@@ -52,7 +56,7 @@ def binary_cross_entropy(
     ignore_index: int = IGNORE_INDEX,
     all_reduce: AllReduce = single_process,
 ) -> Tensor:
-    """Binary cross-entropy with a sigmoid, for logits of one channel (N, 1, H, W)."""
+    """Return the binary cross-entropy with a sigmoid, for logits of one channel (N, 1, H, W)."""
     return _mean(_pixel_losses(logits, target, ignore_index), target, weight, ignore_index, all_reduce)
 
 
@@ -64,13 +68,13 @@ def focal(
     gamma: float = 2.0,
     all_reduce: AllReduce = single_process,
 ) -> Tensor:
-    """Focal loss: mean of -(1 - p)^gamma log p, p the probability of the true class; easy pixels get small weights.
+    """Return the focal loss: the mean of -(1 - p)^gamma log p, where p is the probability of the target class.
 
-    Lin, Goyal, Girshick, He and Dollar, "Focal Loss for Dense Object Detection", ICCV 2017,
-    https://arxiv.org/abs/1708.02002.
+    The factor (1 - p)^gamma reduces the loss of easy pixels.  Lin, Goyal, Girshick, He and Dollar, "Focal Loss for
+    Dense Object Detection", ICCV 2017, https://arxiv.org/abs/1708.02002.
 
     Args:
-        gamma: 0 to 100; 0 gives the cross-entropy.
+        gamma: the exponent, 0 to 100.  With 0, the loss is the cross-entropy.
     """
     losses = _pixel_losses(logits, target, ignore_index)
     losses = (-torch.expm1(-losses)).clamp(min=1e-12) ** gamma * losses
@@ -85,13 +89,15 @@ def ohem(
     threshold: float = 0.9,
     min_kept: int = 131072,
 ) -> Tensor:
-    """Online hard example mining (OHEM): the cross-entropy of the hard pixels only.
+    """Return the cross-entropy of only the hard pixels (online hard example mining, OHEM).
 
-    Shrivastava, Gupta and Girshick, CVPR 2016, https://arxiv.org/abs/1604.03540, with HRNet's values for Cityscapes.
+    Shrivastava, Gupta and Girshick, "Training Region-based Object Detectors with Online Hard Example Mining", CVPR
+    2016, https://arxiv.org/abs/1604.03540.  The defaults are HRNet's values for Cityscapes.
 
     Args:
-        threshold: pixels whose true class has a lower probability are hard, 1e-6 to 1.
-        min_kept: at least this many pixels of the batch count, those with the largest loss.
+        threshold: a pixel is hard if the probability of its target class is at most this value, 1e-6 to 1.
+        min_kept: the minimum number of pixels of the batch to use.  If fewer pixels are hard, the pixels with the
+            largest loss are used.
     """
     losses = _pixel_losses(logits, target, ignore_index)
     valid = target != ignore_index
@@ -109,11 +115,13 @@ def boundary(
     width: int = 3,
     all_reduce: AllReduce = single_process,
 ) -> Tensor:
-    """Cross-entropy of the pixels near a boundary, where Boundary IoU is measured; 0 if there is no boundary.
+    """Return the cross-entropy of the pixels near a boundary between classes, or 0 if there is no boundary.
+
+    Boundary IoU is measured in a similar region.
 
     Args:
-        width: a pixel counts if another class is within this Chebyshev distance, in pixels.  Ignored pixels are not
-            another class.
+        width: the largest Chebyshev distance in pixels from a pixel to a pixel of another class.  Ignored pixels do not
+            count as another class.
     """
     valid = target != ignore_index
     width = int(width)
@@ -126,7 +134,7 @@ def boundary(
 
 
 def _pixel_losses(logits: Tensor, target: Tensor, ignore_index: int) -> Tensor:
-    """-log of the probability of each pixel's class, (N, H, W); of class 0 for ignored pixels."""
+    """Return -log of the probability of each pixel's target class, (N, H, W); ignored pixels count as class 0."""
     target = torch.where(target != ignore_index, target, 0)
     if logits.shape[1] == 1:
         return F.binary_cross_entropy_with_logits(logits[:, 0], target.to(logits.dtype), reduction="none")
@@ -140,7 +148,7 @@ def _mean(
     ignore_index: int,
     all_reduce: AllReduce = single_process,
 ) -> Tensor:
-    """Mean of `losses` (N, H, W) over the pixels that count, each weighted by its class."""
+    """Return the mean of `losses` (N, H, W) over the valid pixels, weighted by the class weights."""
     valid = target != ignore_index
     share = valid.to(losses.dtype) if weight is None else valid * weight.to(losses.dtype)[torch.where(valid, target, 0)]
     return all_reduce((losses * share).sum()) / weight_sum(target, weight, ignore_index, all_reduce).to(losses.dtype)
@@ -153,11 +161,12 @@ def dice(
     ignore_index: int = IGNORE_INDEX,
     all_reduce: AllReduce = single_process,
 ) -> Tensor:
-    """Dice loss: 1 - mean over classes of the soft Dice coefficient 2 sum(p t) / (sum(p) + sum(t)) over the batch.
+    """Return the Dice loss: 1 - the mean over classes of the soft Dice coefficient of the batch.
 
-    Milletari, Navab and Ahmadi, "V-Net", 3DV 2016, https://arxiv.org/abs/1606.04797, without squares in the
-    denominator.  Classes that do not occur in the target masks of the batch are left out.  With one channel only the
-    foreground counts, and a batch without foreground gives 0.
+    The soft Dice coefficient is 2 sum(p t) / (sum(p) + sum(t)), for probabilities p and one-hot targets t.  Unlike in
+    Milletari, Navab and Ahmadi, "V-Net", 3DV 2016, https://arxiv.org/abs/1606.04797, the terms in the denominator are
+    not squared.  Classes that do not occur in the target masks of the batch are left out.  With one channel, only the
+    foreground is used, and the loss of a batch without foreground is 0.
     """
     probability, one_hot, valid = _probabilities(logits, target, ignore_index)
     probability = probability * valid
@@ -168,10 +177,11 @@ def dice(
 
 
 def lovasz(logits: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = IGNORE_INDEX) -> Tensor:
-    """Lovasz loss: the Lovasz extension of 1 - IoU over the batch, averaged over the classes in its target masks.
+    """Return the Lovasz loss: the Lovasz extension of 1 - IoU over the batch, averaged over the classes.
 
     Berman, Rannen Triki and Blaschko, "The Lovasz-Softmax loss", CVPR 2018, https://arxiv.org/abs/1705.08790.
-    With one channel only the foreground counts.
+    Classes that do not occur in the target masks of the batch are left out.  With one channel, only the foreground is
+    used.
     """
     probability, one_hot, valid = _probabilities(logits, target, ignore_index)
     truth = one_hot.to(probability.dtype).movedim(1, 0).flatten(1)  # (C, N * H * W)
@@ -179,22 +189,22 @@ def lovasz(logits: Tensor, target: Tensor, weight: Tensor | None = None, ignore_
     errors, order = errors.sort(dim=1, descending=True)
     truth = truth.gather(1, order)
     area = truth.sum(dim=1, keepdim=True)
-    # 1 - IoU if all pixels up to this one, the largest errors first, were wrong; its differences weight the errors.
+    # In order of decreasing error: 1 - IoU if all pixels up to this one were wrong.  Its increments weight the errors.
     jaccard = 1 - (area - truth.cumsum(1)) / (area + (1 - truth).cumsum(1)).clamp(min=1e-6)
     differences = jaccard.diff(dim=1, prepend=jaccard.new_zeros(len(jaccard), 1))
     return _mean_over_present((errors * differences).sum(dim=1), area[:, 0] > 0, weight)
 
 
 def _probabilities(logits: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Probabilities (N, C, H, W), the one-hot target (bool, same shape), and which pixels count (N, 1, H, W)."""
+    """Return probabilities (N, C, H, W), one-hot targets (bool, same shape) and a mask of valid pixels (N, 1, H, W)."""
     valid = (target != ignore_index).unsqueeze(1)
-    if logits.shape[1] == 1:  # the foreground
+    if logits.shape[1] == 1:  # foreground
         return logits.sigmoid(), (target.unsqueeze(1) == 1) & valid, valid
     classes = torch.arange(logits.shape[1], device=target.device).view(1, -1, 1, 1)
     return logits.softmax(dim=1), (target.unsqueeze(1) == classes) & valid, valid
 
 
 def _mean_over_present(loss: Tensor, present: Tensor, weight: Tensor | None) -> Tensor:
-    """Mean of the losses (C,) of the classes that are `present`, weighted if there are several; 0 without any."""
+    """Return the weighted mean of the losses (C,) of the classes that are `present`, or 0 if no class is present."""
     share = present.to(loss.dtype) if weight is None or len(loss) == 1 else present * weight.to(loss.dtype)
     return (loss * share).sum() / share.sum().clamp(min=1e-6)

@@ -1,13 +1,14 @@
-"""Segmentation metrics: integer counts over a whole data set, from which the scores are computed once at the end.
+"""Segmentation metrics: pixel counts are summed over a data set, and the scores are computed from the sums.
 
-IoU, Dice, precision, recall and accuracies come from one confusion matrix.  Boundary IoU follows Cheng et al.,
-"Boundary IoU: Improving Object-Centric Image Segmentation Evaluation", CVPR 2021, for all classes at once.
+IoU, Dice, precision, recall and accuracies are computed from one confusion matrix.  Boundary IoU is computed as in
+Cheng et al., "Boundary IoU: Improving Object-Centric Image Segmentation Evaluation", CVPR 2021, for all classes at
+once.
 
-`Counts` accumulates batches: `counts.update(target, prediction)`, then `counts.scores()`.  For one batch there are
-functions: `iou(target, prediction, num_classes, ignore_index)`.  The target comes first.  Label maps hold integers
-0..C-1, in numpy arrays or in torch tensors on any device; the prediction may be logits.  Pixels whose target is
-`ignore_index` are never counted.  A class that is in neither target nor prediction has no score (NaN in arrays, None in
-`Counts.scores`), and means skip it.
+For a data set, call `counts.update(target, prediction)` of a `Counts` object for each batch, and `counts.scores()` at
+the end.  For a single batch, call a function such as `iou(target, prediction, num_classes, ignore_index)`.  The target
+is always the first argument.  Label maps contain integers 0..C-1, in NumPy arrays or in PyTorch tensors on any device.
+The prediction may also be logits.  Pixels whose target is `ignore_index` are not counted.  A class that occurs in
+neither target nor prediction has no score (NaN in arrays, None in `Counts.scores`) and is left out of means.
 """
 
 from .boundary import boundary_bands, boundary_counts, boundary_width

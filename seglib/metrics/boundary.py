@@ -1,6 +1,6 @@
-"""Boundary bands and the counts for Boundary IoU, for all classes of a label map at once.
+"""Boundary bands and the pixel counts for Boundary IoU, computed for all classes of a label map at once.
 
-After Cheng et al., "Boundary IoU: Improving Object-Centric Image Segmentation Evaluation", CVPR 2021,
+Cheng et al., "Boundary IoU: Improving Object-Centric Image Segmentation Evaluation", CVPR 2021,
 https://arxiv.org/abs/2103.16562.
 """
 
@@ -17,11 +17,12 @@ Differences = Callable[[int], Any]
 
 
 def boundary_width(height: int, width: int, ratio: float = 0.02) -> int:
-    """Return the width of boundary bands in pixels: a share of the image's diagonal, at least 1.
+    """Return the width of boundary bands in pixels: a fraction of the image's diagonal, but at least 1.
 
     Args:
-        height, width: of the image, in pixels.
-        ratio: the share of the diagonal, more than 0; the result is rounded, half to even.
+        height: height of the image in pixels.
+        width: width of the image in pixels.
+        ratio: the fraction of the diagonal, greater than 0.  The product is rounded to an integer.
 
     Raises:
         MetricError: if an argument is not positive.
@@ -32,19 +33,20 @@ def boundary_width(height: int, width: int, ratio: float = 0.02) -> int:
 
 
 def boundary_bands(labels: Array, width: int) -> Array:
-    """Mark the pixels that are in the boundary band of their own class.
+    """Return a mask of the pixels that are in the boundary band of their own class.
 
-    The band of a class is the set of its pixels within Chebyshev distance `width` of a pixel with another label, and
-    everything outside the image counts as another label.  So a pixel is in a band exactly when its window of
-    (2 width + 1)^2 pixels leaves the image or holds two labels, and then one of the (2 width)^2 blocks of 2x2 pixels in
-    the window does the same.  This test does not depend on the class, so it serves all classes at once.
+    The band of a class is the set of its pixels within Chebyshev distance `width` of a pixel with another label.
+    Everything outside the image counts as another label.  A pixel is therefore in a band if its window of
+    (2 width + 1)^2 pixels extends beyond the image or contains two labels.  A window inside the image contains two
+    labels exactly if one of its (2 width)^2 blocks of 2x2 pixels does.  This test does not depend on the class, so one
+    pass computes the bands of all classes.
 
     Args:
-        labels: integers (..., H, W), array or tensor; an ignored label is a label like any other here.
-        width: of the band in pixels, at least 1, as from `boundary_width`.
+        labels: integers (..., H, W) in an array or a tensor.  The label of ignored pixels is treated like any other.
+        width: width of the band in pixels, at least 1, such as the result of `boundary_width`.
 
     Returns:
-        bool (..., H, W), of the kind and on the device of `labels`.
+        bool (..., H, W), an array or a tensor on the same device as `labels`.
 
     Raises:
         MetricError: if the labels are not integers (..., H, W), or `width` is less than 1.
@@ -58,37 +60,37 @@ def boundary_bands(labels: Array, width: int) -> Array:
 def boundary_counts(
     target: Array, prediction: Array, num_classes: int, width: int, ignore_index: int = 255
 ) -> tuple[Array, Array]:
-    """Count, for each class, the pixels in both bands, the target's and the prediction's, and those in at least one.
+    """Count the pixels in the intersection and in the union of the target's and the prediction's band of each class.
 
-    The bands are computed first, on all labels, and then lose the pixels that the target ignores.
+    The bands are computed on all labels.  Ignored pixels are removed from the bands afterwards.
 
     Args:
         target: labels (..., H, W), as in `confusion_matrix`.
         prediction: labels (..., H, W) or logits (..., C, H, W), as in `confusion_matrix`.
         num_classes: C, 1 to 255.
-        width: of the bands in pixels, at least 1.
-        ignore_index: the label of pixels to leave out; not one of the classes.
+        width: width of the bands in pixels, at least 1.
+        ignore_index: the target label of the pixels to ignore, which must not be one of the classes.
 
     Returns:
-        Two int64 (C,): intersections and unions.  Boundary IoU is their ratio.
+        Two int64 arrays (C,): intersections and unions.  Boundary IoU is their ratio.
 
     Raises:
-        MetricError: as `confusion_matrix` and `boundary_bands`.
+        MetricError: if the label maps or `num_classes` are invalid (see `confusion_matrix`), or `width` is less than 1.
     """
     shifted = shift_labels(target, prediction, num_classes, ignore_index)
     return boundary_of_shifted(*shifted, num_classes, width)
 
 
 def boundary_of_shifted(target: Any, prediction: Any, num_classes: int, width: int) -> tuple[Array, Array]:
-    """`boundary_counts` of two maps with labels 0..C, class + 1 or 0 for ignored, as from `labels.shift_labels`."""
+    """Return `boundary_counts` of two label maps from `labels.shift_labels`: class + 1, or 0 for ignored pixels."""
     bits = _band_bits(_differences(target, prediction, num_classes), target.reshape(-1) | 255, target.shape, width)
     in_target, in_prediction = as_bytes(bits > 15), as_bytes((bits & 15) > 0) & as_bytes(target > 0)
     return _intersection_and_union(target * in_target, prediction * in_prediction, num_classes)
 
 
 def _intersection_and_union(target: Any, prediction: Any, num_classes: int) -> tuple[Array, Array]:
-    """Two int64 (C,): for each of the labels 1..C, the pixels that have it in both maps, and in at least one."""
-    if num_classes <= 2 and isinstance(target, np.ndarray):  # labels 1 and 2 are one bit each, so no matrix is needed
+    """Count for each label 1..C the pixels that have this label in both maps, and in at least one: two int64 (C,)."""
+    if num_classes <= 2 and isinstance(target, np.ndarray):  # the labels 1 and 2 are single bits: no matrix is needed
         both, either = target & prediction, target | prediction
         return _count_bits(both, num_classes), _count_bits(either, num_classes)
     pairs: Any = count_pairs(target, prediction, num_classes)
@@ -101,41 +103,45 @@ def _count_bits(values: np.ndarray, bits: int) -> np.ndarray:
 
 
 def _differences(target: Any, prediction: Any, num_classes: int) -> Differences:
-    """Both maps at once: the upper four bits are set where the target differs, the lower four for the prediction."""
+    """Return a function of `step` that compares each pixel with the one `step` pixels later, in both maps at once.
+
+    In its result, bits of the upper half of a byte are set where the target differs, and bits of the lower half where
+    the prediction differs.
+    """
     if num_classes <= 15:  # two labels fit into a byte, and xor compares both at once
         packed = (target * 16 + prediction).reshape(-1)
         return lambda step: packed[step:] ^ packed[:-step]
     true, predicted = target.reshape(-1), prediction.reshape(-1)
 
     def differences(step: int) -> Array:
-        # numpy multiplies bytes faster than it shifts them
+        # In NumPy, multiplying bytes is faster than shifting them.
         return as_bytes(true[step:] != true[:-step]) * 16 | as_bytes(predicted[step:] != predicted[:-step])
 
     return differences
 
 
 def _band_bits(differences: Differences, everywhere: Any, shape: tuple[int, ...], width: int) -> Any:
-    """Compute bands of several maps in one pass, each in its own bits.
+    """Compute the bands of several label maps in one pass, with separate bits for each map.
 
     Args:
-        differences: `differences(step)` has a bit set where a pixel of the flattened maps differs from the pixel
-            `step` further on.
-        everywhere: uint8, 255 at every pixel of the flattened maps; it becomes the result.
-        shape: (..., H, W).
-        width: of the bands.
+        differences: function of `step`.  In its result, a bit is set where a pixel of a flattened map differs from the
+            pixel `step` positions later.
+        everywhere: uint8, 255 at every pixel of the flattened maps.  This array is overwritten with the result.
+        shape: the shape of the label maps, (..., H, W).
+        width: width of the bands in pixels.
 
     Returns:
-        uint8 (..., H, W), with a bit set in the bands.
+        uint8 (..., H, W).  The bits of a map are nonzero in its bands.
     """
     if len(shape) < 2 or width < 1:
         raise MetricError(f"bands need labels (..., H, W), not {tuple(shape)}, and a width >= 1, not {width}")
-    row = shape[-1]  # the distance to the pixel below
+    row = shape[-1]  # the step to the pixel below
     changes = differences(1)
     changes[row - 1 :: row] = 255  # the image ends after each row
-    mixed = differences(row)[:-1]  # 2x2 blocks, by their top left pixel
+    mixed = differences(row)[:-1]  # 2x2 blocks with different labels, stored at their top left pixel
     mixed |= changes[:-row]
     mixed |= changes[row:]
-    mixed = _any_of_next(_any_of_next(mixed, 2 * width, step=1), 2 * width, step=row)  # windows, by the same pixel
+    mixed = _any_of_next(_any_of_next(mixed, 2 * width, step=1), 2 * width, step=row)  # windows
     centre = width * row + width
     everywhere[centre : centre + len(mixed)] = mixed
     bits = everywhere.reshape(shape)
@@ -145,7 +151,10 @@ def _band_bits(differences: Differences, everywhere: Any, shape: tuple[int, ...]
 
 
 def _any_of_next(flags: Any, count: int, step: int) -> Any:
-    """Each byte or-ed with those after it, `count` bytes in all and `step` apart, in log2(count) passes."""
+    """Return the bitwise OR of each byte and the following ones, `count` bytes at distances of `step`.
+
+    This takes about log2(count) passes.
+    """
     reach = 1
     while reach < count:
         shift = min(reach, count - reach) * step

@@ -1,7 +1,8 @@
 """The confusion matrix, and the scores computed from it: IoU, Dice, precision, recall and accuracies.
 
-Every score takes either a confusion matrix, `iou(matrix)`, or label maps, `iou(target, prediction, num_classes)`, and
-then also `ignore_index`.  Label maps may be batches, and the prediction may be logits; see `confusion_matrix`.
+Every score can be computed from a confusion matrix, as in `iou(matrix)`, or from label maps, as in
+`iou(target, prediction, num_classes, ignore_index)`.  Label maps may be batches, and the prediction may be logits; see
+`confusion_matrix`.
 """
 
 import math
@@ -18,17 +19,19 @@ def confusion_matrix(target: Array, prediction: Array, num_classes: int, ignore_
     """Count the pixels of every pair of target class and predicted class.
 
     Args:
-        target: label map of any shape, integers 0..C-1 or `ignore_index`, in an array or a tensor.
-        prediction: label map of the same shape and kind, integers 0..C-1 at every pixel; or floating-point logits
-            (..., C, H, W), or (..., 1, H, W) for two classes, of which the argmax (or the sign) is taken.
+        target: label map of any shape with integers 0..C-1 or `ignore_index`, an array or a tensor.
+        prediction: label map of the same shape with integers 0..C-1 at every pixel, or floating-point logits
+            (..., C, H, W), or logits (..., 1, H, W) for two classes.  An array if the target is an array, a tensor if
+            the target is a tensor.
         num_classes: C, 1 to 255.
-        ignore_index: the label of pixels to leave out; not one of the classes.
+        ignore_index: the target label of the pixels to ignore, which must not be one of the classes.
 
     Returns:
-        int64 (C, C), rows are target classes and columns predicted classes; on the target's device if a tensor.
+        int64 (C, C), with a row for each target class and a column for each predicted class.  It is an array, or a
+        tensor on the target's device.
 
     Raises:
-        MetricError: if shapes differ, a label is out of range, or an input is empty or does not hold integers.
+        MetricError: if shapes differ, a label is out of range, or an input is empty or does not contain integers.
     """
     return confusion_of_shifted(*shift_labels(target, prediction, num_classes, ignore_index), num_classes)
 
@@ -36,19 +39,20 @@ def confusion_matrix(target: Array, prediction: Array, num_classes: int, ignore_
 def iou(
     target: Array, prediction: Array | None = None, num_classes: int | None = None, ignore_index: int = 255
 ) -> np.ndarray:
-    """Intersection over union (IoU) of each class, TP / (TP + FP + FN).
+    """Return the intersection over union (IoU) of each class, TP / (TP + FP + FN).
 
     Args:
-        target: a confusion matrix (C, C) if it is the only argument, else label maps as in `confusion_matrix`.
-        prediction: label maps or logits.
+        target: a confusion matrix (C, C) if this is the only argument, else label maps as in `confusion_matrix`.
+        prediction: label maps or logits as in `confusion_matrix`.
         num_classes: C.
-        ignore_index: the label of pixels to leave out.
+        ignore_index: the target label of the pixels to ignore.
 
     Returns:
-        float64 (C,), 0 to 1; NaN for a class that is neither in the target nor in the prediction.
+        float64 (C,), from 0 to 1; NaN for a class that occurs in neither target nor prediction.
 
     Raises:
-        MetricError: as `confusion_matrix`, or if the only argument is not a confusion matrix.
+        MetricError: if the only argument is not a confusion matrix, or the label maps are invalid (see
+            `confusion_matrix`).
     """
     hits, true, predicted = _marginals(target, prediction, num_classes, ignore_index)
     return quotient(hits, true + predicted - hits)
@@ -57,7 +61,7 @@ def iou(
 def dice(
     target: Array, prediction: Array | None = None, num_classes: int | None = None, ignore_index: int = 255
 ) -> np.ndarray:
-    """Dice coefficient of each class, 2 TP / (2 TP + FP + FN).  Arguments, result and errors as for `iou`."""
+    """Return the Dice coefficient of each class, 2 TP / (2 TP + FP + FN).  Arguments, result and errors as in `iou`."""
     hits, true, predicted = _marginals(target, prediction, num_classes, ignore_index)
     return quotient(2 * hits, true + predicted)
 
@@ -65,7 +69,7 @@ def dice(
 def precision(
     target: Array, prediction: Array | None = None, num_classes: int | None = None, ignore_index: int = 255
 ) -> np.ndarray:
-    """Precision of each class, TP / (TP + FP); NaN for a class that is never predicted.  Arguments as for `iou`."""
+    """Return the precision of each class, TP / (TP + FP); NaN for classes never predicted.  Arguments as in `iou`."""
     hits, _, predicted = _marginals(target, prediction, num_classes, ignore_index)
     return quotient(hits, predicted)
 
@@ -73,7 +77,7 @@ def precision(
 def recall(
     target: Array, prediction: Array | None = None, num_classes: int | None = None, ignore_index: int = 255
 ) -> np.ndarray:
-    """Recall of each class, TP / (TP + FN); NaN for a class that is not in the target.  Arguments as for `iou`."""
+    """Return the recall of each class, TP / (TP + FN); NaN for classes not in the target.  Arguments as in `iou`."""
     hits, true, _ = _marginals(target, prediction, num_classes, ignore_index)
     return quotient(hits, true)
 
@@ -81,14 +85,14 @@ def recall(
 def mean_iou(
     target: Array, prediction: Array | None = None, num_classes: int | None = None, ignore_index: int = 255
 ) -> float:
-    """Mean IoU over the classes that occur in target or prediction.  Arguments as for `iou`."""
+    """Return the mean IoU over the classes that occur in target or prediction.  Arguments as in `iou`."""
     return mean(iou(target, prediction, num_classes, ignore_index))
 
 
 def pixel_accuracy(
     target: Array, prediction: Array | None = None, num_classes: int | None = None, ignore_index: int = 255
 ) -> float:
-    """Share of the counted pixels whose class is right.  Arguments as for `iou`."""
+    """Return the fraction of correctly classified pixels, without ignored pixels.  Arguments as in `iou`."""
     hits, true, _ = _marginals(target, prediction, num_classes, ignore_index)
     return float(quotient(hits.sum(), true.sum()))
 
@@ -96,20 +100,20 @@ def pixel_accuracy(
 def mean_class_accuracy(
     target: Array, prediction: Array | None = None, num_classes: int | None = None, ignore_index: int = 255
 ) -> float:
-    """Mean recall over the classes that occur in the target.  Arguments as for `iou`."""
+    """Return the mean recall over the classes that occur in the target.  Arguments as in `iou`."""
     return mean(recall(target, prediction, num_classes, ignore_index))
 
 
 def frequency_weighted_iou(
     target: Array, prediction: Array | None = None, num_classes: int | None = None, ignore_index: int = 255
 ) -> float:
-    """IoU averaged over the classes with their share of the target's pixels as weights.  Arguments as for `iou`."""
+    """Return the mean IoU, each class weighted by its fraction of the target's pixels.  Arguments as in `iou`."""
     hits, true, predicted = _marginals(target, prediction, num_classes, ignore_index)
     return float(quotient(np.nansum(true * quotient(hits, true + predicted - hits)), true.sum()))
 
 
 def confusion_of_shifted(target: Array, prediction: Array, num_classes: int) -> Array:
-    """`confusion_matrix` of two maps with labels 0..C, class + 1 or 0 for ignored, as from `labels.shift_labels`."""
+    """Return `confusion_matrix` of two label maps from `labels.shift_labels`: class + 1, or 0 for ignored pixels."""
     if num_classes <= 2 and isinstance(target, np.ndarray):  # faster than bincount
         pairs, labels = target * 3 + prediction, range(1, num_classes + 1)
         return np.array([[np.count_nonzero(pairs == 3 * t + p) for p in labels] for t in labels], np.int64)
@@ -117,7 +121,7 @@ def confusion_of_shifted(target: Array, prediction: Array, num_classes: int) -> 
 
 
 def count_pairs(target: Any, prediction: Any, num_classes: int) -> Array:
-    """Count every pair of shifted labels 0..C: int64 (C + 1, C + 1)."""
+    """Count the pixels of every pair of shifted labels 0..C: int64 (C + 1, C + 1)."""
     side = num_classes + 1
     if isinstance(target, torch.Tensor):
         pairs = target.int() * side + prediction
@@ -131,7 +135,7 @@ def count_pairs(target: Any, prediction: Any, num_classes: int) -> Array:
 def _marginals(
     target: Array, prediction: Array | None, num_classes: int | None, ignore_index: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The pixels of each class that agree, that are in the target, and that are in the prediction: three (C,)."""
+    """Return three arrays (C,): for each class the true positives, the pixels in the target, and those predicted."""
     if prediction is not None:
         if num_classes is None:
             raise MetricError("num_classes is missing: give target, prediction and the number of classes")
@@ -148,16 +152,16 @@ def _marginals(
 
 
 def quotient(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """part / whole, and NaN where the whole is 0."""
+    """Return part / whole, and NaN where `whole` is 0."""
     return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)
 
 
 def occurring(values: Iterable[float]) -> list[float]:
-    """The values that are not NaN."""
+    """Return the values that are not NaN."""
     return [float(value) for value in values if not math.isnan(value)]
 
 
 def mean(values: Iterable[float]) -> float:
-    """Mean of the values that are not NaN, independent of their order; NaN if there are none."""
+    """Return the mean of the values that are not NaN, or NaN if there are none.  Their order has no effect."""
     values = occurring(values)
     return math.fsum(values) / len(values) if values else math.nan

@@ -1,4 +1,7 @@
-"""Counts accumulated image by image over a data set, in one process or many, and all scores from their sums."""
+"""Pixel counts, accumulated over the images of a data set, and the scores computed from them.
+
+Counts of several processes can be added.
+"""
 
 import math
 from collections.abc import Sequence
@@ -12,21 +15,23 @@ from .labels import Array, MetricError, check_options, shift_labels, to_numpy
 
 
 class Counts:
-    """All counts from which the scores of a data set are computed.
+    """The counts from which all scores of a data set are computed.
 
     Args:
         num_classes: C, 1 to 255.
-        ratio: the width of boundary bands as a share of each image's diagonal: 0.02 in the paper, 0.005 for Cityscapes
-            in its authors' code.
-        ignore_index: the target's label of pixels to leave out; not one of the classes.
+        ratio: the width of boundary bands as a fraction of each image's diagonal.  The paper uses 0.02; its authors'
+            code uses 0.005 for Cityscapes.
+        ignore_index: the target label of the pixels to ignore, which must not be one of the classes.
 
     Attributes:
-        confusion: int64 (C, C), rows are target classes and columns predicted classes.
-        boundary_intersection: int64 (C,), in pixels.
-        boundary_union: int64 (C,), in pixels.
+        confusion: int64 (C, C), with a row for each target class and a column for each predicted class.
+        boundary_intersection: int64 (C,), pixels in the intersection of the boundary bands of each class.
+        boundary_union: int64 (C,), pixels in the union of the boundary bands of each class.
         images: the number of images counted.
-        foreground_ious: with two classes, the IoU of class 1 in every image where the union is not empty.
-        foreground_boundary_ious: the same for Boundary IoU.
+        foreground_ious: with two classes, the IoU of class 1 in every image in which this class occurs in the target
+            or the prediction.
+        foreground_boundary_ious: with two classes, the Boundary IoU of class 1 in every image in which a band of this
+            class is not empty.
 
     Raises:
         MetricError: if an argument is out of range.
@@ -44,7 +49,7 @@ class Counts:
         self.foreground_boundary_ious: list[float] = []
 
     def update(self, target: Array, prediction: Array) -> None:
-        """Count one image or a batch; after a MetricError nothing has been counted.
+        """Count the pixels of one image or a batch.
 
         Args:
             target: labels (H, W) or (N, H, W) at native size, integers 0..C-1 or `ignore_index`.
@@ -52,7 +57,7 @@ class Counts:
                 `confusion_matrix`.
 
         Raises:
-            MetricError: if shapes or labels do not fit.
+            MetricError: if shapes or labels are invalid.  In this case, the counts do not change.
         """
         targets, predictions = shift_labels(target, prediction, self.num_classes, self.ignore_index)
         if targets.ndim not in (2, 3):
@@ -71,10 +76,10 @@ class Counts:
                 self.foreground_boundary_ious += confusion.occurring(confusion.quotient(intersection, union)[1:])
 
     def __add__(self, other: "Counts") -> "Counts":
-        """Return the counts of two parts of a data set; the parts do not change.
+        """Return the sum of the counts of two parts of a data set, as a new object.
 
         Raises:
-            MetricError: if the parts were counted with different options.
+            MetricError: if the arguments of the two `Counts` differ.
         """
         ours, theirs = ((part.num_classes, part.ratio, part.ignore_index) for part in (self, other))
         if ours != theirs:
@@ -88,13 +93,14 @@ class Counts:
         """Compute all scores.
 
         Args:
-            class_names: C distinct keys for `per_class`; "0", "1", ... if None.
+            class_names: C different class names, the keys of `per_class`.  None means "0", "1", ....
 
         Returns:
-            Plain numbers, ready for JSON, and None where nothing was counted.
+            A dictionary of plain numbers that can be saved as JSON.  A score is None if it is undefined, because the
+            classes do not occur.  The entry `per_class` contains the scores of each class.
 
         Raises:
-            MetricError: if `class_names` are not C distinct names.
+            MetricError: if `class_names` does not consist of C different names.
         """
         names = list(map(str, range(self.num_classes)) if class_names is None else class_names)
         if len(names) != self.num_classes or len(set(names)) != len(names):
@@ -125,20 +131,20 @@ class Counts:
 def boundary_iou(
     target: Array, prediction: Array, num_classes: int, ratio: float = 0.02, ignore_index: int = 255
 ) -> np.ndarray:
-    """Boundary IoU of each class over one image or a batch.
+    """Return the Boundary IoU of each class for one image or a batch.
 
     Args:
         target: labels (H, W) or (N, H, W), integers 0..C-1 or `ignore_index`.
         prediction: labels of the same shape, or logits; see `confusion_matrix`.
         num_classes: C, 1 to 255.
-        ratio: the width of the bands as a share of the image's diagonal.
-        ignore_index: the label of pixels to leave out; not one of the classes.
+        ratio: the width of the bands as a fraction of the image's diagonal.
+        ignore_index: the target label of the pixels to ignore, which must not be one of the classes.
 
     Returns:
-        float64 (C,), 0 to 1; NaN for a class that is neither in the target nor in the prediction.
+        float64 (C,), from 0 to 1; NaN for a class that occurs in neither target nor prediction.
 
     Raises:
-        MetricError: if shapes, labels or options do not fit.
+        MetricError: if shapes, labels or other arguments are invalid.
     """
     counts = Counts(num_classes, ratio, ignore_index)
     counts.update(target, prediction)

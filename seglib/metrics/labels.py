@@ -1,4 +1,4 @@
-"""Checks of label maps: integers in range, of the same shape and kind, in numpy arrays or torch tensors."""
+"""Checks of label maps: NumPy arrays or PyTorch tensors of the same shape that contain integers in range."""
 
 from typing import Any
 
@@ -11,23 +11,24 @@ Array = np.ndarray | torch.Tensor
 
 
 class MetricError(SeglibError, ValueError):
-    """No metric can be computed from these label maps, counts or options; the message says why and what to do."""
+    """No metric can be computed from the given label maps, counts or options.  The message says why and what to do."""
 
 
 def shift_labels(target: Array, prediction: Array, num_classes: int, ignore_index: int) -> tuple[Array, Array]:
-    """Check both label maps and shift their labels by 1, so that 0 is free for ignored pixels.
+    """Check both label maps and add 1 to their labels, so that 0 can mark ignored pixels.
 
     Args:
         target: integers 0..C-1 or `ignore_index`, of any shape.
         prediction: integers 0..C-1 of the same shape, or floating-point logits with one more axis, (..., C, H, W).
         num_classes: C.
-        ignore_index: the label of pixels of the target to leave out.
+        ignore_index: the target label of the pixels to ignore.
 
     Returns:
-        Two uint8 arrays or tensors of the target's shape: class + 1, and 0 where the target is ignored.
+        Two uint8 arrays or tensors of the target's shape.  Both contain class + 1; the target contains 0 at ignored
+        pixels.
 
     Raises:
-        MetricError: if shapes, kinds or labels do not fit.
+        MetricError: if shapes, types or labels are invalid.
     """
     check_options(num_classes, ignore_index)
     target = check_integers(target, "target")
@@ -40,7 +41,7 @@ def shift_labels(target: Array, prediction: Array, num_classes: int, ignore_inde
     if isinstance(target, torch.Tensor):
         prediction = prediction.to(target.device)  # type: ignore[union-attr]
         if not 0 <= ignore_index <= 255:
-            target = target.long()  # torch would wrap the index to 8 bits before comparing
+            target = target.long()  # PyTorch would wrap the index to 8 bits before comparing
     counted = as_bytes(target != ignore_index)
     classes = target * counted  # 0 where ignored
     advice = f"map them to classes, or to {ignore_index} for pixels to ignore"
@@ -50,18 +51,18 @@ def shift_labels(target: Array, prediction: Array, num_classes: int, ignore_inde
 
 
 def _argmax(prediction: Array, target: Array, num_classes: int) -> Array:
-    """The classes of logits (..., C, H, W), or (..., 1, H, W) of the foreground; other predictions as they are."""
+    """Return the predicted classes of logits (..., C, H, W) or (..., 1, H, W); return other predictions unchanged."""
     if not isinstance(prediction, np.ndarray | torch.Tensor) or prediction.ndim != target.ndim + 1 or target.ndim < 2:
         return prediction
     floating = prediction.is_floating_point() if isinstance(prediction, torch.Tensor) else prediction.dtype.kind == "f"
     channels, allowed = prediction.shape[-3], (1, 2) if num_classes == 2 else (num_classes,)
     if not floating or channels not in allowed:
-        return prediction  # integers, or of a shape that does not fit: refused later
+        return prediction  # integers, or a wrong shape, which is rejected later
     return prediction[..., 0, :, :] > 0 if channels < num_classes else prediction.argmax(-3)
 
 
 def check_options(num_classes: int, ignore_index: int) -> None:
-    """Raise MetricError for a number of classes or an `ignore_index` that is out of range."""
+    """Raise MetricError if `num_classes` is out of range or `ignore_index` is one of the classes."""
     if not isinstance(num_classes, int | np.integer) or not 1 <= num_classes <= 255:
         raise MetricError(f"num_classes is {num_classes}, but there can be 1 to 255 classes in a label map of 8 bits")
     if 0 <= ignore_index < num_classes:
@@ -69,10 +70,14 @@ def check_options(num_classes: int, ignore_index: int) -> None:
 
 
 def check_integers(labels: Any, name: str) -> Array:
-    """Return `labels` as an array or tensor of integers (bool becomes 0 and 1); MetricError if they are not."""
+    """Return `labels` as an array or a tensor of integers; bool is converted to 0 and 1.
+
+    Raises:
+        MetricError: if `labels` is empty or does not contain integers.
+    """
     if isinstance(labels, torch.Tensor):
         integers = not (labels.is_floating_point() or labels.is_complex())
-        # 8 bits or 64: torch cannot compute with its other unsigned types
+        # uint8 or int64: PyTorch cannot compute with other unsigned types
         labels = labels.long() if integers and labels.dtype != torch.uint8 else labels
     else:
         labels = np.asarray(labels)
@@ -94,12 +99,12 @@ def _check_range(labels: Array, num_classes: int, name: str, advice: str) -> Non
 
 
 def as_bytes(array: Any) -> Any:
-    """Return `array` as uint8.  numpy's bool is viewed, since numpy multiplies bytes much faster by bytes."""
+    """Return `array` as uint8, a bool array as a view.  NumPy multiplies bytes by bytes much faster than by bool."""
     if isinstance(array, torch.Tensor):
         return array.byte()
     return array.view(np.uint8) if array.dtype == bool else array.astype(np.uint8, copy=False)
 
 
 def to_numpy(array: Array) -> np.ndarray:
-    """Return an array or tensor as a numpy array."""
+    """Return an array or a tensor as a NumPy array."""
     return array.cpu().numpy() if isinstance(array, torch.Tensor) else np.asarray(array)

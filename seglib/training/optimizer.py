@@ -100,8 +100,8 @@ def freeze_encoder(model: nn.Module, frozen: bool) -> None:
 class ModelEMA:
     """Exponential moving average (EMA) of a network's weights.
 
-    The averaged weights usually generalize better than the latest weights.
-    Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", 1992.
+    The averaged weights usually generalize better than the latest weights.  The idea is from Polyak and Juditsky,
+    "Acceleration of stochastic approximation by averaging", 1992.
 
     Args:
         model: the network in training.  Each update reads its current weights.

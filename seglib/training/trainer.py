@@ -179,7 +179,7 @@ class Trainer:
         return meter
 
     def set_train_mode(self, epoch: int) -> None:
-        """Put the network into training mode.  In the first `model.freeze_encoder_epochs` epochs, freeze the encoder."""
+        """Put the network into training mode, and freeze or unfreeze its encoder if the configuration freezes it."""
         self.model.train()
         if self.config.model.freeze_encoder_epochs:
             freeze_encoder(self.model, epoch < self.config.model.freeze_encoder_epochs)
