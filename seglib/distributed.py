@@ -1,4 +1,7 @@
-"""Several processes that torchrun started; in a single process nothing here does anything."""
+"""Distributed training in several processes started by torchrun.
+
+In a single process, the functions that communicate with other processes do nothing.
+"""
 
 import os
 from datetime import timedelta
@@ -18,7 +21,7 @@ def is_torchrun() -> bool:
 
 
 def init_process_group(device: torch.device) -> None:
-    """Join the processes that torchrun started, over NCCL for CUDA devices and gloo for others."""
+    """Connect the processes that torchrun started, with NCCL for CUDA devices and Gloo for others."""
     if is_torchrun() and not dist.is_initialized():
         if device.type == "cuda":
             torch.cuda.set_device(device)
@@ -26,7 +29,7 @@ def init_process_group(device: torch.device) -> None:
 
 
 def destroy_process_group() -> None:
-    """Leave the group of `init_process_group`."""
+    """Destroy the process group that `init_process_group` created."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
@@ -37,17 +40,17 @@ def world_size() -> int:
 
 
 def rank() -> int:
-    """Return the number of this process, from 0; rank 0 writes the files."""
+    """Return the index of this process, counted from 0.  The process of rank 0 writes the files."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def local_rank() -> int:
-    """Return the number of this process on its machine, which is the number of its GPU."""
+    """Return the index of this process on its machine, which is also the index of its GPU."""
     return int(os.environ.get("LOCAL_RANK", 0))
 
 
 def wrap_model(model: nn.Module, device: torch.device) -> nn.Module:
-    """Return `model` so that gradients are averaged over the processes (DistributedDataParallel).
+    """Wrap `model` in DistributedDataParallel, which averages gradients over the processes.
 
     Li et al., "PyTorch Distributed: Experiences on Accelerating Data Parallel Training", VLDB 2020.
     """
@@ -57,7 +60,7 @@ def wrap_model(model: nn.Module, device: torch.device) -> nn.Module:
 
 
 def sync_batch_norm(model: nn.Module, device: torch.device) -> nn.Module:
-    """Return `model` with batch normalization over all processes; PyTorch has such a layer for CUDA only."""
+    """Return `model` with batch normalization over all processes, which PyTorch supports only on CUDA devices."""
     if world_size() > 1 and device.type == "cuda":
         return nn.SyncBatchNorm.convert_sync_batchnorm(model)
     return model
@@ -78,14 +81,14 @@ class _AllReduceSum(torch.autograd.Function):
 def all_reduce_sum(x: Tensor) -> Tensor:
     """Return the sum of `x` over all processes.
 
-    The gradient is summed as well.  A loss computed from such sums is the loss of the whole batch in every process, and
-    the mean of the gradients of all processes is the gradient of that loss.
+    The backward pass sums the gradient in the same way.  If a loss is computed from such sums, its value in every
+    process is the loss of the whole batch, and the mean of the gradients of all processes is the gradient of this loss.
     """
     return _AllReduceSum.apply(x) if world_size() > 1 else x
 
 
 def all_gather(value: T) -> list[T]:
-    """Return the `value` of every process, in order of rank, to every process."""
+    """Return a list with the `value` of every process, in order of rank."""
     if world_size() == 1:
         return [value]
     values: list = [None] * world_size()
@@ -99,7 +102,7 @@ def any_process(flag: bool) -> bool:
 
 
 def barrier() -> None:
-    """Wait until every process has reached this line."""
+    """Wait until every process has called this function."""
     if world_size() > 1:
         dist.barrier()
 

@@ -1,18 +1,26 @@
-"""The base class of the errors that bad input raises."""
+"""The base class of all errors caused by invalid input."""
 
 from importlib import import_module
 from types import ModuleType
 
 
 class SeglibError(Exception):
-    """Something in a file or an option is wrong; the message says where, what, and what to do.
+    """Something in a file or an option is wrong.  The message says where, what, and what to do.
 
-    The command line shows it as one sentence.  Any other exception is a bug and keeps its traceback.
+    The command line prints the message without a traceback.  An exception of any other type is a bug, and its
+    traceback is printed.
     """
 
 
 def import_optional(name: str, error: type[SeglibError], need: str, requirement: str) -> ModuleType:
-    """Import an optional package; if it is missing, raise `error`, which says what needs it and what to install."""
+    """Import an optional package.
+
+    Args:
+        name: the name of the module.
+        error: the class of the exception to raise if the package is not installed.
+        need: the feature that needs the package, used as the subject of the message.
+        requirement: the argument of `pip install` in the message.
+    """
     try:
         return import_module(name)
     except ImportError as reason:

@@ -1,4 +1,4 @@
-"""Evaluate a predictor on a data set: pixels are counted at native size, and the scores computed from the counts."""
+"""Evaluate a predictor on a data set at the native size of the images."""
 
 from collections.abc import Callable
 from functools import reduce
@@ -14,7 +14,7 @@ from .data import SegmentationDataset
 from .inference import Predictor
 from .metrics import Counts
 
-COUNT_ON_DEVICE = {"cuda"}  # types of devices that count their predictions themselves
+COUNT_ON_DEVICE = {"cuda"}  # types of devices on which predictions are counted
 
 
 def evaluate(
@@ -24,19 +24,20 @@ def evaluate(
     progress: bool = False,
     each: Callable[[dict, np.ndarray, dict], None] | None = None,
 ) -> dict:
-    """Return the scores of `predictor` on `dataset`, counted over all its pixels at native size.
+    """Compute the scores of `predictor` on `dataset` from the pixels of all images at native size.
 
-    Several processes share the images; each image is counted once, and all processes get the same result.
+    Under torchrun the images are divided among the processes.  Each image is counted once, and all processes return the
+    same result.
 
     Args:
-        predictor: what is evaluated, one image at a time.
-        dataset: images with masks.
-        ratio: width of the boundary band as a share of each image's diagonal.
-        progress: show a progress bar on a terminal.
-        each: called for every image with its item, its prediction (H, W), and its scores.
+        predictor: the predictor to evaluate.
+        dataset: the images and masks.
+        ratio: width of the boundary band as a fraction of each image's diagonal.
+        progress: whether to show a progress bar on a terminal.
+        each: function to call for every image with its item of the data set, its prediction (H, W) and its scores.
 
     Returns:
-        What `metrics.Counts.scores` returns, and `per_image`: {key: {"miou", "boundary_iou"}}.
+        The result of `metrics.Counts.scores`, with an additional entry `per_image`: {key: {"miou", "boundary_iou"}}.
     """
     total = Counts(dataset.num_classes, ratio)
     per_image = {}
@@ -59,7 +60,7 @@ def evaluate(
 
 
 def count_image(counts: Counts, mask: np.ndarray, prediction: Tensor) -> None:
-    """Add one image to `counts`: its mask and its prediction, uint8 (H, W)."""
+    """Add the pixels of one image to `counts`, given its mask and its prediction, both uint8 (H, W)."""
     if prediction.device.type in COUNT_ON_DEVICE:
         counts.update(torch.tensor(mask, device=prediction.device), prediction)
     else:
@@ -67,7 +68,7 @@ def count_image(counts: Counts, mask: np.ndarray, prediction: Tensor) -> None:
 
 
 def summary(scores: dict) -> str:
-    """Return the scores as a short table for a terminal, with the definition of each beside it."""
+    """Return the scores as a short table for a terminal, with the definition of each score."""
     ratio = scores["boundary_ratio"]
     rows = [
         ("miou", "mIoU", "mean over classes, counted over the data set"),

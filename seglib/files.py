@@ -12,32 +12,42 @@ from typing import IO
 import yaml
 from filelock import FileLock
 
-# Manifest, cards and split lists: `weights/` and `data/` of the checkout, or of the installed package.
+# RESOURCES is the folder of `weights/` (manifest, model cards) and `data/` (split lists) in a checkout or in the
+# installed package.
 _PACKAGE = Path(__file__).resolve().parent
 RESOURCES = _PACKAGE / "resources" if (_PACKAGE / "resources").is_dir() else _PACKAGE.parent
-MAX_CHARACTERS = 1_000_000  # of a YAML text
-MAX_SCALAR = 3000  # characters of one value; Python refuses to print numbers of more than 4300 digits
-MAX_DEPTH = 40  # of nested lists and mappings
-JOINERS = "\u00a0\u200c\u200d"  # no-break space, and the joiners that Persian and Hindi need
+MAX_CHARACTERS = 1_000_000  # limit on the length of a YAML text
+MAX_SCALAR = 3000  # limit on the characters of a value; Python raises an error for numbers of more than 4300 digits
+MAX_DEPTH = 40  # limit on the depth of nested lists and mappings
+JOINERS = "\u00a0\u200c\u200d"  # no-break space, and the joiners used in Persian and Hindi
 
 
 def write_atomically(file: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Replace `file` atomically by what `write` writes; OSError as for `open_atomically`."""
+    """Replace `file` atomically.
+
+    Args:
+        file: the file to write.
+        write: function that writes the new content to a binary stream.
+
+    Raises:
+        OSError: if the disk is full or the folder is not writable.
+    """
     with open_atomically(file) as stream:
         write(stream)
 
 
 @contextmanager
 def open_atomically(file: Path) -> Iterator[IO[bytes]]:
-    """Open a temporary file for writing, which takes the place of `file` at the end.
+    """Open a temporary file for writing, and rename it to `file` at the end of the `with` block.
 
-    Raises OSError, naming the file, if the disk is full or the folder not writable.
+    Raises:
+        OSError: if the disk is full or the folder is not writable.  The message contains the name of the file.
     """
     file = Path(file)
     temporary = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
     state = "nothing was written"
     try:
-        with open(temporary, "xb") as stream:  # some writers need its name
+        with open(temporary, "xb") as stream:  # named, because some writers need a file name
             state = "the file is as it was before"
             yield stream
             stream.flush()
@@ -52,22 +62,28 @@ def open_atomically(file: Path) -> Iterator[IO[bytes]]:
 
 
 def write_text(file: Path, text: str) -> None:
-    """`write_atomically` for a text, in UTF-8."""
+    """Write a text to `file` atomically, in UTF-8."""
     write_atomically(file, lambda stream: stream.write(text.encode("utf-8")))
 
 
 def lock_folder(folder: Path) -> FileLock:
-    """Return a context manager that locks `folder` by a file in it, or raises `filelock.Timeout` if it is locked."""
+    """Return a context manager that locks `folder` with a lock file.
+
+    Entering the context raises `filelock.Timeout` if the folder is already locked.
+    """
     return FileLock(Path(folder) / "lock", timeout=0)
 
 
 def is_printable_name(text: object) -> bool:
-    """Return whether `text` is a name that terminals and encodings can show, at most 200 characters long."""
+    """Return whether `text` is a string of at most 200 characters, all of them printable."""
     return isinstance(text, str) and len(text) <= 200 and all(c.isprintable() or c in JOINERS for c in text)
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Refuse aliases, which can stand for more values than any memory holds, repeated keys and deep nesting."""
+    """A YAML loader that rejects aliases, repeated keys, very long values and deep nesting.
+
+    Aliases could expand to more values than fit into memory.
+    """
 
     depth = 0
 
@@ -91,7 +107,7 @@ class _StrictLoader(yaml.SafeLoader):
         return node
 
 
-# YAML 1.1 takes 1e-3 for a string; people mean the number.
+# YAML 1.1 reads 1e-3 as a string, but users mean a number.
 _StrictLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
 )
@@ -105,13 +121,13 @@ def read_yaml(text: str) -> object:
     """Read YAML text into dictionaries, lists, strings and numbers.
 
     Raises:
-        ValueError: In one line, for text that is not YAML, and for aliases, repeated keys, deep nesting and sizes that
-            no configuration needs.
+        ValueError: If the text is not YAML, is too long or too deeply nested, or contains aliases or repeated keys.
+            The message has one line.
     """
     if len(text) > MAX_CHARACTERS:
         raise ValueError(f"longer than {MAX_CHARACTERS:,} characters")
     try:
         return _StrictLoader(text).get_single_data()
-    # PyYAML raises more than its own errors, for example for what only looks like a date.
+    # PyYAML also raises exceptions other than its own, for example for an invalid date.
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise ValueError(" ".join(str(error).split())[:300]) from None

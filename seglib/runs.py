@@ -1,6 +1,6 @@
-"""Read and compare training runs from their folders: configuration, history, state.
+"""Read training runs from their folders, and compare their configurations, scores and states.
 
-Neither the network nor the data of a run is needed, so incomplete or damaged folders are read as far as possible.
+Neither the network nor the data of a run is loaded.  Incomplete or corrupted folders are read as far as possible.
 """
 
 import json
@@ -12,7 +12,7 @@ from .config import flatten, upgrade_config
 from .errors import SeglibError
 from .files import read_yaml
 
-# Options that change nothing in the result: where a run is, what it runs on, what it reports.
+# Options that do not affect the result: paths, hardware and logging.
 PLACES = {
     "output_dir",
     "device",
@@ -24,17 +24,17 @@ PLACES = {
     "tensorboard",
     "profile_steps",
 }
-RUN_FILES = ("config.yaml", "history.json", "checkpoint.pt")  # a folder with one of these is a run
+RUN_FILES = ("config.yaml", "history.json", "checkpoint.pt")  # a folder with one of these files is a run
 SCORES = ("miou", "boundary_iou", "pixel_accuracy", "foreground_iou")
 
 
 class RunError(SeglibError, ValueError):
-    """Runs that cannot be read; the message names the folder, the fault and the remedy."""
+    """There are no runs to read.  The message says in which folder, why, and what to do."""
 
 
 @dataclass
 class Record:
-    """A run as read from its folder; `faults` has a sentence for each thing that could not be read."""
+    """A run that was read from its folder.  `faults` has a sentence for each problem with its files."""
 
     folder: Path
     options: dict[str, object] = field(default_factory=dict)  # "optimizer.lr" -> 0.002
@@ -44,7 +44,7 @@ class Record:
 
     @property
     def metric(self) -> str:
-        """The validation score by which the run chose its best weights."""
+        """The validation score that selects the best weights of the run."""
         return str(self.options.get("metric", "miou"))
 
     @property
@@ -58,12 +58,12 @@ class Record:
 
     @property
     def minutes(self) -> float:
-        """Time of the epochs in the history, validation included."""
+        """The total time of the epochs in the history in minutes, including validation."""
         return sum(entry["seconds"] for entry in self.history if is_number(entry.get("seconds"))) / 60
 
     @property
     def state(self) -> str:
-        """finished, resumable, stopped (without a checkpoint) or unknown, with the number of epochs."""
+        """The state with the number of epochs: finished, resumable, stopped (without a checkpoint) or unknown."""
         done, epochs = len(self.history), self.options.get("epochs")
         if not is_number(epochs):
             return f"unknown, {done} epochs"
@@ -77,7 +77,7 @@ def is_number(value: object) -> bool:
 
 
 def read(folder: Path | str) -> Record:
-    """Read the run in `folder`; what is missing or damaged is listed in `faults`, never raised."""
+    """Read the run in `folder`.  Missing or corrupted files raise no exception, but are listed in `faults`."""
     record = Record(Path(folder))
     record.resumable = (record.folder / "checkpoint.pt").is_file()
     record.options = flatten(upgrade_config(_read(record, "config.yaml", dict)))
@@ -93,9 +93,10 @@ def read(folder: Path | str) -> Record:
 
 
 def _read(record: Record, name: str, kind: type):
-    """Read a YAML or JSON file; an empty `kind`, with a fault, if it cannot be read.
+    """Read a YAML or JSON file of a run.
 
-    A missing history is not a fault: a new run has none before its first epoch ends.
+    If the file cannot be read, add the problem to `record.faults` and return an empty object of type `kind`.  A missing
+    history is not a problem, because a run has no history before the end of its first epoch.
     """
     file = record.folder / name
     try:
@@ -113,10 +114,10 @@ def _read(record: Record, name: str, kind: type):
 
 
 def find(places: list[Path]) -> list[Record]:
-    """Read the runs in these folders and their subfolders, each once, in the order of their paths.
+    """Read the runs in the folders `places` and in their subfolders, sorted by path.
 
     Raises:
-        RunError: If one of the folders does not exist, or none contains a run.
+        RunError: If one of the folders does not exist, or none of them contains a run.
     """
     folders = set()
     for place in map(Path, places):
@@ -129,16 +130,18 @@ def find(places: list[Path]) -> list[Record]:
 
 
 def differences(records: list[Record]) -> list[str]:
-    """Return the options that differ between the runs, without PLACES, in the order of the configuration."""
+    """Return the options that differ between the runs, except PLACES, in the order of the configuration."""
     runs = [record.options for record in records if record.options]
     names = dict.fromkeys(name for options in runs for name in options if name not in PLACES)
     return [name for name in names if len({format_value(options.get(name)) for options in runs}) > 1]
 
 
 def table(records: list[Record], width: int = 120) -> str:
-    """Return a table of the runs, the best first: state, minutes, scores of the best epoch, options that differ.
+    """Return a table of the runs, sorted from the best to the worst score.
 
-    Columns beyond `width` characters continue in a second block below, which repeats the names of the runs.
+    The columns are the state, the minutes, the scores of the best epoch and the options that differ between the runs.
+    If the table is wider than `width` characters, the remaining columns follow in a second block below, which repeats
+    the paths of the runs.
     """
     ranked = sorted(records, key=lambda r: (-r.best["val"][r.metric] if r.best else 1, str(r.folder)))
     scores = [s for s in SCORES if any(r.best and is_number(r.best["val"].get(s)) for r in ranked)]
@@ -158,7 +161,7 @@ def table(records: list[Record], width: int = 120) -> str:
 
 
 def shorten_names(options: list[str]) -> list[str]:
-    """Return the last word of each option, or the whole option where two end in the same word."""
+    """Return the last part of each option name, or the full name if the last part is not unique."""
     last = [name.rpartition(".")[2] for name in options]
     return [word if last.count(word) == 1 else name for word, name in zip(last, options, strict=True)]
 
@@ -169,9 +172,10 @@ def format_value(value: object) -> str:
 
 
 def align_columns(heads: list[str], rows: list[list[str]], width: int = 120) -> str:
-    """Align the columns of a table; those beyond `width` characters continue in a block below.
+    """Return a text table with aligned columns.
 
-    Every block begins with the first column.
+    If the table is wider than `width` characters, the remaining columns follow in further blocks below.  Every block
+    begins with the first column.
     """
     widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
     blocks: list[list[int]] = [[]]

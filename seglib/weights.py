@@ -1,4 +1,4 @@
-"""Released weights: safetensors files with a model card each, and the manifest that lists them."""
+"""Released weights: safetensors files with model cards, and the manifest that lists all files."""
 
 import json
 import os
@@ -19,14 +19,14 @@ from .config import upgrade_config
 from .errors import SeglibError
 
 FOLDER = files.RESOURCES / "weights"
-ADDRESS_VARIABLE = "SEGLIB_WEIGHTS_URL"  # overrides the manifest's release address
+ADDRESS_VARIABLE = "SEGLIB_WEIGHTS_URL"  # overrides the download address in the manifest
 CACHE_VARIABLE = "SEGLIB_CACHE"  # overrides the folder of downloaded weights
-METADATA_KEY = "notes"  # in the header of a safetensors file; the name dates from the first release
-TIMEOUT = 30  # seconds without an answer
+METADATA_KEY = "notes"  # key in the header of a safetensors file; the first release used this name
+TIMEOUT = 30  # seconds to wait for a response of the server
 
 
 class WeightsError(SeglibError, ValueError):
-    """Weights that cannot be used; the message names the file, the fault and the remedy."""
+    """Weights cannot be used.  The message says which file is affected, what is wrong, and what to do."""
 
 
 def write_tensors(file: Path, tensors: Mapping[str, Tensor], metadata: Mapping, half: bool = False) -> None:
@@ -34,13 +34,14 @@ def write_tensors(file: Path, tensors: Mapping[str, Tensor], metadata: Mapping, 
 
     Args:
         file: The file to write or replace.
-        tensors: A state dict.
-        metadata: Stored as JSON in the file's header; see `load`.
-        half: Store floats as fp16 where all values of a tensor fit.
+        tensors: A state_dict.
+        metadata: The metadata to store as JSON in the header of the file; see `load`.
+        half: Whether to store floating-point tensors as fp16.  A tensor with values outside the range of fp16 is stored
+            unchanged.
     """
     contents = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     for name, tensor in contents.items():
-        # All values must stay finite; the running variance of wide layers can exceed 65504, the largest of fp16.
+        # All values must stay finite: the running variance of wide layers can exceed 65504, the largest value in fp16.
         if half and tensor.is_floating_point() and (tensor.abs() <= torch.finfo(torch.float16).max).all():
             contents[name] = tensor.half()
     content = to_bytes(contents, {METADATA_KEY: json.dumps(metadata)})
@@ -51,12 +52,12 @@ def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict]:
     """Read a safetensors file.
 
     Returns:
-        The tensors, with fp16 as fp32, and the metadata, with today's option names.
+        The tensors, with fp16 converted to fp32, and the metadata, with the current names of all options.
 
     Raises:
-        WeightsError: If the file is missing or damaged.
+        WeightsError: If the file is missing or corrupted.
     """
-    if Path(file).exists() and not os.access(file, os.R_OK):  # safetensors would say that it is not there
+    if Path(file).exists() and not os.access(file, os.R_OK):  # safetensors would report "no such file"
         raise WeightsError(f"{file}: not allowed to read it; check the file's permissions.")
     try:
         with safe_open(file, framework="pt") as content:
@@ -64,9 +65,9 @@ def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict]:
             tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise WeightsError(f"{file}: no such file; check the name.") from None
-    except (SafetensorError, OSError, ValueError, RecursionError) as error:  # the last two from the metadata's JSON
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:  # the last two are from json.loads
         raise WeightsError(f"{file}: the weights are damaged or not a safetensors file ({error}).") from None
-    # Anything malformed is left to `weights_metadata.find_fault`.
+    # `weights_metadata.find_fault` reports malformed metadata later.
     if isinstance(metadata, Mapping) and isinstance(metadata.get("config"), Mapping):
         metadata = {**metadata, "config": upgrade_config(metadata["config"])}
     return {name: t.float() if t.dtype is torch.float16 else t for name, t in tensors.items()}, metadata
@@ -78,13 +79,17 @@ def manifest() -> dict:
 
 
 def _read_json(name: str, needed: set[str]) -> dict:
-    """Read a JSON file of `FOLDER`.  WeightsError if it is missing, damaged or lacks a `needed` entry."""
+    """Read a JSON file in `FOLDER`.
+
+    Raises:
+        WeightsError: If the file is missing or corrupted, or lacks one of the entries in `needed`.
+    """
     file, remedy = FOLDER / name, f"restore it with `git checkout -- weights/{name}`, or install seglib again"
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise WeightsError(f"{file}: no such file; {remedy}.") from None
-    except ValueError as error:  # neither JSON nor, perhaps, UTF-8
+    except ValueError as error:  # not JSON, or not UTF-8
         raise WeightsError(f"{file}: the file is damaged ({error}); {remedy}.") from None
     missing = needed - content.keys() if isinstance(content, dict) else needed
     if missing:
@@ -98,10 +103,10 @@ def names() -> list[str]:
 
 
 def card(name: str) -> dict:
-    """Return the model card of released weights: how they were trained and what they score.
+    """Return the model card of released weights, which describes their training and their scores.
 
     Raises:
-        WeightsError: If the name is unknown or the card damaged.
+        WeightsError: If the name is unknown or the card is corrupted.
     """
     if name not in names():
         raise WeightsError(f"'{name}' has no card; choose one of: {', '.join(names())}.")
@@ -109,9 +114,9 @@ def card(name: str) -> dict:
 
 
 def find(name: str) -> Path:
-    """Return the file of released weights, from the checkout or the cache; download it if it is in neither.
+    """Return the path of released weights in the checkout or in the cache, and download them if necessary.
 
-    The cache is the user's cache folder or the folder in SEGLIB_CACHE.
+    The cache is a folder in the user's cache directory, or the folder in the environment variable SEGLIB_CACHE.
 
     Raises:
         WeightsError: If the name is unknown, the download fails, or the file differs from the released one.
@@ -131,7 +136,7 @@ def find(name: str) -> Path:
 
 
 def _download(entry: Mapping, address: str) -> Path:
-    """Return a file of the cache, downloaded if it is missing or damaged there."""
+    """Return the path of a file in the cache, and download the file if it is missing or corrupted."""
     if not address:
         raise WeightsError(
             f"{FOLDER / entry['file']}: not here, and no download address is known; restore it with `git checkout -- "
@@ -149,23 +154,24 @@ def _download(entry: Mapping, address: str) -> Path:
             os.environ.get(CACHE_VARIABLE) or pooch.os_cache("seglib"),
             downloader=pooch.HTTPDownloader(timeout=TIMEOUT),
         )
-    except (OSError, ValueError) as error:  # those of requests are OSErrors; a wrong hash is a ValueError
+    except (OSError, ValueError) as error:  # `requests` raises OSErrors; a wrong hash raises a ValueError
         remedy = "check the connection" if isinstance(error, requests.RequestException) else "try again later"
         raise WeightsError(f"{url}: cannot be downloaded ({' '.join(str(error).split())[:300]}); {remedy}.") from None
     return Path(file)
 
 
 def load(name: str) -> tuple[nn.Module, dict]:
-    """Load a trained network, in eval mode, in float32 and on the CPU.
+    """Load a trained network.
 
     Args:
-        name: Released weights such as "unet-horses", or the path of a .safetensors file.
+        name: The name of released weights, such as "unet-horses", or the path of a .safetensors file.
 
     Returns:
-        The network and its metadata: `config` (as trained), `classes`, `palette` and `num_outputs`.
+        The network in eval mode, in float32 and on the CPU, and its metadata: `config` (the configuration of the
+        training run), `classes`, `palette` and `num_outputs`.
 
     Raises:
-        WeightsError: If there are no such weights, or they cannot be used.
+        WeightsError: If there are no such weights, or the file is corrupted or does not match its metadata.
     """
     return load_file(Path(name) if name.endswith(".safetensors") else find(name))
 
@@ -183,7 +189,7 @@ class _NoRandomWeights(TorchFunctionMode):
 
 
 def load_file(file: Path) -> tuple[nn.Module, dict]:
-    """Load weights as `load` does, from a file of any name."""
+    """Load a trained network from a file with any name.  Result and errors are the same as for `load`."""
     tensors, metadata = read_tensors(file)
     if fault := weights_metadata.find_fault(metadata):
         raise WeightsError(f"{file}: not weights of this project ({fault} in its metadata); get the file again.")
@@ -198,6 +204,6 @@ def load_file(file: Path) -> tuple[nn.Module, dict]:
         model = create()
         model.load_state_dict(tensors)
     except (RuntimeError, ValueError, TypeError, OverflowError) as error:  # a ModelError is a ValueError
-        reason = str(error).splitlines()[:2][-1].strip()[:300]  # PyTorch's first line says only that there is an error
+        reason = str(error).splitlines()[:2][-1].strip()[:300]  # PyTorch's first line has no details
         raise WeightsError(f"{file}: the tensors do not fit {str(network['name'])[:40]} ({reason}).") from None
     return model.eval(), metadata

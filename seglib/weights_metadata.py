@@ -1,20 +1,21 @@
-"""Check the metadata of a weights file before anything is built from it."""
+"""Check the metadata of a weights file before a network is built from it."""
 
 import math
 from collections.abc import Mapping
 
 from .files import is_printable_name
 
-READING = {"bits", "bands", "channels"}  # options of `data.read_image`
-MAX_OPTION = 4096  # no option of a network is larger; a file that claims more would only fill the memory
+READING = {"bits", "bands", "channels"}  # keyword arguments of `data.read_image`
+MAX_OPTION = 4096  # limit on the options of a network; larger values could exhaust the memory
 
 
 def find_fault(metadata: object, needs_data: bool = True) -> str:
-    """Return the first entry that is missing or invalid, such as "no classes"; "" if all are sound.
+    """Return the first problem, such as "no classes" or "invalid palette", or "" if all entries are valid.
 
     Args:
-        metadata: `config` (with `model`, `inference` and `data`), `classes`, `palette` and `num_outputs`.
-        needs_data: Whether `config.data` must be there; ONNX files have none.
+        metadata: A mapping with `config` (which contains `model`, `inference` and `data`), `classes`, `palette` and
+            `num_outputs`.
+        needs_data: Whether `config.data` is required.  ONNX files do not contain this entry.
     """
     if not isinstance(metadata, Mapping):
         return "no metadata"

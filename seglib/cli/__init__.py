@@ -1,4 +1,5 @@
-"""The commands of `seglib`, one file each: its arguments (`add_arguments`) and what it does (`run`).
+"""The commands of `seglib`.
 
-Commands import the rest of the package when they run, so that `--help` is fast.
+Each command is a module with two functions: `add_arguments` defines its command-line arguments, and `run` executes it.
+The other modules of the package are imported in `run`, so that `--help` is fast.
 """

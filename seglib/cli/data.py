@@ -1,11 +1,11 @@
 """List, download, check and import data sets.
 
 examples:
-  seglib data list                       the data sets, and which are here
-  seglib data download horses            download one, or say how to get it
-  seglib data check my-folder            read every file of your own folder
+  seglib data list                       list all data sets and where to get them
+  seglib data download horses            download a data set, or print how to get it
+  seglib data check my-folder            check every file in your own folder
   seglib data check my-folder --pattern 'photos/{name}.jpg' 'photos/{name}_m.png'
-  seglib data import my-export my-set    COCO, LabelMe, VOC, CVAT, ... to a folder with classes.yaml
+  seglib data import my-export my-set    convert annotations (COCO, LabelMe, VOC, CVAT, ...) to masks
 """
 
 import argparse

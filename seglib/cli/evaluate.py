@@ -1,9 +1,9 @@
 """Measure weights on a data set.
 
 examples:
-  seglib evaluate unet-horses --data horses --list seed27       released weights, on a data set
+  seglib evaluate unet-horses --data horses --list seed27       evaluate released weights
   seglib evaluate runs/mine/best.safetensors --data my-folder --json scores.json
-  seglib evaluate unet-humans --data humans --multi-scale       three scales and horizontal flips
+  seglib evaluate unet-humans --data humans --multi-scale       with three scales and horizontal flips
 """
 
 import argparse
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
 
     model, metadata = weights.load(args.weights)
     trained_on = metadata["config"]["data"]
-    options = trained_on.get("options", {}) if args.data == trained_on["name"] else {}  # as many, of the same size
+    options = trained_on.get("options", {}) if args.data == trained_on["name"] else {}  # length, size and seed
     channels = len(metadata["config"]["inference"].get("mean", ()))
     dataset = data.load(args.data, args.split, args.root, args.list_name, channels=channels, **options)
     dataset = dataset.without(args.without)
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
             f"{', '.join(dataset.classes)}; take weights that were trained on it."
         )
     predictor = make_predictor(args, metadata["config"]["inference"], model)
-    if args.json:  # before the work, not after it
+    if args.json:  # check the path before the evaluation, which takes time
         make_folder(args.json.parent, "--json")
         if args.json.is_dir():
             raise OSError(f"--json {args.json}: is a folder; name a file in it.")

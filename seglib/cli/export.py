@@ -1,7 +1,7 @@
 """Write weights as an ONNX file, for onnxruntime and browsers.
 
 examples:
-  seglib export unet-horses   unet-horses.onnx, in this folder
+  seglib export unet-horses   write unet-horses.onnx in this folder
   seglib export runs/mine/best.safetensors --out mine.onnx
 """
 

@@ -2,12 +2,12 @@
 
 examples:
   seglib predict photo.jpg                          a mask and an overlay in predictions/
-  seglib data check horses                          read every file, report every fault
+  seglib data check horses                          read every file and report all problems
   seglib train configs/horses-laptop.yaml           train a small U-Net
-  seglib train configs/finetune.yaml --data.name=my-folder   your own images, ImageNet-trained encoder
+  seglib train configs/finetune.yaml --data.name=my-folder   fine-tune on your own images
   seglib evaluate unet-horses --data horses --list seed27
-  seglib tune configs/horses-laptop.yaml            search for better options
-  seglib export unet-horses                         an ONNX file, for onnxruntime and browsers
+  seglib tune configs/horses-laptop.yaml            search for better hyperparameters
+  seglib export unet-horses                         an ONNX file for onnxruntime and browsers
   seglib runs                                       compare training runs
 """
 
@@ -29,23 +29,23 @@ COMMANDS = ("predict", "evaluate", "train", "export", "runs", "data", "weights")
 
 
 def load_commands() -> dict[str, ModuleType]:
-    """Return the module of every command by name, those that other packages register among them.
+    """Return the module of every command, by the name of the command.
 
-    A module has `add_arguments(parser)`, `run(args)` and a docstring: a sentence, and the examples for the help.  Other
-    packages use the entry point `seglib.commands`.
+    Other packages can register commands under the entry point `seglib.commands`.  A module defines
+    `add_arguments(parser)` and `run(args)`.  Its docstring, a sentence followed by examples, is the help text.
     """
     modules = {name: import_module(f"seglib.cli.{name}") for name in COMMANDS}
     return modules | {point.name: point.load() for point in entry_points(group="seglib.commands")}
 
 
 def build_parser() -> Parser:
-    """Build the parser of all commands; the parsed arguments name the command in `command`."""
+    """Build the parser for all commands.  In the parsed arguments, `command` is the name of the command."""
     parser = Parser(__doc__, prog="seglib")
     parser.add_argument("--version", action="version", version=f"seglib {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in load_commands().items():
         summary = command.__doc__.partition(".\n")[0]
-        # train prints its own help: every option of a configuration
+        # `train` prints its own help, which lists every option of a configuration.
         subparser = subparsers.add_parser(name, text=command.__doc__, help=summary, add_help=name != "train")
         command.add_arguments(subparser)
         subparser.set_defaults(run=command.run)
@@ -54,8 +54,8 @@ def build_parser() -> Parser:
 
 @contextmanager
 def sigterm_as_interrupt() -> Iterator[None]:
-    """Treat SIGTERM as Ctrl-C: processes that were started are stopped, and temporary files are removed."""
-    if threading.current_thread() is not threading.main_thread():  # signals reach no other thread
+    """Treat SIGTERM like Ctrl-C, so that worker processes are stopped and temporary files are removed."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread can handle signals
         yield
         return
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -66,9 +66,13 @@ def sigterm_as_interrupt() -> Iterator[None]:
 
 
 def main(words: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
+    """Run the command line and return its exit status.
+
+    Args:
+        words: the command-line arguments; None means those of this process.
+    """
     words = sys.argv[1:] if words is None else words
-    os.environ["MPLBACKEND"] = "agg"  # commands draw into files; a notebook's backend may not be installed here
+    os.environ["MPLBACKEND"] = "agg"  # figures are only saved; a notebook's backend may not be available
     parser = build_parser()
     args, args.rest = parser.parse_known_args(words)
     if args.rest and args.command not in ("train", "tune"):
@@ -77,20 +81,23 @@ def main(words: list[str] | None = None) -> int:
 
 
 def run_command(run: Callable[[], int]) -> int:
-    """Call `run` and return its exit status; show errors of bad input as one sentence, and Ctrl-C as 130."""
+    """Call `run` and return its exit status.
+
+    Errors caused by invalid input are printed as one sentence, and the status is 1.  After Ctrl-C the status is 130.
+    """
     if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")  # file names may have letters that a terminal lacks
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may not support all letters
     try:
         with sigterm_as_interrupt():
             code = run()
-            if sys.stdout:  # flushed here, where a closed pipe can be handled
+            if sys.stdout:  # flush inside the `try` block, which handles a closed pipe
                 sys.stdout.flush()
             return code
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         return 130
     except (SeglibError, OSError) as error:
-        if isinstance(error, BrokenPipeError):  # the reader of our output, `head` for example, has closed it
+        if isinstance(error, BrokenPipeError):  # the program that reads our output, such as `head`, has ended
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
         if os.environ.get("SEGLIB_TRACEBACK"):
@@ -100,7 +107,7 @@ def run_command(run: Callable[[], int]) -> int:
 
 
 def _sentence(error: Exception) -> str:
-    """Return the message; errors of the operating system get the file name in front."""
+    """Return the message of an error.  The message of an operating-system error begins with the file name."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'a file'}: {error.strerror}."
     return str(error)

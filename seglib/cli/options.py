@@ -1,4 +1,4 @@
-"""What several commands share."""
+"""Parsers, options and helper functions that several commands share."""
 
 import argparse
 import os
@@ -6,9 +6,13 @@ from pathlib import Path
 
 
 class Parser(argparse.ArgumentParser):
-    """Refuses abbreviated options, which would change their meaning when another option is added.
+    """An argument parser that rejects abbreviated options.
 
-    `text` is a docstring: its first paragraph is the description, the rest is printed below the options.
+    An abbreviation could change its meaning when another option is added.
+
+    Args:
+        text: a docstring.  Its first paragraph is the description of the command; the rest is shown below the options.
+        options: keyword arguments of `argparse.ArgumentParser`.
     """
 
     def __init__(self, text: str = "", **options):
@@ -19,7 +23,11 @@ class Parser(argparse.ArgumentParser):
 
 
 def fraction(text: str) -> float:
-    """A number above 0 and up to 1; else an error, which argparse completes by the option's name."""
+    """Return a number greater than 0 and at most 1.
+
+    Raises:
+        ArgumentTypeError: if `text` is not such a number.  argparse adds the name of the option to the message.
+    """
     try:
         value = float(text)
     except ValueError:
@@ -44,7 +52,13 @@ def add_root(parser: Parser) -> None:
 
 
 def make_predictor(args: argparse.Namespace, settings: dict, model):
-    """Return the Predictor that the options ask for; `settings` are those that the network was validated with."""
+    """Return the Predictor for the command-line options.
+
+    Args:
+        args: the parsed arguments; see `add_inference`.
+        settings: the inference settings with which the network was validated.  Options replace them.
+        model: the network.
+    """
     from .. import inference
 
     side = settings["longest_side"] if args.longest_side is None else args.longest_side
@@ -58,7 +72,11 @@ def make_predictor(args: argparse.Namespace, settings: dict, model):
 
 
 def make_folder(folder: Path, option: str) -> None:
-    """Make the folder that `option` names; OSError with the option's name if it cannot be written to."""
+    """Create the folder that is the value of `option`.
+
+    Raises:
+        OSError: if the folder cannot be created or is not writable.  The message contains the name of the option.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):

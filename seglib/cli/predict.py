@@ -3,26 +3,26 @@
 examples:
   seglib predict photo.jpg                                     a mask and an overlay in predictions/
   seglib predict 'photos/**/*.jpg' --kind cutout --skip-existing
-  seglib predict photos/ --kind labelme --rank uncertainty     to correct in an annotation tool, worst ones first
+  seglib predict photos/ --kind labelme --rank uncertainty     annotations to correct, most uncertain images first
   seglib predict photos/ --weights runs/mine/best.safetensors
-  seglib predict huge.tif --longest-side 0                     read and written in parts
-  seglib predict photos/ --engine ray                          on all processors, or many machines
-  seglib predict clip.mp4 --kind cutout                        a video, without its sound (the extra `video`)
+  seglib predict huge.tif --longest-side 0                     a huge TIFF file, read and written in parts
+  seglib predict photos/ --engine ray                          on all processors, or on several machines
+  seglib predict clip.mp4 --kind cutout                        a video, without its sound (needs the extra `video`)
 
 kinds of results:
-  mask            PNG; the only kind for huge TIFF files, as TIFF
-  overlay         the image with the classes in color
+  mask            the class of each pixel, as PNG; the only kind for huge TIFF files, as TIFF
+  overlay         the image, blended with the colors of the classes
   cutout          the image on a transparent background, with soft edges
-  probabilities   .npz, float16
-  coco            polygons of all images in one coco.json
-  labelme         polygons of each image
+  probabilities   the probability of each class, as .npz in float16
+  coco            the polygons of all images, in one coco.json
+  labelme         the polygons of each image, in one file per image
 
-of videos: mask (.mkv, lossless), overlay (.mp4), cutout (.mov, ProRes 4444)
+for videos: mask (.mkv, lossless), overlay (.mp4), cutout (.mov, ProRes 4444)
 
 formats of masks:
-  ids       of the classes; looks black in a viewer
-  binary    0 background, 255 else
-  palette   ids shown in color; OpenCV reads the colors
+  ids       class ids; the mask looks black in an image viewer
+  binary    0 for the background, 255 for all other classes
+  palette   class ids, displayed in color by image viewers; OpenCV reads the colors instead of the ids
 """
 
 import argparse
@@ -59,7 +59,11 @@ def add_arguments(parser: Parser) -> None:
 
 
 def kinds(text: str) -> tuple[str, ...]:
-    """Return the kinds of results in a list such as "mask,cutout"; else an error, which argparse completes."""
+    """Return the kinds of results in a list such as "mask,cutout".
+
+    Raises:
+        ArgumentTypeError: if a kind is unknown.  argparse adds the name of the option to the message.
+    """
     from ..inference.result_files import KINDS
 
     chosen = tuple(dict.fromkeys(text.replace(" ", "").split(",")))
@@ -77,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     if args.ray_address and args.engine != "ray":
         raise inference.PredictionError("--ray-address needs --engine ray; add it, or leave --ray-address out.")
     if Path(args.weights).is_file():
-        args.weights = str(Path(args.weights).absolute())  # Ray's processes may run in another folder
+        args.weights = str(Path(args.weights).absolute())  # Ray's worker processes may run in another folder
     predictor = load(args)
     tasks = find_tasks(args)
     if args.engine == "ray":
@@ -94,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
             done.append(result)
             shares = zip(predictor.classes, result.counts / result.counts.sum(), strict=False)
             tqdm.write(f"{result.file}: " + ", ".join(f"{name} {share:.1%}" for name, share in shares))
-    finally:  # Ctrl-C, too: what is done is kept
+    finally:  # also after Ctrl-C, so that finished results are listed
         write_summaries(args, done, predictor.classes)
     for error in failed:
         print(f"skipped: {error}", file=sys.stderr)
@@ -104,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def find_tasks(args: argparse.Namespace) -> list:
-    """Return the tasks that the options ask for, and make the folder for their results."""
+    """Return a task for each image that has to be predicted, and create the folder for the results."""
     from ..inference import polygons
     from ..inference.batch import PredictTask
     from ..inference.result_files import free_name, has_results, image_files, without_results
@@ -126,7 +130,7 @@ def find_tasks(args: argparse.Namespace) -> list:
 
 
 def load(args: argparse.Namespace):
-    """Return the BatchPredictor that the options ask for."""
+    """Return the BatchPredictor for the command-line options."""
     from .. import data, inference
     from ..inference.batch import BatchPredictor
 
@@ -144,7 +148,7 @@ def load(args: argparse.Namespace):
 
 
 def write_summaries(args: argparse.Namespace, results: list, classes: list[str]) -> None:
-    """Write coco.json and uncertainty.csv, if they are requested; entries of other images in them stay."""
+    """Write coco.json and uncertainty.csv if they are requested.  Existing entries of other images are kept."""
     from ..files import write_text
     from ..inference import polygons
 

@@ -1,8 +1,8 @@
 """Compare training runs: options that differ, best scores, minutes, state.
 
 examples:
-  seglib runs                                   all runs in runs/
-  seglib runs runs/a runs/b --plot curves.png   two of them, and their curves
+  seglib runs                                   compare all runs in runs/
+  seglib runs runs/a runs/b --plot curves.png   compare two runs and plot their curves
 """
 
 import argparse

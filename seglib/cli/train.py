@@ -1,11 +1,11 @@
 """Train a network.
 
 examples:
-  seglib train configs/horses-laptop.yaml                  a small U-Net, minutes
+  seglib train configs/horses-laptop.yaml                  a small U-Net, in a few minutes
   seglib train configs/horses-laptop.yaml --output_dir=runs/mine --optimizer.lr=1e-3 --epochs=12
   seglib train configs/finetune.yaml --data.name=my-folder --output_dir=runs/mine   your own images
-  seglib train configs/horses-laptop.yaml --resume         continue a run that was stopped
-  seglib train configs/horses-laptop.yaml --print_config   print the options and stop
+  seglib train configs/horses-laptop.yaml --resume         resume an interrupted run
+  seglib train configs/horses-laptop.yaml --print_config   print the configuration and exit
 """
 
 import argparse
@@ -19,7 +19,7 @@ PRINT = "print the resulting configuration, with comments on request, and stop"
 
 
 def add_arguments(parser: Parser) -> None:
-    # All other words are options of the configuration: see `split_configuration`.
+    # All other arguments are options of the configuration; see `split_configuration`.
     add = parser.add_argument
     add("--resume", action="store_true", help="continue from the run's last checkpoint")
     add("--print_config", nargs="?", const="plain", choices=["plain", "comments"], help=PRINT)
@@ -27,9 +27,16 @@ def add_arguments(parser: Parser) -> None:
 
 
 def split_configuration(words: list[str]) -> tuple[str | None, list[str]]:
-    """Return the configuration file among the words after `train` or `tune`, and the options, each as --NAME=VALUE.
+    """Split the arguments after `train` or `tune` into the configuration file and the options.
 
-    Options come as --NAME=VALUE or --NAME VALUE, before or after the file.  Raises ConfigError for a second file.
+    Args:
+        words: the arguments.  Options have the form --NAME=VALUE or --NAME VALUE, before or after the file.
+
+    Returns:
+        The configuration file or None, and the options in the form --NAME=VALUE.
+
+    Raises:
+        ConfigError: if there is more than one configuration file.
     """
     from ..config import ConfigError
 
@@ -78,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _how_to_resume(output_dir: str) -> str:
-    """Return what to type to continue a run that was stopped."""
+    """Return a message with the command that resumes an interrupted run."""
     if not (Path(output_dir) / "checkpoint.pt").exists():
         return "\nStopped before the first checkpoint."
     processes = os.environ.get("LOCAL_WORLD_SIZE", "1")
@@ -87,7 +94,7 @@ def _how_to_resume(output_dir: str) -> str:
 
 
 def _result(history: list[dict], settings) -> str:
-    """Return the scores of the saved weights, and how to evaluate them."""
+    """Return a message with the scores of the saved weights and the command that evaluates them."""
     validated = [entry for entry in history if "val" in entry]
     best = max(validated, key=lambda entry: entry["val"][settings.metric])
     saved = best if settings.selection == "best" else validated[-1]

@@ -1,8 +1,8 @@
 """List and download released weights.
 
 examples:
-  seglib weights list              the released weights and their scores
-  seglib weights get unet-horses   download them if they are not here
+  seglib weights list              list the released weights and their scores
+  seglib weights get unet-horses   download weights if they are missing, and print their path
 """
 
 import argparse
