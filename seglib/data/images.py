@@ -1,6 +1,6 @@
-"""Open image files of any format and read images as arrays; errors say in one sentence what is wrong with the file.
+"""Read image files as arrays. Error messages say in one sentence what is wrong with the file.
 
-Images become 8-bit sRGB, upright, however they are stored; or, on request, float bands with the stored values.
+By default, images are converted to upright 8-bit sRGB. On request, bands are returned as floats with the stored values.
 docs/data_formats.md lists every conversion.
 """
 
@@ -18,30 +18,30 @@ from ..errors import SeglibError, import_optional
 
 JPEG = (".jpg", ".jpeg")
 HEIF = (".heic", ".heif")
-# What Pillow opens, without video, containers of scientific data and formats that run other programs.
+# Formats of Pillow that are excluded: video, containers of scientific data, and formats that run other programs.
 _NOT_IMAGES = {"BUFR", "EPS", "FLI", "GRIB", "HDF5", "MPEG", "WMF"}
 Image.init()
 _FORMATS = {suffix: name for suffix, name in Image.registered_extensions().items() if name in Image.OPEN}
 SUFFIXES = frozenset({suffix for suffix, name in _FORMATS.items() if name not in _NOT_IMAGES} | set(HEIF))
-ORIENTATION = 0x0112  # the EXIF tag, 1 to 8
-MAX_PIXELS = 178_956_970  # larger images are refused before they are decoded; Pillow's own limit too
-DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras and scanners use of 16
+ORIENTATION = 0x0112  # the EXIF tag; its values are 1 to 8
+MAX_PIXELS = 178_956_970  # larger images are refused before decoding; Pillow has the same limit
+DEPTHS = (8, 10, 12, 14, 16)  # how many of 16 bits cameras and scanners may use
 SUBFILE, SAMPLES, PHOTOMETRIC, EXTRA = 254, 277, 262, 338  # TIFF tags
-COLOR_SAMPLES = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}  # by PhotometricInterpretation
-ALPHA = (1, 2)  # values of ExtraSamples
+COLOR_SAMPLES = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}  # number of color bands by PhotometricInterpretation
+ALPHA = (1, 2)  # values of ExtraSamples that mean transparency
 BANDS_REASON = (
     "{0} bands, of which those after the colors are no transparency; choose one or three by --bands, or `bands:` in "
     "classes.yaml, or train a network on all of them by `channels: {0}`"
 )
-STILL_FORMATS = {"MPO", "PSD", "ICO", "ICNS", "CUR", "HEIF"}  # further frames are previews, layers, sizes
+STILL_FORMATS = {"MPO", "PSD", "ICO", "ICNS", "CUR", "HEIF"}  # their further frames are previews, layers or other sizes
 
 
 class DataError(SeglibError, ValueError):
-    """A data set, image or mask that cannot be used; the message names the file, the fault and the remedy."""
+    """A data set, image or mask that cannot be used; the message names the file, the problem and the remedy."""
 
 
 def read_text(file: Path) -> str:
-    """Return the content of a text file, without the mark with which Windows begins files."""
+    """Return the content of a UTF-8 text file without the byte order mark."""
     try:
         return file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
@@ -50,12 +50,15 @@ def read_text(file: Path) -> str:
 
 @contextmanager
 def open_image(path: Path) -> Iterator[Image.Image]:
-    """Open an image file for decoding; DataError if it is missing, no image, truncated, too large or of many pages."""
+    """Open an image file for decoding.
+
+    Raises DataError if the file is missing, is not an image, is truncated or too large, or has several pages.
+    """
     if path.suffix.lower() in HEIF:
         import_optional("pillow_heif", DataError, f"{path}: HEIC", "pillow-heif").register_heif_opener()
     try:
         with open(path, "rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns at sizes that MAX_PIXELS allows
+            warnings.simplefilter("ignore")  # Pillow warns about sizes that MAX_PIXELS allows
             image = Image.open(file)
             if image.width * image.height > MAX_PIXELS:
                 raise DataError(f"{path}: {image.width}x{image.height} pixels; at most {MAX_PIXELS:,} are allowed.")
@@ -72,12 +75,15 @@ def open_image(path: Path) -> Iterator[Image.Image]:
     except (Image.DecompressionBombError, MemoryError):
         raise DataError(f"{path}: more pixels than {MAX_PIXELS:,} or than the memory holds; make it smaller.") from None
     except (OSError, SyntaxError, ValueError, LookupError, EOFError, TypeError, AttributeError) as error:
-        # Pillow's decoders report damage with these types; the text is theirs.
+        # Pillow's decoders raise these exceptions for damaged files. The message includes their text.
         raise DataError(f"{path}: the image is damaged or cut short ({error}); get the file again.") from None
 
 
 def _check_single(image: Image.Image, path: Path) -> None:
-    """DataError if the file holds several images. Thumbnails, pyramid levels and masks in a TIFF are not counted."""
+    """Raise DataError if the file contains several images.
+
+    Thumbnails, pyramid levels and transparency masks in a TIFF file are not counted.
+    """
     frames = 1 if image.format in STILL_FORMATS else getattr(image, "n_frames", 1)
     if frames > 1 and image.format == "TIFF":
         full = 0
@@ -91,16 +97,19 @@ def _check_single(image: Image.Image, path: Path) -> None:
 
 
 def orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 to 8; 1 where there is none or the entries are damaged."""
+    """Return the EXIF orientation, 1 to 8. It is 1 if there is no EXIF data or if it is damaged."""
     try:
         turn = image.getexif().get(ORIENTATION, 1)
-    except Exception:  # damaged entries raise anything, and the pixels are good all the same
+    except Exception:  # damaged EXIF data raises many exceptions, but the pixels are readable
         turn = 1
     return turn if turn in range(1, 9) else 1
 
 
 def read_orientation(path: Path) -> int:
-    """Return the EXIF orientation of a file, 1 if it cannot be read or an entry does not precede the pixels."""
+    """Return the EXIF orientation of a file.
+
+    It is 1 if the file cannot be read, or if the EXIF data of a PNG file follows the pixels.
+    """
     try:
         with open_image(path) as image:
             return 1 if image.format == "PNG" and "exif" not in image.info else orientation(image)
@@ -109,7 +118,7 @@ def read_orientation(path: Path) -> int:
 
 
 def turn_hint(image: Path, mask: Path) -> str:
-    """Return the reason if an image is turned by its EXIF entry and its mask is not; else nothing."""
+    """Return a hint for an error message if EXIF rotates an image and its mask differently, else an empty string."""
     turn, other = read_orientation(image), read_orientation(mask)
     return "" if turn == other else f" (EXIF turns the image: {turn}, and the mask otherwise: {other})"
 
@@ -126,28 +135,28 @@ def turn_upright(values: np.ndarray, turn: int) -> np.ndarray:
 
 
 def read_size(path: Path | str, **reading) -> tuple[int, int]:
-    """Return (height, width) of an image as `read_image` gives it, without decoding it where possible."""
+    """Return (height, width) of the array that `read_image` returns, without decoding the image if possible."""
     try:
         with Image.open(path) as image:
             return (image.height, image.width) if orientation(image) < 5 else image.size
-    except Exception:  # a damaged file: decoding it completely names the fault, or shows that it can be read
+    except Exception:  # a damaged file: decoding reports the problem, or shows that it can be read
         return read_image(path, **reading).shape[:2]
 
 
 def read_image(path: Path | str, bits: int = 0, bands: Sequence[int] = (), channels: int = 0) -> np.ndarray:
-    """Read an image as uint8 RGB (H, W, 3): upright, in sRGB, transparent parts white; or its bands as they are stored.
+    """Read an image as upright uint8 sRGB (H, W, 3), or as float32 bands. Transparent parts become white.
 
     Args:
-        path: the file, in any format that Pillow reads; multi-page and animated files are refused.
-        bits: how many bits of 16-bit values are in use; 0 takes the fewest of 8, 10, 12, 14 and 16 that hold the
-            largest value of this file. The range of these bits is scaled to 0..255.
-        bands: numbers, from 1, of the band to show in grey, or of three bands to show as red, green and blue; or as
-            many as `channels`.
-        channels: if not 0, the result is float32 (H, W, channels): the chosen bands, or else all of them, with the
-            values of the file; NaN where a GeoTIFF says that there is no data.
+        path: The image file, in any format that Pillow can read. Multi-page and animated files are refused.
+        bits: Number of bits in use in 16-bit values. 0 chooses the smallest of 8, 10, 12, 14 and 16 that holds the
+            largest value in this file. The range of this many bits is scaled to 0..255.
+        bands: Band numbers, starting at 1. One band is returned as gray, three bands as red, green and blue. If
+            `channels` is not 0, there must be as many bands as channels.
+        channels: If not 0, return float32 (H, W, channels) with the stored values of the chosen bands, or of all bands.
+            Pixels that a GeoTIFF marks as no data become NaN.
 
     Raises:
-        DataError: naming the file, and what is wrong with it.
+        DataError: The image cannot be read. The message names the file and the problem.
     """
     return decode_image(Path(path), bits, bands, channels)[0]
 
@@ -155,14 +164,14 @@ def read_image(path: Path | str, bits: int = 0, bands: Sequence[int] = (), chann
 def decode_image(
     path: Path, bits: int = 0, bands: Sequence[int] = (), channels: int = 0
 ) -> tuple[np.ndarray, int, int]:
-    """As `read_image`; the other values are the number of bits that were scaled to 8, and the EXIF orientation."""
+    """Return an image as `read_image` does, the number of bits that were scaled to 8, and the EXIF orientation."""
     if bits not in (0, *DEPTHS):
         raise DataError(f"bits: {bits!r:.40} must be one of {', '.join(map(str, DEPTHS))}, or 0.")
     if bands or channels:
         return _read_bands(path, bits, bands, channels)
     with open_image(path) as image:
         _check_extra_bands(image, path)
-        has_deep_colors = _has_deep_colors(image)  # checked first, as reading EXIF from a PNG decodes it
+        has_deep_colors = _has_deep_colors(image)  # checked first, because reading EXIF data decodes a PNG
         turn, profile = orientation(image), image.info.get("icc_profile")
         if has_deep_colors:
             image, alpha, depth = _read_deep_colors(path, image, bits)
@@ -177,7 +186,7 @@ def decode_image(
 
 
 def _eight_bits(image: Image.Image, path: Path, bits: int) -> tuple[Image.Image, Image.Image | None, int]:
-    """Return the image in a mode that a profile can describe, its transparency, and the bits it had."""
+    """Return the image in a mode that a color profile can describe, its alpha channel or None, and its bit depth."""
     if image.mode == "F":
         remedy = "save it as an 8-bit or 16-bit image, or train a network on its values by `channels:` in classes.yaml"
         raise DataError(f"{path}: floating-point pixels have no agreed range; {remedy}.")
@@ -194,7 +203,7 @@ def _eight_bits(image: Image.Image, path: Path, bits: int) -> tuple[Image.Image,
 
 
 def used_bits(values: np.ndarray) -> int:
-    """Return the fewest of DEPTHS that hold the largest value."""
+    """Return the smallest of DEPTHS that holds the largest value."""
     largest = int(values.max(initial=0))
     return next(depth for depth in DEPTHS if largest < 1 << depth)
 
@@ -208,7 +217,7 @@ def scale_to_bytes(values: np.ndarray, bits: int, path: Path) -> np.ndarray:
 
 
 def _has_deep_colors(image: Image.Image) -> bool:
-    """Whether Pillow would cut 16-bit colours (or grey with transparency) down to their upper 8 bits."""
+    """Return whether Pillow would reduce 16-bit colors, or gray with transparency, to their upper 8 bits."""
     if image.format not in ("PNG", "TIFF") or image.mode.startswith(("I", "F")):
         return False
     return any("16" in str(tile[3] if isinstance(tile[3], str) else tile[3][0]) for tile in image.tile)
@@ -229,7 +238,10 @@ def _read_deep_colors(path: Path, image: Image.Image, bits: int) -> tuple[Image.
 
 @lru_cache(maxsize=16)
 def _profile_transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """Return the conversion to sRGB; None for sRGB itself, and for a profile that is damaged or of another mode."""
+    """Return the conversion from a color profile to sRGB.
+
+    It is None if the profile is sRGB, is damaged, or does not describe images of this mode.
+    """
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile)) if profile else ImageCms.createProfile("LAB")
         if profile and "sRGB" in ImageCms.getProfileDescription(source):
@@ -240,7 +252,7 @@ def _profile_transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTra
 
 
 def _check_extra_bands(image: Image.Image, path: Path) -> None:
-    """DataError if a TIFF has bands that are neither colours nor transparency, which must not be mixed in."""
+    """Raise DataError if a TIFF has bands that are neither colors nor transparency, which must not be mixed in."""
     if image.format == "TIFF":
         tags = image.tag_v2
         samples, colors = tags.get(SAMPLES, 1), COLOR_SAMPLES.get(tags.get(PHOTOMETRIC), 0)
@@ -250,18 +262,18 @@ def _check_extra_bands(image: Image.Image, path: Path) -> None:
 
 
 def count_pixels(path: Path) -> int:
-    """Return the pixels of a TIFF that Pillow cannot open, from tifffile; 0 for other files."""
+    """Return the number of pixels of a TIFF that Pillow cannot open, using tifffile; 0 for other files."""
     try:
         import tifffile
 
         with tifffile.TiffFile(path) as tiff:
             return tiff.pages[0].imagewidth * tiff.pages[0].imagelength
-    except Exception:  # not a TIFF, a damaged one, or no tifffile
+    except Exception:  # not a TIFF, a damaged TIFF, or tifffile is not installed
         return 0
 
 
 def _tiff_reason(path: Path) -> str:
-    """Return why Pillow cannot open a TIFF, from tifffile; an empty text for other files."""
+    """Return why Pillow cannot open a TIFF, using tifffile; an empty string for other files."""
     try:
         import tifffile
 
@@ -270,12 +282,15 @@ def _tiff_reason(path: Path) -> str:
             if page.samplesperpixel not in (1, 3):
                 return BANDS_REASON.format(page.samplesperpixel)
             return f"a TIFF of {page.bitspersample} bits ({page.dtype}); save it with 8 or 16 whole bits"
-    except Exception:  # not a TIFF, a damaged one, or no tifffile
+    except Exception:  # not a TIFF, a damaged TIFF, or tifffile is not installed
         return ""
 
 
 def choose_bands(path: Path, count: int, bands: Sequence[int] = (), channels: int = 0) -> list[int]:
-    """Return the numbers of the bands to read of the `count` in a file, from 1; DataError if they are not there."""
+    """Return the numbers of the bands to read, starting at 1, from a file with `count` bands.
+
+    Raises DataError if the file does not have these bands.
+    """
     if bands and (len(bands) not in ([channels] if channels else [1, 3]) or not all(isinstance(b, int) for b in bands)):
         number = f"{channels} bands, one for each channel (data.channels)" if channels else "one band or three"
         raise DataError(f"bands: {list(bands)} must be {number}, as numbers from 1.")
@@ -288,7 +303,7 @@ def choose_bands(path: Path, count: int, bands: Sequence[int] = (), channels: in
 
 
 def _read_bands(path: Path, bits: int, bands: Sequence[int], channels: int) -> tuple[np.ndarray, int, int]:
-    """Read chosen bands of any image: of a TIFF by tifffile, of other files by Pillow."""
+    """Read the chosen bands of an image, with tifffile for TIFF files and with Pillow for other files."""
     nodata = None
     if path.suffix.lower() in (".tif", ".tiff"):
         values, turn, nodata = _tiff_samples(path, pages_are_bands=channels > 0)
@@ -311,27 +326,30 @@ def _read_bands(path: Path, bits: int, bands: Sequence[int], channels: int) -> t
 
 
 def as_channels(values: np.ndarray, nodata: float | None) -> np.ndarray:
-    """Return stored values (H, W, B) as float32, with NaN in place of `nodata`."""
-    with np.errstate(over="ignore"):  # what stands for no data in float64 may become infinite
+    """Return stored values (H, W, B) as float32, with NaN where they equal `nodata`."""
+    with np.errstate(over="ignore"):  # a float64 no-data value may become infinite
         channels, missing = values.astype(np.float32), np.float32(np.nan if nodata is None else nodata)
     channels[channels == missing] = np.nan
     return channels
 
 
 def bands_to_rgb(image: np.ndarray) -> np.ndarray:
-    """Return bands (H, W, C) as uint8 RGB, for figures: the first three, mean -+ 2.5 standard deviations as 0..255."""
+    """Return the first three bands of an image (H, W, C) as uint8 RGB for figures.
+
+    In each band, the mean +- 2.5 standard deviations is scaled to 0..255. A uint8 RGB image is returned unchanged.
+    """
     if image.dtype == np.uint8 and image.shape[2] == 3:
         return image
     bands = image[:, :, [min(band, image.shape[2] - 1) for band in range(3)]].astype(np.float64)
     bands[~np.isfinite(bands)] = np.nan
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a band without any value
+        warnings.simplefilter("ignore")  # about bands without any value
         mean, std = np.nanmean(bands, (0, 1)), np.nanstd(bands, (0, 1))
     return np.nan_to_num((bands - mean) / np.maximum(std, 1e-12) * 51 + 127.5).clip(0, 255).astype(np.uint8)
 
 
 def _tiff_samples(path: Path, pages_are_bands: bool) -> tuple[np.ndarray, int, float | None]:
-    """Return all bands (H, W, B) of a TIFF, its orientation, and the value that stands for no data."""
+    """Return all bands (H, W, B) of a TIFF, its orientation, and its no-data value or None."""
     tifffile = import_optional("tifffile", DataError, f"{path}: reading bands", "tifffile")
     try:
         with tifffile.TiffFile(path) as tiff:
@@ -344,11 +362,11 @@ def _tiff_samples(path: Path, pages_are_bands: bool) -> tuple[np.ndarray, int, f
                 raise DataError(f"{path}: more than {MAX_PIXELS:,} pixels; make it smaller.")
             values = page.asarray() if len(pages) == 1 else np.dstack([page.asarray() for page in pages])
             turn = page.tags["Orientation"].value if "Orientation" in page.tags else 1
-            with suppress(KeyError, ValueError):  # page.nodata is 0 where there is none
+            with suppress(KeyError, ValueError):  # page.nodata is 0 if the tag is missing
                 nodata = float(page.tags["GDAL_NODATA"].value)
             return (np.moveaxis(values, 0, -1) if page.axes == "SYX" else values), int(turn), nodata
     except (DataError, FileNotFoundError, MemoryError):
         raise
-    except Exception as error:  # tifffile has no common type for damage
+    except Exception as error:  # tifffile raises many types of exceptions for damaged files
         remedy = "save it again without compression, or pip install imagecodecs"
         raise DataError(f"{path}: cannot be read as TIFF ({error}); {remedy}.") from None

@@ -1,4 +1,4 @@
-"""The known data sets, as `data/known_sets.yaml` describes them: where their files are, and what their masks mean."""
+"""The known data sets that `data/known_sets.yaml` describes: where their files are, and what their masks mean."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -19,14 +19,14 @@ Table = dict[int, int]  # value in a mask file -> label
 
 
 def _find(name: str, entry: Mapping, root: Path) -> list[Pair]:
-    """Return every pair of a known data set. DataError if the set is not in `root`."""
+    """Return all pairs of a known data set. Raises DataError if the data set is not in `root`."""
     pairs: dict[str, Pair] = {}
     for images, masks in entry["layouts"]:
         for parts, image in match_pattern(root, images):
             split = "train" if entry.get("training_only") else parts.get("split")
             key, mask = entry.get("key", "{name}").format(**parts), Path(root) / masks.format(**parts)
             is_used = split in (None, *SPLITS) and re.fullmatch(entry.get("used", ".*"), key)
-            if not is_used or (mask.suffix == ".mat" and not mask.is_file()):  # street_people is labeled in part
+            if not is_used or (mask.suffix == ".mat" and not mask.is_file()):  # street_people is only partly labeled
                 continue
             if key in pairs:
                 raise DataError(f"{image}: the same frame is in {pairs[key].split}/; remove one of the two.")
@@ -37,20 +37,20 @@ def _find(name: str, entry: Mapping, root: Path) -> list[Pair]:
 
 
 def unused_images(name: str, root: Path | str, pairs: Sequence[Pair]) -> list[Path]:
-    """Return the images of a known data set that belong to none of its pairs, because it does not label or use them."""
+    """Return the images of a known data set that belong to no pair, because they have no labels or are not used."""
     used = {file for pair in pairs for file in (pair.image, pair.mask)}
     images = [image for pattern, _ in _ENTRIES[name]["layouts"] for _, image in match_pattern(root, pattern)]
     return [image for image in images if image not in used]
 
 
 def _decode(tables: Mapping[str, Sequence[Table]], values: np.ndarray, file: Path) -> np.ndarray:
-    """Translate the values of a mask to labels by the tables of the first expression that fits its path."""
+    """Translate mask values to labels with the tables of the first regular expression that matches the mask's path."""
     expression = next(part for part in tables if re.search(part, file.as_posix(), re.IGNORECASE))
     return labels_by_id(values, file, *tables[expression])
 
 
 def _table(values: Mapping[int | str, str], labels: Mapping[str, int]) -> Table:
-    """Return the label of each value, from class names by value or by range ("1-59")."""
+    """Return {value: label} from {value: class name}. A key may also be a range of values such as "1-59"."""
     table = {}
     for span, name in values.items():
         first, _, last = str(span).partition("-")
@@ -78,7 +78,7 @@ def _source(name: str, entry: Mapping) -> Source:
 
 _ENTRIES = read_yaml((RESOURCES / "data" / "known_sets.yaml").read_text(encoding="utf-8"))
 SOURCES = {name: _source(name, entry) for name, entry in _ENTRIES.items()}
-# Pairs of keys that are the same photo.
+# Pairs of keys of images that show the same photograph.
 REPEATED = {
     name: [tuple(pair) for pair in entry["repeated"]] for name, entry in _ENTRIES.items() if "repeated" in entry
 }

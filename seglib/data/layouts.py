@@ -1,6 +1,6 @@
-"""Find the images of a folder and their masks, in the layouts that tools and data sets use.
+"""Find the images in a folder and their masks, in the layouts that common tools and data sets use.
 
-A layout is recognised from the names of folders and files. docs/data_formats.md shows all of them.
+A layout is recognized by its folder and file names. docs/data_formats.md shows all layouts.
 """
 
 import glob
@@ -15,9 +15,9 @@ from pathlib import Path
 from .dataset import Pair
 from .images import SUFFIXES, DataError
 
-# Folder names in lower case: a folder of images, and what its folder of masks may be called in its place.
+# Lower-case names of image folders, with the name of their mask folder. "" stands for any of MASK_FOLDERS.
 IMAGE_FOLDERS = {name: "" for name in ("images", "image", "imgs", "img", "img_dir")}
-IMAGE_FOLDERS |= {"imagestr": "labelstr", "imagests": "labelsts"}  # as nnU-Net names them
+IMAGE_FOLDERS |= {"imagestr": "labelstr", "imagests": "labelsts"}  # the names in nnU-Net
 MASK_FOLDERS = "masks mask labels label ann_dir annotations annotation annots gt segmentation".split()
 SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}
 SPLIT_NAMES |= {"test": "test", "testing": "test", "imagests": "test"}
@@ -25,24 +25,24 @@ SPLIT_ENDINGS = ("annot", "_annot", "_labels", "_masks", "_mask", "_gt")  # CamV
 MASK_ENDINGS = ["", *"_mask -mask .mask _masks _gt _seg _segmentation _label _labels _L _matte".split()]
 IMAGE_ENDINGS = ("", "_0000", "_sat", "_image", "_img", "_rgb")
 
-Parts = tuple[str, ...]  # the folders on the way to a file
+Parts = tuple[str, ...]  # the folder names in a relative path
 
 
 @dataclass
 class Layout:
-    """The image and mask files of a folder; `skipped` are other files, and images without masks in other folders."""
+    """The image and mask files in a folder. `skipped` lists other files, and images in folders without masks."""
 
-    places: list[str]  # what was recognised
+    places: list[str]  # descriptions of the recognized folders
     pairs: list[Pair]
     skipped: list[Path] = field(default_factory=list)
 
 
 def detect(path: Path) -> Layout:
-    """Find images and masks below `path`. DataError if no layout fits, or two fit equally."""
+    """Find images and masks below `path`. Raises DataError if no layout fits, or if two fit equally well."""
     folders = _walk(path)
     by_name = {tuple(map(str.lower, parts)): parts for parts in folders}
     masks_of = {parts: [by_name[o] for o in _mask_folders(parts) if o in by_name] for parts in folders}
-    if not any(masks_of.values()):  # then images and masks are side by side
+    if not any(masks_of.values()):  # images and masks are in the same folders
         masks_of = {parts: [parts] for parts in folders}
     layout = Layout([], [])
     for parts, candidates in masks_of.items():
@@ -56,7 +56,7 @@ def detect(path: Path) -> Layout:
 
 
 def _walk(path: Path) -> dict[Parts, Path]:
-    """Return the folders below `path` with image files, by their parts, in natural order."""
+    """Return {parts: folder} for the folders below `path` that contain image files, in natural order."""
     folders, visited = {}, set()
     for root, inner, names in os.walk(path, followlinks=True):
         real = os.path.realpath(root)
@@ -68,7 +68,7 @@ def _walk(path: Path) -> dict[Parts, Path]:
 
 
 def _mask_folders(parts: Parts) -> list[Parts]:
-    """Return where the masks of images in the folder `parts` may be, in lower case."""
+    """Return the folders, in lower case, that may contain the masks of the images in the folder `parts`."""
     lower = tuple(map(str.lower, parts))
     folders = []
     for i, part in enumerate(lower):
@@ -79,7 +79,7 @@ def _mask_folders(parts: Parts) -> list[Parts]:
 
 
 def _add(layout: Layout, path: Path, parts: Parts, candidates: Sequence[Parts]) -> None:
-    """Add the images of one folder, with the masks of the candidate that fits most of them."""
+    """Add the images of one folder, with masks from the candidate folder that has masks for most of the images."""
     matches = [_match(path.joinpath(*parts), path.joinpath(*masks)) for masks in candidates]
     counts = [sum(mask is not None for _, mask in matched.values()) for _, matched in matches]
     best = counts.index(max(counts))
@@ -104,9 +104,10 @@ def _add(layout: Layout, path: Path, parts: Parts, candidates: Sequence[Parts]) 
 
 
 def _match(images: Path, masks: Path) -> tuple[str, dict[str, tuple[Path, Path | None]]]:
-    """Return the ending of names of masks, and {stem: (image, mask or None)}, that fit most files of two folders.
+    """Return the ending of the mask names, and {stem: (image, mask or None)}, for an image and a mask folder.
 
-    In one folder they are side by side: x.jpg and x_mask.png, or x.jpg and x.png.
+    The ending is the one that matches the most files. If both folders are the same, x.jpg belongs to x_mask.png or
+    x.png.
     """
     image_endings, mask_endings = IMAGE_ENDINGS, MASK_ENDINGS
     if images == masks:
@@ -126,16 +127,16 @@ def _match(images: Path, masks: Path) -> tuple[str, dict[str, tuple[Path, Path |
         image_of = {name: file for name, file in image_of.items() if not name.endswith(mask_ending)}
     for name, file in image_of.items():
         stem = name.removesuffix(image_ending)
-        stem = stem if stem in masks_of else name  # without a mask the whole name, so that it is reported
+        stem = stem if stem in masks_of else name  # without a mask, the error shows the whole name
         matches[stem] = (file, masks_of.get(stem))
     return mask_ending, matches
 
 
 def by_pattern(path: Path, images: str, masks: str) -> Layout:
-    """Match files below `path` by two patterns, such as "{split}/rgb/{name}.jpg" and "{split}/seg/{name}_m.png".
+    """Match files below `path` with two patterns, such as "{split}/rgb/{name}.jpg" and "{split}/seg/{name}_m.png".
 
-    `{name}` and `{split}` stand for any part of a file or folder name, and `*` for any that does not matter. An image
-    and a mask belong together if name and split agree.
+    `{name}` and `{split}` stand for any part of a file or folder name, and `*` for any part that does not matter. An
+    image and a mask belong together if their names and splits agree.
     """
     pairs: dict[str, Pair] = {}
     for pattern in (images, masks):
@@ -177,23 +178,23 @@ def _nothing_fits(path: Path, folders: dict[Parts, Path]) -> str:
 
 
 def natural_order(name: str) -> list:
-    """Sort key by which "2" comes before "10"."""
+    """Return a sort key that puts "2" before "10"."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
 
 
 def stem_of(file: Path) -> str:
-    """The name without its suffix, in one spelling: an accent is a letter of its own on some systems (NFC, NFD)."""
+    """Return the file name without its extension, in Unicode form NFC, as some systems decompose accents (NFD)."""
     return unicodedata.normalize("NFC", file.stem)
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Return the files in `folder` with the suffix of an image, hidden ones left out, in natural order."""
+    """Return the files in `folder` with the extension of an image format, without hidden files, in natural order."""
     files = [file for file in Path(folder).iterdir() if file.suffix.lower() in SUFFIXES and file.name[0] != "."]
     return sorted(files, key=lambda file: natural_order(file.name))
 
 
 def image_files(folder: Path) -> dict[str, Path]:
-    """Return {stem: file} of the images in `folder`, in natural order. DataError if two share a stem."""
+    """Return {stem: file} of the images in `folder`, in natural order. Raises DataError if two share a stem."""
     files: dict[str, Path] = {}
     for file in list_images(folder):
         stem = stem_of(file)
@@ -204,14 +205,14 @@ def image_files(folder: Path) -> dict[str, Path]:
 
 
 def index_by_stem(files: dict[str, Path], ending: str) -> dict[str, Path]:
-    """Return the files whose stem ends with `ending`, by what comes before it."""
+    """Return the files whose stem ends with `ending`, by the part of the stem before the ending."""
     return {stem[: len(stem) - len(ending)]: file for stem, file in files.items() if stem.endswith(ending)}
 
 
 def match_pattern(folder: Path | str, pattern: str) -> list[tuple[dict[str, str], Path]]:
-    """Return the files below `folder` that fit a pattern such as "{split}/*/{name}.jpg", in natural order.
+    """Return the files below `folder` that match a pattern such as "{split}/*/{name}.jpg", in natural order.
 
-    Each comes with the parts of its path that stand for the words in braces. `*` stands for any part of a name. Hidden
+    Each file comes with the parts of its path that match the fields in braces. `*` matches any part of a name. Hidden
     files are left out.
     """
     expression, names = "", ""
@@ -229,9 +230,12 @@ def match_pattern(folder: Path | str, pattern: str) -> list[tuple[dict[str, str]
 
 
 def masks_without_image(pairs: Sequence[Pair], unused: Sequence[Path] = ()) -> list[str]:
-    """Describe masks that belong to none of `pairs` or `unused` images; only files named as the used masks are."""
+    """Return a message for each mask that belongs to none of `pairs` and to none of the `unused` images.
+
+    Only files that are named like the masks in `pairs` are reported.
+    """
     used, unused_stems = {file for pair in pairs for file in (pair.image, pair.mask)}, set(map(stem_of, unused))
-    # What follows the key in a mask's name: nothing, or Cityscapes' ending, which no other of its files has.
+    # What follows the key in a mask's name: nothing, or the ending that only the label masks of Cityscapes have.
     endings = {stem_of(pair.mask).removeprefix(pair.key.split("/")[-1]) for pair in pairs}
     folders = sorted({pair.mask.parent for pair in pairs if pair.mask.parent.is_dir()})
     spare = [file for folder in folders for file in list_images(folder) if file not in used]

@@ -9,16 +9,17 @@ from .images import JPEG, DataError, open_image, orientation, turn_upright
 
 
 def read_mask(path: Path | str, form: str = "stored") -> np.ndarray:
-    """Read the values of a mask file, upright, uint8.
+    """Read the values of a mask file as an upright uint8 array.
 
     Args:
-        path: the file; a MATLAB file must hold one array of label ids.
-        form: "stored" gives label ids or palette indices (H, W), or colors (H, W, 3) where they are not grey;
-            "colors" gives what a viewer shows, (H, W, 3); "alpha" the opacity, (H, W); "guess" is "stored", but
-            refuses masks that contradict themselves, as nothing names their classes.
+        path: The mask file. A MATLAB file must contain a single array of label ids.
+        form: "stored" returns label ids or palette indices (H, W), or colors (H, W, 3) if they are not gray. "colors"
+            returns the colors that a viewer shows, (H, W, 3). "alpha" returns the opacity, (H, W). "guess" is like
+            "stored", but refuses masks whose transparency or palette contradicts their values; it is for masks without
+            a classes.yaml.
 
     Raises:
-        DataError: naming the file.
+        DataError: The mask cannot be read. The message names the file.
     """
     path = Path(path)
     if path.suffix.lower() == ".mat":
@@ -26,7 +27,7 @@ def read_mask(path: Path | str, form: str = "stored") -> np.ndarray:
     with open_image(path) as image:
         image.load()
         if form == "colors":
-            image.info.pop("transparency", None)  # a mask has none; Pillow would warn
+            image.info.pop("transparency", None)  # not needed for masks, and Pillow would warn about it
             values = np.asarray(image.convert("RGB"))
         elif form == "alpha":
             if "transparency" not in image.info and "A" not in image.getbands():
@@ -40,15 +41,15 @@ def read_mask(path: Path | str, form: str = "stored") -> np.ndarray:
 
 
 def _read_mat(path: Path) -> np.ndarray:
-    """Return the one (H, W) array of label ids in a MATLAB file."""
-    from scipy.io import loadmat  # takes half a second to import, and few masks are MATLAB files
+    """Return the single (H, W) array of label ids in a MATLAB file."""
+    from scipy.io import loadmat  # the import takes half a second, and few masks are MATLAB files
 
     try:
         with open(path, "rb") as file:
             content = loadmat(file)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; check the name.") from None
-    except Exception as error:  # scipy raises whatever its parser meets in a damaged file
+    except Exception as error:  # scipy raises many types of exceptions for damaged files
         raise DataError(f"{path}: not a MATLAB file that can be read ({error}); get the file again.") from None
     arrays = [value for name, value in content.items() if not name.startswith("__")]
     if len(arrays) != 1 or arrays[0].ndim != 2 or arrays[0].dtype.kind not in "buif" or not arrays[0].size:
@@ -69,7 +70,7 @@ def _stored_values(image: Image.Image, path: Path) -> np.ndarray:
         if (values % 1).any():
             raise DataError(f"{path}: the mask holds fractions; save label ids as an 8-bit PNG.")
         if values.max() > 255 and not (values % 257).any():
-            values = values // 257  # 8 bits stretched to 16
+            values = values // 257  # 8-bit values scaled to 16 bits
         if values.min() < 0 or values.max() > 255:
             raise DataError(f"{path}: the mask has values up to {values.max():g}; label ids must be in 0..255.")
         return values.astype(np.uint8)
@@ -81,10 +82,10 @@ def _stored_values(image: Image.Image, path: Path) -> np.ndarray:
 
 
 def _check_consistency(image: Image.Image, values: np.ndarray, path: Path) -> None:
-    """DataError if transparency or palette contradict the values, so that nobody knows which is background."""
+    """Raise DataError if the transparency or palette contradicts the values, so that the background is ambiguous."""
     if "A" in image.getbands():
         alpha = np.asarray(image.getchannel("A"))
-        if alpha.any() and np.asarray(image)[alpha == 0][..., :-1].any():  # as programs that remove a background write
+        if alpha.any() and np.asarray(image)[alpha == 0][..., :-1].any():  # as in files of background removal tools
             fault = "the mask has transparent parts that hold other values than 0. If the opaque parts are the object"
             remedy = "write `binary: {alpha: 127}` in classes.yaml; else save it without transparency"
             raise DataError(f"{path}: {fault}, {remedy}.")
@@ -97,9 +98,9 @@ def _check_consistency(image: Image.Image, values: np.ndarray, path: Path) -> No
 
 
 def labels_by_id(values: np.ndarray, path: Path, *tables: dict[int, int]) -> np.ndarray:
-    """Translate stored ids to labels by the first of `tables` ({id: label}) that knows every id in the mask.
+    """Translate stored ids to labels with the first of `tables` ({id: label}) that contains every id in the mask.
 
-    `values` is (H, W) uint8; the result too. Raises DataError naming the file and the unknown ids.
+    `values` and the result are uint8 (H, W). Raises DataError, naming the file and the unknown ids, if no table fits.
     """
     if values.ndim != 2:
         remedy = "save them in a grey PNG, or name the colors in classes.yaml"
@@ -117,11 +118,11 @@ def labels_by_id(values: np.ndarray, path: Path, *tables: dict[int, int]) -> np.
 
 
 def labels_by_color(values: np.ndarray, path: Path, table: dict[tuple[int, int, int], int]) -> np.ndarray:
-    """Translate a mask painted in the colors of `table` ({(r, g, b): label}) to labels (H, W) uint8.
+    """Translate a mask in the colors of `table` ({(r, g, b): label}) to labels (H, W) uint8.
 
-    Raises DataError naming the file and a color that the table lacks.
+    Raises DataError, naming the file and the color, if a color is missing from the table.
     """
-    values = np.atleast_3d(values)  # a grey mask has one channel, which counts for all three
+    values = np.atleast_3d(values)  # a gray mask has one channel, which is compared with all three
     codes, known = (np.sum(v * np.int32((65536, 256, 1)), axis=-1) for v in (values, np.array(list(table))))
     order = np.argsort(known)
     index = order[np.searchsorted(known, codes, sorter=order).clip(max=len(known) - 1)]
@@ -134,5 +135,5 @@ def labels_by_color(values: np.ndarray, path: Path, table: dict[tuple[int, int, 
 
 
 def jpeg_hint(path: Path) -> str:
-    """Return the likely cause of unknown values in a JPEG mask; an empty text for other files."""
+    """Return the likely cause of unknown values in a JPEG mask; an empty string for other files."""
     return " (JPEG blurs labels: save masks as PNG)" if Path(path).suffix.lower() in JPEG else ""

@@ -1,4 +1,4 @@
-"""The batches of a training run: which images each step uses, at which crop size, and how they are augmented."""
+"""Choose the images and the crop size of every training step, and augment the images."""
 
 from collections.abc import Iterator
 
@@ -13,13 +13,13 @@ from .transforms import TrainingTransform
 
 
 class TrainingBatchSampler:
-    """Yields the batches of the epoch chosen by `set_epoch`, each a list of (epoch, index).
+    """Yields the batches of the epoch chosen by `set_epoch`. Each batch is a list of (epoch, index).
 
-    They depend on the seed and the epoch only, so a resumed run gets the batches it would have had.
+    The batches depend only on the seed and the epoch, so a resumed run gets the same batches as an uninterrupted run.
 
     Args:
-        num_images: number of training images; every epoch uses each of them once.
-        config: gives `batch_size`, `seed`, `epochs` and `augment.crop_sizes`.
+        num_images: Number of training images. Every epoch uses each image once.
+        config: Configuration with `batch_size`, `seed`, `epochs` and `augment.crop_sizes`.
     """
 
     def __init__(self, num_images: int, config: Config):
@@ -28,32 +28,32 @@ class TrainingBatchSampler:
         self.steps_per_epoch = -(-num_images // config.batch_size)
         self.total_steps = config.epochs * self.steps_per_epoch
         self.set_epoch(0)
-        self._epoch, self._order = -1, np.empty(0, int)  # the order of the latest epoch
+        self._epoch, self._order = -1, np.empty(0, int)  # the order of the images in the latest epoch
 
     def set_epoch(self, epoch: int, first_step: int = 0) -> None:
-        """Choose the epoch to iterate over; steps before `first_step`, counted over the whole run, are skipped."""
+        """Choose the epoch to iterate over. Steps before `first_step`, counted over the whole run, are skipped."""
         first, end = epoch * self.steps_per_epoch, (epoch + 1) * self.steps_per_epoch
         self.steps = range(max(first, first_step), end)
 
     def crop_size(self, epoch: int) -> int:
-        """Return the crop size of an epoch; several sizes share the epochs equally, in order."""
+        """Return the crop size of an epoch. Each crop size is used for an equal part of the run, in order."""
         return self.crop_sizes[epoch * len(self.crop_sizes) // self.epochs]
 
     def batch(self, step: int) -> list[tuple[int, int]]:
-        """Return the batch of a step, counted over the whole run."""
+        """Return the batch of a step. Steps are counted over the whole run."""
         epoch, position = divmod(step, self.steps_per_epoch)
-        if epoch != self._epoch:  # drawing the order of a million images takes as long as a step
+        if epoch != self._epoch:  # shuffling a million images takes as long as a training step
             self._epoch = epoch
             self._order = np.random.default_rng([self.seed, epoch]).permutation(self.num_images)
         indices = self._order[position * self.batch_size : (position + 1) * self.batch_size]
         return [(epoch, int(index)) for index in indices]
 
     def num_batch_images(self, step: int) -> int:
-        """Return the number of images of a step; the last one of an epoch takes what is left."""
+        """Return the number of images in the batch of a step. The last batch of an epoch may be smaller."""
         return min(self.batch_size, self.num_images - step % self.steps_per_epoch * self.batch_size)
 
     def num_batch_pixels(self, step: int) -> int:
-        """Return the number of pixels of a step, which is what the remaining time is estimated from."""
+        """Return the number of pixels in the batch of a step, from which the remaining time is estimated."""
         return self.num_batch_images(step) * self.crop_size(step // self.steps_per_epoch) ** 2
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
@@ -64,10 +64,10 @@ class TrainingBatchSampler:
 
 
 class DistributedBatchSampler:
-    """Yields this process's share of every batch: each `world_size`-th image, beginning with number `rank`.
+    """Yields the part of every batch for one process: every `world_size`-th image, starting at index `rank`.
 
-    Where a batch has fewer images than there are processes, the remaining processes get its first image with a mask
-    that is ignored everywhere, written as the index ~index.
+    If a batch has fewer images than there are processes, the remaining processes get its first image with a mask that
+    is ignored everywhere. This is marked by the index ~index.
     """
 
     def __init__(self, sampler: TrainingBatchSampler, rank: int, world_size: int):
@@ -83,9 +83,9 @@ class DistributedBatchSampler:
 
 
 def accumulation_weights(num_images: int, num_parts: int, world_size: int) -> list[float]:
-    """Return the share of a batch's images that each gradient accumulation part has, over all processes.
+    """Return the fraction of a batch's images in each gradient accumulation part, over all processes.
 
-    Every process cuts its images with `torch.tensor_split`, so earlier parts may have one image more.
+    Every process splits its images with `torch.tensor_split`, so earlier parts may have one image more.
     """
     if num_parts == 1:
         return [1.0]
@@ -95,9 +95,10 @@ def accumulation_weights(num_images: int, num_parts: int, world_size: int) -> li
 
 
 class TrainingDataset(Dataset):
-    """Augmented crops: item (epoch, index) is image number `index` and its mask, augmented for that epoch.
+    """Augmented training crops. Item (epoch, index) is the image at `index` with its mask, augmented for that epoch.
 
-    Items are uint8 tensors (S, S, 3) and (S, S); the mask of item (epoch, ~index) is ignored everywhere.
+    Items are tensors (S, S, 3) and (S, S), uint8. Images of bands are float32 (S, S, channels). In item (epoch,
+    ~index), the whole mask is ignored.
     """
 
     def __init__(self, dataset: SegmentationDataset, sampler: TrainingBatchSampler, config: Config):

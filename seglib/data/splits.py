@@ -1,4 +1,4 @@
-"""Which image belongs to which split: committed lists, and the division of other folders by ratio."""
+"""Assign images to splits: by committed lists, or by a ratio for other folders."""
 
 import random
 from collections.abc import Collection, Sequence
@@ -12,11 +12,12 @@ LISTS = RESOURCES / "data" / "splits"
 
 
 def divide(keys: Sequence[str], train_share: float = 0.85, seed: int = 0) -> dict[str, list[str]]:
-    """Shuffle the sorted keys with `seed` and cut: the first share, rounded, is train, the rest val.
+    """Divide the keys at random into train and val. `train_share` is the fraction of the keys that goes to train.
 
-    Each gets at least one key where there are two. The same keys give the same split on every machine, in any order.
+    If there are two or more keys, each split gets at least one. The result depends only on the set of keys and on
+    `seed`, not on the order of the keys or on the machine.
     """
-    keys = sorted(sorted(keys), key=natural_order)  # twice: natural order takes 1 and 01 for equal
+    keys = sorted(sorted(keys), key=natural_order)  # sorted twice: natural order treats 1 and 01 as equal
     shuffled = random.Random(seed).sample(keys, len(keys))
     count = max(min(round(len(keys) * train_share), len(keys) - 1), min(len(keys), 1))
     parts = {"train": shuffled[:count], "val": shuffled[count:]}
@@ -24,7 +25,10 @@ def divide(keys: Sequence[str], train_share: float = 0.85, seed: int = 0) -> dic
 
 
 def read_list(name: str, list_name: str, split: str, given: Collection[str] = ()) -> list[str]:
-    """Return the keys of one committed split. DataError if there is no such list; `given` are the set's own splits."""
+    """Return the keys of one split in a committed list. Raises DataError if there is no such list.
+
+    The error message also lists `given`, the splits that the data set comes with.
+    """
     file = LISTS / name / list_name / f"{split}.txt"
     if file.is_file():
         return file.read_text(encoding="utf-8").splitlines()

@@ -1,4 +1,4 @@
-"""Suggest a classes.yaml for masks without one, and try it on their values before it is reported."""
+"""Suggest a classes.yaml for masks without one. It is tested on the mask values before it is reported."""
 
 from collections import Counter
 from pathlib import Path
@@ -9,17 +9,18 @@ from .classes import CLASSES_FILE, parse_classes
 from .dataset import IGNORE
 from .images import JPEG, DataError
 
-MAX_VALUES = 64  # with more distinct values, a list of classes would be of no help
-COUNTED = 4096  # distinct values that are kept apart
+MAX_VALUES = 64  # with more distinct values, a list of classes would not help
+COUNTED = 4096  # with this many distinct values, colors of further masks are not counted
 SHOWN = 8
-STRAY = 1e-3  # share of all pixels below which a value may be a mistake of the annotator
-NEAR, NEAR_SHARE = 32, 0.9  # smoothed masks have this share of pixels within NEAR of their darkest or brightest value
+STRAY = 1e-3  # a value in a smaller fraction of all pixels may be an annotation error
+# In smoothed masks, at least this fraction of the pixels is within NEAR of the darkest or brightest value.
+NEAR, NEAR_SHARE = 32, 0.9
 LEAST_FOREGROUND = 1e-3
-CLASS_IDS = range(1, 64)  # with no larger ids than these, 255 means pixels to ignore
+CLASS_IDS = range(1, 64)  # if all other ids are in this range, 255 means pixels to ignore
 
 
 class MaskValues:
-    """Counts the pixels of every value in masks: label ids as numbers, colors as (r, g, b)."""
+    """Counts the pixels of every value in the masks. Label ids are counted as integers, colors as (r, g, b)."""
 
     def __init__(self):
         self.counts: Counter = Counter()
@@ -37,7 +38,7 @@ class MaskValues:
             self.counts.update({tuple(map(int, c)): int(n) for c, n in zip(colors, counts, strict=True)})
 
     def suggestion(self, folder: Path) -> str:
-        """Return what the masks hold, and a classes.yaml that was tried, or what else to do."""
+        """Return a message with the values in the masks and a classes.yaml that was tested on them, or other advice."""
         total = sum(self.counts.values())
         listed = [f"{value} ({count / total:.1%})" for value, count in self.counts.most_common(SHOWN)]
         more = f" and {len(self.counts) - SHOWN} more values" if len(self.counts) > SHOWN else ""
@@ -50,7 +51,7 @@ class MaskValues:
         return f"{held} Probably {reason}: save the masks again as PNG, each pixel one class."
 
     def _candidate(self) -> str:
-        """Return a classes.yaml that may fit; nothing if none can."""
+        """Return a classes.yaml that may fit, or an empty string if none can."""
         grey = Counter()
         for value, count in self.counts.items():
             grey[value if isinstance(value, int) else max(value)] += count
@@ -70,7 +71,10 @@ class MaskValues:
         return self._ids(grey)
 
     def _ids(self, grey: Counter) -> str:
-        """Name every id. 255 beside small ids, and the middle value of a trimap, are ignored."""
+        """Return a classes.yaml that names every id.
+
+        The id 255 next to small ids, and the middle value of a trimap, are ignored.
+        """
         others = set(grey) - {0, 255}
         names = {value: f"class{value}" for value in sorted(grey)}
         names |= {0: "background"} if 0 in grey else {}
@@ -88,7 +92,10 @@ class MaskValues:
         return "\n".join(["classes:", *(f"  - {name}" for name in names), "colors:", *lines])
 
     def _try(self, text: str, file: Path) -> str:
-        """Return the shares of the classes under a classes.yaml; nothing if it fails or loses the foreground."""
+        """Return the fraction of pixels of each class under a classes.yaml, as text.
+
+        The text is empty if the classes.yaml does not fit the masks or leaves almost no foreground.
+        """
         values, counts = zip(*self.counts.items(), strict=True)
         if any(isinstance(value, tuple) for value in values):
             values = [value if isinstance(value, tuple) else (value,) * 3 for value in values]

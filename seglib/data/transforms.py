@@ -1,7 +1,7 @@
 """Transforms: random augmentation for training, resizing, and normalization.
 
-Albumentations changes image and mask together; see https://albumentations.ai/docs.  Random choices depend
-on the seed given with each call, not on the order of calls or the number of processes.
+Albumentations transforms image and mask together; see https://albumentations.ai/docs. Random choices depend on the seed
+passed to each call, not on the order of calls or the number of processes.
 """
 
 import functools
@@ -16,16 +16,16 @@ from torch import Tensor
 
 from ..config import AugmentConfig
 
-# Mean and standard deviation of ImageNet's red, green and blue in 0..1: what pre-trained networks expect.
+# Mean and standard deviation of the RGB channels of ImageNet, in 0..1. Pre-trained networks expect these values.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
 
 class TrainingTransform:
-    """Random crop, flip, rotation, colour, blur and noise, as `config` says; those whose option is 0 are left out.
+    """Random crop, flip, rotation, color, blur and noise as set in `config`. Transforms whose option is 0 are left out.
 
-    `transform(image, mask, seed)` takes uint8 (H, W, 3) and (H, W) and returns them at (size, size),
-    the same for the same seed.  Images of bands, float32 (H, W, C), are only cropped, flipped and rotated.
+    `transform(image, mask, seed)` takes uint8 (H, W, 3) and (H, W) and returns both at (size, size). The same seed
+    gives the same result. Images of bands, float32 (H, W, C), are only cropped, flipped and rotated.
     """
 
     def __init__(self, config: AugmentConfig, size: int):
@@ -38,17 +38,17 @@ class TrainingTransform:
 
 
 def training_steps(config: AugmentConfig, size: int) -> list:
-    """Return the transforms that `config` turns on, in the order in which they are applied."""
+    """Return the transforms that `config` enables, in the order in which they are applied."""
     A = _albumentations()
     color = config.color_jitter
     factors, hue = (max(0, 1 - color), 1 + color), min(color / 5, 0.5)
-    # INTER_AREA avoids aliasing when it downsamples. When it upsamples, as in most crops of the last sizes of a run, it
-    # is close to nearest neighbour; whether bilinear interpolation would train better was not measured.
+    # INTER_AREA avoids aliasing in downsampling. In upsampling, which most of the last crops of a run need, it is close
+    # to nearest-neighbor interpolation; whether bilinear interpolation would train better was not measured.
     modes = {"interpolation": cv2.INTER_AREA, "mask_interpolation": cv2.INTER_NEAREST_EXACT}
     steps: list[tuple[float, Any]] = [
         (1, A.RandomResizedCrop((size, size), config.crop_area, config.crop_ratio, **modes)),
         (config.flip, A.HorizontalFlip(p=config.flip)),
-        # The corners that a rotation opens are filled with the mirrored image and its mirrored mask.
+        # Empty corners after a rotation are filled by reflecting the image and the mask.
         (config.rotate, A.Rotate(config.rotate, border_mode=cv2.BORDER_REFLECT_101, p=0.5)),
         (color, A.ColorJitter(factors, factors, factors, (-hue, hue), p=0.8)),
         (config.grayscale, A.ToGray(p=config.grayscale)),
@@ -59,29 +59,29 @@ def training_steps(config: AugmentConfig, size: int) -> list:
 
 
 def _albumentations():
-    """Import albumentations only for training: the import takes a second, which prediction does not need."""
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # otherwise it looks for updates when imported
+    """Import albumentations only for training: the import takes a second, and prediction does not need it."""
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # otherwise albumentations checks for updates on import
     import albumentations
 
     return albumentations
 
 
 def resize_longest_side(image: np.ndarray, longest_side: int) -> np.ndarray:
-    """Resize an image so that its longer side has `longest_side` pixels; 0 keeps its size."""
+    """Resize an image so that its longer side has `longest_side` pixels; 0 keeps the size."""
     return resize(image, *resized_size(*image.shape[:2], longest_side))
 
 
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize an image to (height, width): area averaging to downsample, bilinear to upsample."""
+    """Resize an image to (height, width): area averaging for downsampling, bilinear interpolation for upsampling."""
     if image.shape[:2] == (height, width):
         return image
     return resize_by(image, height, width, max(height, width) < max(image.shape[:2]))
 
 
 def resize_by(image: np.ndarray, height: int, width: int, shrinks: bool) -> np.ndarray:
-    """Resize an image, (H, W) or (H, W, C), to (height, width) by area averaging if it shrinks, else bilinear."""
+    """Resize an image, (H, W) or (H, W, C), by area averaging if `shrinks` is True, else by bilinear interpolation."""
     parts = [image]
-    if image.shape[2:] > (4,):  # more channels than OpenCV averages at once
+    if image.shape[2:] > (4,):  # OpenCV averages at most four channels at once
         parts = [np.ascontiguousarray(image[:, :, first : first + 4]) for first in range(0, image.shape[2], 4)]
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     parts = [cv2.resize(part, (width, height), interpolation=interpolation) for part in parts]
@@ -89,7 +89,7 @@ def resize_by(image: np.ndarray, height: int, width: int, shrinks: bool) -> np.n
 
 
 def resized_size(height: int, width: int, longest_side: int) -> tuple[int, int]:
-    """Return height and width after `resize_longest_side`."""
+    """Return (height, width) of an image after `resize_longest_side`."""
     factor = longest_side / max(height, width) if longest_side else 1
     return max(1, round(height * factor)), max(1, round(width * factor))
 
@@ -98,12 +98,12 @@ def normalize(images: Tensor, mean: Sequence[float] = (), std: Sequence[float] =
     """Subtract a mean from each channel and divide by a standard deviation, in float32.
 
     Args:
-        images: uint8 RGB (N, 3, H, W), or float (N, C, H, W) if there is a mean.
-        mean: of each channel; empty for those of ImageNet, for values 0..255.
-        std: as `mean`.
+        images: uint8 RGB (N, 3, H, W), or float (N, C, H, W) if `mean` is given.
+        mean: Mean of each channel. If it is empty, the mean of ImageNet for values 0..255 is used.
+        std: Standard deviation of each channel, like `mean`.
 
     Returns:
-        float32 (N, C, H, W); values that are not finite become 0, the mean, where a mean was given.
+        float32 (N, C, H, W). If `mean` is given, NaN and infinity become 0, which stands for the mean.
     """
     center, scale = _mean_and_std(tuple(mean), tuple(std), images.device)
     normalized = (images.float() - center) / scale
@@ -111,10 +111,10 @@ def normalize(images: Tensor, mean: Sequence[float] = (), std: Sequence[float] =
 
 
 def mean_and_std(mean: Sequence[float], std: Sequence[float], device=None) -> tuple[Tensor, Tensor]:
-    """Return what `normalize` subtracts and divides by, each float32 (1, C, 1, 1)."""
+    """Return the mean and standard deviation for `normalize`, each float32 (1, C, 1, 1)."""
     factor = 1 if mean else 255
     center, scale = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (mean or MEAN, std or STD))
     return center * factor, scale * factor
 
 
-_mean_and_std = functools.cache(mean_and_std)  # sending them to a GPU at every step would make the step wait
+_mean_and_std = functools.cache(mean_and_std)  # copying the tensors to a GPU at every step would delay the step

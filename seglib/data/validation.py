@@ -1,4 +1,4 @@
-"""Check every file of a data set, list the known data sets, and download those with an address."""
+"""Check every file of a data set, list the known data sets, and download those with a public address."""
 
 import hashlib
 import tempfile
@@ -21,12 +21,12 @@ from .layouts import masks_without_image
 from .report import Report
 from .suggestion import LEAST_FOREGROUND, MaskValues
 
-GENERATED_SAMPLES = 16  # images read in each split of a generated set
-ALIKE_BITS = 2  # of the 64 of a difference hash, by which images that look alike may differ
+GENERATED_SAMPLES = 16  # images to check in each split of a generated data set
+ALIKE_BITS = 2  # images look alike if at most this many of the 64 bits of their hashes differ
 
 
 def difference_hash(image: np.ndarray) -> np.ndarray:
-    """Return 64 signs: whether brightness rises from each cell of an 8x9 grid to its right neighbour."""
+    """Return 64 signs: 1 where brightness increases from a cell of an 8x9 grid to its right neighbor, else -1."""
     small = np.asarray(
         Image.fromarray(bands_to_rgb(image)).convert("L").resize((9, 8), Image.Resampling.BOX), np.float32
     )
@@ -36,17 +36,17 @@ def difference_hash(image: np.ndarray) -> np.ndarray:
 def check(
     name: str, root: Path | str = "data", list_name: str = "default", progress: bool = True, pattern: Sequence[str] = ()
 ) -> Report:
-    """Read every file of a data set once and report what is there, faulty files included.
+    """Read every file of a data set once and report its content and its problems.
 
     Args:
-        name: as for `seglib.data.load`; of a generated set a few images are made.
-        root: folder of the known data sets.
-        list_name: which split list of a known data set.
-        progress: whether to show a progress bar on a terminal.
-        pattern: of the image and mask files in a folder of your own, see `layouts.by_pattern`.
+        name: The data set, as in `seglib.data.load`. For a generated data set, a few images are checked.
+        root: The folder that contains the known data sets.
+        list_name: The split list of a known data set.
+        progress: Whether to show a progress bar on a terminal.
+        pattern: Patterns of the image and mask paths in a folder of your own, see `layouts.by_pattern`.
 
     Raises:
-        DataError: the data set is not there, or its layout or classes.yaml is not understood.
+        DataError: The data set is not there, or its layout or classes.yaml cannot be read.
     """
     if name in generated_sets():
         report = Report(name, generated_sets()[name].title, "generated", generated_sets()[name].classes)
@@ -88,7 +88,7 @@ def check(
 
 
 def _add_warnings(report: Report, background: int | None, readers: list[CheckingReader]) -> None:
-    """Report likely mistakes in a folder of your own besides its labels: bits, EXIF, foreground."""
+    """Add warnings about a folder of your own: images of different bit depths, EXIF rotation, too little foreground."""
     depths = sum((reader.depths for reader in readers), Counter())
     if len(depths.keys() - {8}) > 1:
         used = ", ".join(f"{count} use {bits}" for bits, count in sorted(depths.items()))
@@ -104,18 +104,18 @@ def _add_warnings(report: Report, background: int | None, readers: list[Checking
 
 
 def _divided(name: str, parts: dict[str, list[Pair]]) -> list[tuple[str, str]]:
-    """Return the pairs of images that are known to show the same photograph and are in two of these splits."""
+    """Return the pairs of images that are known to show the same photograph but are in different splits."""
     split_of = {pair.key: split for split, part in parts.items() for pair in part}
     pairs = [(a, b) for a, b in REPEATED.get(name, []) if a in split_of and b in split_of]
     return [(f"{split_of[a]}/{a}", f"{split_of[b]}/{b}") for a, b in pairs if split_of[a] != split_of[b]]
 
 
 def _survey(report: Report, parts: dict[str, tuple[list[str], Callable]], progress: bool) -> Report:
-    """Read all items of all parts into the report."""
+    """Read all items of all splits, and add their statistics and problems to the report."""
     histogram, sizes = np.zeros(256, np.int64), []
     places_of: dict[bytes, list[tuple[str, str]]] = defaultdict(list)  # hash of the pixels -> (split, place)
     hashes: dict[str, list[tuple[str, np.ndarray]]] = defaultdict(list)  # split -> (place, 64 signs)
-    quiet = None if progress else True  # None: where no terminal shows the bar
+    quiet = None if progress else True  # None hides the bar unless it is shown on a terminal
     bar = tqdm(total=sum(len(keys) for keys, _ in parts.values()), desc=report.name, disable=quiet)
     for split, (keys, read) in parts.items():
         report.images[split] = len(keys)
@@ -148,17 +148,17 @@ def _survey(report: Report, parts: dict[str, tuple[list[str], Callable]], progre
 
 
 def _similar_images(parts: list[list[tuple[str, np.ndarray]]]) -> Iterator[tuple[str, str]]:
-    """Yield the places of images in two parts whose hashes differ in at most ALIKE_BITS."""
+    """Yield the places of two images in different splits whose hashes differ in at most ALIKE_BITS bits."""
     for ours, theirs in combinations(parts, 2):
         columns = np.stack([signs for _, signs in theirs]).T
-        for start in range(0, len(ours), 256):  # not all at once: a million pairs of a million take terabytes
+        for start in range(0, len(ours), 256):  # all products for two splits of a million images take terabytes
             products = np.stack([signs for _, signs in ours[start : start + 256]]) @ columns
             for a, b in np.argwhere(products >= 64 - 2 * ALIKE_BITS):
                 yield ours[start + a][0], theirs[b][0]
 
 
 def listing(root: Path | str = "data") -> str:
-    """The known data sets, one line each: name, title, classes, images in each split or how to get it."""
+    """Return a table of the known data sets: name, title, number of classes, and split sizes or how to get them."""
     lines = []
     for name, described in (SOURCES | generated_sets()).items():
         here = "generated, nothing to download"
@@ -174,10 +174,10 @@ def listing(root: Path | str = "data") -> str:
 
 
 def download(name: str, root: Path | str = "data", progress: bool = True) -> Path:
-    """Fetch, unpack and verify a data set where a public address exists; returns its folder.
+    """Download, unpack and verify a known data set, and return its folder.
 
-    What exists already is left alone. Raises DataError, with exact instructions, where a login is needed,
-    and DownloadError, with instructions by hand, where no address delivers.
+    Existing data is not changed. Raises DataError if the data set exists or requires a login, and DownloadError if no
+    address works. Both messages include instructions.
     """
     if name in generated_sets():
         raise DataError(f"{name} is generated: there is nothing to download.")
