@@ -1,4 +1,4 @@
-"""Inference: from an image of any size to its mask of the same size, and to files."""
+"""Inference: predict masks for images of any size, at the size of the image, and write them to files."""
 
 from .errors import PredictionError
 from .onnx import load

@@ -1,4 +1,4 @@
-"""Predict many images and write their results: one image is computed while others are read and written."""
+"""Predict many images and write their results. While one image is computed, others are read and written."""
 
 import errno
 import sys
@@ -23,12 +23,12 @@ from .predictor import Predictor, most_probable
 from .resize import ArrayReader
 from .result_files import MADE_BY, result_file, source_id
 
-THREADS = 4  # one of them computes at a time, while the others read and write
-REDUCED_SIDE = 2  # JPEG files are decoded at reduced size, but at this multiple of the network's input at least
+THREADS = 4  # one thread computes at a time, while the others read and write files
+REDUCED_SIDE = 2  # a JPEG decoded at reduced size has at least this multiple of the network's input
 
 
 class PredictTask(NamedTuple):
-    """An image, and the folder and the beginning of the names of its results."""
+    """An image, and the path prefix of its results: their folder and the beginning of their names."""
 
     image: Path
     target: Path
@@ -39,12 +39,12 @@ class PredictResult:
     """The result of one image.
 
     Attributes:
-        file: The image.
+        file: The image file.
         counts: Number of pixels of each label, int64 (256,); None if there is no result.
-        error: Why there is no result.
-        uncertainty: Mean over the pixels of 1 - the probability of their class; None for large TIFF files.
-        size: Height and width.
-        polygons: What `polygons.find_polygons` returns, if kind "coco" was requested.
+        error: The error message; empty if there is a result.
+        uncertainty: Mean over all pixels of 1 - the probability of the predicted class; None for large TIFF files.
+        size: (height, width) of the image; (0, 0) if there is no result, and for large TIFF files.
+        polygons: The result of `polygons.find_polygons` if the kind "coco" or "labelme" was requested.
     """
 
     file: Path
@@ -57,17 +57,17 @@ class PredictResult:
 
 @dataclass(eq=False, repr=False)
 class BatchPredictor:
-    """Writes the results of images, each file atomically.
+    """Predicts images and writes their results. Each file is written atomically.
 
     Args:
-        predictor: Computes the results.
+        predictor: The predictor that computes the results.
         classes: Names of the classes.
-        palette: Colours of the classes, (classes, 3).
-        kinds: Which of `result_files.KINDS` to write.
-        mask_format: Values of a mask: "ids" of the classes, "binary" (0 background, 255 else), or "palette" (ids that
-            are shown in colour).
+        palette: Colors of the classes, (classes, 3).
+        kinds: The kinds of results to write, from `result_files.KINDS`.
+        mask_format: The values of a mask. "ids" writes class ids, "binary" writes 0 for the background and 255 for all
+            other classes, and "palette" writes class ids with a color palette.
         background: Index of the background class; None if there is none.
-        reading: Options of `data.read_image`.
+        reading: Keyword arguments of `data.read_image`.
     """
 
     predictor: Predictor
@@ -88,7 +88,7 @@ class BatchPredictor:
         self._computing, self._stopped = Lock(), Event()
 
     def predict_all(self, tasks: Sequence[PredictTask]) -> Iterator[PredictResult]:
-        """Run the tasks, and yield their results in order; raises OSError if a result cannot be written."""
+        """Run the tasks and yield their results in order. Raises OSError if a result cannot be written."""
         pool = ThreadPoolExecutor(THREADS)
         try:
             yield from pool.map(self.predict, tasks)
@@ -98,7 +98,10 @@ class BatchPredictor:
             self._stopped.clear()
 
     def predict(self, task: PredictTask) -> PredictResult:
-        """Run one task.  The result holds the error of a bad image; raises OSError if results cannot be written."""
+        """Run one task. If the image is invalid, the result has an error message.
+
+        Raises OSError if a result cannot be written.
+        """
         file = task.image
         try:
             if video.is_video(file):
@@ -114,7 +117,7 @@ class BatchPredictor:
 
     @contextmanager
     def _take_turn(self, task: PredictTask) -> Iterator[None]:
-        """Wait for the other threads; an image whose turn comes after Ctrl-C is left out."""
+        """Wait until no other thread computes. Raises PredictionError if the run was stopped by Ctrl-C."""
         with self._computing:
             if self._stopped.is_set():
                 raise PredictionError(f"{task.image}: stopped.")
@@ -130,7 +133,7 @@ class BatchPredictor:
         return PredictResult(task.image, counts, "", uncertainty, labels.shape, shapes)
 
     def _compute(self, task: PredictTask, reader: ArrayReader) -> tuple[dict[str, np.ndarray], float]:
-        """Return what the kinds of results need, and the uncertainty."""
+        """Return the arrays that the requested kinds of results need, and the uncertainty of the image."""
         parts = {"labels": [], "foreground": [], "probabilities": []}
         uncertainty = 0.0
         with self._take_turn(task):
@@ -191,7 +194,7 @@ class BatchPredictor:
         with self._take_turn(task), tqdm(unit="row", leave=False, disable=None) as bar:
 
             def progress(done: int, height: int) -> None:
-                if self._stopped.is_set():  # by Ctrl-C, which reaches the main thread only
+                if self._stopped.is_set():  # stopped by Ctrl-C, which only the main thread receives
                     raise PredictionError(f"{task.image}: stopped.")
                 bar.total = height
                 bar.update(done - bar.n)
@@ -206,7 +209,7 @@ class BatchPredictor:
         return np.where(labels == self.background, 0, 255).astype(np.uint8)
 
     def _save(self, task: PredictTask, image: np.ndarray, labels: np.ndarray, probabilities=None, **others) -> list:
-        """Write the results of an image; returns its polygons."""
+        """Write the results of an image and return its polygons."""
         file, target = task
         files = {kind: result_file(target, kind) for kind in self.kinds if kind != "coco"}
         source, image = source_id(file), data.bands_to_rgb(image)
@@ -224,10 +227,10 @@ class BatchPredictor:
 
 
 def read_reduced(file: Path, min_side: int, **reading) -> ArrayReader:
-    """Read an image, a JPEG file perhaps at a half, a quarter or an eighth of its size, which is faster.
+    """Read an image. A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, which is faster.
 
-    `min_side` is what its longer side keeps at least; 0 keeps the size.  `reading` are options of `data.read_image`,
-    and errors are the same.
+    The longer side of a reduced image has at least `min_side` pixels; 0 disables the reduction. `reading` are keyword
+    arguments of `data.read_image`, and the function raises the same errors.
     """
     try:
         with Image.open(file) as image:
@@ -240,6 +243,6 @@ def read_reduced(file: Path, min_side: int, **reading) -> ArrayReader:
                 reduced = ImageOps.exif_transpose(image)
                 turned = (reduced.width > reduced.height) != (image.width > image.height)
                 return ArrayReader(np.asarray(reduced.convert("RGB")), size if turned else size[::-1])
-    except Exception:  # whatever is wrong with the file, reading all of it reports that
+    except Exception:  # reading the whole file below reports any problem with it
         pass
     return ArrayReader(data.read_image(file, **reading))

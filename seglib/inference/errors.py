@@ -1,7 +1,7 @@
-"""What can go wrong with a prediction."""
+"""The error that inference raises."""
 
 from ..errors import SeglibError
 
 
 class PredictionError(SeglibError, ValueError):
-    """A prediction that cannot be made; the message names the file or option and the remedy."""
+    """A prediction that is not possible; the message names the file or option and the remedy."""

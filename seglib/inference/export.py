@@ -1,10 +1,10 @@
-"""Write trained weights as one ONNX file, which onnxruntime runs anywhere, a browser included.
+"""Export trained weights to a single ONNX file, which onnxruntime runs on any platform, including browsers.
 
-The graph takes uint8 RGB images (N, 3, H, W) of any size from 32 pixels up, or float32 ones of the channels that the
-network was trained on, and normalizes them; it returns float32 logits (N, classes, H, W).  Resizing is up to the
-caller: `input` in the file's metadata says how (docs/onnx.md).  The metadata is JSON under the key `notes`.  As
-onnxruntime has no metadata in browsers, it is also the end of the file: everything from the last `{"format": "seglib"`
-on.
+The graph takes uint8 RGB images (N, 3, H, W), at least 32 pixels high and wide, or float32 images with the channels
+that the network was trained on. It normalizes the images and returns float32 logits (N, classes, H, W). The caller
+resizes the images as described by `input` in the metadata of the file (docs/onnx.md). The metadata is JSON under the
+key `notes`. In browsers, onnxruntime cannot read this key. Therefore, the metadata is also the end of the file,
+beginning at the last `{"format": "seglib"`.
 """
 
 import copy
@@ -28,31 +28,31 @@ from .onnx import METADATA_KEY, OnnxNetwork
 from .predictor import MIN_SIDE
 
 OPSET = 18
-SIZES = ((64, 64), (97, 131), (32, 200), (256, 160))  # at which the file is compared with PyTorch
-TOLERANCE = 1e-4  # relative to the largest logit; rounding makes about 1e-6
+SIZES = ((64, 64), (97, 131), (32, 200), (256, 160))  # image sizes at which the file is compared with PyTorch
+TOLERANCE = 1e-4  # relative to the largest logit; rounding errors are about 1e-6
 
 
-MIN_TORCH = (2, 13)  # the exporter of 2.6 cannot write our opset
+MIN_TORCH = (2, 13)  # the exporter of PyTorch 2.6 cannot write this opset
 
 
 class ExportError(SeglibError, ValueError):
-    """An export that fails; the message says why, and what to do."""
+    """An export that failed; the message says why, and what to do."""
 
 
 def export(name: str, file: Path, sizes: Sequence[tuple[int, int]] = SIZES) -> dict:
-    """Write weights as an ONNX file, if onnxruntime then gives PyTorch's logits.
+    """Write weights as an ONNX file if onnxruntime computes the same logits as PyTorch.
 
     Args:
-        name: Weights, as `weights.load` takes them.
-        file: The ONNX file.
-        sizes: Sizes (height, width) at which the logits are compared, of single images and of batches.
+        name: Name or path of the weights, as in `weights.load`.
+        file: The ONNX file to write.
+        sizes: Image sizes (height, width) at which the logits are compared. Single images and batches of two alternate.
 
     Returns:
-        {"bytes", "opset", "sizes", "error"}; the error is relative to the largest logit.
+        A dict with the keys "bytes", "opset", "sizes" and "error". The error is relative to the largest logit.
 
     Raises:
-        ExportError: If a package is missing, or the logits differ.
-        WeightsError: If the weights cannot be loaded.
+        ExportError: A package is missing, or the logits differ.
+        WeightsError: The weights cannot be loaded.
     """
     _check_packages()
     if name.endswith(".onnx"):
@@ -67,16 +67,16 @@ def export(name: str, file: Path, sizes: Sequence[tuple[int, int]] = SIZES) -> d
 
 
 class BytesToLogits(nn.Module):
-    """A network with normalization in front: uint8 RGB (N, 3, H, W) to logits (N, classes, H, W).
+    """A network that includes normalization and maps uint8 RGB (N, 3, H, W) to logits (N, classes, H, W).
 
-    With a mean and a standard deviation of C channels, images are float32 (N, C, H, W).
-    A network with one output gets two logits, 0 and that one: their softmax is its sigmoid.
+    With a mean and a standard deviation of C channels, images are float32 (N, C, H, W). A network with a single output
+    returns two logits, 0 and that output, because their softmax equals the sigmoid of the output.
     """
 
     def __init__(self, model: nn.Module, mean: Sequence[float] = (), std: Sequence[float] = ()):
         super().__init__()
         self.model, self.channels = model, len(mean)
-        # As in `transforms.normalize`, which caches its tensors: the exporter would leave its own there.
+        # `transforms.normalize` is not used, because the exporter would leave its own tensors in the function's cache.
         for name, values in zip(("mean", "std"), mean_and_std(mean, std), strict=True):
             self.register_buffer(name, values)
 
@@ -89,8 +89,8 @@ class BytesToLogits(nn.Module):
 def to_onnx(network: nn.Module, fold: bool = True) -> bytes:
     """Return the ONNX file of a network, such as `BytesToLogits`, for any batch size, height and width.
 
-    `fold` computes constants beforehand, such as a batch normalization within the convolution before it; without it
-    the graph holds the network's weights as they are.
+    `fold` precomputes constants, for example merges a batch normalization into the convolution before it. If `fold` is
+    False, the graph contains the weights of the network unchanged.
     """
     example = make_images(network, 2, 2 * MIN_SIDE, 3 * MIN_SIDE)
     smallest = {"batch": 1, "height": MIN_SIDE, "width": MIN_SIDE}
@@ -108,10 +108,10 @@ def to_onnx(network: nn.Module, fold: bool = True) -> bytes:
             input_names=["image"],
             output_names=["logits"],
         )
-    file = program.model_proto  # a new one each time
+    file = program.model_proto  # each access returns a new copy
     graph = file.graph
-    # The exporter records for each node which source lines it comes from.  In a deep network of few weights this takes
-    # more bytes than all else, and it has the paths of this machine.
+    # The exporter records the source lines of each node. In a deep network with few weights, these records take more
+    # bytes than everything else, and they contain paths of this machine.
     for part in chain((file, graph), graph.node, graph.value_info, graph.initializer, graph.input, graph.output):
         part.ClearField("metadata_props")
         part.ClearField("doc_string")
@@ -119,7 +119,7 @@ def to_onnx(network: nn.Module, fold: bool = True) -> bytes:
 
 
 def public_metadata(metadata: dict) -> dict:
-    """Return what the file says about the network, without where and how it was trained."""
+    """Return the metadata for the ONNX file, which does not say where or how the network was trained."""
     inference = metadata["config"]["inference"]
     channels, copied = len(inference.get("mean", ())), ("classes", "palette", "background", "reading")
     return {
@@ -140,27 +140,30 @@ def public_metadata(metadata: dict) -> dict:
 
 
 def make_images(network: nn.Module, number: int, height: int, width: int, generator=None) -> Tensor:
-    """Return random images for a network: uint8 (N, 3, H, W), or float32 of the channels of a `BytesToLogits`."""
+    """Return random images for a network.
+
+    They are uint8 (N, 3, H, W), or float32 (N, C, H, W) for a `BytesToLogits` with a mean of C channels.
+    """
     if channels := getattr(network, "channels", 0):
         return torch.randn(number, channels, height, width, generator=generator) * network.std + network.mean
     return torch.randint(256, (number, 3, height, width), generator=generator, dtype=torch.uint8)
 
 
 def append_metadata(content: bytes, metadata: dict) -> bytes:
-    """Return the ONNX file `content` with metadata at its end."""
+    """Return the ONNX file `content` with the metadata appended."""
     import onnx
 
     entry = onnx.StringStringEntryProto(key=METADATA_KEY, value=json.dumps(metadata))
-    # In protocol buffers, one message appended to another is the two merged.
+    # In protocol buffers, two concatenated messages are read as one merged message.
     return content + onnx.ModelProto(metadata_props=[entry]).SerializeToString()
 
 
 def compare(network: nn.Module, content: bytes, sizes: Sequence[tuple[int, int]]) -> float:
     """Return the largest error of onnxruntime's logits, relative to the largest logit.
 
-    The reference is PyTorch in float64.  Errors must be below TOLERANCE, or below four times those of PyTorch in
-    float32: normalizing the few pixels that are left of a small image magnifies rounding.  Raises ExportError if they
-    are not, or if onnxruntime cannot run the graph.
+    The reference is PyTorch in float64. Errors may be up to TOLERANCE, or up to four times those of PyTorch in float32,
+    because normalization layers magnify rounding errors when only few pixels of a small image are left. Raises
+    ExportError if the errors are larger, or if onnxruntime cannot run the graph.
     """
     try:
         exported = OnnxNetwork(content)
@@ -174,7 +177,7 @@ def compare(network: nn.Module, content: bytes, sizes: Sequence[tuple[int, int]]
         with torch.inference_mode():
             reference = exact(images)
             ours, theirs = (_relative_error(logits, reference) for logits in (network(images), exported(images)))
-        if not theirs <= max(TOLERANCE, 4 * ours):  # also true of NaN
+        if not theirs <= max(TOLERANCE, 4 * ours):  # also true if `theirs` is NaN
             error = f"are wrong by {theirs:.1e} of the largest (PyTorch's by {ours:.1e}); nothing was written"
             raise ExportError(f"onnxruntime's logits at {height}x{width} {error}. Try another version of the packages.")
         largest = max(largest, theirs)
@@ -197,7 +200,7 @@ def _check_packages() -> None:
 
 @contextmanager
 def _quiet():
-    """Hide the exporter's warnings and log, which are about its internals: the logits are compared anyway."""
+    """Hide the exporter's warnings and log messages about its internals. The logits are compared anyway."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,4 +1,4 @@
-"""Networks from files: released weights, your own, or an ONNX file that `seglib export` wrote."""
+"""Load networks from released weights, your own weights, or an ONNX file that `seglib export` wrote."""
 
 import json
 from pathlib import Path
@@ -11,20 +11,20 @@ from .. import weights, weights_metadata
 from ..errors import import_optional
 from .errors import PredictionError
 
-METADATA_KEY = "notes"  # in the metadata of an ONNX file; the name dates from the first release
+METADATA_KEY = "notes"  # the key in the metadata of an ONNX file, unchanged since the first release
 
 
 class OnnxNetwork(nn.Module):
-    """Runs an ONNX file on the CPU by onnxruntime: uint8 RGB (N, 3, H, W) to float32 logits (N, classes, H, W).
+    """Runs an ONNX file on the CPU with onnxruntime: uint8 RGB (N, 3, H, W) to float32 logits (N, classes, H, W).
 
-    The images of a network for other channels are float32 (N, channels, H, W), as they are stored.  `metadata` is what
-    `seglib export` wrote into the file.
+    For networks that were trained on other channels, images are float32 (N, channels, H, W) with the stored values.
+    `metadata` is the metadata that `seglib export` wrote to the file.
 
     Args:
-        content: The file, or its bytes.
+        content: The path of the ONNX file, or its bytes.
 
     Raises:
-        PredictionError: If onnxruntime is missing, or the file is damaged or not written by `seglib export`.
+        PredictionError: onnxruntime is missing, or the file is damaged or was not written by `seglib export`.
     """
 
     normalizes = True
@@ -44,7 +44,7 @@ class OnnxNetwork(nn.Module):
             raise PredictionError(f"{name}: no such file; check the name.") from None
         except (KeyError, json.JSONDecodeError):
             raise PredictionError(f"{name}: not written by `seglib export` (no metadata).") from None
-        except Exception as error:  # onnxruntime's own classes have only Exception in common
+        except Exception as error:  # onnxruntime's exceptions have no common base class except Exception
             if isinstance(error, OSError) or not type(error).__module__.startswith("onnxruntime"):
                 raise
             raise PredictionError(f"{name}: damaged, or not an ONNX file; export it again.") from None
@@ -67,14 +67,14 @@ class OnnxNetwork(nn.Module):
 
 
 def load(name: str) -> tuple[nn.Module, dict]:
-    """Load an .onnx file, or anything that `weights.load` takes.
+    """Load an .onnx file, or anything that `weights.load` accepts.
 
     Returns:
-        A network for `Predictor`, and its metadata: `classes`, `palette` and `config` with `inference`.
+        A network for `Predictor`, and its metadata with `classes`, `palette` and `config`, which contains `inference`.
 
     Raises:
-        PredictionError: For an ONNX file that cannot be used.
-        WeightsError: For other weights that cannot be used.
+        PredictionError: The ONNX file cannot be used.
+        WeightsError: Other weights cannot be used.
     """
     if not name.endswith(".onnx"):
         return weights.load(name)

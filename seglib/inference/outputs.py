@@ -1,4 +1,4 @@
-"""The files that are written for an image: masks, overlays, cut-outs, probabilities."""
+"""Write the result files of an image: masks, overlays, cut-outs and probabilities."""
 
 import io
 from collections.abc import Sequence
@@ -13,28 +13,28 @@ from ..files import write_atomically
 from .result_files import MADE_BY
 
 MASK_FORMATS = ("ids", "binary", "palette")
-PNG_LEVEL = 1  # of zlib: several times as fast as Pillow's default, and about a tenth larger
-REFINE_SIDE = 1024  # longest side at which the filter of `refine_alpha` is fitted
+PNG_LEVEL = 1  # zlib level: several times faster than Pillow's default, with files about 10 % larger
+REFINE_SIDE = 1024  # longer side of the image at which the filter of `refine_alpha` is fitted
 
 
 def save_mask(file: Path, labels: np.ndarray, palette: Sequence[Sequence[int]] | None = None, source: str = "") -> None:
-    """Write a label map (H, W) uint8 as an 8-bit PNG.
+    """Write a label map, uint8 (H, W), as an 8-bit PNG.
 
     Args:
         file: The PNG file.
         labels: The values of the pixels.
-        palette: Colours (classes, 3).  With it the file is a palette image, which viewers and OpenCV show in colour;
-            without it a grayscale image of the labels.
-        source: The `source_id` of the image that it was made from.
+        palette: Colors (classes, 3). If given, the file is a palette image, which viewers and OpenCV show in color.
+            Otherwise, it is a grayscale image of the labels.
+        source: The `source_id` of the image from which the mask was predicted.
     """
     image = Image.fromarray(labels)
     if palette is not None:
-        image.putpalette(bytes(np.asarray(palette, np.uint8).ravel()))  # from grayscale to palette, values unchanged
+        image.putpalette(bytes(np.asarray(palette, np.uint8).ravel()))  # makes a palette image with the same values
     _save(file, image, source)
 
 
 def save_image(file: Path, image: np.ndarray, source: str = "") -> None:
-    """Write a uint8 image (H, W, 3) or (H, W, 4) as a PNG; `source` as for `save_mask`."""
+    """Write a uint8 image, (H, W, 3) or (H, W, 4), as a PNG. `source` is the same as in `save_mask`."""
     _save(file, Image.fromarray(image), source)
 
 
@@ -48,40 +48,40 @@ def _save(file: Path, image: Image.Image, source: str) -> None:
 
 
 def save_probabilities(file: Path, probabilities: np.ndarray, classes: Sequence[str], source: str = "") -> None:
-    """Write probabilities (C, H, W) as an .npz file: `probabilities` (float16) and `classes`, their names."""
+    """Write probabilities (C, H, W) as an .npz file with `probabilities` (float16) and `classes` (the class names)."""
     entries = {"classes": np.array(classes), "made_by": np.array(MADE_BY), "source": np.array(source)}
     write_atomically(file, lambda stream: np.savez(stream, probabilities=probabilities.astype(np.float16), **entries))
 
 
 def cutout(image: np.ndarray, probabilities: np.ndarray, background: int = 0) -> np.ndarray:
-    """Return the image with the probability of the foreground as opacity, uint8 RGBA (H, W, 4).
+    """Return the image with the foreground probability as opacity, uint8 RGBA (H, W, 4).
 
-    `image` is uint8 (H, W, 3), `probabilities` float (C, H, W).  Fully transparent pixels are black.
+    `image` is uint8 (H, W, 3), `probabilities` float (C, H, W). Fully transparent pixels are black.
     """
     return with_alpha(image, 1 - probabilities[background])
 
 
 def with_alpha(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Return an image with opacity `alpha`, float (H, W) from 0 to 1, as uint8 RGBA (H, W, 4)."""
+    """Return an image with the opacity `alpha`, float (H, W) from 0 to 1, as uint8 RGBA (H, W, 4)."""
     alpha = (alpha * 255).round().clip(0, 255).astype(np.uint8)[..., None]
     return np.concatenate([np.where(alpha, image, 0), alpha], axis=2)
 
 
 def refine_alpha(image: np.ndarray, alpha: np.ndarray, radius: float = 1 / 128, epsilon: float = 1e-4) -> np.ndarray:
-    """Move soft edges to the edges of the image by a guided filter (He, Sun and Tang, ECCV 2010).
+    """Align soft edges with the edges in the image, using a guided filter (He, Sun and Tang, ECCV 2010).
 
     Args:
-        image: uint8 (H, W, 3), whose gray values guide the filter.
-        alpha: float (H, W) from 0 to 1.
-        radius: Of the filter's window, as a fraction of the longer side.
-        epsilon: How much contrast counts as an edge, as a variance of gray values from 0 to 1.
+        image: The image, uint8 (H, W, 3). Its gray values guide the filter.
+        alpha: The opacity, float (H, W) from 0 to 1.
+        radius: Radius of the filter window, as a fraction of the longer side of the image.
+        epsilon: Regularization: gray values (0 to 1) whose variance in a window is much larger count as an edge.
 
     Returns:
-        float32 (H, W) from 0 to 1.
+        The refined opacity, float32 (H, W) from 0 to 1.
     """
     guide = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    # The filter is linear in the guide within a window.  Its two coefficients are fitted on a small copy (fast guided
-    # filter, He and Sun, 2015), so that large images take little time and memory.
+    # In each window, the filter is a linear function of the guide. Its two coefficients are fitted on a small copy
+    # (fast guided filter, He and Sun, 2015), so that large images take little time and memory.
     side = min(REFINE_SIDE, max(guide.shape))
     small, target = (resize_longest_side(array.astype(np.float32), side) for array in (guide, alpha))
     small /= 255
@@ -96,4 +96,4 @@ def refine_alpha(image: np.ndarray, alpha: np.ndarray, radius: float = 1 / 128, 
     offset = mean(target) - slope * mean(small)
     slope, offset = (cv2.resize(mean(values), guide.shape[::-1]) for values in (slope, offset))
     refined = slope * (guide.astype(np.float32) / 255) + offset
-    return (2 * refined - 0.5).clip(0, 1)  # sharper again: the filter widens soft edges
+    return (2 * refined - 0.5).clip(0, 1)  # sharpens the edges, which the filter widens

@@ -1,4 +1,4 @@
-"""Masks as polygons, in the files of annotation tools: COCO and LabelMe."""
+"""Convert masks to polygons, and write them to files for annotation tools: COCO and LabelMe."""
 
 import json
 import os
@@ -11,16 +11,17 @@ import numpy as np
 from ..files import write_text
 from .result_files import MADE_BY
 
-MIN_AREA = 1e-5  # regions and holes below this fraction of the image are left out
-TOLERANCE = 1.0  # pixels by which a polygon may differ from the edge of its region
+MIN_AREA = 1e-5  # regions and holes smaller than this fraction of the image are left out
+TOLERANCE = 1.0  # how far a polygon may be from the edge of its region, in pixels
 
-Polygon = tuple[int, list[list[float]]]  # the class, and the corners [x, y] from the image's upper left corner
+Polygon = tuple[int, list[list[float]]]  # class index, corners [x, y] in pixels from the upper left
 
 
 def find_polygons(labels: np.ndarray, background: int | None = None) -> list[Polygon]:
-    """Return one polygon for each connected region of a label map (H, W) uint8, without those of `background`.
+    """Return a polygon for each connected region of a label map (H, W) uint8, except for the class `background`.
 
-    A hole is joined to the outline by a bridge of zero width, so that a polygon is a single ring in any tool.
+    A hole is connected to the outline by a bridge of zero width, so that a polygon is a single ring in any tool. Tiny
+    regions and holes are left out.
     """
     polygons = []
     for label in np.flatnonzero(np.bincount(labels.ravel(), minlength=256)):
@@ -37,8 +38,8 @@ def find_polygons(labels: np.ndarray, background: int | None = None) -> list[Pol
 
 
 def _outline(region: np.ndarray, min_area: float) -> np.ndarray:
-    """Return the outline of one connected region as a ring (n, 2) of x and y."""
-    # At twice the size the outline runs between pixels: through their centres it would be half a pixel too small.
+    """Return the outline of a connected region as a ring of points (x, y), shape (n, 2)."""
+    # At twice the size, the outline runs between pixels. Through pixel centers, it would be half a pixel too small.
     doubled = region.astype(np.uint8).repeat(2, 0).repeat(2, 1)
     contours, hierarchy = cv2.findContours(doubled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     ring = np.empty((0, 2))
@@ -51,7 +52,7 @@ def _outline(region: np.ndarray, min_area: float) -> np.ndarray:
 
 
 def _join_hole(ring: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """Return `ring` with a detour around `hole`, between their nearest corners."""
+    """Return `ring` with a detour around `hole`. The two are connected at their nearest corners."""
     distances = ((ring[:, None] - hole[None]) ** 2).sum(2)
     i, j = np.unravel_index(distances.argmin(), distances.shape)
     return np.concatenate([ring[: i + 1], hole[j:], hole[: j + 1], ring[i:]])
@@ -78,7 +79,7 @@ def save_labelme(
 
 
 def relative_path(image: Path, folder: Path) -> str:
-    """Return the path of an image as seen from `folder`, with / between its parts."""
+    """Return the path of an image relative to `folder`, with "/" as separator; the absolute path for another drive."""
     try:
         return Path(os.path.relpath(image, folder)).as_posix()
     except ValueError:  # on another drive
@@ -86,7 +87,7 @@ def relative_path(image: Path, folder: Path) -> str:
 
 
 def read_coco(file: Path) -> dict[str, dict]:
-    """Return the images of a COCO file by file name, as `coco_image` does; {} if there is no file."""
+    """Return {file name: entry} of the images in a COCO file, as in `coco_image`; {} if there is no file."""
     if not file.exists():
         return {}
     content = json.loads(file.read_text(encoding="utf-8"))
@@ -97,7 +98,7 @@ def read_coco(file: Path) -> dict[str, dict]:
 
 
 def coco_image(image: Path, folder: Path, size: tuple[int, int], polygons: Sequence[Polygon]) -> dict:
-    """Return the entry of an image in a COCO file in `folder`, and with it its `annotations`."""
+    """Return the entry of an image for a COCO file in `folder`, including the `annotations` of the image."""
     annotations = []
     for label, points in polygons:
         ring = np.array(points, np.float32)
@@ -110,7 +111,7 @@ def coco_image(image: Path, folder: Path, size: tuple[int, int], polygons: Seque
 
 
 def save_coco(file: Path, images: Iterable[dict], classes: Sequence[str]) -> None:
-    """Write what `coco_image` returns of many images as one COCO file; ids are renumbered."""
+    """Write entries of many images, as returned by `coco_image`, to one COCO file. The ids are renumbered."""
     entries, annotations = [], []
     for number, image in enumerate(images, 1):
         entries.append({name: value for name, value in image.items() if name != "annotations"} | {"id": number})

@@ -19,18 +19,21 @@ from .resize import ArrayReader, FilledReader, ImageReader, LogitUpsampler, Resi
 from .sliding_window import sliding_window_inference
 
 NO_MEMORY = re.compile("out of memory|(not enough|insufficient|allocate) memory|failed to allocate", re.IGNORECASE)
-MULTI_SCALE = (0.75, 1.0, 1.25)  # of test-time augmentation, each image also mirrored
-MIN_SIDE = 32  # thinner images are padded to this, so that every network can downsample them five times
-WHOLE_PIXELS = 2**21  # larger inputs (mirror images counted too) go through the network in windows: 1 kB per pixel
-TILE, MIN_TILE = 512, 64  # largest and smallest side of the windows where none was chosen
-BAND_BYTES = 2**29  # what one row of such windows may occupy, in all classes and views
-CHUNK = 2**19  # pixels that are labelled at once, of up to CLASSES classes, fewer of more
+MULTI_SCALE = (0.75, 1.0, 1.25)  # scales of test-time augmentation, in which each image is also flipped
+MIN_SIDE = 32  # height and width are padded to this, so that every network can downsample five times
+WHOLE_PIXELS = 2**21  # larger inputs, including flips, are split into windows; a pixel takes about 1 kB
+TILE, MIN_TILE = 512, 64  # largest and smallest side of windows whose size is chosen automatically
+BAND_BYTES = 2**29  # limit on the memory for one row of such windows, over all classes and flips
+CHUNK = 2**19  # pixels that are labeled at once with up to CLASSES classes, fewer with more classes
 CLASSES = 16
-MIN_PROBABILITY = 1e-30  # its logarithm is finite
+MIN_PROBABILITY = 1e-30  # small, but its logarithm is finite
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """Return the device `name`; "auto" picks cuda, else mps, else cpu.  PredictionError if it is not available."""
+    """Return the device `name`; "auto" picks CUDA if available, else MPS, else the CPU.
+
+    Raises PredictionError if the device is not available.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
@@ -43,9 +46,9 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def as_reader(image: "np.ndarray | Image.Image | Path | str | ImageReader", channels: int = 0) -> ImageReader:
-    """Return a reader of an image: a path, a PIL image, a uint8 RGB array (H, W, 3), or a reader already.
+    """Return a reader of an image: a path, a PIL image, a uint8 RGB array (H, W, 3), or an `ImageReader`.
 
-    With `channels`, images are a path, an array of numbers (H, W, channels), or a reader of float32 rows.
+    If `channels` is not 0, the image is a path, an array of numbers (H, W, channels), or a reader of float32 rows.
     """
     if isinstance(image, str | Path):
         return ArrayReader(read_image(image, channels=channels))
@@ -62,7 +65,7 @@ def as_reader(image: "np.ndarray | Image.Image | Path | str | ImageReader", chan
 
 
 def _pil_to_rgb(image: Image.Image) -> np.ndarray:
-    """Return a PIL image as uint8 RGB (H, W, 3), as large as it is; transparent parts become white."""
+    """Return a PIL image as uint8 RGB (H, W, 3) of the same size; transparent parts become white."""
     if image.mode.startswith(("I", "F")):
         raise PredictionError(f"a PIL image of mode {image.mode} has no agreed range; pass its path, or convert it.")
     if "A" in image.getbands() or "transparency" in image.info:
@@ -75,28 +78,28 @@ def _pil_to_rgb(image: Image.Image) -> np.ndarray:
 class Predictor:
     """Applies a trained network to images.
 
-    All methods take a path, a PIL image, a uint8 RGB array (H, W, 3), or an `ImageReader`, and return results at the
-    image's own size.  The network computes in eval mode; afterwards its layers are in the mode they were in before.
-    If `mean` has C numbers, images are a path, an array (H, W, C) of bands as they are stored, or a reader of such.
-    A path must then have C bands; other files are read by `data.read_image(path, **metadata["reading"])`.
+    The methods take a path, a PIL image, a uint8 RGB array (H, W, 3), or an `ImageReader`, and return results at the
+    size of the image. The network runs in eval mode; afterwards, its layers return to their previous mode. If `mean`
+    has C values, images are paths, arrays (H, W, C) with the stored values of the bands, or readers of such images. A
+    file must then have exactly C bands; read other files with `data.read_image(path, **metadata["reading"])`.
 
     Args:
-        model: The network.  It is moved to `device`, and stays there.
+        model: The network. It is moved to `device` and stays there.
         longest_side: Images are resized so that their longer side has this many pixels; 0 keeps their size.
-        scales: Factors on that size.  The *probabilities* of all scales are averaged.
-        flip: Average the probabilities with those of the mirror image, too.
-        device: Where the network computes; by default where its weights are.
-        amp_dtype: Compute in this lower precision (torch.bfloat16); None for float32.
-        tile: Side of the square windows that the resized image is cut into.  0 chooses: the whole image at once, or
-            windows if it has more than `WHOLE_PIXELS` pixels, so that memory stays bounded.
-        overlap: Neighbouring windows share at least this fraction of their side, and are blended there.
-        batch_size: Number of windows, mirrored ones included, that go through the network at once.
-        mean: Of each channel, for images that are not RGB.
-        std: Standard deviation of each channel.
+        scales: Scale factors relative to that size. The *probabilities* of all scales are averaged.
+        flip: Whether to average the probabilities with those of the horizontally flipped image.
+        device: The device on which the network runs; by default the device of its weights.
+        amp_dtype: Lower-precision type for automatic mixed precision (torch.bfloat16); None for float32.
+        tile: Height and width of the windows that the resized image is split into. 0 uses the whole image, or windows
+            of a suitable size if it has more than `WHOLE_PIXELS` pixels, which limits the memory.
+        overlap: Neighboring windows overlap by at least this fraction of their side, and are blended there.
+        batch_size: Number of windows per forward pass, including flipped windows.
+        mean: Mean of each channel, for images that are not RGB.
+        std: Standard deviation of each channel, for images that are not RGB.
 
     Raises:
-        PredictionError: For options out of range, for inputs that are not images, and where a result would need more
-            memory than there is.
+        PredictionError: An argument is out of range, the input is not an image, or a result would need more memory than
+            there is.
     """
 
     model: nn.Module
@@ -126,7 +129,7 @@ class Predictor:
     def probabilities(self, image) -> np.ndarray:
         """Return the probability of each class at each pixel, float32 (C, H, W), summing to 1 over C.
 
-        A network with one sigmoid output gives two classes, background and foreground.
+        For a network with one sigmoid output, there are two classes: background and foreground.
         """
         reader = self._reader(image)
         with self._enough_memory(reader):
@@ -137,19 +140,20 @@ class Predictor:
         return self.label_map(image).cpu().numpy()
 
     def label_map(self, image) -> Tensor:
-        """Return `labels` as a tensor on the device."""
+        """Return the same labels as `labels`, as a tensor on the device."""
         return torch.cat([most_probable(rows)[1] for rows in self.probability_rows(image)])
 
     def label_rows(self, image) -> Iterator[np.ndarray]:
-        """Yield `labels` in parts, uint8 (n, W), from top to bottom."""
+        """Yield the result of `labels` in blocks of rows, uint8 (n, W), from top to bottom."""
         for rows in self.probability_rows(image):
             yield most_probable(rows)[1].cpu().numpy()
 
     @torch.inference_mode()
     def label_maps(self, images: Sequence[np.ndarray]) -> list[Tensor]:
-        """Return the `label_map` of several arrays; those of equal size after resizing are computed as one batch.
+        """Return the `label_map` of several arrays. Arrays of equal size after resizing are computed as one batch.
 
-        On CPUs, where batches are no faster and change the last digits of the logits, images are computed one by one.
+        On CPUs, batches are no faster and change the last digits of the logits. There, and if `tile` is set, images are
+        computed one by one.
         """
         if self.device.type == "cpu" or self.tile:
             return [self.label_map(image) for image in images]
@@ -175,17 +179,17 @@ class Predictor:
 
     @torch.inference_mode()
     def probability_rows(self, image) -> Iterator[Tensor]:
-        """Yield `probabilities` in parts, float32 (C, n, W) on the device, from top to bottom.
+        """Yield the result of `probabilities` in blocks of rows, float32 (C, n, W) on the device, from top to bottom.
 
-        An image that a reader reads in parts needs memory for one row of windows only: for each scale and mirror
-        image about 9 bytes times classes, side of the window and resized width.
+        If a reader reads the image in parts, only one row of windows is in memory at a time. For each scale and flip,
+        it takes about 9 bytes x number of classes x side of the window x width of the resized image.
         """
         reader = self._reader(image)
         with self._enough_memory(reader):
             yield from self._average_in_parts(self._upsamplers(reader), reader.height, reader.width)
 
     def _reader(self, image) -> ImageReader:
-        """Return a reader of the image without values that are not finite: resizing would spread them."""
+        """Return a reader of the image in which NaN and infinity are replaced, because resizing would spread them."""
         reader = as_reader(image, len(self.mean))
         if not self.mean:
             return reader
@@ -193,7 +197,7 @@ class Predictor:
         return ArrayReader(filled.rows(0, reader.height)) if isinstance(reader, ArrayReader) else filled
 
     def input_side(self) -> int:
-        """Return the longest side of the network's input, over all scales; 0 if it depends on the image."""
+        """Return the longest side of the network's input over all scales; 0 if it depends on the image."""
         return round(self.longest_side * max(self.scales))
 
     def _upsamplers(self, reader: ImageReader) -> list[LogitUpsampler]:
@@ -202,7 +206,7 @@ class Predictor:
         views = 1 + self.flip
         tile = self.tile
         in_memory = isinstance(reader, ArrayReader)
-        for height, width in sizes:  # what is refused before anything is computed
+        for height, width in sizes:  # refuses images that are too large before anything is computed
             if (height if in_memory else min(height, tile or MIN_TILE)) * width > MAX_PIXELS:
                 raise self._too_large(size)
         if tile or max(views * height * width for height, width in sizes) > WHOLE_PIXELS:
@@ -211,7 +215,7 @@ class Predictor:
         return [self._upsampler(reader, *input_size, tile) for input_size in sizes]
 
     def _upsampler(self, reader: ImageReader, height: int, width: int, tile: int) -> LogitUpsampler:
-        """Return the network's output for the image at one scale, in windows if it is larger than `tile`."""
+        """Return the upsampler of the logits at one scale. An image larger than `tile` is split into windows."""
         source = ResizedReader(reader, height, width)
         if isinstance(reader, ArrayReader):
             source = ArrayReader(resize(reader.image, height, width))
@@ -222,7 +226,7 @@ class Predictor:
         return LogitUpsampler(bands, height, reader.height, reader.width)
 
     def _window_side(self, size: tuple[int, int], width: int, views: int) -> int:
-        """Return the side of the windows where none was chosen; `width` is the sum of the widths of all scales."""
+        """Return the side of windows if `tile` is 0; `width` is the sum of the resized widths of all scales."""
         planes = views * self._num_classes
         side = min(TILE, BAND_BYTES // (4 * planes * width) // 32 * 32)
         if side < MIN_TILE:
@@ -232,9 +236,10 @@ class Predictor:
         return side
 
     def _windows(self, source: ImageReader, tile: int) -> Iterator[Tensor]:
-        """Yield the logits (V, C, n, width) of an image in windows, band by band.
+        """Yield the logits (V, C, n, width) of an image that is split into windows, in bands from top to bottom.
 
-        Probabilities are blended, because logits have no bound: one window's error could outweigh its neighbour.
+        Probabilities are blended instead of logits. Logits have no bound, so an error in one window could outweigh its
+        neighbor.
         """
         batch_size = max(1, self.batch_size // (1 + self.flip))
         windows = (tile, self.overlap, batch_size, lambda images: self._logits(images).softmax(2))
@@ -242,7 +247,7 @@ class Predictor:
             yield band.clamp_min_(MIN_PROBABILITY).log_()
 
     def _logits(self, windows: np.ndarray) -> Tensor:
-        """Return float32 logits (N, V, C, h, w) of windows (N, h, w, channels); V is 2 with mirror images, else 1."""
+        """Return float32 logits (N, V, C, h, w) of windows (N, h, w, channels); V is 2 with flipping, else 1."""
         number, height, width = windows.shape[:3]
         views = [windows, windows[:, :, ::-1]] if self.flip else [windows]
         missing = max(0, MIN_SIDE - height), max(0, MIN_SIDE - width)
@@ -252,7 +257,7 @@ class Predictor:
         with _eval_mode(self.model), torch.autocast(self.device.type, self.amp_dtype, enabled=bool(self.amp_dtype)):
             logits = self.model(batch)
         logits = logits[:, :, :height, :width].float()
-        if logits.shape[1] == 1:  # the softmax of these two is the sigmoid of the one
+        if logits.shape[1] == 1:  # their softmax is the sigmoid of the single logit
             logits = torch.cat([-logits, logits], 1) / 2
         self._num_classes = logits.shape[1]
         if not self.flip:
@@ -265,14 +270,14 @@ class Predictor:
             yield self._average(upsamplers, top, min(top + step, height))
 
     def _average(self, upsamplers: list[LogitUpsampler], top: int, bottom: int) -> Tensor:
-        """Return the probabilities (C, bottom - top, W) of these rows, averaged over the scales."""
+        """Return the probabilities (C, bottom - top, W) of the rows `top` to `bottom`, averaged over the scales."""
         total = upsamplers[0].rows(top, bottom)
         for upsampler in upsamplers[1:]:
             total += upsampler.rows(top, bottom)
         return total.div_(len(upsamplers))
 
     def _input_sizes(self, size: tuple[int, int]) -> tuple[tuple[int, int], ...]:
-        """Return the size of the network's input at each scale, for an image of this size."""
+        """Return (height, width) of the network's input at each scale, for an image of this size."""
         side = self.longest_side or max(size)
         return tuple(resized_size(*size, max(1, round(side * scale))) for scale in self.scales)
 
@@ -286,21 +291,21 @@ class Predictor:
         try:
             yield
         except (MemoryError, RuntimeError, cv2.error) as error:
-            # PyTorch has an exception class for memory on CUDA only; elsewhere, as in OpenCV, only the text says so.
+            # Only CUDA has an out-of-memory exception in PyTorch. For other devices and OpenCV, the text is checked.
             if isinstance(error, MemoryError) or NO_MEMORY.search(str(error)):
                 raise self._too_large((reader.height, reader.width)) from None
             raise
 
 
 def most_probable(probabilities: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the largest probability, float32 (n, W), and its class, uint8 (n, W), of probabilities (C, n, W)."""
-    largest, labels = probabilities.max(0)  # several times as fast as argmax on a CPU
+    """Return the largest of probabilities (C, n, W), float32 (n, W), and the index of its class, uint8 (n, W)."""
+    largest, labels = probabilities.max(0)  # several times faster than argmax on a CPU
     return largest, labels.to(torch.uint8)
 
 
 @contextmanager
 def _eval_mode(model: nn.Module):
-    """Put the layers that are in training mode into eval mode, and back at the end."""
+    """Put layers that are in training mode into eval mode, and restore training mode at the end."""
     training = [module for module in model.modules() if module.training]
     for module in training:
         module.training = False

@@ -1,4 +1,4 @@
-"""Predict many images on all processors of a machine or of a Ray cluster.  Needs Ray, an optional package.
+"""Predict many images on all CPU cores of a machine or a Ray cluster. Needs Ray, an optional package.
 
 Moritz et al., "Ray: a distributed framework for emerging AI applications", OSDI 2018.
 """
@@ -15,31 +15,31 @@ from ..errors import import_optional
 from .batch import BatchPredictor, PredictResult, PredictTask
 from .errors import PredictionError
 
-BLOCK_IMAGES = 8  # images that a process gets at once; if it dies, another one processes them again
-MAX_BLOCKS = 10_000  # with very many images, a process gets more at once
-STORE_BYTES = 2**27  # for Ray's object store, which the images do not go through
+BLOCK_IMAGES = 8  # images that a process gets at once; if it dies, another process repeats them
+MAX_BLOCKS = 10_000  # with very many images, a process gets more images at once
+STORE_BYTES = 2**27  # size of Ray's object store; images do not pass through it
 SHARED = "the images, the weights and --out must have the same paths on all machines, and seglib be installed"
 
 
 def predict_with_ray(
     tasks: Sequence[PredictTask], make: Callable[[], BatchPredictor], address: str = "", gpu: bool = False
 ) -> Iterator[PredictResult]:
-    """Run the tasks on all processors but one of a Ray cluster.
+    """Run the tasks on all but one of the CPU cores of a Ray cluster.
 
-    A process that dies is replaced, and its images are processed again: results are replaced as whole files.
+    If a process dies, it is replaced, and its images are processed again. Result files are always replaced as a whole.
 
     Args:
-        tasks: The images.
-        make: Is called once in each process.
-        address: Of the cluster; by default one is started on this machine, and stopped at the end.
-        gpu: Use one process for each GPU of the cluster, if it has any.
+        tasks: The images and the paths of their results.
+        make: Function that creates the predictor. It is called once in each process.
+        address: Address of the cluster. By default, a cluster is started on this machine and stopped at the end.
+        gpu: Whether to use one process for each GPU of the cluster, if the cluster has any.
 
     Yields:
-        One result for each task, in the order in which they are ready.
+        One result for each task, in the order in which they are completed.
 
     Raises:
-        PredictionError: If Ray is missing or fails.
-        OSError: If a result cannot be written.
+        PredictionError: Ray is missing or fails.
+        OSError: A result cannot be written.
     """
     if not tasks:
         return
@@ -52,7 +52,7 @@ def predict_with_ray(
                 raise OSError(row["fatal"])
             waiting.remove(row["number"])
             yield _decode(row["result"], tasks[row["number"]].image)
-    except ray.exceptions.RayTaskError:  # a bug, which must stay visible
+    except ray.exceptions.RayTaskError:  # a bug, whose traceback is shown
         raise
     except ray.exceptions.RayError as error:
         reason = " ".join(str(error).split())[:300]
@@ -64,7 +64,7 @@ def predict_with_ray(
 
 
 def _import_ray():
-    # Ray reads these when it is imported: no usage statistics, no warnings for Ray's developers.
+    # Ray reads these variables on import. They turn off usage statistics and internal warnings.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     import_optional("ray.data", PredictionError, "--engine ray", "'ray[data]'")
@@ -78,10 +78,10 @@ def _connect(ray, address: str) -> None:
     try:
         if address:
             ray.init(address, **quiet)
-        else:  # two, so that one is left for the actors on a machine with a single processor
+        else:  # at least two, so that one is left for the actors on a machine with a single core
             processors = max(2, os.cpu_count() or 1)
             ray.init("local", num_cpus=processors, include_dashboard=False, object_store_memory=STORE_BYTES, **quiet)
-    except Exception as error:  # Ray has no common class for its errors
+    except Exception as error:  # Ray's exceptions have no common base class
         reason = " ".join(str(error).split())[:200]
         message = "--engine ray: Ray cannot start here; try again when the machine is less busy, or take --engine local"
         if address:
@@ -91,12 +91,12 @@ def _connect(ray, address: str) -> None:
 
 
 def _rows(ray, tasks: Sequence[list[str]], make: Callable[[], BatchPredictor], gpu: bool) -> Iterator[dict]:
-    """Yield what `_Process` returns for each task."""
+    """Yield the result of `_Process` for each task."""
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
     resources = ray.cluster_resources()
     gpus, processors = int(resources.get("GPU", 0)) if gpu else 0, int(resources.get("CPU", 0))
-    # Ray's own work needs a processor: if actors held them all, they would wait for their input forever.
+    # Ray itself needs one CPU core. If actors used all cores, they would wait for their input forever.
     if processors < 2 - bool(gpus):
         raise PredictionError(f"--ray-address: the cluster has {processors} processors, but needs two; add some.")
     actors = min(len(tasks), gpus or processors - 1)
@@ -108,7 +108,7 @@ def _rows(ray, tasks: Sequence[list[str]], make: Callable[[], BatchPredictor], g
 
 
 class _Process:
-    """A Ray actor, which loads the network once."""
+    """A Ray actor. It loads the network once and then runs tasks."""
 
     def __init__(self, make: Callable[[], BatchPredictor]):
         self.batch_predictor = make()
@@ -117,15 +117,15 @@ class _Process:
         task = PredictTask(*map(Path, row["task"]))
         try:
             result = vars(self.batch_predictor.predict(task))
-        except OSError as error:  # such as a full disk, where every image would fail
+        except OSError as error:  # for example, the disk is full, so every image would fail
             return {"number": row["number"], "fatal": f"{error.filename or task.target}: {error}", "result": ""}
-        # JSON: a row of Ray Data holds text, and no file or message is ever unpickled here.
+        # The result is passed as JSON text, so that no file or message is unpickled here.
         text = json.dumps(result | {"file": ""}, default=lambda counts: counts.tolist())
         return {"number": row["number"], "fatal": "", "result": text}
 
 
 def _decode(text: str, file: Path) -> PredictResult:
-    """Return the result of the image `file` that a process wrote as JSON."""
+    """Return the result of the image `file` from the JSON text that a process returned."""
     values = json.loads(text)
     counts = None if values["counts"] is None else np.array(values["counts"], np.int64)
     return PredictResult(**values | {"file": file, "counts": counts, "size": tuple(values["size"])})

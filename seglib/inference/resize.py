@@ -1,4 +1,4 @@
-"""Images resized to the network's input, and logits resized back, a few rows at a time."""
+"""Resize images to the network's input, and logits back to the size of the image, a few rows at a time."""
 
 from collections.abc import Iterator, Sequence
 from typing import Protocol
@@ -10,11 +10,14 @@ from torch.nn import functional as F
 
 from ..data.transforms import resize_by
 
-CHUNK = 256  # rows of the image that are resized at once
+CHUNK = 256  # number of image rows that are resized at once
 
 
 class ImageReader(Protocol):
-    """An image that can be read in parts: `rows(top, bottom)` returns uint8 (bottom - top, width, 3), or float32."""
+    """An image that can be read in parts.
+
+    `rows(top, bottom)` returns uint8 RGB (bottom - top, width, 3), or float32 (bottom - top, width, channels).
+    """
 
     height: int
     width: int
@@ -25,7 +28,7 @@ class ImageReader(Protocol):
 class ArrayReader:
     """An image in memory, uint8 RGB (H, W, 3) or float32 (H, W, channels).
 
-    `size`: height and width of the image if the array is a smaller copy of it; its rows then cannot be read.
+    `size` is (height, width) of the image if the array is a smaller copy of it. In this case, `rows` cannot be used.
     """
 
     def __init__(self, image: np.ndarray, size: tuple[int, int] | None = None):
@@ -37,7 +40,7 @@ class ArrayReader:
 
 
 class FilledReader:
-    """The float32 image of `reader`, with the mean of each channel in place of values that are not finite."""
+    """The float32 image of `reader` with NaN and infinity replaced by the mean of each channel."""
 
     def __init__(self, reader: ImageReader, mean: Sequence[float]):
         self.reader, self.mean = reader, np.array(mean, np.float32)
@@ -49,7 +52,7 @@ class FilledReader:
 
 
 class ResizedReader:
-    """The image of `reader` resized to (height, width): areas are averaged if it shrinks, else pixels interpolated."""
+    """The image of `reader` resized to (height, width), by area averaging if it shrinks, else by interpolation."""
 
     def __init__(self, reader: ImageReader, height: int, width: int):
         self.reader, self.height, self.width = reader, height, width
@@ -71,10 +74,13 @@ class ResizedReader:
 
 
 def area_weights(top: int, bottom: int, length: int, resized_length: int) -> tuple[int, np.ndarray]:
-    """Return how the rows `top` to `bottom` of an image that shrinks from `length` rows are averaged.
+    """Return the weights for averaging source rows into the rows `top` to `bottom` of a smaller image.
+
+    The image shrinks from `length` to `resized_length` rows.
 
     Returns:
-        The first source row that is needed, and float32 (bottom - top, needed rows); each row sums to 1.
+        The first source row that is needed, and float32 weights (bottom - top, needed rows). Each row of weights sums
+            to 1.
     """
     edges = np.arange(top, bottom + 1) * (length / resized_length)
     first, last = int(edges[0]), min(length, int(np.ceil(edges[-1] - 1e-9)))
@@ -84,7 +90,7 @@ def area_weights(top: int, bottom: int, length: int, resized_length: int) -> tup
 
 
 def linear_weights(top: int, bottom: int, length: int, resized_length: int) -> tuple[int, np.ndarray]:
-    """Return the same as `area_weights` for linear interpolation between the two nearest rows."""
+    """Return the same as `area_weights`, but for linear interpolation between the two nearest rows."""
     low, high, fraction = neighbours(top, bottom, length, resized_length)
     weights = np.zeros((bottom - top, int(high[-1] - low[0]) + 1), np.float32)
     rows = np.arange(bottom - top)
@@ -94,32 +100,32 @@ def linear_weights(top: int, bottom: int, length: int, resized_length: int) -> t
 
 
 def neighbours(top: int, bottom: int, length: int, resized_length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return for the resized rows `top` to `bottom` the source rows above and below, and the weight of the lower."""
+    """Return the source rows above and below each resized row from `top` to `bottom`, and the lower row's weight."""
     position = ((np.arange(top, bottom) + 0.5) * (length / resized_length) - 0.5).clip(0, length - 1)
     low = position.astype(int)
     return low, np.minimum(low + 1, length - 1), position - low
 
 
 class LogitUpsampler:
-    """Resizes logits to the size of the image and turns them into probabilities, row by row.
+    """Resizes logits to the size of the image and converts them to probabilities, a few rows at a time.
 
-    Rows must be requested from top to bottom; earlier rows are dropped.
+    Rows must be requested from top to bottom, because earlier rows are dropped.
 
     Args:
-        bands: Logits (V, C, n, w) of V views (the image, and its mirror image), band by band from top to bottom.
-        length: Number of rows of all bands together.
+        bands: Logits (V, C, n, w) in bands from top to bottom. V is 2 with the flipped image, else 1.
+        length: Total number of rows of all bands.
         height: Height of the image.
         width: Width of the image.
     """
 
     def __init__(self, bands: Iterator[Tensor], length: int, height: int, width: int):
         self.bands, self.length, self.height, self.width = bands, length, height, width
-        self.logits: Tensor | None = None  # the rows that are still needed; `end` is the row after the last of them
+        self.logits: Tensor | None = None  # rows that are still needed; `end` is the index after the last of these rows
         self.end = 0
 
     def rows(self, top: int, bottom: int) -> Tensor:
-        """Return the probabilities (C, bottom - top, width) of these rows, averaged over the views."""
-        if (top, bottom) == (0, self.height):  # all rows: in a small image the outer ones may have no weight
+        """Return the probabilities (C, bottom - top, width) of these rows, averaged over the image and its flip."""
+        if (top, bottom) == (0, self.height):  # for a smaller image, `neighbours` may skip outer rows
             logits = self._read(0, self.length)
             logits = F.interpolate(logits, (self.height, self.width), mode="bilinear", align_corners=False)
         else:
@@ -140,7 +146,7 @@ class LogitUpsampler:
         """Return the logits of the source rows `top` to `bottom`."""
         while self.end < bottom:
             start = 0 if self.logits is None else self.end - self.logits.shape[2]
-            # The next band overwrites the memory of the last one, so the rest of that is copied.
+            # The next band overwrites the memory of the previous band, so the rows that are still needed are copied.
             rest = None if self.logits is None else self.logits[:, :, max(0, top - start) :].clone()
             band = next(self.bands)
             self.logits = band if rest is None or not rest.shape[2] else torch.cat([rest, band], 2)

@@ -1,4 +1,4 @@
-"""Which files are images, and how the files are named that are made of them."""
+"""Find image files, and choose the names of the result files that are written for each image."""
 
 import glob
 import hashlib
@@ -18,7 +18,7 @@ from ..data import SUFFIXES
 from . import video
 from .errors import PredictionError
 
-# Endings of the files that are written for an image, a large TIFF file or a video, by kind.
+# Name endings of the result files of an image, a large TIFF file or a video, by kind of result.
 ENDINGS = {
     "mask": "_mask.png",
     "overlay": "_overlay.png",
@@ -31,16 +31,16 @@ ENDINGS = {
     "video cutout": "_cutout.mov",
 }
 KINDS = ("mask", "overlay", "cutout", "probabilities", "coco", "labelme")
-MADE_BY = "seglib predict"  # in each of these files, beside the `source_id` of its image
-_LIMIT_LOCK = Lock()  # Pillow has one limit for all threads
-SOFTWARE_TAG, DESCRIPTION_TAG = 305, 270  # where TIFF files have both
+MADE_BY = "seglib predict"  # stored in each result file, together with the `source_id` of its image
+_LIMIT_LOCK = Lock()  # Pillow has one size limit for all threads
+SOFTWARE_TAG, DESCRIPTION_TAG = 305, 270  # TIFF tags for MADE_BY and the `source_id`
 
 
 def image_files(names: Sequence[str | Path]) -> list[Path]:
     """Return the images and videos in files, folders and patterns such as "photos/**/*.jpg", each once.
 
-    A name that does not exist stays in the list; reading it reports the error.  "example" is an image that comes with
-    matplotlib.  Raises PredictionError for a folder or pattern without images.
+    A path that does not exist stays in the list, and reading the image reports the error. "example" stands for an image
+    that comes with matplotlib. Raises PredictionError if a folder or pattern has no images.
     """
     files: list[Path] = []
     for name in names:
@@ -70,10 +70,10 @@ def _images(paths, error: str) -> list[Path]:
 
 
 def without_results(files: Sequence[Path], out: Path) -> tuple[list[Path], set[str]]:
-    """Return `files` without results of an earlier run in the folder `out`, and names that new results must not take.
+    """Return `files` without the results of an earlier run in the folder `out`, and names not to use for new results.
 
-    A file named like a result that this program did not write is an image of the user, perhaps a mask drawn by hand; it
-    must not be overwritten.  Raises PredictionError if no file is left.
+    A file that is named like a result but was not written by this program belongs to the user. It may be a mask drawn
+    by hand, and must not be overwritten. Raises PredictionError if no file is left.
     """
     images, taken = [], set()
     for file in files:
@@ -89,12 +89,12 @@ def without_results(files: Sequence[Path], out: Path) -> tuple[list[Path], set[s
 
 
 def is_result(file: Path) -> bool:
-    """Return whether this program wrote the file, by its header."""
+    """Return whether this program wrote the file, based on its header."""
     return read_source_id(file) is not None
 
 
 def read_source_id(file: Path) -> str | None:
-    """Return the `source_id` of the image that a result was made from, "" if unknown; None if it is not a result."""
+    """Return the `source_id` stored in a result file: "" if it is missing, None if the file is not a result."""
     try:
         if file.suffix == ".json":
             content = json.loads(file.read_text(encoding="utf-8"))
@@ -129,20 +129,20 @@ def open_header(file: Path) -> Iterator[Image.Image]:
 
 
 def source_id(file: Path) -> str:
-    """Return two hashes that identify the image of a result: of its path, and of its content.
+    """Return two hashes that identify the image of a result: a hash of its path and a hash of its content.
 
-    One of them is enough, because an image may be edited, and a folder may move.
+    One matching hash is enough, because an image may be edited and a folder may be moved.
     """
     place = hashlib.sha256(str(file.absolute()).encode("utf-8", "surrogateescape")).hexdigest()
     try:
         content = pooch.file_hash(str(file))
-    except OSError:  # reading the image reports it
+    except OSError:  # reading the image reports the error
         content = ""
     return f"{place[:16]} {content[:16]}".strip()
 
 
 def _is_result_of(result: Path, file: Path) -> bool:
-    """Return whether a result was made from the image `file`, or may have been because it has no `source_id`."""
+    """Return whether a result was made from the image `file`, or has no `source_id` and may have been made from it."""
     source = read_source_id(result)
     return source == "" or bool(source and set(source.split()) & set(source_id(file).split()))
 
@@ -150,7 +150,7 @@ def _is_result_of(result: Path, file: Path) -> bool:
 def free_name(file: Path, out: Path, taken: set[str]) -> str:
     """Return the name for the results of the image `file` in the folder `out`, and add it to `taken`.
 
-    It is the image's own, followed by a number where that is taken or there are results of another image.
+    This is the name of the image. A number is appended if the name is taken or if results of another image have it.
     """
     name, number = file.stem, 1
     while name in taken or any(not _is_result_of(result, file) for result in existing_results(out / name)):
@@ -161,7 +161,7 @@ def free_name(file: Path, out: Path, taken: set[str]) -> str:
 
 
 def result_file(target: Path, kind: str) -> Path:
-    """Return the file for a kind of result; `target` is its folder and the beginning of its name."""
+    """Return the path of one kind of result; `target` is the folder and the beginning of the name."""
     return target.with_name(f"{target.name}{ENDINGS[kind]}")
 
 
@@ -171,9 +171,9 @@ def existing_results(target: Path) -> list[Path]:
 
 
 def has_results(target: Path, kinds: Sequence[str]) -> bool:
-    """Return whether all `kinds` of results exist, of an image or a video, or the one result of a large TIFF file."""
+    """Return whether all `kinds` of results exist for an image or a video, or the mask of a large TIFF file."""
     existing = existing_results(target)
     if existing and all(video.is_video(file) for file in existing):
         kinds = [f"video {kind}" for kind in kinds]
-    expected = [result_file(target, kind) for kind in kinds if kind != "coco"]  # one file for all images
+    expected = [result_file(target, kind) for kind in kinds if kind != "coco"]  # its file is for all images
     return result_file(target, "large mask") in existing or set(expected) <= set(existing)

@@ -1,4 +1,4 @@
-"""Sliding-window inference: overlapping windows over an image, blended into one result without seams."""
+"""Sliding-window inference: split an image into overlapping windows, and blend the outputs without seams."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -9,9 +9,9 @@ from torch import Tensor
 
 
 def window_starts(length: int, side: int, overlap: float) -> list[int]:
-    """Return where windows of `side` pixels start to cover `length` pixels, evenly spaced from end to end.
+    """Return the start positions of windows of `side` pixels that cover `length` pixels and are evenly spaced.
 
-    Neighbours share at least the fraction `overlap` (0 to below 1) of their side.
+    Neighboring windows overlap by at least the fraction `overlap` of their side, with 0 <= `overlap` < 1.
     """
     shared = min(side - 1, round(side * overlap))
     number = max(1, math.ceil((length - shared) / (side - shared)))
@@ -19,13 +19,13 @@ def window_starts(length: int, side: int, overlap: float) -> list[int]:
 
 
 def window_weights(starts: list[int], side: int, length: int, overlap: float) -> np.ndarray:
-    """Return the weight of each pixel of each window, float32 (windows, side); they sum to 1 at every pixel.
+    """Return the weight of each pixel of each window, float32 (windows, side). At every pixel, the weights sum to 1.
 
-    Weights fall towards the ends of a window, where the network has the least context.
+    Weights decrease towards the ends of a window, where the network has the least context.
     """
     fade = max(1, round(side * overlap))
     rise = np.minimum(1, (np.arange(side) + 0.5) / fade)
-    rise = rise**2 * (3 - 2 * rise)  # smoothstep: no kink at either end
+    rise = rise**2 * (3 - 2 * rise)  # smoothstep: the slope is 0 at both ends
     weight = rise * rise[::-1]
     total = np.zeros(length)
     for start in starts:
@@ -44,16 +44,16 @@ def sliding_window_inference(
 ) -> Iterator[Tensor]:
     """Apply `network` to overlapping windows of an image and blend its outputs.
 
-    Only one row of windows is in memory at a time.  The memory of a band is reused for the next one, so use each band
-    before asking for the next.
+    Only one row of windows is in memory at a time. The memory of a band is reused for the next band, so use each band
+    before you request the next one.
 
     Args:
         rows: Returns the rows from `top` to `bottom` of the image, (bottom - top, width, channels).
         height: Height of the image.
         width: Width of the image.
-        side: Side of a window in pixels.
+        side: Height and width of a window in pixels.
         overlap: Fraction of its side that a window shares with the next one.
-        batch_size: Number of windows that the network gets at once.
+        batch_size: Number of windows per call of `network`.
         network: Maps windows (N, h, w, channels) to floats (N, ..., h, w), which may be overwritten.
 
     Yields:

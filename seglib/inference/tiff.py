@@ -1,4 +1,4 @@
-"""Images larger than memory: TIFF files read and written in parts.  Needs rasterio (GDAL), an optional package."""
+"""Predict images larger than memory: TIFF files are read and written in parts. Needs the optional package rasterio."""
 
 import errno
 import math
@@ -17,12 +17,12 @@ from .errors import PredictionError
 from .predictor import Predictor
 from .result_files import MADE_BY, open_header, source_id
 
-LARGE_PIXELS = 128_000_000  # a larger image is not read as a whole
-LARGE_BYTES = 2**31  # nor one of bands that would take more
-BLOCK_BYTES = 2**29  # a strip or tile, which is decoded as a whole, may have this much, at 16 bits
-CACHE_MEGABYTES = 256  # of decoded strips and tiles
-ROWS = 256  # rows that are read at once to find the bits in use
-TILE = 256  # side of the tiles that are written
+LARGE_PIXELS = 128_000_000  # images with more pixels are read in parts
+LARGE_BYTES = 2**31  # images whose float32 bands take more bytes are read in parts
+BLOCK_BYTES = 2**29  # limit on the decoded size of one strip or tile, at 16 bits per value
+CACHE_MEGABYTES = 256  # cache for decoded strips and tiles
+ROWS = 256  # rows that are read at once to find the number of bits in use
+TILE = 256  # height and width of the tiles in written files
 CHANNELS = (("gray",), ("gray", "alpha"), ("palette",), ("red", "green", "blue"), ("red", "green", "blue", "alpha"))
 CONVERT = "as a tiled TIFF, for example by `vips copy IN OUT.tif[tile,compression=deflate,bigtiff]`"
 
@@ -30,7 +30,7 @@ CONVERT = "as a tiled TIFF, for example by `vips copy IN OUT.tif[tile,compressio
 def is_large(file: Path, channels: int = 0) -> bool:
     """Return whether the image must be read in parts: more than LARGE_PIXELS, or LARGE_BYTES in float32 `channels`.
 
-    Raises PredictionError if it has and is no TIFF file.  A file that cannot be read counts as small: reading it
+    Raises PredictionError if a large image is not a TIFF file. A file that cannot be read counts as small; reading it
     reports the error.
     """
     try:
@@ -53,22 +53,22 @@ def predict_tiff(
     mask_values: Callable[[np.ndarray], np.ndarray] = lambda labels: labels,
     **reading,
 ) -> np.ndarray:
-    """Predict a TIFF file that is larger than memory.
+    """Predict a TIFF file that is larger than memory, and write its mask to a TIFF file.
 
     Args:
-        predictor: Computes the labels.
-        source: The image.
+        predictor: The predictor that computes the labels.
+        source: The image file.
         target: The TIFF file for the mask.
-        palette: Colours that the mask is shown in; None for a grayscale mask.
-        progress: Is called with the number of rows that are done, and of all rows.
+        palette: Colors in which the mask is shown, (classes, 3); None for a grayscale mask.
+        progress: Called with the number of finished rows and the total number of rows.
         mask_values: Maps labels, uint8 (n, width), to the values of the mask.
-        reading: Options of `data.read_image`.
+        reading: Keyword arguments of `data.read_image`.
 
     Returns:
         Number of pixels of each label, int64 (256,).
 
     Raises:
-        PredictionError: If the source cannot be read, or not in parts.
+        PredictionError: The source cannot be read, or cannot be read in parts.
     """
     counts = np.zeros(256, np.int64)
 
@@ -86,12 +86,12 @@ def predict_tiff(
 
 
 class TiffReader:
-    """Reads a TIFF file of one image in parts, as uint8 RGB; `height` and `width` in pixels.
+    """Reads a TIFF file with a single image in parts, as uint8 RGB or float32 bands.
 
-    As `data.read_image` does, 16-bit values are scaled, grayscale is repeated and transparent parts become white; its
-    options are the same.
-    `place` is its georeference: the options `crs` and `transform` of `rasterio.open`.
-    Raises PredictionError, naming the file, if rasterio is missing or the file is of a kind that cannot be read so.
+    The arguments are those of `data.read_image`, and so are the conversions: 16-bit values are scaled, grayscale is
+    repeated, and transparent parts become white. `height` and `width` are in pixels. `place` is the georeference, as
+    the arguments `crs` and `transform` of `rasterio.open`. Raises PredictionError, naming the file, if rasterio is
+    missing or if this kind of file cannot be read in parts.
     """
 
     def __init__(self, file: Path, bits: int = 0, bands: Sequence[int] = (), channels: int = 0):
@@ -109,8 +109,8 @@ class TiffReader:
         try:
             with open_header(file) as image:
                 self.turned = image.tag_v2.get(ORIENTATION, 1) > 1
-                self.multiplied = image.tag_v2.get(EXTRA, ())[:1] == (1,)  # the colors are multiplied by alpha
-        except Exception:  # a damaged header, or a kind that Pillow does not know
+                self.multiplied = image.tag_v2.get(EXTRA, ())[:1] == (1,)  # colors are premultiplied by alpha
+        except Exception:  # a damaged header, or a format that Pillow does not know
             pass
         if bands or channels:
             self.bands, self.channels = choose_bands(file, self.tiff.count, bands, channels), ("gray",)
@@ -119,7 +119,7 @@ class TiffReader:
             raise PredictionError(f"{file}: {problem}; save it upright, in 8-bit RGB, {CONVERT}.")
 
     def _unsupported(self) -> str:
-        """Return why the image cannot be read in parts; nothing if it can."""
+        """Return the reason why the image cannot be read in parts; an empty string if it can."""
         if len(self.tiff.subdatasets) > 1:
             return "several pages"
         if not self.num_channels and set(self.tiff.dtypes) - {"uint8", "uint16"}:
@@ -139,7 +139,10 @@ class TiffReader:
         self.environment.__exit__(*error)
 
     def rows(self, top: int, bottom: int) -> np.ndarray:
-        """Return uint8 rows (bottom - top, width, 3), or float32 bands.  PredictionError if the file is damaged."""
+        """Return rows as uint8 RGB (bottom - top, width, 3), or as float32 bands (bottom - top, width, channels).
+
+        Raises PredictionError if the file is damaged.
+        """
         stored = self._read(top, bottom)
         if self.num_channels:
             return as_channels(stored, self.tiff.nodata)
@@ -150,11 +153,11 @@ class TiffReader:
         if "alpha" in self.channels:
             colors, alpha = values[:, :, :-1], values[:, :, -1:].astype(np.uint32)
             mixed = (colors.astype(np.uint32) * (255 if self.multiplied else alpha) + (255 - alpha) * 255 + 127) // 255
-            colors = np.minimum(mixed, 255).astype(np.uint8)  # damaged ones may be brighter than alpha allows
+            colors = np.minimum(mixed, 255).astype(np.uint8)  # colors in damaged files may exceed alpha
         return colors if colors.shape[2] == 3 else np.repeat(colors, 3, axis=2)
 
     def _read(self, top: int, bottom: int) -> np.ndarray:
-        """Return rows (bottom - top, width, channels) as they are stored, of the chosen bands."""
+        """Return the chosen bands of these rows as they are stored, (bottom - top, width, bands)."""
         try:
             return np.moveaxis(self.tiff.read(self.bands, window=((top, bottom), (0, self.width))), 0, 2)
         except self.faults as error:
@@ -162,7 +165,7 @@ class TiffReader:
             raise PredictionError(f"{self.name}: damaged or cut short ({reason}); get the file again.") from None
 
     def _used_bits(self) -> int:
-        """Return how many bits of 16 are in use, as `data.read_image` does; the first call reads the whole file."""
+        """Return how many of 16 bits are in use, as `data.read_image` does. The first call reads the whole file."""
         if not self.bits:
             tops = range(0, self.height, ROWS)
             self.bits = max(used_bits(self._read(top, min(top + ROWS, self.height))) for top in tops)
@@ -178,9 +181,9 @@ def write_mask_tiff(
     source: str = "",
     place: dict | None = None,
 ) -> None:
-    """Write a mask that comes in `rows`, uint8 (n, width), as a tiled, compressed TIFF file.
+    """Write a mask as a tiled, compressed TIFF file. `rows` yields blocks of rows of the mask, uint8 (n, width).
 
-    `palette` and `source` are as in `outputs.save_mask`, `place` as in `TiffReader`.
+    `palette` and `source` are the same as in `outputs.save_mask`, and `place` is the same as in `TiffReader`.
     """
     tiles = {"tiled": True, "blockxsize": TILE, "blockysize": TILE, "compress": "deflate", "bigtiff": "if_safer"}
 
@@ -195,14 +198,14 @@ def write_mask_tiff(
                 mask.write(part, 1, window=((top, top + len(part)), (0, width)))
                 checksum = zlib.crc32(np.ascontiguousarray(part), checksum)
                 top += len(part)
-        if checksum != _read_checksum(Path(stream.name)):  # GDAL does not report all errors of writing
+        if checksum != _read_checksum(Path(stream.name)):  # GDAL does not report all write errors
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     write_atomically(file, write)
 
 
 def _read_checksum(file: Path) -> int:
-    """Return the checksum of the values in a mask; -1 if they cannot be read."""
+    """Return the checksum of the values in a mask file; -1 if they cannot be read."""
     from rasterio.errors import RasterioError
 
     checksum = 0
@@ -220,5 +223,5 @@ def _open(file: Path | str, mode: str = "r", **options):
     import rasterio
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # most images have no georeference
+        warnings.simplefilter("ignore")  # rasterio warns if there is no georeference
         return rasterio.open(file, mode, driver="GTiff", **options)

@@ -1,4 +1,4 @@
-"""Read and write videos frame by frame, by PyAV (the extra `video`)."""
+"""Read and write videos frame by frame with PyAV (the extra `video`)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,13 +11,14 @@ from ..errors import import_optional
 from .errors import PredictionError
 
 SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
-# Container, encoder, its pixels and those of the arrays, by kind: a mask without loss; ProRes 4444 has transparency.
+# By kind: container, encoder, pixel format of the encoder and of the arrays. Masks are written without loss;
+# ProRes 4444 supports transparency.
 FORMATS = {
     "mask": ("matroska", "ffv1", "gray", "gray"),
     "overlay": ("mp4", "libx264", "yuv420p", "rgb24"),
     "cutout": ("mov", "prores_ks", "yuva444p10le", "rgba"),
 }
-QUALITY = {"libx264": {"crf": "18"}}  # hardly visible losses
+QUALITY = {"libx264": {"crf": "18"}}  # losses are hardly visible
 
 
 class Frame(NamedTuple):
@@ -33,7 +34,7 @@ def is_video(file: Path) -> bool:
 
 @contextmanager
 def open_video(file: Path) -> Iterator:
-    """Open a video; yields PyAV's container.  Raises PredictionError for anything that cannot be decoded."""
+    """Open a video and yield PyAV's container. Raises PredictionError if the file cannot be decoded."""
     av = import_optional("av", PredictionError, f"{file}: reading videos", "av")
     try:
         with av.open(str(file)) as container:
@@ -45,7 +46,7 @@ def open_video(file: Path) -> Iterator:
 
 
 def read_frames(container) -> Iterator[Frame]:
-    """Yield the frames of the first video stream, turned as its header says."""
+    """Yield the frames of the first video stream, rotated as its header specifies."""
     stream = container.streams.video[0]
     stream.thread_type = "AUTO"
     for number, frame in enumerate(container.decode(stream)):
@@ -55,19 +56,19 @@ def read_frames(container) -> Iterator[Frame]:
 
 
 def read_comment(file: Path) -> str:
-    """Return the comment in the header of a video; PredictionError as for `open_video`."""
+    """Return the comment in the header of a video, or "". Raises PredictionError if the file cannot be decoded."""
     with open_video(file) as container:
         return next((text for key, text in container.metadata.items() if key.lower() == "comment"), "")
 
 
 class VideoWriter:
-    """Writes a video of one kind, whose frames have the times of those of another stream.
+    """Writes a video of one kind. Its frames have the same times as those of another stream.
 
     Args:
-        file: Opened for writing.
+        file: The output file, opened for writing.
         kind: A key of `FORMATS`.
-        like: The stream of the other video.
-        comment: For the header.
+        like: The stream of the other video, whose frame rate and time base are used.
+        comment: The comment in the header.
     """
 
     def __init__(self, file: IO[bytes], kind: str, like, comment: str):
@@ -85,7 +86,7 @@ class VideoWriter:
 
         if not self.stream.codec_context.is_open:
             self.stream.height, self.stream.width = image.shape[:2]
-            odd = image.shape[0] % 2 or image.shape[1] % 2  # half as many colors as pixels need even sides
+            odd = image.shape[0] % 2 or image.shape[1] % 2  # 4:2:0 chroma subsampling needs an even height and width
             self.stream.pix_fmt = self.pixels.replace("420", "444") if odd else self.pixels
         frame = av.VideoFrame.from_ndarray(image, format=self.array_format)
         frame.pts, frame.time_base = time, self.time_base

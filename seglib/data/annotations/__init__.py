@@ -1,6 +1,6 @@
-"""Convert the annotations of other tools into a folder of images, masks and classes.yaml.
+"""Convert the annotations of other tools to a folder of images, masks and a classes.yaml.
 
-docs/data_formats.md describes what is read of each format, and how overlapping objects are drawn.
+docs/data_formats.md describes what is read from each format, and how overlapping objects are drawn.
 """
 
 import os
@@ -22,11 +22,11 @@ from .common import Annotations, Item, json_files
 
 
 def _has(source: Path, *patterns: str) -> bool:
-    """Return whether each of the patterns fits a file or a folder below `source`."""
+    """Return whether every pattern matches a file or folder below `source`."""
     return all(any(source.glob(pattern)) for pattern in patterns)
 
 
-# How the files of each format are recognised, and read.
+# For each format: a function that recognizes its files, and a function that reads them.
 FORMATS = {
     "supervisely": (lambda f: _has(f, "meta.json", "**/ann/*.json"), shapes.read_supervisely),
     "cvat": (lambda f: _has(f, "**/SegmentationClass", "**/labelmap.txt"), painted.read_voc),
@@ -41,28 +41,28 @@ FORMATS = {
     "labelme": (lambda f: json_files(f, {"shapes", "imagePath"}, most=20), shapes.read_labelme),
 }
 MALFORMED = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
-LISTED = 10  # faults that an error spells out
+LISTED = 10  # number of problems that an error message lists
 
 
 def detect_formats(source: Path) -> list[str]:
-    """Return the names of the formats that the files in `source` have."""
+    """Return the names of the formats that match the files in `source`."""
     return [name for name, (recognise, _) in FORMATS.items() if recognise(source)]
 
 
 def import_annotations(source: Path | str, dest: Path | str, format: str = "auto", progress: bool = True):
-    """Convert annotations to the folder `dest`, with images/, masks/ and classes.yaml, and check it.
+    """Convert annotations to the folder `dest`, with images/, masks/ and classes.yaml, and check the new folder.
 
     Args:
-        source: the folder of an export: annotations and images.
-        dest: a new folder.
-        format: one of FORMATS, or "auto" to recognise it from the files.
-        progress: whether to show a progress bar on a terminal.
+        source: The folder of exported annotations and images.
+        dest: The folder to create.
+        format: One of FORMATS, or "auto" to detect the format from the files.
+        progress: Whether to show a progress bar on a terminal.
 
     Returns:
-        The `validation.Report` of the new folder, whose notices also say what was left out.
+        The `validation.Report` of the new folder. Its notices also list what was left out.
 
     Raises:
-        DataError: the format is not recognised, or files cannot be converted; `dest` is not written then.
+        DataError: The format is not recognized, or files cannot be converted. In this case `dest` is not written.
     """
     from .. import validation
 
@@ -95,7 +95,7 @@ def import_annotations(source: Path | str, dest: Path | str, format: str = "auto
     with tempfile.TemporaryDirectory(prefix=f".{dest.name}-", dir=dest.parent) as temporary:
         new_folder = Path(temporary) / "new"
         _write(annotations, new_folder, progress)
-        shutil.rmtree(dest, ignore_errors=True)  # an empty folder
+        shutil.rmtree(dest, ignore_errors=True)  # removes `dest` if it is an empty folder
         os.replace(new_folder, dest)
     report = validation.check(str(dest), progress=progress)
     report.notices[:0] = [f"imported as {name}", *annotations.notices]
@@ -103,7 +103,7 @@ def import_annotations(source: Path | str, dest: Path | str, format: str = "auto
 
 
 def _write(annotations: Annotations, folder: Path, progress: bool) -> None:
-    """Write images, masks and classes.yaml; DataError lists all items that cannot be converted."""
+    """Write images, masks and classes.yaml. Raises one DataError that lists the items that cannot be converted."""
     palette = np.full((256, 3), 255, np.uint8)
     palette[: len(annotations.classes)] = distinct_colors(len(annotations.classes))
     faults, taken, ignored = [], {}, False
@@ -131,7 +131,10 @@ def _write(annotations: Annotations, folder: Path, progress: bool) -> None:
 
 
 def _free_key(item: Item, taken: dict[str, Path]) -> str:
-    """Return the name of an image in the new folder; images of one name in two folders get the folder's name too."""
+    """Return an unused key for an image in the new folder.
+
+    If images in two folders have the same name, the name of the folder is added.
+    """
     for stem in (item.image.stem, f"{item.image.parent.name}_{item.image.stem}"):
         key = f"{item.split}/{stem}" if item.split else stem
         if taken.get(key) == item.image:

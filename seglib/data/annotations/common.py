@@ -1,4 +1,4 @@
-"""What the readers of annotation formats share: finding images, reading JSON, and drawing objects."""
+"""Functions that all readers of annotation formats use: they find images, read JSON files and draw objects."""
 
 import io
 import json
@@ -20,12 +20,12 @@ from ..images import MAX_PIXELS, SUFFIXES, DataError, open_image, orientation, t
 from ..layouts import SPLIT_NAMES
 
 Size = tuple[int, int]  # height, width
-IGNORED = "__ignore__"  # the name that LabelMe gives to pixels that do not count
+IGNORED = "__ignore__"  # the class name that LabelMe uses for pixels that are not scored
 
 
 @dataclass
 class Item:
-    """An annotated image: `draw()` gives its labels, uint8 (H, W), and `where` names the annotation in errors."""
+    """An annotated image. `draw()` returns its labels, uint8 (H, W), `where` is its annotation in error messages."""
 
     image: Path
     split: str | None
@@ -35,7 +35,7 @@ class Item:
 
 @dataclass
 class Annotations:
-    """What a reader returns: class names, the background first, and the annotated images."""
+    """The result of a reader: the class names, with the background first, and the annotated images."""
 
     classes: list[str]
     items: list[Item]
@@ -43,7 +43,7 @@ class Annotations:
 
 
 class Shape(NamedTuple):
-    """An object as a run-length code of pycocotools; a crowd is behind all other objects."""
+    """An object as a run-length encoding of pycocotools. Crowds are drawn first, behind all other objects."""
 
     label: int
     code: dict
@@ -51,7 +51,7 @@ class Shape(NamedTuple):
 
 
 def class_labels(names: Iterable[str]) -> tuple[list[str], dict[str, int]]:
-    """Return the classes, "background" first, and the label of each of the names."""
+    """Return the classes, with "background" first, and {name: label} for the given names."""
     names = list(dict.fromkeys(map(str, names)))
     classes = ["background", *(name for name in names if background_index([name]) is None)]
     if len(classes) > IGNORE:
@@ -60,14 +60,14 @@ def class_labels(names: Iterable[str]) -> tuple[list[str], dict[str, int]]:
 
 
 def split_of(path: Path, source: Path) -> str | None:
-    """Return the split that a folder on the way to `path` is named after, or the file itself."""
+    """Return the split that is named in a parent folder of `path` or in the file name; None if there is none."""
     parts = [*path.relative_to(source).parent.parts, *path.stem.replace("-", "_").split("_")]
     parts = [part.lower().rstrip("0123456789") for part in parts]
     return next((SPLIT_NAMES[part] for part in parts if part in SPLIT_NAMES), None)
 
 
 class ImageIndex:
-    """The image files below a folder, found by the names that annotations give them."""
+    """An index of the image files below a folder. It finds images by the names that annotations use for them."""
 
     def __init__(self, source: Path):
         self.source, self.used = source, set()
@@ -77,13 +77,17 @@ class ImageIndex:
             self.by_name[file.name].append(file)
 
     def find(self, name: str, near: Path) -> Path:
-        """Return the file whose path ends most like `name`, or is nearest to the annotation file `near`."""
-        parts = PureWindowsPath(name).parts  # takes / and \\
+        """Return the image file with the name or relative path `name`.
+
+        If several files have this name, the one whose path agrees best with `name` is chosen, and then the one closest
+        to the annotation file `near`. Raises DataError if there is no such file or the choice is ambiguous.
+        """
+        parts = PureWindowsPath(name).parts  # splits at / and \\
         files = self.by_name.get(parts[-1] if parts else "", [])
         if not files:
             raise DataError(f"{near}: the image '{name}' is not in {self.source}; add it, or remove the entry.")
         names, places = parts[::-1], near.parts
-        # The common prefixes are those of lists, not of texts.
+        # The lists of path parts are compared, not the characters.
         scores = [(len(commonprefix([f.parts[::-1], names])), len(commonprefix([f.parts, places]))) for f in files]
         if scores.count(max(scores)) > 1:
             raise DataError(f"{near}: several images are called '{name}', {files[0]} for one; keep or rename one.")
@@ -92,14 +96,14 @@ class ImageIndex:
         return file
 
     def notices(self, ignored: Iterable[Path] = ()) -> list[str]:
-        """Say how many images no annotation names."""
+        """Return a notice with the number of images that have no annotations."""
         spare = set(self.files) - self.used - set(ignored)
         return [f"{len(spare)} images without annotations were left out, {min(spare)} for one"] if spare else []
 
 
 @lru_cache(maxsize=64)
 def read_json(file: Path) -> object:
-    """Read a JSON file; DataError names the line of a fault."""
+    """Read a JSON file. Raises DataError with the line of the first error."""
     try:
         return json.loads(file.read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:
@@ -109,7 +113,10 @@ def read_json(file: Path) -> object:
 
 
 def json_files(source: Path, keys: set[str], most: int | None = None) -> list[Path]:
-    """Return the JSON files below `source` that are objects with all of `keys`; at most `most` are read."""
+    """Return the JSON files below `source` that contain an object with all of `keys`.
+
+    If `most` is given, at most this many files are read, and invalid files are skipped.
+    """
     files = []
     for file in sorted(source.rglob("*.json"))[:most]:
         try:
@@ -123,19 +130,22 @@ def json_files(source: Path, keys: set[str], most: int | None = None) -> list[Pa
 
 
 def codec():
-    """Return the module of pycocotools that draws polygons and decodes run lengths."""
+    """Return the module of pycocotools that draws polygons and decodes run-length encodings."""
     return import_optional("pycocotools.mask", DataError, "drawing polygons", "pycocotools")
 
 
 def decode_shape(code: dict) -> np.ndarray:
-    """Return the pixels of a run-length code, bool (H, W)."""
+    """Return the pixels of a run-length encoding, bool (H, W)."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # pycocotools' way to call NumPy
+        warnings.simplefilter("ignore", DeprecationWarning)  # pycocotools uses a deprecated function of NumPy
         return codec().decode(code) > 0
 
 
 def polygon_shape(label: int, rings: Sequence, size: Size, where: str, holes: Sequence = ()) -> Shape:
-    """Draw polygons, each [x, y, x, y, ...] or [[x, y], ...] in pixels from the upper left corner, less the holes."""
+    """Return polygons without their holes as a shape.
+
+    Each polygon or hole is [x, y, x, y, ...] or [[x, y], ...] in pixels from the upper left corner.
+    """
     mask, codes = codec(), []
     for group in filter(len, (rings, holes)):
         points = [np.asarray(ring, np.float64).ravel() for ring in group]
@@ -149,7 +159,7 @@ def polygon_shape(label: int, rings: Sequence, size: Size, where: str, holes: Se
 
 
 def bitmap_shape(label: int, png: bytes, origin: Sequence[float], size: Size, where: str) -> Shape:
-    """Place a bitmap, the content of a PNG file, with its upper left corner at `origin`, (x, y)."""
+    """Return a bitmap, the content of a PNG file, as a shape. Its upper left corner is at `origin`, (x, y)."""
     with Image.open(io.BytesIO(png)) as image:
         if image.width * image.height > MAX_PIXELS:
             raise DataError(f"{where}: a bitmap of {image.width}x{image.height} pixels; correct it.")
@@ -172,15 +182,16 @@ def draw_item(
 ) -> np.ndarray:
     """Return the labels of an annotated image, uint8 (H, W), upright.
 
-    Some tools annotate the pixels as stored, others as a viewer shows them; the size says which.
+    Some tools annotate the pixels as they are stored, others as a viewer shows them. The two are distinguished by
+    `size`.
 
     Args:
-        image: the image file.
-        where: names the annotation in errors.
-        size: (height, width) that the annotation was made for, if it says so.
-        objects: the name of each object in errors, and its entry.
-        make_shape: returns the shape of an object for a (height, width) to draw at.
-        largest_first: as for `draw_shapes`.
+        image: The image file.
+        where: The annotation in error messages.
+        size: (height, width) for which the annotation was made; None if it is not known.
+        objects: For each object, its description in error messages and its entry in the annotation.
+        make_shape: Called with the description, the entry, and (height, width) to draw at; returns the shape.
+        largest_first: Argument of `draw_shapes`.
     """
     with open_image(image) as opened:
         stored, turn = (opened.height, opened.width), orientation(opened)
@@ -194,7 +205,7 @@ def draw_item(
 
 
 def draw_shapes(shapes: Sequence[Shape], size: Size, turn: int, largest_first: bool = False) -> np.ndarray:
-    """Draw objects on background 0: in their order, or the largest first, so that later ones cover earlier ones."""
+    """Draw objects over background 0, in the given order or the largest first. Later objects cover earlier ones."""
     if largest_first:
         shapes = sorted(shapes, key=lambda shape: (not shape.is_crowd, -int(codec().area(shape.code))))
     labels = np.zeros(size, np.uint8)

@@ -1,4 +1,4 @@
-"""Formats whose masks are images already, beside a file that names the classes."""
+"""Read formats in which the masks are images and a separate file contains the class names."""
 
 import csv
 import re
@@ -23,7 +23,7 @@ MASK_FOLDERS = {"SegmentationClass", "SegmentationObject", "SegmentationClassPNG
 
 
 def _labels(mask: Path, table: dict, check: Callable[[Path], object] | None = None) -> np.ndarray:
-    """Read a mask by {id: label} or {color: label}, after a check of the file."""
+    """Read a mask and translate it with {id: label} or {color: label}. If given, `check` first checks the file."""
     if check:
         check(mask)
     if all(isinstance(value, tuple) for value in table):
@@ -32,7 +32,7 @@ def _labels(mask: Path, table: dict, check: Callable[[Path], object] | None = No
 
 
 def _table_rows(file: Path, columns: int, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
-    """Yield line numbers and rows of a text table, without the heading and comments."""
+    """Yield the line number and the cells of each row in a text table, without the heading and comments."""
     with open(file, encoding="utf-8-sig", newline="") as stream:
         for number, row in enumerate(csv.reader(stream, delimiter=delimiter, skipinitialspace=True), 1):
             if row and not row[0].startswith("#") and (number > 1 or delimiter != ","):
@@ -42,7 +42,7 @@ def _table_rows(file: Path, columns: int, delimiter: str = ",") -> Iterator[tupl
 
 
 def _color_table(rows: Iterable[tuple[int, str, list[str]]], file: Path) -> tuple[list[str], dict]:
-    """Return the classes and {color: label} of lines with a number, a name and the texts of red, green and blue."""
+    """Return the classes and {color: label} from rows of (line number, name, [red, green, blue] as text)."""
     names: dict[tuple, str] = {}
     for number, name, texts in rows:
         if len(texts) != 3 or not all(text.strip().isdecimal() and int(text) < 256 for text in texts):
@@ -57,9 +57,10 @@ def _color_table(rows: Iterable[tuple[int, str, list[str]]], file: Path) -> tupl
 
 
 def read_voc(source: Path) -> Annotations:
-    """Pascal VOC: JPEGImages, SegmentationClass with palette masks, 255 as border, and lists in ImageSets.
+    """Read Pascal VOC: images in JPEGImages, palette masks in SegmentationClass, and split lists in ImageSets.
 
-    CVAT's "Segmentation mask" is the same, but painted in the colors of labelmap.txt.
+    The value 255 marks object borders, which are ignored. The format "Segmentation mask" of CVAT is the same, except
+    that masks have the colors in labelmap.txt.
     """
     root = next((folder.parent for folder in sorted(source.rglob("SegmentationClass")) if folder.is_dir()), source)
     label_map, name_list = root / "labelmap.txt", root / "class_names.txt"
@@ -96,7 +97,7 @@ def _item(
 
 
 def _check_voc_palette(mask: Path) -> None:
-    """DataError unless the palette of a mask is that of Pascal VOC, as only then its 21 names are right."""
+    """Raise DataError unless the mask has the palette of Pascal VOC. Only then are its 21 class names correct."""
     with open_image(mask) as image:
         palette = image.getpalette() if image.mode == "P" else None
     expected = [sum((i >> (3 * bit + c) & 1) << (7 - bit) for bit in range(3)) for i in range(21) for c in range(3)]
@@ -105,7 +106,7 @@ def _check_voc_palette(mask: Path) -> None:
 
 
 def read_roboflow(source: Path) -> Annotations:
-    """Roboflow's semantic masks: x.jpg and x_mask.png in folders of splits, each with a _classes.csv."""
+    """Read Roboflow's semantic masks: x.jpg and x_mask.png in one folder per split, each with a _classes.csv."""
     tables, items, index = {}, [], ImageIndex(source)
     for file in sorted(source.rglob("_classes.csv")):
         tables[file] = {}
@@ -125,7 +126,7 @@ def read_roboflow(source: Path) -> Annotations:
 
 
 def read_class_dict(source: Path) -> Annotations:
-    """Painted masks in any known layout, with the colors in class_dict.csv: name, r, g, b."""
+    """Read color-coded masks in any known layout, with the colors in class_dict.csv: name, r, g, b."""
     file = next(source.glob("*class_dict*.csv"))
     rows = ((number, name, color[:3]) for number, (name, *color) in _table_rows(file, 4))
     classes, table = _color_table(rows, file)

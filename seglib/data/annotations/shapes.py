@@ -1,4 +1,7 @@
-"""Formats that describe objects by polygons, run lengths or bitmaps: COCO, LabelMe, Supervisely, YOLO."""
+"""Read formats that describe objects by polygons, run-length encodings or bitmaps.
+
+These formats are COCO, LabelMe, Supervisely and YOLO.
+"""
 
 import base64
 import zlib
@@ -17,11 +20,14 @@ from . import common
 COCO_KEYS = {"images", "annotations", "categories"}
 CIRCLE_POINTS = 64
 MAX_BITMAP_BYTES = 1 << 28
-SLACK = 0.01  # by which a corner in YOLO may be outside of the image, as rounding puts some
+SLACK = 0.01  # a YOLO coordinate may be outside of 0..1 by this much, because of rounding
 
 
 def read_coco(source: Path) -> common.Annotations:
-    """Crowds first, then objects from the largest to the smallest: a small object on a large one stays visible."""
+    """Read COCO annotations. Crowds are drawn first, then objects from the largest to the smallest.
+
+    This keeps small objects in front of large ones visible.
+    """
     index, files, items = common.ImageIndex(source), common.json_files(source, COCO_KEYS), []
     classes, label_of = common.class_labels(name for file in files for name in _category_names(file).values())
     for file in files:
@@ -44,7 +50,7 @@ def read_coco(source: Path) -> common.Annotations:
 
 
 def _category_names(file: Path) -> dict[int, str]:
-    """Return {id: name}; a category that only groups the others, as some tools add, is no class."""
+    """Return {id: name} without categories that only group other categories, which some tools add."""
     content = common.read_json(file)
     groups = {entry.get("supercategory") for entry in content["categories"]}
     used = {entry["category_id"] for entry in content["annotations"]}
@@ -73,7 +79,7 @@ def _coco_shape(labels: Mapping[int, int], where: str, entry: dict, size: common
 
 
 def read_labelme(source: Path) -> common.Annotations:
-    """`__ignore__` is not scored, `_background_` is the background."""
+    """Read LabelMe files. Pixels labeled `__ignore__` are not scored, and `_background_` is the background."""
     files = common.json_files(source, {"shapes"})
     names = sorted(
         {str(shape["label"]) for file in files for shape in common.read_json(file)["shapes"]} - {common.IGNORED}
@@ -83,7 +89,7 @@ def read_labelme(source: Path) -> common.Annotations:
 
 
 def read_supervisely(source: Path) -> common.Annotations:
-    """meta.json names the classes, and each data set has ann/IMAGE.json beside img/IMAGE."""
+    """Read a Supervisely project. meta.json lists the classes; ann/IMAGE.json in a data set belongs to img/IMAGE."""
     names = [entry["title"] for entry in common.read_json(source / "meta.json")["classes"]]
     files = sorted(source.glob("**/ann/*.json"))
     images = [(file, f"{file.parts[-3]}/img/{file.stem}", file.parent.parent / "img" / file.stem) for file in files]
@@ -91,7 +97,7 @@ def read_supervisely(source: Path) -> common.Annotations:
 
 
 def _read_as_labelme(file: Path) -> dict:
-    """Read a file of Supervisely into the entries of LabelMe."""
+    """Read a Supervisely file and return its content in the format of LabelMe."""
     content = common.read_json(file)
     shapes = []
     for entry in content["objects"]:
@@ -110,7 +116,11 @@ def _read_as_labelme(file: Path) -> dict:
 def _one_file_per_image(
     source: Path, names: Sequence[str], images: Iterable[tuple[Path, str, Path]], read: Callable[[Path], dict]
 ) -> common.Annotations:
-    """Return the annotations of (JSON file, name of its image, place near it)."""
+    """Return the annotations of a format with one JSON file per image.
+
+    `images` contains the JSON file, the name of its image, and a path near the image. `read` returns the content of a
+    JSON file in the format of LabelMe.
+    """
     index, items = common.ImageIndex(source), []
     classes, labels = common.class_labels(names)
     labels[common.IGNORED] = IGNORE
@@ -151,7 +161,7 @@ def _labelme_shape(labels: Mapping[str, int], where: str, entry: dict, size: com
 
 
 def read_yolo(source: Path) -> common.Annotations:
-    """Polygons are drawn from the largest to the smallest. An image without a text file shows background only."""
+    """Read YOLO polygons, drawn from the largest to the smallest. An image without a text file is all background."""
     names = yolo_names(source)
     if not names:
         raise DataError(f"{source}: no YAML file with 'names:' for the classes; add data.yaml.")
@@ -169,7 +179,7 @@ def read_yolo(source: Path) -> common.Annotations:
 
 
 def yolo_names(source: Path) -> dict:
-    """Return {number: class} of the first YAML file with names; nothing if there is none."""
+    """Return {class index: class name} of the first YAML file that has `names`; an empty dict if there is none."""
     for file in sorted([*source.glob("*.y*ml"), *source.glob("*/*.y*ml")]):
         try:
             content = read_yaml(file.read_text(encoding="utf-8"))
@@ -182,7 +192,7 @@ def yolo_names(source: Path) -> dict:
 
 
 def _yolo_lines(text: Path) -> Iterator[tuple[str, list[str]]]:
-    """Yield the numbers of each line; reads the file when the first line is asked for."""
+    """Yield the place and the values of each line. The file is read when the first line is requested."""
     lines = text.read_text(encoding="utf-8").splitlines() if text.is_file() else []
     yield from ((f"{text}, line {number}", line.split()) for number, line in enumerate(lines, 1) if line.strip())
 
