@@ -1,9 +1,9 @@
-"""The options of a training run, read from YAML and the command line: one tree of dataclasses.
+"""The configuration of a training run: nested dataclasses, read from YAML and the command line.
 
     config = load_config("configs/horses-laptop.yaml", ["--epochs=3", "--optimizer.lr=1e-3"])
 
-The types of the fields hold the allowed values. The `Args` of each docstring are the help of `seglib train --help` and
-the comments in configs/default.yaml.
+The types of the fields define which values are allowed. The descriptions under `Args` in each docstring are also the
+help texts of `seglib train --help` and the comments in configs/default.yaml.
 """
 
 import copy
@@ -28,7 +28,7 @@ from jsonargparse.typing import ClosedUnitInterval, restricted_number_type
 from .errors import SeglibError
 from .files import read_yaml
 
-# Option names from before version 0.2, for files that were written with them.
+# Option names that changed in version 0.2, for reading older files: {old name: new name}.
 RENAMED = {
     "run": "output_dir",
     "accumulate": "accumulation_steps",
@@ -41,7 +41,7 @@ RENAMED = {
     "optimizer.clip_norm": "optimizer.max_grad_norm",
     "loss.options.ohem.kept": "loss.options.ohem.min_kept",
 }
-REMOVED = {"sharding"}  # it saved memory and changed no result
+REMOVED = {"sharding"}  # a removed option that saved memory and did not affect results
 COMPARISONS = {">=": "at least ", "<=": "at most ", ">": "above ", "<": "below "}
 
 Count = restricted_number_type("Count", int, [(">=", 1), ("<=", 10**6)])
@@ -269,26 +269,26 @@ class Config:
 
 
 class ConfigError(SeglibError, ValueError):
-    """A configuration that cannot be used; the message names the option, the fault and the remedy."""
+    """A configuration is invalid.  The message says which option is wrong, why, and what to do."""
 
 
-@functools.cache  # building it takes longer than using it
+@functools.cache  # building the parser takes longer than using it
 def build_parser() -> jsonargparse.ArgumentParser:
-    """Build the command-line parser of a `Config`, with its help."""
+    """Build the command-line parser for a `Config`, including the help."""
     parser = jsonargparse.ArgumentParser(prog="seglib train CONFIG.yaml", exit_on_error=False, allow_abbrev=False)
     parser.add_class_arguments(Config, None)
     return parser
 
 
 def load_config(file: Path | str | None = None, overrides: list[str] | None = None) -> Config:
-    """Read a YAML file; what it leaves out takes the default.
+    """Read a configuration from a YAML file. Options that are not in the file have their default values.
 
     Args:
-        file: The YAML file; None takes the defaults alone.
-        overrides: Options from the command line, such as "--optimizer.lr=1e-3", which replace those of the file.
+        file: The YAML file. None means only default values.
+        overrides: Options from the command line, such as "--optimizer.lr=1e-3", which override those in the file.
 
     Raises:
-        ConfigError: For an unreadable file, an unknown option, a wrong type or a value out of range.
+        ConfigError: If the file cannot be read, an option is unknown, or a value has the wrong type or is out of range.
     """
     try:
         text = Path(file).read_text(encoding="utf-8") if file else ""
@@ -303,12 +303,12 @@ def parse_config(text: str | Mapping, overrides: list[str] = (), where: str = "t
     """Read a configuration from YAML text or nested dictionaries, and from command-line options.
 
     Args:
-        text: The YAML text, or its values as nested dictionaries.
-        overrides: As in `load_config`.
-        where: What to call the text in error messages.
+        text: The YAML text, or the same content as nested dictionaries.
+        overrides: Options from the command line, as in `load_config`.
+        where: The name of the file, or another description of the source, for error messages.
 
     Raises:
-        ConfigError: As in `load_config`.
+        ConfigError: If an option is unknown, or a value has the wrong type or is out of range.
     """
     try:
         values = (read_yaml(text) if isinstance(text, str) else text) or {}
@@ -317,13 +317,13 @@ def parse_config(text: str | Mapping, overrides: list[str] = (), where: str = "t
         for option in flatten(values):
             if hint := suggest_option(option):
                 raise ConfigError(f"{option[:80]} is not an option; {hint}")
-        parsed = build_parser().parse_object(copy.deepcopy(dict(values)))  # the parser changes it
+        parsed = build_parser().parse_object(copy.deepcopy(dict(values)))  # the parser modifies its argument
         if overrides:
             where = f"{where} with {' '.join(overrides)}" if values else " ".join(overrides)
             for override in overrides:
                 _check_override(override)
             parsed = build_parser().parse_args(list(overrides), namespace=parsed)
-        # Through JSON, because YAML and pickle files cannot hold the parser's own types of numbers.
+        # JSON converts the parser's own number types, which cannot be saved as YAML or pickle, to plain numbers.
         config = _build(Config, json.loads(json.dumps(parsed.as_dict())))
         _lower_learning_rate(config, values, overrides)
         _check_combinations(config)
@@ -335,19 +335,22 @@ def parse_config(text: str | Mapping, overrides: list[str] = (), where: str = "t
 
 
 def _lower_learning_rate(config: Config, values: Mapping, overrides: list[str]) -> None:
-    """Divide the learning rate by ten for a start from trained weights, unless it was given with or after them."""
+    """Divide the learning rate by ten if `model.init_from` is a .safetensors file and no rate is given for this start.
+
+    A rate counts as given if it is on the command line, or if both options are in the file.
+    """
     given = {override.partition("=")[0] for override in overrides}
     rate_follows = "--model.init_from" not in given and "optimizer.lr" in flatten(values)
     if not (config.model.init_from or "").endswith(".safetensors") or "--optimizer.lr" in given or rate_follows:
         return
     config.optimizer.lr /= 10
-    if os.environ.get("RANK", "0") == "0":  # one process under torchrun
+    if os.environ.get("RANK", "0") == "0":  # print only once under torchrun
         reason = "a tenth of the usual rate, as model.init_from continues from trained weights"
         print(f"optimizer.lr is {config.optimizer.lr:g}, {reason}; --optimizer.lr sets another.", file=sys.stderr)
 
 
 def _explain(error: Exception) -> str:
-    """Return the message of a parser's error in one line; a value out of range in our own words."""
+    """Return the message of a parser's error in one line. For a value out of range, return a more readable message."""
     message = re.sub(r'Parser key "([^"]+)":', r"\1:", " ".join(str(error).split()))
     pattern = r"([\w.]+): Not of type \w+: (.*) does not conform to restriction (.*)"
     if not (match := re.fullmatch(pattern, message)):
@@ -359,16 +362,16 @@ def _explain(error: Exception) -> str:
 
 
 def _check_override(override: str) -> None:
-    """Raise ConfigError for a word like "--epoch=3" that sets nothing."""
+    """Raise ConfigError for a command-line argument with an unknown option, such as "--epoch=3"."""
     name, _, value = override.removeprefix("--").partition("=")
     if not override.startswith("--") or (_list_group(name) and value.lstrip().startswith("{")):
-        return  # the value of the word before, or a whole group
+        return  # the value of the previous argument, or a group of options
     if hint := suggest_option(name.removesuffix("+"), "--"):  # NAME+=VALUE adds to a list
         raise ConfigError(f"--{name} is not an option; {hint}")
 
 
 def _list_options(kind: type = Config, prefix: str = "") -> dict[str, bool]:
-    """Return the path of every option, as on the command line, and whether its value is a dictionary."""
+    """Return {option: whether its value is a dictionary} for every option, such as "optimizer.lr"."""
     options = {}
     for option in fields(kind):
         path = prefix + option.name
@@ -382,14 +385,14 @@ def _list_group(path: str) -> list[str]:
 
 
 def suggest_option(path: str, dashes: str = "") -> str | None:
-    """Say what to do about a wrong option name.
+    """Suggest what to do about an unknown option.
 
     Args:
-        path: The name as on the command line, such as "optimizer.lr".
-        dashes: What names in the answer begin with.
+        path: The full name of the option, such as "optimizer.lr".
+        dashes: The prefix of option names in the suggestion, such as "--".
 
     Returns:
-        Half a sentence, or None if `path` is an option.
+        A phrase for an error message, or None if `path` is an option.
     """
     options = _list_options()
     if path in RENAMED:
@@ -405,7 +408,7 @@ def suggest_option(path: str, dashes: str = "") -> str | None:
 
 
 def _build(kind: type, values: dict, prefix: str = ""):
-    """Build the dataclass `kind` from values that the parser has checked, except for null."""
+    """Build an instance of the dataclass `kind` from values that the parser has checked, except for null values."""
     arguments = {}
     for option in fields(kind):
         value, path = values[option.name], prefix + option.name
@@ -418,9 +421,9 @@ def _build(kind: type, values: dict, prefix: str = ""):
 
 
 def _check_combinations(config: Config) -> None:
-    """Raise ConfigError for what the types of the fields cannot express."""
+    """Raise ConfigError for invalid values that the types of the fields cannot rule out."""
     augment, inference, data = config.augment, config.inference, config.data
-    if config.loss.class_weights is None:  # as in the first released weights
+    if config.loss.class_weights is None:  # null in the first released weights
         config.loss.class_weights = "none"
     checks = {
         "output_dir": ("empty", bool(config.output_dir.strip()), "the name of a folder"),
@@ -442,7 +445,7 @@ def _check_combinations(config: Config) -> None:
 
 
 def flatten(values: Mapping, prefix: str = "") -> dict:
-    """Return {"a": {"b": 1}} as {"a.b": 1}; an empty dictionary leaves nothing."""
+    """Convert a nested dictionary such as {"a": {"b": 1}} to {"a.b": 1}. Empty dictionaries are left out."""
     options = {}
     for name, value in values.items():
         path = f"{prefix}{name}"
@@ -451,10 +454,10 @@ def flatten(values: Mapping, prefix: str = "") -> dict:
 
 
 def upgrade_config(values: Mapping) -> dict:
-    """Return the nested configuration `values` with today's option names and today's name of its split list."""
+    """Return the nested configuration `values` with the current names of options and split lists."""
     upgraded = _upgrade_names(values, "")
     data = upgraded.get("data")
-    before_0_2 = "run" in values  # now output_dir; the default list of the horses was the one now called seed27
+    before_0_2 = "run" in values  # older name of output_dir; the split list seed27 of the horses was called "default"
     if before_0_2 and isinstance(data, dict) and (data.get("name"), data.get("list_name")) == ("horses", "default"):
         upgraded["data"] = data | {"list_name": "seed27"}
     return upgraded
@@ -471,12 +474,12 @@ def _upgrade_names(values: Mapping, prefix: str) -> dict:
 
 
 def config_to_dict(config: Config) -> dict:
-    """Convert to nested dictionaries of plain values, for YAML, JSON and checkpoints."""
+    """Convert a configuration to nested dictionaries of plain values, for YAML, JSON and checkpoints."""
     return json.loads(json.dumps(asdict(config)))
 
 
 def config_to_yaml(config: Config) -> str:
-    """Convert to YAML with a comment for each option; it reads back as the same configuration."""
+    """Convert a configuration to YAML with a comment for each option. `load_config` reads the same configuration."""
     head = "# Every option of a training run. A file needs to name only what differs from the default.\n\n"
     return head + "".join(_comment_options(config, config_to_dict(config), ""))
 

@@ -177,9 +177,9 @@ def load(name: str) -> tuple[nn.Module, dict]:
 
 
 class _NoRandomWeights(TorchFunctionMode):
-    """Leave tensors as they are where they would be filled with random numbers.
+    """Context manager in which tensors are not initialized with random numbers.
 
-    On the meta device PyTorch needs its compiler for that, whose import takes three seconds.
+    On the meta device, PyTorch would import its compiler for the initialization, which takes three seconds.
     """
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
@@ -197,7 +197,7 @@ def load_file(file: Path) -> tuple[nn.Module, dict]:
     try:
         options = {"in_channels": len(metadata["config"]["inference"].get("mean", ())) or 3} | network["options"]
         create = partial(models.create, network["name"], metadata["num_outputs"], **options)
-        with torch.device("meta"), _NoRandomWeights():  # no memory, however large the network in the metadata is
+        with torch.device("meta"), _NoRandomWeights():  # uses no memory, even for a very large network
             empty = create()
         tensors = models.upgrade_state_dict(tensors)
         empty.load_state_dict(tensors, assign=True)

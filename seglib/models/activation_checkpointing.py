@@ -36,7 +36,10 @@ def checkpoint_activations(model: nn.Module, block: nn.Module, x: Any) -> Any:
 
 @contextmanager
 def _preserve_buffers(block: nn.Module) -> Iterator[None]:
-    """Replace the buffers of `block` by copies, so that recomputation does not update running statistics again."""
+    """Replace the buffers of `block` by copies inside the `with` block, and restore the originals at the end.
+
+    Otherwise, recomputation would update the running statistics of batch normalization a second time.
+    """
     buffers = [(module, name, x) for module in block.modules() for name, x in module.named_buffers(recurse=False)]
     for module, name, buffer in buffers:
         setattr(module, name, buffer.clone())

@@ -1,4 +1,4 @@
-"""Figures of predictions, training and scores.  matplotlib is imported with the first figure."""
+"""Figures of predictions, training curves and scores.  matplotlib is imported when it is first needed."""
 
 from importlib import import_module as _import_module
 

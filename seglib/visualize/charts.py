@@ -1,4 +1,4 @@
-"""Charts: confusion matrices, training curves, training runs side by side."""
+"""Charts: confusion matrices, training curves, and comparisons of training runs."""
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
@@ -14,15 +14,15 @@ from .masks import VisualizeError
 from .style import NotebookFigure, add_title, figure_style, format_score, printable
 
 LINE_COLORS = (style.BLUE, style.ORANGE, style.AMBER, style.GRAY, style.INK)
-_DASHES = ("-", (0, (4, 2)), (0, (1, 1.5)))  # with five colours enough for fifteen runs
+_DASHES = ("-", (0, (4, 2)), (0, (1, 1.5)))  # with five colors, fifteen different lines
 _BLUES = LinearSegmentedColormap.from_list("white to blue", ["#FFFFFF", "#A9CFE6", style.BLUE, "#00365A"])
 
 
 def save(figure: NotebookFigure, file: Path | str) -> None:
-    """Write a figure as PNG, atomically.
+    """Write a figure to a PNG file, atomically.
 
     Raises:
-        VisualizeError: For another suffix.
+        VisualizeError: If the file name does not end in .png.
         OSError: If the file cannot be written.
     """
     if Path(file).suffix.lower() != ".png":
@@ -32,14 +32,14 @@ def save(figure: NotebookFigure, file: Path | str) -> None:
 
 @figure_style()
 def confusion_figure(confusion, names: Sequence[str]) -> NotebookFigure:
-    """Show a confusion matrix, normalized by row.
+    """Plot a confusion matrix, normalized by row.
 
     Args:
-        confusion: (C, C) counts, a row for each class of the ground truth, a column for each predicted class.
+        confusion: Pixel counts (C, C), with a row for each target class and a column for each predicted class.
         names: The C class names.
 
     Returns:
-        A figure whose rows sum to 100 %; a class without pixels in the ground truth has a row of dashes.
+        The figure.  Each row sums to 100%.  A class without pixels in the ground truth has a row of dashes.
     """
     confusion = np.asarray(confusion, np.float64)
     if confusion.shape != (len(names), len(names)):
@@ -66,12 +66,12 @@ def confusion_figure(confusion, names: Sequence[str]) -> NotebookFigure:
 
 @figure_style()
 def training_curves(history: Sequence[dict], scores: Sequence[str] = ("miou", "boundary_iou")) -> NotebookFigure:
-    """Show loss, validation scores and learning rate by epoch.
+    """Plot the loss, validation scores and the learning rate against the epoch.
 
     Args:
-        history: One dict for each epoch, as training writes it: {"epoch": int, counted from 0, "loss": float,
+        history: The history of a training run, one dictionary per epoch: {"epoch": int (counted from 0), "loss": float,
             "lr": float, "val": {score: float}}. "lr" and "val" may be missing.
-        scores: The entries of "val" to show. The best value of the first one is marked.
+        scores: The entries of "val" to plot. The best value of the first score is marked.
     """
     history = list(history)
     if not history or any("epoch" not in entry or "loss" not in entry for entry in history):
@@ -98,7 +98,7 @@ def training_curves(history: Sequence[dict], scores: Sequence[str] = ("miou", "b
 
 
 def _plot_scores(axes, points: dict[str, tuple[list[int], list[float]]]) -> None:
-    """Plot a line for each score, with a legend above the axes so that it hides no data."""
+    """Plot a line for each score. The legend is above the axes, so that it does not cover the lines."""
     for (name, (epochs, values)), color in zip(points.items(), LINE_COLORS * len(points), strict=False):
         _plot_epochs(axes, epochs, values, color=color, marker="o", label=printable(style.SCORE_NAMES.get(name, name)))
     first = next(iter(points))
@@ -110,14 +110,15 @@ def _plot_scores(axes, points: dict[str, tuple[list[int], list[float]]]) -> None
 
 @figure_style()
 def compared_runs(histories: Mapping[str, Sequence[dict]], score: str = "miou") -> NotebookFigure:
-    """Show training loss and a validation score by epoch, one line for each run.
+    """Plot the training loss and a validation score against the epoch, with one line per run.
 
     Args:
-        histories: {name of the run: history as training returns it}. Runs without an epoch are left out.
-        score: The entry of "val" to show.
+        histories: The history of each run by name, in the format of `training_curves`. Runs that have not finished an
+            epoch are left out.
+        score: The entry of "val" to plot.
 
     Raises:
-        VisualizeError: If no run has an epoch, or no run was validated with this score.
+        VisualizeError: If no run has finished an epoch, or no run has this validation score.
     """
     losses = {name: _points(history, "loss") for name, history in histories.items()}
     scores = {name: _points(history, score) for name, history in histories.items()}
@@ -141,7 +142,7 @@ def compared_runs(histories: Mapping[str, Sequence[dict]], score: str = "miou") 
 
 
 def _points(history: Sequence[dict], name: str) -> tuple[list[int], list[float]]:
-    """Return the epochs, counted from 1, where the entry or validation score `name` is finite, and its values."""
+    """Return the epochs, counted from 1, in which the entry or validation score `name` is finite, and these values."""
     values = {entry.get("epoch"): ((entry.get("val") or {}) | entry).get(name) for entry in history}
     points = {e + 1: v for e, v in values.items() if isinstance(e, int) and isinstance(v, int | float) and isfinite(v)}
     return list(points), list(points.values())
@@ -155,7 +156,7 @@ def _plot_epochs(axes, epochs, values, marker: str = "", **line) -> None:
 
 
 def _percent(share: float) -> str:
-    """Return a whole percentage, but never a rounded 0 or 100."""
+    """Return a fraction as a whole percentage. Only an exact 1 gives "100", and an exact 0 gives an empty string."""
     if 0 < share < 0.005:
         return "<1"
     return ">99" if 0.995 <= share < 1 else "" if share == 0 else f"{100 * share:.0f}"

@@ -1,4 +1,4 @@
-"""An image beside its prediction and the ground truth."""
+"""Figures that show an image next to its prediction and its ground truth."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,11 @@ from . import masks
 from .masks import VisualizeError
 from .style import LIGHT_GRAY, WIDTH, NotebookFigure, add_title, figure_style, format_score, printable
 
-_IMAGE_HEIGHT = 3.2  # inches, at most
+_IMAGE_HEIGHT = 3.2  # maximum height of an image in inches
 
 
 def legend(classes: Sequence[str], palette) -> list[Patch]:
-    """Return a colour patch for each class, for `figure.legend(handles=legend(...))`."""
+    """Return the legend handles of the classes, for `figure.legend(handles=legend(...))`."""
     colors = masks.check_palette(palette)
     if len(classes) > len(colors):
         raise VisualizeError(f"there are {len(classes)} class names but only {len(colors)} colours: give one for each")
@@ -28,18 +28,18 @@ def legend(classes: Sequence[str], palette) -> list[Patch]:
 def show_prediction(
     image, prediction, target=None, classes: Sequence[str] | None = None, palette=None
 ) -> NotebookFigure:
-    """Show an image and its prediction; with the ground truth also that, a map of the errors, and the scores.
+    """Show an image and its prediction. If `target` is given, also show the ground truth, an error map and scores.
 
     Args:
         image: (H, W, 3) uint8.
-        prediction: (H, W) integers.
+        prediction: (H, W) integers, the predicted classes.
         target: (H, W) integers, the ground truth, 255 for ignored pixels.
-        classes: Names of the classes.
-        palette: (C, 3), a colour for each class.
+        classes: The class names. None means "class 0", "class 1" and so on.
+        palette: (C, 3), a color for each class. None means the default colors for figures.
 
     Returns:
-        A figure. With two classes its scores are those of the foreground, class 1; with more they are means over
-        the classes that occur.
+        The figure. With two classes, the scores are those of the foreground (class 1). With more classes, they are
+        means over the classes that occur.
     """
     image = masks.check_image(image)
     label_maps = {"Prediction": prediction} if target is None else {"Ground truth": target, "Prediction": prediction}
@@ -70,7 +70,7 @@ def show_prediction(
 
 
 def complete_classes(classes, palette, *label_maps) -> tuple[list[str], np.ndarray]:
-    """Fill in missing class names (at least two, and as many as the labels need) and colours."""
+    """Return the class names and the palette, with default values for those that are None."""
     if classes is None:
         highest = max(int(np.max(labels, where=np.not_equal(labels, 255), initial=1)) for labels in label_maps)
         classes = [f"class {index}" for index in range(highest + 1 if palette is None else len(palette))]
@@ -78,12 +78,12 @@ def complete_classes(classes, palette, *label_maps) -> tuple[list[str], np.ndarr
 
 
 def describe_size(image) -> str:
-    """Return width and height."""
+    """Return width and height as text."""
     return f"{np.shape(image)[1]} \u00d7 {np.shape(image)[0]}"
 
 
 def describe_labels(labels, classes) -> str:
-    """Return the share of the foreground, or how many of the classes occur."""
+    """Return the fraction of foreground pixels if there are two classes, else the number of classes that occur."""
     counted = np.asarray(labels)[np.not_equal(labels, 255)]
     if len(classes) == 2:
         return f"{np.mean(counted == 1) if counted.size else 0:.0%} {classes[1]}"
@@ -100,7 +100,7 @@ def _scores(target, prediction, classes) -> tuple[str, str]:
 
 
 def error_legend(background: int | None, *targets) -> list[Patch]:
-    """Return colour patches for `masks.error_map`, for ignored pixels only if a target mask has them."""
+    """Return the legend handles for `masks.error_map`. Ignored pixels have one only if they occur in `targets`."""
     entries = {"correct": masks.TRUE_NEGATIVE, "wrong": masks.FALSE_POSITIVE}
     if background is not None:
         entries = {

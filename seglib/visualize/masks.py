@@ -1,7 +1,7 @@
-"""Colours for label maps: palettes, overlays and error maps as uint8 arrays.
+"""Colors for label maps: palettes, overlays and error maps as uint8 arrays.
 
-Images are (H, W, 3) uint8 RGB, label maps (H, W) integers with 255 for ignored pixels, palettes (C, 3) uint8.
-Every function raises VisualizeError, a ValueError, for arrays that do not fit together.
+Images are (H, W, 3) uint8 in RGB, label maps are (H, W) integers with 255 for ignored pixels, and palettes are (C, 3)
+uint8. For arrays with invalid types, shapes or values, the functions raise VisualizeError, which is a ValueError.
 """
 
 import colorsys
@@ -12,31 +12,35 @@ import numpy as np
 from ..errors import SeglibError
 from ..metrics import boundary_bands
 
-# Colours of error maps. Blue and orange differ for every reader.
+# Colors of error maps. Readers with color-vision deficiency can also distinguish blue and orange.
 TRUE_POSITIVE = (238, 240, 235)
 FALSE_NEGATIVE = (47, 146, 229)
 FALSE_POSITIVE = (240, 106, 18)
-TRUE_NEGATIVE = (72, 72, 72)  # in legends; in the map itself the image shows through
+TRUE_NEGATIVE = (72, 72, 72)  # color in the legend; in the error map, these pixels show the darkened image
 IGNORED = (168, 171, 178)
-IGNORED_LABEL = (224, 224, 228)  # of ignored pixels in a coloured label map
+IGNORED_LABEL = (224, 224, 228)  # color of ignored pixels in a colored label map
 
 _IGNORE_INDEX = 255
 _FIRST_COLORS = bytes.fromhex(
     "242834 16a3c8 e69f00 cc79a7 009e73 d55e00 0072b2 f0e442 332288 999933"
     "882255 88ccee 117733 cc6677 ddcc77 aa4499 777777 663300 44aa99 dddddd"
 )
-# In CamVid's own palette Car, Fence and Pavement look alike. These differ by at least 34 in CIELAB, also for
-# red-green colour-blind readers, and from the colour of ignored pixels.
+# In CamVid's original palette, Car, Fence and Pavement look similar. The distance between any two of the colors below,
+# and from each of them to the color of ignored pixels, is at least 34 in CIELAB, also with red-green color blindness.
 _STREET_CLASSES = "Sky Building Pole Road Pavement Tree SignSymbol Fence Car Pedestrian Bicyclist".split()
 _STREET_COLORS = bytes.fromhex("c6b4ff 6b3309 6a5a97 343238 ffd98a 379c70 eeff2d 8862ec 0008f6 e66706 2a0085")
 
 
 class VisualizeError(SeglibError, ValueError):
-    """The arguments cannot be drawn; the message says what to change."""
+    """The arguments cannot be displayed. The message says what to change."""
 
 
 def default_palette(num_classes: int) -> np.ndarray:
-    """Return (num_classes, 3) uint8: a dark background, then colour-blind safe colours; plain hues beyond twenty."""
+    """Return the default palette, (num_classes, 3) uint8.
+
+    The first color is a dark background color. The next 19 are suitable for color-blind readers. Further colors are
+    different hues.
+    """
     first = np.frombuffer(_FIRST_COLORS, np.uint8).reshape(-1, 3)
     hues = ((0.618034 * i) % 1 for i in range(num_classes - len(first)))
     more = [[round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.6, 0.85)] for hue in hues]
@@ -44,14 +48,21 @@ def default_palette(num_classes: int) -> np.ndarray:
 
 
 def figure_palette(classes: Sequence[str], palette=None) -> np.ndarray:
-    """Return the colours to use in figures: colours that differ for CamVid's classes, else `palette` or the default."""
+    """Return the colors to use in figures.
+
+    If all classes are CamVid classes, return colors that are easy to distinguish. Otherwise return `palette`, or the
+    default palette if `palette` is None.
+    """
     if set(classes) <= set(_STREET_CLASSES):
         return np.frombuffer(_STREET_COLORS, np.uint8).reshape(-1, 3)[[_STREET_CLASSES.index(name) for name in classes]]
     return default_palette(len(classes)) if palette is None else check_palette(palette)
 
 
 def colorize(labels, palette=None, ignore_color=IGNORED_LABEL, ignore_index: int = _IGNORE_INDEX) -> np.ndarray:
-    """Return the (H, W) label map as an (H, W, 3) image: each class in its colour, ignored pixels in `ignore_color`."""
+    """Convert a label map (H, W) to an image (H, W, 3) with the color of each class.
+
+    Pixels with the label `ignore_index` have the color `ignore_color`.
+    """
     labels = check_labels(labels, "the label map")
     highest = int(labels[labels != ignore_index].max(initial=0))
     palette = default_palette(highest + 1) if palette is None else check_palette(palette)
@@ -73,16 +84,16 @@ def overlay(
     background_class: int | None = None,
     ignore_index: int = _IGNORE_INDEX,
 ) -> np.ndarray:
-    """Blend the colours of the labels into the image and outline each region in its colour.
+    """Blend the image with the colors of its labels, and outline each region in its color.
 
     Args:
         image: (H, W, 3) uint8.
         labels: (H, W) integers.
-        palette: (C, 3), a colour for each class.
-        alpha: Opacity of the colours, 0 to 1.
+        palette: (C, 3), a color for each class. None means the default palette.
+        alpha: Opacity of the colors, 0 to 1.
         outline: Whether to draw the borders between regions.
-        background_class: A class whose pixels stay as they are, like ignored pixels.
-        ignore_index: The label of ignored pixels.
+        background_class: A class whose pixels are not changed, or None.
+        ignore_index: The label of ignored pixels, which are not changed.
 
     Returns:
         (H, W, 3) uint8.
@@ -96,7 +107,7 @@ def overlay(
     if background_class is not None:
         unchanged |= labels == background_class
     result = np.empty_like(image)
-    for top in range(0, len(image), 256):  # in strips, as the floating-point copy of a large image is much larger
+    for top in range(0, len(image), 256):  # in strips, because the blended image is in floating point
         result[top : top + 256] = _blend(image[top : top + 256], colors[top : top + 256], alpha)
     if outline:
         result = np.where(_outline(labels)[..., None], colors, result)
@@ -104,15 +115,16 @@ def overlay(
 
 
 def error_map(image, target, prediction, foreground: int | None = 1, ignore_index: int = _IGNORE_INDEX) -> np.ndarray:
-    """Show where a prediction is right and wrong, over the darkened grey image.
+    """Draw the correct and wrong pixels of a prediction in color on the darkened gray image.
 
     Args:
         image: (H, W, 3) uint8.
         target: (H, W) integers, the ground truth.
-        prediction: (H, W) integers.
-        foreground: The class to compare: TRUE_POSITIVE, FALSE_NEGATIVE (missed) and FALSE_POSITIVE pixels are
-            coloured. With None all classes are compared, and wrong pixels get the colour FALSE_POSITIVE.
-        ignore_index: The label of ignored pixels, which get the colour IGNORED.
+        prediction: (H, W) integers, the predicted classes.
+        foreground: The class to compare. Its true positives, false negatives and false positives have the colors
+            TRUE_POSITIVE, FALSE_NEGATIVE and FALSE_POSITIVE. If None, all classes are compared, and wrong pixels have
+            the color FALSE_POSITIVE.
+        ignore_index: The label of ignored pixels, which have the color IGNORED.
 
     Returns:
         (H, W, 3) uint8.
@@ -130,13 +142,13 @@ def error_map(image, target, prediction, foreground: int | None = 1, ignore_inde
 
 
 def darken(image) -> np.ndarray:
-    """Return the image in dark grey, (H, W, 3) uint8, as a background for colours."""
+    """Return the image in dark gray, (H, W, 3) uint8, as a background for colors."""
     gray = check_image(image) @ np.array([0.299, 0.587, 0.114], np.float32)  # Rec. 601 luma
     return np.repeat((24 + 0.45 * gray).astype(np.uint8)[..., None], 3, axis=2)
 
 
 def paint_errors(image, true_positive, false_negative, false_positive, ignored) -> np.ndarray:
-    """Colour four boolean (H, W) areas over the darkened image."""
+    """Color four areas, given as boolean masks (H, W), on the darkened image."""
     background = darken(image)
     result = background.copy()
     for area, color, alpha in (
@@ -154,14 +166,14 @@ def _blend(below: np.ndarray, above: np.ndarray, alpha: float) -> np.ndarray:
 
 
 def _outline(labels: np.ndarray) -> np.ndarray:
-    """Find the borders between classes, wide enough to stay visible in a small figure."""
+    """Return a mask of the borders between classes, which are wide enough to be visible in a small figure."""
     width = max(1, round(max(labels.shape) / 220))
     padded = np.pad(labels, width, mode="edge")  # the edge of the image is not a border
     return boundary_bands(padded, width)[width:-width, width:-width]
 
 
 def check_image(image) -> np.ndarray:
-    """Return `image` as an array if it is uint8 of shape (H, W, 3)."""
+    """Return `image` as an array. Raise VisualizeError unless it is uint8 of shape (H, W, 3)."""
     image = np.asarray(image)
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise VisualizeError(f"an image must be uint8 (H, W, 3), but this one is {image.dtype} of shape {image.shape}")
@@ -169,7 +181,7 @@ def check_image(image) -> np.ndarray:
 
 
 def check_labels(labels, name: str) -> np.ndarray:
-    """Return `labels` as an array if they are integers from 0 to 255 (or bool) of shape (H, W)."""
+    """Return `labels` as an array. Raise VisualizeError unless they are integers 0 to 255 or bool, of shape (H, W)."""
     labels = np.asarray(labels)
     labels = labels.astype(np.uint8) if labels.dtype == bool else labels
     if labels.ndim != 2 or labels.dtype.kind not in "iu" or labels.size == 0:
@@ -181,7 +193,7 @@ def check_labels(labels, name: str) -> np.ndarray:
 
 
 def check_palette(palette) -> np.ndarray:
-    """Return `palette` as (C, 3) uint8."""
+    """Return `palette` as uint8. Raise VisualizeError unless its shape is (C, 3) and its values are 0 to 255."""
     palette = np.asarray(palette)
     if palette.ndim != 2 or palette.shape[1] != 3 or palette.min() < 0 or palette.max() > 255:
         raise VisualizeError(f"a palette must be (classes, 3), values from 0 to 255, but its shape is {palette.shape}")
@@ -189,7 +201,7 @@ def check_palette(palette) -> np.ndarray:
 
 
 def check_same_size(**arrays: np.ndarray) -> None:
-    """Raise VisualizeError unless all arrays have one height and width."""
+    """Raise VisualizeError unless all arrays have the same height and width."""
     sizes = {name: array.shape[:2] for name, array in arrays.items()}
     if len(set(sizes.values())) > 1:
         listed = ", ".join(f"{name} {height}x{width}" for name, (height, width) in sizes.items())

@@ -1,4 +1,4 @@
-"""One look for every figure: fonts, colours, and a figure class that a notebook displays exactly once."""
+"""The style of all figures: fonts, colors, and a figure class that a notebook displays only once."""
 
 import base64
 import contextlib
@@ -10,11 +10,11 @@ import matplotlib.style
 from matplotlib import font_manager
 from matplotlib.figure import Figure
 
-# Colours of Okabe and Ito, which colour-blind readers can tell apart; BLUE and ORANGE are the safest pair.
+# Colors by Okabe and Ito, which color-blind readers can distinguish. BLUE and ORANGE are the easiest to distinguish.
 BLUE, ORANGE, AMBER = "#0072B2", "#D55E00", "#E69F00"
 INK, GRAY, LIGHT_GRAY, GRID = "#20262E", "#69727D", "#B8BFC7", "#E3E6EA"
 
-WIDTH = 9.0  # inches, the width of a notebook column
+WIDTH = 9.0  # the width of a figure in a notebook, in inches
 
 SCORE_NAMES = {
     "miou": "mIoU",
@@ -29,23 +29,27 @@ _STYLE = Path(__file__).with_name("seglib.mplstyle")
 
 @contextlib.contextmanager
 def figure_style():
-    """Apply the settings of seglib's figures and restore the caller's settings on exit. Also works as a decorator."""
+    """Apply seglib's matplotlib settings in a `with` block or, as a decorator, in a function.
+
+    The caller's settings are restored at the end.
+    """
     with matplotlib.style.context(_STYLE, after_reset=True):
         yield
 
 
 class NotebookFigure(Figure):
-    """A matplotlib figure that is not registered with pyplot, so a notebook displays it once.
+    """A matplotlib figure that is not registered with pyplot, so that a notebook displays it only once.
 
-    Figures with `has_images` set are embedded as JPEG, which needs a quarter of the bytes of PNG. `alt` is the text
-    that a screen reader reads in place of the figure, by default the titles in it.
+    Attributes:
+        has_images: Whether to embed the figure in the notebook as JPEG, a quarter of the size of PNG for images.
+        alt: The alternative text for screen readers. If empty, the titles in the figure are used.
     """
 
     has_images = False
     alt = ""
 
     def savefig(self, fname, **options):
-        """Save as `Figure.savefig` does, in the style of seglib's figures."""
+        """Save the figure in seglib's style. The arguments are those of `matplotlib.figure.Figure.savefig`."""
         with figure_style():
             super().savefig(fname, **options)
 
@@ -63,21 +67,24 @@ class NotebookFigure(Figure):
 
 
 def add_title(axes, title: str, detail: str = "") -> None:
-    """Write a bold title above the axes and a grey line below it. A detail of " " keeps that line empty."""
+    """Write a bold title above the axes, and `detail` in gray below the title. A detail of " " gives an empty line."""
     axes.set_title(printable(title), pad=18 if detail else 5)
     options = {"xycoords": "axes fraction", "textcoords": "offset points", "annotation_clip": False}
     axes.annotate(printable(detail.strip()), (0, 1), xytext=(0, 4), color=GRAY, fontsize=8, **options)
 
 
 def printable(text: object) -> str:
-    """Return text that matplotlib prints literally: no formulas between "$", a box for letters missing in the font."""
+    """Return text that matplotlib prints literally.
+
+    "$" does not start a formula, and characters that are missing in the font are replaced by a box.
+    """
     letters = "".join(letter if ord(letter) in _font_letters() else "\u25a1" for letter in str(text))
     letters = letters.replace("$", r"\$")
-    return "\u200a" + letters if letters.startswith("_") else letters  # legends skip names that begin with "_"
+    return "\u200a" + letters if letters.startswith("_") else letters  # legends ignore labels that begin with "_"
 
 
 def format_score(score: float | None) -> str:
-    """Return a score with three decimals, or a dash where there is none."""
+    """Return a score with three decimals, or a dash for None and NaN."""
     return "\u2013" if score is None or score != score else f"{score:.3f}"
 
 
