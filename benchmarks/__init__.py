@@ -1,7 +1,8 @@
-"""Speed and memory compared with the library that is usually used for the same work.
+"""Compare speed and memory with the library that is usually used for the same work.
 
-    python -m benchmarks run      # measures the entries of `groups`, writes benchmarks/results.json
-    python -m benchmarks table    # writes the README's table, docs/benchmarks.md and scaling.md from it
+    python -m benchmarks run      # measures the entries of `groups` and writes benchmarks/results.json
+    python -m benchmarks table    # writes the README's table, docs/benchmarks.md and scaling.md from these results
 
-Every entry first checks that both sides give the same result, then measures them alternately in one process.
+Each comparison first checks that both implementations give the same result, if they should, and then measures them
+alternately in one process.
 """

@@ -43,7 +43,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def chosen(entries: list[groups.Entry], only: list[str]) -> list[groups.Entry]:
-    """Return the entries to measure. Raises ValueError for an unknown name."""
+    """Return the entries whose names start with a name in `only`, or all entries that are not optional.
+
+    Raises:
+        ValueError: If no entry starts with one of the names.
+    """
     for name in only:
         if not any(entry.name.startswith(name) for entry in entries):
             raise ValueError(f"--only {name}: no such entry; `python -m benchmarks run --list` shows all.")
@@ -53,7 +57,11 @@ def chosen(entries: list[groups.Entry], only: list[str]) -> list[groups.Entry]:
 
 
 def measure(entry: groups.Entry) -> dict:
-    """Return the complete entry; without numbers, `skipped` gives the reason.  Unequal if the two sides differ."""
+    """Measure an entry and return its results; if it cannot be measured, `skipped` has the reason.
+
+    Raises:
+        Unequal: If the results of the two implementations differ.
+    """
     whole = {"name": entry.name, "group": entry.group, "title": entry.title, "aim": entry.aim}
     numbers = {"unit": None, "ours": None, "peer": None, "ratio": None, "spread": None}
     try:

@@ -1,4 +1,7 @@
-"""Whole training runs side by side at an equal budget: networks, class weights, seeds; a file of scores and a page."""
+"""Compare complete training runs with equal budgets: networks, losses and class weights, seeds.
+
+The scores are written to comparison.json and comparison.md.
+"""
 
 import json
 import statistics
@@ -23,7 +26,7 @@ PAGE = Path(__file__).with_name("comparison.md")
 
 @dataclass(frozen=True)
 class Variant:
-    """A training run: a configuration and its changed options."""
+    """A training run: a configuration file and the options that differ from it."""
 
     config: str
     options: tuple[str, ...] = ()
@@ -56,7 +59,7 @@ GROUPS = {
 
 
 def trained(name: str, runs: Path, root: Path) -> Path:
-    """Return the folder of the finished run, which is resumed if it was stopped.  Skipped if it fails."""
+    """Train or resume the run `name`, and return its folder; raise Skipped if the run fails."""
     variant, run = VARIANTS[name], runs / name.replace(", ", "-").replace(" ", "-")
     command = [
         sys.executable,
@@ -76,7 +79,14 @@ def trained(name: str, runs: Path, root: Path) -> Path:
 
 
 def measured(name: str, run: Path, root: Path, note: str = "") -> dict:
-    """Return cost and scores (val, original size) of the run in folder `run`; `note` is added to the machine."""
+    """Return the costs of a network and its scores on the validation images at their original size.
+
+    Args:
+        name: Name of the run in VARIANTS.
+        run: Folder of the run.
+        root: Folder of the data sets.
+        note: A remark that is added to the description of the machine.
+    """
     model, notes = weights.load(str(run / "best.safetensors"))
     config = parse_config(json.dumps(notes["config"]))
     dataset = data.load(config.data.name, config.data.val_split, root, config.data.list_name, **config.data.options)
@@ -99,7 +109,7 @@ def measured(name: str, run: Path, root: Path, note: str = "") -> dict:
 
 
 def page(entries: list[dict]) -> str:
-    """Return the comparison as Markdown, with a section for each measured group."""
+    """Return the comparison as Markdown, with a section for each group that has results."""
     by_name = {entry["name"]: entry for entry in entries}
     summary_text = (
         "Written by `python -m benchmarks compare`; scores are those on the val split, at native size, of the "
@@ -140,7 +150,7 @@ def _classes(rows: list[dict]) -> list[str]:
 
 
 def _spread(rows: list[dict]) -> list[str]:
-    """Return the mean and standard deviation over the runs."""
+    """Return a sentence with the mean and the standard deviation over the runs."""
     if len(rows) < 2:
         return []
     parts = []
@@ -151,7 +161,19 @@ def _spread(rows: list[dict]) -> list[str]:
 
 
 def run(names: list[str], runs: Path, root: Path, note: str = "", file: Path = FILE, to: Path = PAGE) -> int:
-    """Train and measure what `file` lacks, write each result to it and to the page `to`; return how many failed."""
+    """Train and evaluate the runs that have no results in `file`, and write the results after each run.
+
+    Args:
+        names: Names of runs in VARIANTS.
+        runs: Folder of the run folders.
+        root: Folder of the data sets.
+        note: A remark that is added to the description of the machine.
+        file: The JSON file of the results.
+        to: The Markdown page of the results.
+
+    Returns:
+        The number of runs that failed.
+    """
     failed = 0
     for name in names:
         if any(entry["name"] == name for entry in results.read(file)):

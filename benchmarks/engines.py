@@ -1,4 +1,4 @@
-"""Inference engines on one core: a released network in eager PyTorch, and its ONNX file in other runtimes."""
+"""Compare inference engines on one core: a released network in eager PyTorch, and its ONNX file in other runtimes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,14 +16,14 @@ from .measure import ONE_THREAD, check_equal, contest, interleaved, need, proces
 NAMES = ("unet-horses", "u2netp-horses", "hrnet-horses", "efficientnet_unet-humans", "mini_hrnet-camvid")
 ENGINES = {"onnxruntime": "onnxruntime", "openvino": "OpenVINO", "openvino-int8": "OpenVINO in int8"}
 REPEATS = 7
-CALIBRATION, JUDGED = 32, 16  # training images to quantise with, validation images to compare mIoU on
+CALIBRATION, JUDGED = 32, 16  # training images for calibration, validation images for mIoU
 Run = Callable[[np.ndarray], np.ndarray]
 
 
 def speed(root: Path, name: str, engine: str) -> dict:
-    """Return images per second of an engine and of eager PyTorch, at the size of the model card, one image at a time.
+    """Return images per second of an engine and of eager PyTorch, for one image at the size of the model card.
 
-    For int8 the note contains the change of mIoU on JUDGED validation images at that size.
+    For int8, the note has the mIoU of both on JUDGED validation images.
     """
     model, metadata = weights.load(name)
     network = export.BytesToLogits(model).eval().to(memory_format=torch.channels_last)
@@ -85,7 +85,7 @@ def _openvino_int8(content: bytes, images: list[np.ndarray]) -> Run:
 
 
 def _miou(run: Run, pairs: list[tuple[np.ndarray, np.ndarray]], dataset: data.SegmentationDataset) -> float:
-    """Return mIoU at the images' original size from the logits that `run` gives at the network's size."""
+    """Return the mIoU of `run`, whose logits are resized to the original size of each image."""
     counts = Counts(dataset.num_classes)
     for image, mask in pairs:
         logits = torch.from_numpy(run(image).copy())

@@ -1,4 +1,4 @@
-"""All entries in the order of the table: names, titles, and the functions that measure them."""
+"""List all entries in the order of the table, with names, titles, and the functions that measure them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from .measure import ONE_THREAD
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry: `measure()` returns the numbers; `optional` entries take minutes and run only if they are named."""
+    """One benchmark; `measure()` returns its results. `optional` entries take minutes and run only if named."""
 
     name: str
     group: str
@@ -27,7 +27,7 @@ AIMS = {"224x224x2": "1.5", "360x480x11": "5", "1024x2048x19": "8"}
 
 
 def entries(root: Path) -> list[Entry]:
-    """Return all entries for this machine, with the horses under `root`."""
+    """Return all entries for this machine; `root` is the folder of the data sets."""
     devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
     result = [
         Entry(
@@ -77,7 +77,7 @@ def _shown(size: str) -> str:
 
 
 def _on(device: str) -> tuple[str, str]:
-    """Return the suffixes of names and titles."""
+    """Return the suffixes of names and titles for a device."""
     return ("", "") if device == "cpu" else (f"-{device}", ", on the GPU")
 
 

@@ -1,4 +1,4 @@
-"""Sliding-window inference on an image of any size: seconds and peak memory, each size in a fresh process."""
+"""Measure time and peak memory of sliding-window inference on large images, each size in a new process."""
 
 import json
 import sys
@@ -16,11 +16,14 @@ from .memory import in_fresh_process, peak_bytes
 
 SIDES = (1000, 2000, 5000, 10000, 20000)
 MODEL = "hrnet_w18_small_v1"
-PART = 400  # side of the tiles
+PART = 400  # side of the tiles in pixels
 
 
 def measured(side: int) -> dict:
-    """Return seconds per megapixel for `side` x `side` pixels; `seconds` and `peak_mib` are of the whole image."""
+    """Return seconds per megapixel for an image of `side` x `side` pixels.
+
+    In the result, `seconds` is the time for the whole image, and `peak_mib` is the peak memory of the process.
+    """
     need("rasterio")
     need("tifffile")
     result = in_fresh_process(__name__, str(side))
@@ -34,7 +37,7 @@ def measured(side: int) -> dict:
 
 
 def write_image(file: Path, side: int) -> None:
-    """Write a tiled TIFF of repeated streets."""
+    """Write a tiled TIFF that repeats a synthetic street."""
     import tifffile
 
     part = data.load("streets", "val", length=1, size=[PART, PART])[0]["image"]

@@ -1,4 +1,4 @@
-"""Comparison of two sides: equality first, then alternating times, medians and quartiles."""
+"""Compare two implementations: check that results are equal, measure alternately, compute medians and quartiles."""
 
 import importlib
 import statistics
@@ -11,25 +11,25 @@ import cv2
 import numpy as np
 import torch
 
-LEAST_SECONDS = 0.005  # a sample of shorter calls consists of several of them
+LEAST_SECONDS = 0.005  # shorter calls are repeated within one sample
 Call = Callable[[], object]
 Clock = Callable[[], float]
 wall = time.perf_counter
-# Processor time of this process: equal to the wall time of one thread on an idle machine.
+# CPU time of this process, which equals the wall time for one thread on an idle machine.
 processor = time.process_time
 ONE_THREAD = "one thread, CPU time"
 
 
 class Skipped(Exception):
-    """The entry cannot be measured here; the message says why and what to do."""
+    """Raised if an entry cannot be measured on this machine; the message says why and what to do."""
 
 
 class Unequal(Exception):
-    """The two sides do not do the same work; the message says where they differ."""
+    """Raised if the results of the two implementations differ; the message says where."""
 
 
 def need(package: str, distribution: str = "") -> ModuleType:
-    """Import and return a package.  Skipped, with the way to install it, if it is missing."""
+    """Import and return a package, or raise Skipped with the command that installs it."""
     try:
         return importlib.import_module(package)
     except ImportError:
@@ -37,18 +37,18 @@ def need(package: str, distribution: str = "") -> ModuleType:
 
 
 def check_equal(ours: object, peer: object, what: str, tolerance: float = 0.0) -> None:
-    """Raise Unequal unless both have the same shape and values, within `tolerance` of the peer's largest value."""
+    """Raise Unequal unless shapes and values are equal, up to `tolerance` times the largest value of the peer."""
     actual, expected = (np.asarray(side, np.float64) for side in (ours, peer))
     if actual.shape != expected.shape:
         raise Unequal(f"{what}: ours has the shape {actual.shape}, the peer's {expected.shape}")
     difference = np.abs(actual - expected).max(initial=0)
-    if not difference <= tolerance * np.abs(expected).max(initial=0):  # a NaN is not equal either
+    if not difference <= tolerance * np.abs(expected).max(initial=0):  # also true for NaN
         raise Unequal(f"{what}: ours and the peer's differ by up to {difference:.3g}")
 
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Let PyTorch and OpenCV use this number of threads within the context."""
+    """Set the number of threads of PyTorch and OpenCV within the context."""
     before = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(count)
     cv2.setNumThreads(count)
@@ -60,7 +60,7 @@ def threads(count: int) -> Iterator[None]:
 
 
 def interleaved(ours: Call, peer: Call, repeats: int, clock: Clock = wall) -> tuple[list[float], list[float]]:
-    """Return the seconds per call of both, measured alternately `repeats` times after a warm-up call."""
+    """Return the seconds per call of both functions, measured alternately `repeats` times after a warm-up."""
     calls = [(side, _calls_a_sample(side, clock)) for side in (ours, peer)]
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(repeats):
@@ -70,13 +70,13 @@ def interleaved(ours: Call, peer: Call, repeats: int, clock: Clock = wall) -> tu
 
 
 def alone(call: Call, repeats: int, clock: Clock = wall) -> list[float]:
-    """Return the seconds per call, measured `repeats` times after a warm-up call."""
+    """Return the seconds per call, measured `repeats` times after a warm-up."""
     number = _calls_a_sample(call, clock)
     return [_seconds(call, number, clock) for _ in range(repeats)]
 
 
 def _calls_a_sample(call: Call, clock: Clock) -> int:
-    """Return the calls per sample that make it long enough, estimated from the fastest of several warm-up calls."""
+    """Return how many calls take at least LEAST_SECONDS, estimated from the fastest warm-up call."""
     first = _seconds(call, 1, clock)
     if first > 20 * LEAST_SECONDS:
         return 1
@@ -92,7 +92,7 @@ def _seconds(call: Call, number: int, clock: Clock) -> float:
 
 
 def quartiles(values: Sequence[float]) -> list[float]:
-    """Return the first and the third quartile; for a single value, that value twice."""
+    """Return the first and the third quartile; a single value is returned twice."""
     if len(values) == 1:
         return [values[0]] * 2
     low, _, high = statistics.quantiles(values, n=4, method="inclusive")
@@ -102,9 +102,18 @@ def quartiles(values: Sequence[float]) -> list[float]:
 def contest(
     ours: Sequence[float], peer: Sequence[float], unit: str, convert: Callable[[float], float], more_is_better: bool
 ) -> dict:
-    """Return the numbers of an entry from alternating seconds (or bytes), each converted to `unit` by `convert`.
+    """Return the results of an entry that compares two implementations.
 
-    `ratio` is above 1 where ours is faster or smaller; `spread` has the quartiles of the ratios of successive pairs.
+    Args:
+        ours: Measurements of our implementation, in seconds or bytes.
+        peer: Measurements of the other implementation, each made after the measurement of ours with the same index.
+        unit: The unit of the results.
+        convert: Converts a measurement to this unit.
+        more_is_better: Whether larger results are better.
+
+    Returns:
+        Medians, quartiles and ratios. `ratio` is above 1 if ours is faster or needs less memory; `spread` has the
+        quartiles of the ratios of measurements with the same index.
     """
     our_values, peer_values = [convert(value) for value in ours], [convert(value) for value in peer]
 
@@ -125,7 +134,7 @@ def contest(
 
 
 def single(values: Sequence[float], unit: str) -> dict:
-    """Return the numbers of an entry without a peer."""
+    """Return the results of an entry without a comparison."""
     return {
         "unit": unit,
         "ours": statistics.median(values),

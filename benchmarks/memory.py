@@ -1,4 +1,4 @@
-"""Peak memory, each side in a fresh process: what a training step adds to the imported libraries."""
+"""Compare the peak memory of training steps, without the imported libraries, each in a new process."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def peak_bytes() -> int:
-    """Return the peak resident size of this process.  Skipped on systems that do not report it."""
+    """Return the peak resident memory of this process; raise Skipped if the system does not report it."""
     return _status("VmHWM")
 
 
@@ -20,7 +20,7 @@ def resident_bytes() -> int:
 
 
 def _status(key: str) -> int:
-    # Not getrusage: on Linux it starts with the peak of the parent process.
+    # getrusage cannot be used, because on Linux its value starts with the peak of the parent process.
     status = Path("/proc/self/status")
     if not status.exists():
         raise Skipped("peak memory of a process is read from /proc/self/status, which only Linux has")
@@ -28,7 +28,7 @@ def _status(key: str) -> int:
 
 
 def in_fresh_process(module: str, *arguments: str) -> dict:
-    """Return the JSON object that `python -m module arguments` prints.  Skipped with its last line if it fails."""
+    """Run `python -m module arguments` and return the JSON object that it prints; raise Skipped if it fails."""
     done = subprocess.run([sys.executable, "-m", module, *arguments], capture_output=True, text=True, cwd=REPOSITORY)
     if done.returncode:
         raise Skipped(f"its process ended with {done.returncode}: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
@@ -36,15 +36,15 @@ def in_fresh_process(module: str, *arguments: str) -> dict:
 
 
 def training(name: str, device: str) -> dict:
-    """Return the MiB that two training steps need."""
+    """Return the memory of two training steps in MiB, for both networks of the pair `name`."""
     from .networks import PAIRS, describe_weights
 
     pair = PAIRS[name]
-    peer = pair.peer()  # reports itself what is missing
+    peer = pair.peer()  # raises Skipped if a package is missing
     our_bytes, peer_bytes = ([in_fresh_process(__name__, name, side, device)["bytes"]] for side in ("ours", "peer"))
     numbers = contest(our_bytes, peer_bytes, "MiB", lambda size: size / 2**20, False)
     note = "the network, its optimizer and two training steps, in a fresh process"
-    if not pair.load:  # each weight takes four numbers: weight, gradient, and two averages of the optimizer
+    if not pair.load:  # 16 bytes: weight, gradient, and two moments of the optimizer
         note += f"; {describe_weights(pair.ours(), peer)}, of 16 bytes each while training"
     return numbers | {"peer_is": pair.peer_is, "library": pair.library, "note": note}
 

@@ -1,4 +1,4 @@
-"""Metrics, on one thread: confusion matrix and mIoU against torchmetrics, Boundary IoU against OpenCV."""
+"""Compare metrics on one thread: confusion matrix and mIoU with torchmetrics, Boundary IoU with OpenCV."""
 
 from collections.abc import Callable
 
@@ -16,10 +16,10 @@ IGNORE = 255
 
 
 def maps(height: int, width: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a synthetic mask and a prediction that differs by a few pixels: uint8 (height, width)."""
+    """Return a synthetic mask and a slightly different prediction, both uint8 (height, width)."""
     name = "creatures" if classes == 2 else "streets"
     truth = data.load(name, "val", length=1, size=[height, width])[0]["mask"]
-    if classes > 11:  # every other stripe has other classes, so that there are enough of them
+    if classes > 11:  # use other classes in every second stripe, to get enough classes
         stripe = (np.arange(width) // (width // 16) % 2 == 1) & (truth < classes - 11)
         truth = np.where(stripe, truth + 11, truth).astype(np.uint8)
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
@@ -31,9 +31,10 @@ def maps(height: int, width: int, classes: int) -> tuple[np.ndarray, np.ndarray]
 
 
 def per_class_counts(truth: np.ndarray, prediction: np.ndarray, classes: int, width: int) -> np.ndarray:
-    """Return int64 (2, C), intersections and unions of the bands (mask minus erosion), computed class by class.
+    """Return intersections and unions of the boundary bands of each class, int64 (2, C).
 
-    As in the code of the paper's authors, summed over the classes of a label map; ignored pixels are in no band.
+    The band of a class is its mask minus the eroded mask, as in the code of the paper's authors. Ignored pixels belong
+    to no band.
     """
     kernel = np.ones((3, 3), np.uint8)
 

@@ -1,4 +1,4 @@
-"""Networks: training step, inference and memory in a fresh process, ours and those of a library."""
+"""Compare training and inference speed of our networks with those of other libraries."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,11 +18,11 @@ SIDE = 224
 CLASSES = 21
 AUXILIARY = 0.4
 REPEATS = {"cpu": 5, "cuda": 30}
-TOLERANCE = 1e-4  # of the largest output, in float32, because of another order of sums
+TOLERANCE = 1e-4  # relative to the largest output in float32, because sums are computed in another order
 
 
 class Body(nn.Module):
-    """A network without its head, trained with any loss on its feature maps."""
+    """A network without its head, which returns feature maps."""
 
     def __init__(self, network: nn.Module, run: Callable[[nn.Module, Tensor], list[Tensor]]):
         super().__init__()
@@ -34,7 +34,7 @@ class Body(nn.Module):
 
 @dataclass(frozen=True)
 class Pair:
-    """Two networks for the same work.  `load` loads the peer's weights into ours; None if the networks differ."""
+    """Two networks for the same task; `load(ours, peer)` copies the weights, or is None if the networks differ."""
 
     title: str
     peer_is: str
@@ -42,8 +42,8 @@ class Pair:
     peer: Callable[[], nn.Module]
     load: Callable[[nn.Module, nn.Module], object] | None
     batch: int  # on a CPU; four times as many on a GPU
-    library: bool = True  # else the peer is a variant of our own
-    alike: bool = False  # the peer also uses channels last and the fused optimizer
+    library: bool = True  # False if the peer is a variant of our network
+    alike: bool = False  # whether the peer also uses channels last and the fused optimizer
 
 
 def _timm_streams(network: nn.Module, x: Tensor) -> list[Tensor]:
@@ -105,14 +105,14 @@ PAIRS |= {
 
 
 def tensors(output: Tensor | dict | list | tuple) -> list[Tensor]:
-    """Return the outputs of a network as a list: torchvision returns dictionaries, our auxiliary heads give tuples."""
+    """Return the outputs of a network as a list; torchvision returns dictionaries, our auxiliary heads tuples."""
     if isinstance(output, Tensor):
         return [output]
     return list(output.values() if isinstance(output, dict) else output)
 
 
 class Side:
-    """One network of a pair, trained or applied to random images with our settings or PyTorch's defaults."""
+    """One network of a pair with random images, in our settings (`as_ours`) or with PyTorch's defaults."""
 
     def __init__(self, model: nn.Module, batch: int, device: str, as_ours: bool):
         layout = torch.channels_last if as_ours else torch.contiguous_format
@@ -126,7 +126,7 @@ class Side:
         self.optimizer = torch.optim.AdamW(self.model.parameters(), **({"fused": True} if as_ours else {}))
 
     def _loss(self, outputs: list[Tensor]) -> Tensor:
-        if outputs[0].shape[-1] != SIDE:  # feature maps without a target to compare them with
+        if outputs[0].shape[-1] != SIDE:  # feature maps, for which there are no targets
             return sum(maps.float().square().mean() for maps in outputs)
         return sum(
             weight * F.cross_entropy(logits.float(), self.truth)
@@ -151,7 +151,7 @@ class Side:
 
     @torch.inference_mode()
     def exact(self) -> Tensor:
-        """Return the first output for one image, in float32 and inference mode."""
+        """Return the first output for one image, in float32 and eval mode."""
         return tensors(self.model.eval()(self.images[:1]))[0].cpu()
 
     def _wait(self) -> None:
@@ -160,7 +160,10 @@ class Side:
 
 
 def sides(name: str, device: str) -> tuple[Side, Side]:
-    """Return both sides of a pair after a check: equal networks give equal outputs, different ones equal shapes."""
+    """Return both networks of a pair, after a check of their outputs.
+
+    The outputs must be equal if the networks have the same weights; otherwise only their shapes must be equal.
+    """
     pair = PAIRS[name]
     torch.manual_seed(0)
     peer, ours = pair.peer(), pair.ours()
@@ -170,7 +173,7 @@ def sides(name: str, device: str) -> tuple[Side, Side]:
     both = Side(ours, batch, device, as_ours=True), Side(peer, batch, device, as_ours=pair.alike)
     our_output, peer_output = (side.exact() for side in both)
     if pair.load:
-        tf32 = device == "cuda"  # its convolutions round inputs to 10 bits
+        tf32 = device == "cuda"  # convolutions in TF32 round inputs to 10 bits
         check_equal(our_output, peer_output, f"{name}'s outputs", 2e-2 if tf32 else TOLERANCE)
     else:
         check_equal(our_output.shape, peer_output.shape, f"the shapes of {name}'s outputs")
@@ -178,7 +181,7 @@ def sides(name: str, device: str) -> tuple[Side, Side]:
 
 
 def speed(name: str, what: str, device: str) -> dict:
-    """Return the images per second of `what`: "train" or "infer"."""
+    """Return images per second for `what`: "train" or "infer"."""
     pair = PAIRS[name]
     ours, peer = sides(name, device)
     calls = (ours.step, peer.step) if what == "train" else (ours.infer, peer.infer)
@@ -197,18 +200,18 @@ def speed(name: str, what: str, device: str) -> dict:
 
 
 def describe_weights(ours: nn.Module, peer: nn.Module) -> str:
-    """Describe the sizes of two different networks."""
+    """Return a phrase with the parameter counts of two networks."""
     sizes = [costs.parameters(model) / 1e6 for model in (ours, peer)]
     return f"{sizes[0]:.1f}M weights, the peer {sizes[1]:.1f}M"
 
 
 def _operations(model: nn.Module) -> float:
-    """Return the FLOPs of a forward pass of one image; a training step counts as three."""
+    """Return the FLOPs of a forward pass for one image."""
     return 2.0 * costs.macs(model, (SIDE, SIDE))
 
 
 def matmul_flops(device: str, dtype: torch.dtype, side: int | None = None) -> float:
-    """Return the operations per second of a product of two square matrices, the median of seven."""
+    """Return the FLOP/s of a product of two square matrices, as the median of seven measurements."""
     side = side or (8192 if device == "cuda" else 2048)
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
 
@@ -221,7 +224,7 @@ def matmul_flops(device: str, dtype: torch.dtype, side: int | None = None) -> fl
 
 
 def peak(device: str) -> dict:
-    """Return the rate of a large matrix product at training precision, the reference for utilisation."""
+    """Return the FLOP/s of a large matrix product at training precision, as a reference for utilization."""
     dtype = amp_dtype("auto", torch.device(device)) or torch.float32
     note = f"two matrices of {8192 if device == 'cuda' else 2048} rows in {str(dtype).removeprefix('torch.')}"
     return single([matmul_flops(device, dtype) / 1e9 for _ in range(3)], "GFLOP/s") | {"note": note}

@@ -1,4 +1,4 @@
-"""The parts of a large job, measured one by one: reading, computing, writing, listing, storing names."""
+"""Measure the parts of a large prediction or training job: reading, computing, writing, listing, shuffling."""
 
 import math
 import os
@@ -23,13 +23,17 @@ WEIGHTS = "unet-horses"
 
 
 def prediction(root: Path, part: str) -> dict:
-    """Return milliseconds per horse image on one thread to "read" it, "compute" its labels, or "write" them.
+    """Return milliseconds per image of horses for one part of a prediction on one thread.
 
-    The times are those of IMAGES images.  The entry's `bytes` is the mean size of all files, or of those written,
-    `decoded_bytes` that of all images with their masks.
+    The time is the mean over IMAGES images.  In the entry, `bytes` is the mean size of all image files, or of the
+    written files for the part "write".  `decoded_bytes` is the mean size of a decoded image with its mask.
+
+    Args:
+        root: Folder of the data sets.
+        part: "read" (decode an image), "compute" (predict its labels) or "write" (write its mask).
     """
     pairs = data.pairs(data.source("horses"), "train", root)
-    files = [pairs[i * len(pairs) // IMAGES].image for i in range(IMAGES)]  # evenly spaced: the first ones are small
+    files = [pairs[i * len(pairs) // IMAGES].image for i in range(IMAGES)]  # the first images are small
     images = [data.read_image(file) for file in files]
     model, notes = inference.load(WEIGHTS)
     predictor = inference.Predictor(model, notes["config"]["inference"]["longest_side"])
@@ -47,7 +51,7 @@ def prediction(root: Path, part: str) -> dict:
         size = float(np.mean([file.stat().st_size for file in counted]))
     decoded = float(np.mean([4 * math.prod(_size(pair.image)) for pair in pairs]))
     note = f"images of horses, the weights {WEIGHTS}, one thread"
-    # The mean, not the median, because it is multiplied by many images.
+    # The mean, not the median, because the result is multiplied by the number of images.
     return single(times, "ms/image") | {
         "ours": float(np.mean(times)),
         "note": note,
@@ -68,7 +72,7 @@ def _milliseconds(call: Callable[[], object]) -> float:
 
 
 def listing() -> dict:
-    """Return microseconds per file to list a folder and to check each file, as `predict` does at the start."""
+    """Return microseconds per file for listing a folder and checking each file, as `predict` does at the start."""
     with tempfile.TemporaryDirectory() as folder:
         for number in range(FILES):
             (Path(folder) / f"{number:09}.jpg").touch()
@@ -83,7 +87,7 @@ def listing() -> dict:
 
 
 def shuffling() -> dict:
-    """Return nanoseconds per image to draw the order of an epoch of a million images in the main process."""
+    """Return nanoseconds per image for shuffling an epoch of a million images in the main process."""
     times = []
     for epoch in range(3):
         sampler = TrainingBatchSampler(1_000_000, Config(epochs=3))

@@ -1,4 +1,4 @@
-"""From files to a training batch on one thread: our pipeline against a plain data set with torchvision's v2."""
+"""Compare our input pipeline with a plain data set that uses torchvision v2, both on one thread."""
 
 import itertools
 from collections.abc import Callable
@@ -17,13 +17,13 @@ from seglib.data.transforms import TrainingTransform
 from .measure import check_equal, contest, interleaved, need, processor, threads
 
 IMAGES = 48
-AT_ONCE = 12  # images per turn
+AT_ONCE = 12  # images per measured call
 REPEATS = 12
 SIDE = 224
 
 
 class Plain(Dataset):
-    """Decodes both files at each call, as most data sets do, and augments them with torchvision."""
+    """A data set that decodes image and mask at each call, as most data sets do, and augments with torchvision."""
 
     def __init__(self, pairs: list[data.Pair], transform: Callable):
         self.pairs, self.transform = pairs, transform
@@ -37,7 +37,7 @@ class Plain(Dataset):
 
 
 def as_tensors() -> Callable:
-    """Return a function (image, is_mask) -> tensor of torchvision's kind."""
+    """Return a function that converts (image, is_mask) to an image tensor or to torchvision's mask type."""
     need("torchvision")
     from torchvision import tv_tensors
     from torchvision.transforms.v2 import functional
@@ -50,7 +50,7 @@ def as_tensors() -> Callable:
 
 
 def v2_transform(config: Config) -> Callable:
-    """Return `seglib.data.transforms.training_steps` with torchvision: the same strengths and probabilities."""
+    """Return torchvision transforms with the same strengths and probabilities as our training augmentation."""
     from torchvision.transforms import v2
 
     a, c = config.augment, config.augment.color_jitter
@@ -69,12 +69,15 @@ def v2_transform(config: Config) -> Callable:
 
 
 class Ways:
-    """The same images in all pipelines; decoding and flips are checked for equality, the rest is random."""
+    """All pipelines on the same images.
+
+    Decoding and flips are checked to be equal; the other transforms are random and cannot be compared.
+    """
 
     def __init__(self, root: Path):
         source = data.source("horses")
         pairs = data.pairs(source, "train", root)[:IMAGES]
-        self.config = Config(batch_size=AT_ONCE, epochs=10**9)  # more than are needed
+        self.config = Config(batch_size=AT_ONCE, epochs=10**9)  # more than needed
         self.config.augment.crop_sizes = [SIDE]
         self.kept, self.anew = (self._opened(root, size) for size in (data.CACHE_BYTES, 0))
         self.plain = Plain(pairs, v2_transform(self.config))
@@ -108,7 +111,7 @@ class Ways:
 
 
 def _turns(call: Callable[[int], object]) -> Callable[[], None]:
-    """Return a function that processes the next AT_ONCE images, starting again at the end."""
+    """Return a function that processes the next AT_ONCE images, and starts again after the last image."""
     order = itertools.cycle(range(IMAGES))
 
     def turn() -> None:
@@ -119,7 +122,7 @@ def _turns(call: Callable[[int], object]) -> Callable[[], None]:
 
 
 def measured(root: Path, which: str) -> dict:
-    """Return the images per second of `which`: "pipeline", "decoding" or "augmentation"."""
+    """Return images per second for `which`: "pipeline", "decoding" or "augmentation"."""
     epochs = itertools.count(1)
     ways = Ways(root)
     convert = as_tensors()

@@ -1,4 +1,4 @@
-"""The file of results: a list of entries with their machine and versions, written after each entry."""
+"""Read and write the file of results: a list of entries with machine and versions, written after each entry."""
 
 import importlib.metadata
 import json
@@ -27,11 +27,11 @@ DISTRIBUTIONS = (
 
 
 class ResultsError(ValueError):
-    """The file of results cannot be used; the message names the file, the fault and the remedy."""
+    """Raised if the file of results cannot be used; the message says what is wrong and what to do."""
 
 
 def read(file: Path = FILE) -> list[dict]:
-    """Return the entries, or an empty list if there is no file yet.  ResultsError if the file is invalid."""
+    """Return the entries, or an empty list if there is no file; raise ResultsError if the file is invalid."""
     try:
         entries = json.loads(Path(file).read_text(encoding="utf-8"))
         if not isinstance(entries, list) or not all(isinstance(e, dict) and "name" in e for e in entries):
@@ -44,7 +44,10 @@ def read(file: Path = FILE) -> list[dict]:
 
 
 def write_entry(entry: dict, order: Sequence[str], file: Path = FILE) -> None:
-    """Write `entry` and replace the one with the same name; entries are sorted by `order`, unknown ones last."""
+    """Add `entry` to the file, or replace the entry with the same name, and sort the entries.
+
+    `order` has the names of the entries in order; entries with other names are at the end.
+    """
     by_name = {old["name"]: old for old in read(file)} | {entry["name"]: entry}
     place = {name: number for number, name in enumerate(order)}
     ordered = sorted(by_name.values(), key=lambda e: place.get(e["name"], len(place)))
@@ -52,12 +55,12 @@ def write_entry(entry: dict, order: Sequence[str], file: Path = FILE) -> None:
 
 
 def last_round(entries: Sequence[dict]) -> int:
-    """Return the number of the newest run; an interrupted run leaves entries of the previous one."""
+    """Return the number of the newest run; after an interruption, some entries have the number of an earlier run."""
     return max((entry.get("round", 0) for entry in entries), default=0)
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of the installed packages that are measured or compared with."""
+    """Return the versions of Python and of the installed packages that affect the results."""
     result = {"python": platform.python_version()}
     for name in DISTRIBUTIONS:
         try:
@@ -72,7 +75,7 @@ def cores() -> int:
 
 
 def machine() -> str:
-    """Describe the machine without its name."""
+    """Describe the machine (CPU, memory, GPU, system) without its host name."""
     able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     units = [name for name in ("amx_bf16", "avx512_bf16") if able.get(name)]
     vectors = torch.backends.cpu.get_cpu_capability()

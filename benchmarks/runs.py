@@ -1,4 +1,4 @@
-"""Whole training runs: minutes to a score, and the speed-up by a second process."""
+"""Measure complete training runs: the minutes to reach a score, and the speed-up from a second process."""
 
 import json
 import os
@@ -26,7 +26,7 @@ SHORT = {
 
 
 def _trained(command: list[str], run: Path, threads: int | None) -> list[dict]:
-    """Return the history of a run.  Skipped with the last line of its output if it fails."""
+    """Train and return the history of the run; raise Skipped with the last line of stderr if training fails."""
     environment = os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
     done = subprocess.run([sys.executable, *command], capture_output=True, text=True, cwd=REPOSITORY, env=environment)
     if done.returncode:
@@ -35,7 +35,7 @@ def _trained(command: list[str], run: Path, threads: int | None) -> list[dict]:
 
 
 def minutes_to(history: list[dict], miou: float) -> float:
-    """Return the minutes until a run reaches that score on val.  Skipped if it never does."""
+    """Return the minutes until the validation mIoU reaches `miou`; raise Skipped if it does not."""
     minutes = 0.0
     for entry in history:
         minutes += entry["seconds"] / 60
@@ -46,7 +46,7 @@ def minutes_to(history: list[dict], miou: float) -> float:
 
 
 def quality(root: Path) -> dict:
-    """Return the minutes from scratch to mIoU .90 on the val split of horses, validation included."""
+    """Return the minutes of training from scratch, with validation, until mIoU on horses reaches AIM_MIOU."""
     file = REPOSITORY / "configs" / "horses-laptop.yaml"
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
@@ -58,7 +58,7 @@ def quality(root: Path) -> dict:
 
 
 def two_processes() -> dict:
-    """Return training images per second of two single-threaded processes and of one, measured alternately."""
+    """Return training images per second with two processes and with one, each single-threaded."""
     rates = {1: [], 2: []}
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(2):
@@ -68,7 +68,7 @@ def two_processes() -> dict:
                 file.write_text(yaml.safe_dump(SHORT | {"output_dir": str(run)}), encoding="utf-8")
                 launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
                 command = [*(launch if processes == 2 else []), "-m", "seglib", "train", str(file)]
-                history = _trained(command, run, 1)[1:-1]  # the first epoch decodes, the last one is measured
+                history = _trained(command, run, 1)[1:-1]  # the first epoch also decodes images
                 rates[processes] += [entry["images"] / entry["seconds"] for entry in history]
     numbers = contest(rates[2], rates[1], "images/s", lambda rate: rate, True)
     note = "hrnet_w18_small_v1, batches of 16 images of 160x160, gloo; both sides use one thread a process"

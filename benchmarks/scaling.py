@@ -1,4 +1,4 @@
-"""The page on the cost of many images and of large images, computed from the measured entries."""
+"""Write the page about the cost of many images and of large images, computed from the measured entries."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ CACHE = 2**30  # bytes of decoded images that training keeps by default
 
 
 def page(entries: Sequence[dict]) -> str:
-    """Return the whole page in Markdown; a section with missing entries names them."""
+    """Return the page in Markdown; if measurements for a section are missing, the section lists them."""
     by_name = {entry["name"]: entry for entry in entries if entry["ours"] is not None}
     machines = "; ".join(dict.fromkeys(entry["machine"] for entry in entries))
     parts = [
@@ -37,7 +37,7 @@ def page(entries: Sequence[dict]) -> str:
 
 
 def hours(seconds: float) -> str:
-    """Format a time in hours, or in minutes if it is short."""
+    """Format seconds as hours, or as minutes below one hour."""
     return f"{number(seconds / 3600)} h" if seconds >= 3600 else f"{number(seconds / 60)} min"
 
 
@@ -91,7 +91,7 @@ def _training(by_name: dict[str, dict]) -> list[str]:
 
 
 def _limits(by_name: dict[str, dict]) -> list[str]:
-    """Return each limit as the number of images at which it is reached, smallest first."""
+    """Return a table of limits, sorted by the number of images at which each is reached."""
     read, listing, order = by_name["predict-read"], by_name["listing"], by_name["shuffling"]
     limits = [
         (
@@ -124,7 +124,7 @@ def _limits(by_name: dict[str, dict]) -> list[str]:
 
 
 def _anew(by_name: dict[str, dict]) -> str:
-    """Return the advice on the cache, with the cost of decoding in each epoch if it was measured."""
+    """Return the advice about the cache, with the slow-down from decoding in each epoch if it was measured."""
     if "decoding-once" not in by_name:
         return "a larger `data.cache_mb`"
     return f"a larger `data.cache_mb`; without, loading is {by_name['decoding-once']['ratio']:.1f} times slower"

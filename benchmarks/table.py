@@ -1,4 +1,4 @@
-"""The README's table of speed and the page with all rows; every number is from the file of results."""
+"""Write the benchmark table of the README, and the page with all rows, from the file of results."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,14 +39,14 @@ HEADLINES = (  # the rows that the README shows
 
 
 def number(value: float) -> str:
-    """Format a number with three digits, without an exponent."""
+    """Format a number with about three significant digits and without an exponent."""
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 0.1 else f"{value:.3f}"
 
 
 def summary(entry: dict) -> str:
-    """Return one line for a terminal."""
+    """Return the result of an entry in one line, for the terminal."""
     if "skipped" in entry:
         return f"skipped: {entry['skipped']}"
     line = f"{number(entry['ours'])} {entry['unit']}"
@@ -56,7 +56,7 @@ def summary(entry: dict) -> str:
 
 
 def row(entry: dict) -> list[str]:
-    """Return the cells of an entry that has a peer or was skipped."""
+    """Return the table cells of an entry that has a peer or was skipped."""
     if "skipped" in entry:
         return [entry["title"], "skipped", "", "", "", entry["aim"], entry["skipped"]]
     ratio, spread = ([f"{value:.2f}" for value in values] for values in ([entry["ratio"]], entry["spread"]))
@@ -72,7 +72,7 @@ def row(entry: dict) -> list[str]:
 
 
 def text(entries: Sequence[dict]) -> str:
-    """Return the table, the machines, the entries that are slower, and the measurements without a peer."""
+    """Return the table, the machines and versions, the slower entries, and the measurements without a peer."""
     lines = _lines([HEAD, ["---"] * len(HEAD), *(row(entry) for entry in entries if _beside(entry))])
     machines = list(dict.fromkeys(entry["machine"] for entry in entries))
     versions = {name: version for entry in entries for name, version in entry["versions"].items()}
@@ -83,7 +83,7 @@ def text(entries: Sequence[dict]) -> str:
 
 
 def headlines(entries: Sequence[dict]) -> str:
-    """Return the README's table: the rows named in HEADLINES, without quartiles and aims."""
+    """Return the README's table, which has the rows in HEADLINES without quartiles and aims."""
     cells = [row(entry) for entry in entries if entry["name"] in HEADLINES and _beside(entry)]
     return "\n".join(_lines([[*line[:4], line[6]] for line in [HEAD, ["---"] * len(HEAD), *cells]]))
 
@@ -93,7 +93,7 @@ def _lines(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def notes(entries: Sequence[dict]) -> str:
-    """Return a list of the conditions under which the rows were measured; each note once, with its rows."""
+    """Return a list of the measurement conditions, with the titles of the rows that share each condition."""
     titles_by_note: dict[str, list[str]] = {}
     for entry in entries:
         if _beside(entry) and entry.get("note") and "skipped" not in entry:
@@ -102,12 +102,12 @@ def notes(entries: Sequence[dict]) -> str:
 
 
 def _beside(entry: dict) -> bool:
-    """Return whether the entry is a row of the table: compared with a peer, or skipped."""
+    """Return whether an entry is a row of the table because it has a peer or was skipped."""
     return entry["ratio"] is not None or "skipped" in entry
 
 
 def behind(entries: Sequence[dict]) -> list[str]:
-    """Return a line that names what is slower or larger than its peer, and one that names the missed aims."""
+    """Return a line with the entries that are slower or larger than the peer, and a line with missed aims."""
     losers = [entry for entry in entries if entry["ratio"] is not None and entry["ratio"] < 1]
     notes = "; ".join(f"{entry['title']} ({entry['ratio']:.2f})" for entry in losers)
     lines = [f"Ours is behind in: {notes}." if losers else "Ours is behind in none of these.", ""]
@@ -116,7 +116,7 @@ def behind(entries: Sequence[dict]) -> list[str]:
 
 
 def falls_short(entry: dict) -> bool:
-    """Return whether an aim is missed: a smallest ratio, or without a peer a largest value in the entry's unit."""
+    """Return whether an entry misses its aim: a minimum ratio, or without a peer a maximum value."""
     if not entry["aim"] or "skipped" in entry:
         return False
     aim = float(entry["aim"].split()[0])
@@ -124,12 +124,12 @@ def falls_short(entry: dict) -> bool:
 
 
 def page(entries: Sequence[dict]) -> str:
-    """Return the page of all rows with the conditions under which they were measured."""
+    """Return the page with all rows and their measurement conditions."""
     return f"{INTRODUCTION}\n{text(entries)}\n\n## How each row was measured\n\n{notes(entries)}\n"
 
 
 def write(entries: Sequence[dict], readme: Path = README, to: Path = PAGE) -> None:
-    """Write the headlines between their markers in the README, and all rows to their page.
+    """Write the table into the README, between its markers, and write the page with all rows.
 
     Raises:
         OSError: If the markers are missing.

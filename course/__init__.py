@@ -1,4 +1,4 @@
-"""The course: the functions that notebooks call (`start`, `show_source`, `check_exercise`), runner and checker.
+"""The functions that the notebooks of the course call: `start`, `show_source` and `check_exercise`.
 
     import course
     lesson = course.start("02_unet")
@@ -7,8 +7,8 @@
     course.check_exercise("02_unet/1", my_function)
     lesson.report("mIoU", 0.95)
 
-The command line is `python -m course run | check`; from Python call `course.runner.run` and
-`course.checker.check`, which are not imported here, as nbclient takes seconds to load.
+The command `python -m course run | check` runs or checks the notebooks. From Python, call `course.runner.run` and
+`course.checker.check`. This package does not import the two modules because nbclient takes seconds to load.
 """
 
 from importlib import import_module as _import_module
@@ -19,7 +19,7 @@ __all__ = ["CourseError", "Lesson", "check_exercise", "show_source", "start"]
 
 
 def __getattr__(name: str):
-    """Import the lesson when it is first used: `seglib --help` imports this package for the command `models`."""
+    """Import `course.lesson` on first use, because `seglib --help` imports this package for the command `models`."""
     if name not in __all__:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
     return getattr(_import_module(".lesson", __name__), name)

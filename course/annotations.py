@@ -1,6 +1,6 @@
-"""Small data sets for notebooks 08 and 10, made from the images and masks of a data set.
+"""Write small data sets for notebooks 08 and 10, from the images and masks of another data set.
 
-No annotated images come with the course, so notebook 10 makes the files that a person would draw in LabelMe.
+The course contains no annotated images. Notebook 10 therefore generates the files that LabelMe writes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,15 +16,15 @@ from seglib.inference.polygons import find_polygons, save_labelme
 
 
 def write_labelme(folder: Path, dataset: SegmentationDataset, splits: Mapping[str, Sequence[int]]) -> list[Path]:
-    """Write images of a data set and their masks as polygons, as an annotator leaves them.
+    """Write images of a data set and their masks as polygons, like an annotator who uses LabelMe.
 
     Args:
-        folder: The folder to write; each split becomes a folder in it.
+        folder: The folder to write, with one subfolder for each split.
         dataset: Images with masks.
-        splits: Name of the split, and which images of the data set it gets.
+        splits: For each split, the indices of its images in `dataset`.
 
     Returns:
-        The JSON files, one beside each image.
+        The paths of the JSON files, one next to each image.
     """
     files = []
     for split, indices in splits.items():
@@ -40,7 +40,7 @@ def write_labelme(folder: Path, dataset: SegmentationDataset, splits: Mapping[st
 
 
 def spaced(count: int, length: int) -> list[int]:
-    """Return `count` whole numbers below `length`, evenly spaced, so that neighbouring images are not all alike."""
+    """Return `count` evenly spaced indices below `length`, because neighboring images of a data set may be similar."""
     return [place * length // count for place in range(count)]
 
 
@@ -50,13 +50,13 @@ def write_pairs(
     longest_side: int,
     predict: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> None:
-    """Write a small data set, or add to one: `images/SPLIT/` and `masks/SPLIT/`, and the names of its classes.
+    """Write `images/SPLIT/`, `masks/SPLIT/` and `classes.yaml`, or add images to such a folder.
 
     Args:
         folder: The folder to write.
-        parts: Name of the split, the data set, and which images of it.
-        longest_side: Images are resized to this length of their longer side.
-        predict: Makes the mask (H, W) of an image (H, W, 3), in place of the mask of the data set.
+        parts: For each split, a data set and the indices of the images to write.
+        longest_side: Length in pixels of the longer side of the written images.
+        predict: Predicts the mask (H, W) of an image (H, W, 3); by default the mask of the data set is written.
     """
     for split, (dataset, indices) in parts.items():
         for index in indices:

@@ -1,4 +1,4 @@
-"""The checks of `python -m course check` on the committed notebooks."""
+"""Check saved notebooks for `python -m course check`."""
 
 import ast
 import re
@@ -18,7 +18,7 @@ LONG_CELL = 25  # lines
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the result: a `fault` must be repaired, other findings are for information."""
+    """One line of the result; a finding with `fault` must be fixed, all others are for information."""
 
     notebook: str
     message: str
@@ -29,7 +29,7 @@ class Finding:
 
 
 def check(names: Sequence[str] = (), folder: Path | None = None) -> list[Finding]:
-    """Check committed notebooks and solutions without running them."""
+    """Check saved notebooks without running them; by default all notebooks and solutions."""
     paths = find_notebooks(names, folder)
     if not names:
         paths += sorted(paths[0].parent.glob("solutions/*.ipynb")) if paths else find_notebooks(["solutions"], folder)
@@ -37,7 +37,7 @@ def check(names: Sequence[str] = (), folder: Path | None = None) -> list[Finding
 
 
 def check_notebook(path: Path) -> list[Finding]:
-    """Return the findings on one notebook file."""
+    """Return the findings for one notebook."""
     name = notebook_name(path)
     try:
         notebook = read_notebook(path)
@@ -70,7 +70,7 @@ def _order(notebook: NotebookNode) -> Iterator[str]:
 
 
 def _not_python(notebook: NotebookNode) -> Iterator[str]:
-    """Find code that is not plain Python: shell commands and magics do not work everywhere."""
+    """Find code that is not plain Python, because shell commands and magics do not work everywhere."""
     for number, cell in enumerate(_code(notebook), 1):
         try:
             compile(cell.source, "cell", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)

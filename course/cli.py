@@ -2,7 +2,7 @@
 
 examples:
   python -m course run                                all notebooks, a few minutes
-  python -m course run 02 --profile full --data DIR   one, on the real images
+  python -m course run 02 --profile full --data DIR   notebook 02, on the real images
   python -m course check                              check the saved notebooks
 """
 
@@ -36,7 +36,7 @@ def add_arguments(parser: Parser) -> None:
 
 
 def main(words: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0, 1 for a failed cell or a fault, 130 for Ctrl-C."""
+    """Run the command line and return its exit status: 0, 1 for a failed cell or a problem, 130 for Ctrl-C."""
     parser = Parser(__doc__, prog="python -m course")
     add_arguments(parser)
     args = parser.parse_args(words)

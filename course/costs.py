@@ -1,7 +1,7 @@
-"""What a network costs, and its receptive field: parameters, MACs, memory, time.
+"""Compute parameters, MACs, memory, inference time and receptive field of a network.
 
-Counting runs the network on PyTorch's meta device, which has shapes but no values, so the counted numbers are the
-same on every machine. Time and the effective receptive field are measured.
+Parameters, MACs and memory are counted on PyTorch's meta device, where tensors have shapes but no values. The counts
+are therefore the same on every machine. Time and the effective receptive field are measured.
 
 MACs are multiply-accumulate operations; one MAC is two FLOPs.
 """
@@ -21,7 +21,7 @@ from seglib import models
 
 from .places import replace_between
 
-BYTES_PER_PARAMETER = 16  # float32 weight, gradient and Adam's two averages
+BYTES_PER_PARAMETER = 16  # weight, gradient and Adam's two moments in float32
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "networks.md"
 BEGIN, END = "<!-- models: seglib models --counted --write -->", "<!-- end of models -->"
 LARGEST_FIELD = 4096  # pixels; global pooling makes the receptive field larger
@@ -35,12 +35,12 @@ class Costs:
     Attributes:
         name: Name of the network.
         size: (height, width) of the image.
-        parameters: Number of trained parameters.
+        parameters: Number of parameters.
         macs: MACs of a forward pass.
-        receptive_field: Side in pixels; None if it is over LARGEST_FIELD.
-        step_bytes: Memory of a training step with Adam.
-        effective_field: Side in pixels; None if it was not measured.
-        seconds: Time of a forward pass; None if it was not measured.
+        receptive_field: Receptive field in pixels, or None if it is larger than LARGEST_FIELD.
+        step_bytes: Memory of a training step with Adam, in bytes.
+        effective_field: Effective receptive field in pixels, or None if it was not measured.
+        seconds: Time of a forward pass, or None if it was not measured.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Costs:
 
 
 def parameters(model: nn.Module) -> int:
-    """Count the trained parameters."""
+    """Return the number of parameters."""
     return sum(p.numel() for p in model.parameters())
 
 
@@ -72,13 +72,14 @@ def macs(model: nn.Module, size: tuple[int, int]) -> int:
 
 
 def step_bytes(model: nn.Module, size: tuple[int, int]) -> int:
-    """Count the bytes of a training step on one image of `size` in float32.
+    """Estimate the memory in bytes of a training step on one image of `size` (height, width) in float32.
 
-    Counted are weights, gradients, Adam's averages, and the tensors that the forward pass saves for the backward pass.
+    The estimate includes weights, gradients, Adam's moments, and the tensors that the forward pass saves for the
+    backward pass.
     """
     twin, image = _on_meta(model, size)
     in_model = {value.untyped_storage()._cdata for value in twin.state_dict(keep_vars=True).values()}
-    saved: dict[int, torch.UntypedStorage] = {}  # by storage: several operations may save the same tensor
+    saved: dict[int, torch.UntypedStorage] = {}  # by storage, because several operations may save the same tensor
 
     def save(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
@@ -92,29 +93,29 @@ def step_bytes(model: nn.Module, size: tuple[int, int]) -> int:
 
 
 class _Skeleton(nn.Module):
-    """A convolution with one channel and equal weights, which connects the same pixels."""
+    """A convolution with one channel and equal weights that connects the same pixels as `layer`."""
 
     def __init__(self, layer: nn.Conv2d | nn.ConvTranspose2d):
         super().__init__()
         same = {key: getattr(layer, key) for key in ("stride", "padding", "dilation")}
         self.layer = type(layer)(1, 1, layer.kernel_size, bias=False, **same).double()
-        nn.init.constant_(self.layer.weight, 1 / self.layer.weight.numel())  # sums stay of the order of 1
+        nn.init.constant_(self.layer.weight, 1 / self.layer.weight.numel())  # keeps outputs close to 1
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layer(x.sum(dim=1, keepdim=True))
 
 
 def receptive_field(model: nn.Module) -> int | None:
-    """Return the side in pixels of the square on which one output pixel can depend.
+    """Compute the side in pixels of the square of input pixels that one output pixel can depend on.
 
-    Every layer is replaced by its skeleton (convolutions with one channel and equal weights, average pooling for max
-    pooling, no activations or normalizations), so the gradient of one output pixel is nonzero exactly where the
-    network is connected to the input.
+    The layers of a copy are simplified: convolutions get one channel and equal weights, average pooling replaces max
+    pooling, and activations and normalizations are removed. The gradient of an output pixel of this copy is nonzero
+    exactly at the input pixels to which the output pixel is connected.
 
     Returns:
-        The side, or None if it is over LARGEST_FIELD.
+        The side, or None if it is larger than LARGEST_FIELD.
     """
-    skeleton = nn.Sequential(copy.deepcopy(model)).eval()  # gives every layer a name, even a single one
+    skeleton = nn.Sequential(copy.deepcopy(model)).eval()  # a model that is a single layer also gets a name
     for name, layer in list(skeleton.named_modules()):
         if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
             replacement = _Skeleton(layer)
@@ -126,7 +127,7 @@ def receptive_field(model: nn.Module) -> int | None:
             continue
         skeleton.set_submodule(name, replacement)
     image = torch.ones(1, 1, ROWS, 2 * LARGEST_FIELD, dtype=torch.float64, requires_grad=True)
-    # Several columns, as pixels at other positions of the pooling grids have other receptive fields.
+    # The receptive field depends on the position of the pixel in the pooling grids, so 32 columns are tested.
     side = 0
     output = skeleton(image)
     for column in range(LARGEST_FIELD, LARGEST_FIELD + 32):
@@ -139,19 +140,20 @@ def receptive_field(model: nn.Module) -> int | None:
 def effective_receptive_field(
     model: nn.Module, side: int = 224, images: Tensor | None = None, share: float = 0.95
 ) -> int:
-    """Measure the effective receptive field, which is much smaller than the receptive field.
+    """Measure the effective receptive field, which is much smaller than the theoretical receptive field.
 
     Luo, Li, Urtasun and Zemel, "Understanding the Effective Receptive Field in Deep Convolutional Neural Networks",
     NeurIPS 2016, https://arxiv.org/abs/1701.04128.
 
     Args:
-        model: The network, which is set to evaluation mode.
-        side: Height and width of the images.
-        images: (N, C, side, side), to average over; by default four images of noise.
-        share: The share of the gradient that the square must contain.
+        model: The network; it is set to evaluation mode.
+        side: Height and width of the images in pixels.
+        images: The images (N, C, side, side) to average over; by default four images of Gaussian noise.
+        share: The fraction of the gradient that the square must contain.
 
     Returns:
-        The side of the centred square that contains `share` of the gradient of the central output pixel.
+        The side in pixels of the smallest square around the center that contains this fraction of the gradient of the
+        central output pixel.
     """
     mass = gradient_map(model, side, images)
     total, middle = mass.sum(), side // 2
@@ -163,7 +165,7 @@ def effective_receptive_field(
 
 
 def gradient_map(model: nn.Module, side: int = 224, images: Tensor | None = None) -> Tensor:
-    """Return (side, side): the mean absolute gradient of the central output pixel for each input pixel."""
+    """Return the mean absolute gradient of the central output pixel with respect to each input pixel, (side, side)."""
     if images is None:
         channels = next(m for m in model.modules() if isinstance(m, nn.Conv2d)).in_channels
         images = torch.randn(4, channels, side, side, generator=torch.Generator().manual_seed(0))
@@ -175,13 +177,13 @@ def gradient_map(model: nn.Module, side: int = 224, images: Tensor | None = None
 
 @torch.inference_mode()
 def seconds(model: nn.Module, size: tuple[int, int], repeats: int = 5) -> float:
-    """Measure the median time of a forward pass for one image of `size` on the device of the model."""
+    """Measure the median time in seconds of a forward pass for one image of `size` on the device of the model."""
     model = model.eval().to(memory_format=torch.channels_last)
     weight = next(model.parameters())
     channels = next(m for m in model.modules() if isinstance(m, nn.Conv2d)).in_channels
     image = torch.randn(1, channels, *size, device=weight.device).to(memory_format=torch.channels_last)
     times = []
-    for _ in range(repeats + 1):  # the first one warms up
+    for _ in range(repeats + 1):  # the first pass is a warm-up
         start = time.perf_counter()
         model(image).sum().item()  # waits for the device
         times.append(time.perf_counter() - start)
@@ -189,7 +191,7 @@ def seconds(model: nn.Module, size: tuple[int, int], repeats: int = 5) -> float:
 
 
 def costs(name: str, size: tuple[int, int], num_classes: int = 19, measure: bool = True, **options) -> Costs:
-    """Return the costs of the network `name` with random weights; with `measure` also time and effective field."""
+    """Return the costs of the network `name`; with `measure`, also time and effective receptive field."""
     torch.manual_seed(0)
     model = models.create(name, num_classes, **options)
     counted = Costs(name, size, parameters(model), macs(model, size), receptive_field(model), step_bytes(model, size))
@@ -218,5 +220,5 @@ def table(rows: Sequence[Costs]) -> str:
 
 
 def write_table(text: str) -> None:
-    """Write the table between its markers in docs/networks.md."""
+    """Replace the table in docs/networks.md, which is between the lines BEGIN and END."""
     replace_between(PAGE, BEGIN, END, text)

@@ -1,7 +1,7 @@
 """The functions that a notebook of the course calls.
 
-PyTorch and the data sets take seconds to load, so they are imported where they are used: the command line loads this
-module too.
+The command line imports this module too. PyTorch and `seglib.data` take seconds to import, so they are imported inside
+the functions that need them.
 """
 
 import inspect
@@ -26,10 +26,11 @@ KAGGLE_INPUT = Path("/kaggle/input")  # one folder for each data set that was ad
 
 
 def start(name: str) -> "Lesson":
-    """Start the notebook `name`: read profile and data folder from the environment, seed, and print the profile.
+    """Start the notebook `name`: read the environment, seed the random generators, and print the profile.
 
-    SEGLIB_PROFILE is "quick" (the default), "full" or "gpu"; SEGLIB_DATA is the folder of the data sets, by default
-    `data/` of the repository. Python's, NumPy's and PyTorch's generators are seeded with `Lesson.seed`.
+    The environment variable SEGLIB_PROFILE is "quick" (the default), "full" or "gpu". SEGLIB_DATA is the folder of the
+    data sets, by default `data/` of the repository. The random generators of Python, NumPy and PyTorch are seeded with
+    `Lesson.seed`.
 
     Raises:
         CourseError: For an unknown profile.
@@ -52,13 +53,13 @@ def start(name: str) -> "Lesson":
 
 
 class Lesson:
-    """One run of one notebook: its profile, its data, its headline metric.
+    """One run of a notebook, with its profile, its data sets and its headline metric.
 
     Args:
         name: Name of the notebook.
         profile: "quick", "full" or "gpu".
         root: Folder of the data sets.
-        report_file: File in which the runner expects the names of data sets and modules that were used.
+        report_file: JSON file for the runner, with the data sets, the modules and the headline metric of the run.
     """
 
     def __init__(self, name: str, profile: str, root: Path, report_file: Path | None = None):
@@ -67,7 +68,7 @@ class Lesson:
         self.root = root
         self.seed = SEED
         self._report_file = report_file
-        self._places: dict[str, tuple[Path, str]] = {}  # folder of each data set, or why there is none
+        self._places: dict[str, tuple[Path, str]] = {}  # see `_locate`
         self._used: list[str] = []
         self._headline: dict | None = None
 
@@ -77,38 +78,38 @@ class Lesson:
         return self.profile == "quick"
 
     def budget(self, quick, full, gpu=None):
-        """Return the value of this run's profile: epochs, a number of images, a crop size, ...
+        """Return the argument for the profile of this run: a number of epochs or images, a crop size, ...
 
         Args:
-            quick: For a few minutes on a laptop.
-            full: For the saved outputs: a few minutes more.
-            gpu: For ten minutes of a small GPU; None takes `full`.
+            quick: The value for a few minutes on a laptop.
+            full: The value for the saved outputs, which takes a few minutes more.
+            gpu: The value for ten minutes on a small GPU; by default the same as `full`.
         """
         return {"quick": quick, "full": full, "gpu": full if gpu is None else gpu}[self.profile]
 
     def has(self, name: str) -> bool:
-        """Return whether the data set `name` can be used: its files are in `root`, or it is synthetic."""
+        """Return whether the data set `name` can be used; download it if that needs no login."""
         return not self._locate(name)[1]
 
     def dataset(self, name: str, split: str = "train", synthetic: dict | None = None, **options):
-        """Load the data set `name`, or a synthetic one in its place; prints which one.
+        """Load the data set `name`, or a synthetic data set instead, and print which of the two was loaded.
 
-        The files are looked for in `root` and in the data sets of a Kaggle notebook, then downloaded if that needs no
-        login. Without them a synthetic set takes its place.
+        The files are searched for in `root` and in the data sets of a Kaggle notebook. If they are not there, they are
+        downloaded, unless that requires a login. If there are still no files, a synthetic data set is loaded.
 
-        Street scenes get a palette whose colours differ.
+        The palette is replaced by `seglib.visualize.figure_palette`, in which similar colors of street scenes differ.
 
         Args:
             name: Name of the data set.
             split: "train", "val" or "test".
-            synthetic: Options of the synthetic set: length, size, seed.
-            options: Options of the real set, for `seglib.data.load`.
+            synthetic: Keyword arguments for the synthetic data set: length, size, seed.
+            options: Keyword arguments for the real data set, as in `seglib.data.load`.
 
         Returns:
-            A data.SegmentationDataset.
+            A `data.SegmentationDataset`.
 
         Raises:
-            data.DataError: If the data set is unknown, or its files are broken.
+            data.DataError: If the data set is unknown, or its files are damaged.
         """
         from seglib import data
         from seglib.visualize import figure_palette
@@ -131,12 +132,12 @@ class Lesson:
         return loaded
 
     def data_config(self, name: str, synthetic: dict | None = None, **options):
-        """Return the data of a training run: the data set `name`, or the synthetic one that takes its place.
+        """Return the data configuration of a training run on the data set `name`, or on its synthetic replacement.
 
         Args:
             name: Name of the data set.
-            synthetic: Options of the synthetic set: length, size, seed.
-            options: Fields of `seglib.config.DataConfig` for the real set, as in list_name="seed27".
+            synthetic: Keyword arguments for the synthetic data set: length, size, seed.
+            options: Fields of `seglib.config.DataConfig` for the real data set, such as list_name="seed27".
         """
         from seglib.config import DataConfig
 
@@ -146,19 +147,19 @@ class Lesson:
         return DataConfig(SYNTHETIC_SETS[name], options=synthetic or {})
 
     def report(self, metric: str, value: float) -> None:
-        """Record the notebook's headline metric; the last one is in the runner's table and in the saved notebook."""
+        """Record and print the headline metric; the runner's table and the saved notebook show the last value."""
         self._headline = {"metric": metric, "value": float(value)}
         self._write_report()
         print(f"{metric}: {float(value):.4g}")
 
     def _locate(self, name: str) -> tuple[Path, str]:
-        """Return the folder that holds the data set and "", or why the set cannot be used; downloads it once."""
+        """Return the folder of the data set, and "" or the reason why it cannot be used; try to download it once."""
         from seglib import data
 
         if name not in self._places and name in data.generated_sets():
             self._places[name] = (self.root, "")
         if name not in self._places:
-            source = data.source(name)  # an unknown name is an error, not a missing set
+            source = data.source(name)  # raises DataError for an unknown name
             try:
                 self._places[name] = (_find(source, [self.root, *KAGGLE_INPUT.glob("*")]), "")
             except data.DataError as error:
@@ -168,7 +169,7 @@ class Lesson:
         return self._places[name]
 
     def _download(self, name: str, reason: str) -> tuple[Path, str]:
-        """Fetch a data set that has a public address; SEGLIB_DOWNLOAD=0 turns this off."""
+        """Download a data set that has a public address, unless SEGLIB_DOWNLOAD=0; return the same as `_locate`."""
         from seglib import data
         from seglib.data import validation
 
@@ -182,7 +183,7 @@ class Lesson:
         return self.root, ""
 
     def _follow_cells(self) -> None:
-        """Under the runner, write the report after every cell, as cells import further modules."""
+        """If the runner started the notebook, write the report after every cell, as cells import more modules."""
         if self._report_file and "IPython" in sys.modules and (shell := sys.modules["IPython"].get_ipython()):
             shell.events.register("post_run_cell", lambda result: self._write_report())
 
@@ -194,7 +195,7 @@ class Lesson:
 
 
 def _find(source, roots: Sequence[Path]) -> Path:
-    """Return the first of `roots` in which the data set is complete; raises the DataError of the first otherwise."""
+    """Return the first of `roots` in which the data set is complete, or raise the DataError of the first root."""
     from seglib import data
 
     errors = []
@@ -208,7 +209,10 @@ def _find(source, roots: Sequence[Path]) -> Path:
 
 
 def _loaded_modules() -> list[str]:
-    """Return the files of `seglib` and `course` that this process has loaded, without those that only run notebooks."""
+    """Return the files of `seglib` and of subpackages of `course` that this process has imported.
+
+    The modules of `course` itself only run notebooks, so they are left out.
+    """
     modules = (module for name, module in list(sys.modules.items()) if name.split(".")[0] in ("seglib", "course"))
     files = (Path(module.__file__).resolve() for module in modules if getattr(module, "__file__", None))
     names = {file.relative_to(REPOSITORY).as_posix() for file in files if file.is_relative_to(REPOSITORY)}
@@ -216,14 +220,14 @@ def _loaded_modules() -> list[str]:
 
 
 class Source:
-    """Source code that a notebook shows with highlighting and a console as plain text."""
+    """Source code that is highlighted in a notebook, and shown as plain text in a console."""
 
     def __init__(self, code: str, place: str):
         self.code = code
         self.place = place
 
     def _repr_markdown_(self) -> str:
-        # Markdown, as IPython's Code writes a style sheet into every cell, which websites strip.
+        # Not IPython's Code, which writes a style sheet into every cell that websites remove.
         return f"`{self.place}`\n\n~~~~python\n{self.code}\n~~~~\n"
 
     def __repr__(self) -> str:
@@ -231,10 +235,10 @@ class Source:
 
 
 def show_source(thing) -> Source:
-    """Return the source of a class, function, method or module of the package, as a cell's result.
+    """Return the source of a class, function, method or module, to be shown as the output of a cell.
 
     Raises:
-        CourseError: For an object that was not written in Python.
+        CourseError: For an object without Python source.
     """
     try:
         thing = inspect.unwrap(thing) if callable(thing) else thing
@@ -247,5 +251,5 @@ def show_source(thing) -> Source:
 
 
 def check_exercise(name: str, answer) -> None:
-    """Grade the `answer` to exercise `name` ("02_unet/1") and print the result: right, or a hint."""
+    """Grade the `answer` to exercise `name` ("02_unet/1"), and print "right" or a hint."""
     print(f"{name}: {exercises.grade(name, answer).message}")

@@ -1,7 +1,7 @@
-"""The published Mini-HRNet, which notebook 05 builds: new blocks and stages in place of HRNet's.
+"""The published Mini-HRNet, which notebook 05 builds: an HRNet with different blocks and stages.
 
-It is the third variant of an earlier project; `seglib.models.mini_hrnet` has the others.  `seglib.models.create` builds
-it as mini_hrnet_v3, which is registered by the entry point `seglib.models`.
+The network is the third variant of an earlier project; `seglib.models.mini_hrnet` has the other variants.  The entry
+point `seglib.models` registers this network as `mini_hrnet_v3` for `seglib.models.create`.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,10 @@ class ConvNormReLU(nn.Sequential):
 
 
 class DilatedBlock(nn.Module):
-    """Mean of three pairs of convolutions with dilations 1, 2 and 4, and a shortcut: (N, C, H, W) -> (N, C, H, W)."""
+    """Add the mean of three pairs of dilated convolutions to the input: (N, C, H, W) -> (N, C, H, W).
+
+    The dilations are 1, 2 and 4.
+    """
 
     def __init__(self, channels: int):
         super().__init__()
@@ -41,28 +44,34 @@ class DilatedBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the block's output, (N, C, H, W)."""
+        """Return the output of the block, (N, C, H, W)."""
         first, second, third = (branch(x) for branch in self.branches)
         return F.relu((first + second + third) / 3 + x)
 
 
 class OctaveFusion(nn.Module):
-    """Add every branch to all others, resampled by a factor of 2 at a time with the channels of the branches between.
+    """Add every branch to all other branches, resampled in steps of a factor of 2.
+
+    After each step, the features have the resolution and the number of channels of the next branch.
 
     Args:
-        widths: channels of each branch.
+        widths: The number of channels of each branch.
     """
 
     def __init__(self, widths: Sequence[int]):
         super().__init__()
         indices = range(len(widths))
-        self.paths = nn.ModuleList(  # paths[j] leads from branch j to each of the others, in their order
+        self.paths = nn.ModuleList(  # paths[j] leads from branch j to all other branches, in order
             nn.ModuleList(self._path(widths, j, i) for i in indices if i != j) for j in indices
         )
 
     @staticmethod
     def _path(widths: Sequence[int], source: int, target: int) -> nn.Sequential:
-        """3x3 of stride 2 to a lower resolution; 1x1 and bilinear upsampling (align_corners=True) to a higher one."""
+        """Return the layers from branch `source` to branch `target`.
+
+        Each step to a lower resolution is a 3x3 convolution with stride 2. Each step to a higher resolution is a 1x1
+        convolution and bilinear upsampling with align_corners=True.
+        """
         if source < target:
             return nn.Sequential(*(ConvNormReLU(widths[i], widths[i + 1], stride=2) for i in range(source, target)))
         upsample = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
@@ -71,7 +80,10 @@ class OctaveFusion(nn.Module):
         )
 
     def forward(self, branches: list[Tensor]) -> list[Tensor]:
-        """Map a list of (N, widths[i], H/2^i, W/2^i) to the same shapes; the lowest resolution must be whole."""
+        """Fuse branches (N, widths[i], H/2^i, W/2^i) and return the same shapes.
+
+        Height and width must be divisible by 2^i for all branches.
+        """
         sums = list(branches)
         paths: Any
         for j, paths in enumerate(self.paths):
@@ -83,18 +95,20 @@ class OctaveFusion(nn.Module):
 class MiniHRNetV3(nn.Module):
     """The published Mini-HRNet: images (N, in_channels, H, W) of any size -> logits (N, num_classes, H, W).
 
-    Branches of 48, 60, 72 and 84 channels start one after the other, each from the blocks of the branch before, and
-    are fused; then all have more blocks in parallel and are fused again.  Instance normalization without weights
-    depends on the whole image, in eval mode too.  The published network needs sizes that are multiples of 32.  Here
-    other sizes, and those under 64 (instance normalization needs more than one value in the last branch), are padded
-    by repeating the last row and column, and the logits are cropped.
+    There are four branches with 48, 60, 72 and 84 channels.  Each branch starts from the output of the branch before.
+    The branches are fused, then each has more blocks, and they are fused again.  Instance normalization has no weights
+    and depends on the whole image, also in eval mode.
+
+    The published network requires height and width to be multiples of 32.  This class pads other sizes by repeating
+    the last row and column, and crops the logits.  It also pads sizes below 64, because instance normalization needs
+    more than one value in the last branch.
 
     Args:
-        num_classes: channels of the logits.
-        in_channels: channels of the image.
+        num_classes: The number of channels of the logits.
+        in_channels: The number of channels of the image.
     """
 
-    head_prefixes = ("last_layer.3.",)  # the layer whose shape depends on the number of classes
+    head_prefixes = ("last_layer.3.",)  # parameters whose shape depends on the number of classes
 
     def __init__(self, num_classes: int, in_channels: int = 3):
         super().__init__()
@@ -140,10 +154,10 @@ class MiniHRNetV3(nn.Module):
         branches = self.fusion2([blocks(x) for blocks, x in zip(self.branches2, branches, strict=True)])
         logits = self.last_layer(concatenate(branches))  # (N, num_classes, H/4, W/4)
         logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
-        return F.pad(logits, [0, -right, 0, -bottom])  # crops; a slice would stop torch.export with dynamic sizes
+        return F.pad(logits, [0, -right, 0, -bottom])  # crops; a slice fails in torch.export with dynamic sizes
 
 
 def _padding(size: int) -> int:
-    """The pixels missing to the next multiple of 32, or to 64.  Only arithmetic, so that it can be traced."""
+    """Return how many pixels to add for a multiple of 32 that is at least 64; uses only arithmetic, for tracing."""
     units = (size + 31) // 32
-    return 32 * (units + 1 // units) - size  # 1 // units is 1 for a single unit, else 0
+    return 32 * (units + 1 // units) - size  # 1 // units is 1 for one unit, otherwise 0

@@ -10,11 +10,11 @@ import sys
 
 from seglib.cli.options import Parser
 
-SMALLEST = 64  # below it the last feature maps of some networks have one pixel, which cannot be normalized
+SMALLEST = 64  # for smaller images, the last feature map of some networks has one pixel and cannot be normalized
 
 
 def add_arguments(parser: Parser) -> None:
-    """Add the options of the command to its parser."""
+    """Add the options of this command to `parser`."""
     parser.add_argument("names", nargs="*", metavar="NAME", help="which networks (default: all)")
     parser.add_argument(
         "--size",
@@ -34,7 +34,7 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the command; returns the exit status."""
+    """Run the command and return the exit status."""
     from tqdm import tqdm
 
     from seglib import models

@@ -1,4 +1,4 @@
-"""The folders of notebooks and data, and reading a notebook."""
+"""Find the repository and its notebooks, read a notebook, and replace a part of a text file."""
 
 import json
 from collections.abc import Sequence
@@ -15,9 +15,10 @@ class CourseError(SeglibError, ValueError):
 
 
 def checkout() -> Path:
-    """Return the folder that contains `notebooks/`: the repository of this package, or the nearest parent that does.
+    """Return the folder that contains `notebooks/`.
 
-    An installed package is outside of a repository; then the working folder decides.
+    This is the repository of this package. If the package is installed elsewhere, it is the working directory or its
+    nearest parent that contains `notebooks/`, or else the working directory.
     """
     here = Path.cwd()
     for folder in (REPOSITORY, here, *here.parents):
@@ -30,15 +31,15 @@ def find_notebooks(names: Sequence[str] = (), folder: Path | None = None) -> lis
     """Find notebooks by name.
 
     Args:
-        names: Names ("02_unet", "solutions/02_unet"), beginnings of names ("02"), paths of files, or "solutions" for
-            all solutions. By default every notebook of the course, without the solutions.
+        names: Names ("02_unet", "solutions/02_unet"), prefixes of names ("02"), paths of files, or "solutions" for
+            all solutions. By default all notebooks of the course without the solutions.
         folder: The folder of the notebooks.
 
     Returns:
-        Their paths, in the order of `names`.
+        The paths of the notebooks, in the order of `names`.
 
     Raises:
-        CourseError: For a name that matches no notebook or several.
+        CourseError: If a name matches no notebook or several.
     """
     folder = (folder or checkout() / "notebooks").resolve()
     lessons, solutions = sorted(folder.glob("*.ipynb")), sorted(folder.glob("solutions/*.ipynb"))
@@ -73,7 +74,14 @@ def notebook_name(path: Path) -> str:
 
 
 def read_notebook(path: Path):
-    """Read the notebook at `path` as a valid nbformat node in which every cell has an id. Raises CourseError."""
+    """Read and validate a notebook, and give every cell an id.
+
+    Returns:
+        An nbformat notebook node.
+
+    Raises:
+        CourseError: If the file cannot be read or is not a valid notebook.
+    """
     import nbformat
 
     try:
@@ -82,7 +90,7 @@ def read_notebook(path: Path):
             raise CourseError(f"{path}: the notebook has format {raw['nbformat']}; save it with a recent Jupyter.")
         raw["nbformat_minor"] = max(raw["nbformat_minor"], 5)
         for number, cell in enumerate(raw["cells"]):
-            cell.setdefault("id", f"cell-{number}")  # nbformat would choose a random one at every run
+            cell.setdefault("id", f"cell-{number}")  # nbformat would choose a random id in every run
         nbformat.validate(raw)
     except OSError as error:
         raise CourseError(f"{path}: the notebook cannot be read ({error.strerror}).") from error
@@ -94,7 +102,7 @@ def read_notebook(path: Path):
 
 
 def replace_between(file: Path, begin: str, end: str, text: str) -> None:
-    """Put `text` between the lines `begin` and `end` of a text file.  OSError if they are not there."""
+    """Replace the text between the lines `begin` and `end` of a text file; raise OSError if a line is missing."""
     before, opening, rest = Path(file).read_text(encoding="utf-8").partition(begin)
     _, closing, after = rest.partition(end)
     if not opening or not closing:

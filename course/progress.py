@@ -1,4 +1,4 @@
-"""Progress of a notebook run on the terminal."""
+"""Progress display while a notebook runs."""
 
 import threading
 import time
@@ -9,7 +9,7 @@ SPARSE_SECONDS = 30  # between lines if the output is not a terminal
 
 
 class Progress:
-    """One line per notebook with "cell k/n" and the time: updated on a terminal, printed at intervals otherwise."""
+    """Show "cell k/n" and the elapsed time, in one line that is updated on a terminal or repeated at intervals."""
 
     def __init__(self, name: str, cells: int, stream: TextIO):
         self.name, self.cells, self.stream = name, cells, stream
@@ -42,6 +42,6 @@ class Progress:
     def _show(self, state: str = "") -> None:
         minutes, seconds = divmod(int(self.seconds()), 60)
         line = f"{self.name:<24} cell {self.cell:>3}/{self.cells:<3} {minutes:>3}:{seconds:02} {state:<7}"
-        # One write for the whole line, so that output of other processes does not split it.
+        # A single write for the whole line, so that the output of other processes does not split the line.
         self.stream.write(f"\r{line}" if self.terminal else f"{line.rstrip()}\n")
         self.stream.flush()

@@ -1,4 +1,4 @@
-"""Run notebooks top to bottom in a kernel of this Python, and report the results."""
+"""Run notebooks from top to bottom in a kernel of this Python interpreter, and report the results."""
 
 import importlib.util
 import json
@@ -22,16 +22,24 @@ from .lesson import PROFILES
 from .places import REPOSITORY, CourseError, checkout, find_notebooks, notebook_name, read_notebook
 from .progress import Progress
 
-ERROR_LINES = 12  # of a failing cell's traceback
+ERROR_LINES = 12  # lines of a failing cell's traceback that are shown
 
 
 class CellFailed(CourseError):
-    """A cell failed; the message shows the notebook, the cell, its source and the error's last lines."""
+    """Raised if a cell fails; the message has the notebook, the cell, its source and the last lines of the error."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """One executed notebook: name, minutes, the data it used, its headline metric, and its executed copy."""
+    """The result of one notebook.
+
+    Attributes:
+        notebook: Name of the notebook.
+        minutes: Run time.
+        data: The data sets that the notebook used.
+        headline: The headline metric, a dictionary with "metric" and "value", or None.
+        copy: Path of the executed copy.
+    """
 
     notebook: str
     minutes: float
@@ -41,7 +49,7 @@ class Result:
 
 
 class ThisPython(KernelSpecManager):
-    """Offers one kernel, this interpreter; an installed kernel named python3 may belong to another environment."""
+    """Start kernels with this interpreter, because a kernel named python3 may belong to another environment."""
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=ERROR"]
@@ -62,15 +70,18 @@ def run(
     Args:
         names: See `places.find_notebooks`.
         profile: "quick", "full" or "gpu".
-        data: Folder of the data sets (default: SEGLIB_DATA, else `data/` of the repository).
-        out: Folder of the executed copies (default: `build/course`).
-        save: Whether to write the executed notebooks back in place too.
-        folder: Folder of the notebooks.
-        stream: Where progress is printed.
+        data: Folder of the data sets (default: SEGLIB_DATA, or `data/` of the repository).
+        out: Folder for the executed copies (default: `build/course`).
+        save: Whether to also overwrite the notebooks with the executed copies.
+        folder: Folder of the notebooks (default: `notebooks/` of the repository).
+        stream: Where to print progress (default: standard output).
+
+    Returns:
+        The results, in the order of the notebooks.
 
     Raises:
-        CellFailed: At the first failing cell; the copy up to this cell is written.
-        CourseError: For unknown names or profiles, and notebooks that cannot be saved.
+        CellFailed: If a cell fails. The copy is written up to this cell, and later notebooks are not run.
+        CourseError: If a name or the profile is unknown, or a notebook cannot be read or saved.
     """
     if profile not in PROFILES:
         raise CourseError(f"There is no profile '{profile}'; choose one of: {', '.join(PROFILES)}.")
@@ -88,7 +99,7 @@ def run(
 
 
 def run_notebook(path: Path, profile: str, data: Path, out: Path, save: bool, stream: TextIO) -> Result:
-    """Execute one notebook into `out`, and back in place if `save`.  Raises CellFailed and CourseError."""
+    """Execute one notebook and write the copy into `out`; the arguments and errors are the same as of `run`."""
     name = notebook_name(path)
     original = path.read_bytes() if path.is_file() else b""
     notebook = read_notebook(path)
@@ -120,7 +131,11 @@ def run_notebook(path: Path, profile: str, data: Path, out: Path, save: bool, st
 
 
 def kernel_environment(profile: str, data: Path, report_file: Path, scratch: Path) -> dict[str, str]:
-    """Return the environment of the kernel: the lesson's variables, this package first, no settings of the user."""
+    """Return the kernel's environment variables.
+
+    They contain the variables that `lesson.start` reads, put this package first on the path, and disable start-up files
+    and extensions of the user.
+    """
     environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
     path = os.environ.get("PYTHONPATH")
     return environment | {
@@ -129,16 +144,16 @@ def kernel_environment(profile: str, data: Path, report_file: Path, scratch: Pat
         "SEGLIB_REPORT": str(report_file),
         "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *([path] if path else [])]),
         "PYTHONHASHSEED": "0",
-        "IPYTHONDIR": str(scratch / "ipython"),  # no start-up files and extensions of the user
+        "IPYTHONDIR": str(scratch / "ipython"),  # without start-up files and extensions of the user
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         "NO_ALBUMENTATIONS_UPDATE": "1",
-        # Waiting threads sleep: busy waiting tripled the time when other work shared the cores.
+        # Waiting threads sleep, because busy waiting tripled the run time when other processes shared the cores.
         "OMP_WAIT_POLICY": "passive",
     }
 
 
 def _execute(notebook: NotebookNode, folder: Path, environment: dict[str, str], progress: Progress) -> None:
-    """Run every cell of `notebook`, which receives the outputs. The kernel is shut down afterwards in any case."""
+    """Run all cells, store the outputs in `notebook`, and shut down the kernel."""
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
@@ -148,7 +163,7 @@ def _execute(notebook: NotebookNode, folder: Path, environment: dict[str, str], 
         km=manager,
         timeout=None,
         startup_timeout=300,
-        iopub_timeout=60,  # late outputs on a busy machine must not be lost
+        iopub_timeout=60,  # keeps late outputs on a busy machine
         raise_on_iopub_timeout=True,
         coalesce_streams=True,
         store_widget_state=False,
@@ -187,7 +202,7 @@ def _execute_cell(client: NotebookClient, cell: NotebookNode, index: int, progre
 
 
 def table(results: Sequence[Result]) -> str:
-    """Return the results in aligned columns: notebook, minutes, data used, headline metric; a total last."""
+    """Return the results as a text table with notebook, minutes, data sets and headline metric, and the total time."""
     rows = [("notebook", "minutes", "data", "headline")]
     for result in results:
         headline = f"{result.headline['metric']} {result.headline['value']:.4g}" if result.headline else "-"
@@ -199,7 +214,7 @@ def table(results: Sequence[Result]) -> str:
 
 
 def _write_summary(results: Sequence[Result], profile: str, out: Path) -> None:
-    """Write the results to summary.json."""
+    """Write the results to `out/summary.json`."""
     rows = [asdict(result) | {"copy": f"{result.notebook}.ipynb"} for result in results]
     summary = {"profile": profile, "notebooks": rows}
     (out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Saving executed notebooks: without machine-dependent content, with a hash of their code, written atomically."""
+"""Save executed notebooks: remove machine-dependent content, hash the code, and write the file atomically."""
 
 import base64
 import copy
@@ -24,7 +24,7 @@ from .places import REPOSITORY, CourseError, checkout, notebook_name
 MAX_BYTES = 1_500_000
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 WIDGETS = "application/vnd.jupyter.widget"
-# Absolute paths of some machine, after the prefixes below are replaced.
+# Absolute paths that are specific to one machine; known prefixes were replaced before (`_machine_prefixes`).
 MACHINE_PATH = re.compile(
     r"(?<![\w.:/~-])/(?:home|Users|root|tmp|private|var|mnt|opt|usr|srv|workspace)/[\w.-]+[^\s'\"<>)]*"
     r"|\b[A-Za-z]:\\{1,2}Users\\[^\s'\"<>)]*"
@@ -34,7 +34,7 @@ CELL_FILE = re.compile(r"\S*ipykernel_\d+[/\\]+\d+\.py")
 
 
 def cleaned(notebook: NotebookNode, data_root: Path | None = None) -> NotebookNode:
-    """Return a copy without times, widget state, versions and machine paths; sources and cell ids are unchanged."""
+    """Return a copy without times, widget state, versions and machine paths; source code and cell ids stay the same."""
     notebook = copy.deepcopy(notebook)
     record = notebook.metadata.get("seglib")
     notebook.metadata = NotebookNode(kernelspec=NotebookNode(KERNELSPEC), language_info=NotebookNode(name="python"))
@@ -50,13 +50,17 @@ def cleaned(notebook: NotebookNode, data_root: Path | None = None) -> NotebookNo
 
 
 def code_hash(notebook: NotebookNode) -> str:
-    """Return the SHA-256 of the code cells' sources in order: outputs depend on code, not on prose."""
+    """Return the SHA-256 of the source of all code cells; Markdown cells do not count because outputs ignore them."""
     sources = [cell.source for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
     return hashlib.sha256(json.dumps(sources).encode()).hexdigest()
 
 
 def module_hashes(names: list[str]) -> dict[str, str]:
-    """Return the first 16 digits of the SHA-256 of each file ("seglib/losses/functions.py"); "" for missing files."""
+    """Return the first 16 hexadecimal digits of the SHA-256 of each file, or "" for a missing file.
+
+    Args:
+        names: Paths relative to the repository, such as "seglib/losses/functions.py".
+    """
     hashes = {}
     for name in names:
         file = REPOSITORY / name
@@ -71,10 +75,10 @@ def save(notebook: NotebookNode, path: Path, original: bytes) -> None:
     Args:
         notebook: The executed notebook.
         path: The file to replace.
-        original: The content of the file when the run began.
+        original: The content of the file when the run started.
 
     Raises:
-        CourseError: If the notebook has faults or the file changed since; the file is left unchanged.
+        CourseError: If the notebook has problems, or the file was changed during the run. The file is not written.
     """
     faults = output_faults(notebook)
     if faults:
@@ -85,18 +89,18 @@ def save(notebook: NotebookNode, path: Path, original: bytes) -> None:
 
 
 def write(notebook: NotebookNode, path: Path) -> None:
-    """Write a notebook atomically: the file is either the old one or the complete new one."""
+    """Write a notebook atomically: after an error the file has its old content."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda file: file.write(encoded(notebook)))
 
 
 def encoded(notebook: NotebookNode) -> bytes:
-    """Return the content of the notebook's file."""
+    """Return the notebook as the bytes of its file."""
     return (nbformat.writes(notebook, version=nbformat.NO_CONVERT).rstrip("\n") + "\n").encode("utf-8")
 
 
 def output_faults(notebook: NotebookNode) -> list[str]:
-    """Return the faults of an executed notebook, a sentence each: errors, paths, widgets, size."""
+    """Return one message for each problem of an executed notebook: errors, widgets, machine paths, file size."""
     faults = []
     if "widgets" in notebook.metadata:
         faults.append("it has widget state; use plain text progress bars and run it again")
@@ -121,18 +125,18 @@ def output_faults(notebook: NotebookNode) -> list[str]:
 
 
 def machine_paths(text: str) -> list[str]:
-    """Return paths of one machine in `text`: a home or temporary folder, or the folder of this repository."""
+    """Find machine-specific paths in `text`: home and temporary folders, and the folder of this repository."""
     here = [re.escape(prefix) for prefix, _ in _machine_prefixes(None)]
     return MACHINE_PATH.findall(text) + re.findall(rf"(?<![\w.:/~-])(?:{'|'.join(here)})(?![\w-])", text)
 
 
 def _machine_prefixes(data_root: Path | None) -> list[tuple[str, str]]:
-    """Return (absolute folder, replacement), the deepest folder first."""
+    """Return pairs (absolute folder, replacement), the longest folder first."""
     paths = sysconfig.get_paths()
     places = [(paths[key], "site-packages") for key in ("purelib", "platlib")]
     places += [(folder, "site-packages") for folder in site.getsitepackages()]
     places += [(paths["stdlib"], "python")]
-    if sys.prefix != sys.base_prefix:  # a virtual environment; otherwise it may be /usr, which every machine has
+    if sys.prefix != sys.base_prefix:  # a virtual environment; another prefix may be /usr, as on most machines
         places += [(sys.prefix, "python")]
     places += [(tempfile.gettempdir(), "tmp"), (checkout(), "."), (REPOSITORY, "."), (Path.home(), "~")]
     if data_root:
@@ -140,7 +144,7 @@ def _machine_prefixes(data_root: Path | None) -> list[tuple[str, str]]:
     spellings = {}
     for folder, replacement in places:
         for path in (Path(folder), Path(folder).resolve()):
-            if len(path.parts) > 1 and path.is_absolute():  # not "/", the home folder in some containers
+            if len(path.parts) > 1 and path.is_absolute():  # skips "/", which is the home folder in some containers
                 spellings[str(path)] = replacement
                 spellings[str(path).replace("\\", "\\\\")] = replacement  # as in repr() on Windows
     return sorted(spellings.items(), key=lambda item: -len(item[0]))
@@ -159,7 +163,7 @@ def _clean_output(output: NotebookNode, replacements: list[tuple[str, str]]) -> 
 
 
 def _in_palette(png: str) -> str:
-    """Return a base64 PNG with at most 256 colours if that is shorter; charts need no more colours."""
+    """Reduce a base64 PNG to at most 256 colors, which is enough for charts; keep the original if it is not longer."""
     image = Image.open(io.BytesIO(base64.b64decode(png)))
     packed = io.BytesIO()
     image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)
@@ -181,7 +185,7 @@ def _is_text(mimetype: str) -> bool:
 
 
 def _texts(cell: NotebookNode) -> Iterator[str]:
-    """Yield every text of a cell that is visible to readers: source and outputs, without images."""
+    """Yield all text of a cell: the source and the outputs without images."""
     yield cell.source
     for output in cell.get("outputs", []):
         yield output.get("text", "")

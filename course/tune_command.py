@@ -1,7 +1,8 @@
 """Search for good hyperparameters with Optuna.
 
-Train a configuration with varying options and report which work best.  Trial 0 is the configuration itself; options
-after the file, as in --epochs=12, apply to all trials.  Ctrl-C stops the search; --resume continues it.
+Train a configuration with different values of some options, and report which values work best.  Trial 0 is the
+configuration itself.  Options after the file, such as --epochs=12, apply to all trials.  Ctrl-C stops the search, and
+--resume continues it.
 
 examples:
   seglib tune configs/horses-laptop.yaml --trials 20
@@ -20,7 +21,7 @@ DEFAULT_SPACE = "learning rate, weight decay, batch size, augmentation"
 
 
 def add_arguments(parser: Parser) -> None:
-    # All else that follows `tune` is the configuration's: see `split_configuration`.
+    # All other arguments of `tune` are the file and options of the configuration: see `split_configuration`.
     parser.usage = "%(prog)s CONFIG.yaml [--trials N] [--space FILE] [--out DIR] [--resume] [--OPTION=VALUE ...]"
     add = parser.add_argument
     add("--trials", type=int, default=20, metavar="N", help="total number of trials (%(default)s)")

@@ -1,1 +1,1 @@
-"""What maintainers run from a checkout: releases, model cards, README tables.  Never installed."""
+"""Tools for maintainers, which run from a checkout and are not installed: releases, model cards, README tables."""

@@ -1,4 +1,4 @@
-"""What maintainers run from a checkout: `python -m tools ACTION`."""
+"""The command line of the tools for maintainers: `python -m tools ACTION`."""
 
 import argparse
 import sys
@@ -22,7 +22,7 @@ examples:
 
 
 def build_parser() -> Parser:
-    """Build the parser of the actions and their options."""
+    """Return the argument parser with all actions and their options."""
     parser = Parser(prog="python -m tools", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     actions.add_parser("table", help="write the README's table from the model cards")
@@ -57,7 +57,7 @@ def build_parser() -> Parser:
 
 
 def main(words: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
+    """Run the command line and return the exit status."""
     args = build_parser().parse_args(words)
     return run_command(lambda: _run(args))
 

@@ -1,6 +1,6 @@
-"""Set the public address of the repository everywhere it is needed.  `python -m tools address URL`.
+"""Write the public address of the repository into all files that need it.  `python -m tools address URL`.
 
-`[tool.seglib] address` of pyproject.toml is the one place that holds it; everything else is written from there.
+The address is stored in `[tool.seglib] address` of pyproject.toml, and copied from there to all other files.
 """
 
 import json
@@ -23,21 +23,21 @@ KAGGLE = "[![Open in Kaggle](https://kaggle.com/static/images/open-in-kaggle.svg
 
 
 class AddressError(SeglibError, ValueError):
-    """The address cannot be used; the message says why."""
+    """Raised for an address that cannot be used; the message says why."""
 
 
 def set_address(url: str, root: Path = places.REPOSITORY) -> list[str]:
     """Write the address into pyproject.toml, README, manifest and notebooks.
 
     Args:
-        url: address of the git repository, such as https://github.com/OWNER/NAME.
-        root: folder of the checkout.
+        url: Address of the git repository, such as https://github.com/OWNER/NAME.
+        root: Folder of the checkout.
 
     Returns:
-        One line for each place: what was set, or what is still unset and why.
+        One line for each changed file, and for each file that was not changed, with the reason.
 
     Raises:
-        AddressError: `url` is not an address of a git repository.
+        AddressError: If `url` is not an address of a git repository.
     """
     url = url.rstrip("/").removesuffix(".git")
     if not re.match(r"(https?|ssh|file)://\S+$", url):
@@ -71,7 +71,7 @@ def set_address(url: str, root: Path = places.REPOSITORY) -> list[str]:
 
 
 def badges(notebook: str, root: Path = places.REPOSITORY) -> str:
-    """Return the Markdown of the badges that open a notebook on Colab and Kaggle, "" without an address on GitHub."""
+    """Return the Markdown of the Colab and Kaggle badges of a notebook, or "" if the repository is not on GitHub."""
     url = first_cell.address(root)
     if not GITHUB.fullmatch(url):
         return ""
@@ -81,7 +81,7 @@ def badges(notebook: str, root: Path = places.REPOSITORY) -> str:
 
 
 def write_badges(root: Path = places.REPOSITORY) -> list[Path]:
-    """Write the cell of badges below the title of every notebook; returns the files that changed."""
+    """Write the cell with the badges below the title of every notebook, and return the changed files."""
     changed = []
     for path in places.find_notebooks(folder=root / "notebooks"):
         notebook, before = places.read_notebook(path), path.read_bytes()

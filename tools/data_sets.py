@@ -1,4 +1,4 @@
-"""Write what is committed about the known data sets: their split lists, and the digests of their content."""
+"""Write the committed files about the known data sets: split lists, and digests of their content."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -10,7 +10,7 @@ from seglib.data.layouts import natural_order
 from seglib.data.splits import divide
 from seglib.files import write_text
 
-# Images of humans/default/train on which checkpoints and settings are chosen; data/README.md says how they were chosen.
+# Images of humans/default/train for choosing checkpoints and settings; data/README.md says how they were selected.
 SELECTED_HUMANS = (
     "10 16 19 21 27 36 43 54 68 73 74 77 82 88 90 97 105 107 109 113 133 141 148 149 164 169 193 195 226 233 239 248 "
     "251 255 260 261 274 278 279 286"
@@ -21,13 +21,13 @@ Lists = dict[str, list[str]]
 
 
 def take_first(keys: Sequence[str], count: int) -> Lists:
-    """Return the first `count` keys in natural order as train, the rest as val."""
+    """Return the first `count` keys in natural order as `train` and all others as `val`."""
     keys = sorted(keys, key=natural_order)
     return {"train": keys[:count], "val": keys[count:]}
 
 
 def with_selection(parts: Lists, selected: Collection[str]) -> Lists:
-    """Add `fit` and `select` to `parts`: the keys of train that are not `selected`, and those that are."""
+    """Add the lists `fit` and `select` to `parts`: `select` has the training keys in `selected`, `fit` all others."""
     return parts | {
         "fit": [key for key in parts["train"] if key not in selected],
         "select": [key for key in parts["train"] if key in selected],
@@ -39,19 +39,19 @@ def _default_horses(keys: Sequence[str]) -> Lists:
     return with_selection(parts, divide(parts["train"], seed=17)["val"])
 
 
-# How each committed list was made; `python -m tools split NAME` makes it again.
+# The rules that generated the committed lists; `python -m tools split NAME` applies them again.
 RULES = {
     "horses": {
-        # In both steps the first seed that divides none of the twelve pairs of repeated images.
+        # Both seeds are the first for which none of the twelve pairs of repeated images is divided.
         "default": _default_horses,
-        # The first seed that divides none of the first nine pairs: `default` of earlier versions. The other three were
-        # found when weights had been trained with it; it divides 075 from 234 and 193 from 254.
+        # The default of earlier versions: the first seed that divides none of the first nine pairs. Three more pairs
+        # were found after weights had been trained with this list, which divides the pairs 075, 234 and 193, 254.
         "seed27": lambda keys: divide(keys, seed=27),
         "first278": lambda keys: take_first(keys, 278),
     },
-    # 102 and 270 are the same photo: the first seed that puts both on the same side.
+    # Images 102 and 270 show the same photo; this is the first seed for which both are in the same split.
     "humans": {"default": lambda keys: with_selection(divide(keys, seed=1), SELECTED_HUMANS)},
-    # CamVid comes split: the lists only divide its training set.
+    # CamVid has official splits, so the lists only divide its training set.
     "camvid": {
         "default": lambda keys: {
             "fit": sorted(key for key in keys if not key.startswith(SELECTED_SEQUENCE)),
@@ -62,7 +62,11 @@ RULES = {
 
 
 def keys_to_divide(name: str, root: Path | str) -> list[str]:
-    """Return the keys of a data set that lists divide: all without a given split, or those of train. DataError."""
+    """Return the keys that the lists divide: all keys without an official split, or the keys of the training set.
+
+    Raises:
+        DataError: If the data set is unknown or not complete.
+    """
     return [pair.key for pair in source(name).find(Path(root)) if pair.split in (None, "train")]
 
 
@@ -71,10 +75,10 @@ def write_lists(name: str, keys: Sequence[str]) -> list[Path]:
 
     Args:
         name: Name of the data set.
-        keys: As `keys_to_divide` gives them.
+        keys: The keys that `keys_to_divide` returns.
 
     Raises:
-        DataError: The set needs no lists, or images that a committed list names are not in `keys`.
+        DataError: If the data set needs no lists, or images of the committed lists are not in `keys`.
     """
     if name not in RULES:
         raise DataError(f"{name} comes with its splits, or is split by ratio; lists are made for: {', '.join(RULES)}.")
@@ -95,9 +99,10 @@ def write_lists(name: str, keys: Sequence[str]) -> list[Path]:
 
 
 def write_digests(names: Sequence[str], root: Path | str) -> Path:
-    """Write the committed digests from the copies in `root`; sets that are not there keep what was written.
+    """Compute digests of the data sets in `root` and write them to the committed file, and return the file.
 
-    A digest that is listed already keeps the others of its split; a new one replaces them.
+    The entry of a data set that is not in `root` stays as it is. If the file already lists the digest of a split, all
+    digests of this split are kept; otherwise the new digest replaces them.
     """
     digests = content.released_digests()
     for name in names:

@@ -1,7 +1,7 @@
 """Write the set-up cell into every notebook.  `python -m tools first-cell`.
 
-The cell is the same in all notebooks.  The address that it installs from when there is no checkout is set in one place,
-`[tool.seglib] address` of pyproject.toml; `python -m tools address URL` sets it.
+The cell is the same in all notebooks.  Without a checkout, the cell installs the package from the address in
+`[tool.seglib] address` of pyproject.toml, which `python -m tools address URL` sets.
 """
 
 import re
@@ -37,19 +37,19 @@ if importlib.util.find_spec("seglib") is None:
 
 
 def address(root: Path = places.REPOSITORY) -> str:
-    """Return the address of the repository from pyproject.toml, "" if it is not set."""
+    """Return the address of the repository from pyproject.toml, or "" if it is not set."""
     text = (root / "pyproject.toml").read_text(encoding="utf-8")
     return re.search(r'^\[tool\.seglib\]\naddress = "(.*)"$', text, re.MULTILINE).group(1)
 
 
 def code(root: Path = places.REPOSITORY) -> str:
-    """Return the source of the set-up cell; it gives pip the repository with the dependencies of the notebooks."""
+    """Return the source of the set-up cell, which installs the package with the dependencies of the notebooks."""
     url = address(root)
     return CODE.replace("{address}", f"seglib[course] @ git+{url}" if url else "")
 
 
 def write(root: Path = places.REPOSITORY) -> list[Path]:
-    """Write text and cell into all notebooks, the cell alone into solutions; returns the files that changed."""
+    """Write the set-up cell into all notebooks, with a text except in solutions, and return the changed files."""
     changed, folder = [], root / "notebooks"
     for path in places.find_notebooks(folder=folder) + places.find_notebooks(["solutions"], folder):
         notebook, before = places.read_notebook(path), path.read_bytes()

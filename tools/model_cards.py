@@ -1,4 +1,4 @@
-"""Model cards and the table of the README; every number comes from the JSON files of the released weights."""
+"""Write the model cards and the results table of the README from the JSON files of the released weights."""
 
 from course.places import replace_between
 from seglib import files, weights
@@ -9,7 +9,7 @@ BEGIN, END = "<!-- results: python -m tools table -->", "<!-- end of results -->
 
 
 def text(card: dict) -> str:
-    """Return the card as Markdown."""
+    """Return a model card as Markdown."""
     scores, multi, training = card["scores"], card["scores_multi_scale"], card["training"]
     rows = [
         ("mIoU", "miou"),
@@ -73,7 +73,7 @@ def _network(model: dict) -> str:
 
 
 def trained_with(card: dict) -> str:
-    """Return what was used besides the labels of the data set: nothing, pre-trained weights, or teachers."""
+    """Return which pre-trained weights and teachers the training used, or "from scratch"."""
     start, teachers = card["training"].get("start"), card["training"].get("teachers", [])
     parts = []
     if start:
@@ -85,13 +85,13 @@ def trained_with(card: dict) -> str:
 
 
 def training_sets(card: dict) -> str:
-    """Return the names of the training sets."""
+    """Return the names of the data sets for training."""
     of = card["data"]
     return of.get("training_sets", of["name"]).replace("*", " x").replace("+", ", ")
 
 
 def _origin(training: dict) -> str:
-    """Return how training started."""
+    """Return a phrase about the initial weights."""
     start = training.get("start")
     if not start:
         return "trained from scratch"
@@ -102,7 +102,7 @@ def _origin(training: dict) -> str:
 
 
 def _selection(card: dict) -> str:
-    """Return the sentences about the images that selected the checkpoint."""
+    """Return the sentences about the images on which the checkpoint was selected."""
     of = card["data"]
     if of["chosen_on"] is None:
         sentence = (
@@ -170,7 +170,7 @@ def _resized(card: dict) -> bool:
 
 
 def _curve(card: dict, count: int = 8) -> str:
-    """Return the mIoU after `count` of the validated epochs."""
+    """Return a sentence with the mIoU after `count` of the epochs with validation."""
     curve = card["training"]["curve"]
     last = len(curve["epochs"]) - 1
     chosen = sorted({round(i * last / (count - 1)) for i in range(count)})
@@ -235,7 +235,7 @@ def _table_row(card: dict) -> str:
 
 
 def write_table() -> None:
-    """Write the table between its markers in the README. Raises OSError if the markers are missing."""
+    """Write the table into the README, between its markers; raise OSError if the markers are missing."""
     replace_between(README, BEGIN, END, table())
 
 

@@ -17,14 +17,14 @@ EXAMPLES = (("efficientnet_unet-humans", None), ("u2netp-horses", "horse005"), (
 
 
 def draw(root: Path | str, file: Path = FIGURE) -> Path:
-    """Write the figure with predictions on a portrait that matplotlib includes, a horse and a street.
+    """Draw predictions for a portrait from matplotlib's sample data, a horse and a street.
 
     Args:
         root: Folder of the data sets.
         file: The PNG file to write.
 
     Returns:
-        The file.
+        The path of the PNG file.
     """
     rows = [_row(name, _image(name, key, root)) for name, key in EXAMPLES]
     width = max(row.shape[1] for row in rows)
@@ -42,7 +42,7 @@ def _image(name: str, key: str | None, root: Path | str) -> np.ndarray:
 
 
 def _row(name: str, image: np.ndarray) -> np.ndarray:
-    """Return the image, its overlay and, for one foreground class, the cut-out on a checkerboard, side by side."""
+    """Return image and overlay side by side, and for two classes also the cut-out on a checkerboard."""
     model, metadata = weights.load(name)
     predictor = Predictor(model, **metadata["config"]["inference"])
     probabilities = predictor.probabilities(image)

@@ -1,4 +1,4 @@
-"""Release the weights of a finished run: the file, its model card and figure, and its entry in the manifest."""
+"""Release the weights of a finished run: write the file, its model card and figure, and its entry in the manifest."""
 
 import json
 import platform
@@ -33,14 +33,27 @@ def release(
     longest_side: int | None = None,
     flip: bool = False,
 ) -> dict:
-    """Release the best weights of a run, after measuring the rounded float16 weights.
+    """Release the best weights of a run, rounded to float16.
 
-    Measures the rounded fp16 weights on the val split under `root`, and on the split that selected the checkpoint if
-    that is another one.  `command` repeats the run, and `hardware` describes its machine.  `longest_side` in pixels
-    replaces the one with which the run was validated (0: images at their own size), and `flip` averages
-    predictions with those of the horizontally flipped image from now on.  Raises WeightsError if the run has no sound
-    weights or those that it started from are missing, and DataError if the data set is not there; existing files stay
-    as they are then.
+    The rounded weights are evaluated on the validation set, and also on the split that selected the checkpoint if that
+    is another split.  After an error, existing files are unchanged.
+
+    Args:
+        run: Folder of the run.
+        name: Name of the released weights.
+        root: Folder of the data sets.
+        command: The command that repeats the run, for the model card.
+        hardware: A description of the machine on which the run was trained, for the model card.
+        longest_side: Length in pixels to which the longer side of images is resized; 0 keeps the size of the images.
+            By default, images are resized as in the validation of the run.
+        flip: Whether predictions are averaged with those for the horizontally flipped image, also in later use.
+
+    Returns:
+        The model card.
+
+    Raises:
+        WeightsError: If the run has no valid weights, or the weights that it started from are missing.
+        DataError: If the data set cannot be loaded.
     """
     run = Path(run)
     tensors, notes = weights.read_tensors(run / "best.safetensors")
@@ -141,12 +154,12 @@ def release(
 
 
 def _load(config: Config, root: Path | str, split: str) -> data.SegmentationDataset:
-    """Load `split` of the data set that the run was validated on."""
+    """Load `split` of the data set on which the run was validated."""
     return data.load(config.data.name, split, root, config.data.list_name, **config.data.options)
 
 
 def _reset_places(config: Config) -> None:
-    """Reset the options about folders and hardware, which do not change the result, to their defaults."""
+    """Reset options of folders and hardware, which do not change the result, to their defaults."""
     for option in runs.PLACES:
         *inner, last = option.split(".")
         part, default = config, Config()
@@ -156,7 +169,7 @@ def _reset_places(config: Config) -> None:
 
 
 def _start(config: Config) -> dict:
-    """Return how the weights that the run started from were trained. Raises WeightsError if that is unknown."""
+    """Describe the weights from which the run started; raise WeightsError if their training is not known."""
     if config.model.init_from is None:
         return {}
     first = config.model.init_from
@@ -179,14 +192,14 @@ def _minutes(history: list[dict]) -> float:
 
 
 def _curve(history: list[dict]) -> dict:
-    """Return the validation scores and the numbers of epochs after which they were measured."""
+    """Return the validation scores, and after how many epochs each was measured."""
     measured = [entry for entry in history if "val" in entry]
     scores = {key: [round(entry["val"][key], 4) for entry in measured] for key in ("miou", "boundary_iou")}
     return {"epochs": [entry["epoch"] + 1 for entry in measured], **scores}
 
 
 def _measured(predictor: Predictor, dataset: data.SegmentationDataset, figure_file: Path | None = None) -> dict:
-    """Return the scores; with `figure_file`, draw the best and the worst predictions there."""
+    """Evaluate a predictor and return the scores; draw the best and worst predictions to `figure_file`, if given."""
     predictions = []
     scores = evaluate(predictor, dataset, progress=True, each=lambda item, labels, _: predictions.append(labels))
     ranks = [own["miou"] for own in scores.pop("per_image").values()]
@@ -197,7 +210,7 @@ def _measured(predictor: Predictor, dataset: data.SegmentationDataset, figure_fi
 
 
 def _repeated(config: Config, root: Path | str, dataset: data.SegmentationDataset) -> list[str]:
-    """Return the keys of measured images that are duplicates or near duplicates of training images."""
+    """Return the keys of validation images that are duplicates or near-duplicates of training images."""
     if dataset.name in data.generated_sets():
         return []
     name = config.data.name if Path(config.data.name).is_dir() else dataset.name

@@ -1,4 +1,4 @@
-"""Scores of networks for people by scene: a table in docs/licences.md, on the validation images of `humans`."""
+"""Write the table in docs/licences.md with scores of networks for people, for groups of validation images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,12 +12,12 @@ from seglib.inference import Predictor
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "licences.md"
 BEGIN, END = "<!-- scores by scene -->\n", "<!-- end of scores by scene -->"
-SMALLEST_FIGURE = 0.05  # share of the foreground that a connected region needs to count as a figure of its own
+SMALLEST_FIGURE = 0.05  # minimum fraction of the foreground for a connected region to count as a figure
 PARTS = ("low", "middle", "high")
 
 
 def write(names: Sequence[str], root: Path | str) -> str:
-    """Measure the networks on the images under `root`, write the table into the page, and return it."""
+    """Evaluate the networks on the images in `root`, write the table into docs/licences.md, and return the table."""
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     text = table(names, root)
     write_text(PAGE, f"{before}{BEGIN}\n{text}\n\n{END}{rest.partition(END)[2]}")
@@ -25,7 +25,7 @@ def write(names: Sequence[str], root: Path | str) -> str:
 
 
 def table(names: Sequence[str], root: Path | str) -> str:
-    """Return a Markdown table: mean foreground IoU per image of each network, for each group of images."""
+    """Return a Markdown table with the mean foreground IoU per image for each network and group of images."""
     dataset = data.load("humans", "val", root)
     items = [dataset[index] for index in range(len(dataset))]
     columns = {name: _image_scores(name, items) for name in names}
@@ -43,7 +43,7 @@ def _image_scores(name: str, items: Sequence[dict]) -> list[float]:
 
 
 def describe_scene(image: np.ndarray, mask: np.ndarray, **_) -> dict[str, float]:
-    """Return the properties of an image by which the table groups images, and the number of separate figures."""
+    """Return the properties by which images are grouped, and the number of separate figures."""
     lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(float)
     figure = (mask == 1).astype(np.uint8)
     window = np.ones([2 * metrics.boundary_width(*mask.shape) + 1] * 2, np.uint8)
@@ -60,7 +60,7 @@ def describe_scene(image: np.ndarray, mask: np.ndarray, **_) -> dict[str, float]
 
 
 def group_by_scene(scenes: Sequence[dict[str, float]]) -> dict[str, list[int]]:
-    """Return the indices of the images in each group: thirds of each property, and one figure or several."""
+    """Group images into thirds by each property, and by one or several figures; return the indices of each group."""
     groups = {}
     for key in list(scenes[0])[:-1]:
         order = np.argsort([scene[key] for scene in scenes], kind="stable")

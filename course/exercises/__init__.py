@@ -1,6 +1,6 @@
 """The checkers of the exercises: one file per notebook, one function per exercise.
 
-In `course/exercises/nb02.py`:
+For example, `course/exercises/nb02.py` may contain:
 
     from . import Hint, exercise
 
@@ -11,9 +11,9 @@ In `course/exercises/nb02.py`:
         if answer != 31_037_698:
             raise Hint("count weights and biases of every convolution, and two numbers per channel of a batch norm")
 
-A checker takes the reader's answer (a number, an array, a function, a class), raises Hint with the likely mistake,
-and returns for a right answer. It may call an answer that is a function: an exception in the reader's function is
-reported in one sentence.
+A checker takes the reader's answer (a number, an array, a function or a class). It returns if the answer is right, and
+raises Hint with the likely mistake if the answer is wrong. If the answer is a function, the checker may call it;
+`grade` reports an exception of that function in one sentence.
 """
 
 import functools
@@ -28,20 +28,25 @@ from seglib.errors import SeglibError
 
 
 class ExerciseError(SeglibError, ValueError):
-    """There is no such exercise; the message lists the known ones."""
+    """Raised for the name of an exercise that does not exist; the message lists the exercises of the notebook."""
 
 
 class Hint(Exception):  # noqa: N818  (not an error of the program)
-    """Raised by a checker: the likely mistake in the answer."""
+    """Raised by a checker for a wrong answer; the message names the likely mistake."""
 
 
 class _Unfinished(Exception):  # noqa: N818
-    """The reader's function returned nothing."""
+    """Raised if the reader's function returned None or `...`."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The result: `right` is True, False, or None if not attempted; `message` is the sentence for the reader."""
+    """The result of grading an answer.
+
+    Attributes:
+        right: True or False, or None if the exercise was not attempted.
+        message: The text that is shown to the reader.
+    """
 
     right: bool | None
     message: str
@@ -67,7 +72,10 @@ def grade(name: str, answer) -> Verdict:
 
     Args:
         name: "NOTEBOOK/NUMBER".
-        answer: The reader's answer; None and ... mean "not attempted yet". A wrong answer never raises an exception.
+        answer: The reader's answer; None and ... mean "not attempted yet".
+
+    Returns:
+        The verdict, also for an answer that raises an exception.
 
     Raises:
         ExerciseError: For an unknown name.
@@ -106,7 +114,7 @@ def _checkers(notebook: str) -> dict[str, Callable]:
 
 
 def _detect_none(answer):
-    """Return the answer; a plain function raises _Unfinished if it returns nothing."""
+    """Return the answer; if it is a plain function, wrap it so that it raises _Unfinished instead of returning None."""
     if not isinstance(answer, types.FunctionType):
         return answer
 
@@ -121,7 +129,7 @@ def _detect_none(answer):
 
 
 def _describe(error: Exception, answer) -> str:
-    """Describe an exception in one sentence, with the line of the reader's code that raised it."""
+    """Describe an exception in one sentence, with the line of the reader's code that raised it if there is one."""
     what = f"{type(error).__name__}: {error}".splitlines()[0]
     file = getattr(getattr(answer, "__code__", None), "co_filename", None)
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]

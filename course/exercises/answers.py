@@ -1,4 +1,4 @@
-"""Helpers of the checkers: call the reader's code, read a number, compare it with the expected value."""
+"""Helpers of the checkers, which call the reader's code, read a number, and compare it with the expected value."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from . import Hint
 
 
 def attempt(what: str, call: Callable):
-    """Return the result of `call`; any exception but NotImplementedError becomes a Hint."""
+    """Return the result of `call()`; raise a Hint for any exception except NotImplementedError."""
     try:
         return call()
     except NotImplementedError:
@@ -19,7 +19,7 @@ def attempt(what: str, call: Callable):
 
 
 def number(answer) -> float:
-    """Return the number in a float, an array or a tensor with one element; raises Hint for anything else."""
+    """Convert a number, or an array or a tensor with one element, to a float; raise a Hint for anything else."""
     answer = answer.detach().numpy() if isinstance(answer, torch.Tensor) else np.asarray(answer)
     if answer.size != 1 or answer.dtype.kind not in "biuf":
         raise Hint(f"the answer must be one number, but it has shape {answer.shape} and type {answer.dtype}")
@@ -30,9 +30,9 @@ def expect_close(answer, expected, mistakes: list[tuple], default_hint: str) -> 
     """Raise a Hint unless the answer is close to the expected value.
 
     Args:
-        answer: Numbers of the reader.
-        expected: The right numbers.
-        mistakes: (result of a common mistake, its hint).
+        answer: The reader's number or array.
+        expected: The right number or array.
+        mistakes: For each common mistake, its result and the hint.
         default_hint: The hint for any other wrong answer.
     """
     if np.allclose(answer, expected, rtol=1e-6, atol=1e-7):

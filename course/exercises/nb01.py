@@ -1,4 +1,4 @@
-"""Checkers for 01_data_preparation: class counts, a trivial baseline, leakage, shrinking labels, mirroring, crops."""
+"""Checkers for notebook 01: class counts, a trivial baseline, leakage, downscaled masks, horizontal flips, crops."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ IGNORE = 255
 
 @exercise("01_data_preparation/1")
 def count_classes(answer):
-    """`answer(labels, num_classes)`: the pixels of each class, ignored ones left out, an absent class 0."""
+    """Check that `answer(labels, num_classes)` returns the pixel count of every class, without ignored pixels."""
     labels = np.array([[0, 0, 1, 1], [0, 1, 1, IGNORE], [0, 0, IGNORE, IGNORE]], np.uint8)
     inputs = labels.copy()
     counts = np.asarray(answer(inputs, 4))
@@ -34,7 +34,7 @@ def count_classes(answer):
 
 @exercise("01_data_preparation/2")
 def score_all_background(answer):
-    """`answer(masks)`: pixel accuracy and two-class mIoU of predicting background everywhere, over all pixels."""
+    """Check that `answer(masks)` returns pixel accuracy and mIoU of predicting background everywhere."""
     small = np.zeros((4, 5), np.uint8)
     small[0] = 1
     large = np.ones((10, 10), np.uint8)
@@ -75,7 +75,10 @@ def score_all_background(answer):
 
 @exercise("01_data_preparation/3")
 def find_neighbours(answer):
-    """`answer(train, val, distance)`: the val frames with a train frame of the same sequence that near."""
+    """Check that `answer(train, val, distance)` finds the validation frames that leak.
+
+    A frame leaks if the training set has a frame of the same sequence at most `distance` frames away.
+    """
     train = ["A_00100", "A_00300", "B_00110", "B_00500"]
     near = ["A_00104", "A_00096", "A_00310", "B_00104"]
     far = ["A_00200", "B_00300", "C_00100"]
@@ -102,7 +105,7 @@ def find_neighbours(answer):
 
 @exercise("01_data_preparation/4")
 def shrink_labels(answer):
-    """`answer(mask, height, width)`: the label map at that size, holding only labels that were there."""
+    """Check that `answer(mask, height, width)` resizes the mask without new labels."""
     mask = np.zeros((40, 60), np.uint8)
     mask[10:34, 20:50] = 8
     mask[16:30, 30:44] = 3
@@ -128,7 +131,7 @@ def shrink_labels(answer):
 
 @exercise("01_data_preparation/5")
 def mirror_together(answer):
-    """`answer(image, mask)`: both mirrored left to right."""
+    """Check that `answer(image, mask)` returns both with left and right swapped."""
     generator = np.random.default_rng(0)
     image = generator.integers(0, 256, (5, 7, 3), np.uint8)
     mask = generator.integers(0, 3, (5, 7), np.uint8)
@@ -152,7 +155,7 @@ def mirror_together(answer):
 
 
 def _mirrored(name: str, result: np.ndarray, before: np.ndarray) -> None:
-    """A Hint unless `result` is `before`, left and right exchanged."""
+    """Raise a Hint unless `result` is `before` with left and right swapped."""
     if np.array_equal(result, before[:, ::-1]):
         return
     wrong = {
@@ -170,7 +173,10 @@ def _mirrored(name: str, result: np.ndarray, before: np.ndarray) -> None:
 
 @exercise("01_data_preparation/6")
 def random_crop(answer):
-    """`answer(image, mask, size, rng)`: one random window of both, padded with 0 and 255 where the image is smaller."""
+    """Check that `answer(image, mask, size, rng)` crops both to the same random square of `size` pixels.
+
+    Where the image is smaller than the crop, the image is padded with 0 and the mask with 255.
+    """
     rows, columns = np.mgrid[:9, :12].astype(np.uint8)
     image, mask = np.stack([rows, columns, rows + columns], axis=2), 16 * rows + columns
     places = set()
@@ -205,7 +211,7 @@ def _expect_shapes(crop: np.ndarray, labels: np.ndarray, size: int) -> None:
 
 
 def _expect_all_places(places: set[tuple[int, int]]) -> None:
-    """Hint unless the corners of a 6 x 6 window in 9 x 12 pixels cover every row 0 to 3 and column 0 to 6."""
+    """Raise a Hint unless 6 x 6 crops of 9 x 12 pixels start in every row from 0 to 3 and every column from 0 to 6."""
     if len(places) == 1:
         raise Hint("the window is always in the same place: draw its position with rng.integers")
     if {top for top, _ in places} != set(range(4)) or {left for _, left in places} != set(range(7)):
@@ -217,7 +223,7 @@ def _expect_all_places(places: set[tuple[int, int]]) -> None:
 
 
 def _expect_padding(answer) -> None:
-    """Hint unless an image of 3 x 8 pixels is padded at the bottom to 5 x 5."""
+    """Raise a Hint unless a 5 x 5 crop of an image of 3 x 8 pixels is padded at the bottom."""
     image, mask = np.full((3, 8, 3), 7, np.uint8), np.ones((3, 8), np.uint8)
     crop, labels = _two_arrays(answer(image, mask, 5, np.random.default_rng(0)))
     _expect_shapes(crop, labels, 5)
@@ -236,7 +242,7 @@ def _two_numbers(result) -> tuple[float, float]:
 
 
 def _not_these(result: float, right: float, mistakes: dict[float, str], name: str) -> None:
-    """A Hint unless `result` is `right`: what is known of that number, else the number itself."""
+    """Raise a Hint unless `result` is close to `right`; `mistakes` has the hints for common wrong results."""
     if abs(result - right) < 1e-6:
         return
     for value, hint in mistakes.items():

@@ -1,4 +1,4 @@
-"""The exercises of notebook 02, U-Net."""
+"""Checkers for notebook 02, U-Net."""
 
 import math
 
@@ -12,7 +12,7 @@ from .answers import attempt, expect_close, number
 
 @exercise("02_unet/1")
 def weights_of_a_double_conv(answer):
-    """`answer(in_channels, out_channels)`: the number of parameters of a DoubleConv."""
+    """Check that `answer(in_channels, out_channels)` returns the number of parameters of a DoubleConv."""
     for a, b in ((3, 64), (64, 128), (512, 32)):
         right = 9 * a * b + 9 * b * b + 4 * b
         mistakes = [
@@ -34,7 +34,10 @@ def weights_of_a_double_conv(answer):
 
 @exercise("02_unet/2")
 def transposed_convolution(answer):
-    """`answer(x, kernel)`: the transposed convolution with stride 2 of x (H, W) with a kernel (2, 2), as (2H, 2W)."""
+    """Check that `answer(x, kernel)` returns the transposed convolution with stride 2.
+
+    x has shape (H, W), the kernel (2, 2), and the result (2H, 2W).
+    """
     for x in (np.array([[3.0, 1.0], [0.0, 2.0]]), np.array([[1.0, -2.0, 4.0], [0.5, 3.0, 0.0]])):
         kernel = np.array([[1.0, 2.0], [7.0, -1.0]])
         result = np.asarray(answer(x.copy(), kernel.copy()), float)
@@ -62,7 +65,10 @@ def transposed_convolution(answer):
 
 @exercise("02_unet/3")
 def attention_gate(answer):
-    """`answer(skip_channels, gate_channels, mid_channels)`: a module that scales the skip by a map between 0 and 1."""
+    """Check that `answer(skip_channels, gate_channels, mid_channels)` returns an attention gate.
+
+    The module multiplies the features of the skip connection by one factor between 0 and 1 per position.
+    """
     gate_module = attempt(
         "AttentionGate(skip_channels=4, gate_channels=6, mid_channels=3)",
         lambda: answer(skip_channels=4, gate_channels=6, mid_channels=3),
@@ -87,7 +93,7 @@ def _gated(module: nn.Module, skip: torch.Tensor, gate: torch.Tensor):
 
 
 def _expect_one_map(factor: torch.Tensor) -> None:
-    """Hint unless the skip was multiplied with one number between 0 and 1 at each place."""
+    """Raise a Hint unless the factor is between 0 and 1, varies by position, and is the same in all channels."""
     if not torch.allclose(factor, factor[:, :1].expand_as(factor), atol=1e-4):
         raise Hint("the channels are scaled differently: the last convolution has one output channel, not several")
     if (factor <= 0).any() or (factor >= 1).any():
@@ -99,7 +105,7 @@ def _expect_one_map(factor: torch.Tensor) -> None:
 
 
 def _expect_both_inputs(module: nn.Module, skip: torch.Tensor, gate: torch.Tensor, output: torch.Tensor) -> None:
-    """Hint unless the factor depends on skip and gate, each at its own place alone, through a ReLU."""
+    """Raise a Hint unless the factor depends on the skip and on the gate, and only on values at the same position."""
     if torch.allclose(_gated(module, skip, gate + 1), output, atol=1e-6):
         raise Hint("the gate has no effect: add its 1x1 convolution to that of the skip")
     factor = output / skip
@@ -123,7 +129,7 @@ def _expect_gate_parameters(module: nn.Module) -> None:
 
 @exercise("02_unet/4")
 def receptive_field(answer):
-    """`answer(layers)`: the side of the receptive field after layers [(kernel, stride), ...], in pixels."""
+    """Check that `answer(layers)` returns the receptive field of layers [(kernel, stride), ...], in pixels."""
     block = [(3, 1), (3, 1)]
     encoder = [*block, *([(2, 2), *block] * 4)]
     for layers in (block, [(3, 2), (3, 1)], [*block, (2, 2), *block], encoder):
@@ -147,7 +153,10 @@ def receptive_field(answer):
 
 @exercise("02_unet/5")
 def dice_with_ignored(answer):
-    """`answer(probability, target)`: 1 - Dice of the foreground, (H, W) each; 255 ignored, no foreground gives 0."""
+    """Check that `answer(probability, target)` returns 1 - Dice of the foreground.
+
+    Both arguments have shape (H, W). Pixels with target 255 are ignored; without any foreground the result is 0.
+    """
     probability = np.array([[0.9, 0.7, 0.2, 0.6], [0.8, 0.4, 0.1, 0.3]])
     target = np.array([[1, 1, 0, 255], [1, 0, 0, 255]])
     kept = target != 255

@@ -1,4 +1,4 @@
-"""The exercises of notebook 03, U2-Net."""
+"""Checkers for notebook 03, U2-Net."""
 
 import math
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from torch.nn import functional as F
 from . import Hint, exercise
 from .answers import attempt, expect_close, number
 
-SIZE = (33, 47)  # of the image shown to a block: odd, so that the rounding shows
-CHANNELS = (3, 4, 5)  # in, mid and out of that block, all different
+SIZE = (33, 47)  # height and width of a block's input; odd, so that wrong rounding is noticed
+CHANNELS = (3, 4, 5)  # in_channels, mid_channels and out_channels of the block, all different
 
 
 @exercise("03_u2net/1")
 def dilated_field(answer):
-    """`answer(dilations)`: the side of the receptive field of a chain of 3x3 convolutions with these dilations."""
+    """Check that `answer(dilations)` returns the receptive field of a sequence of 3x3 convolutions, in pixels."""
     for dilations in ([1, 1, 1], [4], [1, 2, 5], [1, 1, 2, 4, 8, 4, 2, 1]):
         right = 1 + 2 * sum(dilations)
         stepped = 1 + 2 * sum(math.prod(dilations[: i + 1]) for i in range(len(dilations)))
@@ -44,7 +44,10 @@ def dilated_field(answer):
 
 @exercise("03_u2net/2")
 def sides_within(answer):
-    """`answer(side, height)`: the sides of the maps on the `height` levels of an RSU, from the input's down."""
+    """Check that `answer(side, height)` returns the sides of the feature maps on all `height` levels of an RSU.
+
+    The first side is that of the input.
+    """
     for side, height in ((64, 7), (37, 7), (5, 6), (20, 4), (21, 3)):
         result = np.asarray(answer(side, height))
         case = f"side {side} and height {height}"
@@ -70,7 +73,7 @@ def sides_within(answer):
 
 @exercise("03_u2net/3")
 def weights_of_an_rsu(answer):
-    """`answer(in_channels, mid_channels, out_channels, height)`: the number of parameters of that RSU."""
+    """Check that `answer(in_channels, mid_channels, out_channels, height)` returns the parameter count of an RSU."""
     for a, m, b, height in ((3, 16, 64, 7), (64, 16, 64, 4), (256, 128, 512, 4), (8, 2, 4, 3)):
 
         def total(layer, a=a, m=m, b=b, height=height, merged=2):
@@ -101,7 +104,7 @@ def weights_of_an_rsu(answer):
 
 @exercise("03_u2net/4")
 def loss_of_logits(answer):
-    """`answer(z, t)`: mean binary cross-entropy of logits z with targets t (0 or 1), finite for any z."""
+    """Check that `answer(z, t)` returns the mean binary cross-entropy of logits z and targets t, finite for any z."""
     z, t = np.array([[2.0, -1.0, 0.5], [-3.0, 0.0, 4.0]]), np.array([[1.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
     pixel = np.logaddexp(0, z) - t * z
     mistakes = [
@@ -130,7 +133,7 @@ def loss_of_logits(answer):
 
 
 def _finite(answer, z: np.ndarray, t: np.ndarray, where: str) -> float:
-    """The number that `answer` gives; a Hint if it is NaN or infinite."""
+    """Return the loss `answer(z, t)`; raise a Hint if it is NaN or infinite."""
     try:
         with np.errstate(all="ignore"):
             result = number(answer(z.copy(), t.copy()))
@@ -143,7 +146,10 @@ def _finite(answer, z: np.ndarray, t: np.ndarray, where: str) -> float:
 
 @exercise("03_u2net/5")
 def add_rsu(answer):
-    """`answer(in_channels, mid_channels, out_channels)`: an RSU of three levels that adds its skip connections."""
+    """Check that `answer(in_channels, mid_channels, out_channels)` returns an RSU with additive skip connections.
+
+    The RSU has three levels.
+    """
     block = attempt(f"AddRSU{CHANNELS}", lambda: answer(*CHANNELS))
     if not isinstance(block, nn.Module):
         raise Hint("AddRSU must be a class derived from nn.Module (and do not forget to call super().__init__())")
@@ -157,7 +163,7 @@ def add_rsu(answer):
             out = block(x)
     except NotImplementedError:
         raise
-    except Exception as error:  # what happened before it may explain it
+    except Exception as error:  # an earlier call may explain the exception
         _check_calls(calls)
         raise Hint(f"your block stopped with {type(error).__name__}: {error}".splitlines()[0]) from None
     if out is None:
@@ -173,7 +179,7 @@ def add_rsu(answer):
 
 @dataclass
 class _Call:
-    """One call of a ConvNormReLU: what it took, what it returned, its dilation."""
+    """The input, the output and the dilation of one call of a ConvNormReLU."""
 
     input: torch.Tensor
     output: torch.Tensor
@@ -185,7 +191,7 @@ def _record(calls: list[_Call], module: nn.Module, inputs: torch.Tensor, out: to
 
 
 def _check_calls(calls: list[_Call]) -> None:
-    """Hint at the first of the block's convolutions, in the order of their calls, that is not what it should be."""
+    """Raise a Hint for the first wrong convolution of the block, in the order of the calls."""
     (a, m, b), full, half = CHANNELS, SIZE, tuple(-(-side // 2) for side in SIZE)
     expected = [
         ("the one that enters", a, full, b, 1),
@@ -218,7 +224,7 @@ def _check_calls(calls: list[_Call]) -> None:
 
 
 def _check_sums(calls: list[_Call]) -> None:
-    """Hint at an input of the way up that is not the sum of the map from below and the skip connection."""
+    """Raise a Hint if an input of the decoder is not the sum of the upsampled features and the skip connection."""
     for name, call, below, skip in (
         ("the first on the way up", calls[4], calls[3].output, calls[2].output),
         ("the last on the way up", calls[5], calls[4].output, calls[1].output),
@@ -243,5 +249,5 @@ def _check_residual(out: torch.Tensor, entered: torch.Tensor, inner: torch.Tenso
 
 
 def _convolution(in_channels: int, out_channels: int) -> int:
-    """Parameters of a ConvNormReLU: kernel and bias, scale and shift."""
+    """Return the parameter count of a ConvNormReLU: kernel and bias, scale and shift."""
     return 9 * in_channels * out_channels + 3 * out_channels

@@ -1,4 +1,4 @@
-"""The exercises of notebook 04, HRNet."""
+"""Checkers for notebook 04, HRNet."""
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from .answers import attempt, expect_close, number
 
 @exercise("04_hrnet/1")
 def branch_sizes(answer):
-    """`answer(height, width, branches)`: (height, width) of every branch for an image of that size."""
+    """Check that `answer(height, width, branches)` returns the size of every branch for an image of that size."""
     for height, width, branches in ((256, 384, 4), (97, 65, 4), (240, 320, 3), (37, 51, 2)):
         result = _pairs(answer(height, width, branches), height, width, branches)
         right = _sizes(height, width, branches)
@@ -34,7 +34,7 @@ def branch_sizes(answer):
 
 @exercise("04_hrnet/2")
 def weights_of_the_paths(answer):
-    """`answer(widths)`: the parameters of all paths between the branches of one module."""
+    """Check that `answer(widths)` returns the parameter count of all paths between the branches of one module."""
     for widths in ((8, 16), (18, 36, 72), (16, 32, 64, 128), (4, 6, 9)):
         right = _paths(widths)
         conv, bias = _paths(widths, norm=False), _paths(widths, norm=False, bias=True)
@@ -61,9 +61,12 @@ def weights_of_the_paths(answer):
 
 @exercise("04_hrnet/3")
 def receive(answer):
-    """`answer(fine, coarse, weight)`: the fine branch (1, A, H, W) after the exchange with the coarse (1, B, h, w)."""
+    """Check that `answer(fine, coarse, weight)` returns the fine branch after the exchange with the coarse branch.
+
+    The fine branch has shape (1, A, H, W), the coarse branch (1, B, h, w), the weight of the 1x1 convolution (A, B).
+    """
     generator = torch.Generator().manual_seed(0)
-    for height, width in ((4, 6), (5, 7)):  # rounded up on the path down: 5 x 7 becomes 3 x 4
+    for height, width in ((4, 6), (5, 7)):  # stride 2 rounds up: 5 x 7 becomes 3 x 4
         fine = torch.randn(1, 2, height, width, generator=generator)
         coarse = torch.randn(1, 3, -(-height // 2), -(-width // 2), generator=generator)
         weight = torch.randn(2, 3, generator=generator)
@@ -102,7 +105,7 @@ def _compare_received(result: Tensor, fine: Tensor, coarse: Tensor, weight: Tens
 
 @exercise("04_hrnet/4")
 def path_down(answer):
-    """`answer(x, kernels)`: the path from x (1, C, H, W) to a coarser branch, one step for each kernel."""
+    """Check that `answer(x, kernels)` downsamples x (1, C, H, W) to a coarser branch, one step for each kernel."""
     generator = torch.Generator().manual_seed(0)
     for count, height, width in ((1, 6, 8), (2, 8, 12), (3, 33, 29)):
         x = torch.randn(1, 2, height, width, generator=generator)
@@ -125,7 +128,7 @@ def path_down(answer):
 
 @exercise("04_hrnet/5")
 def light_block(answer):
-    """`answer(channels)`: a residual block of a depthwise 3x3 and a pointwise 1x1 convolution."""
+    """Check that `answer(channels)` returns a residual block with a depthwise 3x3 and a pointwise 1x1 convolution."""
     block = attempt("LightBlock(channels=6)", lambda: answer(6))
     if not isinstance(block, nn.Module):
         raise Hint("LightBlock must be a class derived from nn.Module (and do not forget to call super().__init__())")
@@ -180,7 +183,7 @@ def _check_light_sum(out: Tensor, x: Tensor, calls: list[tuple[nn.Module, Tensor
 
 
 def _sizes(height: int, width: int, branches: int, first: int = 2) -> list[tuple[int, int]]:
-    """Of every branch; the first has `first` downsampling steps behind it."""
+    """Return (height, width) of every branch; the image is downsampled `first` times before the first branch."""
     return [(-(-height // 2**i), -(-width // 2**i)) for i in range(first, first + branches)]
 
 
@@ -199,7 +202,7 @@ def _pairs(result, height: int, width: int, branches: int) -> list[tuple[int, in
 def _paths(
     widths, norm=True, bias=False, up_size=1, down_size=3, steps=None, early=False, same=False, up=True, down=True
 ) -> int:
-    """The parameters of all paths; the options are what may go wrong in counting them."""
+    """Return the parameter count of all paths; the keyword arguments reproduce common mistakes."""
     total = 0
     for i, target in enumerate(widths):
         for j, source in enumerate(widths):
@@ -222,7 +225,7 @@ def _down(x: Tensor, kernels: list[Tensor], between: bool = True, padding: int =
 
 
 def _check_image(result, shape: tuple, name: str) -> Tensor:
-    """The answer, if it is an image of the right shape."""
+    """Return `result`; raise a Hint unless it is a tensor of this shape."""
     if not isinstance(result, Tensor):
         raise Hint(f"return {name} as a tensor, not a {type(result).__name__}")
     if result.shape != shape:
@@ -231,7 +234,7 @@ def _check_image(result, shape: tuple, name: str) -> Tensor:
 
 
 def _compare_maps(result: Tensor, right: Tensor, mistakes: list[tuple[Tensor, str]], default_hint: str) -> None:
-    """As `expect_close`, for feature maps, whose sums may be computed in any order."""
+    """Compare like `expect_close`, with a larger tolerance because sums may be computed in any order."""
     for wrong, hint in [(right, ""), *mistakes]:
         if wrong.shape == result.shape and torch.allclose(result.float(), wrong, rtol=0, atol=1e-4):
             if hint:

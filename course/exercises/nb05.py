@@ -1,4 +1,4 @@
-"""The exercises of notebook 05, Mini-HRNet."""
+"""Checkers for notebook 05, Mini-HRNet."""
 
 from collections.abc import Mapping
 
@@ -19,7 +19,10 @@ MOST_PARAMETERS, LEAST_PARAMETERS, MOST_WORK = 1_000_000, 500_000, 1_000_000_000
 
 @exercise("05_mini_hrnet/1")
 def light_block(answer):
-    """`answer(channels, dilation)`: depthwise and pointwise convolution, each normalized, with a shortcut."""
+    """Check that `answer(channels, dilation)` returns a residual block.
+
+    The block has a depthwise and a pointwise convolution, each followed by batch normalization, and a shortcut.
+    """
     torch.manual_seed(0)
     for channels, dilation in ((6, 1), (4, 2)):
         block = answer(channels, dilation)
@@ -35,7 +38,7 @@ def light_block(answer):
 
 
 def _check_layers(block: nn.Module, channels: int, dilation: int) -> None:
-    """Hint unless the four layers are there and have the right shapes."""
+    """Raise a Hint unless the block has the four layers with the right shapes."""
     for name in ("depthwise", "bn1", "pointwise", "bn2"):
         if not isinstance(getattr(block, name, None), nn.Module):
             raise Hint(f"the block has no layer with the name {name}")
@@ -56,7 +59,7 @@ def _check_layers(block: nn.Module, channels: int, dilation: int) -> None:
 
 
 def _compare_blocks(block: nn.Module, x: torch.Tensor, result: torch.Tensor) -> None:
-    """Hint unless `result` is the block's output for x."""
+    """Raise a Hint unless `result` is the right output of the block's layers for x."""
     if not isinstance(result, torch.Tensor) or result.shape != x.shape:
         raise Hint(f"the block must keep the shape {tuple(x.shape)}")
     inner = block.bn1(block.depthwise(x))
@@ -75,7 +78,7 @@ def _compare_blocks(block: nn.Module, x: torch.Tensor, result: torch.Tensor) -> 
 
 @exercise("05_mini_hrnet/2")
 def instance_normalization(answer):
-    """`answer(x)`: instance normalization of (N, C, H, W) with eps 1e-5."""
+    """Check that `answer(x)` returns the instance normalization of x (N, C, H, W) with eps 1e-5."""
     draw = np.random.default_rng(0)
     for shape in ((2, 3, 4, 5), (3, 2, 2, 3)):
         x = draw.normal(1, 2, shape)
@@ -106,7 +109,10 @@ def instance_normalization(answer):
 
 @exercise("05_mini_hrnet/3")
 def size_with_padding(answer):
-    """`answer(height, width)`: the size at which mini_hrnet_v3 runs, sides multiples of 32 and at least 64."""
+    """Check that `answer(height, width)` returns the size to which mini_hrnet_v3 pads an image.
+
+    Height and width of the result are multiples of 32 and at least 64.
+    """
     for size in ((370, 448), (64, 96), (65, 33), (20, 1), (32, 31)):
         result = _array(answer(*size), "the answer")
         if result.shape != (2,):
@@ -130,7 +136,7 @@ def size_with_padding(answer):
 
 @exercise("05_mini_hrnet/4")
 def network_to_order(answer):
-    """`answer`: options of HRNet with four branches, within the budgets above, for 11 classes."""
+    """Check that `answer` holds keyword arguments for an HRNet with four branches, 11 classes, and the limits above."""
     if not isinstance(answer, Mapping):
         raise Hint('the answer must be a dict of options, such as {"widths": (12, 24, 48, 96)}')
     try:
@@ -158,7 +164,10 @@ def network_to_order(answer):
 
 @exercise("05_mini_hrnet/5")
 def weights_by_frequency(answer):
-    """`answer(pixels)`: sqrt_freq weights of the classes, mean 1 over those that occur, 1 for the others."""
+    """Check that `answer(pixels)` returns the class weights `sqrt_freq`.
+
+    Their mean is 1 over the classes that occur; all other classes have weight 1.
+    """
     for pixels in ([900, 90, 10], [5, 0, 20, 80]):
         share = np.array(pixels) / sum(pixels)
         there = share > 0
@@ -186,9 +195,9 @@ def weights_by_frequency(answer):
 
 @exercise("05_mini_hrnet/6")
 def combined_views(answer):
-    """`answer(views)`: the label map of the mean of probabilities (C, H, W), flipped ones flipped back first."""
+    """Check that `answer(views)` flips back the flipped probabilities (C, H, W), and takes the argmax of the mean."""
     draw = np.random.default_rng(3)
-    logits = draw.normal(0, 1, (3, 4, 24, 32)) * np.array([12, 1, 1])[:, None, None, None]  # the first is very certain
+    logits = draw.normal(0, 1, (3, 4, 24, 32)) * np.array([12, 1, 1])[:, None, None, None]  # the first is confident
     sure = np.exp(logits - logits.max(1, keepdims=True))
     straight = sure / sure.sum(1, keepdims=True)
     mirrored = False, True, False
@@ -220,7 +229,7 @@ def combined_views(answer):
 
 
 def _scaled(raw: np.ndarray, there: np.ndarray) -> np.ndarray:
-    """`raw` with a mean of 1 over the classes that are `there`, and 1 for the others."""
+    """Scale `raw` to a mean of 1 over the classes in the mask `there`, and set the others to 1."""
     return np.where(there, raw / raw[there].mean(), 1)
 
 
@@ -229,7 +238,7 @@ def _normalized(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
 
 
 def _array(result, what: str) -> np.ndarray:
-    """Numbers out of a list, an array or a tensor; a Hint for anything else."""
+    """Convert a list, an array or a tensor to an array of floats; raise a Hint for anything else."""
     result = result.detach().numpy() if isinstance(result, torch.Tensor) else np.asarray(result)
     if result.size == 0 or result.dtype.kind not in "biuf":
         raise Hint(f"{what} must be numbers, but the answer has shape {result.shape} and type {result.dtype}")
@@ -237,7 +246,7 @@ def _array(result, what: str) -> np.ndarray:
 
 
 def _compare(result: np.ndarray, right: np.ndarray, mistakes: list[tuple], default_hint: str) -> None:
-    """Hint unless `result` is `right`: that of the mistake whose result it is, else `default_hint`."""
+    """Raise a Hint unless `result` is close to `right`: the hint of the matching mistake, or `default_hint`."""
     if np.shape(result) != np.shape(right):
         raise Hint(f"the result must have shape {np.shape(right)}, but yours has {np.shape(result)}")
     if np.allclose(result, right, rtol=1e-5, atol=1e-7):

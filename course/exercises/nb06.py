@@ -1,4 +1,4 @@
-"""The exercises of notebook 06, dilated ResNet."""
+"""Checkers for notebook 06, dilated ResNet."""
 
 import math
 
@@ -14,7 +14,7 @@ from .answers import attempt, expect_close, number
 
 @exercise("06_dilated_resnet/1")
 def dilated_convolution(answer):
-    """`answer(x, kernel, rate)`: the dilated convolution of a line with zeros around, as long as x."""
+    """Check that `answer(x, kernel, rate)` returns the 1-D dilated convolution of x, zero-padded to the same length."""
     x = np.array([1.0, 3.0, 0.0, 2.0, 5.0, 4.0, 1.0, -2.0, 6.0])
     for kernel in (np.array([-1.0, 2.0, 0.5]), np.array([1.0, -3.0, 2.0, 0.0, 4.0])):
         for rate in (1, 2, 3):
@@ -44,7 +44,10 @@ def dilated_convolution(answer):
 
 @exercise("06_dilated_resnet/2")
 def dilation_scheme(answer):
-    """`answer(strides, entrance, output_stride)`: for each stage (stride, rate of the first block, of the others)."""
+    """Check that `answer(strides, entrance, output_stride)` returns a triple for each stage.
+
+    The triple holds the stride, the dilation of the first block, and the dilation of the other blocks.
+    """
     cases = [
         ((1, 2, 2, 2), 4, 8),
         ((1, 2, 2, 2), 4, 16),
@@ -95,7 +98,7 @@ def dilation_scheme(answer):
 
 @exercise("06_dilated_resnet/3")
 def receptive_field(answer):
-    """`answer(layers)`: the side of the receptive field after layers [(kernel, stride, rate), ...], in pixels."""
+    """Check that `answer(layers)` returns the receptive field of layers [(kernel, stride, rate), ...], in pixels."""
     entrance = [(7, 2, 1), (3, 2, 1)]
     for layers in (
         [(3, 1, 2)],
@@ -105,7 +108,7 @@ def receptive_field(answer):
         [*entrance, *[(3, 1, 1)] * 3, (3, 2, 1), (3, 1, 1), (3, 1, 2), (3, 1, 4)],
     ):
         right = _field(layers)
-        spans = [(k - 1) * r + 1 for k, _, r in layers]  # of a kernel with its holes
+        spans = [(k - 1) * r + 1 for k, _, r in layers]  # extent of the dilated kernels
         steps = [math.prod(s for _, s, _ in layers[:i]) for i in range(len(layers) + 1)]
         mistakes = [
             (
@@ -134,7 +137,10 @@ def receptive_field(answer):
 
 @exercise("06_dilated_resnet/4")
 def taps_inside(answer):
-    """`answer(height, width, rate)`: how many of the nine taps are inside the map, on average over all positions."""
+    """Check that `answer(height, width, rate)` returns how many of the nine taps are inside the feature map on average.
+
+    The average is over all positions of the kernel's center.
+    """
     for height, width, rate in ((45, 60, 12), (12, 12, 12), (45, 60, 24), (45, 60, 36), (5, 40, 6), (9, 7, 3)):
         rows, columns = (size + 2 * max(size - rate, 0) for size in (height, width))
         right = rows * columns / (height * width)
@@ -159,7 +165,10 @@ def taps_inside(answer):
 
 @exercise("06_dilated_resnet/5")
 def strip_pooling(answer):
-    """`answer(channels)`: x times the sigmoid of convolved row means plus convolved column means."""
+    """Check that `answer(channels)` returns a strip pooling module.
+
+    The module multiplies x by sigmoid(conv(row means) + conv(column means)).
+    """
     torch.manual_seed(0)
     block = answer(5)
     if not isinstance(block, nn.Module):
@@ -201,7 +210,10 @@ def strip_pooling(answer):
 
 @exercise("06_dilated_resnet/6")
 def accurate_and_blind(answer):
-    """A confusion matrix (4, 4) of 1000 pixels, every class in the rows, accuracy at least 0.9, mIoU below 0.3."""
+    """Check that `answer` is a confusion matrix (4, 4) with accuracy at least 0.9 and mIoU below 0.3.
+
+    It must count 1000 pixels, and every class must occur in the ground truth.
+    """
     result = _array(answer)
     if result.shape != (4, 4):
         raise Hint(f"four classes make a matrix of 4 rows and 4 columns; yours has shape {result.shape}")
@@ -226,7 +238,7 @@ def accurate_and_blind(answer):
 
 
 def _array(result) -> np.ndarray:
-    """An answer as an array of numbers; a Hint for anything else."""
+    """Convert an answer to an array of floats; raise a Hint if it is not numeric."""
     try:
         result = result.detach().numpy() if isinstance(result, torch.Tensor) else np.asarray(result)
     except ValueError:  # lists of different lengths
@@ -250,7 +262,7 @@ def _field(layers: list[tuple[int, int, int]]) -> int:
 
 
 def _compounded(layers: list[tuple[int, int, int]]) -> int:
-    """The receptive field if rates are multiplied as if they were strides."""
+    """Return the receptive field that results if dilations are multiplied like strides."""
     field, step = 1, 1
     for kernel, stride, rate in layers:
         field, step = field + (kernel - 1) * rate * step, step * stride * rate

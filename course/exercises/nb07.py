@@ -1,4 +1,4 @@
-"""The exercises of notebook 07, human segmentation."""
+"""Checkers for notebook 07, human segmentation."""
 
 import math
 
@@ -12,9 +12,9 @@ from .answers import expect_close, number
 
 @exercise("07_human_segmentation/1")
 def resize_mask(answer):
-    """`answer(mask, height, width)`: nearest label for each new pixel's center."""
+    """Check that `answer(mask, height, width)` takes the nearest label for the center of each new pixel."""
     rng = np.random.default_rng(7)
-    # From odd sizes, so that no center falls on the edge between two pixels, where libraries round differently.
+    # With odd sizes no center is on the edge between two pixels, where libraries round differently.
     for shape, size in (((5, 7), (8, 9)), ((9, 5), (4, 7)), ((3, 5), (3, 5)), ((9, 7), (3, 5))):
         mask = rng.choice(np.array([0, 1, 5, 255], np.uint8), shape)
         result = _array(answer(mask.copy(), *size))
@@ -52,7 +52,10 @@ def resize_mask(answer):
 
 @exercise("07_human_segmentation/2")
 def stable_bce(answer):
-    """`answer(z, t)`: mean binary cross-entropy of logits z, labels t in {0, 1, 255}; exact for large logits."""
+    """Check that `answer(z, t)` returns the mean binary cross-entropy, also for large logits.
+
+    z holds the logits and t the labels 0, 1 or 255 (ignored).
+    """
     z, t = torch.tensor([[1.5, -0.5, 3.0], [-2.0, 0.0, 1.0]]), torch.tensor([[1, 0, 0], [1, 255, 255]])
     pixel = torch.where(t == 1, _softplus(-z), _softplus(z))
     valid = t != 255
@@ -88,7 +91,7 @@ def stable_bce(answer):
 
 @exercise("07_human_segmentation/3")
 def adam_step(answer):
-    """`answer(weight, gradient, m, v, step, lr, beta1, beta2, eps)` -> new (weight, m, v)."""
+    """Check that `answer(weight, gradient, m, v, step, lr, beta1, beta2, eps)` returns the new (weight, m, v)."""
     cases = [(0.0, -6.0, 0.0, 0.0, 1, 0.1, 0.9, 0.999, 1e-8), (1.0, 2.0, 0.5, 0.3, 3, 0.01, 0.8, 0.99, 1e-2)]
     for case in cases:
         result = answer(*case)
@@ -135,7 +138,10 @@ def adam_step(answer):
 
 @exercise("07_human_segmentation/4")
 def foreground_iou(answer):
-    """`answer(logits, labels)`: IoU of the foreground over all pixels, from one output (N, 1, H, W); 255 is ignored."""
+    """Check that `answer(logits, labels)` returns the foreground IoU over all pixels.
+
+    The logits have shape (N, 1, H, W); pixels with label 255 are ignored.
+    """
     logits = torch.tensor(
         [[[2.6, 1.8, -1.0, -2.3], [-1.4, -4.7, 0.2, -0.4]], [[-0.1, 4.0, -0.7, 0.7], [1.1, 3.9, -0.4, -0.1]]]
     )[:, None]
@@ -168,7 +174,7 @@ def foreground_iou(answer):
         "being foreground, pixels labelled 255 left out of both"
     )
     expect_close(number(answer(logits.clone(), labels.clone())), right, mistakes, where)
-    flat = labels.clone().fill_(0)  # one image of another size: an answer must not know the first case's shape
+    flat = labels.clone().fill_(0)  # a second size, because an answer must not assume the shape of the first case
     flat[0, 0, 0] = 1
     right = _iou(result[:, :1], flat[:, :1] == 1)
     expect_close(number(answer(logits.clone()[:, :, :1], flat[:, :1])), right, [], where)
@@ -176,7 +182,10 @@ def foreground_iou(answer):
 
 @exercise("07_human_segmentation/5")
 def paste_figure(answer):
-    """`answer(figure, alpha, background)`: alpha * figure + (1 - alpha) * background, uint8, rounded."""
+    """Check that `answer(figure, alpha, background)` returns alpha * figure + (1 - alpha) * background.
+
+    The result is rounded and has dtype uint8.
+    """
     rng = np.random.default_rng(3)
     figure, background = rng.integers(0, 256, (2, 5, 7, 3), dtype=np.uint8)
     alpha = rng.random((5, 7))
@@ -208,7 +217,10 @@ def paste_figure(answer):
 
 @exercise("07_human_segmentation/6")
 def flip_averaged(answer):
-    """`answer(network)(images)`: mean of the probabilities of the images and of their mirror images, flipped back."""
+    """Check that `answer(network)(images)` returns the mean probabilities of the images and their horizontal flips.
+
+    Predictions for flipped images are flipped back before the mean.
+    """
     torch.manual_seed(7)
     network = nn.Conv2d(3, 2, 3, padding=1).requires_grad_(False)
     images = torch.randn(2, 3, 4, 5)
@@ -242,7 +254,7 @@ def flip_averaged(answer):
 
 
 def _array(result) -> np.ndarray:
-    """An answer as an array of numbers; a Hint for anything else."""
+    """Convert an answer to an array of floats; raise a Hint if it is not numeric."""
     try:
         result = result.detach().numpy() if isinstance(result, torch.Tensor) else np.asarray(result)
     except ValueError:  # lists of different lengths
@@ -257,7 +269,7 @@ def _iou(result: torch.Tensor, truth: torch.Tensor) -> float:
 
 
 def _resized(mask: np.ndarray, size: tuple[int, int], centre: float, rule=np.floor) -> np.ndarray:
-    """The label at rule((i + centre) * old / new) of both axes, kept inside."""
+    """Return the labels at index rule((i + centre) * old / new) on both axes, clipped to the mask."""
     positions = [rule((np.arange(new) + centre) * old / new) for old, new in zip(mask.shape, size, strict=True)]
     rows, columns = (np.clip(p.astype(int), 0, old - 1) for p, old in zip(positions, mask.shape, strict=True))
     return mask[np.ix_(rows, columns)]
@@ -271,12 +283,12 @@ def _aligned(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _softplus(z: torch.Tensor) -> torch.Tensor:
-    """ln(1 + e^z) for any z."""
+    """Return ln(1 + e^z) without overflow."""
     return z.clamp(min=0) + torch.log1p(torch.exp(-z.abs()))
 
 
 def _stable(result: float, logit: float, label: int, loss: float) -> None:
-    """Hint unless the loss of a logit of +-1000 is what it must be."""
+    """Raise a Hint unless `result`, the loss for a logit of 1000 or -1000, is close to `loss`."""
     if math.isclose(result, loss, abs_tol=1e-5):
         return
     case = f"for a logit of {logit:g} and label {label} the loss is {loss:g}, yours is {result:g}"

@@ -1,4 +1,4 @@
-"""Checks of notebook 08: another number of channels, a frozen block, several teachers, a logarithmic scale."""
+"""Checkers for notebook 08: one input channel, a frozen block, several teachers, a logarithmic scale."""
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from .answers import attempt, expect_close
 
 @exercise("08_transfer_learning/1")
 def to_one_channel(answer):
-    """`answer(weight)`: weight (out, 3, k, k) for color images to (out, 1, k, k) for gray ones."""
+    """Check that `answer(weight)` converts weights (out, 3, k, k) for RGB images to (out, 1, k, k) for gray images."""
     weight = torch.randn(4, 3, 3, 3, generator=torch.Generator().manual_seed(1))
     result = answer(weight.clone())
     if not isinstance(result, Tensor):
@@ -34,7 +34,7 @@ def to_one_channel(answer):
 
 
 def _expect_near(result: np.ndarray, right: np.ndarray, mistakes: list[tuple], default_hint: str) -> None:
-    """As `expect_close`, for float32 sums that may be taken in any order."""
+    """Compare like `expect_close`, with a larger tolerance because float32 sums may be computed in any order."""
     for wrong, hint in [(right, ""), *mistakes]:
         if np.shape(wrong) == np.shape(result) and np.allclose(result, wrong, rtol=1e-4, atol=1e-5):
             if hint:
@@ -45,7 +45,7 @@ def _expect_near(result: np.ndarray, right: np.ndarray, mistakes: list[tuple], d
 
 @exercise("08_transfer_learning/2")
 def frozen_block(answer):
-    """`answer(module)`: a module that does not learn, in any mode of the network around it."""
+    """Check that `answer(module)` returns a frozen module, which does not learn in training mode either."""
     torch.manual_seed(2)
     inner = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.Dropout(0.5))
     x = torch.randn(4, 2, 8, 8)
@@ -88,7 +88,7 @@ def _check_gradients(block: nn.Module, network: nn.Module, result: Tensor, input
 
 @exercise("08_transfer_learning/3")
 def ensemble_targets(answer):
-    """`answer(teacher_logits, temperature)`: the mean of the teachers' softened probabilities, (C, H, W)."""
+    """Check that `answer(teacher_logits, temperature)` returns the mean of the softened probabilities (C, H, W)."""
     rng = np.random.default_rng(3)
     logits = [4 * rng.normal(size=(3, 2, 4)) for _ in range(3)]
     for temperature in (2.0, 5.0):
@@ -119,7 +119,7 @@ def _softmax(values: np.ndarray, axis: int = 0) -> np.ndarray:
 
 @exercise("08_transfer_learning/4")
 def log_uniform(answer):
-    """`answer(low, high, u)`: values between low and high, evenly spread on a logarithmic scale."""
+    """Check that `answer(low, high, u)` maps u from [0, 1] to [low, high] on a logarithmic scale."""
     u = np.array([0.0, 0.2, 0.5, 0.9, 1.0])
     for low, high in ((1e-4, 1e-2), (0.5, 8.0)):
         result = answer(low, high, u.copy())

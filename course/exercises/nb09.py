@@ -1,4 +1,4 @@
-"""The exercises of notebook 09: scores from counts, the band of a mask, intervals of differences, temperature."""
+"""Checkers for notebook 09: scores from a confusion matrix, boundary bands, confidence intervals, temperature."""
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from . import Hint, exercise
 
 FULL = np.array([[50, 10, 4], [5, 30, 1], [2, 8, 20]])
 ABSENT = np.array([[80, 12, 0], [7, 21, 0], [0, 0, 0]])  # class 2 occurs nowhere
-INVENTED = np.array([[80, 6, 6], [7, 21, 0], [0, 0, 0]])  # only the prediction has class 2
+INVENTED = np.array([[80, 6, 6], [7, 21, 0], [0, 0, 0]])  # class 2 occurs only in the prediction
 RESAMPLES = 6000
 
 
@@ -94,7 +94,7 @@ def band_of_a_mask(answer):
     corner = np.zeros((15, 18), bool)
     corner[:9, :11] = True
     rough = _eroded(rng.random((24, 26)) > 0.05, 1, True)
-    # A shape away from the border comes first, so that a hint is about the shape before it is about the border.
+    # A shape away from the image border comes first, so that mistakes at the border are reported last.
     for mask, width in ((inner, 1), (inner, 3), (corner, 2), (rough, 1), (rough, 2)):
         result = np.asarray(answer(mask.copy(), width))
         if result.shape != mask.shape:
@@ -115,7 +115,7 @@ def band_of_a_mask(answer):
 
 
 def _wrong_bands(mask, width):
-    """(hint, band) for each typical mistake."""
+    """Yield the hint and the resulting band of each typical mistake."""
     core, grown = _eroded(mask, width, False), ~_eroded(~mask, width, True)
     city = _eroded(mask, width, False, lambda y, x: abs(y) + abs(x) <= width)
     disc = _eroded(mask, width, False, lambda y, x: y * y + x * x <= width * width)
@@ -136,7 +136,14 @@ def _wrong_bands(mask, width):
 
 
 def _eroded(mask, width, outside, inside=lambda y, x: True):
-    """Where all pixels of the window (those that are `inside`) are set; beyond the edge they are `outside`."""
+    """Erode a mask.
+
+    Args:
+        mask: (H, W), bool.
+        width: The window has 2 * width + 1 rows and columns.
+        outside: The value of pixels outside the image.
+        inside: Returns whether the offset (y, x) belongs to the window; by default the whole square does.
+    """
     height, length = mask.shape
     padded = np.pad(mask, width, constant_values=outside)
     kept = np.ones_like(mask)
@@ -210,7 +217,7 @@ def interval_of_a_difference(answer):
 
 @exercise("09_evaluation/6")
 def temperature_scaling(answer):
-    """`answer()`: a module with one parameter T = 1 at first; `forward(logits)` returns logits / T."""
+    """Check that `answer()` returns a module that divides logits by a learned temperature, which is 1 at first."""
     module = answer()
     if not isinstance(module, torch.nn.Module):
         raise Hint(f"TemperatureScaling() must be an nn.Module, but it is {type(module).__name__}")
@@ -227,13 +234,13 @@ def temperature_scaling(answer):
         with torch.no_grad():
             parameters[0].fill_(value)
         result = module(logits.clone())
-        _expect_logits(result, logits, value if start != 0 else float(np.exp(value)))  # 0: the logarithm is learned
+        _expect_logits(result, logits, value if start != 0 else float(np.exp(value)))  # 0: log T is learned
     if not result.requires_grad:
         raise Hint("the result has no gradient: compute it with the parameter itself, outside of torch.no_grad()")
 
 
 def _expect_logits(result, logits, temperature: float) -> None:
-    """Raise a Hint unless `result` is `logits` over `temperature`."""
+    """Raise a Hint unless `result` is `logits / temperature`."""
     if not isinstance(result, torch.Tensor) or result.shape != logits.shape:
         shape = tuple(result.shape) if isinstance(result, torch.Tensor) else type(result).__name__
         raise Hint(f"forward must return logits of shape {tuple(logits.shape)}, but returned {shape}")
@@ -254,7 +261,10 @@ def _expect_logits(result, logits, temperature: float) -> None:
 
 
 def _two_networks():
-    """Per-image matrices of two networks: images differ much in size and difficulty, the networks little."""
+    """Return confusion matrices per image for two networks.
+
+    The images differ a lot in foreground size and difficulty, the two networks only a little.
+    """
     rng = np.random.default_rng(5)
     sizes, errors = rng.lognormal(7.5, 0.9, 40), rng.beta(1.5, 9, 40)
     parts = []
@@ -267,14 +277,14 @@ def _two_networks():
 
 
 def _mious(times, matrices):
-    """mIoU of each resampled data set, in which image i occurs times[:, i] times."""
+    """Return the mIoU of each resampled data set, in which image i occurs times[:, i] times."""
     sums = np.tensordot(times, matrices, 1)
     hits = np.diagonal(sums, axis1=1, axis2=2)
     return (hits / np.maximum(sums.sum(1) + sums.sum(2) - hits, 1)).mean(1)
 
 
 def _bootstrap(first, second, ends=(2.5, 97.5), paired=True, score=_mious):
-    """The interval of score(second) - score(first) over resampled images."""
+    """Return the bootstrap confidence interval of score(second) - score(first)."""
     rng, count = np.random.default_rng(1), len(first)
     drawn, other = rng.multinomial(count, np.full(count, 1 / count), (2, RESAMPLES))
     return np.percentile(score(drawn if paired else other, second) - score(drawn, first), ends)
@@ -285,7 +295,7 @@ def _near(interval, other, tolerance: float) -> bool:
 
 
 def _quiet(answer):
-    """The answer without NumPy's warnings of 0 / 0, which a division by an empty union gives."""
+    """Return a wrapper of `answer` that hides NumPy's warnings, as an empty union causes a division 0 / 0."""
 
     def call(*args):
         with np.errstate(all="ignore"):
@@ -295,7 +305,7 @@ def _quiet(answer):
 
 
 def _compare(value: float, right: float, mistakes: dict[str, float], default_hint: str) -> None:
-    """Raise the Hint of the mistake that gives `value`, unless it is right."""
+    """Raise a Hint unless `value` is close to `right`: the hint of the matching mistake, or `default_hint`."""
     if np.isclose(value, right, rtol=1e-5, atol=1e-7):
         return
     for hint, wrong in mistakes.items():

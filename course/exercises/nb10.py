@@ -1,4 +1,4 @@
-"""Checks of notebook 10: polygons to masks, splits without leaks, uncertainty, blending."""
+"""Checkers for notebook 10: polygons to masks, splits without leakage, uncertainty, alpha blending."""
 
 import numpy as np
 
@@ -10,12 +10,12 @@ POLYGONS = {
     "a shape with a notch": ([(1.0, 1.0), (7.2, 0.6), (7.4, 5.3), (4.1, 2.2), (0.8, 5.4)], 6, 9),
     "a shape beyond the image": ([(-3.0, 1.2), (4.6, -2.0), (12.0, 3.1), (5.0, 9.0)], 6, 8),
 }
-VIDEOS = (4, 3, 1, 7, 2, 3)  # frames of each
+VIDEOS = (4, 3, 1, 7, 2, 3)  # number of frames of each video
 
 
 @exercise("10_your_own_data/1")
 def rasterize(answer):
-    """`answer(polygon, height, width)`: 1 where the center of a pixel is inside."""
+    """Check that `answer(polygon, height, width)` returns a mask with 1 where the center of a pixel is inside."""
     for name, (polygon, height, width) in POLYGONS.items():
         result = np.asarray(answer(list(polygon), height, width))
         if result.shape == (width, height) != (height, width):
@@ -38,7 +38,7 @@ def rasterize(answer):
 
 
 def _inside(polygon, height: int, width: int, offset: float) -> np.ndarray:
-    """Return the mask of a polygon by the even-odd rule, testing points `offset` from the corner of each pixel."""
+    """Rasterize a polygon by the even-odd rule, tested at `offset` from the upper left corner of each pixel."""
     y, x = np.mgrid[:height, :width] + offset
     odd = np.zeros((height, width), bool)
     for (x1, y1), (x2, y2) in zip(polygon, polygon[1:] + polygon[:1], strict=True):
@@ -50,7 +50,7 @@ def _inside(polygon, height: int, width: int, offset: float) -> np.ndarray:
 
 @exercise("10_your_own_data/2")
 def split_by_group(answer):
-    """`answer(names, groups, val_share)`: training and validation names, each group on one side."""
+    """Check that `answer(names, groups, val_share)` returns training and validation names without splitting a group."""
     groups = [f"video {number}" for number, count in enumerate(VIDEOS) for _ in range(count)]
     order = np.random.default_rng(0).permutation(len(groups))
     names, groups = [f"{place:02}.jpg" for place in order], [groups[place] for place in order]
@@ -71,7 +71,7 @@ def split_by_group(answer):
 
 
 def _check_share(train: int, val: int, val_share: float) -> None:
-    """Raise a Hint unless the size of the validation side is the nearest that whole groups can have."""
+    """Raise a Hint unless the validation set is as close to `val_share` of all images as whole groups allow."""
     sizes = {0}
     for count in VIDEOS:
         sizes |= {size + count for size in sizes}
@@ -88,7 +88,7 @@ def _check_share(train: int, val: int, val_share: float) -> None:
 
 @exercise("10_your_own_data/3")
 def mean_entropy(answer):
-    """`answer(probabilities)`: mean entropy of the pixels of (C, H, W), divided by log C."""
+    """Check that `answer(probabilities)` returns the mean entropy per pixel of (C, H, W), divided by log C."""
     rng = np.random.default_rng(3)
     for classes in (2, 5):
         logits = rng.normal(size=(classes, 4, 6)) * 2
@@ -122,7 +122,7 @@ def mean_entropy(answer):
 
 @exercise("10_your_own_data/4")
 def blend(answer):
-    """`answer(image, alpha, background)`: the image over a background, uint8."""
+    """Check that `answer(image, alpha, background)` blends the image over the background and returns uint8."""
     rng = np.random.default_rng(4)
     image, background = (rng.integers(0, 256, (5, 7, 3)).astype(np.uint8) for _ in range(2))
     alpha = rng.random((5, 7))

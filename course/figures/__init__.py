@@ -1,4 +1,4 @@
-"""Figures for the notebooks: networks drawn from their forward pass, charts, rows of images."""
+"""Figures for the notebooks: architecture diagrams, charts, and rows of images."""
 
 from .charts import (
     boundary_errors,

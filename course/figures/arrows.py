@@ -1,25 +1,25 @@
-"""The blocks of a network on the page, and the arrows between them, in inches: no arrow goes through a block."""
+"""Route the arrows between the blocks of an architecture diagram around other blocks; positions are in inches."""
 
 import math
 from dataclasses import dataclass, field
 
 from .trace import Block
 
-BUS = 0.11  # between parallel arrows
-_AIR = 0.03  # between a text and an arrow
+BUS = 0.11  # distance between parallel arrows
+_AIR = 0.03  # distance between text and arrow
 
 
 @dataclass
 class Box:
-    """A block on the page: the middle of its rectangle or circle, its size, its text below."""
+    """A block in the diagram: its position (`x`, `y` of the center), its size, and the text below it."""
 
     block: Block
     column: int
     row: tuple[int, int]  # height and width of the feature map
     width: float
     height: float
-    lines: list[str]  # below it, its name first
-    names: int  # how many of them are its name; the first is bold
+    lines: list[str]  # lines of text below the block, its name first
+    names: int  # number of lines that the name takes; the first of them is bold
     lane: int = 0
     x: float = 0.0
     y: float = 0.0
@@ -28,22 +28,23 @@ class Box:
 
 @dataclass
 class Route:
-    """An arrow from box to box as the corners it turns at: x, y in inches."""
+    """An arrow between two boxes; `points` are its corners (x, y)."""
 
     source: int
     target: int
-    way: str  # "straight", or the curve "late" or "early", or "over" what is between
-    level: int = 0  # of those that go over: how high
+    # "straight"; "early" or "late": the height changes next to the source or the target; "over": above boxes between
+    way: str
+    level: int = 0  # for "over": 1 for the lowest arrow above the boxes, 2 for the next
     points: list[tuple[float, float]] = field(default_factory=list)
 
 
 def track(box: Box) -> tuple:
-    """The height of a block: equal ones are beside each other, larger ones lower."""
+    """Return the sort key of a box's vertical position: equal keys share a height, and keys increase downward."""
     return -box.row[0] * box.row[1], box.row, box.lane
 
 
 def find_routes(boxes: list[Box]) -> list[Route]:
-    """Return the route of each arrow, from the columns and tracks alone."""
+    """Choose the route of each arrow; the columns and tracks of the boxes must be known, but not their positions."""
     taken = {(box.column, track(box)) for box in boxes}
 
     def free(height: tuple, first: int, last: int) -> bool:
@@ -72,7 +73,7 @@ def find_routes(boxes: list[Box]) -> list[Route]:
 
 
 def corners(route: Route, boxes: list[Box], extents: list[float]) -> list[tuple[float, float]]:
-    """Return the corners of an arrow; `extents` are the widths of the columns."""
+    """Return the corners of an arrow; `extents` are the widths of the columns in inches."""
     source, target = boxes[route.source], boxes[route.target]
     start, end = (source.x + source.width / 2 + 0.02, source.y), (target.x - target.width / 2 - 0.02, target.y)
     if route.way == "straight":
@@ -83,7 +84,7 @@ def corners(route: Route, boxes: list[Box], extents: list[float]) -> list[tuple[
         points = [(source.x, source.y + source.height / 2 + 0.02), (source.x, bus)]
         if track(source) == track(target):
             return [*points, (target.x, bus), (target.x, target.y + target.height / 2 + 0.02)]
-    else:  # beside the straight arrows
+    else:  # starts next to the straight arrows
         points = [(start[0], start[1] + _shift(source, target))]
     column = source.column if route.way == "early" else target.column - 1
     middle = {box.column: box.x for box in boxes}
@@ -95,5 +96,5 @@ def corners(route: Route, boxes: list[Box], extents: list[float]) -> list[tuple[
 
 
 def _shift(box: Box, other: Box) -> float:
-    """Return the distance from the middle of a box at which an arrow from or to another height is attached."""
+    """Return the vertical offset from the center of `box` at which the arrow from or to `other` is attached."""
     return math.copysign(0.25 * box.height, other.y - box.y) if box.block.kind == "block" else 0.0

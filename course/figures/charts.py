@@ -1,4 +1,4 @@
-"""Charts and images that only the notebooks use."""
+"""Charts and images for the notebooks."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -49,10 +49,17 @@ def line_chart(
     y_label: str = "",
     log: bool = False,
 ) -> NotebookFigure:
-    """Draw named lines {name: (xs, ys)} in one chart, with a legend beside it if there are several.
+    """Draw lines in one chart, with a legend if there are several lines.
 
-    `log` makes the vertical axis logarithmic. Raises VisualizeError if a line has no points or its lists differ in
-    length.
+    Args:
+        lines: {name: (xs, ys)}.
+        title: Title of the chart.
+        x_label: Label of the horizontal axis.
+        y_label: Label of the vertical axis.
+        log: Whether the vertical axis is logarithmic.
+
+    Raises:
+        VisualizeError: If there are no lines, or a line has no points or different numbers of x and y values.
     """
     if not lines or any(len(xs) != len(ys) or not len(xs) for xs, ys in lines.values()):
         raise VisualizeError(
@@ -77,7 +84,7 @@ def line_chart(
 
 @figure_style()
 def score_histogram(scores: Sequence[float | None], name: str = "IoU") -> NotebookFigure:
-    """Draw the distribution of the images' scores, 0 to 1, with median and mean. None and NaN are left out."""
+    """Draw a histogram of the scores of images, from 0 to 1, with median and mean; None and NaN are left out."""
     values = np.array([score for score in scores if score is not None], np.float64)
     values = values[~np.isnan(values)]
     if not len(values) or values.min() < 0 or values.max() > 1:
@@ -103,15 +110,15 @@ def score_histogram(scores: Sequence[float | None], name: str = "IoU") -> Notebo
 
 @figure_style()
 def roadmap(chapters: Sequence[str] = CHAPTERS, current: int = 0) -> NotebookFigure:
-    """Draw the course as a line of chapters; those before `current` (counted from 1; 0 for none) are filled."""
+    """Draw the chapters of the course in a line and highlight chapter `current`, which starts at 1; 0 means none."""
     if not chapters or not 0 <= current <= len(chapters):
         raise VisualizeError(f"the roadmap has {len(chapters)} chapters, so current must be from 0 to {len(chapters)}")
-    room = max(9, int(104 / len(chapters)))  # letters below one chapter
+    room = max(9, int(104 / len(chapters)))  # characters per line below a chapter
     labels = [textwrap.wrap(printable(chapter), room) for chapter in chapters]
     height = 0.66 + 0.16 * max(len(label) for label in labels)
     figure = NotebookFigure(figsize=(WIDTH, height))
     axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(0.4, len(chapters) + 0.6), ylim=(0.25 - height, 0.25))  # inches below the middle of the line
+    axes.set(xlim=(0.4, len(chapters) + 0.6), ylim=(0.25 - height, 0.25))  # inches relative to the line
     axes.set_axis_off()
     axes.plot([1, len(chapters)], [0, 0], color=GRID, linewidth=3, zorder=1)
     axes.plot([1, max(current, 1)], [0, 0], color=BLUE, linewidth=3, zorder=1)
@@ -130,7 +137,7 @@ def roadmap(chapters: Sequence[str] = CHAPTERS, current: int = 0) -> NotebookFig
 
 @figure_style()
 def feature_maps(features, n: int = 16, columns: int = 8) -> NotebookFigure:
-    """Show the first `n` channels of a (C, H, W) tensor or array, each scaled from its minimum to its maximum."""
+    """Show the first `n` channels of a tensor or array (C, H, W), each scaled so that its minimum is black."""
     features = features.detach().cpu().float().numpy() if hasattr(features, "detach") else np.asarray(features)
     if features.ndim != 3 or features.size == 0 or n < 1 or columns < 1:
         raise VisualizeError(f"feature maps must have shape (C, H, W), but these have {features.shape}")
@@ -149,11 +156,21 @@ def feature_maps(features, n: int = 16, columns: int = 8) -> NotebookFigure:
 def boundary_errors(
     image, target, prediction, class_index: int = 1, ratio: float = 0.02, ignore_index: int = 255
 ) -> np.ndarray:
-    """Show the two bands that Boundary IoU compares, over the darkened grey image; (H, W, 3) uint8.
+    """Show the two bands that Boundary IoU compares, over a darkened grayscale image.
 
-    TRUE_POSITIVE where the bands of target and prediction meet, FALSE_NEGATIVE for the target's band alone,
-    FALSE_POSITIVE for the prediction's alone: Boundary IoU is the first area over all three. `ratio` is the width of
-    the bands in image diagonals.
+    Pixels in both bands have the color TRUE_POSITIVE, pixels only in the band of the target FALSE_NEGATIVE, and pixels
+    only in the band of the prediction FALSE_POSITIVE. Boundary IoU is the first area divided by the sum of all three.
+
+    Args:
+        image: (H, W, 3) uint8.
+        target: The target mask (H, W).
+        prediction: The predicted label map (H, W).
+        class_index: The class whose boundary is shown.
+        ratio: Width of the bands as a fraction of the image diagonal.
+        ignore_index: The label of ignored pixels.
+
+    Returns:
+        An image (H, W, 3) uint8.
     """
     image = masks.check_image(image)
     target, prediction = masks.check_labels(target, "the target"), masks.check_labels(prediction, "the prediction")
@@ -166,7 +183,7 @@ def boundary_errors(
 
 
 def cutout(image, labels, foreground: int = 1) -> np.ndarray:
-    """Return (H, W, 4) uint8 RGBA: the image where the label is `foreground`, transparent elsewhere."""
+    """Make the image transparent where the label is not `foreground`; return RGBA (H, W, 4) uint8."""
     image, labels = masks.check_image(image), masks.check_labels(labels, "the label map")
     masks.check_same_size(image=image, labels=labels)
     return np.dstack([image, np.where(labels == foreground, 255, 0).astype(np.uint8)])
@@ -202,7 +219,7 @@ def per_class_bars(scores: dict) -> NotebookFigure:
 
 @figure_style()
 def class_histogram(counts: Sequence[int], names: Sequence[str], palette=None) -> NotebookFigure:
-    """Show the share of pixels of each class, on a logarithmic scale if the shares differ more than fifty times."""
+    """Show the percentage of pixels of each class, with a logarithmic scale if they differ by a factor over 50."""
     counts = np.asarray(counts, np.float64)
     if counts.ndim != 1 or len(counts) != len(names) or not counts.sum() > 0 or counts.min() < 0:
         raise VisualizeError(f"the class histogram needs one count for each of the {len(names)} names, not all zero")
@@ -227,7 +244,7 @@ def class_histogram(counts: Sequence[int], names: Sequence[str], palette=None) -
 
 
 def _bar_figure(names: Sequence[str], title: str, detail: str = ""):
-    """Return a figure and axes for horizontal bars, one row for each name, the first at the top."""
+    """Return a figure and axes for horizontal bars, with one row for each name and the first name at the top."""
     height = 0.8 + 0.2 * bool(detail) + 0.33 * len(names)
     figure = NotebookFigure(figsize=(WIDTH * 0.75, height), layout="constrained")
     axes = figure.subplots()

@@ -1,6 +1,6 @@
-"""Images side by side: rows of them, samples of a data set, the best and the worst predictions.
+"""Show images side by side: rows of images, samples of a data set, the best and the worst predictions.
 
-A data set item is {"image": (H, W, 3) uint8, "mask": (H, W) uint8, "key": str}. Every function returns a figure.
+An item of a data set is {"image": (H, W, 3) uint8, "mask": (H, W) uint8, "key": str}. Every function returns a figure.
 """
 
 import math
@@ -22,9 +22,9 @@ def image_grid(rows: Sequence[Sequence[tuple]], classes: Sequence[str] = (), pal
     """Show images in rows.
 
     Args:
-        rows: Tuples (uint8 (H, W, 3), title, second line); the texts are optional.
-        classes: Names for a legend below the images.
-        palette: (C, 3), the colours of the legend.
+        rows: For each image of a row, a tuple of the image (H, W, 3) uint8, and optionally a title and a subtitle.
+        classes: Class names for a legend below the images; by default there is no legend.
+        palette: Colors of the classes in the legend, (C, 3).
     """
     if not rows or not all(rows):
         raise VisualizeError("there are no images to show: give at least one in each row")
@@ -35,7 +35,7 @@ def image_grid(rows: Sequence[Sequence[tuple]], classes: Sequence[str] = (), pal
 
 @figure_style()
 def show_samples(items: Sequence[dict], classes: Sequence[str] | None = None, palette=None) -> NotebookFigure:
-    """Show one row for each item: the image, its mask, and both together, with a legend of the classes."""
+    """Show image, mask and overlay of each item in a row, with a legend of the classes."""
     items = list(items)
     if not items:
         raise VisualizeError("there are no items to show: give at least one")
@@ -63,17 +63,17 @@ def gallery(
     palette=None,
     name: str = "IoU",
 ) -> NotebookFigure:
-    """Show the best or worst predictions as error maps, or as overlays where there is no mask.
+    """Show the best or worst predictions as error maps, or as overlays for items without a mask.
 
     Args:
-        items: Data set items; only those that are shown are read.
-        predictions: A label map for each item.
-        scores: A score for each item. Items with None or NaN are left out.
-        count: How many to show.
+        items: Items of a data set; only the items that are shown are read.
+        predictions: A label map (H, W) for each item.
+        scores: A score for each item; items with None or NaN are left out.
+        count: The number of predictions to show.
         order: "worst", "best" or "both" (half of each).
         classes: Names of the classes.
-        palette: (C, 3), a colour for each class.
-        name: The name of the score.
+        palette: A color for each class, (C, 3).
+        name: Name of the score.
     """
     ranking = _rank(scores, count, order, len(items), len(predictions))
     chosen = {index: items[index] for index, _ in ranking}
@@ -101,7 +101,7 @@ def _split(tiles: list[Tile]) -> list[list[Tile]]:
 
 
 def _rank(scores, count: int, order: str, *lengths: int) -> list[tuple[int, str]]:
-    """Return (index, heading) of the items to show: the best first, then the worst."""
+    """Return (index, heading) of the items to show, with the best before the worst."""
     if order not in ("best", "worst", "both"):
         raise VisualizeError(f"the gallery's order is {order!r}, but must be best, worst or both")
     if any(length != len(scores) for length in lengths):

@@ -1,4 +1,4 @@
-"""The positions of the images in a figure, in inches."""
+"""Place images in a figure; all positions are in inches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _MAX_IMAGE_HEIGHT, _MIN_LEGEND_WIDTH = 3.2, 3.0
 
 @dataclass
 class Tile:
-    """An image with a title and a second, grey line above it."""
+    """An image with a title and a gray subtitle above it."""
 
     image: np.ndarray
     title: str = ""
@@ -22,7 +22,7 @@ class Tile:
 
     @property
     def aspect(self) -> float:
-        """Return width over height."""
+        """Return the aspect ratio, width / height."""
         return self.image.shape[1] / self.image.shape[0]
 
 
@@ -31,8 +31,9 @@ def arrange_tiles(rows: list[list[Tile]], legends: Sequence[list[Patch]] = (), j
 
     Args:
         rows: The tiles of each row.
-        legends: Patches of each legend; each legend begins a new line below the images.
-        justify: Whether each row fills the width at one height; otherwise images stand in columns.
+        legends: The patches of each legend; each legend starts a new line below the images.
+        justify: Whether to scale each row to the full width, with the same height for all its images. By default,
+            images are aligned in columns.
     """
     page = WIDTH - 2 * _MARGIN
     heights, lefts, extent = _justified(rows, page) if justify else _in_columns(rows, page)
@@ -61,7 +62,7 @@ def arrange_tiles(rows: list[list[Tile]], legends: Sequence[list[Patch]] = (), j
 
 
 def _in_columns(rows, page: float) -> tuple[list[float], list[list[float]], float]:
-    """Return the heights of the rows, the left edges of their tiles, and the total width, in inches."""
+    """Align tiles in columns; return the heights of the rows, the left edges of their tiles, and the total width."""
     columns = max(len(row) for row in rows)
     cell = (page - _GAP * (columns - 1)) / columns
     heights = [min(_MAX_IMAGE_HEIGHT, *(cell / tile.aspect for tile in row)) for row in rows]
@@ -72,7 +73,7 @@ def _in_columns(rows, page: float) -> tuple[list[float], list[list[float]], floa
 
 
 def _justified(rows, page: float) -> tuple[list[float], list[list[float]], float]:
-    """Return the same for rows that fill the page."""
+    """Scale rows to the width of the page; return the same as `_in_columns`."""
     heights, lefts, extent = [], [], 0.0
     for row in rows:
         fit = (page - _GAP * (len(row) - 1)) / sum(tile.aspect for tile in row)
@@ -86,7 +87,7 @@ def _justified(rows, page: float) -> tuple[list[float], list[list[float]], float
 
 
 def _legend_grid(handles, page: float) -> tuple[int, int]:
-    """Return how many patches fit on a line, by the longest name, and the number of lines."""
+    """Return how many patches with the longest name fit on a line, and the number of lines."""
     longest = max((len(handle.get_label()) for handle in handles), default=0)
     per_line = max(1, min(len(handles), int(page / (0.42 + 0.085 * longest))))
     return per_line, -(-len(handles) // per_line)
@@ -95,6 +96,6 @@ def _legend_grid(handles, page: float) -> tuple[int, int]:
 def _draw_tile(axes, tile: Tile, width: float, keep_detail_line: bool) -> None:
     axes.imshow(tile.image, aspect="auto")
     axes.set_axis_off()
-    room = max(6, int(width / 0.073))  # letters that fit above the image
+    room = max(6, int(width / 0.073))  # characters that fit above the image
     detail = tile.detail if len(tile.detail) <= room else tile.detail[: room - 1] + "\u2026"
     add_title(axes, tile.title, detail or " " * keep_detail_line)

@@ -1,16 +1,19 @@
-"""Two-dimensional arrays as images, to show them in a row with other images."""
+"""Convert two-dimensional arrays to images that can be shown next to other images."""
 
 import numpy as np
 from matplotlib import colormaps
 
 
 def heat_map(values, exponent: float = 1.0, scale: int = 1) -> np.ndarray:
-    """Show non-negative values (H, W) from dark to bright; uint8 (scale * H, scale * W, 3).
+    """Convert non-negative values to colors from dark (0) to bright (the maximum).
 
     Args:
-        values: Tensor or array; the maximum is the brightest.
-        exponent: Below 1 it makes small values visible.
-        scale: Pixels of the image for each value, along each side.
+        values: Tensor or array (H, W).
+        exponent: Exponent that is applied to the scaled values; below 1, small values are brighter.
+        scale: Each value is drawn as scale x scale pixels.
+
+    Returns:
+        An image (scale * H, scale * W, 3) uint8.
     """
     values = np.asarray(values, np.float64)
     colors = colormaps["inferno"]((values / max(values.max(), 1e-12)) ** exponent)[..., :3]
@@ -18,7 +21,7 @@ def heat_map(values, exponent: float = 1.0, scale: int = 1) -> np.ndarray:
 
 
 def probability_map(probabilities, scale: int = 1) -> np.ndarray:
-    """Show probabilities (H, W) from black (0) to white (1); uint8 (scale * H, scale * W, 3)."""
+    """Convert probabilities (H, W) to gray from black (0) to white (1), uint8 (scale * H, scale * W, 3)."""
     gray = (255 * np.asarray(probabilities, np.float64) + 0.5).astype(np.uint8)
     return _repeat(np.repeat(gray[..., None], 3, axis=2), scale)
 

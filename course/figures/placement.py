@@ -1,4 +1,4 @@
-"""Where the blocks of a network go on the page, in inches: columns by depth, rows by resolution, as in a table."""
+"""Place the blocks of a network in columns by depth and in rows by resolution; all positions are in inches."""
 
 import functools
 import math
@@ -14,31 +14,31 @@ from seglib.visualize.style import WIDTH, printable
 from .arrows import BUS, Box, Route, corners, find_routes, track
 from .trace import Block
 
-WIDEST = 10.4  # inches: a thousand pixels on a screen
-DOT = 0.11  # the diameter of a join
+WIDEST = 10.4  # about a thousand pixels on a screen
+DOT = 0.11  # diameter of a join
 _FOOT = "parameters of the arrows"
-# Sizes of the text in points and widths of the page: the first pair that holds all.
+# Pairs of font size (points) and page width; the first pair for which the diagram fits on the page is used.
 _CHOICES = ((8.0, WIDTH), (7.5, WIDTH), (7.0, WIDTH), (7.5, WIDEST), (7.0, WIDEST), (6.5, WIDEST), (6.0, WIDEST))
-_TALLEST, _THICKEST = 0.46, 0.5  # a block of the finest map, of the most channels
-LINE, _ROOM = 1.22, 0.13  # of a line of text in its size; between tracks
-_GAP, _CROSSING = 0.06, 0.15  # least distance of columns, without and with arrows that change height between them
-MARGIN, _LEFT, _TOP = 0.08, 0.42, 0.04  # the resolutions are on the left, between margin and blocks
-_STACK = 3  # from so many blocks below each other on, their texts are short
+_TALLEST, _THICKEST = 0.46, 0.5  # largest height and width of a block
+LINE, _ROOM = 1.22, 0.13  # line height as a multiple of the font size; distance between tracks
+_GAP, _CROSSING = 0.06, 0.15  # minimum gap between columns, without and with arrows that change height in it
+MARGIN, _LEFT, _TOP = 0.08, 0.42, 0.04  # the resolutions are written between MARGIN and _LEFT
+_STACK = 3  # if a column has this many blocks of one shape, the text of its blocks is shortened
 
 
 @dataclass
 class Sheet:
     width: float
     height: float
-    size: float  # of the text, in points
+    size: float  # font size in points
     boxes: list[Box]
     routes: list[Route]
-    rows: dict[tuple[int, int], float]  # the resolutions, and the height at which each begins
-    feet: list[tuple[float, float, str]]  # left, middle and text of the weights of the arrows
+    rows: dict[tuple[int, int], float]  # the top of each resolution
+    feet: list[tuple[float, float, str]]  # x, y and text of the parameter counts of the arrows
 
 
 def text_width(text: str, size: float, bold: bool = False) -> float:
-    """Return the width in inches, with a little more because letters are aligned to whole pixels."""
+    """Return the width of a text in inches, plus 4% because letters are aligned to whole pixels."""
     return 1.04 * size / 72 * _width_of_a_point(text, bold)
 
 
@@ -49,7 +49,7 @@ def _width_of_a_point(text: str, bold: bool) -> float:
 
 
 def arrange(blocks: Sequence[Block]) -> Sheet:
-    """Lay out blocks whose sources are places in `blocks`."""
+    """Place blocks and arrows on a sheet; the sources of the blocks are indices into `blocks`."""
     columns = _columns(blocks)
     piles = Counter((column, *block.shape[1:]) for block, column in zip(blocks, columns, strict=True))
     tall = {column for (column, *_), count in piles.items() if count >= _STACK}
@@ -65,14 +65,17 @@ def arrange(blocks: Sequence[Block]) -> Sheet:
 
 
 def weights(count: int) -> str:
-    """A number of parameters, exact as long as it is short."""
+    """Format a number of parameters: exact below 100,000, otherwise in millions."""
     if count < 1e5:
         return f"{count:,}"
     return f"{count / 1e6:.2f} M" if count < 1e6 else f"{count / 1e6:.1f} M"
 
 
 def _columns(blocks: Sequence[Block]) -> list[int]:
-    """Depth from the input; a block that others wait for moves right until it is just before them, joins do not."""
+    """Return the column of each block, which is its depth from the input.
+
+    A block is then shifted right, until it is next to the first block that uses its output; joins are not shifted.
+    """
     depths: list[int] = []
     for block in blocks:
         depths.append(1 + max((depths[source] for source in block.sources), default=-1))
@@ -104,16 +107,17 @@ def _box(block: Block, column: int, blocks: Sequence[Block], stacked: bool) -> B
 
 
 def _name(dotted: str) -> list[str]:
-    """Split a dotted name into two lines, the parent and the module; a number stays with the name of its list."""
+    """Split a dotted name into two lines, the parent and the module; "list.0" is not split."""
     parts = dotted.split(".")
     last = 2 if parts[-1].isdigit() and len(parts) > 1 else 1
     return [".".join(part) for part in (parts[:-last], parts[-last:]) if part]
 
 
 def _choose_lanes(boxes: list[Box]) -> None:
-    """Blocks of one resolution and depth go below each other, and below the arrows that pass them at their resolution.
+    """Assign lanes so that blocks of the same resolution and column are below each other.
 
-    From right to left, so that a block can take the height of the one that it leads to.
+    Blocks are also placed below arrows that pass them at their resolution. Columns are processed from right to left, so
+    that a block can take the lane of the block that uses its output.
     """
     arrows = [(boxes[source], box) for box in boxes for source in box.block.sources]
     taken: set[tuple] = set()
@@ -126,7 +130,11 @@ def _choose_lanes(boxes: list[Box]) -> None:
 
 
 def _spread(boxes: list[Box], routes: list[Route]) -> tuple[float, list[float], list[float]]:
-    """The size of the text, the gap before each column, and the width of each, so that all fits the page."""
+    """Choose the font size so that the columns fit on the page.
+
+    Returns:
+        The font size, the gap before each column, and the width of each column.
+    """
     columns = 1 + max(box.column for box in boxes)
     crossing = [0] * columns
     for route in routes:
@@ -158,8 +166,12 @@ def _set_across(boxes: list[Box], gaps: list[float], extents: list[float]) -> fl
 
 
 def _set_down(boxes: list[Box], routes: list[Route], size: float) -> tuple[dict, float, list]:
-    """Heights from the bottom of the page; gives the rows, the height of the page, and the text at its bottom."""
-    y, rows = _TOP, {}  # downwards first
+    """Set the vertical positions of the boxes.
+
+    Returns:
+        The top of each resolution, the height of the page, and the text at the bottom of the page.
+    """
+    y, rows = _TOP, {}  # y runs down here, and is flipped below
     for height in sorted({track(box) for box in boxes}):
         members = [box for box in boxes if track(box) == height]
         levels = max((r.level for r in routes if track(boxes[r.source]) == height), default=0)
@@ -179,7 +191,10 @@ def _set_down(boxes: list[Box], routes: list[Route], size: float) -> tuple[dict,
 
 
 def _feet(boxes: list[Box], size: float) -> list[tuple[float, float, str]]:
-    """The weights of the arrows that end in the joins of each column; on a second line where the first has no room."""
+    """Return x, y and text of the parameter counts below each column that has joins.
+
+    A count is written on a second line if there is no space on the first line.
+    """
     sums: Counter = Counter()
     for box in boxes:
         if box.block.kind == "join":

@@ -1,4 +1,4 @@
-"""Charts of scores: lines in panels, small label maps with numbers, dots of seeds, reliability diagrams."""
+"""Charts of scores: line charts, label maps with numbers, rows of dots, reliability diagrams, histograms."""
 
 from collections.abc import Mapping, Sequence
 
@@ -20,21 +20,21 @@ from seglib.visualize.style import (
 
 
 def describe(figure: NotebookFigure, alt: str) -> NotebookFigure:
-    """Return the figure with the text that a screen reader reads in its place."""
+    """Set the alternative text of a figure for screen readers, and return the figure."""
     figure.alt = alt
     return figure
 
 
 @figure_style()
 def line_panels(panels: Mapping[str, tuple], x_label: str, y_label: str, alt: str, y_limits=None) -> NotebookFigure:
-    """Draw charts side by side that share the vertical axis.
+    """Draw line charts side by side with a shared vertical axis.
 
     Args:
-        panels: {title: (xs, {name of the line: ys})}; the lines have the same names in every panel.
-        x_label: Label of the horizontal axes; a title "name | label" has its own label.
+        panels: {title: (xs, {line name: ys})}; the line names are the same in all panels.
+        x_label: Label of the horizontal axes; a panel with the title "title | label" has a different label.
         y_label: Label of the vertical axis.
         alt: Text for screen readers.
-        y_limits: (lowest, highest) of the vertical axis.
+        y_limits: (minimum, maximum) of the vertical axis.
     """
     figure = NotebookFigure(figsize=(WIDTH if len(panels) > 1 else 5.4, 2.6), layout="constrained")
     row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
@@ -56,7 +56,7 @@ def line_panels(panels: Mapping[str, tuple], x_label: str, y_label: str, alt: st
 
 @figure_style()
 def label_grids(label_maps: Mapping[str, np.ndarray], alt: str, palette=None) -> NotebookFigure:
-    """Draw small label maps side by side, with the label in each pixel."""
+    """Draw small label maps side by side, with the label written in each pixel."""
     figure = NotebookFigure(figsize=(2.2 * len(label_maps), 2.4), layout="constrained")
     row = figure.subplots(1, len(label_maps), squeeze=False)[0]
     for axes, (name, labels) in zip(row, label_maps.items(), strict=True):
@@ -72,7 +72,7 @@ def label_grids(label_maps: Mapping[str, np.ndarray], alt: str, palette=None) ->
 
 @figure_style()
 def dot_rows(scores: Mapping[str, Sequence[float]], title: str, x_label: str, alt: str) -> NotebookFigure:
-    """Draw one row of dots for each name, a dot for each score, and a line at their mean."""
+    """Draw a row for each name, with a dot for each score and a line at the mean."""
     figure = NotebookFigure(figsize=(6.4, 0.75 + 0.3 * len(scores)), layout="constrained")
     axes = figure.subplots()
     for row, values in enumerate(scores.values()):
@@ -92,7 +92,8 @@ def reliability(tables: Mapping[str, np.ndarray], alt: str) -> NotebookFigure:
     """Draw a reliability diagram for each table.
 
     Args:
-        tables: {title: (3, B)}: for each of B bins the pixels, the sum of their confidences, and how many are right.
+        tables: {title: (3, B)}, with three rows for B bins: the number of pixels, the sum of their confidences, and the
+            number of correct pixels.
         alt: Text for screen readers.
     """
     figure = NotebookFigure(figsize=(min(WIDTH, 3.2 * len(tables)), 2.9), layout="constrained")
@@ -115,7 +116,7 @@ def reliability(tables: Mapping[str, np.ndarray], alt: str) -> NotebookFigure:
 
 @figure_style()
 def histograms(values: Mapping[str, Sequence[float]], lines: Mapping[str, float], alt: str) -> NotebookFigure:
-    """Draw a histogram for each name, its middle 95 % shaded, and a vertical line at `lines[name]`."""
+    """Draw a histogram for each name, with its middle 95% shaded and a vertical line at `lines[name]`."""
     figure = NotebookFigure(figsize=(3.6 * len(values), 2.3), layout="constrained")
     for axes, (name, numbers) in zip(figure.subplots(1, len(values), squeeze=False)[0], values.items(), strict=True):
         axes.hist(numbers, 30, color=BLUE)

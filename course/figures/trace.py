@@ -1,7 +1,8 @@
-"""The structure of a network, recorded from a forward pass: its blocks, their shapes, and where each gets its input.
+"""Record the structure of a network in a forward pass: its blocks, their output shapes, and their inputs.
 
-This works for any architecture.  Hooks record the begin and end of every module; between modules, each operation
-passes on which blocks its result comes from.  Runs on PyTorch's meta device, which has shapes but computes nothing.
+This works for any architecture.  Hooks record when a module starts and ends.  A dispatch mode records for the result of
+every operation which blocks it was computed from.  The forward pass runs on PyTorch's meta device, where tensors have
+shapes but no values.
 """
 
 from collections.abc import Iterator
@@ -14,17 +15,23 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from seglib.visualize import VisualizeError
 
-_FORK = 3  # a block with this many branches from one feature map is drawn as parallel branches
+_FORK = 3  # a module in which one feature map is the input of this many blocks is drawn as parallel branches
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 
 
 @dataclass(eq=False)
 class Block:
-    """A part of a network as it ran.
+    """A part of a network, recorded in a forward pass.
 
-    `shape` is (channels, height, width) of what it returned.  `sources` are the blocks whose results it took, by
-    their place; -1 is the network's input.  `kind` is "block", "join" (several branches meet; `parameters` are
-    then those of the arrows that arrive, from the sources in `learned`), "input" or "output".
+    Attributes:
+        name: Dotted name of the module.
+        shape: (channels, height, width) of the output.
+        parameters: Number of parameters.  A join has the parameters of the layers that are drawn as its arrows.
+        sources: Indices of the blocks whose outputs this block uses; in the result of `trace`, -1 is the network input.
+        learned: The sources whose arrows have parameters; empty unless the block is a join.
+        dilations: Dilations of the convolutions that are larger than 1x1.
+        kind: "block", "join" (several branches meet), "input" or "output".
+        taken: Shape of the first input.
     """
 
     name: str
@@ -32,27 +39,35 @@ class Block:
     parameters: int = 0
     sources: list = field(default_factory=list)
     learned: list = field(default_factory=list)
-    dilations: tuple[int, ...] = ()  # of its convolutions larger than 1x1
+    dilations: tuple[int, ...] = ()
     kind: str = "block"
-    taken: tuple[int, ...] = ()  # the shape of what it took first
+    taken: tuple[int, ...] = ()
 
 
 @dataclass
 class _Call:
     module: nn.Module
-    begin: int  # how many blocks there were before
+    begin: int  # number of blocks before the call
     sources: list[Block]
     given: list[Tensor]
-    listed: bool  # whether it was given a list of images
+    listed: bool  # whether the first argument was a list of tensors
 
 
 def trace(model: nn.Module, input_size: tuple[int, int], in_channels: int | None = None, part: str = "") -> list[Block]:
-    """The blocks of `model` in the order in which they ran on an image (height, width).
+    """Return the blocks of `model` in the order of the forward pass.
 
-    With `part`, a dotted name as in `model.named_modules()`, the blocks within that part of the running network.
-    A block is the largest module that makes one image (N, C, H, W) of what it is given; a module that makes several
-    (parallel branches) or has three or more branches from one feature map is opened.  Training mode, so that auxiliary
-    heads run; the model itself stays as it is.  Raises VisualizeError if there is no such part or no block within.
+    A block is the largest module that returns a single feature map (N, C, H, W).  A module is divided into smaller
+    blocks if it returns several feature maps, or if it has three or more branches from one feature map.  The forward
+    pass runs in training mode, so that auxiliary heads are included.  The model is not changed.
+
+    Args:
+        model: The network.
+        input_size: (height, width) of the input image.
+        in_channels: Channels of the input; by default the input channels of the first convolution.
+        part: Return only the blocks in this module, a dotted name as in `model.named_modules()`.
+
+    Raises:
+        VisualizeError: If the model has no such part, or the part has no blocks.
     """
     inputs, blocks = record(model, input_size, in_channels, part)
     for block in blocks:
@@ -64,7 +79,7 @@ def trace(model: nn.Module, input_size: tuple[int, int], in_channels: int | None
 def record(
     model: nn.Module, input_size: tuple[int, int], in_channels: int | None = None, part: str = ""
 ) -> tuple[list[Block], list[Block]]:
-    """As `trace`: the inputs and the blocks, whose sources are places in the list of the inputs and then the blocks."""
+    """Return the inputs and the blocks of `trace`; their sources are indices into the list [*inputs, *blocks]."""
     root = dict(model.named_modules()).get(part)
     if root is None:
         known = ", ".join(name for name, _ in model.named_children())
@@ -76,7 +91,7 @@ def record(
     state = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     ghost = {name: tensor.detach().to("meta") for name, tensor in state.items()}
     kind = next((tensor.dtype for tensor in ghost.values() if tensor.is_floating_point()), torch.float32)
-    image = torch.empty(2, in_channels, *input_size, device="meta", dtype=kind)  # two: normalization needs several
+    image = torch.empty(2, in_channels, *input_size, device="meta", dtype=kind)  # 2: for normalization
     modes = {module: module.training for module in model.modules()}
     hooks = recorder.hook()
     try:
@@ -98,7 +113,7 @@ def record(
 
 
 class _Recorder(TorchDispatchMode):
-    """While it is active, `makers` maps each tensor to the blocks that it was made of."""
+    """Record the blocks; while the mode is active, `makers` maps each tensor to the blocks it was computed from."""
 
     def __init__(self, root: nn.Module):
         super().__init__()
@@ -108,9 +123,9 @@ class _Recorder(TorchDispatchMode):
         self.blocks: list[Block] = []
         self.calls: list[_Call] = []
         self.done = False
-        self.makers: dict[int, list[Block]] = {}  # by the tensor's id
-        self.alive: list[Tensor] = []  # an id is only unique while its tensor lives
-        self.counted: set[int] = set()  # parameters that a block has; shared ones count once
+        self.makers: dict[int, list[Block]] = {}  # key: id of the tensor
+        self.alive: list[Tensor] = []  # keeps tensors alive, because only then their ids are unique
+        self.counted: set[int] = set()  # ids of counted parameters, so that shared parameters count once
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         result = function(*args, **(kwargs or {}))
@@ -127,7 +142,7 @@ class _Recorder(TorchDispatchMode):
         return list(dict.fromkeys(block for tensor in tensors for block in self.makers.get(id(tensor), ())))
 
     def hook(self) -> list:
-        """Hooks on every module with weights, and on the root."""
+        """Register hooks on the root and on all modules with parameters, and return the hooks."""
         chosen = [module for module in self.names if module is self.root or any(True for _ in module.parameters())]
         begin = [module.register_forward_pre_hook(self._begin, with_kwargs=True) for module in chosen]
         return begin + [module.register_forward_hook(self._end) for module in chosen]
@@ -139,7 +154,7 @@ class _Recorder(TorchDispatchMode):
             self.makers.clear()
             for tensor, block in zip(given, self.inputs, strict=True):
                 self._remember(tensor, [block])
-        elif not self.calls:  # outside of the part that is drawn
+        elif not self.calls:  # outside of the requested part
             return
         listed = bool(args) and isinstance(args[0], (list, tuple))
         self.calls.append(_Call(module, len(self.blocks), self._makers(given), given, listed))
@@ -158,7 +173,7 @@ class _Recorder(TorchDispatchMode):
             self._conclude(images[:1])
 
     def _close(self, call: _Call, result: Tensor) -> None:
-        """One image came out: make one block of all that happened within, unless there was a fork."""
+        """Merge the blocks of a module that returned one feature map into one block, unless the module has a fork."""
         within = self.blocks[call.begin :]
         forks = [tuple(block.sources) for block in within]
         if sum(forks.count(sources) >= _FORK for sources in set(forks)) == 1:
@@ -167,7 +182,7 @@ class _Recorder(TorchDispatchMode):
         parameters = sum(block.parameters for block in within) + self._count(call.module)
         before = self.blocks[self.calls[-1].begin :]
         if isinstance(call.module, _NORMS) and len(call.sources) == 1 and call.sources[0] in before:
-            call.sources[0].parameters += parameters  # a normalization belongs to the layer before it
+            call.sources[0].parameters += parameters  # a normalization is merged into the layer before it
             self._remember(result, call.sources)
             return
         block = Block(
@@ -177,7 +192,7 @@ class _Recorder(TorchDispatchMode):
         self._remember(result, [block])
 
     def _join(self, call: _Call, images: list[Tensor]) -> None:
-        """Several branches came in and went out: paths from one to another become arrows that end in a join."""
+        """Replace the blocks that connect branches in an exchange module by arrows that end in a join."""
         within = self.blocks[call.begin :]
         feeding = {source for block in within for source in block.sources}
         arrows = {b for b in within if b.kind == "block" and b.taken != b.shape and b not in feeding}
@@ -196,7 +211,7 @@ class _Recorder(TorchDispatchMode):
         self.blocks[call.begin :] = [block for block in within if block not in arrows] + joins
 
     def _conclude(self, answer: list[Tensor]) -> None:
-        """What happened to the first result after the last block: a sum with something else, or a change of size."""
+        """Add an output block if the network's first output is a sum of several blocks, or a block of another size."""
         makers = self._makers(answer)
         shapes = [tuple(tensor.shape[1:]) for tensor in answer]
         if self.blocks and makers and (len(makers) > 1 or makers[0].shape not in shapes):

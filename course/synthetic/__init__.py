@@ -1,1 +1,1 @@
-"""Synthetic data sets: images with exact masks, generated from a seed, nothing to download."""
+"""Synthetic data sets: images with exact masks that are generated from a seed and need no download."""

@@ -1,8 +1,8 @@
-"""Synthetic creatures: four-legged animals in textured, cluttered country; labels background and creature.
+"""Synthetic creatures: four-legged animals in a landscape with many other objects; classes background and creature.
 
-Images depend on (seed, index, height, width) alone, not on images made before. The same libraries give the
-same bytes; other versions of NumPy (its streams are only promised within a version) or Pillow (how it rasterises
-and resizes) may shift single pixels or redraw the scene.
+An image depends only on (seed, index, height, width), not on earlier images. The same library versions give the same
+bytes. Other versions of Pillow may rasterize and resize differently and change single pixels. Other versions of NumPy
+may draw different random numbers and therefore a different scene.
 """
 
 from typing import NamedTuple
@@ -18,14 +18,14 @@ CREATURE = 1
 
 
 class Build(NamedTuple):
-    """Proportions of an animal whose trunk is 1 long; angles in degrees above the way it faces."""
+    """Proportions of an animal with a trunk of length 1; angles are in degrees above the horizontal."""
 
     legs: float
     girth: float
     neck: float
     neck_angle: float
     head: float
-    droop: float  # how far the head hangs from the line of the neck
+    droop: float  # angle in degrees between neck and head
     face: float  # radius of the head
     leg: float  # radius of the lower leg
     tail: float
@@ -37,7 +37,7 @@ class Build(NamedTuple):
 
 BUILDS = (
     Build(0.62, 0.200, 0.44, 50, 0.38, 95, 0.105, 0.036, 0.62, 0.11, mane=0.1),  # horse
-    Build(0.58, 0.190, 0.36, 62, 0.36, 100, 0.100, 0.036, 0.50, 0.12, mane=0.12),  # pony, head high
+    Build(0.58, 0.190, 0.36, 62, 0.36, 100, 0.100, 0.036, 0.50, 0.12, mane=0.12),  # pony with a high head
     Build(0.44, 0.250, 0.24, 22, 0.34, 60, 0.125, 0.046, 0.50, 0.13, horns=0.16),  # cow
     Build(0.42, 0.155, 0.20, 52, 0.30, 68, 0.105, 0.042, 0.42, 0.15),  # dog
     Build(0.66, 0.165, 0.42, 64, 0.28, 85, 0.085, 0.027, 0.12, 0.15, horns=0.34),  # deer
@@ -46,13 +46,13 @@ BUILDS = (
 
 
 class Part(NamedTuple):
-    points: np.ndarray  # (n, 2), x forward and y up, the ground at 0
+    points: np.ndarray  # (n, 2), x forward and y up from the ground
     radii: np.ndarray
     layer: str  # far, far hoof, near, near hoof or hair
 
 
 def _joint(top, foot, upper: float, lower: float, bend: int) -> np.ndarray:
-    """Return the joint of two bones that connect `top` and `foot`; it bends to the side of `bend`."""
+    """Return the joint between two bones that connect `top` and `foot`; `bend` (1 or -1) selects its side."""
     way = foot - top
     distance = min(np.hypot(*way), 0.999 * (upper + lower))
     along = (upper**2 - lower**2 + distance**2) / (2 * distance)
@@ -61,7 +61,7 @@ def _joint(top, foot, upper: float, lower: float, bend: int) -> np.ndarray:
 
 
 def _leg(top, stride: float, phase: float, width: float, build: Build, bend: int, layer: str) -> list[Part]:
-    """A leg hung at `top` with its hoof, at `phase` of a step that reaches `stride` to either side."""
+    """Return a leg from `top` to the ground and its hoof, at `phase` of a step that reaches `stride` to either side."""
     foot = np.array((top[0] + stride * np.sin(phase) + 0.02, 0.5 * stride * max(0, np.cos(phase)) + build.leg * 0.8))
     length = top[1] - build.leg
     joint = _joint(np.array(top), foot, 0.53 * length, 0.5 * length, bend)
@@ -76,12 +76,12 @@ def _direction(degrees: float) -> np.ndarray:
 
 
 def _neck(rng: np.random.Generator, build: Build, base: np.ndarray, angle: float) -> tuple[list[Part], np.ndarray]:
-    """The neck that leaves the trunk at `base`, with its mane, and where it ends."""
+    """Return the neck that starts at `base` of the trunk, with its mane, and the position where the neck ends."""
     poll = base + (build.neck + build.girth * 0.5) * _direction(angle)
     bend = mix(base, poll, 0.5) + 0.04 * _direction(angle + 90)
     radii = np.array((build.girth * 0.85, build.girth * 0.36 + build.face * 0.45, build.face * 0.85))
     parts = [Part(np.array((base, bend, poll)), radii, "near")]
-    for root in np.linspace(0.12, 1.02, 8) if build.mane else ():  # locks that fall along the near side
+    for root in np.linspace(0.12, 1.02, 8) if build.mane else ():  # locks of hair on the near side
         start = base + root * (poll - base) + _direction(angle + 90) * 0.62 * build.girth * (1.2 - 0.6 * root)
         fall = build.mane * rng.uniform(1.1, 1.9) * _direction(angle - 118 + rng.uniform(-15, 15))
         parts.append(Part(start + np.outer((0, 0.5, 1), fall), np.array((0.045, 0.04, 0.006)), "hair"))
@@ -89,7 +89,7 @@ def _neck(rng: np.random.Generator, build: Build, base: np.ndarray, angle: float
 
 
 def _head(rng: np.random.Generator, build: Build, poll: np.ndarray, facing: float) -> tuple[list[Part], np.ndarray]:
-    """The head that hangs from `poll`, with ears and perhaps horns, and where its eye is."""
+    """Return the head that starts at `poll`, with ears and sometimes horns, and the position of the eye."""
     ahead, up = _direction(facing), _direction(facing + 90)
     face = build.face * np.array((0.95, 0.9, 0.62, 0.56))
     parts = [Part(poll + build.head * np.outer((0, 0.35, 0.75, 0.95), ahead) - 0.01 * up, face, "near")]
@@ -105,7 +105,7 @@ def _head(rng: np.random.Generator, build: Build, poll: np.ndarray, facing: floa
 
 
 def _tail(rng: np.random.Generator, build: Build, root: np.ndarray) -> list[Part]:
-    """A tail, of three strands of hair on those that have a mane."""
+    """Return the tail, which has three strands of hair if the animal has a mane."""
     parts, swing = [], rng.uniform(-20, 35)
     for strand in range(3 if build.mane else 1):
         turns = 225 + rng.uniform(-14, 14) - np.arange(4) * (swing / 2 - 8 * strand)
@@ -116,7 +116,7 @@ def _tail(rng: np.random.Generator, build: Build, root: np.ndarray) -> list[Part
 
 
 def _skeleton(rng: np.random.Generator, build: Build) -> tuple[list[Part], np.ndarray]:
-    """The parts of an animal in a random pose, and where its eye is."""
+    """Return the parts of an animal in a random pose, and the position of its eye."""
     build = Build(*(value * rng.uniform(0.9, 1.1) for value in build))
     girth, middle = build.girth, build.legs + build.girth * 0.8
     stride = build.legs * rng.choice((0.12, 0.3, 0.55)) * rng.uniform(0.7, 1.2)  # standing, walking, running
@@ -139,7 +139,7 @@ def _skeleton(rng: np.random.Generator, build: Build) -> tuple[list[Part], np.nd
 
 
 class _Animal:
-    """One animal placed in the scene; all that is random about it is settled here."""
+    """An animal in the scene; all its random numbers are drawn in the constructor."""
 
     def __init__(self, rng: np.random.Generator, canvas: Canvas, land: scenery.Land):
         self.scale = min(canvas.aspect, 1) * rng.uniform(0.3, 0.68)
@@ -158,7 +158,7 @@ class _Animal:
         return np.asarray(points) * (self.flip * self.scale, -self.scale) + (self.x, self.y)
 
     def shadow(self, canvas: Canvas) -> None:
-        """The animal laid flat on the ground, away from the sun, and the dark spots under its feet."""
+        """Draw the shadow of the animal on the ground, and darker spots under its feet."""
         lying, feet = canvas.stencil(), canvas.stencil()
         for points, radii, layer in self.parts:
             spots = self.place(points * (1, 0)) + points[:, 1:] * self.scale * self.cast
@@ -183,7 +183,7 @@ class _Animal:
 
 
 def _clutter(rng: np.random.Generator, canvas: Canvas, land: scenery.Land) -> None:
-    """What stands behind the animals: trees, boulders coloured like animals, bushes, a fence, grass."""
+    """Draw objects behind the animals: trees, boulders in the colors of animals, bushes, sometimes a fence, grass."""
     ground = max(land.horizon, 0.02)
     for depth in np.sort(rng.random(rng.integers(2, 7))):
         foot = (rng.uniform(0, canvas.aspect), ground + 0.02 + 0.3 * depth)
@@ -205,7 +205,7 @@ def _clutter(rng: np.random.Generator, canvas: Canvas, land: scenery.Land) -> No
 
 
 def _occluders(rng: np.random.Generator, canvas: Canvas, land: scenery.Land, foot: float) -> None:
-    """What stands in front of the animals, whose feet are at row `foot`: grass, a fence, a trunk, a bush."""
+    """Draw objects in front of the animals, whose feet are at row `foot`: sometimes grass, a fence, a tree, bushes."""
     if rng.random() < 0.75:
         count, centre = rng.integers(40, 120), canvas.aspect * rng.random()
         x = rng.normal(centre, 0.35, count)
@@ -222,7 +222,7 @@ def _occluders(rng: np.random.Generator, canvas: Canvas, land: scenery.Land, foo
 
 
 def _scene(seed: int, index: int, height: int, width: int, animals=True, shadows=True):
-    """The scene before the camera: its canvas, and the generator that the camera continues with."""
+    """Draw the scene, and return its canvas and the random generator for the camera."""
     rng = generator(seed, index)
     canvas = Canvas(height, width)
     land = scenery.landscape(child(rng), canvas)
@@ -238,11 +238,14 @@ def _scene(seed: int, index: int, height: int, width: int, animals=True, shadows
 
 
 def draw_creature(seed: int, index: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Image `index` of the stream `seed`, at any size from 32 x 32.
+    """Draw image `index` for `seed`.
 
-    Returns the image (height, width, 3) and the mask (height, width), both uint8; the mask is 1 on the visible
-    animals and 0 elsewhere, shadows and objects in front of an animal included.
-    Raises ValueError for a side below 32 pixels or a negative seed or index.
+    Returns:
+        The image (height, width, 3) and its mask (height, width), both uint8. The mask is 1 on visible animals and 0
+        elsewhere, also on shadows and on objects in front of an animal.
+
+    Raises:
+        ValueError: If height or width is below 32 pixels, or seed or index is negative.
     """
     canvas, rng = _scene(seed, index, height, width)
     image, mask = canvas.image_and_mask()

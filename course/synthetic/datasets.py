@@ -1,4 +1,4 @@
-"""The synthetic data sets: any number of images, at any size, with exact masks and nothing to download."""
+"""Register the synthetic data sets, which generate any number of images at any size, with exact masks."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ DEFAULT_LENGTH = {"train": 256, "val": 64, "test": 64}
 
 @dataclass(frozen=True)
 class SyntheticSet:
-    """A kind of synthetic image: `draw(seed, index, height, width) -> (image, mask)`."""
+    """A synthetic data set; `draw(seed, index, height, width)` returns an image and its mask."""
 
     name: str
     title: str
     classes: tuple[str, ...]
     palette: tuple[tuple[int, int, int], ...]
     draw: Callable[[int, int, int, int], tuple[np.ndarray, np.ndarray]]
-    size: tuple[int, int]  # height, width unless another size is given
+    size: tuple[int, int]  # default height and width
 
     def load(
         self,
@@ -36,10 +36,12 @@ class SyntheticSet:
         size: Sequence[int] | None = None,
         seed: int = 0,
     ) -> SegmentationDataset:
-        """Open `length` images of `size` (height, width).  An image depends on seed, split and its number alone.
+        """Return a data set of `length` images of `size` (height, width).
+
+        An image depends only on the size, the seed, the split and its index.
 
         Raises:
-            DataError: For an unknown split, or for values for which no image can be made.
+            DataError: If the split is unknown, or length, size or seed is out of range.
         """
         if split not in FIRST_INDEX:
             raise DataError(f"{self.name} has no split '{split}'; choose one of: {', '.join(FIRST_INDEX)}.")
@@ -57,7 +59,7 @@ class SyntheticSet:
 
 
 class Draw:
-    """Draws image number i of a split, and keeps it in memory while `cache_bytes` allow."""
+    """Draw the image with a given index in a split, and cache up to `cache_bytes` of images."""
 
     def __init__(self, kind: SyntheticSet, first: int, seed: int, size: tuple[int, int], cache_bytes: int):
         self.kind, self.first, self.seed, self.size = kind, first, seed, size

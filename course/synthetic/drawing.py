@@ -1,9 +1,10 @@
-"""Drawing helpers shared by the synthetic data sets: a canvas that paints colour and label together.
+"""Drawing helpers of the synthetic data sets: a canvas that draws colors and labels together.
 
-Scene coordinates are in units of the image height: x runs from 0 to `Canvas.aspect`, y from 0 (top) to 1.
-What is drawn from a random generator does not depend on the image size, so one scene at two sizes of equal aspect
-is the same scene. Everything is drawn at twice the size and averaged down; the label is a fourth channel beside
-the colour, written by the same calls, and a pixel's label is the majority of its four subpixels.
+Scene coordinates are in units of the image height: x runs from 0 to `Canvas.aspect`, y from 0 (top) to 1. Random
+numbers do not depend on the image size, so the same scene can be drawn at several sizes with the same aspect ratio.
+
+Everything is drawn at twice the image size and then downsampled. The label is the fourth channel of the canvas, so the
+same call draws color and label. Colors are averaged; the label of a pixel is the majority of its four subpixels.
 """
 
 import numpy as np
@@ -14,7 +15,7 @@ MIN_SIDE = 32
 
 
 def generator(seed: int, index: int) -> np.random.Generator:
-    """The random generator of image `index` under `seed`; both are integers >= 0."""
+    """Return the random generator for image `index` and `seed`, which are integers >= 0."""
     for name, value in (("seed", seed), ("index", index)):
         if not isinstance(value, int | np.integer) or value < 0:
             raise ValueError(f"{name} is {value!r}, but a synthetic image needs an integer of 0 or more.")
@@ -22,17 +23,17 @@ def generator(seed: int, index: int) -> np.random.Generator:
 
 
 def child(rng: np.random.Generator) -> np.random.Generator:
-    """An independent generator, so that what it draws does not shift the draws of its parent."""
+    """Return an independent generator, so that the number of its draws does not change later draws of `rng`."""
     return np.random.Generator(np.random.PCG64(int(rng.integers(2**63))))
 
 
 def mix(first, second, amount: float) -> np.ndarray:
-    """Colour `amount` of the way (0..1) from `first` to `second`."""
+    """Interpolate two colors or points: `amount` is 0 for `first` and 1 for `second`."""
     return np.asarray(first, np.float32) * (1 - amount) + np.asarray(second, np.float32) * amount
 
 
 def jitter(rng: np.random.Generator, colour, amount: float = 12) -> np.ndarray:
-    """The colour a little lighter or darker and a little off its hue, by about `amount` of 255."""
+    """Change brightness and hue of a color at random, by about `amount` (of 255)."""
     return np.asarray(colour, np.float32) + amount * (rng.uniform(-1, 1) + rng.uniform(-0.4, 0.4, 3))
 
 
@@ -41,7 +42,10 @@ def resize(field: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def noise(rng: np.random.Generator, height: int, width: int, cells=(3, 3), octaves=6, falloff=0.55) -> np.ndarray:
-    """Fractal value noise (height, width), float32 in 0..1; `cells` (rows, columns) of the coarsest octave."""
+    """Return fractal value noise (height, width), float32 from 0 to 1.
+
+    `cells` is the number of (rows, columns) of the coarsest octave; `falloff` is the amplitude ratio of two octaves.
+    """
     field = rng.random(cells, dtype=np.float32)
     for octave in range(1, octaves):
         rows, columns = cells[0] << octave, cells[1] << octave
@@ -51,13 +55,16 @@ def noise(rng: np.random.Generator, height: int, width: int, cells=(3, 3), octav
 
 
 def blend(first, second, amount: np.ndarray) -> np.ndarray:
-    """Colours (height, width, 3), `amount` (height, width) of the way from `first` to `second`."""
+    """Interpolate two colors in every pixel by `amount` (height, width), and return (height, width, 3)."""
     first, second = np.asarray(first, np.float32), np.asarray(second, np.float32)
     return first + amount[..., None] * (second - first)
 
 
 def smooth(points, radii, steps: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """A Catmull-Rom curve through `points` (n, 2) with `radii` (n,): points and radii, `steps` pieces a gap."""
+    """Return points and radii of a Catmull-Rom curve through `points` (n, 2) with `radii` (n,).
+
+    Each segment between two points is divided into `steps` pieces.
+    """
     joints = np.column_stack((points, radii))
     padded = np.vstack((2 * joints[0] - joints[1], joints, 2 * joints[-1] - joints[-2]))
     a, b, c, d = (padded[i : len(padded) - 3 + i, None] for i in range(4))
@@ -68,9 +75,9 @@ def smooth(points, radii, steps: int = 3) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Plane:
-    """A surface at twice the image's size on which shapes are drawn, each in one ink.
+    """A drawing surface with twice the height and width of the image.
 
-    As a stencil it has one channel and is drawn on with ink 255; a canvas has four, red, green, blue and the label.
+    A stencil has one channel, in which shapes have the value 255. A canvas has four channels: red, green, blue, label.
     """
 
     def __init__(self, height: int, width: int, mode: str = "L"):
@@ -83,13 +90,13 @@ class Plane:
         if self.image.mode == "L":
             return [label] * count
         if count == 1:
-            return [(*(min(max(int(value), 0), 255) for value in np.ravel(colours)), label)]  # quicker than NumPy
+            return [(*(min(max(int(value), 0), 255) for value in np.ravel(colours)), label)]  # faster than NumPy
         inks = np.full((count, 4), label)
         inks[:, :3] = np.clip(colours, 0, 255)
         return [tuple(ink) for ink in inks.tolist()]
 
     def polygons(self, outlines, colours=0, label: int = 255) -> None:
-        """Polygons of equally many points (n, points, 2), each in its own colour (n, 3) or all in one."""
+        """Draw polygons (n, points, 2) with the same number of points, in one color or in n colors (n, 3)."""
         outlines = np.asarray(outlines, np.float64) * self.unit
         flat = outlines.reshape(len(outlines), 2 * outlines.shape[1]).tolist()
         for outline, ink in zip(flat, self._inks(colours, label, len(flat)), strict=True):
@@ -99,7 +106,7 @@ class Plane:
         self.polygons(np.asarray(points)[None], colour, label)
 
     def ellipses(self, centres, radii, colours=0, label: int = 255) -> None:
-        """Ellipses about `centres` (n, 2) with `radii` (n, 2), each in its own colour (n, 3) or all in one."""
+        """Draw ellipses with `centres` (n, 2) and `radii` (n, 2), in one color or in n colors (n, 3)."""
         centres, radii = np.asarray(centres, np.float64) * self.unit, np.asarray(radii, np.float64) * self.unit
         boxes = np.concatenate((centres - radii, centres + radii), 1).tolist()
         for box, ink in zip(boxes, self._inks(colours, label, len(boxes)), strict=True):
@@ -113,16 +120,16 @@ class Plane:
         self._pen.line(flat, fill=self._inks(colour, label, 1)[0], width=max(1, round(thickness * self.unit)))
 
     def tube(self, points, radii, colour=0, label: int = 255) -> None:
-        """A limb along `points` (n, 2) with `radii` (n,); see `smooth` for a curved one."""
+        """Draw a tube along `points` (n, 2) with `radii` (n,); `smooth` returns the points of a curved tube."""
         points, radii = np.asarray(points, np.float64), np.asarray(radii, np.float64)[:, None]
         ways = np.concatenate((points[1:2] - points[:1], points[2:] - points[:-2], points[-1:] - points[-2:-1]))
         aside = ways[:, ::-1] * radii / (np.sqrt((ways * ways).sum(1, keepdims=True)) + 1e-9) * (-1, 1)
         self.polygon(np.concatenate((points + aside, (points - aside)[::-1])), colour, label)
-        self.ellipses(points, radii, colour, label)  # round ends, and full bends where the outline folds over
+        self.ellipses(points, radii, colour, label)  # rounds the ends, and fills bends where the outline crosses itself
 
 
 class Canvas(Plane):
-    """The image, painted back to front; it starts black with label 0."""
+    """The canvas of an image, which is painted from back to front and starts black with label 0."""
 
     def __init__(self, height: int, width: int):
         if not all(isinstance(side, int | np.integer) and side >= MIN_SIDE for side in (height, width)):
@@ -133,20 +140,20 @@ class Canvas(Plane):
         super().__init__(height, width, "RGBA")
 
     def stencil(self) -> Plane:
-        """An empty plane to draw a silhouette on, for `paint` and `shade`."""
+        """Return an empty plane for a silhouette, which `paint` and `shade` use."""
         return Plane(self.height, self.width)
 
     def backdrop(self, texture: np.ndarray, bottom: float = 1.0) -> None:
-        """Stretch a texture (any height, any width, 3) over everything above `bottom`, with label 0."""
+        """Stretch a texture (any height, any width, 3) over the canvas above `bottom`, with label 0."""
         sheet = _image(texture).resize((self.image.width, round(bottom * self.unit)), Image.Resampling.BILINEAR)
         sheet.putalpha(0)
         self.image.paste(sheet)
 
     def paint(self, texture: np.ndarray, stencil: Plane, label: int, softness=0.0, light=(0, 0)) -> None:
-        """Stretch a texture (any height, any width, 3), values 0..255, over what the stencil covers.
+        """Paint the shape of a stencil with a texture (any height, any width, 3) with values 0..255.
 
-        With a `softness` it looks round: brighter within that distance of edges that face `light` (x, y),
-        darker along those turned away.
+        With `softness`, the shape looks round: within this distance of the edge, it is brighter on the side that faces
+        `light` (x, y) and darker on the opposite side.
         """
         box = self._box(stencil, softness)
         if box is None:
@@ -164,7 +171,7 @@ class Canvas(Plane):
         self.image.paste(piece, box, mask)
 
     def shade(self, stencil: Plane, softness: float, strength: float, colour=(12, 14, 30)) -> None:
-        """Cast a shadow of the stencil with an edge as soft as `softness`; labels stay as they are."""
+        """Draw a shadow in the shape of a stencil, blurred by `softness`, without changing labels."""
         box = self._box(stencil, 3 * softness)
         if box is None:
             return
@@ -176,7 +183,7 @@ class Canvas(Plane):
         self.image.paste(shaded, box)
 
     def _box(self, stencil: Plane, margin: float) -> tuple[int, int, int, int] | None:
-        """The box about what the stencil covers and `margin` around it, in whole pixels of the image."""
+        """Return the bounding box of a stencil plus `margin`, aligned to image pixels, or None if the stencil is empty."""
         box = stencil.image.getbbox()
         if box is None:
             return None
@@ -186,11 +193,11 @@ class Canvas(Plane):
         return tuple(min(max(side, 0), end) for side, end in zip(whole, self.image.size * 2, strict=True))
 
     def _soften(self, mask: Image.Image, softness: float) -> Image.Image:
-        """The mask blurred, at a quarter of its size: enough for what is soft, and quick."""
+        """Return the blurred mask at a quarter of its size, which is faster and precise enough."""
         return mask.reduce(4).filter(ImageFilter.GaussianBlur(float(softness * self.unit / 4)))
 
     def foliage(self, rng, centre, radii, colour, label: int, leaves: int = 60) -> None:
-        """A crown of leaves, dark below and behind, light above and in front."""
+        """Draw a crown of leaves that is dark at the bottom and the back, and light at the top and the front."""
         angles, reach = rng.uniform(0, 2 * np.pi, leaves), np.sqrt(rng.random(leaves))
         depth = np.linspace(0, 1, leaves)
         x, y = reach * np.cos(angles), reach * np.sin(angles)
@@ -201,7 +208,7 @@ class Canvas(Plane):
         self.ellipses(centres, shapes, tones[:, None] * np.asarray(colour), label)
 
     def image_and_mask(self) -> tuple[np.ndarray, np.ndarray]:
-        """Image (height, width, 3) and labels (height, width), uint8, at the image's own size."""
+        """Return the image (height, width, 3) and its labels (height, width), uint8, downsampled to the image size."""
         labels = np.asarray(self.image.getchannel("A"))
         a, b, c, d = labels[::2, ::2], labels[::2, 1::2], labels[1::2, ::2], labels[1::2, 1::2]
         majority = np.where((b == c) | (b == d), b, np.where(c == d, c, a))
@@ -213,9 +220,9 @@ def _image(texture: np.ndarray) -> Image.Image:
 
 
 def photograph(rng: np.random.Generator, image: np.ndarray, grain=None) -> np.ndarray:
-    """What a camera makes of the scene: exposure, white balance, vignette, blur and sensor noise.
+    """Simulate a camera: exposure, white balance, vignette, blur and sensor noise.
 
-    `grain` (height, width) in about -1..1 is surface detail, multiplied in before the lens blurs it.
+    `grain` (height, width), about -1 to 1, is surface detail. The image is multiplied by 1 + `grain` before the blur.
     """
     height, width = image.shape[:2]
     blur, strength = rng.choice((0, 0, 0.4, 0.8)) * height / 240, rng.uniform(2, 10)
@@ -225,13 +232,13 @@ def photograph(rng: np.random.Generator, image: np.ndarray, grain=None) -> np.nd
     light = 1 - vignette / 2 * (y[:, None] ** 2 + x**2)
     if grain is not None:
         light *= 1 + grain
-    # About the middle grey 110: out = ((in * light - 110) * contrast + 110) * gains.
+    # out = ((in * light - 110) * contrast + 110) * gains, where 110 is middle gray.
     image = image * (light * np.float32(contrast))[..., None]
     image += np.float32(110 * (1 - contrast))
     image *= gains.astype(np.float32)
     if blur:
         image = np.array(_image(image).filter(ImageFilter.GaussianBlur(float(blur))), np.float32)
-    # Two bytes make a triangular density, close enough to a sensor's noise and much quicker than a normal one.
+    # The difference of two bytes has a triangular density. It resembles sensor noise and is fast to compute.
     dice = rng.integers(0, 256, (2, height, width, 3), np.uint8)
-    noisy = np.subtract(dice[0], dice[1], dtype=np.int16) * np.float32(strength / 104)  # 104: its deviation
+    noisy = np.subtract(dice[0], dice[1], dtype=np.int16) * np.float32(strength / 104)  # 104 is the standard deviation
     return np.clip(image + noisy, 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""The synthetic street from one camera: a world in metres, x to the right, y up, z ahead of the camera."""
+"""A camera for the synthetic streets. World coordinates are in meters: x to the right, y up, z ahead of the camera."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,11 +8,11 @@ import numpy as np
 from .drawing import Canvas, jitter
 
 SKY, BUILDING, POLE, ROAD, PAVEMENT, TREE, SIGN, FENCE, CAR, PEDESTRIAN, BICYCLIST = range(11)
-NEAR = 1.0  # metres; nothing is drawn nearer than this
+NEAR = 1.0  # meters; smaller distances are projected like this distance
 
 
 class Thing(NamedTuple):
-    """Something on the ground: where, how wide and long its shadow is, and how to draw it."""
+    """An object on the ground: its position, width and length of its shadow, and a function that draws the object."""
 
     x: float
     z: float
@@ -22,40 +22,43 @@ class Thing(NamedTuple):
 
 
 class Street:
-    """The street's shape and light, and the camera that projects it onto a canvas."""
+    """A street with random shape and light, and a camera that projects the street onto a canvas."""
 
     def __init__(self, rng: np.random.Generator, canvas: Canvas, haze: np.ndarray):
         self.canvas, self.haze = canvas, haze
         self.vanishing = np.array((canvas.aspect * rng.uniform(0.32, 0.68), rng.uniform(0.36, 0.54)))
         self.focal, self.eye = rng.uniform(0.75, 1.15), rng.uniform(1.5, 2.6)
         self.scale, self.centre = self.focal * np.array((1, -1)), np.array((0, self.eye))
-        self.bend = np.array((rng.normal(0, 0.0016), 0))  # the street's curve, to the side
+        self.bend = np.array((rng.normal(0, 0.0016), 0))  # curve of the street to the side
         self.left, self.right = -rng.uniform(2.6, 6.5), rng.uniform(2.6, 6.5)
-        self.clear = rng.uniform(60, 220)  # metres after which haze hides two thirds
+        self.clear = rng.uniform(60, 220)  # distance in meters at which haze hides two thirds of a color
         self.sun, self.dark = int(rng.choice((-1, 1))), rng.uniform(0.25, 0.5)
 
     def project(self, points) -> np.ndarray:
-        """World points (..., 3) to scene points (..., 2)."""
+        """Project world points (..., 3) to scene points (..., 2)."""
         points = np.asarray(points, np.float64)
         z = np.maximum(points[..., 2:], NEAR)
         return self.vanishing + self.scale * ((points[..., :2] - self.centre) / z + self.bend * z)
 
     def is_visible(self, x: float, z: float, margin: float) -> bool:
-        """Whether anything within `margin` metres to either side of that spot falls into the image."""
+        """Return whether the image shows any point within `margin` meters to the left or right of (x, z)."""
         column, reach = self.project((x, 0, z))[0], margin * self.focal / max(z, NEAR)
         return -reach < column < self.canvas.aspect + reach
 
     def tint(self, colour, z: float) -> np.ndarray:
-        """The colour as it looks through z metres of air."""
+        """Return a color as seen through haze from z meters."""
         return self.haze + (np.asarray(colour, np.float32) - self.haze) * np.float32(np.exp(-z / self.clear))
 
     def face(self, corners, colour, label: int) -> None:
-        """A flat piece with the given corners (n, 3)."""
+        """Draw a flat polygon with corners (n, 3)."""
         corners = np.asarray(corners, np.float64)
         self.canvas.polygon(self.project(corners), self.tint(colour, corners[:, 2].mean()), label)
 
     def panes(self, corners, low, high, colours, label: int) -> None:
-        """Rectangles on a face (4, 3), from `low` to `high` (n, 2) in fractions along its bottom and its height."""
+        """Draw rectangles on a face with corners (4, 3).
+
+        `low` and `high` (n, 2) are opposite corners of the rectangles, as fractions of the face's width and height.
+        """
         a, b, c, d = np.asarray(corners, np.float64)
         (u0, v0), (u1, v1) = np.transpose(low), np.transpose(high)
         u, v = np.stack((u0, u1, u1, u0), 1)[..., None], np.stack((v0, v0, v1, v1), 1)[..., None]
@@ -63,14 +66,14 @@ class Street:
         self.canvas.polygons(self.project(points), self.tint(colours, (a[2] + c[2]) / 2), label)
 
     def strip(self, x0: float, x1: float, z0: float, z1: float, colour, label: int, shade: float = 0.1) -> None:
-        """A band of the ground from x0 to x1 and z0 to z1, following the bend."""
+        """Draw a strip of the ground from x0 to x1 and z0 to z1 that follows the curve of the street."""
         z = np.geomspace(z0, z1, 3 if z1 < 3 * z0 else 10)
         edges = [np.stack((np.full(len(z), x), 0 * z, z), 1) for x in (x0, x1)]
         outline = self.project(np.concatenate((edges[0], edges[1][::-1])))
         self.canvas.polygon(outline, self.tint(colour, (z0 * z1) ** 0.5), label)
 
     def standing(self, x: float, z: float, points) -> np.ndarray:
-        """Points (n, 2), in metres to the right and up of a spot on the ground, seen from the front."""
+        """Project points (n, 2), given in meters to the right of and above the position (x, z) on the ground."""
         return self.project((x, 0, z)) + np.asarray(points) * (self.focal / z, -self.focal / z)
 
     def tube(self, x: float, z: float, points, radii, colour, label: int) -> None:
@@ -89,13 +92,13 @@ class Street:
         size, bark = tall * self.focal / z, jitter(rng, (84, 68, 56))
         self.tube(x, z, ((0, 0), (0.1, tall * 0.3), (0, tall * 0.6)), (0.2, 0.13, 0.1), bark, TREE)
         crowns = ((-0.15, 0.58, 0.75), (0.15, 0.6, 0.75), (0, 0.75, 1)) if size > 0.15 else ((0, 0.7, 1.2),)
-        for dx, dy, part in crowns:  # small ones far away need few leaves
+        for dx, dy, part in crowns:  # small, distant crowns need few leaves
             centre, radii = self.standing(x, z, (dx * tall, dy * tall)), np.array((0.26, 0.25)) * size * part
             leaves = int(np.clip(200 * size, 10, 70))
             self.canvas.foliage(rng, centre, radii, self.tint(jitter(rng, green, 8), z), TREE, leaves)
 
     def shadows(self, things) -> None:
-        """The long shadow of the houses on the sunless side, and a soft one under every thing."""
+        """Draw the shadow of the houses on one side of the street, and a soft shadow under every thing."""
         houses, under = self.canvas.stencil(), self.canvas.stencil()
         far = self.right + 6 if self.sun < 0 else self.left - 6
         middle = (self.left + self.right) / 2

@@ -1,4 +1,4 @@
-"""The country of the synthetic creatures: sky, hills, ground, trees, rocks, grass and fences, and coats of hair."""
+"""The landscape of the synthetic creatures: sky, hills, ground, trees, rocks, grass, fences, and textures of coats."""
 
 from typing import NamedTuple
 
@@ -49,7 +49,7 @@ class Land(NamedTuple):
 
 
 def sky(rng: np.random.Generator, above, below) -> np.ndarray:
-    """A sky with clouds, float32 (80, 160, 3), from colour `above` at its top to `below` at its bottom."""
+    """Return a sky with clouds, float32 (80, 160, 3), with color `above` at the top and `below` at the bottom."""
     depth = np.linspace(0, 1, 80, dtype=np.float32)[:, None]
     clouds = np.clip((noise(rng, 80, 160, (5, 5), 5) - rng.uniform(0.4, 0.75)) * 3, 0, 1) * (0.9 - 0.4 * depth)
     clear = mix(above, below, depth[..., None])
@@ -57,7 +57,7 @@ def sky(rng: np.random.Generator, above, below) -> np.ndarray:
 
 
 def landscape(rng: np.random.Generator, canvas: Canvas) -> Land:
-    """Paint sky, hills and ground over the whole canvas; returns what the rest of the scene must match."""
+    """Paint sky, hills and ground over the whole canvas; return horizon and colors for the rest of the scene."""
     above, below = (jitter(rng, colour, 14) for colour in SKIES[rng.integers(len(SKIES))])
     land = Land(
         float(rng.choice((rng.uniform(0.2, 0.55), rng.uniform(0.3, 0.5), -0.1))),
@@ -67,7 +67,7 @@ def landscape(rng: np.random.Generator, canvas: Canvas) -> Land:
     height, width = canvas.height, canvas.width
     y = np.linspace(0, 1, height, dtype=np.float32)
     nearness = np.clip((y - land.horizon) / (1 - land.horizon), 0, 1)
-    # Rows of the flat texture crowd together towards the horizon, as the ground does under a camera.
+    # Compress the rows of the flat texture toward the horizon, to approximate perspective.
     rows = np.round(np.sqrt(nearness) * (height - 1)).astype(int)
     patches = noise(rng, height, width, (4, 4), 5, 0.6)[rows]
     fine = noise(rng, height, width, (48, 24), 3, 0.9)[rows]
@@ -83,7 +83,7 @@ def landscape(rng: np.random.Generator, canvas: Canvas) -> Land:
 
 
 def hills(rng: np.random.Generator, canvas: Canvas, land: Land) -> None:
-    """Ridges behind the ground, paler with distance, the last often a line of trees."""
+    """Draw ridges behind the ground that get paler with distance, and sometimes a line of trees."""
     x = np.linspace(0, canvas.aspect, 40)
     for distance in np.linspace(0.75, 0.25, rng.integers(1, 4)):
         waves = sum(rng.random() / k * np.sin(x * k * rng.uniform(1, 3) + rng.uniform(0, 6)) for k in (1, 2, 5))
@@ -100,7 +100,7 @@ def hills(rng: np.random.Generator, canvas: Canvas, land: Land) -> None:
 
 
 def tree(rng: np.random.Generator, canvas: Canvas, foot, size: float, leaves, label: int = 0) -> None:
-    """A tree of height `size` standing at `foot` (x, y)."""
+    """Draw a tree of height `size` at `foot` (x, y)."""
     x, y = foot
     top, lean = y - size * 0.55, size * rng.uniform(-0.05, 0.05)
     bark, trunk = jitter(rng, (88, 70, 56)), size * rng.uniform(0.022, 0.035)
@@ -114,7 +114,7 @@ def tree(rng: np.random.Generator, canvas: Canvas, foot, size: float, leaves, la
 
 
 def hide(rng: np.random.Generator) -> np.ndarray:
-    """A coat, float32 (96, 144, 3), to be stretched over an animal: plain, pied, spotted, striped or shaded."""
+    """Return the texture of an animal's coat, float32 (96, 144, 3): plain, pied, spotted, striped or shaded."""
     size, kind = (96, 144), rng.integers(5)
     first, second = (jitter(rng, HIDES[i]) for i in rng.choice(len(HIDES), 2, replace=False))
     field = noise(rng, *size, (3, 4), 5, 0.45)
@@ -131,7 +131,7 @@ def hide(rng: np.random.Generator) -> np.ndarray:
 
 
 def rock(rng: np.random.Generator, canvas: Canvas, foot, size: float, texture: np.ndarray) -> None:
-    """A boulder of the given texture (height, width, 3): a distractor as large and as coloured as a creature."""
+    """Draw a boulder with a texture (height, width, 3); it is a distractor if it looks similar to a creature."""
     angles = np.sort(rng.uniform(0, 2 * np.pi, 11))
     reach = size * rng.uniform(0.75, 1.1, 11)
     outline = np.stack((foot[0] + reach * np.cos(angles), foot[1] - size * 0.4 - 0.6 * reach * np.sin(angles)), 1)
@@ -143,7 +143,7 @@ def rock(rng: np.random.Generator, canvas: Canvas, foot, size: float, texture: n
 
 
 def grass(rng: np.random.Generator, canvas: Canvas, land: Land, roots: np.ndarray, size, label) -> None:
-    """Blades growing from `roots` (n, 2), about `size` (n,) tall."""
+    """Draw blades of grass at `roots` (n, 2) that are about `size` (n,) tall."""
     count = len(roots)
     lean, tall, tones = rng.normal(0, 0.3, count), rng.uniform(0.5, 1.3, count) * size, rng.uniform(0.55, 1.3, count)
     half, tips = np.stack((tall * 0.06 + 0.001, 0 * tall), 1), np.stack((lean * tall, -tall), 1)
@@ -151,7 +151,7 @@ def grass(rng: np.random.Generator, canvas: Canvas, land: Land, roots: np.ndarra
 
 
 def fence(rng: np.random.Generator, canvas: Canvas, foot: float, size: float) -> None:
-    """Posts and rails across the whole image, standing at row `foot`."""
+    """Draw a fence of posts and rails across the whole image at row `foot`."""
     wood = jitter(rng, ((122, 98, 72), (206, 202, 194), (84, 66, 50), (150, 146, 138))[rng.integers(4)], 14)
     slope, thick = rng.uniform(-0.06, 0.06), size * rng.uniform(0.05, 0.085)
     end = canvas.aspect + 0.1

@@ -1,8 +1,8 @@
-"""Synthetic streets: drives through a synthetic town, labelled with the eleven classes of CamVid.
+"""Synthetic streets: images from a car in a synthetic town, labeled with the eleven classes of CamVid.
 
-Images depend on (seed, index, height, width) alone, not on images made before. The same libraries give the
-same bytes; other versions of NumPy (its streams are only promised within a version) or Pillow (how it rasterises
-and resizes) may shift single pixels or redraw the scene.
+An image depends only on (seed, index, height, width), not on earlier images. The same library versions give the same
+bytes. Other versions of Pillow may rasterize and resize differently and change single pixels. Other versions of NumPy
+may draw different random numbers and therefore a different scene.
 """
 
 import numpy as np
@@ -56,7 +56,7 @@ GREENS = ((74, 104, 48), (98, 118, 54), (56, 84, 50), (138, 122, 54), (150, 96, 
 
 
 def _ground(rng: np.random.Generator, street: Street) -> None:
-    """Pavement from side to side, the road on it, kerbs, lane markings and perhaps a crossing."""
+    """Draw the pavement, the road, curbs, lane markings and sometimes a pedestrian crossing."""
     stone, asphalt = jitter(rng, (150, 144, 138), 18), jitter(rng, (92, 92, 98), 18)
     street.strip(-300, 300, 1, 400, stone, PAVEMENT, shade=0)
     left, right = street.left, street.right
@@ -65,7 +65,7 @@ def _ground(rng: np.random.Generator, street: Street) -> None:
             street.strip(edge + side * offset, edge + side * (offset + 0.06), 1, 60, stone * 0.82, PAVEMENT)
         street.strip(edge, edge + side * 0.25, 1, 90, stone * 1.18, PAVEMENT)
     street.strip(left, right, 1, 400, asphalt, ROAD)
-    for _ in range(rng.integers(1, 4)):  # mended asphalt
+    for _ in range(rng.integers(1, 4)):  # patches of repaired asphalt
         (x, z), (wide, long) = rng.uniform((left, 4), (right, 25)), rng.uniform((0.6, 1), (2, 6))
         street.strip(x, min(x + wide, right), z, z + long, asphalt * rng.uniform(0.8, 1.1), ROAD)
     paint = jitter(rng, (214, 212, 200), 10)
@@ -86,7 +86,7 @@ def _ground(rng: np.random.Generator, street: Street) -> None:
 
 
 def _building(rng: np.random.Generator, street: Street, side: int, x: float, z0: float, z1: float) -> None:
-    """A house from z0 to z1 whose front stands at x: walls, a roof, and unless far off windows, doors or a shop."""
+    """Draw a house with its front at x, from z0 to z1; only houses nearer than 70 m have windows and an entrance."""
     wall, tall = jitter(rng, WALLS[rng.integers(len(WALLS))], 16), rng.choice((rng.uniform(5, 9), rng.uniform(9, 22)))
     back, middle = x + side * 14, x + side * 7
     front = np.array(((x, 0, z1), (x, 0, z0), (x, tall, z0), (x, tall, z1)), float)
@@ -107,7 +107,7 @@ def _building(rng: np.random.Generator, street: Street, side: int, x: float, z0:
 
 
 def _windows(rng: np.random.Generator, street: Street, walls, floors: int, glass, frame) -> None:
-    """Windows on all floors but the lowest of each wall, given as (corners, columns)."""
+    """Draw windows on all floors except the lowest; `walls` has the corners and the window columns of each wall."""
     wide, high, lights = rng.uniform(0.4, 0.65), rng.uniform(0.45, 0.65), 60 * (rng.random() < 0.3)
     for corners, columns in walls:
         u, v = np.meshgrid(np.arange(columns), np.arange(1, floors))
@@ -119,7 +119,7 @@ def _windows(rng: np.random.Generator, street: Street, walls, floors: int, glass
 
 
 def _entrance(rng: np.random.Generator, street: Street, front, columns: int, floors: int, glass) -> None:
-    """On the lowest floor a shop window under a sign board, or doors."""
+    """Draw a shop window and a sign board, or doors, on the lowest floor."""
     if rng.random() < 0.5:
         board = jitter(rng, traffic.PAINTS[rng.integers(len(traffic.PAINTS))], 20)
         street.panes(front, [(0.04, 0.08 / floors)], [(0.96, 0.72 / floors)], glass * 0.9, BUILDING)
@@ -131,13 +131,13 @@ def _entrance(rng: np.random.Generator, street: Street, front, columns: int, flo
 
 
 def _sides(rng: np.random.Generator, street: Street) -> None:
-    """Houses along both sides, far to near, with gardens behind fences between them."""
+    """Draw houses on both sides of the street, from far to near, and gardens with fences between the houses."""
     for side, edge in ((-1, street.left), (1, street.right)):
         x = edge + side * rng.uniform(2.2, 4.5)
         cuts = np.cumsum(rng.uniform(7, 17, 10) * np.linspace(0.9, 1.9, 10)) - rng.uniform(2, 10)
         for z0, z1 in np.stack((cuts[:-1], cuts[1:]), 1)[::-1]:
             near = max(z0, 1.0)
-            if z1 < 1.5 or not street.is_visible(x, z1, 2):  # the far end is the one nearest to the middle
+            if z1 < 1.5 or not street.is_visible(x, z1, 2):  # the far end is nearest to the center of the image
                 continue
             if rng.random() < 0.62:
                 _building(rng, street, side, x, near, z1 - rng.choice((0, 0, 1.5)))
@@ -149,7 +149,7 @@ def _sides(rng: np.random.Generator, street: Street) -> None:
 
 
 def _skyline(rng: np.random.Generator, street: Street) -> None:
-    """What closes the street far off: pale blocks and trees on the horizon."""
+    """Draw pale buildings and trees at the horizon."""
     for z in (260, 170):
         wall = np.array(((-220, 0, z), (220, 0, z), (220, 1, z), (-220, 1, z)), float)
         low = (np.arange(17) / 17 + rng.uniform(-0.02, 0.02, 17))[:, None] * (1, 0)
@@ -161,7 +161,7 @@ def _skyline(rng: np.random.Generator, street: Street) -> None:
 
 
 def _scene(seed: int, index: int, height: int, width: int, canvas: Canvas | None = None):
-    """The scene before the camera: its canvas, and the generator that the camera continues with."""
+    """Draw the scene, and return its canvas and the random generator for the camera."""
     rng = generator(seed, index)
     canvas = canvas or Canvas(height, width)
     above, below = (jitter(rng, colour, 14) for colour in SKIES[rng.integers(len(SKIES))])
@@ -179,10 +179,14 @@ def _scene(seed: int, index: int, height: int, width: int, canvas: Canvas | None
 
 
 def draw_street(seed: int, index: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Image `index` of the stream `seed`, at any size from 32 x 32.
+    """Draw image `index` for `seed`.
 
-    Returns the image (height, width, 3) and the labels (height, width), both uint8; labels are 0..10 in the order
-    of CLASSES and every pixel has one. Raises ValueError for a side below 32 pixels or a negative seed or index.
+    Returns:
+        The image (height, width, 3) and its labels (height, width), both uint8. Every pixel has a label from 0 to 10,
+        in the order of CLASSES.
+
+    Raises:
+        ValueError: If height or width is below 32 pixels, or seed or index is negative.
     """
     canvas, rng = _scene(seed, index, height, width)
     image, labels = canvas.image_and_mask()

@@ -1,4 +1,4 @@
-"""What stands and moves in the synthetic streets: cars, people, bicycles, poles, signs and fences."""
+"""Objects in the synthetic streets: cars, pedestrians, bicyclists, poles, signs and fences."""
 
 import functools
 
@@ -24,7 +24,10 @@ SKINS = ((232, 190, 160), (198, 150, 116), (142, 98, 70), (92, 62, 46))
 
 
 def _box(street: Street, x0, x1, y0, y1, z0, z1, slant: float, colour, label: int) -> tuple[np.ndarray, np.ndarray]:
-    """The visible faces of a box, narrower by `slant` at its top; returns the side and the near face for details."""
+    """Draw the visible faces of a box that is narrower by `slant` at its top.
+
+    Returns the corners of the side face and the near face, on which details can be drawn.
+    """
     t0, t1, f0, f1 = x0 + slant * 0.35, x1 - slant * 0.35, z0 + slant, z1 - slant * 1.3
     near = np.array(((x0, y0, z0), (x1, y0, z0), (t1, y1, f0), (t0, y1, f0)), float)
     edge, top = (x0, t0) if x0 > 0 else (x1, t1)
@@ -38,7 +41,7 @@ def _box(street: Street, x0, x1, y0, y1, z0, z1, slant: float, colour, label: in
 
 
 def car(rng: np.random.Generator, street: Street, x: float, z: float, oncoming: bool) -> Thing:
-    """A car, or now and then a van or a bus, whose near end is at z."""
+    """Return a car, or sometimes a van or a bus, with its near end at z."""
     kind, paint = rng.choice(3, p=(0.8, 0.14, 0.06)), jitter(rng, PAINTS[rng.integers(len(PAINTS))], 14)
     wide, long = ((1.75, 4.2), (1.95, 5.2), (2.4, 9.5))[kind]
     waist, top, slant = ((0.88, 1.45, 0.42), (1.1, 2.1, 0.25), (1.3, 2.9, 0.06))[kind]
@@ -135,14 +138,17 @@ def bicyclist(rng: np.random.Generator, street: Street, x: float, z: float) -> T
 
 
 def pole(rng: np.random.Generator, street: Street, x: float, z: float, kind: str) -> Thing:
-    """A street lamp, a traffic light or a road sign: the post is Pole, what it carries SignSymbol."""
+    """Return a street lamp, a traffic light or a road sign.
+
+    The post and the lamp have the class Pole; the sign or the lights have the class SignSymbol.
+    """
     metal = jitter(rng, ((120, 122, 120), (74, 78, 76), (160, 160, 152))[rng.integers(3)])
     inward, shape, paint = -np.sign(x), rng.integers(4), PAINTS[rng.choice((0, 1, 6, 7))]
     tall = {"lamp": rng.uniform(5, 8), "light": 2.4, "sign": rng.uniform(2.0, 2.6)}[kind]
     thick = {"lamp": 0.17, "light": 0.13, "sign": 0.09}[kind]
 
     def draw() -> None:
-        floor = max(thick, 0.0036 * z / street.focal)  # far ones stay as thick as a pixel or so
+        floor = max(thick, 0.0036 * z / street.focal)  # at least about one pixel
         street.line(x, z, ((0, 0), (0, tall)), floor, metal, POLE)
         street.line(x, z, ((-thick * 0.2, 0), (-thick * 0.2, tall)), floor * 0.35, metal * 1.25, POLE)
         if kind == "lamp":
@@ -170,7 +176,7 @@ def pole(rng: np.random.Generator, street: Street, x: float, z: float, kind: str
 
 
 def fence(rng: np.random.Generator, street: Street, x: float, z0: float, z1: float) -> None:
-    """Planks, or railings that one can look through, along the street from z0 to z1."""
+    """Draw planks, or railings with gaps, along the street from z0 to z1."""
     colour = jitter(rng, ((120, 92, 66), (92, 100, 92), (186, 184, 176), (58, 64, 62))[rng.integers(4)])
     tall, count, solid = rng.uniform(1.0, 1.7), int(min(40, (z1 - z0) * 2.5)) + 1, rng.random() < 0.6
     face = np.array(((x, 0, z0), (x, 0, z1), (x, tall, z1), (x, tall, z0)), float)
@@ -184,7 +190,7 @@ def fence(rng: np.random.Generator, street: Street, x: float, z0: float, z1: flo
 
 
 def things(rng: np.random.Generator, street: Street) -> list[Thing]:
-    """Everything loose in the street, at random places that suit it."""
+    """Return vehicles, people, poles, trees and fences at random but plausible positions."""
     things = []
     for x in (street.left + 1.1, street.right - 1.1):  # parked
         for z in np.cumsum(rng.uniform(5.5, 12, 6)) - 2:

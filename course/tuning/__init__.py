@@ -1,8 +1,8 @@
 """Hyperparameter search with Optuna: `search` trains one trial after the other, each in its own run folder.
 
-The folder of a search holds `search.yaml` (the configuration and the search space), `study.db` (Optuna's SQLite study,
-from which a stopped search resumes), one folder for each trial, and the results: `trials.json`, `search.png` and
-`best.yaml`.
+The folder of a search contains `search.yaml` (the configuration and the search space), `study.db` (Optuna's SQLite
+study, from which a stopped search resumes), one folder for each trial, and the results: `trials.json`, `search.png`
+and `best.yaml`.
 
 Akiba et al., "Optuna: a next-generation hyperparameter optimization framework", KDD 2019.
 """

@@ -1,20 +1,20 @@
-"""The figure of a hyperparameter search: scores by trial, importances, and scores by option."""
+"""Draw the figure of a hyperparameter search: scores by trial, importances, and scores by option."""
 
 import numpy as np
 
 from seglib.visualize import VisualizeError, style
 from seglib.visualize.style import NotebookFigure, add_title, figure_style, format_score, printable
 
-_MAX_OPTIONS = 4  # that get a chart, the most important ones
+_MAX_OPTIONS = 4  # charts of scores by option, for the most important options
 _STATES = {"complete": {"color": style.BLUE}, "pruned": {"color": style.LIGHT_GRAY, "markerfacecolor": "none"}}
 
 
 @figure_style()
 def search_figure(summary: dict) -> NotebookFigure:
-    """Show the scores of a search trial by trial, the importances of the options, and the scores by option.
+    """Show the score of every trial, the importances of the options, and the scores by option.
 
     Args:
-        summary: What `course.tuning.search` returns and writes as trials.json.
+        summary: The dictionary that `course.tuning.search` returns and writes to trials.json.
 
     Raises:
         VisualizeError: If no trial has a score.
@@ -48,7 +48,7 @@ def search_figure(summary: dict) -> NotebookFigure:
 
 
 def _plot_trials(axes, xs: list, trials: list[dict]) -> None:
-    """Plot scores over `xs`: filled circles for complete trials, hollow ones for pruned trials."""
+    """Plot scores over `xs`, with filled circles for complete trials and hollow circles for pruned trials."""
     for state, line in _STATES.items():
         points = [(x, trial["score"]) for x, trial in zip(xs, trials, strict=True) if trial["state"] == state]
         axes.plot([x for x, _ in points], [y for _, y in points], "o", markersize=4.5, **line)
@@ -56,7 +56,7 @@ def _plot_trials(axes, xs: list, trials: list[dict]) -> None:
 
 
 def _plot_option(axes, name: str, trials: list[dict], entry: dict) -> None:
-    """Plot the scores over the values of one option."""
+    """Plot the scores over the values of the option `name`; `entry` is its entry in the search space."""
     trials = [trial for trial in trials if name in trial["options"]]
     values = [trial["options"][name] for trial in trials]
     if "choices" in entry:

@@ -1,4 +1,4 @@
-"""The results of a search: a summary for JSON, a table, a figure, and the best trial as a configuration."""
+"""Write the results of a search: a summary as JSON, a table, a figure, and the configuration of the best trial."""
 
 import json
 from pathlib import Path
@@ -11,18 +11,23 @@ from seglib.config import Config, config_to_dict
 from .figure import search_figure
 from .space import Space, get_option, to_yaml_line, with_options
 
-ENOUGH = 4  # complete trials from which importances are estimated; with fewer they are noise
+ENOUGH = 4  # with fewer complete trials, importances are not estimated because they would be noise
 STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
 
 
 def summarize(optuna, study, config: Config, space: Space, folder: Path) -> dict:
-    """Summarize a search, ready for JSON.
+    """Summarize a search as a dictionary that can be written as JSON.
 
     Returns:
-        `metric`; `space`, {option: {low, high, log} or {choices}}; `trials`, each with number, state (complete, pruned,
-        failed), score (None if it has none), epochs, minutes, options and reason (why it failed); `importances`,
-        {option: fraction of the variance of the score}, the largest first, by functional ANOVA over the complete trials
-        (Hutter, Hoos and Leyton-Brown, ICML 2014), empty if there are fewer than ENOUGH or all scores are equal.
+        A dictionary with these keys:
+
+        - `metric`: The name of the score.
+        - `space`: {option: {low, high, log} or {choices}}.
+        - `trials`: For each trial, its number, state (complete, pruned, failed), score (or None), epochs, minutes,
+          options, and the reason of a failure.
+        - `importances`: {option: fraction of the variance of the score}, the largest first. They are computed by
+          functional ANOVA over the complete trials (Hutter, Hoos and Leyton-Brown, ICML 2014). The dictionary is empty
+          if there are fewer than ENOUGH complete trials or all scores are equal.
     """
     trials = [_summarize_trial(frozen, space, folder) for frozen in study.trials if frozen.state.is_finished()]
     complete = [trial["score"] for trial in trials if trial["state"] == "complete"]
@@ -60,7 +65,7 @@ def best(summary: dict) -> dict | None:
 
 
 def table(summary: dict, width: int = 120) -> str:
-    """Return the trials as a table: the best first, pruned and failed ones last."""
+    """Return the trials as a text table, sorted by score, with pruned and failed trials at the end."""
     order = list(STATES.values())
     ranked = sorted(summary["trials"], key=lambda t: (order.index(t["state"]), -(t["score"] or 0), t["number"]))
     rows = []
@@ -73,7 +78,10 @@ def table(summary: dict, width: int = 120) -> str:
 
 
 def best_yaml(summary: dict, config: Config, space: Space, folder: Path | str) -> str:
-    """Return the best trial as a configuration file: what differs from the defaults; comments say what was searched."""
+    """Return the configuration of the best trial as YAML.
+
+    The file has only the options that differ from the defaults. Comments describe the search.
+    """
     chosen, first = best(summary), summary["trials"][0]
     before = {path: get_option(config, path) for path in space}
     without = ""
@@ -92,7 +100,7 @@ def best_yaml(summary: dict, config: Config, space: Space, folder: Path | str) -
 
 
 def _find_changes(values: dict, defaults: dict) -> dict:
-    """Return the nested values that differ from the defaults; a dictionary option is kept whole."""
+    """Return the nested values that differ from the defaults; a dictionary with other keys is returned as a whole."""
     changes = {}
     for name, value in values.items():
         default = defaults.get(name)

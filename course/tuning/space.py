@@ -1,6 +1,6 @@
-"""The search space: which options a search varies, and between which values.
+"""The search space: the options that a search varies, and the values that it tries.
 
-A space is a dictionary from an option, as on the command line, to a `Range` or `Choices`; as YAML:
+A space is a dictionary from the name of an option, as on the command line, to a `Range` or `Choices`. In YAML:
 
     optimizer.lr: {low: 3e-4, high: 1e-2, log: true}
     batch_size: {choices: [4, 8, 16]}
@@ -19,17 +19,17 @@ from seglib.config import Config, config_to_dict, parse_config, suggest_option
 from seglib.errors import SeglibError
 from seglib.files import read_yaml
 
-# What a search must not vary, or its trials could not be compared or found again.
+# Options that all trials of a search must share, because the trials are compared and stored in one folder.
 FIXED = {"output_dir", "device", "metric", "eval_interval", "num_classes"}
 
 
 class TuneError(SeglibError, ValueError):
-    """A search that cannot be made; the message names the option or file, the fault and the remedy."""
+    """Raised if a search cannot run; the message says which option or file is wrong and what to do."""
 
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from `low` to `high`, integers if both are integers; `log` samples their logarithms uniformly."""
+    """Numbers from `low` to `high`, or integers if both limits are integers; `log` samples on a logarithmic scale."""
 
     low: float
     high: float
@@ -43,11 +43,11 @@ class Range:
         return self.value(suggest(path, self.low, self.high, log=self.log))
 
     def value(self, key: float) -> float:
-        """Convert from Optuna's study: three significant digits, which are easy to read."""
+        """Convert a value of Optuna's study to a value of the option, rounded to three significant digits."""
         return key if self._is_integer else min(max(float(f"{key:.3g}"), self.low), self.high)
 
     def key(self, value: float) -> float:
-        """Convert to Optuna's study."""
+        """Convert a value of the option to a value of Optuna's study."""
         return int(value) if self._is_integer else value
 
     def to_dict(self) -> dict:
@@ -63,7 +63,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Choices:
-    """One of `values`, of any type that the option takes, lists included."""
+    """A list of values of any type that the option accepts, including lists."""
 
     values: tuple
 
@@ -74,11 +74,11 @@ class Choices:
         return self.value(trial.suggest_categorical(path, [self.key(value) for value in self.values]))
 
     def value(self, key: str):
-        """Convert from Optuna's study."""
+        """Convert a value of Optuna's study to a value of the option."""
         return next(value for value in self.values if self.key(value) == key)
 
     def key(self, value) -> str:
-        """Convert to Optuna's study, which has no lists: as YAML."""
+        """Convert a value of the option to YAML, because Optuna's study cannot store lists."""
         return to_yaml_line(value)
 
     def to_dict(self) -> dict:
@@ -96,7 +96,7 @@ def to_yaml_line(value: object) -> str:
 
 
 def default_space(config: Config) -> Space:
-    """Return the space of most searches: learning rate, weight decay, batch size and strength of augmentation."""
+    """Return the default search space: learning rate, weight decay, batch size and augmentation strength."""
     lr, batch = config.optimizer.lr, config.batch_size
     return {
         "optimizer.lr": Range(float(f"{lr / 10:.3g}"), float(f"{lr * 10:.3g}"), log=True),
@@ -108,10 +108,10 @@ def default_space(config: Config) -> Space:
 
 
 def read_space(file: Path | str) -> Space:
-    """Read the space of a YAML file.
+    """Read the search space from a YAML file.
 
     Raises:
-        TuneError: For an unreadable file, or an entry that is neither a range nor choices.
+        TuneError: If the file cannot be read, or an entry is neither a range nor choices.
     """
     try:
         content = read_yaml(Path(file).read_text(encoding="utf-8"))
@@ -154,7 +154,7 @@ def _shorten(value: object) -> str:
 
 
 def get_option(config: Config, path: str) -> object:
-    """Return the value of an option such as "optimizer.lr"; None for an entry that a dictionary lacks."""
+    """Return the value of an option such as "optimizer.lr", or None if there is no such option."""
     value = config_to_dict(config)
     for name in path.split("."):
         value = value.get(name) if isinstance(value, dict) else None
@@ -162,7 +162,7 @@ def get_option(config: Config, path: str) -> object:
 
 
 def with_options(config: Config, options: Mapping[str, object], where: str = "the options") -> Config:
-    """Return `config` with changed options, checked as a file is.
+    """Return `config` with changed options, which are checked like the options in a file.
 
     Raises:
         ConfigError: For an unknown option or a value out of range.
@@ -178,31 +178,31 @@ def with_options(config: Config, options: Mapping[str, object], where: str = "th
 
 
 def check(config: Config, space: Space) -> None:
-    """Reject options that do not exist or cannot be varied, and values they cannot take, before anything is trained.
+    """Check the options and values of a search space before training starts.
 
     Raises:
-        TuneError: For the name of an option.
-        ConfigError, ModelError or LossError: For a value.
+        TuneError: If an option does not exist or cannot be varied.
+        ConfigError, ModelError or LossError: If an option cannot have one of the values.
     """
     for path in space:
         if path in FIXED or path.startswith("data."):
             raise TuneError(f"the search space has '{path}', which all trials of a search must share; take it out.")
         if hint := suggest_option(path):
             raise TuneError(f"the search space has '{path}', which is not an option; {hint}")
-    # The ends of each range, and every choice.
+    # Check the ends of each range, and all choices.
     samples = [entry.values if isinstance(entry, Choices) else (entry.low, entry.high) for entry in space.values()]
-    for i in range(max(map(len, samples), default=0)):  # each sample once, in as few configurations as possible
+    for i in range(max(map(len, samples), default=0)):  # test each value once, in as few configurations as possible
         options = {path: values[i % len(values)] for path, values in zip(space, samples, strict=True)}
         changed = with_options(config, options, "the search space")
         if any(path.startswith("model.") for path in space):
-            with torch.device("meta"):  # nothing is computed or stored
+            with torch.device("meta"):  # without computation or memory
                 models.create(changed.model.name, 2, **changed.model.options)
         if any(path.startswith("loss.") for path in space):
             losses.SegmentationLoss(changed.loss.terms, None, options=changed.loss.options)
 
 
 def find_start(config: Config, space: Space) -> dict | None:
-    """Return what `config` has for the options of the space, for Optuna; None if a value is outside of it."""
+    """Return the options of `config` as the first trial for Optuna, or None if a value is outside of the space."""
     values = {path: get_option(config, path) for path in space}
     if not all(entry.contains(values[path]) for path, entry in space.items()):
         return None

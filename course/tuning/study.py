@@ -1,4 +1,4 @@
-"""The search: Optuna proposes options, `seglib.training` trains with them, and the study stores each result."""
+"""Run a search: Optuna proposes options, `seglib.training` trains with them, and Optuna's study stores the scores."""
 
 import gc
 from collections.abc import Iterator
@@ -18,29 +18,37 @@ from seglib.files import read_yaml
 from .result import STATES, summarize, write
 from .space import Space, TuneError, check, find_start, to_yaml_line, with_options
 
-STARTUP = 6  # random trials before Optuna's sampler uses its model of the scores
+STARTUP = 6  # random trials before Optuna's sampler models the scores
 
 
 def search(
     config: Config, space: Space, trials: int, folder: Path | str, resume: bool = False, progress: bool = True
 ) -> dict:
-    """Train until the search in `folder` has `trials` trials; write the results there.
+    """Train until the search in `folder` has `trials` trials, and write the results to this folder.
 
-    Trial 0 is `config`, its numbers rounded to three digits, if it is within `space`.  A trial whose score is below the
-    median of earlier trials is pruned; one whose training fails is recorded as failed.  Proposals depend only on
-    `config.seed` and the earlier trials.  Ctrl-C raises KeyboardInterrupt after a checkpoint; `resume` continues from
-    it, even within a trial.  Checkpoints of finished trials are deleted; their best weights are kept.
+    If `config` is within `space`, it is trial 0, with its numbers rounded to three digits.  A trial is pruned if its
+    score is below the median of earlier trials.  A trial is recorded as failed if its training fails.  Proposals depend
+    only on `config.seed` and on earlier trials.  Ctrl-C writes a checkpoint and raises KeyboardInterrupt.  Checkpoints
+    of finished trials are deleted, but their best weights are kept.
+
+    Args:
+        config: The configuration whose options are varied.
+        space: The options and the values to try.
+        trials: The total number of trials, including the trials of a resumed search.
+        folder: The folder of the search.
+        resume: Whether to continue the search in `folder`, including an interrupted trial.
+        progress: Whether to print the options and the result of every trial, and the progress of its training.
 
     Returns:
         The dictionary of `summarize`.
 
     Raises:
-        TuneError: If Optuna is missing, `folder` has another search or none to resume, an option of the space is
-            unknown, or all trials failed.
-        DataError: If the data set is not there.
+        TuneError: If Optuna is not installed, `folder` already has a search or has no search to resume, an option of
+            the space is unknown, or all trials failed.
+        DataError: If the data set cannot be loaded.
     """
     optuna = import_optional("optuna", TuneError, "a search", "'seglib[tune]'")
-    optuna.logging.set_verbosity(optuna.logging.ERROR)  # our table has the same
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # `table` shows the same information
     folder = Path(folder)
     if trials < 1:
         raise TuneError(f"--trials is {trials}, but must be at least 1.")
@@ -50,7 +58,7 @@ def search(
     if not resume and (folder / "study.db").exists():
         raise TuneError(f"{folder}: already has a search; add --resume to continue it, or choose another --out.")
     for split in () if resume else (config.data.train_split, config.data.val_split):
-        # Before the folder exists, so that a mistyped name leaves nothing behind.
+        # Load the data before the folder is created, so that a mistyped name leaves no folder.
         data.load(config.data.name, split, config.data.root, config.data.list_name, **config.data.options)
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -72,11 +80,11 @@ def search(
 
 @contextmanager
 def _open_study(optuna, folder: Path, warmup: int) -> Iterator:
-    """Open or create the study of a folder; errors of its file become a TuneError.
+    """Open or create the study in a folder, and raise TuneError if its file cannot be read or written.
 
-    Nothing is pruned in the first `warmup` epochs.
+    Trials are not pruned in their first `warmup` epochs.
     """
-    from sqlalchemy.exc import SQLAlchemyError  # comes with Optuna
+    from sqlalchemy.exc import SQLAlchemyError  # a dependency of Optuna
 
     file, storage = folder / "study.db", None
     try:
@@ -95,7 +103,7 @@ def _open_study(optuna, folder: Path, warmup: int) -> Iterator:
 
 
 def _check_same_search(config: Config, space: Space, folder: Path) -> None:
-    """Write what the search was started with, or compare with it."""
+    """Write configuration and space to search.yaml, or raise TuneError if they differ from the existing file."""
     file = folder / "search.yaml"
     search = {"config": config_to_dict(config), "space": {path: entry.to_dict() for path, entry in space.items()}}
     if not file.exists():
@@ -114,7 +122,7 @@ def _check_same_search(config: Config, space: Space, folder: Path) -> None:
 
 
 def _next_trial(optuna, study, trials: int, seed: int):
-    """Return the trial to train: an interrupted one, else a new one; None when there are enough."""
+    """Return an interrupted trial or a new trial, or None if the search has enough trials."""
     frozen = study.get_trials(deepcopy=False)
     running = [trial for trial in frozen if trial.state == optuna.trial.TrialState.RUNNING]
     ended = sum(trial.state.is_finished() for trial in frozen)
@@ -127,13 +135,13 @@ def _next_trial(optuna, study, trials: int, seed: int):
 
 
 def _run_trial(optuna, study, trial, config: Config, space: Space, folder: Path, progress: bool) -> None:
-    """Train one trial, or the rest of it, and record in the study how it ended."""
+    """Train or resume one trial, and record the result in the study."""
     options = {path: entry.suggest(trial, path) for path, entry in space.items()}
     trial_folder = folder / f"trial-{trial.number:03d}"
     known = set(study.trials[trial.number].intermediate_values)
 
     def on_validated(entry: dict) -> None:
-        if entry["epoch"] not in known:  # else the process died between this and the checkpoint
+        if entry["epoch"] not in known:  # known if the process died before the checkpoint of this epoch
             trial.report(entry["val"][config.metric], entry["epoch"])
         if entry["epoch"] + 1 < trial_config.epochs and trial.should_prune():
             raise optuna.TrialPruned

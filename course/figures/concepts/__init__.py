@@ -1,6 +1,6 @@
-"""Concept figures of the notebooks, one module a topic, drawn with the few shapes below.
+"""Concept figures of the notebooks, with one module for each topic, and the shapes from which they are drawn.
 
-A figure is a canvas in inches: x runs to the right, y runs down, (0, 0) is the upper left corner.
+Coordinates are in inches: x runs to the right, y runs down, and (0, 0) is the upper left corner of the figure.
 
     figure, axes = canvas(5, 2, "Two boxes, an arrow from the first to the second.")
     box(axes, 0.2, 0.6, 1.6, 0.8, "encoder", BLUE)
@@ -36,7 +36,10 @@ __all__ = [
 
 
 def canvas(width: float, height: float, alt: str):
-    """Return an empty figure of `width` x `height` inches (at most WIDTH wide) and its axes, in inches from the top."""
+    """Return an empty figure of `width` x `height` inches and its axes; `alt` is its text for screen readers.
+
+    The width must be at most WIDTH.
+    """
     figure = NotebookFigure(figsize=(width, height))
     figure.alt = alt
     axes = figure.add_axes((0, 0, 1, 1))
@@ -51,19 +54,19 @@ def tint(color: str, strength: float = 0.2):
 
 
 def label(axes, x: float, y: float, text: str, color: str = INK, size: float = 9, **style) -> None:
-    """Write `text` centred at (x, y); `style` goes to matplotlib, as in ha="left", weight="bold"."""
+    """Write `text` centered at (x, y); `style` has matplotlib's text properties, such as ha="left", weight="bold"."""
     axes.text(x, y, text, color=color, fontsize=size, **({"ha": "center", "va": "center"} | style))
 
 
 def box(axes, x: float, y: float, width: float, height: float, text: str = "", color: str = BLUE, size: float = 9):
-    """Draw a rounded box with its upper left corner at (x, y) and `text` in its middle."""
+    """Draw a rounded box with its upper left corner at (x, y) and `text` in its center."""
     shape = "round,pad=0,rounding_size=0.06"
     axes.add_patch(FancyBboxPatch((x, y), width, height, shape, facecolor=tint(color), edgecolor=color, linewidth=1.2))
     label(axes, x + width / 2, y + height / 2, text, size=size)
 
 
 def arrow(axes, start, end, text: str = "", color: str = GRAY, curve: float = 0.0, dashed: bool = False) -> None:
-    """Draw an arrow from `start` to `end`, (x, y) each; `curve` bends it, `text` stands above its middle."""
+    """Draw an arrow from `start` (x, y) to `end` (x, y), with `text` above its center; `curve` bends the arrow."""
     axes.add_patch(
         FancyArrowPatch(
             start,
@@ -91,7 +94,10 @@ def number_grid(
     marked: Collection[tuple[int, int]] = (),
     numbers: bool = True,
 ) -> None:
-    """Draw a matrix (rows, columns) as cells of `cell` inches from (x, y); `marked` (row, column) cells are tinted."""
+    """Draw a matrix as a grid with its upper left corner at (x, y) and cells of `cell` inches.
+
+    `marked` has the (row, column) of the cells to tint. `numbers` says whether to write the values.
+    """
     for (row, column), value in np.ndenumerate(np.asarray(values)):
         corner = (x + column * cell, y + row * cell)
         face = tint(color, 0.45) if (row, column) in marked else "white"
@@ -101,7 +107,7 @@ def number_grid(
 
 
 def photo(axes, image: np.ndarray, x: float, y: float, width: float) -> float:
-    """Draw a uint8 image (H, W, 3) or (H, W) with its upper left corner at (x, y); returns its height in inches."""
+    """Draw a uint8 image (H, W, 3) or (H, W) with its upper left corner at (x, y), and return its height in inches."""
     height = width * image.shape[0] / image.shape[1]
     axes.imshow(image, extent=(x, x + width, y + height, y), cmap="gray", aspect="auto", interpolation="nearest")
     axes.set(xlim=(0, axes.figure.get_figwidth()), ylim=(axes.figure.get_figheight(), 0))

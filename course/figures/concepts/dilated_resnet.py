@@ -37,7 +37,7 @@ def dilated_kernel() -> NotebookFigure:
 
 @figure_style()
 def output_stride() -> NotebookFigure:
-    """Draw the feature maps of ResNet-50 as a classifier and with dilation in its last two layers."""
+    """Draw the feature maps of ResNet-50 as a classifier, and with dilation in its last two stages."""
     figure, axes = canvas(
         WIDTH,
         3.1,
@@ -66,7 +66,7 @@ def output_stride() -> NotebookFigure:
 
 @figure_style()
 def ppm_and_aspp() -> NotebookFigure:
-    """Draw the two pooling heads: averages over bins on the left, parallel dilations on the right."""
+    """Draw the pyramid pooling module on the left, and atrous spatial pyramid pooling (ASPP) on the right."""
     figure, axes = canvas(
         WIDTH,
         3.9,

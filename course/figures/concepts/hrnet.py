@@ -9,7 +9,7 @@ _STRIDES = ("1/4", "1/8", "1/16", "1/32")
 
 @figure_style()
 def resolution_over_depth() -> NotebookFigure:
-    """Draw an encoder-decoder, which loses and recovers resolution, beside HRNet, which keeps it."""
+    """Draw the resolution over depth of an encoder-decoder network and of HRNet."""
     alt = (
         "Left: the feature maps of an encoder-decoder shrink from layer to layer and grow again, so only its first and "
         "last layers have a high resolution. Right: HRNet keeps a branch at 1/4 of the resolution in every layer and "
@@ -45,7 +45,7 @@ def resolution_over_depth() -> NotebookFigure:
 
 @figure_style()
 def parallel_branches() -> NotebookFigure:
-    """Draw stem, stages and head of HRNet, with the width of each branch and the authors' names."""
+    """Draw stem, stages and head of HRNet, with the channels of each branch and the names in the authors' code."""
     alt = (
         "HRNet from left to right: the stem reduces the image to 1/4, stage 1 has one branch, stage 2 two, stage 3 "
         "three and stage 4 four, at 1/4, 1/8, 1/16 and 1/32 with C, 2C, 4C and 8C channels. Transitions start a new "
@@ -88,7 +88,7 @@ def parallel_branches() -> NotebookFigure:
 
 
 def _draw_stage(axes, left: float, tops: list[float]) -> None:
-    """Draw the blocks of each branch and the lines of the exchange behind them."""
+    """Draw the blocks of each branch of a stage, and the exchange after the blocks."""
     for top in tops:
         box(axes, left, top, 0.55, 0.44, "blocks", BLUE, 7.5)
         for other in tops:

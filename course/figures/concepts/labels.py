@@ -1,4 +1,4 @@
-"""Concept figures of notebook 01: four tasks on one image, a mask as numbers, IoU and Dice as areas."""
+"""Concept figures of notebook 01: four tasks on one image, a mask as an array, IoU and Dice as areas."""
 
 import numpy as np
 from matplotlib.patches import Rectangle
@@ -44,7 +44,7 @@ def segmentation_tasks():
 
 
 def _two_animals() -> tuple[np.ndarray, np.ndarray]:
-    """Return an image (240, 320, 3) and a map (240, 320) with 0 for background and 1 and 2 for its two animals."""
+    """Return an image (240, 320, 3) and its instance map (240, 320): 0 for background, 1 and 2 for the two animals."""
     image, first = draw_creature(0, 7, 240, 320)
     other, second = draw_creature(0, 4, 240, 320)
     second = np.roll(second, (44, 70), axis=(0, 1))
@@ -101,7 +101,7 @@ def mask_as_array(image: np.ndarray, labels: np.ndarray, palette: np.ndarray):
 
 @figure_style()
 def iou_as_areas():
-    """Show target and prediction on a grid, their overlap, and IoU and Dice as counts of cells."""
+    """Show target, prediction and their overlap on a grid, and compute IoU and Dice from the numbers of cells."""
     target, prediction = np.zeros((7, 8), bool), np.zeros((7, 8), bool)
     target[1:5, 1:6] = True  # 20 cells
     prediction[2:6, 2:6] = True  # 16 cells, 12 of them in the target

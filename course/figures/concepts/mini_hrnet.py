@@ -1,4 +1,4 @@
-"""Concept figures of notebook 05: four ways to shrink HRNet, the three-dilation block, fusion octave by octave."""
+"""Concept figures of notebook 05: four small HRNets, the block with three dilations, and the fusion of branches."""
 
 from collections.abc import Mapping, Sequence
 
@@ -31,7 +31,7 @@ ROW, FIRST_ROW = 0.42, 0.95  # inches
 
 @figure_style()
 def four_networks() -> NotebookFigure:
-    """Draw v1, v2, v3 and ours side by side: a row for each resolution, a column for each stage."""
+    """Draw mini_hrnet_v1, v2, v3 and mini_hrnet side by side, with a row per resolution and a column per stage."""
     figure, axes = canvas(
         WIDTH,
         3.15,
@@ -70,7 +70,7 @@ def four_networks() -> NotebookFigure:
 
 
 def _stages(axes, x: float, modules: Sequence[int | None], first_width: float) -> None:
-    """Draw stem and stage 1, then a column for each further stage; None marks a stage that is left out."""
+    """Draw stem and stage 1, and a column for each later stage with its number of modules; None means no stage."""
     top = FIRST_ROW
     axes.add_patch(Rectangle((x, top), first_width, 0.26, facecolor=tint(GRAY, 0.35), edgecolor=GRAY))
     x += 0.42
@@ -88,7 +88,7 @@ def _stages(axes, x: float, modules: Sequence[int | None], first_width: float) -
 
 
 def _one_after_the_other(axes, x: float) -> None:
-    """Draw v3: every branch starts from the blocks of the branch before it; all are fused, refined, fused again."""
+    """Draw mini_hrnet_v3, in which every branch starts from the previous branch, and two fusions follow."""
     top = FIRST_ROW
     axes.add_patch(Rectangle((x, top), 0.2, 0.26, facecolor=tint(GRAY, 0.35), edgecolor=GRAY))
     look = {"facecolor": tint(AMBER, 0.35), "edgecolor": AMBER}
@@ -111,7 +111,7 @@ def _fusion(axes, x: float, branches: int) -> None:
 
 @figure_style()
 def dilated_block() -> NotebookFigure:
-    """Draw the block of v3: three pairs of convolutions in parallel, their mean, a shortcut."""
+    """Draw the block of mini_hrnet_v3: three parallel pairs of convolutions, their mean, and a shortcut."""
     figure, axes = canvas(
         WIDTH,
         3.5,
@@ -143,7 +143,7 @@ def dilated_block() -> NotebookFigure:
 
 @figure_style()
 def octave_fusion() -> NotebookFigure:
-    """Draw the paths between branches 1 and 4 in HRNet's fusion and in that of v3."""
+    """Draw the paths between branches 1 and 4 in the fusion of HRNet and in the fusion of mini_hrnet_v3."""
     figure, axes = canvas(
         WIDTH,
         3.0,
@@ -184,7 +184,7 @@ def _upward_path(axes, x: float, jumps: bool) -> None:
 
 @figure_style()
 def cost_bars(networks: Mapping[str, Mapping[str, tuple[float, float]]]) -> NotebookFigure:
-    """Show parameters and MACs of the parts of networks side by side.
+    """Show the parameters and MACs of each part of several networks as bars.
 
     Args:
         networks: {network: {part: (millions of parameters, GMACs)}}, at most four networks with the same parts.

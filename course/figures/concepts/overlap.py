@@ -1,4 +1,4 @@
-"""IoU, Dice and Boundary IoU as areas, and the boundary band pixel by pixel."""
+"""Concept figures of metrics: IoU, Dice and Boundary IoU as areas, and the pixels of the boundary band."""
 
 import numpy as np
 from matplotlib.patches import Rectangle
@@ -13,7 +13,7 @@ _BAND = 9
 
 
 def _blobs() -> tuple[np.ndarray, np.ndarray]:
-    """Return a target and a prediction, uint8 masks: two ellipses that overlap."""
+    """Return a target and a prediction, which are uint8 masks of two overlapping ellipses."""
     rows, columns = np.mgrid[: _SHAPE[0], : _SHAPE[1]]
     target = ((rows - 60) / 44) ** 2 + ((columns - 68) / 52) ** 2 <= 1
     prediction = ((rows - 62) / 40) ** 2 + ((columns - 88) / 56) ** 2 <= 1
@@ -21,7 +21,7 @@ def _blobs() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _drawn(area: np.ndarray, color: str, outlines: tuple[np.ndarray, ...]) -> np.ndarray:
-    """Return an image of `area` in `color` with the outlines of masks in grey, uint8 (H, W, 3)."""
+    """Return an image (H, W, 3) uint8 with `area` in `color`, and the outlines of the masks `outlines` in gray."""
     image = np.full((*area.shape, 3), 255, np.uint8)
     image[area] = np.round(255 * np.array(tint(color, 0.75)))
     for mask in outlines:
@@ -31,7 +31,7 @@ def _drawn(area: np.ndarray, color: str, outlines: tuple[np.ndarray, ...]) -> np
 
 @figure_style()
 def areas() -> NotebookFigure:
-    """Draw IoU, Dice and Boundary IoU of two ellipses as fractions of areas."""
+    """Draw IoU, Dice and Boundary IoU of two ellipses as ratios of areas."""
     target, prediction = _blobs()
     t, p = target == 1, prediction == 1
     bands = [mask & boundary_bands(mask.astype(np.uint8), _BAND) for mask in (t, p)]
@@ -73,7 +73,7 @@ def areas() -> NotebookFigure:
 
 @figure_style()
 def band(width: int = 2) -> NotebookFigure:
-    """Draw the boundary band of a small mask, with the windows of three pixels."""
+    """Draw the boundary band of a small mask, and the window around each of three pixels."""
     mask = np.zeros((11, 18), np.uint8)
     mask[1:10, 0:12] = 1
     mask[3:6, 12:15] = 1

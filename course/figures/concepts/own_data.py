@@ -1,4 +1,4 @@
-"""Concept figures of notebook 10: the path of one's own data, from a polygon to a mask, and blending by opacity."""
+"""Concept figures of notebook 10: the steps for your own data, a polygon and its mask, and alpha blending."""
 
 import numpy as np
 from matplotlib.patches import Polygon
@@ -20,7 +20,7 @@ CORNERS = np.array([(0.6, 4.4), (2.2, 1.2), (4.6, 0.7), (7.3, 2.6), (6.4, 5.3), 
 
 @figure_style()
 def path_of_data():
-    """Draw the steps from annotated images to a file that is used elsewhere, and the loop back to annotation."""
+    """Draw the steps from annotation to the use of an exported model, and the loop back to annotation."""
     figure, axes = canvas(
         WIDTH,
         1.95,
@@ -43,7 +43,7 @@ def path_of_data():
 
 @figure_style()
 def polygon_to_mask():
-    """Draw a polygon over a grid of pixels, and the mask: a pixel belongs to it if its centre is inside."""
+    """Draw a polygon on a grid of pixels, and its mask, which has the pixels whose centers are inside the polygon."""
     rows, columns, cell = 6, 8, 0.36
     centers = np.stack(np.meshgrid(np.arange(columns) + 0.5, np.arange(rows) + 0.5), axis=-1)
     inside = Path(CORNERS).contains_points(centers.reshape(-1, 2)).reshape(rows, columns)
@@ -72,7 +72,7 @@ def polygon_to_mask():
 
 @figure_style()
 def alpha_blending():
-    """Draw the blending of one row of pixels: opacity times foreground plus the rest of the background."""
+    """Draw alpha blending of a row of pixels: alpha * foreground + (1 - alpha) * background."""
     foreground, background = np.array([[200, 200, 200, 200]]), np.array([[100, 100, 100, 100]])
     alpha = np.array([[1, 0.75, 0.25, 0]])
     figure, axes = canvas(

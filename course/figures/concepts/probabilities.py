@@ -1,4 +1,4 @@
-"""What a threshold does, what calibration means, and how a soft edge is composited."""
+"""Concept figures of probabilities: a threshold, calibration, and compositing of a soft edge."""
 
 import numpy as np
 from matplotlib.patches import Circle, Rectangle
@@ -10,7 +10,7 @@ from . import BLUE, GRAY, INK, LIGHT_GRAY, ORANGE, WIDTH, arrow, canvas, figure_
 
 @figure_style()
 def threshold(value: float = 0.5) -> NotebookFigure:
-    """Draw the probabilities of background and foreground pixels with a threshold between them."""
+    """Draw histograms of the probabilities of background and foreground pixels, and a threshold."""
     figure = NotebookFigure(figsize=(WIDTH * 0.82, 2.9), layout="constrained")
     figure.alt = (
         "Two histograms of the predicted probability: background pixels pile up near 0, foreground pixels near 1, and "
@@ -42,8 +42,8 @@ _POINTER = {"arrowstyle": "-", "color": LIGHT_GRAY}
 
 @figure_style()
 def calibration() -> NotebookFigure:
-    """Explain a reliability diagram: pixels in bins of confidence, and the share that is right in each bin."""
-    bins = ((0.55, 5), (0.75, 6), (0.95, 8))  # confidence, right pixels of ten
+    """Explain a reliability diagram: pixels are divided into bins of confidence, and each bin has an accuracy."""
+    bins = ((0.55, 5), (0.75, 6), (0.95, 8))  # confidence, correct pixels of ten
     figure, axes = canvas(
         WIDTH,
         3.1,
@@ -59,7 +59,7 @@ def calibration() -> NotebookFigure:
             axes.add_patch(Circle((1.7 + 0.24 * pixel, y), 0.09, facecolor=tint(color, 0.8), edgecolor=color))
         label(axes, 4.65, y, f"{right} of 10 right", size=9)
     label(axes, 2.0, 2.95, "blue: right, orange: wrong", GRAY, 8)
-    x0, y0, size = 6.2, 2.6, 2.25  # the diagram from 0.5 to 1
+    x0, y0, size = 6.2, 2.6, 2.25  # position and size of the diagram, whose axes run from 0.5 to 1
 
     def place(x, y):
         return x0 + 2 * size * (x - 0.5), y0 - 2 * size * (y - 0.5)
@@ -83,7 +83,7 @@ def calibration() -> NotebookFigure:
 
 @figure_style()
 def compositing() -> NotebookFigure:
-    """Draw one row of pixels across an edge: foreground colour, alpha, new background, and the result."""
+    """Draw foreground color, alpha, new background and result for a row of pixels across an edge."""
     alpha = np.array([1, 1, 0.9, 0.75, 0.5, 0.25, 0.1, 0, 0])
     rows = (
         ("foreground", np.full(9, 40.0), BLUE),

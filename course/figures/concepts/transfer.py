@@ -1,4 +1,4 @@
-"""Concept figures of notebook 08: what transfer learning keeps, which rates layers learn at, and distillation."""
+"""Concept figures of notebook 08: transfer learning, learning rates of encoder and decoder, and distillation."""
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from . import (
 
 @figure_style()
 def transfer_diagram():
-    """Draw a network for ImageNet above one for segmentation, with the part that is copied and the new parts."""
+    """Draw a network for ImageNet and a network for segmentation, with the copied weights and the new layers."""
     figure, axes = canvas(
         WIDTH,
         2.6,
@@ -55,7 +55,7 @@ def transfer_diagram():
 
 @figure_style()
 def learning_rates():
-    """Draw three ways of fine-tuning as the learning rates of encoder and decoder over the epochs."""
+    """Draw the learning rates of encoder and decoder over the epochs for three ways of fine-tuning."""
     figure, axes = canvas(
         WIDTH,
         1.95,
@@ -81,7 +81,7 @@ def learning_rates():
 
 @figure_style()
 def distillation_diagram():
-    """Draw a student that learns from labels and from a teacher's soft prediction of the same crop."""
+    """Draw a student network that learns from labels and from the soft predictions of a teacher for the same crop."""
     figure, axes = canvas(
         WIDTH,
         2.5,

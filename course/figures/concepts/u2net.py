@@ -9,7 +9,7 @@ _LEVELS = ("1/1", "1/2", "1/4", "1/8", "1/16", "1/32")
 
 @figure_style()
 def nested_u() -> NotebookFigure:
-    """Draw U2-Net as a U of eleven blocks, and one of its blocks in detail, which is a U again."""
+    """Draw U2-Net as a U of eleven blocks, and one block in detail, which is also a U."""
     alt = (
         "Left: eleven blocks form a U, six encoder blocks down to 1/32 of the resolution and five decoder blocks up, "
         "with skip connections between blocks of the same resolution. Right: one block in detail is a small U-Net "
@@ -36,7 +36,7 @@ def nested_u() -> NotebookFigure:
 
 
 def _small_u(axes, x: float, y: float, name: str, color: str) -> None:
-    """Draw a block with a U in it."""
+    """Draw a block with a U inside."""
     box(axes, x, y, 0.75, 0.42, color=color)
     label(axes, x + 0.25, y + 0.21, name, size=7.5)
     axes.plot((x + 0.5, x + 0.55, x + 0.61, x + 0.66), (y + 0.1, y + 0.31, y + 0.31, y + 0.1), color=color, linewidth=2)
@@ -71,7 +71,7 @@ def _block_in_detail(axes) -> None:
 
 @figure_style()
 def dilated_kernels() -> NotebookFigure:
-    """Draw the kernels of dilation 1, 2 and 4: three weights on a line, nine on a grid."""
+    """Draw kernels with dilation 1, 2 and 4: three weights in one dimension, nine in two dimensions."""
     alt = (
         "Kernels with dilation 1, 2 and 4. On a line the three weights are 1, 2 and 4 pixels apart. On a grid the nine "
         "weights cover areas of 3 by 3, 5 by 5 and 9 by 9 pixels; the pixels between them are not used."
@@ -95,7 +95,7 @@ def dilated_kernels() -> NotebookFigure:
 
 @figure_style()
 def deep_supervision() -> NotebookFigure:
-    """Draw the six side outputs, their fusion, and the seven losses."""
+    """Draw the six side outputs of U2-Net, the fused output, and the seven losses."""
     alt = (
         "Six feature maps, from full resolution to 1/32. A 3 by 3 convolution and upsampling turn each into a side "
         "output. The six side outputs are concatenated, and a 1 by 1 convolution makes the fused output. Each of the "

@@ -7,12 +7,12 @@ from torch import nn
 
 from . import AMBER, BLUE, GRAY, GRID, ORANGE, WIDTH, arrow, canvas, figure_style, label, number_grid, photo, tint
 
-GREEN = "#009E73"  # of Okabe and Ito, as the others
+GREEN = "#009E73"  # from the palette of Okabe and Ito, like the other colors
 
 
 @figure_style()
 def sliding_kernel():
-    """Show a 3x3 kernel at two places of a padded 4x4 image, and the two outputs that it computes there."""
+    """Show a 3x3 kernel at two positions on a padded 4x4 image, and the two output values."""
     image = np.tile([0, 0, 1, 1], (4, 1))
     kernel = np.tile([-1, 0, 1], (3, 1))
     padded = np.pad(image, 1)
@@ -47,7 +47,7 @@ def sliding_kernel():
 
 
 def _padded_grid(axes, padded: np.ndarray, x: float, y: float, cell: float) -> None:
-    """Draw an array whose outer ring is padding, which is grey."""
+    """Draw an array with its outer ring, the padding, in gray."""
     rows, columns = padded.shape
     for (row, column), value in np.ndenumerate(padded):
         ring = row in (0, rows - 1) or column in (0, columns - 1)
@@ -60,7 +60,7 @@ def _padded_grid(axes, padded: np.ndarray, x: float, y: float, cell: float) -> N
 
 @figure_style()
 def transposed_convolution():
-    """Show how each input of a 2x2 feature map becomes a 2x2 block of the output, with stride 2."""
+    """Show that each value of a 2x2 feature map becomes a 2x2 block of the output, with stride 2."""
     x, kernel = np.array([[3, 1], [0, 2]]), np.array([[1, 2], [0, -1]])
     colors = ((BLUE, ORANGE), (AMBER, GREEN))
     alt = (
@@ -94,11 +94,11 @@ def _colored_cells(axes, values: np.ndarray, x: float, y: float, cell: float, co
 
 @figure_style()
 def skip_connections(model: nn.Module, image: torch.Tensor):
-    """Show one feature map of every block of a U-Net for `image` (1, 3, H, W), and the skip connections.
+    """Show one feature map of every block of a U-Net, and the skip connections.
 
     Args:
         model: A network with the blocks stem, down1 to down4 and up1 to up4.
-        image: A normalized image.
+        image: A normalized image (1, 3, H, W).
     """
     names = ["stem", "down1", "down2", "down3", "down4", "up1", "up2", "up3", "up4"]
     features = _activations(model, image, names)
@@ -129,7 +129,7 @@ def skip_connections(model: nn.Module, image: torch.Tensor):
 
 
 def _activations(model: nn.Module, image: torch.Tensor, names: list[str]) -> dict[str, np.ndarray]:
-    """Return the channel (H, W) with the largest variance of each named block, scaled to 0..255."""
+    """Return the output channel (H, W) with the largest variance for each block in `names`, scaled to 0..255."""
     features: dict[str, np.ndarray] = {}
 
     def keep(name):
@@ -150,7 +150,7 @@ def _activations(model: nn.Module, image: torch.Tensor, names: list[str]) -> dic
 
 
 def _activation(axes, values: np.ndarray, name: str, x: float, y: float, width: float, side: str = "left") -> None:
-    """Draw a feature map with its name and size above it, aligned at its left or right side."""
+    """Draw a feature map, with its name and size above it at the left or right side."""
     photo(axes, values, x, y, width)
     edge = x if side == "left" else x + width
     label(axes, edge, y - 0.1, f"{name}  {values.shape[1]} × {values.shape[0]}", GRAY, 8, ha=side)
