@@ -133,7 +133,7 @@ def load(
 
     Args:
         name: One of `names()`, the path of a folder of your own, or several of these joined by "+". Joined sets form
-            one data set, label by label (`concat_datasets`). With `a*3+b`, the images of a appear three times in each
+            one data set, label by label (`concat_datasets`). With `a*3+b`, the images of `a` appear three times in each
             training epoch. Sets that are only for training are left out of the other splits of a joined set.
         split: "train", "val", "test" or "all", or "fit" or "select", the two parts of train in a committed list.
         root: The folder that contains the data sets.

@@ -27,7 +27,7 @@ class Classes:
     """The content of a classes.yaml.
 
     Attributes:
-        names: Class names in the order of their labels: the background first, then the order of the file.
+        names: Class names in the order of their labels: the background, then the other classes as in the file.
         table: {stored id or color: label} for the masks. IGNORE is the label of pixels that are not scored. The table
             is empty if there is no classes.yaml.
         colors: One color per class if the masks are color-coded; None if they store ids.

@@ -25,7 +25,7 @@ _FORMATS = {suffix: name for suffix, name in Image.registered_extensions().items
 SUFFIXES = frozenset({suffix for suffix, name in _FORMATS.items() if name not in _NOT_IMAGES} | set(HEIF))
 ORIENTATION = 0x0112  # the EXIF tag; its values are 1 to 8
 MAX_PIXELS = 178_956_970  # larger images are refused before decoding; Pillow has the same limit
-DEPTHS = (8, 10, 12, 14, 16)  # how many of 16 bits cameras and scanners may use
+DEPTHS = (8, 10, 12, 14, 16)  # possible numbers of used bits in the 16-bit images of cameras and scanners
 SUBFILE, SAMPLES, PHOTOMETRIC, EXTRA = 254, 277, 262, 338  # TIFF tags
 COLOR_SAMPLES = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}  # number of color bands by PhotometricInterpretation
 ALPHA = (1, 2)  # values of ExtraSamples that mean transparency
@@ -203,7 +203,7 @@ def _eight_bits(image: Image.Image, path: Path, bits: int) -> tuple[Image.Image,
 
 
 def used_bits(values: np.ndarray) -> int:
-    """Return the smallest of DEPTHS that holds the largest value."""
+    """Return the smallest bit depth in DEPTHS that can represent the largest value."""
     largest = int(values.max(initial=0))
     return next(depth for depth in DEPTHS if largest < 1 << depth)
 
@@ -252,7 +252,7 @@ def _profile_transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTra
 
 
 def _check_extra_bands(image: Image.Image, path: Path) -> None:
-    """Raise DataError if a TIFF has bands that are neither colors nor transparency, which must not be mixed in."""
+    """Raise DataError if a TIFF has bands that are neither colors nor transparency and must not be mixed with them."""
     if image.format == "TIFF":
         tags = image.tag_v2
         samples, colors = tags.get(SAMPLES, 1), COLOR_SAMPLES.get(tags.get(PHOTOMETRIC), 0)

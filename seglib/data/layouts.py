@@ -127,7 +127,7 @@ def _match(images: Path, masks: Path) -> tuple[str, dict[str, tuple[Path, Path |
         image_of = {name: file for name, file in image_of.items() if not name.endswith(mask_ending)}
     for name, file in image_of.items():
         stem = name.removesuffix(image_ending)
-        stem = stem if stem in masks_of else name  # without a mask, the error shows the whole name
+        stem = stem if stem in masks_of else name  # the key of an image without a mask is its whole name
         matches[stem] = (file, masks_of.get(stem))
     return mask_ending, matches
 
@@ -194,7 +194,7 @@ def list_images(folder: Path) -> list[Path]:
 
 
 def image_files(folder: Path) -> dict[str, Path]:
-    """Return {stem: file} of the images in `folder`, in natural order. Raises DataError if two share a stem."""
+    """Return {stem: file} of the images in `folder`, in natural order. Raises DataError if two have the same stem."""
     files: dict[str, Path] = {}
     for file in list_images(folder):
         stem = stem_of(file)

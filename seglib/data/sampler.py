@@ -67,7 +67,7 @@ class DistributedBatchSampler:
     """Yields the part of every batch for one process: every `world_size`-th image, starting at index `rank`.
 
     If a batch has fewer images than there are processes, the remaining processes get its first image with a mask that
-    is ignored everywhere. This is marked by the index ~index.
+    is ignored everywhere. Such an item has the index ~index.
     """
 
     def __init__(self, sampler: TrainingBatchSampler, rank: int, world_size: int):

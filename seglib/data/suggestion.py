@@ -1,4 +1,7 @@
-"""Suggest a classes.yaml for masks without one. It is tested on the mask values before it is reported."""
+"""Suggest a classes.yaml for masks without one.
+
+The suggestion is tested on the values in the masks before it is reported.
+"""
 
 from collections import Counter
 from pathlib import Path
@@ -10,10 +13,10 @@ from .dataset import IGNORE
 from .images import JPEG, DataError
 
 MAX_VALUES = 64  # with more distinct values, a list of classes would not help
-COUNTED = 4096  # with this many distinct values, colors of further masks are not counted
+COUNTED = 4096  # after this many distinct values, colors of further masks are not counted
 SHOWN = 8
 STRAY = 1e-3  # a value in a smaller fraction of all pixels may be an annotation error
-# In smoothed masks, at least this fraction of the pixels is within NEAR of the darkest or brightest value.
+# In smoothed masks, at least the fraction NEAR_SHARE of the pixels is within NEAR of the darkest or brightest value.
 NEAR, NEAR_SHARE = 32, 0.9
 LEAST_FOREGROUND = 1e-3
 CLASS_IDS = range(1, 64)  # if all other ids are in this range, 255 means pixels to ignore

@@ -115,7 +115,7 @@ def _survey(report: Report, parts: dict[str, tuple[list[str], Callable]], progre
     histogram, sizes = np.zeros(256, np.int64), []
     places_of: dict[bytes, list[tuple[str, str]]] = defaultdict(list)  # hash of the pixels -> (split, place)
     hashes: dict[str, list[tuple[str, np.ndarray]]] = defaultdict(list)  # split -> (place, 64 signs)
-    quiet = None if progress else True  # None hides the bar unless it is shown on a terminal
+    quiet = None if progress else True  # None shows the bar only on a terminal
     bar = tqdm(total=sum(len(keys) for keys, _ in parts.values()), desc=report.name, disable=quiet)
     for split, (keys, read) in parts.items():
         report.images[split] = len(keys)
@@ -151,7 +151,7 @@ def _similar_images(parts: list[list[tuple[str, np.ndarray]]]) -> Iterator[tuple
     """Yield the places of two images in different splits whose hashes differ in at most ALIKE_BITS bits."""
     for ours, theirs in combinations(parts, 2):
         columns = np.stack([signs for _, signs in theirs]).T
-        for start in range(0, len(ours), 256):  # all products for two splits of a million images take terabytes
+        for start in range(0, len(ours), 256):  # in chunks: for a million images, all products take terabytes
             products = np.stack([signs for _, signs in ours[start : start + 256]]) @ columns
             for a, b in np.argwhere(products >= 64 - 2 * ALIKE_BITS):
                 yield ours[start + a][0], theirs[b][0]

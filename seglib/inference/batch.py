@@ -24,7 +24,7 @@ from .resize import ArrayReader
 from .result_files import MADE_BY, result_file, source_id
 
 THREADS = 4  # one thread computes at a time, while the others read and write files
-REDUCED_SIDE = 2  # a JPEG decoded at reduced size has at least this multiple of the network's input
+REDUCED_SIDE = 2  # JPEGs are reduced to no less than this multiple of the network's input size
 
 
 class PredictTask(NamedTuple):
@@ -117,7 +117,7 @@ class BatchPredictor:
 
     @contextmanager
     def _take_turn(self, task: PredictTask) -> Iterator[None]:
-        """Wait until no other thread computes. Raises PredictionError if the run was stopped by Ctrl-C."""
+        """Wait until no other thread is computing. Raises PredictionError if the run was stopped by Ctrl-C."""
         with self._computing:
             if self._stopped.is_set():
                 raise PredictionError(f"{task.image}: stopped.")

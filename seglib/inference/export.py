@@ -3,8 +3,8 @@
 The graph takes uint8 RGB images (N, 3, H, W), at least 32 pixels high and wide, or float32 images with the channels
 that the network was trained on. It normalizes the images and returns float32 logits (N, classes, H, W). The caller
 resizes the images as described by `input` in the metadata of the file (docs/onnx.md). The metadata is JSON under the
-key `notes`. In browsers, onnxruntime cannot read this key. Therefore, the metadata is also the end of the file,
-beginning at the last `{"format": "seglib"`.
+key `notes`. In browsers, onnxruntime does not give access to the metadata. Therefore, it is written at the end of the
+file, starting at the last `{"format": "seglib"`.
 """
 
 import copy

@@ -20,8 +20,8 @@ from .sliding_window import sliding_window_inference
 
 NO_MEMORY = re.compile("out of memory|(not enough|insufficient|allocate) memory|failed to allocate", re.IGNORECASE)
 MULTI_SCALE = (0.75, 1.0, 1.25)  # scales of test-time augmentation, in which each image is also flipped
-MIN_SIDE = 32  # height and width are padded to this, so that every network can downsample five times
-WHOLE_PIXELS = 2**21  # larger inputs, including flips, are split into windows; a pixel takes about 1 kB
+MIN_SIDE = 32  # smaller inputs are padded to this height and width, so that every network can downsample five times
+WHOLE_PIXELS = 2**21  # inputs with more pixels, including flips, are split into windows; a pixel takes about 1 kB
 TILE, MIN_TILE = 512, 64  # largest and smallest side of windows whose size is chosen automatically
 BAND_BYTES = 2**29  # limit on the memory for one row of such windows, over all classes and flips
 CHUNK = 2**19  # pixels that are labeled at once with up to CLASSES classes, fewer with more classes
@@ -90,16 +90,16 @@ class Predictor:
         flip: Whether to average the probabilities with those of the horizontally flipped image.
         device: The device on which the network runs; by default the device of its weights.
         amp_dtype: Lower-precision type for automatic mixed precision (torch.bfloat16); None for float32.
-        tile: Height and width of the windows that the resized image is split into. 0 uses the whole image, or windows
-            of a suitable size if it has more than `WHOLE_PIXELS` pixels, which limits the memory.
+        tile: Height and width of the windows that the resized image is split into. If it is 0, images of more than
+            `WHOLE_PIXELS` pixels are split into windows of a suitable size, to limit the memory; others are not split.
         overlap: Neighboring windows overlap by at least this fraction of their side, and are blended there.
         batch_size: Number of windows per forward pass, including flipped windows.
         mean: Mean of each channel, for images that are not RGB.
         std: Standard deviation of each channel, for images that are not RGB.
 
     Raises:
-        PredictionError: An argument is out of range, the input is not an image, or a result would need more memory than
-            there is.
+        PredictionError: An argument is out of range, the input is not an image, or the result needs more memory than is
+            available.
     """
 
     model: nn.Module
@@ -189,7 +189,7 @@ class Predictor:
             yield from self._average_in_parts(self._upsamplers(reader), reader.height, reader.width)
 
     def _reader(self, image) -> ImageReader:
-        """Return a reader of the image in which NaN and infinity are replaced, because resizing would spread them."""
+        """Return a reader of the image with NaN and infinity replaced by the mean: resizing would spread them."""
         reader = as_reader(image, len(self.mean))
         if not self.mean:
             return reader
@@ -291,7 +291,7 @@ class Predictor:
         try:
             yield
         except (MemoryError, RuntimeError, cv2.error) as error:
-            # Only CUDA has an out-of-memory exception in PyTorch. For other devices and OpenCV, the text is checked.
+            # PyTorch has an out-of-memory exception only for CUDA. For other devices and OpenCV, check the message.
             if isinstance(error, MemoryError) or NO_MEMORY.search(str(error)):
                 raise self._too_large((reader.height, reader.width)) from None
             raise

@@ -175,5 +175,5 @@ def has_results(target: Path, kinds: Sequence[str]) -> bool:
     existing = existing_results(target)
     if existing and all(video.is_video(file) for file in existing):
         kinds = [f"video {kind}" for kind in kinds]
-    expected = [result_file(target, kind) for kind in kinds if kind != "coco"]  # its file is for all images
+    expected = [result_file(target, kind) for kind in kinds if kind != "coco"]  # COCO is one file for all images
     return result_file(target, "large mask") in existing or set(expected) <= set(existing)

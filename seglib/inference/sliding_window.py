@@ -52,7 +52,7 @@ def sliding_window_inference(
         height: Height of the image.
         width: Width of the image.
         side: Height and width of a window in pixels.
-        overlap: Fraction of its side that a window shares with the next one.
+        overlap: Minimum overlap of neighboring windows, as a fraction of their side.
         batch_size: Number of windows per call of `network`.
         network: Maps windows (N, h, w, channels) to floats (N, ..., h, w), which may be overwritten.
 

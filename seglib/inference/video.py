@@ -67,7 +67,7 @@ class VideoWriter:
     Args:
         file: The output file, opened for writing.
         kind: A key of `FORMATS`.
-        like: The stream of the other video, whose frame rate and time base are used.
+        like: The other stream. Its frame rate and time base are used.
         comment: The comment in the header.
     """
 

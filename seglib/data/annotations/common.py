@@ -25,7 +25,7 @@ IGNORED = "__ignore__"  # the class name that LabelMe uses for pixels that are n
 
 @dataclass
 class Item:
-    """An annotated image. `draw()` returns its labels, uint8 (H, W), `where` is its annotation in error messages."""
+    """An annotated image. `draw()` returns its labels, uint8 (H, W); `where` names the annotation in error messages."""
 
     image: Path
     split: str | None
@@ -182,16 +182,15 @@ def draw_item(
 ) -> np.ndarray:
     """Return the labels of an annotated image, uint8 (H, W), upright.
 
-    Some tools annotate the pixels as they are stored, others as a viewer shows them. The two are distinguished by
-    `size`.
+    Some tools annotate the pixels as they are stored, others as a viewer shows them. `size` decides between the two.
 
     Args:
         image: The image file.
-        where: The annotation in error messages.
+        where: Name of the annotation in error messages.
         size: (height, width) for which the annotation was made; None if it is not known.
-        objects: For each object, its description in error messages and its entry in the annotation.
-        make_shape: Called with the description, the entry, and (height, width) to draw at; returns the shape.
-        largest_first: Argument of `draw_shapes`.
+        objects: The name of each object in error messages, and its entry in the annotation.
+        make_shape: Called with the name of an object, its entry, and the (height, width) to draw at; returns its shape.
+        largest_first: The same as in `draw_shapes`.
     """
     with open_image(image) as opened:
         stored, turn = (opened.height, opened.width), orientation(opened)
