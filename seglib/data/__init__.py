@@ -48,9 +48,9 @@ GENERATED_OPTIONS = ("length", "size", "seed")
 def generated_sets() -> dict[str, Any]:
     """Return {name: data set} for the data sets that packages register under the entry point `seglib.datasets`.
 
-    Such a data set generates its images and needs no files. The course registers `creatures` and `streets`. Each has
-    the attributes `name`, `title`, `classes` and `palette`, like a `Source`, and a method `load(split, cache_bytes,
-    **options)` that returns a `SegmentationDataset`.
+    Such a data set generates its images and needs no files. The course registers `creatures` and `streets`. Each has a
+    method `load(split, cache_bytes, **options)` that returns a `SegmentationDataset`, and the attributes `name`,
+    `title`, `classes` and `palette`, like a `Source`.
     """
     return {point.name: point.load() for point in entry_points(group="seglib.datasets")}
 
@@ -76,8 +76,8 @@ def source(name: str) -> Source:
 def parse_joined_name(name: str) -> dict[str, int]:
     """Return the number of repetitions of each data set in a joined name: {"a": 3, "b": 1} for "a*3+b".
 
-    A repeated data set appears that many times in each epoch. The path of an existing folder is a single name, even if
-    it contains "+" or "*".
+    In each epoch, the images of a data set appear this many times. The path of an existing folder is a single name,
+    even if it contains "+" or "*".
 
     Raises:
         DataError: A name or a number is missing, a number is not in 1..99, or a data set is listed twice.
@@ -105,7 +105,7 @@ def pairs(source: Source, split: str, root: Path | str, list_name: str = "defaul
 
     `split` is "all", a split that the data set comes with, or a split in a committed list. Committed lists also divide
     train into `fit` and `select`; checkpoints and settings are chosen on `select`. Raises DataError if the data set has
-    no such split or images are missing.
+    no such split, or if images are missing.
     """
     by_key = {pair.key: pair for pair in source.find(Path(root))}
     given = {pair.split for pair in by_key.values() if pair.split}

@@ -148,10 +148,10 @@ def read_labels(read: Callable[[int], tuple[np.ndarray, np.ndarray]], index: int
 class SegmentationDataset(Dataset):
     """Images with their masks.
 
-    Item i is {"image": uint8 RGB (H, W, 3), "mask": uint8 (H, W) with labels 0..C-1 or 255 for ignored pixels, "key":
-    str}. Sizes may differ from item to item. If `channels` is not 0, images are float32 (H, W, channels) with the
-    stored values of the bands. The arrays may be shared, so copy them before you write to them. `read(i)` returns
-    (image, mask) and may raise a DataError that names a file.
+    Item i is a dict: "image" is uint8 RGB (H, W, 3), "mask" is uint8 (H, W) with labels 0..C-1 or 255 for ignored
+    pixels, and "key" is a string. Sizes may differ from item to item. If `channels` is not 0, images are float32 (H, W,
+    channels) with the stored values of the bands. The arrays may be shared, so copy them before you write to them.
+    `read(i)` returns (image, mask) and may raise a DataError that names a file.
     """
 
     name: str

@@ -37,7 +37,7 @@ class Archive:
         repository: The repository as owner/name.
         commit: A commit hash, or a branch.
         folder: The folder of the data set in the root folder of all data sets.
-        members: Regular expression that the paths of the files to unpack match.
+        members: Regular expression that matches the paths of the files to unpack.
         place: The new path of a matching file in `folder`. It may refer to groups of `members`.
     """
 
@@ -60,8 +60,8 @@ def fetch(urls: Sequence[str], sha256: str | None, target: Path | str, progress:
     """Download the file `target` from the first of `urls` that works, and return `target`.
 
     The data is written to a temporary file in the same folder. This file is renamed to `target` when it is complete and
-    has the right `sha256`. An existing file with this hash is kept without using the network. If its hash differs, it
-    is replaced, but only by a file with the right hash. If `sha256` is None, an existing file is kept.
+    has the right `sha256`. An existing file with this hash is kept without using the network. An existing file with a
+    different hash is replaced, but only by a file with the right hash. If `sha256` is None, any existing file is kept.
 
     Raises:
         DownloadError: None of the URLs works (the message gives the reason for each), the folder is not writable, or
@@ -105,7 +105,7 @@ def extract(
     Args:
         archive: The ZIP file.
         folder: The folder to create. It may exist if it is empty.
-        members: Regular expression that the paths of the files to unpack match.
+        members: Regular expression that matches the paths of the files to unpack.
         place: The new path of a matching file in `folder`. It may refer to groups of `members`.
         verify: Called with the folder that contains the unpacked folder, before the renaming; raises an exception to
             reject the files.

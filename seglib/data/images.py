@@ -97,7 +97,7 @@ def _check_single(image: Image.Image, path: Path) -> None:
 
 
 def orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 to 8. It is 1 if there is no EXIF data or if it is damaged."""
+    """Return the EXIF orientation, 1 to 8. It is 1 if the EXIF data is missing or damaged."""
     try:
         turn = image.getexif().get(ORIENTATION, 1)
     except Exception:  # damaged EXIF data raises many exceptions, but the pixels are readable
@@ -252,7 +252,7 @@ def _profile_transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTra
 
 
 def _check_extra_bands(image: Image.Image, path: Path) -> None:
-    """Raise DataError if a TIFF has bands that are neither colors nor transparency and must not be mixed with them."""
+    """Raise DataError if a TIFF has bands besides colors and transparency, which cannot be converted to RGB."""
     if image.format == "TIFF":
         tags = image.tag_v2
         samples, colors = tags.get(SAMPLES, 1), COLOR_SAMPLES.get(tags.get(PHOTOMETRIC), 0)
@@ -336,7 +336,8 @@ def as_channels(values: np.ndarray, nodata: float | None) -> np.ndarray:
 def bands_to_rgb(image: np.ndarray) -> np.ndarray:
     """Return the first three bands of an image (H, W, C) as uint8 RGB for figures.
 
-    In each band, the mean +- 2.5 standard deviations is scaled to 0..255. A uint8 RGB image is returned unchanged.
+    In each band, the range of the mean +- 2.5 standard deviations is scaled to 0..255. A uint8 RGB image is returned
+    unchanged.
     """
     if image.dtype == np.uint8 and image.shape[2] == 3:
         return image

@@ -188,7 +188,10 @@ def stem_of(file: Path) -> str:
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Return the files in `folder` with the extension of an image format, without hidden files, in natural order."""
+    """Return the image files in `folder`, recognized by their extension, in natural order.
+
+    Hidden files are left out.
+    """
     files = [file for file in Path(folder).iterdir() if file.suffix.lower() in SUFFIXES and file.name[0] != "."]
     return sorted(files, key=lambda file: natural_order(file.name))
 
@@ -205,7 +208,7 @@ def image_files(folder: Path) -> dict[str, Path]:
 
 
 def index_by_stem(files: dict[str, Path], ending: str) -> dict[str, Path]:
-    """Return the files whose stem ends with `ending`, by the part of the stem before the ending."""
+    """Return {beginning of the stem: file} for the files whose stem ends with `ending`."""
     return {stem[: len(stem) - len(ending)]: file for stem, file in files.items() if stem.endswith(ending)}
 
 

@@ -97,8 +97,8 @@ def accumulation_weights(num_images: int, num_parts: int, world_size: int) -> li
 class TrainingDataset(Dataset):
     """Augmented training crops. Item (epoch, index) is the image at `index` with its mask, augmented for that epoch.
 
-    Items are tensors (S, S, 3) and (S, S), uint8. Images of bands are float32 (S, S, channels). In item (epoch,
-    ~index), the whole mask is ignored.
+    Items are tensors (S, S, 3) and (S, S), uint8. Images of bands are float32 (S, S, channels). The mask of item
+    (epoch, ~index) is ignored everywhere.
     """
 
     def __init__(self, dataset: SegmentationDataset, sampler: TrainingBatchSampler, config: Config):

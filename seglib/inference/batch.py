@@ -1,4 +1,4 @@
-"""Predict many images and write their results. While one image is computed, others are read and written."""
+"""Run inference on many images and write the results. While one image is computed, others are read and written."""
 
 import errno
 import sys
@@ -42,7 +42,7 @@ class PredictResult:
         file: The image file.
         counts: Number of pixels of each label, int64 (256,); None if there is no result.
         error: The error message; empty if there is a result.
-        uncertainty: Mean over all pixels of 1 - the probability of the predicted class; None for large TIFF files.
+        uncertainty: Mean of 1 - p, where p is the probability of a pixel's predicted class; None for large TIFF files.
         size: (height, width) of the image; (0, 0) if there is no result, and for large TIFF files.
         polygons: The result of `polygons.find_polygons` if the kind "coco" or "labelme" was requested.
     """
@@ -57,7 +57,7 @@ class PredictResult:
 
 @dataclass(eq=False, repr=False)
 class BatchPredictor:
-    """Predicts images and writes their results. Each file is written atomically.
+    """Runs inference on images and writes the results. Each file is written atomically.
 
     Args:
         predictor: The predictor that computes the results.

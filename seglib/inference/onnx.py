@@ -17,7 +17,7 @@ METADATA_KEY = "notes"  # the key in the metadata of an ONNX file, unchanged sin
 class OnnxNetwork(nn.Module):
     """Runs an ONNX file on the CPU with onnxruntime: uint8 RGB (N, 3, H, W) to float32 logits (N, classes, H, W).
 
-    For networks that were trained on other channels, images are float32 (N, channels, H, W) with the stored values.
+    For a network that was trained on other channels, images are float32 (N, channels, H, W) with the stored values.
     `metadata` is the metadata that `seglib export` wrote to the file.
 
     Args:

@@ -298,7 +298,10 @@ class Predictor:
 
 
 def most_probable(probabilities: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the largest of probabilities (C, n, W), float32 (n, W), and the index of its class, uint8 (n, W)."""
+    """Return the largest probability at each pixel, float32 (n, W), and the index of its class, uint8 (n, W).
+
+    `probabilities` has the shape (C, n, W).
+    """
     largest, labels = probabilities.max(0)  # several times faster than argmax on a CPU
     return largest, labels.to(torch.uint8)
 

@@ -1,4 +1,4 @@
-"""Predict many images on all CPU cores of a machine or a Ray cluster. Needs Ray, an optional package.
+"""Run inference on many images, on all CPU cores of a machine or a Ray cluster. Needs the optional package Ray.
 
 Moritz et al., "Ray: a distributed framework for emerging AI applications", OSDI 2018.
 """

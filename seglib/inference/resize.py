@@ -79,8 +79,7 @@ def area_weights(top: int, bottom: int, length: int, resized_length: int) -> tup
     The image shrinks from `length` to `resized_length` rows.
 
     Returns:
-        The first source row that is needed, and float32 weights (bottom - top, needed rows). Each row of weights sums
-            to 1.
+        The first source row that is needed, and float32 weights (bottom - top, needed rows), whose rows sum to 1.
     """
     edges = np.arange(top, bottom + 1) * (length / resized_length)
     first, last = int(edges[0]), min(length, int(np.ceil(edges[-1] - 1e-9)))

@@ -1,4 +1,4 @@
-"""Predict images larger than memory: TIFF files are read and written in parts. Needs the optional package rasterio."""
+"""Run inference on TIFF images larger than memory, which are read and written in parts. Needs rasterio (GDAL)."""
 
 import errno
 import math
@@ -28,10 +28,11 @@ CONVERT = "as a tiled TIFF, for example by `vips copy IN OUT.tif[tile,compressio
 
 
 def is_large(file: Path, channels: int = 0) -> bool:
-    """Return whether the image must be read in parts: more than LARGE_PIXELS, or LARGE_BYTES in float32 `channels`.
+    """Return whether an image is so large that it must be read in parts.
 
-    Raises PredictionError if a large image is not a TIFF file. A file that cannot be read counts as small; reading it
-    reports the error.
+    This is the case for more than LARGE_PIXELS pixels, or more than LARGE_BYTES in float32 `channels`. Raises
+    PredictionError if a large image is not a TIFF file. A file that cannot be read counts as small; reading it reports
+    the error.
     """
     try:
         with open_header(file) as image:
@@ -53,7 +54,7 @@ def predict_tiff(
     mask_values: Callable[[np.ndarray], np.ndarray] = lambda labels: labels,
     **reading,
 ) -> np.ndarray:
-    """Predict a TIFF file that is larger than memory, and write its mask to a TIFF file.
+    """Predict the mask of a TIFF file that is larger than memory, and write it to a TIFF file.
 
     Args:
         predictor: The predictor that computes the labels.
