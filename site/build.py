@@ -1,8 +1,9 @@
-"""Build the site: write the sources for Sphinx, run it, check the size of the result.
+"""Build the site: write the sources for Sphinx, run Sphinx, and check the size of the result.
 
-    python site/build.py            # into build/site/html; a second build repeats only what has changed
+    python site/build.py            # into build/site/html; later builds only update what has changed
 
-Nothing is downloaded once `site/deps.py` has its files, and no notebook is run: their saved outputs are shown.
+After `site/deps.py` has fetched its files, nothing is downloaded. Notebooks are not run; the site shows their saved
+outputs.
 """
 
 import argparse
@@ -31,7 +32,7 @@ LIMIT = 90_000_000  # bytes
 
 
 def lay_out(stage: Stage) -> None:
-    """Write everything that Sphinx reads into the stage's folder."""
+    """Write all sources for Sphinx into the folder of `stage`."""
     cache = BUILD / "cache"
     static = stage.folder / "_static"
     stage.tree(HERE / "pages", ".")
@@ -74,7 +75,7 @@ def run_sphinx(source: Path, out: Path) -> None:
 
 
 def inputs() -> str:
-    """Return a digest of all inputs of the site."""
+    """Return a hash of all files from which the site is built."""
     folders = [
         ("site", "*"),
         ("notebooks", "*.ipynb"),
@@ -94,7 +95,7 @@ def inputs() -> str:
 
 
 def bytes_of(folder: Path) -> int:
-    """Return the size of all files under `folder`."""
+    """Return the total size of all files in `folder` in bytes."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
@@ -111,21 +112,21 @@ def main() -> None:
     stage = Stage(BUILD / "source")
     lay_out(stage)
     stage.sweep()
-    for folder in ("_static", "_modules"):  # Sphinx leaves removed pages there, and files of an older theme
+    for folder in ("_static", "_modules"):  # Sphinx does not remove old files there
         shutil.rmtree(out / folder, ignore_errors=True)
     run_sphinx(stage.folder, out)
     for page in (out / "course").rglob("*.html"):
         page.write_text(
             page.read_text(encoding="utf-8").replace("<img alt=", '<img loading="lazy" alt='), encoding="utf-8"
         )
-    for page in (out / "_modules" / "seglib" / "models").glob("*.html"):  # the diagrams lead to lines
+    for page in (out / "_modules" / "seglib" / "models").glob("*.html"):  # the diagrams link to lines
         text = page.read_text(encoding="utf-8")
         numbered = re.sub(
             r'<span class="linenos">( *(\d+))</span>', r'<span class="linenos" id="line-\2">\1</span>', text
         )
         page.write_text(numbered, encoding="utf-8")
-    shutil.copy(HERE / "static" / "isolate.js", out)  # the scope of a service worker is its folder
-    (out / ".nojekyll").touch()  # GitHub Pages hides folders that begin with _ otherwise
+    shutil.copy(HERE / "static" / "isolate.js", out)  # a service worker controls only pages in its folder
+    (out / ".nojekyll").touch()  # otherwise GitHub Pages hides folders that start with _
     size = bytes_of(out)
     if size > LIMIT:
         sys.exit(f"error: the site has {size / 1e6:.1f} MB, over {LIMIT / 1e6:.0f}; lower demo_models.BUDGET.")

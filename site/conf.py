@@ -1,4 +1,4 @@
-"""Sphinx's settings.  `build.py` writes the sources; the style is in `theme/`."""
+"""Configuration of Sphinx.  `build.py` writes the sources; the theme is in `theme/`."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 import seglib
 
 HERE = Path(__file__).resolve().parent
-STATIC = HERE.parent / "build" / "site" / "source" / "_static"  # as written by `build.py`
+STATIC = HERE.parent / "build" / "site" / "source" / "_static"  # written by `build.py`
 sys.path.insert(0, str(HERE))
 
 from prose import as_rst  # noqa: E402
@@ -25,15 +25,15 @@ extensions = [
     "sphinxcontrib.bibtex",
 ]
 
-# notebooks and pages
+# Notebooks and pages
 nb_execution_mode = "off"
 nb_merge_streams = True
 myst_enable_extensions = ["dollarmath", "attrs_block", "colon_fence", "deflist"]
 myst_heading_anchors = 3
 myst_links_external_new_tab = False
-suppress_warnings = ["mystnb.unknown_mime_type", "myst.header"]  # a notebook may skip a level
+suppress_warnings = ["mystnb.unknown_mime_type", "myst.header"]  # notebooks may skip heading levels
 
-# the reference
+# API reference
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
@@ -43,12 +43,12 @@ napoleon_google_docstring = True
 napoleon_use_rtype = False
 viewcode_line_numbers = True
 
-# references
+# Bibliography
 bibtex_bibfiles = [str(HERE / "pages" / "references.bib")]
 bibtex_default_style = "alpha"
 bibtex_reference_style = "label"
 
-# the look
+# Appearance
 html_theme = "plate"
 html_theme_path = [str(HERE / "theme")]
 html_title = project
@@ -63,9 +63,9 @@ highlight_language = "python"
 mathjax_path = "mathjax/tex-svg-full.js"
 mathjax3_config = {"options": {"enableMenu": False}}
 
-# The address of the repository is known when the site is published; otherwise no page links to it.
+# Pages link to the repository only if its address is known, which is the case when the site is published.
 _hosted = os.environ.get("GITHUB_REPOSITORY")
-html_baseurl = os.environ.get("SITE_URL", "")  # absolute address of the published site, with a slash at its end
+html_baseurl = os.environ.get("SITE_URL", "")  # URL of the published site with a trailing slash
 html_context = {
     "html_baseurl": html_baseurl,
     "repository": f"{os.environ.get('GITHUB_SERVER_URL', 'https://github.com')}/{_hosted}" if _hosted else "",

@@ -1,7 +1,7 @@
-"""Released weights for the browser: the graph of each network without its weights, and the released file beside it.
+"""Write released networks for the browser: an ONNX graph without weights, and the released weights file.
 
-The demo reads the released .safetensors file itself: it converts the fp16 numbers to fp32, and the ONNX graph has the
-offset of each of its tensors.  So the site has every weight once, for the demo and for download.
+The demo reads the released .safetensors file and converts its tensors from fp16 to fp32.  The ONNX graph has the offset
+of each tensor in the converted file.  The site therefore contains all weights only once, for the demo and for download.
 """
 
 import json
@@ -16,14 +16,15 @@ from seglib.inference.predictor import MIN_SIDE
 
 FOLDER = "_static/demo/models"
 
-BUDGET = 50_000_000  # bytes of weights in the site, of at most 90 MB in all
-QUICK = 9_000_000  # bytes of a network that a visitor loads first, also on a phone
+BUDGET = 50_000_000  # bytes of weights on the site, which has at most 90 MB in total
+QUICK = 9_000_000  # maximum bytes of the weights that the demo loads first, also on a phone
 
 
 def chosen(budget: int = BUDGET) -> tuple[list[str], list[str]]:
-    """Return the names of the weights that the site includes, and of those that do not fit.
+    """Return the names of the weights that the site includes, and of the weights that it leaves out.
 
-    The smallest of each data set comes first, so that every data set has a network; then small ones.
+    The smallest network of each data set is added first, so that every data set has a network. Other networks are then
+    added from small to large, as long as the total size is within `budget` bytes.
     """
     order = weights.names()
     sizes = {name: weights.manifest()["weights"][name]["bytes"] for name in order}
@@ -39,7 +40,7 @@ def chosen(budget: int = BUDGET) -> tuple[list[str], list[str]]:
 
 
 def entries(names: Sequence[str], stage: Stage, cache: Path) -> list[dict]:
-    """Write graph and weights of all `names` to the stage; return what the page must know about each."""
+    """Write the graph and the weights of each network to the stage, and return their descriptions for the page."""
     result = []
     for name in names:
         file, card = weights.find(name), weights.card(name)
@@ -63,12 +64,12 @@ def entries(names: Sequence[str], stage: Stage, cache: Path) -> list[dict]:
                 "smallest_side": MIN_SIDE,
             }
         )
-    # The first network of each subject is the standard one: the best of those that load quickly.
+    # The demo starts with the first network of each subject, so the best of the small networks come first.
     return sorted(result, key=lambda model: (model["weights_bytes"] > QUICK, -model["miou"]))
 
 
 def describe(models: Sequence[dict], examples: Sequence[dict], runtimes: Path, stage: Stage) -> None:
-    """Write `models.json`, which the page reads: networks, example images, and the runtimes' sizes in bytes."""
+    """Write `models.json` for the page, with networks, example images, and the sizes of the runtimes in bytes."""
     sizes = {device: (runtimes / f"{device}.wasm.gz").stat().st_size for device in ("webgpu", "wasm")}
     content = {"models": models, "examples": examples, "sizes": sizes}
     stage.write(f"{FOLDER}/models.json", json.dumps(content, indent=1))

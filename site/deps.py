@@ -1,9 +1,9 @@
-"""Third-party scripts and fonts that the site serves itself: npm packages, fetched once, checked and cached.
+"""Fetch third-party scripts and fonts of the site from npm packages, which are verified and cached.
 
-    python site/deps.py       # fetch what is missing; `make site` does it by itself
+    python site/deps.py       # fetches missing packages; `make site` does this automatically
 
-Afterwards the site builds without a network.  Each package is pinned to a version and to the digest that the registry
-publishes for it, so a cache is used only if it holds exactly these files.
+Later builds need no network connection.  Each package is pinned to a version and to the digest that the registry
+publishes, so a cached file is used only if it is exactly the published file.
 """
 
 import base64
@@ -21,12 +21,12 @@ CACHE = Path(__file__).resolve().parents[1] / "build" / "site" / "deps"
 
 
 class DepsError(RuntimeError):
-    """A package is not available; the message says which one, why, and what to do."""
+    """Raised if a package is not available; the message says which package, why, and what to do."""
 
 
 @dataclass(frozen=True)
 class Package:
-    """`files` of the npm package `name`: {path within the package: path within the site's static files}."""
+    """An npm package; `files` maps paths in the package to paths in the static files of the site."""
 
     name: str
     version: str
@@ -82,7 +82,7 @@ PACKAGES = [
     ),
 ]
 
-# For the tests: the rules of accessibility.
+# Accessibility rules for the tests.
 AXE = Package(
     "axe-core",
     "4.14.1",
@@ -92,7 +92,11 @@ AXE = Package(
 
 
 def fetch(package: Package) -> None:
-    """Fetch the package's archive into the cache.  DepsError if npm is missing, fails or brings other bytes."""
+    """Fetch the archive of a package into the cache, unless it is there.
+
+    Raises:
+        DepsError: If npm is not installed, the download fails, or the digest of the file differs.
+    """
     if package.archive.exists() and _integrity(package.archive) == package.integrity:
         return
     npm = shutil.which("npm")
@@ -113,9 +117,10 @@ def fetch(package: Package) -> None:
 
 
 def unpack(package: Package, static: Path) -> list[Path]:
-    """Write the listed files of a fetched package to the folder `static`; a name ending in .gz is compressed.
+    """Write the listed files of a package to the folder `static`, and return their paths.
 
-    WebAssembly shrinks to a quarter, and the page unpacks it with the browser's own DecompressionStream.
+    Files are compressed if the new name ends in .gz. This reduces WebAssembly files to a quarter of their size, and the
+    page decompresses them with DecompressionStream.
     """
     targets = [static / outside for outside in package.files.values()]
     if all(t.exists() and t.stat().st_mtime > package.archive.stat().st_mtime for t in targets):

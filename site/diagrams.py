@@ -1,6 +1,6 @@
-"""Diagrams of the networks as SVG with real text, cached until the code changes.
+"""Draw diagrams of the networks as SVG with selectable text, cached until the code changes.
 
-Each block states the shape of its output and its cost, and links to its source.
+Each block has a label with its output shape and its cost, and a link to its source code.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ SIZE = (256, 512)  # height and width of the input image
 
 
 def diagram(name: str, cache: Path) -> bytes:
-    """Return the network `name` for 19 classes as an SVG element for a page."""
+    """Return the diagram of the network `name` for 19 classes as an SVG element."""
     sources = [*Path(models.__file__).parent.glob("*.py"), *Path(visualize.__file__).parent.glob("*.py")]
     sources += [*Path(figures.__file__).parents[1].rglob("*.py"), Path(__file__)]
     key = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(sources))).hexdigest()[:16]
@@ -38,12 +38,12 @@ def diagram(name: str, cache: Path) -> bytes:
 
 
 def draw(name: str) -> bytes:
-    """Draw the network and return it as an SVG element, whose identifiers begin with `name`."""
+    """Draw a network and return an SVG element in which all ids start with `name`."""
     with torch.device("meta"):  # shapes without values
         network = models.create(name, num_classes=19)
     figure = figures.architecture(network, SIZE, title=name)
     buffer = io.BytesIO()
-    # Without a date and with a salt the same network gives the same file.
+    # Without a date and with a fixed salt, the same network always gives the same file.
     with figure_style(), matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         Figure.savefig(figure, buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue().decode()
@@ -58,7 +58,7 @@ def draw(name: str) -> bytes:
 
 
 def _with_facts(text: str, identifier: str, block: Block, network: nn.Module, counts: dict[str, int]) -> str:
-    """Make the group of a block a link to its source, or a part that can have the focus, with its facts as its name."""
+    """Label the SVG group of a block with its shape and cost, and make it a link to the source, or focusable."""
     facts = [f"{block.name}: output {' x '.join(map(str, block.shape))}"]
     if block.parameters:
         facts.append(f"{block.parameters:,} weights")
@@ -73,7 +73,7 @@ def _with_facts(text: str, identifier: str, block: Block, network: nn.Module, co
 
 
 def _source(network: nn.Module, block: Block) -> str | None:
-    """Return the page and line of the class of a block; of the class around it, if PyTorch has the class."""
+    """Return the URL of the source line of a block's class, or of the enclosing class if the block's is PyTorch's."""
     name = block.name
     while True:
         kind = type(network.get_submodule(name))
@@ -86,9 +86,9 @@ def _source(network: nn.Module, block: Block) -> str | None:
 
 
 def _macs(network: nn.Module) -> dict[str, int]:
-    """Return the MACs of each module for one image, by the module's name."""
+    """Return {module name: MACs for one image}."""
     with FlopCounterMode(display=False, depth=None) as counter, torch.no_grad():
-        network.train()(torch.empty(2, 3, *SIZE, device="meta"))  # two images, as in the trace
+        network.train()(torch.empty(2, 3, *SIZE, device="meta"))  # two images, as in `record`
     root = type(network).__name__
     counts = {path: sum(flops.values()) for path, flops in counter.get_flop_counts().items()}
-    return {path.removeprefix(f"{root}."): flops // 4 for path, flops in counts.items()}  # one MAC is two FLOPs
+    return {path.removeprefix(f"{root}."): flops // 4 for path, flops in counts.items()}  # 2 images, 2 FLOPs per MAC

@@ -1,4 +1,4 @@
-"""Images to try the demo with: synthetic ones, and the portrait of Grace Hopper that matplotlib includes."""
+"""Write example images for the demo: synthetic images, and the portrait of Grace Hopper from matplotlib."""
 
 import io
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from staging import Stage
 from seglib import data, weights
 from seglib.inference import Predictor
 
-# Data set of a network: (synthetic set, number within val, title). Chosen for variety, not for the score.
+# {data set of a network: [(synthetic data set, index in val, title)]}. Chosen for variety, not for the score.
 SYNTHETIC = {
     "horses": [("creatures", 3, "a synthetic animal behind a fence"), ("creatures", 7, "a spotted animal at night")],
     "camvid": [("streets", 3, "a synthetic street"), ("streets", 2, "a synthetic street with people")],
@@ -21,11 +21,11 @@ SIZE = (384, 512)
 
 
 def write(models: Sequence[dict], stage: Stage) -> list[dict]:
-    """Write example images for the released `models`, and what the first network of their subject predicts.
+    """Write example images for the released `models`, with the prediction of the first model for the same data set.
 
     Returns:
-        One {"file", "title", "model", "result"} an image; `result` is a PNG whose red, green and blue are the class,
-        255 times the probability of the foreground and 255 times that of the class.
+        A dictionary with "file", "title", "model" and "result" for each image. "result" is the name of a PNG whose
+        channels are the class, 255 times the foreground probability, and 255 times the probability of the class.
     """
     portrait = matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
     images = [("humans", "hopper.jpg", "Admiral Grace Hopper", open(portrait, "rb").read())]
@@ -47,7 +47,7 @@ def write(models: Sequence[dict], stage: Stage) -> list[dict]:
 
 
 def stored_result(name: str, image: np.ndarray) -> bytes:
-    """Return the prediction of released weights for an image (H, W, 3) as the PNG that the demo reads."""
+    """Predict an image (H, W, 3) with released weights, and return the PNG that the demo reads (see `write`)."""
     model, metadata = weights.load(name)
     predictor = Predictor(model, **metadata["config"]["inference"] | {"flip": False})
     probabilities = predictor.probabilities(image)  # (C, H, W)
@@ -58,7 +58,7 @@ def stored_result(name: str, image: np.ndarray) -> bytes:
 
 
 def jpeg(image: np.ndarray, quality: int = 88) -> bytes:
-    """Return an image (H, W, 3) uint8 as a JPEG file."""
+    """Encode an image (H, W, 3) uint8 as JPEG."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()

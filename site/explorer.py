@@ -1,6 +1,6 @@
-"""Predictions of the released networks on synthetic images, for the results explorer.
+"""Write predictions of the released networks on synthetic images, for the results explorer.
 
-The images are synthetic because single images of the data sets must not be published.
+The images are synthetic because images of the data sets must not be published.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from seglib import data, visualize, weights
 from seglib.inference import Predictor, cutout
 from seglib.metrics import Counts
 
-# The synthetic set with the classes of a data set; people have no synthetic set.
+# The synthetic data set with the same classes as a data set; there is none with people.
 SYNTHETIC = {"horses": "creatures", "camvid": "streets"}
 COUNT, SIZE = 10, (288, 384)
 FOLDER = "_static/explorer"
@@ -27,7 +27,7 @@ HERO, HERO_BACKGROUND = "efficientnet_unet-humans", (226, 235, 243)
 
 
 def write(names: Sequence[str], stage: Stage, cache: Path) -> None:
-    """Write images, target masks, predictions of the weights `names`, error maps, and the list of all these files."""
+    """Write images, target masks, predictions and error maps of the weights `names`, and a JSON list of the files."""
     listed = []
     for name in names:
         card = weights.card(name)
@@ -47,7 +47,7 @@ def write(names: Sequence[str], stage: Stage, cache: Path) -> None:
 
 
 def _hero(stage: Stage) -> None:
-    """Write the figure of the first page: a portrait in the public domain, and its person on another background."""
+    """Write the figure of the home page: a portrait in the public domain, and the person on another background."""
     with Image.open(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)) as portrait:
         image = np.asarray(portrait.convert("RGB"))
     model, metadata = weights.load(HERO)
@@ -59,7 +59,7 @@ def _hero(stage: Stage) -> None:
 
 
 def _predictions(name: str, sha256: str, items, cache: Path) -> np.ndarray:
-    """Return uint8 (COUNT, H, W), from `cache` if the same code made them from the same weights and images."""
+    """Return predictions (COUNT, H, W) uint8, from `cache` if code, weights and images have not changed."""
     root = Path(data.__file__).parents[2]
     folders = ("seglib/data", "seglib/models", "seglib/inference", "course/synthetic")
     code = [file.read_bytes() for folder in folders for file in sorted((root / folder).glob("*.py"))]
@@ -93,7 +93,7 @@ def _write_image(stage: Stage, synthetic: str, name: str, items, number: int, pr
 
 
 def mask_png(labels: np.ndarray, palette) -> bytes:
-    """Return a label map (H, W) as a PNG file with a palette; 255, ignored, is light grey."""
+    """Encode a label map (H, W) as PNG with a palette, in which the ignored label 255 is light gray."""
     image = Image.fromarray(labels)
     colors = np.full((256, 3), 224, np.uint8)
     colors[: len(palette)] = palette

@@ -1,4 +1,4 @@
-"""Feature maps in the browser: the graph of a small network that returns those of its stages, and its description."""
+"""Write the graph of a small network that also returns the feature maps of its stages, for the browser."""
 
 import json
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ STAGES |= {f"decoder.{i}": f"Decoder stage {i + 1}" for i in reversed(range(5))}
 
 
 def write(models: Sequence[dict], runtimes: Path, stage: Stage, cache: Path) -> None:
-    """Write the graph and `features.json`: the network, its stages in the order of the graph's outputs, and sizes."""
+    """Write the graph and `features.json`, with the network, its stages in the order of the outputs, and file sizes."""
     graph = graphs.cached(NAME, cache, list(STAGES))
     stage.write(f"{FOLDER}/features.onnx", graph)
-    outputs = [output.name for output in onnx.load_from_string(graph).graph.output][1:]  # the first one: logits
+    outputs = [output.name for output in onnx.load_from_string(graph).graph.output][1:]  # the first has the logits
     (model,) = (model for model in models if model["name"] == NAME)
     content = {
         "model": model | {"graph": "features.onnx", "graph_bytes": len(graph)},

@@ -1,4 +1,4 @@
-"""Pages that are generated from the repository: the course, released weights, networks, the reference."""
+"""Generate pages from the repository: the course, released weights, guides, networks, the API reference."""
 
 import re
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 NETWORKS = (ROOT / "docs" / "networks.md").read_text(encoding="utf-8")
 
-# The modules that have a page each, and what they contain.
+# The modules of the API reference, and what they contain.
 MODULES = {
     "seglib.models": "the networks, and loading of their authors' checkpoints",
     "seglib.losses": "loss functions and class weights",
@@ -54,7 +54,7 @@ FIGURE = """```{{raw}} html
 
 
 def course(folder: Path, stage: Stage) -> None:
-    """Write the saved notebooks, their solutions, and the page that lists them with the README's descriptions."""
+    """Write the notebooks, their solutions, and a list of notebooks with the descriptions from the README."""
     rows = re.findall(r"^\| \[(\d\d [^\]]+)\]\(notebooks/(\w+)\.ipynb\) \| (.+) \|$", README, re.MULTILINE)
     about = {stem: (title, words) for title, stem, words in rows}
     notebooks = sorted(folder.glob("*.ipynb"))
@@ -73,7 +73,7 @@ def course(folder: Path, stage: Stage) -> None:
             f'<li><a href="course/{file.stem}.html"><b>{title[:2]}</b><strong>{title[3:]}</strong>'
             f"<span>{words}{minutes}</span></a>{solved}</li>"
         )
-    # Solutions have the titles of the notebooks, so the list names them.
+    # Solutions have the same titles as the notebooks, so the list of contents sets the titles.
     tree = [
         "```{toctree}",
         ":hidden:",
@@ -89,13 +89,13 @@ def course(folder: Path, stage: Stage) -> None:
 
 
 def _minutes(file: Path) -> str:
-    """Return the running time that the notebook states, as ", about 2 minutes"."""
+    """Return the run time that the notebook states, such as "; about 2 minutes to run", or ""."""
     match = re.search(r"(\d+|one|two|three|four|five) minutes?", file.read_text(encoding="utf-8"))
     return f"; about {match[0]} to run" if match else ""
 
 
 def _title(file: Path, about: dict) -> str:
-    """ "02 U-Net": number and name as the README has them."""
+    """Return number and name of a notebook from the README, such as "02 U-Net"."""
     number, name = about.get(file.stem, (file.stem.replace("_", " "),))[0].split(" ", 1)
     return f"{number} {name[0].upper()}{name[1:]}"
 
@@ -105,7 +105,7 @@ def _among(file: Path, others: Sequence[Path]) -> bool:
 
 
 def released(included: Sequence[str], excluded: Sequence[str], stage: Stage) -> None:
-    """Write the results table, and a page for each of the released weights: its card and a link to the file."""
+    """Write the results table, and for all released weights a page with the model card and a link to the file."""
     for name in [*included, *excluded]:
         card = weights.card(name)
         with Image.open(weights.FOLDER / f"{name}.png") as figure:
@@ -125,7 +125,7 @@ def released(included: Sequence[str], excluded: Sequence[str], stage: Stage) -> 
     stage.write("results.md", page.replace("<!-- results -->", table) + "\n".join(["", *tree, ""]))
 
 
-# Pages of docs/ in the order of the list; the networks have a page of their own.
+# The pages of docs/ in the order of the list, except networks.md, which has a separate page.
 GUIDES = {
     "data_formats": "Train on your own data: layouts, annotation formats, images",
     "training": "Configurations, resuming, fine-tuning, several GPUs",
@@ -142,7 +142,7 @@ GUIDES = {
 
 
 def guides(stage: Stage) -> None:
-    """Write the pages of docs/ and the list of them."""
+    """Write the pages of docs/ and a list of these pages."""
     rows = []
     for name, about in GUIDES.items():
         text = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
@@ -154,7 +154,10 @@ def guides(stage: Stage) -> None:
 
 
 def _for_site(text: str) -> str:
-    """Point the links of a page of docs/ to pages of the site, to the repository, or nowhere if it has no address."""
+    """Change the links of a page of docs/ to pages of the site or to files of the repository.
+
+    Links to the repository are removed if its address is not known.
+    """
 
     def link(match: re.Match) -> str:
         words, target = match.groups()
@@ -175,7 +178,7 @@ def _for_site(text: str) -> str:
 
 
 def reading(stage: Stage) -> None:
-    """Write the reading list, with the title of each paper from the bibliography."""
+    """Write the reading list with the titles of the papers from the bibliography."""
     entries = parse_file(str(stage.folder / "references.bib")).entries
     named = (stage.folder / "reading.md").read_text(encoding="utf-8")
     for key, entry in entries.items():
@@ -185,7 +188,7 @@ def reading(stage: Stage) -> None:
 
 
 def networks(stage: Stage, cache: Path) -> None:
-    """Write the table of costs from docs/networks.md, and diagrams of the networks that the page names."""
+    """Write the page of the networks, with the table of costs from docs/networks.md and diagrams of the networks."""
     table = NETWORKS.split("<!-- models: ")[1].split("-->\n", 1)[1].split("<!-- end")[0]
     page = (stage.folder / "networks.md").read_text(encoding="utf-8").replace("<!-- costs -->", table)
     for name in re.findall(r"<!-- (\w+) -->", page):
@@ -197,7 +200,7 @@ def networks(stage: Stage, cache: Path) -> None:
 
 
 def api(stage: Stage) -> None:
-    """Write one page for each module, and a list of them."""
+    """Write a page for each module in MODULES, and a list of these pages."""
     for name in MODULES:
         text = f"{name}\n{'=' * len(name)}\n\n.. automodule:: {name}\n   :members:\n"
         if (ROOT / name.replace(".", "/")).is_dir():
@@ -210,5 +213,5 @@ def api(stage: Stage) -> None:
 
 
 def _page(module: str) -> str:
-    """Return the name of a module's page."""
+    """Return the page name of a module."""
     return module.removeprefix("seglib.")

@@ -1,4 +1,4 @@
-"""ONNX graphs of released weights for the browser, without the weights; `cached` keeps them from build to build."""
+"""Export released networks for the browser as ONNX graphs without weights; `cached` keeps them between builds."""
 
 import hashlib
 import json
@@ -15,14 +15,14 @@ from seglib import weights
 from seglib.inference import export
 from seglib.inference.export import ExportError
 
-LARGE = 1024  # tensors of fewer bytes stay in the graph
-STRETCH = 2  # an fp32 number has twice the bytes of an fp16 one
+LARGE = 1024  # tensors with fewer bytes stay in the graph
+STRETCH = 2  # the size of fp32 divided by the size of fp16
 
 
 def cached(name: str, cache: Path, stages: Sequence[str] = ()) -> bytes:
-    """Return `bare_graph` of released weights, from `cache` if the same weights, packages and code made it.
+    """Return `bare_graph` of released weights, from `cache` if weights, package versions and code have not changed.
 
-    The code is this file and the exporter; edits of other files of the site leave the cache valid.
+    The code is this file and `seglib.inference.export`; changes to other files do not invalidate the cache.
     """
     parts = [text.encode() for text in (weights.card(name)["sha256"], torch.__version__, onnx.__version__, *stages)]
     parts += [Path(file).read_bytes() for file in (__file__, export.__file__)]
@@ -35,22 +35,28 @@ def cached(name: str, cache: Path, stages: Sequence[str] = ()) -> bytes:
 
 
 def bare_graph(name: str, stages: Sequence[str] = ()) -> bytes:
-    """Return the ONNX graph of the weights `name`, whose large tensors are in the file "weights".
+    """Return the ONNX graph of released weights, whose large tensors are in an external file "weights".
 
-    That file has the released tensors as fp32, in the same order.  After the logits, the graph returns the outputs of
-    the modules `stages`.  ExportError if onnxruntime does not agree with PyTorch, or if a large tensor of the graph is
-    not in the released file.
+    The external file has the released tensors in fp32, in the same order.
+
+    Args:
+        name: Name of the released weights.
+        stages: Names of modules whose outputs the graph returns after the logits.
+
+    Raises:
+        ExportError: If the outputs of onnxruntime and PyTorch differ, or a large tensor of the graph is not in the
+            released file.
     """
     model, notes = weights.load(name)
     network = export.BytesToLogits(model).eval()
-    if stages:  # compared in the browser by the tests, as `compare` takes logits only
+    if stages:  # `compare` only accepts logits, so the tests compare this graph in the browser
         content = export.to_onnx(_WithStages(network, stages).eval(), fold=False)
     else:
         content = export.append_metadata(export.to_onnx(network, fold=False), export.public_metadata(notes))
         export.compare(network, content, [(96, 128)])
     graph = onnx.load_from_string(content)
     places = _places(weights.find(name))
-    released = load_file(weights.find(name))  # under the names in the file, which may be older ones
+    released = load_file(weights.find(name))  # with the keys of the file, which may be older names
     tensors = {value.float().numpy().tobytes(): key for key, value in released.items() if key in places}
     for tensor in graph.graph.initializer:
         raw = numpy_helper.to_array(tensor).tobytes()
@@ -62,7 +68,7 @@ def bare_graph(name: str, stages: Sequence[str] = ()) -> bytes:
 
 
 class _WithStages(nn.Module):
-    """A network that returns the outputs of the modules `stages` of its model too."""
+    """A network that also returns the outputs of the modules `stages` of its model."""
 
     def __init__(self, network: export.BytesToLogits, stages: Sequence[str]):
         super().__init__()
@@ -77,7 +83,7 @@ class _WithStages(nn.Module):
 
 
 def _places(file: Path) -> dict[str, int]:
-    """Return the offset of each fp16 tensor from the header of a safetensors file."""
+    """Return the offset of each fp16 tensor, read from the header of a safetensors file."""
     with open(file, "rb") as stream:
         header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
     return {key: entry["data_offsets"][0] for key, entry in header.items() if entry.get("dtype") == "F16"}

@@ -1,4 +1,4 @@
-"""Notebooks as pages of the site: buttons below the title, alternative texts of figures, and links that work here."""
+"""Convert notebooks to pages of the site: add buttons and alternative texts of figures, and adapt links."""
 
 import re
 from pathlib import Path
@@ -9,12 +9,12 @@ from nbformat.v4 import new_markdown_cell
 from course import places
 from tools import address, first_cell
 
-LEFT_OUT = ("badges", "setup-text", "setup")  # the cells that make a notebook run elsewhere
-HELPER_LINES = 30  # longer cells are folded
+LEFT_OUT = ("badges", "setup-text", "setup")  # ids of the cells for running a notebook, which the site leaves out
+HELPER_LINES = 30  # cells with more lines are collapsed
 
 
 def notebook_page(file: Path) -> bytes:
-    """Return the notebook as Sphinx reads it."""
+    """Return the adapted notebook as a file for Sphinx."""
     notebook = nbformat.read(file, as_version=4)
     notebook.cells = [cell for cell in notebook.cells if cell.id not in LEFT_OUT]
     solution = file.parent.name == "solutions"
@@ -43,7 +43,7 @@ def _buttons(file: Path, solution: bool) -> str:
 
 
 def _with_links(source: str) -> str:
-    """Leave out links to files of the repository that are not on the site."""
+    """Adapt links to the pages of docs/, and remove links to files of the repository that are not on the site."""
 
     def link(match: re.Match) -> str:
         target = match[2].partition("#")[0]
@@ -58,7 +58,7 @@ def _with_links(source: str) -> str:
 
 
 def _describe(cell, heading: str) -> None:
-    """Give the figures of a cell an alternative text: their own, or else the heading that they belong to."""
+    """Set the alternative text of the figures of a cell; figures without such a text get the heading of the section."""
     for output in cell.get("outputs", []):
         for kind in ("image/png", "image/jpeg"):
             if kind in output.get("data", {}):

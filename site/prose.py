@@ -1,4 +1,4 @@
-"""The package's docstrings are plain prose with `code` in backticks; Sphinx wants reStructuredText."""
+"""Convert docstrings, which are plain text with `code` in backticks, to reStructuredText for Sphinx."""
 
 import re
 
@@ -7,9 +7,9 @@ SPECIAL = re.compile(r"[*|\\]|(?<=\w)_(?=\W|$)")
 
 
 def as_rst(lines: list[str]) -> None:
-    """Rewrite the lines of a docstring in place: only backticks, for code, have a meaning.
+    """Convert the lines of a docstring in place: backticks mark code, and all other markup is escaped.
 
-    A span of code may continue on the next line, so the text is read as a whole.
+    A span of code may continue on the next line, so all lines are processed together.
     """
     text = "\n".join(lines)
     parts, end = [], 0

@@ -1,17 +1,17 @@
-"""The folder of sources that Sphinx reads: changed files are written, obsolete ones are removed."""
+"""Update the folder of sources that Sphinx reads: write changed files and remove obsolete files."""
 
 from pathlib import Path
 
 
 class Stage:
-    """Files under `folder`; `sweep` removes files of an earlier build that were not written again."""
+    """The files of a build in `folder`; `sweep` removes files of earlier builds that were not written again."""
 
     def __init__(self, folder: Path):
         self.folder = folder
         self.kept: set[Path] = set()
 
     def write(self, name: str, content: str | bytes) -> None:
-        """Write `content` to the file `name` unless it is unchanged: Sphinx compares modification times."""
+        """Write `content` to the file `name` unless it is unchanged, because Sphinx compares modification times."""
         file = self.folder / name
         content = content.encode() if isinstance(content, str) else content
         self.kept.add(file)
@@ -20,13 +20,13 @@ class Stage:
             file.write_bytes(content)
 
     def tree(self, source: Path, target: str) -> None:
-        """Copy all files under `source`."""
+        """Copy all files in the folder `source` to the folder `target` of the stage."""
         for file in sorted(source.rglob("*")):
             if file.is_file():
                 self.write(f"{target}/{file.relative_to(source).as_posix()}", file.read_bytes())
 
     def keep(self, *files: Path) -> None:
-        """Keep files that another function has written here."""
+        """Mark files that were written by other functions, so that `sweep` does not remove them."""
         self.kept.update(files)
 
     def sweep(self) -> None:

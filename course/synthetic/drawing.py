@@ -183,7 +183,7 @@ class Canvas(Plane):
         self.image.paste(shaded, box)
 
     def _box(self, stencil: Plane, margin: float) -> tuple[int, int, int, int] | None:
-        """Return the bounding box of a stencil plus `margin`, aligned to image pixels, or None if the stencil is empty."""
+        """Return the bounding box of a stencil plus `margin`, aligned to image pixels, or None for an empty stencil."""
         box = stencil.image.getbbox()
         if box is None:
             return None
