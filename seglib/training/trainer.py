@@ -179,7 +179,7 @@ class Trainer:
         return meter
 
     def set_train_mode(self, epoch: int) -> None:
-        """Put the network into training mode, and freeze or unfreeze its encoder if the configuration freezes it."""
+        """Put the network into training mode, with a frozen encoder in the first epochs if this is configured."""
         self.model.train()
         if self.config.model.freeze_encoder_epochs:
             freeze_encoder(self.model, epoch < self.config.model.freeze_encoder_epochs)
@@ -288,7 +288,7 @@ class Trainer:
             )
 
     def check_metric(self, entry: dict) -> None:
-        """Raise TrainingError if `config.metric` cannot be computed, because the validation set lacks the classes."""
+        """Raise TrainingError if `config.metric` is undefined because none of its classes is in the validation masks."""
         if self.config.metric not in entry["val"]:
             raise TrainingError(
                 f"{self.val_set.name}, {self.config.data.val_split}: {self.config.metric} cannot be computed, because "
@@ -345,6 +345,6 @@ class Trainer:
             if self.ema:
                 checkpoint.load_weights(self.ema.model, state["ema"])
             self.optimizer.load_state_dict(state["optimizer"])
-            if self.scaler.is_enabled() and state["scaler"]:  # before, the run may have used another precision
+            if self.scaler.is_enabled() and state["scaler"]:  # empty if the run did not use fp16 before
                 self.scaler.load_state_dict(state["scaler"])
             self.step, self.history, self.partial_epoch = state["step"], state["history"], state["partial_epoch"]
