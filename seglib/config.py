@@ -335,9 +335,10 @@ def parse_config(text: str | Mapping, overrides: list[str] = (), where: str = "t
 
 
 def _lower_learning_rate(config: Config, values: Mapping, overrides: list[str]) -> None:
-    """Divide the learning rate by ten if `model.init_from` is a .safetensors file and no rate is given for this start.
+    """Divide the learning rate by ten if training starts from a .safetensors file, unless the rate was set for this.
 
-    A rate counts as given if it is on the command line, or if both options are in the file.
+    The rate counts as set if `optimizer.lr` is on the command line, or if `optimizer.lr` and `model.init_from` are both
+    in the file.
     """
     given = {override.partition("=")[0] for override in overrides}
     rate_follows = "--model.init_from" not in given and "optimizer.lr" in flatten(values)

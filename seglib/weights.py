@@ -22,7 +22,7 @@ FOLDER = files.RESOURCES / "weights"
 ADDRESS_VARIABLE = "SEGLIB_WEIGHTS_URL"  # overrides the download address in the manifest
 CACHE_VARIABLE = "SEGLIB_CACHE"  # overrides the folder of downloaded weights
 METADATA_KEY = "notes"  # key in the header of a safetensors file; the first release used this name
-TIMEOUT = 30  # seconds to wait for a response of the server
+TIMEOUT = 30  # seconds to wait for a response from the server
 
 
 class WeightsError(SeglibError, ValueError):

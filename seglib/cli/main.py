@@ -1,13 +1,13 @@
 """Semantic segmentation: get data, train, evaluate, predict.
 
 examples:
-  seglib predict photo.jpg                          a mask and an overlay in predictions/
+  seglib predict photo.jpg                          write a mask and an overlay to predictions/
   seglib data check horses                          read every file and report all problems
   seglib train configs/horses-laptop.yaml           train a small U-Net
   seglib train configs/finetune.yaml --data.name=my-folder   fine-tune on your own images
   seglib evaluate unet-horses --data horses --list seed27
   seglib tune configs/horses-laptop.yaml            search for better hyperparameters
-  seglib export unet-horses                         an ONNX file for onnxruntime and browsers
+  seglib export unet-horses                         write an ONNX file for onnxruntime and browsers
   seglib runs                                       compare training runs
 """
 

@@ -1,9 +1,9 @@
 """Predict masks of images with released or own weights.
 
 examples:
-  seglib predict photo.jpg                                     a mask and an overlay in predictions/
+  seglib predict photo.jpg                                     write a mask and an overlay to predictions/
   seglib predict 'photos/**/*.jpg' --kind cutout --skip-existing
-  seglib predict photos/ --kind labelme --rank uncertainty     annotations to correct, most uncertain images first
+  seglib predict photos/ --kind labelme --rank uncertainty     annotations to correct, the least certain images first
   seglib predict photos/ --weights runs/mine/best.safetensors
   seglib predict huge.tif --longest-side 0                     a huge TIFF file, read and written in parts
   seglib predict photos/ --engine ray                          on all processors, or on several machines

@@ -1,9 +1,9 @@
 """Train a network.
 
 examples:
-  seglib train configs/horses-laptop.yaml                  a small U-Net, in a few minutes
+  seglib train configs/horses-laptop.yaml                  train a small U-Net in a few minutes
   seglib train configs/horses-laptop.yaml --output_dir=runs/mine --optimizer.lr=1e-3 --epochs=12
-  seglib train configs/finetune.yaml --data.name=my-folder --output_dir=runs/mine   your own images
+  seglib train configs/finetune.yaml --data.name=my-folder --output_dir=runs/mine   fine-tune on your own images
   seglib train configs/horses-laptop.yaml --resume         resume an interrupted run
   seglib train configs/horses-laptop.yaml --print_config   print the configuration and exit
 """

@@ -120,8 +120,8 @@ def boundary(
     Boundary IoU is measured in a similar region.
 
     Args:
-        width: the largest Chebyshev distance in pixels from a pixel to a pixel of another class.  Ignored pixels do not
-            count as another class.
+        width: a pixel is near a boundary if a pixel of another class is within this Chebyshev distance, in pixels.
+            Ignored pixels do not count as another class.
     """
     valid = target != ignore_index
     width = int(width)
@@ -161,7 +161,7 @@ def dice(
     ignore_index: int = IGNORE_INDEX,
     all_reduce: AllReduce = single_process,
 ) -> Tensor:
-    """Return the Dice loss: 1 - the mean over classes of the soft Dice coefficient of the batch.
+    """Return the Dice loss: 1 minus the mean over classes of the soft Dice coefficient of the batch.
 
     The soft Dice coefficient is 2 sum(p t) / (sum(p) + sum(t)), for probabilities p and one-hot targets t.  Unlike in
     Milletari, Navab and Ahmadi, "V-Net", 3DV 2016, https://arxiv.org/abs/1606.04797, the terms in the denominator are

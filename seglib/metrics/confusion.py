@@ -21,8 +21,7 @@ def confusion_matrix(target: Array, prediction: Array, num_classes: int, ignore_
     Args:
         target: label map of any shape with integers 0..C-1 or `ignore_index`, an array or a tensor.
         prediction: label map of the same shape with integers 0..C-1 at every pixel, or floating-point logits
-            (..., C, H, W), or logits (..., 1, H, W) for two classes.  An array if the target is an array, a tensor if
-            the target is a tensor.
+            (..., C, H, W), or logits (..., 1, H, W) for two classes.  Both label maps must be arrays, or both tensors.
         num_classes: C, 1 to 255.
         ignore_index: the target label of the pixels to ignore, which must not be one of the classes.
 

@@ -96,8 +96,8 @@ class Counts:
             class_names: C different class names, the keys of `per_class`.  None means "0", "1", ....
 
         Returns:
-            A dictionary of plain numbers that can be saved as JSON.  A score is None if it is undefined, because the
-            classes do not occur.  The entry `per_class` contains the scores of each class.
+            A dictionary of plain numbers that can be saved as JSON.  A score is None if none of its classes occurs.
+            The entry `per_class` contains the scores of each class.
 
         Raises:
             MetricError: if `class_names` does not consist of C different names.

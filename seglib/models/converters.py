@@ -28,7 +28,7 @@ class Format(NamedTuple):
 
     Attributes:
         title: the name of the format in messages.
-        sign: pattern that recognizes the format: at least one key of the checkpoint matches it.
+        sign: pattern that identifies the format.  A checkpoint has this format if at least one of its keys matches.
         renames: patterns and replacements that turn the authors' keys into ours.
         dropped: pattern of the keys that only the checkpoint has.
         absent: pattern of the keys that only our network has; these parameters keep their values.

@@ -288,7 +288,7 @@ class Trainer:
             )
 
     def check_metric(self, entry: dict) -> None:
-        """Raise TrainingError if `config.metric` is undefined because none of its classes is in the validation masks."""
+        """Raise TrainingError if `config.metric` is undefined because its classes are not in the validation masks."""
         if self.config.metric not in entry["val"]:
             raise TrainingError(
                 f"{self.val_set.name}, {self.config.data.val_split}: {self.config.metric} cannot be computed, because "

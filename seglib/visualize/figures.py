@@ -100,7 +100,7 @@ def _scores(target, prediction, classes) -> tuple[str, str]:
 
 
 def error_legend(background: int | None, *targets) -> list[Patch]:
-    """Return the legend handles for `masks.error_map`. Ignored pixels have one only if they occur in `targets`."""
+    """Return the legend handles for `masks.error_map`, with one for ignored pixels if they occur in `targets`."""
     entries = {"correct": masks.TRUE_NEGATIVE, "wrong": masks.FALSE_POSITIVE}
     if background is not None:
         entries = {

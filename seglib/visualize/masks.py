@@ -115,7 +115,7 @@ def overlay(
 
 
 def error_map(image, target, prediction, foreground: int | None = 1, ignore_index: int = _IGNORE_INDEX) -> np.ndarray:
-    """Draw the correct and wrong pixels of a prediction in color on the darkened gray image.
+    """Show in color where a prediction is correct or wrong, on the darkened gray image.
 
     Args:
         image: (H, W, 3) uint8.
