@@ -29,7 +29,7 @@ COMMANDS = ("predict", "evaluate", "train", "export", "runs", "data", "weights")
 
 
 def load_commands() -> dict[str, ModuleType]:
-    """Return the module of every command, by the name of the command.
+    """Return {name of a command: its module}.
 
     Other packages can register commands under the entry point `seglib.commands`.  A module defines
     `add_arguments(parser)` and `run(args)`.  Its docstring, a sentence followed by examples, is the help text.

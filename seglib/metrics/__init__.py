@@ -5,11 +5,10 @@ Cheng et al., "Boundary IoU: Improving Object-Centric Image Segmentation Evaluat
 once.
 
 For a data set, create a `Counts` object, call its method `update(target, prediction)` for each batch, and call
-`scores()` at the end.  For a single batch, there are functions such as `iou(target, prediction, num_classes,
-ignore_index)`.  The target is always the first argument.  Label maps contain integers 0..C-1, in NumPy arrays or in
-PyTorch tensors on any device.  The prediction may also be logits.  Pixels whose target is `ignore_index` are not
-counted.  A class that occurs in neither target nor prediction has no score (NaN in arrays, None in `Counts.scores`) and
-is left out of means.
+`scores()` at the end.  For a single batch, call a function such as `iou(target, prediction, num_classes)`.  The target
+is always the first argument.  Label maps contain integers 0..C-1, in NumPy arrays or in PyTorch tensors on any device.
+The prediction may also be logits.  Pixels whose target is `ignore_index` are not counted.  A class that occurs in
+neither target nor prediction has no score (NaN in arrays, None in `Counts.scores`) and is left out of means.
 """
 
 from .boundary import boundary_bands, boundary_counts, boundary_width

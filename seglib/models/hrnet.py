@@ -2,7 +2,7 @@
 
 Sun, Xiao, Liu and Wang, "Deep High-Resolution Representation Learning for Human Pose Estimation", CVPR 2019,
 https://arxiv.org/abs/1902.09212; for segmentation Wang et al., "Deep High-Resolution Representation Learning for
-Visual Recognition", TPAMI 2020, https://arxiv.org/abs/1908.07919.  The layers have the names of the authors' code.
+Visual Recognition", TPAMI 2020, https://arxiv.org/abs/1908.07919.  The names of the layers are the authors'.
 """
 
 from collections.abc import Callable, Sequence

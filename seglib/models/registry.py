@@ -31,7 +31,7 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
 
 @cache
 def builders() -> dict[str, Callable[..., nn.Module]]:
-    """Return the class or function that builds each network, by name.
+    """Return {name of a network: the class or function that builds it}.
 
     The networks are those of this library, and those that installed packages register under the entry point
     `seglib.models`.
