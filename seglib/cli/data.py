@@ -20,7 +20,7 @@ VERBS = {
     "import": "convert the annotations of another tool to images, masks and classes.yaml",
 }
 FORMATS = "coco, labelme, voc, cvat, roboflow, supervisely, yolo, class_dict; auto recognises it"
-PATTERNS = "file names in your own folder, as '{split}/{name}.jpg' '{split}/{name}_m.png' (default: recognised)"
+PATTERNS = "file names in your own folder, as '{split}/{name}.jpg' '{split}/{name}_m.png' (default: recognized)"
 
 
 def add_arguments(parser: Parser) -> None:

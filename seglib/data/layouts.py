@@ -172,7 +172,7 @@ def _nothing_fits(path: Path, folders: dict[Parts, Path]) -> str:
         return f"{path}: these are {' or '.join(formats)} annotations; convert them by `seglib data import {path} NEW`."
     places = ", ".join("/".join(parts) or "itself" for parts in list(folders)[:5]) or "no folder"
     return (
-        f"{path}: no images with masks were recognised; images are in: {places}. Put images in images/ and masks of "
+        f"{path}: no images with masks were recognized; images are in: {places}. Put images in images/ and masks of "
         "the same name in masks/, or describe your layout by --pattern; see docs/data_formats.md."
     )
 

@@ -77,8 +77,8 @@ def _stored_values(image: Image.Image, path: Path) -> np.ndarray:
     if image.mode not in ("RGB", "RGBA"):
         raise DataError(f"{path}: a mask in mode {image.mode} cannot be read; save it as an 8-bit PNG.")
     colors = np.asarray(image)[:, :, :3]
-    grey = (colors == colors[:, :, :1]).all()
-    return colors[:, :, 0].copy() if grey else colors
+    gray = (colors == colors[:, :, :1]).all()
+    return colors[:, :, 0].copy() if gray else colors
 
 
 def _check_consistency(image: Image.Image, values: np.ndarray, path: Path) -> None:
@@ -94,7 +94,7 @@ def _check_consistency(image: Image.Image, values: np.ndarray, path: Path) -> No
         if not colors[values == 1].any() and colors[values == 0].any():
             color = tuple(colors[values == 0][0].tolist())
             fault = f"the value 0 is shown as {color} and 1 as black, so which is background is not known"
-            raise DataError(f"{path}: {fault}; save it in grey, or name the colors in classes.yaml.")
+            raise DataError(f"{path}: {fault}; save it in gray, or name the colors in classes.yaml.")
 
 
 def labels_by_id(values: np.ndarray, path: Path, *tables: dict[int, int]) -> np.ndarray:
@@ -103,7 +103,7 @@ def labels_by_id(values: np.ndarray, path: Path, *tables: dict[int, int]) -> np.
     `values` and the result are uint8 (H, W). Raises DataError, naming the file and the unknown ids, if no table fits.
     """
     if values.ndim != 2:
-        remedy = "save them in a grey PNG, or name the colors in classes.yaml"
+        remedy = "save them in a gray PNG, or name the colors in classes.yaml"
         raise DataError(f"{path}: the mask is colored, but this data set stores label ids; {remedy}.")
     present = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
     for table in tables:

@@ -55,35 +55,35 @@ class MaskValues:
 
     def _candidate(self) -> str:
         """Return a classes.yaml that may fit, or an empty string if none can."""
-        grey = Counter()
+        gray = Counter()
         for value, count in self.counts.items():
-            grey[value if isinstance(value, int) else max(value)] += count
-        low, high, total = min(grey), max(grey), sum(grey.values())
-        near = sum(count for value, count in grey.items() if min(value - low, high - value) <= NEAR)
-        common = {value for value, count in grey.items() if count >= STRAY * total}
-        smooth = high - low > 2 * NEAR and near >= NEAR_SHARE * total and len(grey) > 2
+            gray[value if isinstance(value, int) else max(value)] += count
+        low, high, total = min(gray), max(gray), sum(gray.values())
+        near = sum(count for value, count in gray.items() if min(value - low, high - value) <= NEAR)
+        common = {value for value, count in gray.items() if count >= STRAY * total}
+        smooth = high - low > 2 * NEAR and near >= NEAR_SHARE * total and len(gray) > 2
         threshold = f"binary: {{above: {(low + high) // 2}}}"
-        if len(self.counts) > MAX_VALUES or (self.has_jpeg and len(grey) > 2):
+        if len(self.counts) > MAX_VALUES or (self.has_jpeg and len(gray) > 2):
             return threshold if smooth else ""
         if any(isinstance(value, tuple) for value in self.counts):
             return self._painted()
-        if smooth and (len(grey) > 16 or common <= {low, high}):
+        if smooth and (len(gray) > 16 or common <= {low, high}):
             return threshold
-        if common <= {0, 1} and len(grey) > 2:
+        if common <= {0, 1} and len(gray) > 2:
             return "classes: {0: background, 1: object, others: ignore}"
-        return self._ids(grey)
+        return self._ids(gray)
 
-    def _ids(self, grey: Counter) -> str:
+    def _ids(self, gray: Counter) -> str:
         """Return a classes.yaml that names every id.
 
         The id 255 next to small ids, and the middle value of a trimap, are ignored.
         """
-        others = set(grey) - {0, 255}
-        names = {value: f"class{value}" for value in sorted(grey)}
-        names |= {0: "background"} if 0 in grey else {}
-        if 255 in grey and others <= set(CLASS_IDS) and sum(grey[value] for value in others) >= grey[255]:
+        others = set(gray) - {0, 255}
+        names = {value: f"class{value}" for value in sorted(gray)}
+        names |= {0: "background"} if 0 in gray else {}
+        if 255 in gray and others <= set(CLASS_IDS) and sum(gray[value] for value in others) >= gray[255]:
             names[255] = "ignore"
-        elif set(grey) == {0, 255} | others and len(others) == 1 and min(others) in (127, 128):
+        elif set(gray) == {0, 255} | others and len(others) == 1 and min(others) in (127, 128):
             names |= {255: "object", min(others): "ignore"}
         return "\n".join(["classes:", *(f"  {value}: {name}" for value, name in names.items())])
 

@@ -90,7 +90,7 @@ def area_weights(top: int, bottom: int, length: int, resized_length: int) -> tup
 
 def linear_weights(top: int, bottom: int, length: int, resized_length: int) -> tuple[int, np.ndarray]:
     """Return the same as `area_weights`, but for linear interpolation between the two nearest rows."""
-    low, high, fraction = neighbours(top, bottom, length, resized_length)
+    low, high, fraction = neighbors(top, bottom, length, resized_length)
     weights = np.zeros((bottom - top, int(high[-1] - low[0]) + 1), np.float32)
     rows = np.arange(bottom - top)
     weights[rows, low - low[0]] += 1 - fraction
@@ -98,7 +98,7 @@ def linear_weights(top: int, bottom: int, length: int, resized_length: int) -> t
     return int(low[0]), weights
 
 
-def neighbours(top: int, bottom: int, length: int, resized_length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def neighbors(top: int, bottom: int, length: int, resized_length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the source rows above and below each resized row from `top` to `bottom`, and the lower row's weight."""
     position = ((np.arange(top, bottom) + 0.5) * (length / resized_length) - 0.5).clip(0, length - 1)
     low = position.astype(int)
@@ -124,11 +124,11 @@ class LogitUpsampler:
 
     def rows(self, top: int, bottom: int) -> Tensor:
         """Return the probabilities (C, bottom - top, width) of these rows, averaged over the image and its flip."""
-        if (top, bottom) == (0, self.height):  # for a smaller image, `neighbours` may skip outer rows
+        if (top, bottom) == (0, self.height):  # for a smaller image, `neighbors` may skip outer rows
             logits = self._read(0, self.length)
             logits = F.interpolate(logits, (self.height, self.width), mode="bilinear", align_corners=False)
         else:
-            low, high, fraction = neighbours(top, bottom, self.length, self.height)
+            low, high, fraction = neighbors(top, bottom, self.length, self.height)
             logits = self._read(int(low[0]), int(high[-1]) + 1)
             if self.length == self.height:
                 logits = logits[:, :, : bottom - top]

@@ -126,7 +126,7 @@ class TiffReader:
         if not self.num_channels and set(self.tiff.dtypes) - {"uint8", "uint16"}:
             return "pixels that are neither 8-bit nor 16-bit"
         if self.channels not in CHANNELS:
-            return "channels that are neither grey, RGB, a palette nor transparency"
+            return "channels that are neither gray, RGB, a palette nor transparency"
         if math.prod(self.tiff.block_shapes[0]) * self.tiff.count * 2 > BLOCK_BYTES:
             return "all pixels compressed in one piece"
         return "a rotation in its header" if self.turned else ""

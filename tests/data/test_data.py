@@ -587,7 +587,7 @@ def test_folder_split_by_subfolders(tmp_path):
 def test_folder_without_its_folders(tmp_path, missing):
     write_folder(tmp_path)
     (tmp_path / missing).rename(tmp_path / "elsewhere")
-    with pytest.raises(DataError, match="no images with masks were recognised; images are in: .*elsewhere"):
+    with pytest.raises(DataError, match="no images with masks were recognized; images are in: .*elsewhere"):
         data.load(str(tmp_path))
 
 
