@@ -3,6 +3,6 @@
     python -m benchmarks run      # measures the entries of `groups` and writes benchmarks/results.json
     python -m benchmarks table    # writes the README's table, docs/benchmarks.md and scaling.md from these results
 
-Each comparison first checks that both implementations give the same result, if they should, and then measures them
-alternately in one process.
+Where both implementations should give the same result, this is checked first. Speed is measured alternately in one
+process, and peak memory in separate processes.
 """

@@ -1,4 +1,4 @@
-"""`python -m course run | check`."""
+"""Start the command line of the course: `python -m course run | check`."""
 
 import sys
 

@@ -18,7 +18,7 @@ LONG_CELL = 25  # lines
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the result; a finding with `fault` must be fixed, all others are for information."""
+    """A result of the checks; if `fault` is true the notebook must be changed, otherwise it is for information."""
 
     notebook: str
     message: str

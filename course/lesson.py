@@ -97,7 +97,7 @@ class Lesson:
         The files are searched for in `root` and in the data sets of a Kaggle notebook. If they are not there, they are
         downloaded, unless that requires a login. If there are still no files, a synthetic data set is loaded.
 
-        The palette is replaced by `seglib.visualize.figure_palette`, in which similar colors of street scenes differ.
+        The palette is that of `seglib.visualize.figure_palette`, which has distinct colors for the classes of streets.
 
         Args:
             name: Name of the data set.
@@ -227,7 +227,7 @@ class Source:
         self.place = place
 
     def _repr_markdown_(self) -> str:
-        # Not IPython's Code, which writes a style sheet into every cell that websites remove.
+        # IPython's Code is not used, because it writes a style sheet into every cell, which websites remove.
         return f"`{self.place}`\n\n~~~~python\n{self.code}\n~~~~\n"
 
     def __repr__(self) -> str:

@@ -80,9 +80,9 @@ class OctaveFusion(nn.Module):
         )
 
     def forward(self, branches: list[Tensor]) -> list[Tensor]:
-        """Fuse branches (N, widths[i], H/2^i, W/2^i) and return the same shapes.
+        """Return the fused branches, which have the shapes of the inputs, (N, widths[i], H/2^i, W/2^i).
 
-        Height and width must be divisible by 2^i for all branches.
+        H and W must be divisible by 2^i for all branches.
         """
         sums = list(branches)
         paths: Any

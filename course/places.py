@@ -11,14 +11,14 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 class CourseError(SeglibError, ValueError):
-    """Running or checking notebooks failed; the message says which notebook, what is wrong and what to do."""
+    """Raised if running or checking notebooks fails; the message says which notebook, what is wrong and what to do."""
 
 
 def checkout() -> Path:
     """Return the folder that contains `notebooks/`.
 
-    This is the repository of this package. If the package is installed elsewhere, it is the working directory or its
-    nearest parent that contains `notebooks/`, or else the working directory.
+    In a checkout, this is the repository of this package. Otherwise it is the nearest of the working directory and its
+    parents, or the working directory if none of these folders contains `notebooks/`.
     """
     here = Path.cwd()
     for folder in (REPOSITORY, here, *here.parents):

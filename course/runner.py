@@ -99,7 +99,7 @@ def run(
 
 
 def run_notebook(path: Path, profile: str, data: Path, out: Path, save: bool, stream: TextIO) -> Result:
-    """Execute one notebook and write the copy into `out`; the arguments and errors are the same as of `run`."""
+    """Execute one notebook and write the copy into `out`; arguments and errors are as in `run`."""
     name = notebook_name(path)
     original = path.read_bytes() if path.is_file() else b""
     notebook = read_notebook(path)

@@ -50,7 +50,7 @@ def cleaned(notebook: NotebookNode, data_root: Path | None = None) -> NotebookNo
 
 
 def code_hash(notebook: NotebookNode) -> str:
-    """Return the SHA-256 of the source of all code cells; Markdown cells do not count because outputs ignore them."""
+    """Return the SHA-256 of the source of all code cells; Markdown cells are left out as they do not affect outputs."""
     sources = [cell.source for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
     return hashlib.sha256(json.dumps(sources).encode()).hexdigest()
 

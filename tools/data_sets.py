@@ -42,10 +42,10 @@ def _default_horses(keys: Sequence[str]) -> Lists:
 # The rules that generated the committed lists; `python -m tools split NAME` applies them again.
 RULES = {
     "horses": {
-        # Both seeds are the first for which none of the twelve pairs of repeated images is divided.
+        # Both seeds are the first that separate none of the twelve pairs of repeated images.
         "default": _default_horses,
-        # The default of earlier versions: the first seed that divides none of the first nine pairs. Three more pairs
-        # were found after weights had been trained with this list, which divides the pairs 075, 234 and 193, 254.
+        # The default of earlier versions: the first seed that separates none of the first nine pairs. Three more pairs
+        # were found after weights had been trained with this list, which separates 075 from 234 and 193 from 254.
         "seed27": lambda keys: divide(keys, seed=27),
         "first278": lambda keys: take_first(keys, 278),
     },
@@ -65,7 +65,7 @@ def keys_to_divide(name: str, root: Path | str) -> list[str]:
     """Return the keys that the lists divide: all keys without an official split, or the keys of the training set.
 
     Raises:
-        DataError: If the data set is unknown or not complete.
+        DataError: If the data set is unknown or its files are missing.
     """
     return [pair.key for pair in source(name).find(Path(root)) if pair.split in (None, "train")]
 

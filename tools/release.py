@@ -46,7 +46,7 @@ def release(
         hardware: A description of the machine on which the run was trained, for the model card.
         longest_side: Length in pixels to which the longer side of images is resized; 0 keeps the size of the images.
             By default, images are resized as in the validation of the run.
-        flip: Whether predictions are averaged with those for the horizontally flipped image, also in later use.
+        flip: Whether to average predictions for an image and its horizontal flip, also in later use of the weights.
 
     Returns:
         The model card.

@@ -44,9 +44,9 @@ def dilated_field(answer):
 
 @exercise("03_u2net/2")
 def sides_within(answer):
-    """Check that `answer(side, height)` returns the sides of the feature maps on all `height` levels of an RSU.
+    """Check that `answer(side, height)` returns the side length of the feature map on each level of an RSU.
 
-    The first side is that of the input.
+    `side` is the side length of the input, and `height` is the number of levels.
     """
     for side, height in ((64, 7), (37, 7), (5, 6), (20, 4), (21, 3)):
         result = np.asarray(answer(side, height))

@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from seglib.visualize import VisualizeError
 
-_FORK = 3  # a module in which one feature map is the input of this many blocks is drawn as parallel branches
+_FORK = 3  # a module is drawn as parallel branches if one feature map is the input of this many blocks
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 
 

@@ -98,7 +98,7 @@ class Street:
             self.canvas.foliage(rng, centre, radii, self.tint(jitter(rng, green, 8), z), TREE, leaves)
 
     def shadows(self, things) -> None:
-        """Draw the shadow of the houses on one side of the street, and a soft shadow under every thing."""
+        """Draw the shadow of the houses on one side of the street, and a soft shadow under every object."""
         houses, under = self.canvas.stencil(), self.canvas.stencil()
         far = self.right + 6 if self.sun < 0 else self.left - 6
         middle = (self.left + self.right) / 2

@@ -24,7 +24,7 @@ def summarize(optuna, study, config: Config, space: Space, folder: Path) -> dict
         - `metric`: The name of the score.
         - `space`: {option: {low, high, log} or {choices}}.
         - `trials`: For each trial, its number, state (complete, pruned, failed), score (or None), epochs, minutes,
-          options, and the reason of a failure.
+          options, and the reason for a failure.
         - `importances`: {option: fraction of the variance of the score}, the largest first. They are computed by
           functional ANOVA over the complete trials (Hutter, Hoos and Leyton-Brown, ICML 2014). The dictionary is empty
           if there are fewer than ENOUGH complete trials or all scores are equal.
