@@ -73,7 +73,7 @@ def _with_facts(text: str, identifier: str, block: Block, network: nn.Module, co
 
 
 def _source(network: nn.Module, block: Block) -> str | None:
-    """Return the URL of the source line of a block's class, or of the enclosing class if the block's is PyTorch's."""
+    """Return the URL of the source line of a block's class, or of the enclosing class for a PyTorch class."""
     name = block.name
     while True:
         kind = type(network.get_submodule(name))

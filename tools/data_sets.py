@@ -99,7 +99,7 @@ def write_lists(name: str, keys: Sequence[str]) -> list[Path]:
 
 
 def write_digests(names: Sequence[str], root: Path | str) -> Path:
-    """Compute digests of the data sets in `root` and write them to the committed file, and return the file.
+    """Compute the digests of the data sets in `root`, write them to the committed file, and return its path.
 
     The entry of a data set that is not in `root` stays as it is. If the file already lists the digest of a split, all
     digests of this split are kept; otherwise the new digest replaces them.

@@ -201,7 +201,7 @@ def _format(value: float | None) -> str:
 def table() -> str:
     """Return the released weights as a Markdown table.
 
-    Networks trained from scratch come first. Scores on images that selected the checkpoint have a separate column.
+    Networks trained from scratch come first. Scores on images for checkpoint selection have a separate column.
     """
     lines = [
         "| weights | network | trained with | trained on | mIoU / Boundary IoU on val | "

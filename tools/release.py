@@ -35,8 +35,8 @@ def release(
 ) -> dict:
     """Release the best weights of a run, rounded to float16.
 
-    The rounded weights are evaluated on the validation set, and also on the split that selected the checkpoint if that
-    is another split.  After an error, existing files are unchanged.
+    The rounded weights are evaluated on the validation set.  If the checkpoint was selected on another split, they are
+    also evaluated on this split.  After an error, existing files are unchanged.
 
     Args:
         run: Folder of the run.

@@ -1,4 +1,4 @@
-"""The checkers of the exercises: one file per notebook, one function per exercise.
+"""The checkers of the exercises. Each notebook has a file here, and each exercise has a function.
 
 For example, `course/exercises/nb02.py` may contain:
 

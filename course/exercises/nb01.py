@@ -75,9 +75,9 @@ def score_all_background(answer):
 
 @exercise("01_data_preparation/3")
 def find_neighbours(answer):
-    """Check that `answer(train, val, distance)` finds the validation frames that leak.
+    """Check that `answer(train, val, distance)` returns the validation frames with a neighbor in the training set.
 
-    A frame leaks if the training set has a frame of the same sequence at most `distance` frames away.
+    Two frames are neighbors if they are from the same sequence and their numbers differ by at most `distance`.
     """
     train = ["A_00100", "A_00300", "B_00110", "B_00500"]
     near = ["A_00104", "A_00096", "A_00310", "B_00104"]
@@ -105,7 +105,7 @@ def find_neighbours(answer):
 
 @exercise("01_data_preparation/4")
 def shrink_labels(answer):
-    """Check that `answer(mask, height, width)` resizes the mask without new labels."""
+    """Check that `answer(mask, height, width)` resizes the mask without creating new labels."""
     mask = np.zeros((40, 60), np.uint8)
     mask[10:34, 20:50] = 8
     mask[16:30, 30:44] = 3
@@ -131,7 +131,7 @@ def shrink_labels(answer):
 
 @exercise("01_data_preparation/5")
 def mirror_together(answer):
-    """Check that `answer(image, mask)` returns both with left and right swapped."""
+    """Check that `answer(image, mask)` flips both arrays horizontally."""
     generator = np.random.default_rng(0)
     image = generator.integers(0, 256, (5, 7, 3), np.uint8)
     mask = generator.integers(0, 3, (5, 7), np.uint8)
@@ -155,7 +155,7 @@ def mirror_together(answer):
 
 
 def _mirrored(name: str, result: np.ndarray, before: np.ndarray) -> None:
-    """Raise a Hint unless `result` is `before` with left and right swapped."""
+    """Raise a Hint unless `result` is `before`, flipped horizontally."""
     if np.array_equal(result, before[:, ::-1]):
         return
     wrong = {
@@ -173,7 +173,7 @@ def _mirrored(name: str, result: np.ndarray, before: np.ndarray) -> None:
 
 @exercise("01_data_preparation/6")
 def random_crop(answer):
-    """Check that `answer(image, mask, size, rng)` crops both to the same random square of `size` pixels.
+    """Check that `answer(image, mask, size, rng)` crops image and mask to the same random square of `size` x `size`.
 
     Where the image is smaller than the crop, the image is padded with 0 and the mask with 255.
     """

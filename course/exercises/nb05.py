@@ -136,7 +136,7 @@ def size_with_padding(answer):
 
 @exercise("05_mini_hrnet/4")
 def network_to_order(answer):
-    """Check that `answer` holds keyword arguments for an HRNet with four branches, 11 classes, and the limits above."""
+    """Check that `answer` has keyword arguments for an HRNet with four branches that is within the limits above."""
     if not isinstance(answer, Mapping):
         raise Hint('the answer must be a dict of options, such as {"widths": (12, 24, 48, 96)}')
     try:
@@ -246,7 +246,7 @@ def _array(result, what: str) -> np.ndarray:
 
 
 def _compare(result: np.ndarray, right: np.ndarray, mistakes: list[tuple], default_hint: str) -> None:
-    """Raise a Hint unless `result` is close to `right`: the hint of the matching mistake, or `default_hint`."""
+    """If `result` is not close to `right`, raise the hint of the matching mistake, or `default_hint`."""
     if np.shape(result) != np.shape(right):
         raise Hint(f"the result must have shape {np.shape(right)}, but yours has {np.shape(result)}")
     if np.allclose(result, right, rtol=1e-5, atol=1e-7):

@@ -212,7 +212,7 @@ def strip_pooling(answer):
 def accurate_and_blind(answer):
     """Check that `answer` is a confusion matrix (4, 4) with accuracy at least 0.9 and mIoU below 0.3.
 
-    It must count 1000 pixels, and every class must occur in the ground truth.
+    The matrix must count 1000 pixels, and every class must occur in the ground truth.
     """
     result = _array(answer)
     if result.shape != (4, 4):

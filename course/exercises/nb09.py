@@ -263,7 +263,7 @@ def _expect_logits(result, logits, temperature: float) -> None:
 def _two_networks():
     """Return confusion matrices per image for two networks.
 
-    The images differ a lot in foreground size and difficulty, the two networks only a little.
+    The images differ a lot in foreground size and difficulty, but the two networks differ only a little.
     """
     rng = np.random.default_rng(5)
     sizes, errors = rng.lognormal(7.5, 0.9, 40), rng.beta(1.5, 9, 40)
@@ -305,7 +305,7 @@ def _quiet(answer):
 
 
 def _compare(value: float, right: float, mistakes: dict[str, float], default_hint: str) -> None:
-    """Raise a Hint unless `value` is close to `right`: the hint of the matching mistake, or `default_hint`."""
+    """If `value` is not close to `right`, raise the hint of the matching mistake, or `default_hint`."""
     if np.isclose(value, right, rtol=1e-5, atol=1e-7):
         return
     for hint, wrong in mistakes.items():

@@ -110,7 +110,7 @@ def score_histogram(scores: Sequence[float | None], name: str = "IoU") -> Notebo
 
 @figure_style()
 def roadmap(chapters: Sequence[str] = CHAPTERS, current: int = 0) -> NotebookFigure:
-    """Draw the chapters of the course in a line and highlight chapter `current`, which starts at 1; 0 means none."""
+    """Draw the chapters of the course in a line, and highlight chapter `current` (counted from 1; 0 for none)."""
     if not chapters or not 0 <= current <= len(chapters):
         raise VisualizeError(f"the roadmap has {len(chapters)} chapters, so current must be from 0 to {len(chapters)}")
     room = max(9, int(104 / len(chapters)))  # characters per line below a chapter

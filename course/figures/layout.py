@@ -32,8 +32,8 @@ def arrange_tiles(rows: list[list[Tile]], legends: Sequence[list[Patch]] = (), j
     Args:
         rows: The tiles of each row.
         legends: The patches of each legend; each legend starts a new line below the images.
-        justify: Whether to scale each row to the full width, with the same height for all its images. By default,
-            images are aligned in columns.
+        justify: Whether to scale each row to the full width, with the same height for all images of the row. By
+            default, images are aligned in columns.
     """
     page = WIDTH - 2 * _MARGIN
     heights, lefts, extent = _justified(rows, page) if justify else _in_columns(rows, page)

@@ -65,16 +65,17 @@ def arrange(blocks: Sequence[Block]) -> Sheet:
 
 
 def weights(count: int) -> str:
-    """Format a number of parameters: exact below 100,000, otherwise in millions."""
+    """Format a number of parameters, in millions if it is 100,000 or more."""
     if count < 1e5:
         return f"{count:,}"
     return f"{count / 1e6:.2f} M" if count < 1e6 else f"{count / 1e6:.1f} M"
 
 
 def _columns(blocks: Sequence[Block]) -> list[int]:
-    """Return the column of each block, which is its depth from the input.
+    """Return the column of each block.
 
-    A block is then shifted right, until it is next to the first block that uses its output; joins are not shifted.
+    The column is the depth from the input. Blocks are then shifted right until they are next to the first block that
+    uses their output, but joins are not shifted.
     """
     depths: list[int] = []
     for block in blocks:

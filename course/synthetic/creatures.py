@@ -52,7 +52,7 @@ class Part(NamedTuple):
 
 
 def _joint(top, foot, upper: float, lower: float, bend: int) -> np.ndarray:
-    """Return the joint between two bones that connect `top` and `foot`; `bend` (1 or -1) selects its side."""
+    """Return the joint between two bones from `top` to `foot`; `bend` (1 or -1) is the side to which it bends."""
     way = foot - top
     distance = min(np.hypot(*way), 0.999 * (upper + lower))
     along = (upper**2 - lower**2 + distance**2) / (2 * distance)

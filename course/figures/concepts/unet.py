@@ -1,4 +1,4 @@
-"""Concept figures of notebook 02: a sliding kernel, a transposed convolution, activations along the U."""
+"""Concept figures of notebook 02: a sliding kernel, a transposed convolution, the feature maps of a U-Net."""
 
 import numpy as np
 import torch
