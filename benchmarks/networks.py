@@ -105,7 +105,7 @@ PAIRS |= {
 
 
 def tensors(output: Tensor | dict | list | tuple) -> list[Tensor]:
-    """Return the outputs of a network as a list; torchvision returns dictionaries, our auxiliary heads return tuples."""
+    """Return the outputs of a network as a list; torchvision returns dictionaries, our auxiliary heads give tuples."""
     if isinstance(output, Tensor):
         return [output]
     return list(output.values() if isinstance(output, dict) else output)
