@@ -70,9 +70,9 @@ class DataConfig:
         root: folder that contains the data sets
         list_name: name of the committed split list
         train_split: split to train on
-        val_split: split to validate on; the best checkpoint is chosen by its score
+        val_split: split to validate on; the best checkpoint is selected by its score
         options: options of synthetic data sets (length, size, seed)
-        channels: number of bands of images that are not RGB; 0 is for RGB, or for what classes.yaml says
+        channels: number of channels of images that are not RGB; 0 means RGB, or the number in classes.yaml
         cache_mb: memory for decoded images of each split, in MiB, shared by the worker processes
     """
 
@@ -91,7 +91,7 @@ class AugmentConfig:
     """Augmentation of the training images; 0 turns a transform off.
 
     Args:
-        crop_sizes: side of the square crops in pixels; several share the epochs in order (fewer epochs skip some)
+        crop_sizes: side of the square crops in pixels; several sizes divide the epochs among them, in this order
         crop_area: smallest and largest area of a crop before it is resized, as a fraction of the image
         crop_ratio: smallest and largest aspect ratio (width / height) of a crop before it is resized
         flip: probability of a horizontal flip
@@ -121,7 +121,7 @@ class ModelConfig:
         name: architecture, one of `seglib.models.names()`
         options: options of the architecture, as in `seglib.models.create`
         init_from: initial weights, either released weights by name, a .safetensors file, or imagenet or coco
-        freeze_encoder_epochs: number of first epochs in which the encoder is frozen and only the rest is trained
+        freeze_encoder_epochs: number of epochs at the start during which the encoder is frozen
     """
 
     name: str = "unet"
@@ -137,7 +137,7 @@ class LossConfig:
     Args:
         terms: weight of each term; terms are ce, bce, dice, focal, lovasz, ohem, boundary
         class_weights: one weight per class, or a rule to compute them from the pixel counts of the training set
-        options: options of single terms, as in {focal: {gamma: 2}, ohem: {threshold: 0.9, min_kept: 131072}}
+        options: options of the terms, as in {focal: {gamma: 2}, ohem: {threshold: 0.9, min_kept: 131072}}
         output_weights: one weight per output, for networks with several outputs; null takes the network's own weights
     """
 
@@ -153,7 +153,7 @@ class DistillationConfig:
 
     Args:
         teachers: released weights by name or .safetensors files; the mean of their predictions is the soft target
-        weight: weight of the distillation loss beside the loss of the labels
+        weight: weight of the distillation loss, relative to the loss on the labels
         temperature: temperature of the softmax; above 1 it brings out the less likely classes
     """
 
@@ -206,8 +206,8 @@ class InferenceConfig:
         longest_side: images are resized to this length of the longer side, in pixels; 0 keeps the original size
         flip: test-time augmentation with a horizontal flip
         scales: test-time augmentation with several scales, as factors of longest_side
-        mean: mean of each of data.channels; an empty list computes it from the training images
-        std: standard deviation of each of data.channels; an empty list computes it
+        mean: mean of each channel, for images that are not RGB; empty: computed from the training images
+        std: standard deviation of each channel; empty: computed from the training images
     """
 
     longest_side: CountOrZero = 256
@@ -226,15 +226,15 @@ class Config:
         epochs: number of epochs; may be raised when a run is resumed
         batch_size: images per optimizer step, over all processes
         accumulation_steps: number of parts into which a batch is split to save memory (gradient accumulation)
-        seed: random seed of weights, order of the images and augmentation
+        seed: random seed of the initial weights, the order of the images and the augmentation
         num_classes: number of outputs; 0 takes the classes of the data set, 1 is one sigmoid output for two classes
         ema: decay of the exponential moving average of the weights; 0 turns it off
         amp: automatic mixed precision; auto uses it where the hardware is faster with it
         device: cpu, cuda, mps, or auto for the best one available
         num_workers: processes that load images; -1 chooses a number that suits the device
         eval_interval: epochs between validations
-        metric: validation score that chooses the best checkpoint
-        selection: epoch whose weights are kept, the best by metric, or the last, and then validation chooses nothing
+        metric: validation score by which the best checkpoint is selected
+        selection: which weights are kept: those of the best epoch by metric, or those of the last epoch
         checkpoint_minutes: minutes between checkpoints within an epoch; 0 saves only at the end of each epoch
         compile: use torch.compile; takes a minute or more at the start, then training is faster
         tensorboard: also write the history for TensorBoard

@@ -71,12 +71,12 @@ def summary(scores: dict) -> str:
     """Return the scores as a short table for a terminal, with the definition of each score."""
     ratio = scores["boundary_ratio"]
     rows = [
-        ("miou", "mIoU", "mean over classes, counted over the data set"),
-        ("boundary_iou", "Boundary IoU", f"mean over classes, counted over the data set, band {ratio} of the diagonal"),
-        ("pixel_accuracy", "pixel accuracy", "share of pixels"),
-        ("foreground_iou", "foreground IoU", "class 1, counted over the data set"),
+        ("miou", "mIoU", "mean over classes, over all pixels"),
+        ("boundary_iou", "Boundary IoU", f"mean over classes, over all pixels, band {ratio} of the diagonal"),
+        ("pixel_accuracy", "pixel accuracy", "fraction of correct pixels"),
+        ("foreground_iou", "foreground IoU", "class 1, over all pixels"),
         ("foreground_iou_per_image", "  per image", "class 1, mean over images"),
-        ("boundary_iou_foreground", "foreground B-IoU", "class 1, counted over the data set"),
+        ("boundary_iou_foreground", "foreground B-IoU", "class 1, over all pixels"),
         ("boundary_iou_foreground_per_image", "  per image", "class 1, mean over images"),
     ]
     lines = [f"{scores['images']} images at native size"]

@@ -125,7 +125,7 @@ def find(places: list[Path]) -> list[Record]:
             raise RunError(f"{place}: no such folder; name the one that contains the runs.")
         folders |= {file.parent for name in RUN_FILES for file in place.rglob(name)}
     if not folders:
-        raise RunError(f"{', '.join(map(str, places))}: there is no run; `seglib train` makes one.")
+        raise RunError(f"{', '.join(map(str, places))}: there is no run; start one with `seglib train`.")
     return [read(folder) for folder in sorted(folders)]
 
 

@@ -1,4 +1,4 @@
-"""Measure weights on a data set.
+"""Compute the scores of weights on a data set.
 
 examples:
   seglib evaluate unet-horses --data horses --list seed27       evaluate released weights
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
         raise data.DataError(f"{args.weights} was trained on RGB, but {images}; take weights that were trained on it.")
     if list(dataset.classes) != list(metadata["classes"]):
         raise data.DataError(
-            f"{args.weights} knows the classes {', '.join(metadata['classes'])}, but {args.data} has "
+            f"{args.weights} was trained on the classes {', '.join(metadata['classes'])}, but {args.data} has "
             f"{', '.join(dataset.classes)}; take weights that were trained on it."
         )
     predictor = make_predictor(args, metadata["config"]["inference"], model)

@@ -1,4 +1,4 @@
-"""Write weights as an ONNX file, for onnxruntime and browsers.
+"""Export weights as an ONNX file for onnxruntime and browsers.
 
 examples:
   seglib export unet-horses   write unet-horses.onnx in this folder

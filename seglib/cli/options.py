@@ -40,11 +40,11 @@ def fraction(text: str) -> float:
 def add_inference(parser: Parser) -> None:
     add = parser.add_argument
     add("--device", default="auto", help="auto, cpu, cuda, mps (%(default)s)")
-    add("--longest-side", type=int, help="resize images to this before the network; 0 keeps their size")
+    add("--longest-side", type=int, help="resize the longer side to this many pixels; 0 keeps the size")
     add("--multi-scale", action="store_true", help="average scales 0.75, 1, 1.25 and horizontal flips")
     add("--tile", type=int, default=0, metavar="SIDE", help="side of sliding windows; 0: chosen by size (%(default)s)")
-    add("--overlap", type=float, default=0.25, help="fraction of its side that a window shares (%(default)s)")
-    add("--batch-size", type=int, default=4, help="windows that go through the network at once (%(default)s)")
+    add("--overlap", type=float, default=0.25, help="overlap of windows as a fraction of SIDE (%(default)s)")
+    add("--batch-size", type=int, default=4, help="number of windows in a batch (%(default)s)")
 
 
 def add_root(parser: Parser) -> None:

@@ -1,4 +1,4 @@
-"""Predict masks of images with released or own weights.
+"""Predict the masks of images and videos with released weights or your own.
 
 examples:
   seglib predict photo.jpg                                     write a mask and an overlay to predictions/
@@ -36,7 +36,7 @@ from .options import Parser, add_inference, make_folder, make_predictor
 
 IMAGES = "image and video files, folders, or patterns in quotes; 'example' is an image that comes with matplotlib"
 KINDS = "what to write: mask, overlay, cutout, probabilities, coco, labelme (mask,overlay)"
-BITS = "bits that 16-bit images use, 8 to 16 (default: as in training, or detected)"
+BITS = "number of bits used by 16-bit images, 8 to 16 (default: as in training, or detected)"
 BANDS = "one band for gray, three for red, green, blue, or as in data.channels; from 1 (default: as in training)"
 ENGINE = "local: one image after the other; ray: many at once, here or on a Ray cluster (%(default)s)"
 
@@ -54,7 +54,7 @@ def add_arguments(parser: Parser) -> None:
     add("--rank", choices=("uncertainty",), help="write OUT/uncertainty.csv, least certain images first")
     add("--skip-existing", action="store_true", help="leave out images whose results are in --out")
     add("--engine", choices=("local", "ray"), default="local", help=ENGINE)
-    add("--ray-address", default="", metavar="ADDRESS", help="of a Ray cluster, as HOST:6379 (default: start one here)")
+    add("--ray-address", default="", metavar="ADDRESS", help="HOST:6379 of a Ray cluster (default: start one here)")
     add_inference(parser)
 
 

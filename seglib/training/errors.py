@@ -30,7 +30,7 @@ def explain_errors(config: Config) -> Iterator[None]:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         if _is_out_of_memory(error):
             raise TrainingError(
-                f"memory is full ({reason}); {_smaller(config)}, and continue with --resume if there is a checkpoint "
+                f"out of memory ({reason}); {_smaller(config)}, and continue with --resume if there is a checkpoint "
                 "(not after a change of --batch_size or --augment.crop_sizes): the last one is intact."
             ) from None
         if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):

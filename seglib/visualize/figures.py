@@ -17,7 +17,7 @@ def legend(classes: Sequence[str], palette) -> list[Patch]:
     """Return the legend handles of the classes, for `figure.legend(handles=legend(...))`."""
     colors = masks.check_palette(palette)
     if len(classes) > len(colors):
-        raise VisualizeError(f"there are {len(classes)} class names but only {len(colors)} colours: give one for each")
+        raise VisualizeError(f"there are {len(classes)} class names but only {len(colors)} colors: give one for each")
     return [
         Patch(facecolor=color / 255, edgecolor=LIGHT_GRAY, linewidth=0.6, label=printable(name))
         for name, color in zip(classes, colors, strict=False)

@@ -67,7 +67,7 @@ def colorize(labels, palette=None, ignore_color=IGNORED_LABEL, ignore_index: int
     highest = int(labels[labels != ignore_index].max(initial=0))
     palette = default_palette(highest + 1) if palette is None else check_palette(palette)
     if highest >= len(palette):
-        few = f"the label map has label {highest}, but the palette has only {len(palette)} colours"
+        few = f"the label map has label {highest}, but the palette has only {len(palette)} colors"
         raise VisualizeError(f"{few}: give one for each class, or mark the pixels as ignored ({ignore_index})")
     table = np.zeros((256, 3), np.uint8)
     table[: len(palette)] = palette[:256]

@@ -136,7 +136,7 @@ def test_a_matplotlib_backend_that_is_not_installed_does_not_matter(tmp_path, ar
     "arguments, named",
     [
         (["evaluate", "unet-horses", "--data", "horses"], "data download horses"),
-        (["evaluate", "unet-horses", "--data", "streets"], "unet-horses knows the classes background, horse"),
+        (["evaluate", "unet-horses", "--data", "streets"], "unet-horses was trained on the classes background, horse"),
         (["predict", "example", "--device", "toaster"], "toaster"),
         (["predict", "example", "--longest-side", "-5"], "--longest-side is -5"),
         (["predict", "nowhere.png"], "nowhere.png: no such file"),

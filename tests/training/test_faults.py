@@ -301,7 +301,7 @@ def test_out_of_memory_says_what_fits_and_the_run_resumes(tmp_path, monkeypatch,
     remedy = "4 images at once do not fit.*--accumulation_steps=2.*--batch_size=2.*--resume"
     with pytest.raises(
         training.TrainingError,
-        match=rf"memory is full \({reason[kind]}.*; {remedy}",
+        match=rf"out of memory \({reason[kind]}.*; {remedy}",
     ):
         training.fit(config, progress=False)
     monkeypatch.undo()

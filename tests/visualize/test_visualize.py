@@ -102,7 +102,7 @@ def test_error_map_of_many_classes_is_right_wrong_or_ignored():
 @pytest.mark.parametrize(
     "call, words",
     [
-        (lambda: visualize.colorize(np.array([[0, 3]]), PALETTE), "label 3.*3 colours"),
+        (lambda: visualize.colorize(np.array([[0, 3]]), PALETTE), "label 3.*3 colors"),
         (lambda: visualize.colorize(np.array([[0, -1]]), PALETTE), "label -1"),
         (lambda: visualize.colorize(np.array([[0, 256]])), "label 256"),
         (lambda: visualize.colorize(np.array([[0.5]])), "integers.*float64"),
@@ -114,7 +114,7 @@ def test_error_map_of_many_classes_is_right_wrong_or_ignored():
         (lambda: visualize.error_map(photo(4, 5), np.zeros((4, 5), int), np.zeros((4, 6), int)), "prediction 4x6"),
         (lambda: visualize.show_prediction(photo(), disc(), disc(41)), "target|labels 41x60"),
         (lambda: visualize.show_prediction(photo(), disc() * 2, disc(), ("a", "b")), "label 2"),
-        (lambda: visualize.legend(("a", "b", "c", "d"), PALETTE), "4 class names.*3 colours"),
+        (lambda: visualize.legend(("a", "b", "c", "d"), PALETTE), "4 class names.*3 colors"),
         (lambda: visualize.training_curves([]), "at least one epoch"),
         (lambda: visualize.confusion_figure(np.eye(3), ("a", "b")), r"2 by 2.*\(3, 3\)"),
     ],
