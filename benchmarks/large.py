@@ -66,7 +66,7 @@ def _child(side: int) -> dict:
         counts = inference.predict_tiff(predictor, source, target, [(0, 0, 0), (255, 255, 255)])
         seconds = time.perf_counter() - began
     if counts.sum() != side**2:
-        raise SystemExit(f"{counts.sum():,} pixels were labelled instead of {side**2:,}")
+        raise SystemExit(f"{counts.sum():,} pixels were labeled instead of {side**2:,}")
     return {"seconds": seconds, "mib": peak_bytes() / 2**20}
 
 

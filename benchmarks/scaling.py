@@ -65,8 +65,8 @@ def _predicting(by_name: dict[str, dict]) -> list[str]:
     return [
         *_table(head, rows),
         "",
-        f"Core time, of {by_name['predict-compute']['note']}. Images do not depend on each other, so machines share "
-        f"them out; a core at work reads {number(rate)} MB a second, so a slower disk or network is the limit.",
+        f"Core time, of {by_name['predict-compute']['note']}. Images do not depend on each other, so they can be "
+        f"divided among machines. A busy core reads {number(rate)} MB a second, so a slower disk or network is the limit.",
     ]
 
 
@@ -84,8 +84,8 @@ def _training(by_name: dict[str, dict]) -> list[str]:
         second = by_name["two-processes"]["ratio"]
         lines += [
             "",
-            f"Where processes share a batch, a second one brought {second:.2f} times the rate on the cores "
-            "of this machine; the last column assumes twice the rate.",
+            f"Two processes that train together process {second:.2f} times as many images per second as one on the "
+            "cores of this machine. The last column assumes twice as many.",
         ]
     return lines
 
@@ -102,7 +102,7 @@ def _limits(by_name: dict[str, dict]) -> list[str]:
         (
             60 / (listing["ours"] / 1e6),
             "listing the files takes a minute before the first result",
-            "give each machine a folder of its own",
+            "split the images into one folder per machine",
         ),
         (
             2**30 / listing["bytes"],

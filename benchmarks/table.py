@@ -110,7 +110,7 @@ def behind(entries: Sequence[dict]) -> list[str]:
     """Return a line with the entries that are slower or larger than the peer, and a line with missed aims."""
     losers = [entry for entry in entries if entry["ratio"] is not None and entry["ratio"] < 1]
     notes = "; ".join(f"{entry['title']} ({entry['ratio']:.2f})" for entry in losers)
-    lines = [f"Ours is behind in: {notes}." if losers else "Ours is behind in none of these.", ""]
+    lines = [f"Slower or larger than the peer: {notes}." if losers else "No row is slower or larger than the peer.", ""]
     short = "; ".join(f"{e['title']} ({summary(e)}; aim {e['aim']})" for e in entries if falls_short(e))
     return [*lines, f"Short of the aim: {short}.", ""] if short else lines
 

@@ -25,7 +25,7 @@ class Finding:
     fault: bool = True
 
     def __str__(self) -> str:
-        return f"{'FAULT ' if self.fault else 'notice'}  {self.notebook}: {self.message}"
+        return f"{'ERROR ' if self.fault else 'notice'}  {self.notebook}: {self.message}"
 
 
 def check(names: Sequence[str] = (), folder: Path | None = None) -> list[Finding]:

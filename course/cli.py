@@ -59,5 +59,5 @@ def _check(args: argparse.Namespace) -> int:
     faults = sum(finding.fault for finding in findings)
     for finding in findings:
         print(finding)
-    print(f"{faults} fault{'s' if faults != 1 else ''}.")
+    print(f"{faults} error{'s' if faults != 1 else ''}.")
     return 1 if faults else 0

@@ -26,7 +26,7 @@ MODULES = {
     "seglib.losses": "loss functions and class weights",
     "seglib.metrics": "IoU, Boundary IoU and other scores, counted exactly",
     "seglib.data": "data sets",
-    "seglib.data.transforms": "augmentation and normalisation",
+    "seglib.data.transforms": "augmentation and normalization",
     "seglib.inference": "from an image to its mask",
     "seglib.inference.export": "ONNX export",
     "seglib.evaluation": "scores of a predictor on a data set",

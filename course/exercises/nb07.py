@@ -171,7 +171,7 @@ def foreground_iou(answer):
     ]
     where = (
         f"for the checker's logits it is {right:.3f}: common pixels by pixels that either has, logits above 0 "
-        "being foreground, pixels labelled 255 left out of both"
+        "being foreground, pixels labeled 255 left out of both"
     )
     expect_close(number(answer(logits.clone(), labels.clone())), right, mistakes, where)
     flat = labels.clone().fill_(0)  # a second size, because an answer must not assume the shape of the first case

@@ -175,9 +175,9 @@ def test_the_table_names_what_is_slower():
     lines = table.text([entry(), slower, variant]).splitlines()
     assert lines[2] == "| work a | 2,000 ms | 4,000 ms | **2.00** | 2.00 - 3.00 | 2 | a library |"
     assert "| **0.80** | 0.70 - 0.90 |" in lines[3] and "| 2.00 | 2.00 - 3.00 |" in lines[4]
-    assert "Ours is behind in: work b (0.80)." in lines
+    assert "Slower or larger than the peer: work b (0.80)." in lines
     assert "- work b; work d: on one thread." == table.notes([entry(), slower, entry("d", note="on one thread")])
-    assert "Ours is behind in none of these." in table.text([entry()])
+    assert "No row is slower or larger than the peer." in table.text([entry()])
 
 
 def test_the_table_says_which_aims_are_missed():

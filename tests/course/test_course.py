@@ -123,7 +123,7 @@ def test_lesson_reports_the_data_and_modules_that_it_used(tmp_path, capsys):
     assert faults(path) == []
     assert command("check", "--notebooks", tmp_path) == 0
     notices = capsys.readouterr().out
-    assert "quick profile" in notices and "synthetic data" in notices and "0 faults" in notices
+    assert "quick profile" in notices and "synthetic data" in notices and "0 errors" in notices
 
 
 def test_a_failing_cell_stops_the_run_and_shows_itself(tmp_path, capsys):
@@ -351,10 +351,10 @@ def test_the_check_prints_a_line_per_fault_and_fails(tmp_path, capsys):
     (tmp_path / "03_three.ipynb").write_text("{")
     assert command("check", "--notebooks", tmp_path) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert [line[8:] for line in lines if line.startswith("FAULT")][0].startswith("01_one: its code was edited")
+    assert [line[8:] for line in lines if line.startswith("ERROR")][0].startswith("01_one: its code was edited")
     assert any("03_three" in line and "not a notebook" in line for line in lines)
     assert any("solutions/01_one: its outputs were not saved by the course" in line for line in lines)
-    assert lines[-1] == "4 faults."
+    assert lines[-1] == "4 errors."
 
 
 # Names and files
@@ -501,7 +501,7 @@ def test_source_is_shown_with_its_place():
     assert source.place.startswith("course/exercises/__init__.py, line ") and "class Verdict" in lines[line]
     assert source.code.startswith("@dataclass(frozen=True)\nclass Verdict:")
     assert source._repr_markdown_().count("~~~~") == 2 and source.code in repr(source)
-    assert course.show_source(places).code.startswith('"""The folders of notebooks')
+    assert course.show_source(places).code.startswith('"""Find the repository')
     method = course.show_source(course.Lesson.has).code
     assert method.startswith("def has(") and "\n    return " in method
     with pytest.raises(course.CourseError, match="no Python source"):
