@@ -66,7 +66,8 @@ def _predicting(by_name: dict[str, dict]) -> list[str]:
         *_table(head, rows),
         "",
         f"Core time, of {by_name['predict-compute']['note']}. Images do not depend on each other, so they can be "
-        f"divided among machines. A busy core reads {number(rate)} MB a second, so a slower disk or network is the limit.",
+        f"divided among machines. A busy core reads {number(rate)} MB a second, so a slower disk or network is the "
+        "limit.",
     ]
 
 
