@@ -74,6 +74,14 @@ def run_sphinx(source: Path, out: Path) -> None:
         sys.exit("error: Sphinx reported the above; correct the page or the docstring that it names.")
 
 
+def remove_old_pages(source: Path, out: Path) -> None:
+    """Remove the pages in `out` whose source is gone, which Sphinx keeps."""
+    pages = {file.relative_to(source).as_posix().rpartition(".")[0] for file in source.rglob("*")}
+    for page in out.rglob("*.html"):
+        if page.relative_to(out).as_posix().removesuffix(".html") not in pages | {"genindex", "search"}:
+            page.unlink()
+
+
 def inputs() -> str:
     """Return a hash of all files from which the site is built."""
     folders = [
@@ -114,6 +122,7 @@ def main() -> None:
     stage.sweep()
     for folder in ("_static", "_modules"):  # Sphinx does not remove old files there
         shutil.rmtree(out / folder, ignore_errors=True)
+    remove_old_pages(stage.folder, out)
     run_sphinx(stage.folder, out)
     for page in (out / "course").rglob("*.html"):
         page.write_text(

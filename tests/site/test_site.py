@@ -157,6 +157,20 @@ def test_demo_has_one_network_for_each_data_set_before_a_second_one(monkeypatch)
         assert demo_models.chosen(budget) == (expected, [name for name in sizes if name not in expected])
 
 
+def test_pages_without_a_source_are_removed(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(ROOT / "site")
+    import build
+
+    source, out = tmp_path / "source", tmp_path / "html"
+    for folder in (source / "api", out / "api"):
+        folder.mkdir(parents=True)
+    files = [source / "a.md", source / "api" / "x.y.rst", out / "a.html", out / "b.html", out / "search.html"]
+    for file in [*files, out / "api" / "x.y.html", out / "api" / "x.html"]:
+        file.touch()
+    build.remove_old_pages(source, out)
+    assert pages(out) == ["a.html", "api/x.y.html", "search.html"]
+
+
 def test_site_size_is_limited(site):
     assert sum(file.stat().st_size for file in site.rglob("*") if file.is_file()) < 90_000_000
 
