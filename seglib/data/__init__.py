@@ -1,6 +1,6 @@
-"""Load data sets: horses, camvid, humans, cityscapes, a folder of your own, and sets that other packages register.
+"""Load data sets: built-in ones such as horses and camvid, your own folders, and sets that other packages register.
 
-Every data set is opened in the same way. Its items are images with their masks:
+All data sets have the same interface. Each item contains an image and its mask:
 
     from seglib import data
     train = data.load("horses", split="train", root="data")
@@ -46,22 +46,25 @@ GENERATED_OPTIONS = ("length", "size", "seed")
 
 @cache
 def generated_sets() -> dict[str, Any]:
-    """Return {name: data set} for the data sets that packages register under the entry point `seglib.datasets`.
+    """Return {name: data set} for the data sets that packages register in the entry point group `seglib.datasets`.
 
-    Such a data set generates its images and needs no files. The course registers `creatures` and `streets`. Each has a
-    method `load(split, cache_bytes, **options)` that returns a `SegmentationDataset`, and the attributes `name`,
-    `title`, `classes` and `palette`, like a `Source`.
+    These data sets generate their images and need no files. The course registers `creatures` and `streets`. Each data
+    set has a method `load(split, cache_bytes, **options)` that returns a `SegmentationDataset`, and the attributes
+    `name`, `title`, `classes` and `palette`, which have the same meaning as in `Source`.
     """
     return {point.name: point.load() for point in entry_points(group="seglib.datasets")}
 
 
 def names() -> list[str]:
-    """Return the names that `load` accepts in addition to the path of a folder of your own."""
+    """Return the names of all built-in and generated data sets."""
     return [*SOURCES, *generated_sets()]
 
 
 def source(name: str) -> Source:
-    """Return the description of the data set with this name or folder path. Raises DataError if there is none."""
+    """Return the description of the data set with this name or folder path.
+
+    Raises DataError if there is no such data set, or if it is generated.
+    """
     if name in SOURCES:
         return SOURCES[name]
     if name in generated_sets():
@@ -76,8 +79,8 @@ def source(name: str) -> Source:
 def parse_joined_name(name: str) -> dict[str, int]:
     """Return the number of repetitions of each data set in a joined name: {"a": 3, "b": 1} for "a*3+b".
 
-    In each epoch, the images of a data set appear this many times. The path of an existing folder is a single name,
-    even if it contains "+" or "*".
+    In each epoch, every image of a data set appears this many times. The path of an existing folder is treated as a
+    single name, even if it contains "+" or "*".
 
     Raises:
         DataError: A name or a number is missing, a number is not in 1..99, or a data set is listed twice.
@@ -101,11 +104,11 @@ def parse_joined_name(name: str) -> dict[str, int]:
 
 
 def pairs(source: Source, split: str, root: Path | str, list_name: str = "default") -> list[Pair]:
-    """Return the image and mask pairs of `split`, in the order of the split list or of the files.
+    """Return the image-mask pairs of a split, in the order of the split list or, without a list, of the files.
 
-    `split` is "all", a split that the data set comes with, or a split in a committed list. Committed lists also divide
-    train into `fit` and `select`; checkpoints and settings are chosen on `select`. Raises DataError if the data set has
-    no such split, or if images are missing.
+    `split` is "all", a split that the data set itself defines, or a split for which the package contains a list. Most
+    lists also divide "train" into "fit" and "select"; "select" is used to choose checkpoints and hyperparameters.
+    Raises DataError if the data set has no such split, or if images are missing.
     """
     by_key = {pair.key: pair for pair in source.find(Path(root))}
     given = {pair.split for pair in by_key.values() if pair.split}
@@ -132,19 +135,20 @@ def load(
     """Open a data set.
 
     Args:
-        name: One of `names()`, the path of a folder of your own, or several of these joined by "+". Joined sets form
-            one data set, label by label (`concat_datasets`). With `a*3+b`, the images of `a` appear three times in each
-            training epoch. Sets that are only for training are left out of the other splits of a joined set.
-        split: "train", "val", "test" or "all", or "fit" or "select", the two parts of train in a committed list.
+        name: One of `names()`, the path of your own folder, or several of these joined by "+". Joined data sets are
+            combined by `concat_datasets`. With `a*3+b`, each image of `a` appears three times per training epoch. Data
+            sets that are only suitable for training are left out of the validation and test splits of a joined set.
+        split: "train", "val", "test" or "all". "fit" and "select" are the two parts of "train", if a split list defines
+            them.
         root: The folder that contains the data sets.
-        list_name: The name of the committed split list.
-        cache_bytes: Maximum size of the decoded data that is kept in memory.
-        channels: Number of bands of images that are not RGB. 0 uses the number in classes.yaml, or RGB if there is
-            none.
+        list_name: The name of the split list.
+        cache_bytes: Maximum size of the cache of decoded images and masks.
+        channels: Number of bands of non-RGB images. If 0, the number in classes.yaml is used; if there is none, images
+            are RGB.
         options: Keyword arguments of generated data sets: `length`, `size` (height, width) and `seed`.
 
     Raises:
-        DataError: The data set is missing or incomplete, or does not have the requested split or option.
+        DataError: The data set is missing or incomplete, or does not support the requested split or option.
     """
     repeats, generated = parse_joined_name(name), generated_sets()
     wrong = next((o for o in options if o not in GENERATED_OPTIONS or not repeats.keys() & generated.keys()), None)

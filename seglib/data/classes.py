@@ -1,4 +1,4 @@
-"""Read the classes.yaml of a folder of your own, which defines the mask values and how images are read.
+"""Read classes.yaml, the file in your own folder that defines the classes, the mask values and how images are read.
 
 docs/data_formats.md describes every entry with an example.
 """
@@ -27,13 +27,13 @@ class Classes:
     """The content of a classes.yaml.
 
     Attributes:
-        names: Class names in the order of their labels: the background, then the other classes as in the file.
-        table: {stored id or color: label} for the masks. IGNORE is the label of pixels that are not scored. The table
-            is empty if there is no classes.yaml.
+        names: Class names in label order: the background first, then the other classes in the order of the file.
+        table: {stored id or color: label}. Pixels to ignore have the label IGNORE. The table is empty if there is no
+            classes.yaml.
         colors: One color per class if the masks are color-coded; None if they store ids.
-        background: The label of the background, which is 0; None if no class is the background.
-        binary: ("above" | "below" | "alpha", threshold) if two-class masks are to be thresholded; else None.
-        pattern: Patterns of the image and mask paths, see `layouts.by_pattern`; empty to detect the layout.
+        background: The label of the background, which is always 0; None if there is no background class.
+        binary: ("above" | "below" | "alpha", threshold) if two-class masks are thresholded; otherwise None.
+        pattern: Patterns for the image and mask paths, see `layouts.by_pattern`. If empty, the layout is detected.
         bits, bands, channels: Arguments of `read_image`.
     """
 
@@ -49,15 +49,15 @@ class Classes:
 
     @property
     def mask_form(self) -> str:
-        """The argument `form` with which `read_mask` returns the values that `decode` expects."""
+        """The `form` argument of `read_mask` with which masks must be read for `decode`."""
         if self.binary:
             return "alpha" if self.binary[0] == "alpha" else "stored"
         return "colors" if self.colors else "stored" if self.table else "guess"
 
     def decode(self, values: np.ndarray, file: Path) -> np.ndarray:
-        """Translate stored values (H, W) or (H, W, 3) to labels (H, W) uint8.
+        """Convert stored mask values, (H, W) or (H, W, 3), to uint8 labels (H, W).
 
-        Raises DataError, naming `file`, if a value stands for no class.
+        Raises DataError if a value does not belong to any class. `file` is the mask's path for the error message.
         """
         if self.binary:
             side, threshold = self.binary
@@ -73,9 +73,9 @@ class Classes:
 
 
 def read_classes(file: Path) -> Classes:
-    """Read a classes.yaml. If there is none, return the default, for masks with the values 0 and 1, or 0 and 255.
+    """Read a classes.yaml. If the file does not exist, return a default for masks with values 0 and 1, or 0 and 255.
 
-    Raises DataError with the first problem in the file.
+    Raises DataError with a message about the first problem in the file.
     """
     misnamed = file.with_suffix(".yml")
     if file.is_file():
@@ -88,7 +88,7 @@ def read_classes(file: Path) -> Classes:
 
 
 def parse_classes(text: str, file: Path) -> Classes:
-    """Parse `text`, the content of the classes.yaml `file`."""
+    """Parse the content `text` of a classes.yaml. `file` is its path for error messages."""
     try:
         content = read_yaml(text)
     except ValueError as error:
@@ -136,7 +136,7 @@ def parse_classes(text: str, file: Path) -> Classes:
 
 
 def _names(classes: object, require: Callable) -> list[str]:
-    """Return the class names of a list, or of {id: name, "others": name} without "ignore"."""
+    """Return the class names, without "ignore". `classes` is a list of names or {id: name, "others": name}."""
     names = classes if isinstance(classes, list) else []
     if isinstance(classes, dict):
         names = [name for name in classes.values() if name != "ignore"]
@@ -165,7 +165,7 @@ def _colors(colors: object, classes: object, require: Callable) -> tuple[Color, 
 
 
 def _ignored(ignore: object, table: Mapping, painted: bool, require: Callable) -> list:
-    """Return the ids or colors to ignore. None of them may stand for a class in `table`."""
+    """Return the ids or colors to ignore. Raises DataError if one of them also belongs to a class in `table`."""
     values = ignore if isinstance(ignore, list) and not (painted and _is_color(ignore)) else [ignore]
     kind, form = ("color", "[red, green, blue]") if painted else ("id", "a whole number 0 to 255")
     are_valid = all(map(_is_color if painted else _is_byte, values))
@@ -200,7 +200,7 @@ def _require(file: Path, holds: object, fault: str) -> None:
 
 def distinct_colors(count: int) -> tuple[Color, ...]:
     """Return `count` colors: black for the first class, then a different hue for each other class."""
-    # Hues in steps of the golden ratio stay away from the previous hues.
+    # Steps of the golden ratio keep each hue far from all previous hues.
     hues = [(0.11 + i * 0.618034) % 1 for i in range(count - 1)]
     tones = [colorsys.hsv_to_rgb(hue, 0.75 if i % 2 else 1, 0.7 if i % 3 == 2 else 0.95) for i, hue in enumerate(hues)]
     return ((0, 0, 0), *(tuple(round(255 * part) for part in tone) for tone in tones))

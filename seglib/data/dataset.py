@@ -1,4 +1,4 @@
-"""The data set class. Its images and masks are read from files through a cache of decoded arrays, or generated."""
+"""The data set class, and readers that decode image and mask files and cache the decoded arrays."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
@@ -13,7 +13,7 @@ from .images import DataError, read_image, read_size, turn_hint
 from .masks import read_mask
 
 IGNORE = 255  # the label of pixels that are excluded from the loss and the metrics
-STATISTICS_IMAGES = 1000  # at most this many are used for the mean and standard deviation of bands
+STATISTICS_IMAGES = 1000  # maximum number of images used to compute the mean and standard deviation of bands
 ASPECT_TOLERANCE = 0.01  # a mask is resized to its image if their aspect ratios differ by at most 1 %
 
 
@@ -34,31 +34,31 @@ class Pair:
 
 @dataclass(frozen=True)
 class Source:
-    """The description of a data set: where its files are, and what its labels mean."""
+    """The description of a data set: where to find its files, and what its labels mean."""
 
     name: str
     title: str
     classes: tuple[str, ...]
     palette: tuple[tuple[int, int, int], ...]
-    find: Callable[[Path], list[Pair]]  # root folder -> all pairs; raises DataError if the set is not there
+    find: Callable[[Path], list[Pair]]  # root folder -> all pairs; raises DataError if there are none
     decode: Callable[[np.ndarray, Path], np.ndarray]  # (stored mask values, file) -> labels (H, W) uint8
-    instructions: str = ""  # how to get the data by hand
-    archive: Archive | None = None  # the archive to download, if there is a public one
+    instructions: str = ""  # how to download the data manually
+    archive: Archive | None = None  # the archive to download; None if there is no public archive
     training_only: bool = False  # True if the labels are too incomplete for validation
     background: int | None = None  # the label of the background; None if there is none
     reading: dict = field(default_factory=dict)  # keyword arguments of `read_image` for these images
     mask_form: str = "stored"  # argument `form` of `read_mask`
-    layout: str = ""  # of a folder of your own: the detected layout
-    skipped: Sequence[Path] = ()  # of a folder of your own: files that belong to no pair
+    layout: str = ""  # description of the detected layout; only for your own folders
+    skipped: Sequence[Path] = ()  # files that belong to no pair; only for your own folders
 
 
 def background_index(classes: Sequence[str]) -> int | None:
-    """Return the index of the class that is named background; None if there is none."""
+    """Return the index of the class named "background"; None if there is no such class."""
     return next((i for i, name in enumerate(classes) if str(name).strip("_").lower() == "background"), None)
 
 
 class DecodedCache:
-    """Keeps at most `max_bytes` of decoded arrays in memory. The least recently used arrays are dropped first."""
+    """A cache of at most `max_bytes` of decoded arrays. The least recently used arrays are dropped first."""
 
     def __init__(self, max_bytes: int):
         self.max_bytes = max_bytes
@@ -81,7 +81,7 @@ class DecodedCache:
 
 
 class FilePairs:
-    """Reads the pair at an index through a cache: the image as `read_image` returns it, and labels uint8 (H, W)."""
+    """Reads image-mask pairs by index, with a cache. Returns the image from `read_image`, and uint8 labels (H, W)."""
 
     def __init__(self, source: Source, pairs: Sequence[Pair], cache_bytes: int):
         self.decode, self.reading, self.mask_form = source.decode, source.reading, source.mask_form
@@ -93,8 +93,8 @@ class FilePairs:
         try:
             stamps = [(s.st_size, s.st_mtime_ns) for s in (pair.image.stat(), pair.mask.stat())]
         except OSError:
-            return self._read(pair)  # this raises an error that names the file
-        return self.cache.get((index, *stamps), lambda: self._read(pair))  # reads changed files again
+            return self._read(pair)  # raises an error that names the file
+        return self.cache.get((index, *stamps), lambda: self._read(pair))  # a changed file is read again
 
     def _read(self, pair: Pair) -> tuple[np.ndarray, np.ndarray]:
         image = read_image(pair.image, **self.reading)
@@ -120,13 +120,13 @@ class FilePairs:
         if abs(columns * height / (rows * width) - 1) > slack:
             sizes = f"the mask is {columns}x{rows} but the image {width}x{height}, another aspect ratio"
             raise DataError(f"{pair.mask}: {sizes}{turn_hint(pair.image, pair.mask)}; make the mask again.")
-        # Integer arithmetic: OpenCV versions round differently where a pixel center is on the edge between two pixels.
+        # Integer arithmetic, because OpenCV versions round differently if a pixel center is between two pixels.
         rows, columns = ((2 * np.arange(new) + 1) * old // (2 * new) for new, old in ((height, rows), (width, columns)))
         return labels[rows[:, None], columns]
 
 
 class SelectedReader:
-    """Reads selected items of one or more readers. This is a class, not a closure, so that workers can unpickle it."""
+    """Reads selected items of one or more readers. Unlike a closure, it can be pickled for data loader workers."""
 
     def __init__(self, items: Sequence[tuple[Callable[[int], tuple[np.ndarray, np.ndarray]], int]]):
         self.items = items
@@ -146,12 +146,12 @@ def read_labels(read: Callable[[int], tuple[np.ndarray, np.ndarray]], index: int
 
 @dataclass(eq=False)
 class SegmentationDataset(Dataset):
-    """Images with their masks.
+    """A map-style data set of images and masks.
 
-    Item i is a dict: "image" is uint8 RGB (H, W, 3), "mask" is uint8 (H, W) with labels 0..C-1 or 255 for ignored
-    pixels, and "key" is a string. Sizes may differ from item to item. If `channels` is not 0, images are float32 (H, W,
-    channels) with the stored values of the bands. The arrays may be shared, so copy them before you write to them.
-    `read(i)` returns (image, mask) and may raise a DataError that names a file.
+    Each item is a dict: "image" is uint8 RGB (H, W, 3), "mask" is uint8 (H, W) with labels 0..C-1, or 255 for ignored
+    pixels, and "key" is a string. Sizes may differ between items. If `channels` is not 0, images are float32 (H, W,
+    channels) with the stored values of the bands. Arrays may be shared between calls; copy them before you modify them.
+    The function `read` returns (image, mask) for an index, and may raise a DataError that names a file.
     """
 
     name: str
@@ -180,8 +180,7 @@ class SegmentationDataset(Dataset):
     def channel_statistics(self) -> tuple[list[float], list[float]]:
         """Return the mean and standard deviation of each channel over at most STATISTICS_IMAGES evenly spaced images.
 
-        Both are rounded to six significant digits. Raises DataError if a band has no values, or the same value
-        everywhere.
+        Both are rounded to six significant digits. Raises DataError if a band has no valid values or is constant.
         """
         count, total, squares = np.zeros((3, self.channels))
         for index in range(0, len(self), -(-len(self) // STATISTICS_IMAGES)):
@@ -197,12 +196,12 @@ class SegmentationDataset(Dataset):
         return [float(f"{value:.6g}") for value in mean], [float(f"{value:.6g}") for value in std]
 
     def pixel_counts(self) -> list[int]:
-        """Count the pixels of each class in all masks, without ignored pixels. This reads every mask."""
+        """Count the pixels of each class over all masks, excluding ignored pixels. This reads every mask."""
         masks = (read_labels(self.read, i) for i in range(len(self)))
         return sum(np.bincount(mask.ravel(), minlength=256)[: self.num_classes] for mask in masks).tolist()
 
     def without(self, keys: Sequence[str]) -> "SegmentationDataset":
-        """Return the data set without the items that have these keys.
+        """Return a copy of the data set without the items in `keys`.
 
         Raises DataError if a key is unknown or no item is left.
         """
@@ -225,14 +224,14 @@ class SegmentationDataset(Dataset):
 
 
 def concat_datasets(parts: Sequence[SegmentationDataset], repeats: Sequence[int] | None = None) -> SegmentationDataset:
-    """Return the items of all `parts`, one data set after the other. Keys get the name of their data set as a prefix.
+    """Concatenate data sets. Each key is prefixed with the name of its data set.
 
-    Classes are joined label by label, whatever their names are. If the names of a label differ, the joined class is
-    called, for example, "horse or human". The palette is that of the first data set.
+    Classes with the same label are merged, even if their names differ; the merged class is then called, for example,
+    "horse or human". The palette is that of the first data set.
 
     Args:
         parts: The data sets. They must have the same number of classes and different names.
-        repeats: How many times the items of each data set occur; once if None.
+        repeats: Number of times that the items of each data set are repeated; None for 1.
 
     Raises:
         DataError: The data sets differ in their number of classes, background or channels, or two have the same name.

@@ -1,6 +1,6 @@
-"""Check with a content hash whether a copy of a data set is the one that released weights were trained on.
+"""Compute hashes of a data set's content, to check whether it is the data on which the released weights were trained.
 
-Archives and PNG files may be rewritten without changing a pixel, so the decoded pixels are hashed. For JPEG files, the
+Archives and PNG files may be repacked without changing a pixel, so the decoded pixels are hashed. For JPEG files, the
 bytes of the file are hashed instead, because decoders differ slightly.
 """
 
@@ -21,12 +21,12 @@ DIGESTS = LISTS.parent / "digests.json"
 
 
 class CheckingReader(FilePairs):
-    """Reads the pair at an index without a cache, and records what the check of a data set reports.
+    """Reads image-mask pairs by index without a cache, and collects statistics for the check of a data set.
 
     Attributes:
-        depths: Number of images for each number of bits in use.
-        turned: Images that EXIF rotates while their masks are not rotated.
-        mask_values: Pixel counts of the mask values, for masks without a classes.yaml.
+        depths: Number of images for each bit depth.
+        turned: Images that are rotated by EXIF, although their masks are not.
+        mask_values: Pixel counts of the mask values; None if a classes.yaml defines these values.
     """
 
     def __init__(self, source: Source, pairs: Sequence[Pair], mask_values: MaskValues | None = None):
@@ -54,15 +54,15 @@ class CheckingReader(FilePairs):
         return image, labels
 
     def digest(self) -> str:
-        """Return one hash of all items that were read. The order of reading does not matter."""
+        """Return a hash of all items read so far. It does not depend on the order in which they were read."""
         text = "".join(f"{key} {self._hashes[key]}\n" for key in sorted(self._hashes))
         return hashlib.sha256(text.encode()).hexdigest()
 
 
 def content_digest(source: Source, pairs: Sequence[Pair]) -> str:
-    """Return the sha256 (hexadecimal) of the keys, images and labels of all pairs, in the order of the keys.
+    """Return the SHA-256 hash of the keys, images and labels of all pairs, as a hexadecimal string.
 
-    Raises DataError, naming the first file that cannot be read.
+    Raises DataError if a file cannot be read.
     """
     reader = CheckingReader(source, pairs)
     for index in range(len(pairs)):
@@ -71,17 +71,17 @@ def content_digest(source: Source, pairs: Sequence[Pair]) -> str:
 
 
 def released_digests() -> dict[str, dict[str, list[str]]]:
-    """Return {data set: {split: digests}} of the copies that the released weights were trained on.
+    """Return {data set: {split: digests}} for the data on which the released weights were trained.
 
-    A split has several digests if both the published images and smaller copies of them were used.
+    A split has several digests if both the published images and downscaled copies of them were used.
     """
     return json.loads(DIGESTS.read_text(encoding="utf-8")) if DIGESTS.is_file() else {}
 
 
 def by_split(source: Source, root: Path, list_name: str = "default") -> tuple[dict[str, list[Pair]], list[str]]:
-    """Return {split: pairs} and the keys in the split list whose files are missing.
+    """Return {split: pairs}, and the keys in the split list whose files are missing.
 
-    Pairs that belong to no split are under "unlisted". Raises DataError if the data set is not there.
+    Pairs that belong to no split have the key "unlisted". Raises DataError if the data set is missing.
     """
     pairs = source.find(Path(root))
     split_of = {pair.key: pair.split for pair in pairs}
@@ -97,7 +97,7 @@ def by_split(source: Source, root: Path, list_name: str = "default") -> tuple[di
 
 
 def verify(source: Source, root: Path) -> None:
-    """Raise DataError unless every split that has a released digest is there and its content has this digest."""
+    """Raise DataError if a split is missing or its content does not match its released digest."""
     parts, _ = by_split(source, root)
     for split, expected in released_digests().get(source.name, {}).items():
         digest = content_digest(source, parts.get(split, []))

@@ -26,19 +26,21 @@ DAMAGE = (zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, NotImplement
 
 
 class DownloadError(OSError):
-    """A failed download or a bad archive; the message says which one, why it failed, and what to do."""
+    """Raised if a download fails or an archive is invalid. The message gives the reason and says what to do."""
 
 
 @dataclass(frozen=True)
 class Archive:
-    """A data set in a GitHub repository. GitHub sometimes repacks archives, so the unpacked content is verified.
+    """A ZIP archive of a GitHub repository that contains a data set.
+
+    GitHub may create an archive again with different bytes, so the unpacked content is verified, not the archive.
 
     Attributes:
         repository: The repository as owner/name.
-        commit: A commit hash, or a branch.
-        folder: The folder of the data set in the root folder of all data sets.
+        commit: A commit hash or a branch.
+        folder: The folder to unpack to, relative to the root folder of all data sets.
         members: Regular expression that matches the paths of the files to unpack.
-        place: The new path of a matching file in `folder`. It may refer to groups of `members`.
+        place: Replacement string that gives the path of a file in `folder`. It may refer to groups of `members`.
     """
 
     repository: str
@@ -49,7 +51,7 @@ class Archive:
 
     @property
     def urls(self) -> tuple[str, ...]:
-        """URLs of the ZIP file."""
+        """URLs of the ZIP file, in the order in which they are tried."""
         return (
             f"https://github.com/{self.repository}/archive/{self.commit}.zip",
             f"https://codeload.github.com/{self.repository}/zip/{self.commit}",
@@ -57,11 +59,11 @@ class Archive:
 
 
 def fetch(urls: Sequence[str], sha256: str | None, target: Path | str, progress: bool = True) -> Path:
-    """Download the file `target` from the first of `urls` that works, and return `target`.
+    """Download a file to the path `target` from the first of `urls` that works, and return `target`.
 
-    The data is written to a temporary file in the same folder. This file is renamed to `target` when it is complete and
-    has the right `sha256`. An existing file with this hash is kept without using the network. An existing file with a
-    different hash is replaced, but only by a file with the right hash. If `sha256` is None, any existing file is kept.
+    The data is written to a temporary file in the same folder, which is renamed to `target` once it is complete and its
+    hash matches `sha256`. If `target` already exists with this hash, nothing is downloaded. If its hash differs, it is
+    replaced after a successful download. If `sha256` is None, an existing file is kept.
 
     Raises:
         DownloadError: None of the URLs works (the message gives the reason for each), the folder is not writable, or
@@ -80,7 +82,7 @@ def fetch(urls: Sequence[str], sha256: str | None, target: Path | str, progress:
             try:
                 return Path(pooch.retrieve(url, known_hash, target.name, target.parent, downloader=downloader))
             except (requests.RequestException, ValueError) as error:  # ValueError: the hash differs
-                no_connection = type(error) is requests.ConnectionError  # its own message is long
+                no_connection = type(error) is requests.ConnectionError  # the original message is long
                 failures.append(f"{url}: {'no connection, or it was interrupted' if no_connection else error}")
                 offline = offline and no_connection
     advice = "is this machine online?" if offline else "try again later or fetch it by hand."
@@ -97,18 +99,18 @@ def extract(
     max_bytes: int = MAX_BYTES,
     max_files: int = MAX_FILES,
 ) -> Path:
-    """Unpack a ZIP file to the new folder `folder`, and return `folder`.
+    """Unpack a ZIP file into the new folder `folder`, and return `folder`.
 
-    All names in the archive are checked before any file is written. The files are then unpacked to a temporary folder,
-    which is renamed to `folder` at the end.
+    All names in the archive are checked before any file is written. The files are then unpacked into a temporary
+    folder, which is renamed to `folder` at the end.
 
     Args:
         archive: The ZIP file.
         folder: The folder to create. It may exist if it is empty.
         members: Regular expression that matches the paths of the files to unpack.
-        place: The new path of a matching file in `folder`. It may refer to groups of `members`.
-        verify: Called with the folder that contains the unpacked folder, before the renaming; raises an exception to
-            reject the files.
+        place: Replacement string that gives the path of a file in `folder`. It may refer to groups of `members`.
+        verify: Called with the parent of the temporary folder before it is renamed; raises an exception to reject the
+            files.
         max_bytes: Limit on the total unpacked size of the archive.
         max_files: Limit on the number of entries in the archive.
 
@@ -147,9 +149,9 @@ def extract(
 def _judge(
     archive: Path, packed: zipfile.ZipFile, members: str, place: str, max_bytes: int, max_files: int
 ) -> dict[PurePosixPath, zipfile.ZipInfo]:
-    """Return {new path: member} for the files to unpack.
+    """Check all members of the archive, and return {new path: member} for the files to unpack.
 
-    Raises DownloadError for the first bad member of the archive, even if it would not be unpacked.
+    Raises DownloadError if a member is unsafe, even if it would not be unpacked.
     """
     files, paths = {}, set()
     if sum(m.file_size for m in packed.infolist()) > max_bytes or len(packed.infolist()) > max_files:
@@ -183,7 +185,7 @@ def _judge(
 
 @contextmanager
 def _local_errors(folder: Path) -> Iterator[None]:
-    """Convert errors of the local file system to DownloadError."""
+    """Convert errors of the local file system to DownloadErrors."""
     try:
         yield
     except (DownloadError, requests.RequestException):

@@ -1,4 +1,4 @@
-"""Read a folder of your own as a data set, with its layout, its classes.yaml and its splits.
+"""Use your own folder of images and masks as a data set: detect its layout, read classes.yaml and assign splits.
 
 docs/data_formats.md describes all supported layouts and formats.
 """
@@ -20,8 +20,8 @@ def source(path: Path | str, pattern: Sequence[str] = ()) -> Source:
 
     Args:
         path: The folder.
-        pattern: Patterns of the image and mask paths, see `layouts.by_pattern`. If it is empty, the pattern in
-            classes.yaml is used; without one, the layout is detected.
+        pattern: Patterns for the image and mask paths, see `layouts.by_pattern`. If empty, the pattern in classes.yaml
+            is used; if there is none, the layout is detected.
 
     Raises:
         DataError: The classes.yaml is invalid, or the layout is not recognized.
@@ -48,7 +48,7 @@ def source(path: Path | str, pattern: Sequence[str] = ()) -> Source:
 
 
 def _split(path: Path, pairs: list[Pair]) -> tuple[list[Pair], str]:
-    """Return the pairs with their splits, and where the splits come from: folders, list files, or the fixed ratio."""
+    """Assign a split to each pair, based on folder names, list files or a fixed ratio. Also return which was used."""
     given = {pair.split for pair in pairs} - {None}
     if given - {"test"}:
         return pairs, "folders"
@@ -66,7 +66,7 @@ def _split(path: Path, pairs: list[Pair]) -> tuple[list[Pair], str]:
 
 
 def _listed_keys(file: Path, keys: list[str]) -> list[str]:
-    """Return the keys of the images in a list file. Each line has an image name, with or without its extension."""
+    """Return the keys of the images in a list file. Each line is the name of an image, with or without extension."""
     known, listed = set(keys), []
     for line in read_text(file).splitlines():
         name = unicodedata.normalize("NFC", line.strip())

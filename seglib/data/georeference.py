@@ -1,4 +1,4 @@
-"""Copy the georeference of an image, from its GeoTIFF tags or its world file, to the world file of a result."""
+"""Read the georeference of an image from its GeoTIFF tags or world file, and write it to a world file for a result."""
 
 from pathlib import Path
 
@@ -11,14 +11,14 @@ RASTER_TYPE, PIXEL_IS_POINT = 1025, 2  # a GeoTIFF key, and its value if coordin
 
 
 def write_world_file(image: Path, result: Path) -> None:
-    """Write a world file for the PNG `result`, which has the same size as `image`, if the image has a georeference."""
+    """Write a world file for the PNG file `result`, of the same size as `image`, if the image has a georeference."""
     numbers = _read_header(image) or _read_world_file(image)
     if numbers:
         write_text(result.with_suffix(".pgw"), "".join(f"{number:.12g}\n" for number in numbers))
 
 
 def _read_header(image: Path) -> tuple[float, ...] | None:
-    """Return the lines of a world file from a TIFF header: a, d, b, e, and x and y of the upper left pixel center."""
+    """Return the values of a world file from a TIFF header: a, d, b, e, and the center (x, y) of the first pixel."""
     try:
         with Image.open(image) as opened:
             tags = opened.tag_v2 if opened.format == "TIFF" else {}
@@ -30,7 +30,7 @@ def _read_header(image: Path) -> tuple[float, ...] | None:
                 (a, e), (column, row, _, x, y) = tags[SCALE][:2], tags[TIE_POINT][:5]
                 x, y, b, d, e = x - column * a, y + row * e, 0.0, 0.0, -e
             return a, d, b, e, x + shift * (a + b), y + shift * (d + e)
-    except Exception:  # no tags, or a damaged header, which reading the pixels reports
+    except Exception:  # there are no tags, or the header is damaged, which is reported when the pixels are read
         return None
 
 
