@@ -8,7 +8,7 @@ _MODULES = sorted({module.name for module in _iter_modules(__path__)} - {"__main
 
 
 def __getattr__(name: str):
-    """Import a module of the package when it is first used, so that `import seglib` is fast."""
+    """Import a submodule when it is first accessed, so that `import seglib` is fast."""
     if name in _MODULES:
         return _import_module(f"seglib.{name}")
     raise AttributeError(f"module 'seglib' has no attribute '{name}'")

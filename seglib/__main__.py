@@ -1,4 +1,4 @@
-"""`python -m seglib COMMAND ...`, the same as the console command `seglib`."""
+"""Run `python -m seglib COMMAND ...`, which is the same as the console command `seglib COMMAND ...`."""
 
 import sys
 

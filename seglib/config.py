@@ -2,8 +2,8 @@
 
     config = load_config("configs/horses-laptop.yaml", ["--epochs=3", "--optimizer.lr=1e-3"])
 
-The types of the fields define which values are allowed. The descriptions under `Args` in each docstring are also the
-help texts of `seglib train --help` and the comments in configs/default.yaml.
+The type of a field defines which values are allowed. The descriptions under `Args` in each docstring are also used as
+the help texts of `seglib train --help` and as the comments in configs/default.yaml.
 """
 
 import copy
@@ -28,7 +28,7 @@ from jsonargparse.typing import ClosedUnitInterval, restricted_number_type
 from .errors import SeglibError
 from .files import read_yaml
 
-# Option names that changed in version 0.2, for reading older files: {old name: new name}.
+# Options that were renamed in version 0.2, so that older files can still be read: {old name: new name}.
 RENAMED = {
     "run": "output_dir",
     "accumulate": "accumulation_steps",
@@ -66,14 +66,14 @@ class DataConfig:
     """The images to train and validate on.
 
     Args:
-        name: data set of `seglib data list`, the path of your own folder, or several joined by +, as in horses+humans
+        name: a data set in `seglib data list`, the path of your own folder, or several joined by +, as in horses+humans
         root: folder that contains the data sets
-        list_name: name of the committed split list
+        list_name: name of the split list
         train_split: split to train on
-        val_split: split to validate on; the best checkpoint is selected by its score
+        val_split: split to validate on; the best checkpoint is selected by the score on this split
         options: options of synthetic data sets (length, size, seed)
         channels: number of channels of images that are not RGB; 0 means RGB, or the number in classes.yaml
-        cache_mb: memory for decoded images of each split, in MiB, shared by the worker processes
+        cache_mb: memory in MiB for the decoded images of each split, divided among the worker processes
     """
 
     name: str = "horses"
@@ -91,15 +91,15 @@ class AugmentConfig:
     """Augmentation of the training images; 0 turns a transform off.
 
     Args:
-        crop_sizes: side of the square crops in pixels; several sizes divide the epochs among them, in this order
+        crop_sizes: side length of the square crops in pixels; several sizes are each used for an equal part of the run
         crop_area: smallest and largest area of a crop before it is resized, as a fraction of the image
         crop_ratio: smallest and largest aspect ratio (width / height) of a crop before it is resized
         flip: probability of a horizontal flip
-        rotate: largest rotation in degrees, in both directions
-        color_jitter: strength of random changes of brightness, contrast and saturation (hue gets a fifth of it)
+        rotate: maximum rotation in degrees, in either direction
+        color_jitter: strength of random changes in brightness, contrast, saturation and (a fifth as strong) hue
         grayscale: probability of converting to grayscale
         blur: probability of a slight Gaussian blur
-        noise: probability of added sensor noise
+        noise: probability of adding sensor noise
     """
 
     crop_sizes: list[CropSize] = field(default_factory=lambda: [224])
@@ -120,7 +120,7 @@ class ModelConfig:
     Args:
         name: architecture, one of `seglib.models.names()`
         options: options of the architecture, as in `seglib.models.create`
-        init_from: initial weights, either released weights by name, a .safetensors file, or imagenet or coco
+        init_from: initial weights: a name of released weights, a .safetensors file, imagenet or coco; null means random
         freeze_encoder_epochs: number of epochs at the start during which the encoder is frozen
     """
 
@@ -135,10 +135,10 @@ class LossConfig:
     """The loss: a weighted sum of terms.
 
     Args:
-        terms: weight of each term; terms are ce, bce, dice, focal, lovasz, ohem, boundary
-        class_weights: one weight per class, or a rule to compute them from the pixel counts of the training set
+        terms: weight of each term; the available terms are ce, bce, dice, focal, lovasz, ohem and boundary
+        class_weights: one weight per class, or sqrt_freq or inv_freq (from the pixel counts), or hrnet (for Cityscapes)
         options: options of the terms, as in {focal: {gamma: 2}, ohem: {threshold: 0.9, min_kept: 131072}}
-        output_weights: one weight per output, for networks with several outputs; null takes the network's own weights
+        output_weights: one weight per output of a network with several outputs; null uses the network's default weights
     """
 
     terms: dict[str, Finite] = field(default_factory=lambda: {"ce": 1.0, "dice": 1.0})
@@ -154,7 +154,7 @@ class DistillationConfig:
     Args:
         teachers: released weights by name or .safetensors files; the mean of their predictions is the soft target
         weight: weight of the distillation loss, relative to the loss on the labels
-        temperature: temperature of the softmax; above 1 it brings out the less likely classes
+        temperature: temperature of the softmax; values above 1 increase the influence of the less likely classes
     """
 
     teachers: list[str] = field(default_factory=list)
@@ -171,8 +171,8 @@ class OptimizerConfig:
         lr: peak learning rate
         weight_decay: weight decay of the convolution weights (biases and normalization layers have none)
         momentum: momentum of sgd
-        max_grad_norm: gradients are clipped to this norm; 0 turns clipping off
-        encoder_lr_factor: learning rate of the encoder relative to lr; below 1 for pre-trained encoders
+        max_grad_norm: maximum norm of the gradient, to which larger gradients are clipped; 0 turns clipping off
+        encoder_lr_factor: learning rate of the encoder relative to lr; use a value below 1 for a pre-trained encoder
     """
 
     name: Literal["adamw", "adam", "sgd"] = "adamw"
@@ -189,7 +189,7 @@ class ScheduleConfig:
 
     Args:
         name: shape of the decay after the warm-up
-        warmup: fraction of all steps in which the learning rate rises linearly
+        warmup: fraction of all steps during which the learning rate increases linearly
         power: exponent of the poly schedule
     """
 
@@ -203,11 +203,11 @@ class InferenceConfig:
     """How images are prepared for prediction; stored with the weights.
 
     Args:
-        longest_side: images are resized to this length of the longer side, in pixels; 0 keeps the original size
-        flip: test-time augmentation with a horizontal flip
-        scales: test-time augmentation with several scales, as factors of longest_side
-        mean: mean of each channel, for images that are not RGB; empty: computed from the training images
-        std: standard deviation of each channel; empty: computed from the training images
+        longest_side: length in pixels to which the longer side of each image is resized; 0 keeps the original size
+        flip: whether to use test-time augmentation with a horizontal flip
+        scales: scales for test-time augmentation, as factors of longest_side
+        mean: mean of each channel, only for images that are not RGB; if empty, computed from the training images
+        std: standard deviation of each channel, only for images that are not RGB; if empty, computed like mean
     """
 
     longest_side: CountOrZero = 256
@@ -223,22 +223,22 @@ class Config:
 
     Args:
         output_dir: folder for checkpoints and history
-        epochs: number of epochs; may be raised when a run is resumed
-        batch_size: images per optimizer step, over all processes
+        epochs: number of epochs; may be increased when a run is resumed
+        batch_size: number of images per optimizer step, in total over all processes
         accumulation_steps: number of parts into which a batch is split to save memory (gradient accumulation)
         seed: random seed of the initial weights, the order of the images and the augmentation
-        num_classes: number of outputs; 0 takes the classes of the data set, 1 is one sigmoid output for two classes
-        ema: decay of the exponential moving average of the weights; 0 turns it off
-        amp: automatic mixed precision; auto uses it where the hardware is faster with it
-        device: cpu, cuda, mps, or auto for the best one available
-        num_workers: processes that load images; -1 chooses a number that suits the device
-        eval_interval: epochs between validations
+        num_classes: number of output channels; 0 means one per class, 1 means one sigmoid output for two classes
+        ema: decay of the exponential moving average (EMA) of the weights; 0 turns averaging off
+        amp: automatic mixed precision; auto uses a lower precision only on hardware where it is faster
+        device: cpu, cuda, mps, or auto for the best available device
+        num_workers: number of processes that load images; -1 means 0 on a CPU and 4 on other devices
+        eval_interval: number of epochs between validations
         metric: validation score by which the best checkpoint is selected
-        selection: which weights are kept: those of the best epoch by metric, or those of the last epoch
+        selection: whether to keep the weights of the best epoch by metric, or those of the last epoch
         checkpoint_minutes: minutes between checkpoints within an epoch; 0 saves only at the end of each epoch
-        compile: use torch.compile; takes a minute or more at the start, then training is faster
+        compile: use torch.compile, which takes a minute or more at the start and makes the training steps faster
         tensorboard: also write the history for TensorBoard
-        profile_steps: profile this many steps after the first three and write trace.json
+        profile_steps: number of steps to profile after the first three; the profile is written to trace.json
     """
 
     output_dir: str = "runs/unnamed"
@@ -274,7 +274,7 @@ class ConfigError(SeglibError, ValueError):
 
 @functools.cache  # building the parser takes longer than using it
 def build_parser() -> jsonargparse.ArgumentParser:
-    """Build the command-line parser for a `Config`, including the help."""
+    """Build the command-line parser for a `Config`, including the help texts."""
     parser = jsonargparse.ArgumentParser(prog="seglib train CONFIG.yaml", exit_on_error=False, allow_abbrev=False)
     parser.add_class_arguments(Config, None)
     return parser
@@ -335,10 +335,10 @@ def parse_config(text: str | Mapping, overrides: list[str] = (), where: str = "t
 
 
 def _lower_learning_rate(config: Config, values: Mapping, overrides: list[str]) -> None:
-    """Divide the learning rate by ten if training starts from a .safetensors file, unless the rate was set for this.
+    """Divide the learning rate by ten if training starts from a .safetensors file.
 
-    The rate counts as set if `optimizer.lr` is on the command line, or if `optimizer.lr` and `model.init_from` are both
-    in the file.
+    The learning rate is not changed if `optimizer.lr` is given on the command line, or if the configuration file sets
+    both `optimizer.lr` and `model.init_from`.
     """
     given = {override.partition("=")[0] for override in overrides}
     rate_follows = "--model.init_from" not in given and "optimizer.lr" in flatten(values)
@@ -346,12 +346,12 @@ def _lower_learning_rate(config: Config, values: Mapping, overrides: list[str]) 
         return
     config.optimizer.lr /= 10
     if os.environ.get("RANK", "0") == "0":  # print only once under torchrun
-        reason = "a tenth of the usual rate, as model.init_from continues from trained weights"
-        print(f"optimizer.lr is {config.optimizer.lr:g}, {reason}; --optimizer.lr sets another.", file=sys.stderr)
+        reason = "a tenth of the configured value, because model.init_from is a .safetensors file"
+        print(f"optimizer.lr is {config.optimizer.lr:g}, {reason}; --optimizer.lr overrides it.", file=sys.stderr)
 
 
 def _explain(error: Exception) -> str:
-    """Return the message of a parser's error in one line. For a value out of range, return a more readable message."""
+    """Convert a parser error to a message of one line, with a more readable message if a value is out of range."""
     message = re.sub(r'Parser key "([^"]+)":', r"\1:", " ".join(str(error).split()))
     pattern = r"([\w.]+): Not of type \w+: (.*) does not conform to restriction (.*)"
     if not (match := re.fullmatch(pattern, message)):
@@ -409,7 +409,7 @@ def suggest_option(path: str, dashes: str = "") -> str | None:
 
 
 def _build(kind: type, values: dict, prefix: str = ""):
-    """Build an instance of the dataclass `kind` from values that the parser has checked, except for null values."""
+    """Build an instance of the dataclass `kind`. The parser has checked the values, but it does not reject null."""
     arguments = {}
     for option in fields(kind):
         value, path = values[option.name], prefix + option.name
@@ -455,10 +455,10 @@ def flatten(values: Mapping, prefix: str = "") -> dict:
 
 
 def upgrade_config(values: Mapping) -> dict:
-    """Return the nested configuration `values` with the current names of options and split lists."""
+    """Return the nested configuration `values`, from any version, with current names of options and split lists."""
     upgraded = _upgrade_names(values, "")
     data = upgraded.get("data")
-    before_0_2 = "run" in values  # older name of output_dir; the split list seed27 of the horses was called "default"
+    before_0_2 = "run" in values  # in these versions, the split list seed27 of the horses was called "default"
     if before_0_2 and isinstance(data, dict) and (data.get("name"), data.get("list_name")) == ("horses", "default"):
         upgraded["data"] = data | {"list_name": "seed27"}
     return upgraded
@@ -480,8 +480,8 @@ def config_to_dict(config: Config) -> dict:
 
 
 def config_to_yaml(config: Config) -> str:
-    """Convert a configuration to YAML with a comment for each option. `load_config` reads the same configuration."""
-    head = "# Every option of a training run. A file needs to name only what differs from the default.\n\n"
+    """Convert a configuration to YAML with a comment for each option. `load_config` can read the result."""
+    head = "# All options of a training run. A file needs only the options that differ from the defaults.\n\n"
     return head + "".join(_comment_options(config, config_to_dict(config), ""))
 
 

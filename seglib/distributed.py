@@ -40,7 +40,7 @@ def world_size() -> int:
 
 
 def rank() -> int:
-    """Return the index of this process, counted from 0.  The process of rank 0 writes the files."""
+    """Return the index of this process, counted from 0.  The process with rank 0 writes the files."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
@@ -50,7 +50,7 @@ def local_rank() -> int:
 
 
 def wrap_model(model: nn.Module, device: torch.device) -> nn.Module:
-    """Wrap `model` in DistributedDataParallel, which averages gradients over the processes.
+    """Wrap `model` in DistributedDataParallel if there are several processes, to average the gradients over them.
 
     Li et al., "PyTorch Distributed: Experiences on Accelerating Data Parallel Training", VLDB 2020.
     """
@@ -60,7 +60,7 @@ def wrap_model(model: nn.Module, device: torch.device) -> nn.Module:
 
 
 def sync_batch_norm(model: nn.Module, device: torch.device) -> nn.Module:
-    """Return `model` with batch normalization over all processes, which PyTorch supports only on CUDA devices."""
+    """Synchronize the batch statistics of `model` over all processes.  PyTorch supports this only on CUDA devices."""
     if world_size() > 1 and device.type == "cuda":
         return nn.SyncBatchNorm.convert_sync_batchnorm(model)
     return model
@@ -97,7 +97,7 @@ def all_gather(value: T) -> list[T]:
 
 
 def any_process(flag: bool) -> bool:
-    """Return whether `flag` is true in any process."""
+    """Return whether `flag` is true in at least one process."""
     return any(all_gather(flag))
 
 

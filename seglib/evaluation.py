@@ -14,7 +14,7 @@ from .data import SegmentationDataset
 from .inference import Predictor
 from .metrics import Counts
 
-COUNT_ON_DEVICE = {"cuda"}  # types of devices on which predictions are counted
+COUNT_ON_DEVICE = {"cuda"}  # device types on which pixels are counted; other predictions are copied to the CPU first
 
 
 def evaluate(
@@ -24,7 +24,7 @@ def evaluate(
     progress: bool = False,
     each: Callable[[dict, np.ndarray, dict], None] | None = None,
 ) -> dict:
-    """Compute the scores of `predictor` on `dataset` from the pixels of all images at native size.
+    """Compute the scores of `predictor` on `dataset` from pixel counts accumulated over all images at native size.
 
     Under torchrun the images are divided among the processes.  Each image is counted once, and all processes return the
     same result.
@@ -34,7 +34,8 @@ def evaluate(
         dataset: the images and masks.
         ratio: width of the boundary band as a fraction of each image's diagonal.
         progress: whether to show a progress bar on a terminal.
-        each: function to call for every image with its item of the data set, its prediction (H, W) and its scores.
+        each: function to call for every image.  Its arguments are the image's item in the data set, the prediction
+            (H, W) and the scores of the image.
 
     Returns:
         The result of `metrics.Counts.scores`, with an additional entry `per_image`: {key: {"miou", "boundary_iou"}}.
@@ -71,12 +72,12 @@ def summary(scores: dict) -> str:
     """Return the scores as a short table for a terminal, with the definition of each score."""
     ratio = scores["boundary_ratio"]
     rows = [
-        ("miou", "mIoU", "mean over classes, over all pixels"),
-        ("boundary_iou", "Boundary IoU", f"mean over classes, over all pixels, band {ratio} of the diagonal"),
+        ("miou", "mIoU", "mean over classes, accumulated over all images"),
+        ("boundary_iou", "Boundary IoU", f"the same, in a band of {ratio} times the image diagonal"),
         ("pixel_accuracy", "pixel accuracy", "fraction of correct pixels"),
-        ("foreground_iou", "foreground IoU", "class 1, over all pixels"),
+        ("foreground_iou", "foreground IoU", "class 1, accumulated over all images"),
         ("foreground_iou_per_image", "  per image", "class 1, mean over images"),
-        ("boundary_iou_foreground", "foreground B-IoU", "class 1, over all pixels"),
+        ("boundary_iou_foreground", "foreground B-IoU", "class 1, accumulated over all images"),
         ("boundary_iou_foreground_per_image", "  per image", "class 1, mean over images"),
     ]
     lines = [f"{scores['images']} images at native size"]

@@ -47,7 +47,7 @@ def open_atomically(file: Path) -> Iterator[IO[bytes]]:
     temporary = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
     state = "nothing was written"
     try:
-        with open(temporary, "xb") as stream:  # named, because some writers need a file name
+        with open(temporary, "xb") as stream:  # a file with a name, because some writers require one
             state = "the file is as it was before"
             yield stream
             stream.flush()

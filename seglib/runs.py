@@ -34,7 +34,7 @@ class RunError(SeglibError, ValueError):
 
 @dataclass
 class Record:
-    """A run that was read from its folder.  `faults` has a sentence for each problem with its files."""
+    """A run that was read from its folder.  `faults` contains a sentence for each problem with the files of the run."""
 
     folder: Path
     options: dict[str, object] = field(default_factory=dict)  # "optimizer.lr" -> 0.002
@@ -58,7 +58,7 @@ class Record:
 
     @property
     def minutes(self) -> float:
-        """The total time of the epochs in the history in minutes, including validation."""
+        """The total training time of the epochs in the history, in minutes, including validation."""
         return sum(entry["seconds"] for entry in self.history if is_number(entry.get("seconds"))) / 60
 
     @property
@@ -77,7 +77,7 @@ def is_number(value: object) -> bool:
 
 
 def read(folder: Path | str) -> Record:
-    """Read the run in `folder`.  Missing or corrupted files raise no exception, but are listed in `faults`."""
+    """Read the run in `folder`.  Missing or corrupted files do not raise an exception; `faults` lists them."""
     record = Record(Path(folder))
     record.resumable = (record.folder / "checkpoint.pt").is_file()
     record.options = flatten(upgrade_config(_read(record, "config.yaml", dict)))
@@ -130,7 +130,7 @@ def find(places: list[Path]) -> list[Record]:
 
 
 def differences(records: list[Record]) -> list[str]:
-    """Return the options that differ between the runs, except PLACES, in the order of the configuration."""
+    """Return the names of the options that differ between the runs, except PLACES, in the configuration's order."""
     runs = [record.options for record in records if record.options]
     names = dict.fromkeys(name for options in runs for name in options if name not in PLACES)
     return [name for name in names if len({format_value(options.get(name)) for options in runs}) > 1]
@@ -139,9 +139,9 @@ def differences(records: list[Record]) -> list[str]:
 def table(records: list[Record], width: int = 120) -> str:
     """Return a table of the runs, sorted from the best to the worst score.
 
-    The columns are the state, the minutes, the scores of the best epoch and the options that differ between the runs.
-    If the table is wider than `width` characters, the remaining columns follow in a second block below, which repeats
-    the paths of the runs.
+    The columns are the state, the training time in minutes, the scores of the best epoch, and the options that differ
+    between the runs.  If the table is wider than `width` characters, the remaining columns follow in further blocks
+    below, which repeat the paths of the runs.
     """
     ranked = sorted(records, key=lambda r: (-r.best["val"][r.metric] if r.best else 1, str(r.folder)))
     scores = [s for s in SCORES if any(r.best and is_number(r.best["val"].get(s)) for r in ranked)]

@@ -189,7 +189,7 @@ class _NoRandomWeights(TorchFunctionMode):
 
 
 def load_file(file: Path) -> tuple[nn.Module, dict]:
-    """Load a trained network from a file with any name.  Result and errors are the same as for `load`."""
+    """Load a trained network from a file with any name.  The result and the exceptions are the same as for `load`."""
     tensors, metadata = read_tensors(file)
     if fault := weights_metadata.find_fault(metadata):
         raise WeightsError(f"{file}: not weights of this project ({fault} in its metadata); get the file again.")

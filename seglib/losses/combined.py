@@ -21,10 +21,10 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
     "ohem": functions.ohem,
     "boundary": functions.boundary,
 }
-SCHEMES = ("none", "sqrt_freq", "inv_freq", "hrnet")  # of `class_weights`
-# The smallest and the largest value of each option of the losses.
+SCHEMES = ("none", "sqrt_freq", "inv_freq", "hrnet")  # for `class_weights`
+# The smallest and the largest allowed value of each option of the losses.
 OPTION_RANGES = {"gamma": (0, 100), "threshold": (1e-6, 1), "min_kept": (1, 2**62), "width": (1, 10**6)}
-# HRNet's weights for Cityscapes' 19 classes (github.com/HRNet/HRNet-Semantic-Segmentation).
+# HRNet's weights for the 19 classes of Cityscapes (github.com/HRNet/HRNet-Semantic-Segmentation).
 _CITYSCAPES_WEIGHTS = (
     *(0.8373, 0.918, 0.866, 1.0345, 1.0166, 0.9969, 0.9754, 1.0489, 0.8786, 1.0023),
     *(0.9539, 0.9843, 1.1116, 0.9037, 1.0865, 1.0955, 1.0865, 1.1529, 1.0507),
@@ -72,7 +72,7 @@ class SegmentationLoss(nn.Module):
         class_weights: one weight per class; None for equal weights.
         ignore_index: the label of ignored pixels.
         output_weights: one weight per output of the network.  None means that every weight is 1.
-        options: further arguments of the losses by name, such as {"focal": {"gamma": 1}}.
+        options: additional keyword arguments of each loss, such as {"focal": {"gamma": 1}}.
         all_reduce: function that sums a tensor over all processes of distributed training.
 
     Raises:
@@ -162,7 +162,7 @@ def _check_weights(name: str, values: Iterable[float]) -> list[float]:
 
 
 def _check_options(terms: Mapping[str, float], options: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return the further arguments of each loss in `terms`.
+    """Return the additional keyword arguments of each loss in `terms`.
 
     Raises:
         LossError: if an argument is for a loss that is not in `terms`, is unknown, or is out of range.

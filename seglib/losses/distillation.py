@@ -43,10 +43,10 @@ def distillation(
     """Return the mean over pixels of T^2 KL(soft targets || softmax(logits / T)).
 
     The factor T^2 keeps the magnitude of the gradients about the same at every temperature.  As in all losses of this
-    package, pixels with the label `ignore_index` do not contribute, although the teachers predict them too.
+    package, pixels with the label `ignore_index` do not contribute.
 
     Args:
-        logits: the student's logits (N, C, H, W).  C = 1 means the logits of the foreground, as for a sigmoid.
+        logits: the student's logits (N, C, H, W).  If C = 1, they are the logits of the foreground, as for a sigmoid.
         soft_targets: probabilities (N, max(C, 2), H, W), computed by `mean_prediction` with the same temperature.
         target: labels (N, H, W), used only to find the ignored pixels.
         temperature: T, greater than 0.  A higher temperature increases the influence of the less likely classes.

@@ -22,14 +22,14 @@ class LossError(SeglibError, ValueError):
 
 
 def single_process(x: Tensor) -> Tensor:
-    """Return `x` unchanged: the `all_reduce` for training in a single process."""
+    """Return `x` unchanged.  This is the `all_reduce` for training in a single process."""
     return x
 
 
 def weight_sum(target: Tensor, weight: Tensor | None, ignore_index: int, all_reduce: AllReduce) -> Tensor:
-    """Return the sum of the class weights of all valid pixels, or their number if `weight` is None; never 0.
+    """Return the sum of the class weights of all pixels that are not ignored, or the number of these pixels.
 
-    Valid pixels are those that are not ignored.
+    The number is returned if `weight` is None.  The result is never 0, so that it can be used as a denominator.
     """
     valid = target != ignore_index
     if weight is None:
@@ -134,7 +134,7 @@ def boundary(
 
 
 def _pixel_losses(logits: Tensor, target: Tensor, ignore_index: int) -> Tensor:
-    """Return -log of the probability of each pixel's target class, (N, H, W); ignored pixels count as class 0."""
+    """Return -log of the probability of each pixel's target class, (N, H, W), treating ignored pixels as class 0."""
     target = torch.where(target != ignore_index, target, 0)
     if logits.shape[1] == 1:
         return F.binary_cross_entropy_with_logits(logits[:, 0], target.to(logits.dtype), reduction="none")
@@ -189,7 +189,7 @@ def lovasz(logits: Tensor, target: Tensor, weight: Tensor | None = None, ignore_
     errors, order = errors.sort(dim=1, descending=True)
     truth = truth.gather(1, order)
     area = truth.sum(dim=1, keepdim=True)
-    # In order of decreasing error: 1 - IoU if all pixels up to this one were wrong.  Its increments weight the errors.
+    # 1 - IoU if the pixels with the largest errors, up to this one, were wrong.  Its increments weight the errors.
     jaccard = 1 - (area - truth.cumsum(1)) / (area + (1 - truth).cumsum(1)).clamp(min=1e-6)
     differences = jaccard.diff(dim=1, prepend=jaccard.new_zeros(len(jaccard), 1))
     return _mean_over_present((errors * differences).sum(dim=1), area[:, 0] > 0, weight)

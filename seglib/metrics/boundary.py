@@ -38,8 +38,8 @@ def boundary_bands(labels: Array, width: int) -> Array:
     The band of a class is the set of its pixels within Chebyshev distance `width` of a pixel with another label.
     Everything outside the image counts as another label.  A pixel is therefore in a band if its window of
     (2 width + 1)^2 pixels extends beyond the image or contains two labels.  A window inside the image contains two
-    labels exactly if one of its (2 width)^2 blocks of 2x2 pixels does.  This test does not depend on the class, so one
-    pass computes the bands of all classes.
+    labels if and only if one of its (2 width)^2 blocks of 2x2 pixels does.  This test does not depend on the class, so
+    one pass computes the bands of all classes.
 
     Args:
         labels: integers (..., H, W) in an array or a tensor.  The label of ignored pixels is treated like any other.
@@ -60,7 +60,7 @@ def boundary_bands(labels: Array, width: int) -> Array:
 def boundary_counts(
     target: Array, prediction: Array, num_classes: int, width: int, ignore_index: int = 255
 ) -> tuple[Array, Array]:
-    """Count the pixels in the intersection and in the union of the target's and the prediction's band of each class.
+    """Count, for each class, the pixels in the intersection and the union of the target's and the prediction's bands.
 
     The bands are computed on all labels.  Ignored pixels are removed from the bands afterwards.
 
@@ -89,7 +89,7 @@ def boundary_of_shifted(target: Any, prediction: Any, num_classes: int, width: i
 
 
 def _intersection_and_union(target: Any, prediction: Any, num_classes: int) -> tuple[Array, Array]:
-    """Count for each label 1..C the pixels that have this label in both maps, and in at least one: two int64 (C,)."""
+    """Return two int64 (C,): for each label 1..C, the pixels with this label in both maps and in at least one map."""
     if num_classes <= 2 and isinstance(target, np.ndarray):  # the labels 1 and 2 are single bits: no matrix is needed
         both, either = target & prediction, target | prediction
         return _count_bits(both, num_classes), _count_bits(either, num_classes)
@@ -103,10 +103,10 @@ def _count_bits(values: np.ndarray, bits: int) -> np.ndarray:
 
 
 def _differences(target: Any, prediction: Any, num_classes: int) -> Differences:
-    """Return a function of `step` that compares each pixel with the one `step` pixels later, in both maps at once.
+    """Return a function of `step` that compares each pixel with the pixel `step` positions later, in both maps at once.
 
-    In its result, bits of the upper half of a byte are set where the target differs, and bits of the lower half where
-    the prediction differs.
+    In the bytes that this function returns, the upper four bits are nonzero where the target differs, and the lower
+    four bits are nonzero where the prediction differs.
     """
     if num_classes <= 15:  # two labels fit into a byte, and xor compares both at once
         packed = (target * 16 + prediction).reshape(-1)
@@ -124,8 +124,8 @@ def _band_bits(differences: Differences, everywhere: Any, shape: tuple[int, ...]
     """Compute the bands of several label maps in one pass, with separate bits for each map.
 
     Args:
-        differences: function of `step`.  In its result, a bit is set where a pixel of a flattened map differs from the
-            pixel `step` positions later.
+        differences: function of `step` that returns one byte per pixel.  The bits of a map are nonzero where the pixel
+            differs from the pixel `step` positions later in the flattened map.
         everywhere: uint8, 255 at every pixel of the flattened maps.  This array is overwritten with the result.
         shape: the shape of the label maps, (..., H, W).
         width: width of the bands in pixels.
@@ -141,7 +141,7 @@ def _band_bits(differences: Differences, everywhere: Any, shape: tuple[int, ...]
     mixed = differences(row)[:-1]  # 2x2 blocks with different labels, stored at their top left pixel
     mixed |= changes[:-row]
     mixed |= changes[row:]
-    mixed = _any_of_next(_any_of_next(mixed, 2 * width, step=1), 2 * width, step=row)  # windows
+    mixed = _any_of_next(_any_of_next(mixed, 2 * width, step=1), 2 * width, step=row)  # windows with different labels
     centre = width * row + width
     everywhere[centre : centre + len(mixed)] = mixed
     bits = everywhere.reshape(shape)

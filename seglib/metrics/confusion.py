@@ -41,7 +41,7 @@ def iou(
     """Return the intersection over union (IoU) of each class, TP / (TP + FP + FN).
 
     Args:
-        target: a confusion matrix (C, C) if this is the only argument, else label maps as in `confusion_matrix`.
+        target: a confusion matrix (C, C) if this is the only argument, otherwise label maps as in `confusion_matrix`.
         prediction: label maps or logits as in `confusion_matrix`.
         num_classes: C.
         ignore_index: the target label of the pixels to ignore.
@@ -106,7 +106,7 @@ def mean_class_accuracy(
 def frequency_weighted_iou(
     target: Array, prediction: Array | None = None, num_classes: int | None = None, ignore_index: int = 255
 ) -> float:
-    """Return the mean IoU, each class weighted by its fraction of the target's pixels.  Arguments as in `iou`."""
+    """Return the mean of the class IoUs, weighted by the number of target pixels.  Arguments as in `iou`."""
     hits, true, predicted = _marginals(target, prediction, num_classes, ignore_index)
     return float(quotient(np.nansum(true * quotient(hits, true + predicted - hits)), true.sum()))
 
@@ -134,7 +134,7 @@ def count_pairs(target: Any, prediction: Any, num_classes: int) -> Array:
 def _marginals(
     target: Array, prediction: Array | None, num_classes: int | None, ignore_index: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return three arrays (C,): for each class the true positives, the pixels in the target, and those predicted."""
+    """Return three arrays (C,): the numbers of true positives, target pixels and predicted pixels of each class."""
     if prediction is not None:
         if num_classes is None:
             raise MetricError("num_classes is missing: give target, prediction and the number of classes")
@@ -161,6 +161,6 @@ def occurring(values: Iterable[float]) -> list[float]:
 
 
 def mean(values: Iterable[float]) -> float:
-    """Return the mean of the values that are not NaN, or NaN if there are none.  Their order has no effect."""
+    """Return the mean of the values that are not NaN, or NaN if there are none.  The order has no effect."""
     values = occurring(values)
     return math.fsum(values) / len(values) if values else math.nan

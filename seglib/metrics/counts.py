@@ -1,6 +1,6 @@
 """Pixel counts, accumulated over the images of a data set, and the scores computed from them.
 
-Counts of several processes can be added.
+`Counts` objects from several processes can be added.
 """
 
 import math
@@ -25,13 +25,14 @@ class Counts:
 
     Attributes:
         confusion: int64 (C, C), with a row for each target class and a column for each predicted class.
-        boundary_intersection: int64 (C,), pixels in the intersection of the boundary bands of each class.
-        boundary_union: int64 (C,), pixels in the union of the boundary bands of each class.
+        boundary_intersection: int64 (C,), pixels in the intersection of the target's and the prediction's boundary
+            bands of each class.
+        boundary_union: int64 (C,), pixels in the union of these bands.
         images: the number of images counted.
         foreground_ious: with two classes, the IoU of class 1 in every image in which this class occurs in the target
             or the prediction.
-        foreground_boundary_ious: with two classes, the Boundary IoU of class 1 in every image in which a band of this
-            class is not empty.
+        foreground_boundary_ious: with two classes, the Boundary IoU of class 1 in every image in which at least one of
+            the two bands of this class is not empty.
 
     Raises:
         MetricError: if an argument is out of range.

@@ -99,7 +99,7 @@ def _check_range(labels: Array, num_classes: int, name: str, advice: str) -> Non
 
 
 def as_bytes(array: Any) -> Any:
-    """Return `array` as uint8, a bool array as a view.  NumPy multiplies bytes by bytes much faster than by bool."""
+    """Return `array` as uint8 (a bool array as a view).  NumPy multiplies bytes by bytes much faster than by bool."""
     if isinstance(array, torch.Tensor):
         return array.byte()
     return array.view(np.uint8) if array.dtype == bool else array.astype(np.uint8, copy=False)

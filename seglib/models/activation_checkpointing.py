@@ -1,4 +1,4 @@
-"""Activation checkpointing: keep only a block's input, and recompute its activations in the backward pass.
+"""Activation checkpointing: store only the input of a block, and recompute its activations in the backward pass.
 
 Chen, Xu, Zhang and Guestrin, "Training Deep Nets with Sublinear Memory Cost", 2016, https://arxiv.org/abs/1604.06174.
 """
@@ -28,7 +28,7 @@ def checkpoint_activations(model: nn.Module, block: nn.Module, x: Any) -> Any:
     """
     if not (model.checkpointing and model.training):
         return block(x)
-    if torch.compiler.is_compiling():  # compiled code updates buffers only once, and the contexts cannot be traced
+    if torch.compiler.is_compiling():  # compiled code updates buffers only once, and cannot trace the contexts below
         return checkpoint(block, x, use_reentrant=False)
     contexts = lambda: (nullcontext(), _preserve_buffers(block))  # noqa: E731
     return checkpoint(block, x, use_reentrant=False, context_fn=contexts)

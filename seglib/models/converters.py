@@ -27,7 +27,7 @@ class Format(NamedTuple):
     All patterns are regular expressions for `re.search` or `re.sub`, applied to the keys of a state_dict.
 
     Attributes:
-        title: the name of the format in messages.
+        title: the name of the format to use in messages.
         sign: pattern that identifies the format.  A checkpoint has this format if at least one of its keys matches.
         renames: patterns and replacements that turn the authors' keys into ours.
         dropped: pattern of the keys that only the checkpoint has.
@@ -47,7 +47,7 @@ class Loaded(NamedTuple):
     Attributes:
         title: the format of the checkpoint.
         used: the number of parameters and buffers of the network that were loaded.
-        fresh: keys of the parameters and buffers of the network that keep their values.
+        fresh: keys of the parameters and buffers of the network that were not loaded and keep their values.
         dropped: keys of the checkpoint that were not used.
     """
 

@@ -25,7 +25,7 @@ STAGES = (
 )
 SCALING = ((1.0, 1.0), (1.0, 1.1), (1.1, 1.2))  # width and depth multipliers of sizes 0, 1 and 2
 DECODER_CHANNELS = (128, 64, 48, 32, 16)
-FEATURES_AFTER = (0, 1, 2, 4, 6)  # the last stages with strides 2, 4, 8, 16 and 32
+FEATURES_AFTER = (0, 1, 2, 4, 6)  # indices of the last stages with strides 2, 4, 8, 16 and 32
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 

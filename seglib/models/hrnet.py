@@ -1,8 +1,8 @@
 """HRNet: parallel branches of different resolutions, which repeatedly exchange features.
 
 Sun, Xiao, Liu and Wang, "Deep High-Resolution Representation Learning for Human Pose Estimation", CVPR 2019,
-https://arxiv.org/abs/1902.09212; for segmentation Wang et al., "Deep High-Resolution Representation Learning for
-Visual Recognition", TPAMI 2020, https://arxiv.org/abs/1908.07919.  The names of the layers are the authors'.
+https://arxiv.org/abs/1902.09212.  For segmentation, see Wang et al., "Deep High-Resolution Representation Learning for
+Visual Recognition", TPAMI 2020, https://arxiv.org/abs/1908.07919.  The layers have the same names as in their code.
 """
 
 from collections.abc import Callable, Sequence
@@ -55,7 +55,7 @@ def concatenate(branches: list[Tensor]) -> Tensor:
 
 
 def initialize(model: nn.Module) -> None:
-    """Initialize the weights of every convolution as proposed by He et al., and the biases with 0."""
+    """Initialize every convolution: the weights with He initialization, and the biases with 0."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
@@ -76,7 +76,7 @@ class Residual(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, norm: Norm, project: bool = False):
         super().__init__()
         self.relu = nn.ReLU(inplace=True)
-        self.downsample: nn.Module = nn.Identity()  # the authors' name; it changes only the channels
+        self.downsample: nn.Module = nn.Identity()  # the authors' name, although it keeps the resolution
         if project or in_channels != out_channels:
             self.downsample = nn.Sequential(convolution(in_channels, out_channels, 1), norm(out_channels))
 
@@ -134,7 +134,7 @@ class Transition(nn.ModuleList):
     def __init__(self, in_widths: Sequence[int], out_widths: Sequence[int]):
         super().__init__()
         for i, width in enumerate(out_widths):
-            if i == len(in_widths):  # in a nn.Sequential, as in the authors' code
+            if i == len(in_widths):  # in an nn.Sequential, as in the authors' code
                 self.append(nn.Sequential(conv_norm_relu(in_widths[-1], width, stride=2)))
             else:
                 self.append(nn.Identity() if in_widths[i] == width else conv_norm_relu(in_widths[i], width))

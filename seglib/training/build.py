@@ -1,4 +1,4 @@
-"""The parts of a training run: one function builds each part from the configuration."""
+"""Functions that build the parts of a training run from its configuration."""
 
 import difflib
 import signal
@@ -37,7 +37,7 @@ def pick_num_workers(config: Config, device: torch.device) -> int:
 
 
 def load_datasets(config: Config, num_workers: int) -> tuple[SegmentationDataset, SegmentationDataset]:
-    """Return the training and the validation set, each with a cache of `data.cache_mb` MiB over all its workers."""
+    """Return the training set and the validation set, each with a cache of `data.cache_mb` MiB over all workers."""
     options, cache_bytes = config.data, (config.data.cache_mb << 20) // max(1, num_workers)
     return tuple(
         data.load(
@@ -50,8 +50,8 @@ def load_datasets(config: Config, num_workers: int) -> tuple[SegmentationDataset
 def prepare_channels(config: Config, train_set: SegmentationDataset) -> Config:
     """Return the configuration, adapted to the channels of the training images.
 
-    For RGB images nothing changes.  For other images, the mean and standard deviation of each channel are added if they
-    are not given, and augmentation that requires RGB is turned off.
+    For RGB images, the configuration does not change.  For other images, the mean and standard deviation of each
+    channel are added if they are not given, and augmentation that requires RGB is turned off.
 
     Raises:
         TrainingError: if `inference.mean` is given, but not for this number of channels.
@@ -73,7 +73,7 @@ def prepare_channels(config: Config, train_set: SegmentationDataset) -> Config:
 def make_train_loader(
     config: Config, train_set: SegmentationDataset, sampler: TrainingBatchSampler, num_workers: int
 ) -> DataLoader:
-    """Return a loader of this process's part of each batch: images (n, S, S, C) and masks (n, S, S).
+    """Return a data loader for this process's part of each batch: images (n, S, S, C) and masks (n, S, S).
 
     RGB images are uint8; images with other channels are float32.
     """
@@ -86,7 +86,7 @@ def make_train_loader(
 
 
 def make_val_loader(config: Config, val_set: SegmentationDataset, num_workers: int) -> DataLoader:
-    """Return a loader of this process's validation images: lists of images (H, W, C) and of masks (H, W)."""
+    """Return a data loader for this process's validation images: lists of images (H, W, C) and masks (H, W)."""
     rank, world_size = distributed.rank(), distributed.world_size()
     return DataLoader(
         val_set,

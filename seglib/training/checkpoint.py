@@ -23,7 +23,7 @@ from .logger import print_line
 
 @contextmanager
 def run_folder(folder: Path, config: Config, resume: bool) -> Iterator[None]:
-    """Create the run's folder with config.yaml, and lock the folder against other runs inside the `with` block.
+    """Create the run's folder with config.yaml, and keep it locked until the end of the `with` block.
 
     Raises:
         TrainingError: if the folder contains a run and `resume` is False, or another run is using the folder.
@@ -53,8 +53,8 @@ def run_folder(folder: Path, config: Config, resume: bool) -> Iterator[None]:
 def write_config(folder: Path, config: Config) -> None:
     """Write config.yaml.
 
-    An existing file with the same options is kept, so its comments remain.  An existing file with other options is
-    renamed to config-before-1.yaml, config-before-2.yaml and so on.
+    An existing file with the same options is kept, so that its comments are preserved.  An existing file with other
+    options is renamed to config-before-1.yaml, config-before-2.yaml and so on.
     """
     file = folder / "config.yaml"
     if file.exists():

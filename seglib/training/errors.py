@@ -20,7 +20,7 @@ class TrainingError(SeglibError, RuntimeError):
 
 @contextmanager
 def explain_errors(config: Config) -> Iterator[None]:
-    """Replace PyTorch's errors by a one-sentence explanation if memory runs out or a worker process fails."""
+    """Replace PyTorch's exception with a one-sentence explanation if memory runs out or a worker process fails."""
     try:
         yield
     except DataError as error:  # an error in a worker process has a traceback in its message

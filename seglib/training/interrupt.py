@@ -10,7 +10,7 @@ import time
 from .. import distributed
 
 MAX_STEPS_BETWEEN = 20  # maximum number of steps between two exchanges of flags
-SECONDS_BETWEEN = 5.0  # approximate maximum time between them; torchrun kills processes 30 seconds after SIGTERM
+SECONDS_BETWEEN = 5.0  # approximate maximum time between exchanges; torchrun kills processes 30 seconds after SIGTERM
 
 
 class Interrupt:
@@ -48,7 +48,7 @@ class Agreement:
     def any_process(self, *flags: bool) -> tuple[bool, ...]:
         """Return for each flag whether it is true in any process.  Call this method once per step in every process.
 
-        Between two exchanges it returns False for every flag, except in a run with a single process.
+        Between two exchanges, the method returns False for every flag, except in a run with a single process.
         """
         if distributed.world_size() == 1:
             return flags

@@ -1,4 +1,4 @@
-"""Logging: a progress bar or lines on stderr, TensorBoard events, a profile, and the losses and times of each epoch."""
+"""Log a training run: progress on stderr, TensorBoard events, a profile, and the losses and times of each epoch."""
 
 import math
 import sys

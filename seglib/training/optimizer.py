@@ -27,7 +27,7 @@ def amp_dtype(mode: str, device: torch.device, model: nn.Module | None = None) -
         if mode == "auto":
             return None
         raise TrainingError(
-            f"amp is bf16, but on CPUs PyTorch computes wrong gradients of convolutions like {wrong} in it; "
+            f"amp is bf16, but on CPUs PyTorch computes wrong bfloat16 gradients of convolutions like {wrong}; "
             "leave amp at auto, or off."
         )
     if mode != "auto":
@@ -43,8 +43,8 @@ def amp_dtype(mode: str, device: torch.device, model: nn.Module | None = None) -
 def _wrong_in_bfloat16(model: nn.Module | None) -> str | None:
     """Return the name of the first convolution whose weights get wrong gradients on CPUs in bfloat16, or None.
 
-    These are dilated convolutions whose number of input channels is not a multiple of 16.  On larger feature maps the
-    gradient of their weights has large errors or is NaN, while the output and the gradient of the input are correct.
+    This affects dilated convolutions whose number of input channels is not a multiple of 16.  On larger feature maps,
+    the gradient of the weights has large errors or is NaN, while the output and the gradient of the input are correct.
     This was observed with PyTorch 2.15 on a CPU with avx512_bf16.  In float32 all gradients are correct.
     """
     for name, layer in model.named_modules() if model else ():

@@ -32,13 +32,13 @@ from .interrupt import Agreement, Interrupt
 from .logger import SCORES, EpochMeter, RunLogger, one_class_warning, print_line
 from .optimizer import ModelEMA, amp_dtype, freeze_encoder, learning_rate, make_optimizer
 
-CHECK_EVERY = 20  # steps between two checks that losses are finite; each check must wait for the device
+CHECK_EVERY = 20  # steps between two checks that the losses are finite; each check waits for the device
 
 
 def fit(
     config: Config, resume: bool = False, progress: bool = True, on_validated: Callable[[dict], None] | None = None
 ) -> list[dict]:
-    """Train a network with `config`; a short form of `Trainer(config, resume).fit(progress, on_validated)`."""
+    """Train a network with `config`.  This is short for `Trainer(config, resume).fit(progress, on_validated)`."""
     return Trainer(config, resume).fit(progress, on_validated)
 
 
@@ -185,10 +185,10 @@ class Trainer:
             freeze_encoder(self.model, epoch < self.config.model.freeze_encoder_epochs)
 
     def train_step(self, images: Tensor, masks: Tensor) -> Tensor:
-        """Make one optimizer step with this process's part of a batch.
+        """Perform one optimizer step with this process's part of a batch.
 
         Args:
-            images: images (n, S, S, C), uint8 if they are RGB, else float32.
+            images: images (n, S, S, C), uint8 if they are RGB, otherwise float32.
             masks: target masks (n, S, S).
 
         Returns:
@@ -203,7 +203,7 @@ class Trainer:
             group["lr"] = self.schedule(self.step) * group.get("lr_factor", 1.0)
         self.optimizer.zero_grad(set_to_none=True)
 
-        # Gradient accumulation: all processes need the same number of parts, each with at least one image.
+        # Gradient accumulation: every process needs the same number of parts, each with at least one image.
         batch_size, world_size = self.sampler.num_batch_images(self.step), distributed.world_size()
         num_parts = max(1, min(self.config.accumulation_steps, batch_size // world_size))
         parts = zip(
@@ -231,7 +231,7 @@ class Trainer:
         return sum(losses)
 
     def compute_loss(self, images: Tensor, masks: Tensor) -> Tensor:
-        """Return the loss, a scalar, for images (n, C, S, S) that are not normalized yet and target masks (n, S, S)."""
+        """Return the loss, a scalar, for images (n, C, S, S) before normalization and target masks (n, S, S)."""
         with torch.autocast(self.device.type, self.amp_dtype, enabled=self.amp_dtype is not None):
             inputs = normalize(images, self.config.inference.mean, self.config.inference.std)
             outputs = self.forward(inputs)  # logits (n, C, S, S), or a list of several
@@ -288,7 +288,7 @@ class Trainer:
             )
 
     def check_metric(self, entry: dict) -> None:
-        """Raise TrainingError if `config.metric` is undefined because its classes are not in the validation masks."""
+        """Raise TrainingError if `config.metric` is undefined because no validation mask contains its classes."""
         if self.config.metric not in entry["val"]:
             raise TrainingError(
                 f"{self.val_set.name}, {self.config.data.val_split}: {self.config.metric} cannot be computed, because "
@@ -331,7 +331,7 @@ class Trainer:
             }
             checkpoint.write_checkpoint(self.folder, state)
         self.saved_at = time.perf_counter()
-        distributed.barrier()  # so that a process that resumes at once does not read the previous checkpoint
+        distributed.barrier()  # otherwise, a process that resumes immediately could read the previous checkpoint
 
     def load_checkpoint(self) -> None:
         """Restore the state of the run from checkpoint.pt.

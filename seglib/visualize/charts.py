@@ -14,7 +14,7 @@ from .masks import VisualizeError
 from .style import NotebookFigure, add_title, figure_style, format_score, printable
 
 LINE_COLORS = (style.BLUE, style.ORANGE, style.AMBER, style.GRAY, style.INK)
-_DASHES = ("-", (0, (4, 2)), (0, (1, 1.5)))  # in five colors, enough for fifteen lines
+_DASHES = ("-", (0, (4, 2)), (0, (1, 1.5)))  # three dash patterns in five colors are enough for fifteen lines
 _BLUES = LinearSegmentedColormap.from_list("white to blue", ["#FFFFFF", "#A9CFE6", style.BLUE, "#00365A"])
 
 
