@@ -67,7 +67,9 @@ def trained(tmp_path_factory):
         stored[:3, :4, 1], stored[10, 10, 2], stored[20, 20, 0] = NODATA, np.nan, np.inf
         return stored
 
-    folder = write_folder(root / "fields", with_gaps, extratags=[(42113, "s", 0, str(NODATA), False)])
+    place = [(33550, "d", 3, (10.0, 10.0, 0.0), False), (33922, "d", 6, (0, 0, 0, 500000.0, 4000000.0, 0), False)]
+    tags = [(42113, "s", 0, str(NODATA), False), *place]
+    folder = write_folder(root / "fields", with_gaps, extratags=tags)
     training.fit(configure(folder, root / "run"), progress=False)
     return folder, root / "run/best.safetensors"
 
@@ -131,6 +133,8 @@ def test_predict_command_writes_all_kinds_of_results(trained, tmp_path, capsys):
     model, metadata = weights.load(str(file))
     expected = Predictor(model, **metadata["config"]["inference"]).labels(stored(3))
     assert np.array_equal(read_mask(tmp_path / "s03_mask.png"), expected)
+    place = (tmp_path / "s03_mask.pgw").read_text()  # Pillow cannot open such files, but their georeference is kept
+    assert place.split() == ["10", "0", "0", "-10", "500005", "3999995"]
     shown = data.read_image(tmp_path / "s03_overlay.png")
     assert shown.shape == (60, 80, 3) and np.array_equal(shown[expected == 0], bands_to_rgb(stored(3))[expected == 0])
 

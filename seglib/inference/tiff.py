@@ -10,7 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.images import EXTRA, ORIENTATION, as_channels, choose_bands, count_pixels, scale_to_bytes, used_bits
+from ..data.images import (
+    EXTRA,
+    LENGTH,
+    ORIENTATION,
+    WIDTH,
+    as_channels,
+    choose_bands,
+    scale_to_bytes,
+    tiff_tags,
+    used_bits,
+)
 from ..errors import import_optional
 from ..files import write_atomically
 from .errors import PredictionError
@@ -38,7 +48,8 @@ def is_large(file: Path, channels: int = 0) -> bool:
         with open_header(file) as image:
             pixels, kind = math.prod(image.size), image.format
     except (OSError, ValueError, SyntaxError):
-        pixels, kind = count_pixels(file), "TIFF"
+        tags, kind = tiff_tags(file), "TIFF"
+        pixels = tags.get(WIDTH, 0) * tags.get(LENGTH, 0)
     large = pixels > LARGE_PIXELS or pixels * channels * 4 > LARGE_BYTES
     if large and kind != "TIFF":
         raise PredictionError(f"{file}: more than {LARGE_PIXELS:,} pixels outside a TIFF file; save it {CONVERT}.")
@@ -110,9 +121,9 @@ class TiffReader:
         try:
             with open_header(file) as image:
                 self.turned = image.tag_v2.get(ORIENTATION, 1) > 1
-                self.multiplied = image.tag_v2.get(EXTRA, ())[:1] == (1,)  # colors are premultiplied by alpha
-        except Exception:  # a damaged header, or a format that Pillow does not know
-            pass
+                self.multiplied = image.tag_v2.get(EXTRA, ())[:1] == (1,)  # the colors are multiplied by alpha
+        except Exception:  # a damaged header, or a kind that Pillow does not know
+            self.turned = tiff_tags(file).get(ORIENTATION, 1) > 1
         if bands or channels:
             self.bands, self.channels = choose_bands(file, self.tiff.count, bands, channels), ("gray",)
         if problem := self._unsupported():
