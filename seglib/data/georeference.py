@@ -34,7 +34,7 @@ def _read_header(image: Path) -> tuple[float, ...] | None:
             (a, e), (column, row, _, x, y) = tags[SCALE][:2], tags[TIE_POINT][:5]
             x, y, b, d, e = x - column * a, y + row * e, 0.0, 0.0, -e
         return a, d, b, e, x + shift * (a + b), y + shift * (d + e)
-    except Exception:  # no tags, or a damaged header: the pixels are read, or refused, by others
+    except Exception:  # there are no tags, or the header is damaged, which is reported when the pixels are read
         return None
 
 

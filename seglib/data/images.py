@@ -24,9 +24,9 @@ _NOT_IMAGES = {"BUFR", "EPS", "FLI", "GRIB", "HDF5", "MPEG", "WMF"}
 Image.init()
 _FORMATS = {suffix: name for suffix, name in Image.registered_extensions().items() if name in Image.OPEN}
 SUFFIXES = frozenset({suffix for suffix, name in _FORMATS.items() if name not in _NOT_IMAGES} | set(HEIF))
-ORIENTATION = 0x0112  # the EXIF tag, 1 to 8
-MAX_PIXELS = 178_956_970  # larger images are refused before they are decoded; Pillow's own limit too
-DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras and scanners use of 16
+ORIENTATION = 0x0112  # the EXIF tag; its values are 1 to 8
+MAX_PIXELS = 178_956_970  # larger images are refused before decoding; Pillow has the same limit
+DEPTHS = (8, 10, 12, 14, 16)  # possible numbers of used bits in the 16-bit images of cameras and scanners
 WIDTH, LENGTH = 256, 257  # TIFF tags
 SUBFILE, SAMPLES, PHOTOMETRIC, EXTRA = 254, 277, 262, 338  # TIFF tags
 COLOR_SAMPLES = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}  # number of color bands by PhotometricInterpretation
@@ -264,13 +264,13 @@ def _check_extra_bands(image: Image.Image, path: Path) -> None:
 
 
 def tiff_tags(path: Path) -> dict[int, Any]:
-    """Return the tags of a TIFF that Pillow cannot open, from tifffile; none of other files."""
+    """Return the tags of a TIFF that Pillow cannot open, read by tifffile; an empty dictionary for other files."""
     try:
         import tifffile
 
         with tifffile.TiffFile(path) as tiff:
             return {tag.code: tag.value for tag in tiff.pages[0].tags}
-    except Exception:  # not a TIFF, a damaged one, or no tifffile
+    except Exception:  # not a TIFF, a damaged TIFF, or tifffile is not installed
         return {}
 
 

@@ -121,8 +121,8 @@ class TiffReader:
         try:
             with open_header(file) as image:
                 self.turned = image.tag_v2.get(ORIENTATION, 1) > 1
-                self.multiplied = image.tag_v2.get(EXTRA, ())[:1] == (1,)  # the colors are multiplied by alpha
-        except Exception:  # a damaged header, or a kind that Pillow does not know
+                self.multiplied = image.tag_v2.get(EXTRA, ())[:1] == (1,)  # colors are premultiplied by alpha
+        except Exception:  # a damaged header, or a format that Pillow does not know
             self.turned = tiff_tags(file).get(ORIENTATION, 1) > 1
         if bands or channels:
             self.bands, self.channels = choose_bands(file, self.tiff.count, bands, channels), ("gray",)
