@@ -1,6 +1,6 @@
-"""Read image files as arrays. Error messages say in one sentence what is wrong with the file.
+"""Read image files as arrays. If a file cannot be read, the error message says in one sentence why.
 
-By default, images are converted to upright 8-bit sRGB. On request, bands are returned as floats with the stored values.
+By default, images are converted to upright 8-bit sRGB. Optionally, the stored values of bands are returned as float32.
 docs/data_formats.md lists every conversion.
 """
 
@@ -19,31 +19,31 @@ from ..errors import SeglibError, import_optional
 
 JPEG = (".jpg", ".jpeg")
 HEIF = (".heic", ".heif")
-# Formats of Pillow that are excluded: video, containers of scientific data, and formats that run other programs.
+# Pillow formats that are not accepted: videos, containers for scientific data, and formats that run other programs.
 _NOT_IMAGES = {"BUFR", "EPS", "FLI", "GRIB", "HDF5", "MPEG", "WMF"}
 Image.init()
 _FORMATS = {suffix: name for suffix, name in Image.registered_extensions().items() if name in Image.OPEN}
 SUFFIXES = frozenset({suffix for suffix, name in _FORMATS.items() if name not in _NOT_IMAGES} | set(HEIF))
 ORIENTATION = 0x0112  # the EXIF tag; its values are 1 to 8
-MAX_PIXELS = 178_956_970  # larger images are refused before decoding; Pillow has the same limit
-DEPTHS = (8, 10, 12, 14, 16)  # possible numbers of used bits in the 16-bit images of cameras and scanners
+MAX_PIXELS = 178_956_970  # larger images are rejected before decoding; Pillow has the same limit
+DEPTHS = (8, 10, 12, 14, 16)  # possible bit depths of the 16-bit images that cameras and scanners write
 WIDTH, LENGTH = 256, 257  # TIFF tags
 SUBFILE, SAMPLES, PHOTOMETRIC, EXTRA = 254, 277, 262, 338  # TIFF tags
-COLOR_SAMPLES = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}  # number of color bands by PhotometricInterpretation
+COLOR_SAMPLES = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}  # PhotometricInterpretation -> number of color bands
 ALPHA = (1, 2)  # values of ExtraSamples that mean transparency
 BANDS_REASON = (
     "{0} bands, of which those after the colors are no transparency; choose one or three by --bands, or `bands:` in "
     "classes.yaml, or train a network on all of them by `channels: {0}`"
 )
-STILL_FORMATS = {"MPO", "PSD", "ICO", "ICNS", "CUR", "HEIF"}  # their further frames are previews, layers or other sizes
+STILL_FORMATS = {"MPO", "PSD", "ICO", "ICNS", "CUR", "HEIF"}  # their other frames are previews, layers or other sizes
 
 
 class DataError(SeglibError, ValueError):
-    """A data set, image or mask that cannot be used; the message names the file, the problem and the remedy."""
+    """Raised if a data set, image or mask cannot be used. The message gives the file, the problem and a solution."""
 
 
 def read_text(file: Path) -> str:
-    """Return the content of a UTF-8 text file without the byte order mark."""
+    """Return the content of a UTF-8 text file, without a byte order mark."""
     try:
         return file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
@@ -54,7 +54,8 @@ def read_text(file: Path) -> str:
 def open_image(path: Path) -> Iterator[Image.Image]:
     """Open an image file for decoding.
 
-    Raises DataError if the file is missing, is not an image, is truncated or too large, or has several pages.
+    Raises DataError if the file is missing, is not an image, is too large or has several pages. Decoding errors in the
+    `with` block are also converted to DataError.
     """
     if path.suffix.lower() in HEIF:
         import_optional("pillow_heif", DataError, f"{path}: HEIC", "pillow-heif").register_heif_opener()
@@ -99,10 +100,10 @@ def _check_single(image: Image.Image, path: Path) -> None:
 
 
 def orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 to 8. It is 1 if the EXIF data is missing or damaged."""
+    """Return the EXIF orientation, 1 to 8; 1 if the EXIF data is missing or damaged."""
     try:
         turn = image.getexif().get(ORIENTATION, 1)
-    except Exception:  # damaged EXIF data raises many exceptions, but the pixels are readable
+    except Exception:  # damaged EXIF data raises many types of exceptions, but the pixels may be fine
         turn = 1
     return turn if turn in range(1, 9) else 1
 
@@ -110,7 +111,7 @@ def orientation(image: Image.Image) -> int:
 def read_orientation(path: Path) -> int:
     """Return the EXIF orientation of a file.
 
-    It is 1 if the file cannot be read, or if the EXIF data of a PNG file follows the pixels.
+    The result is 1 if the file cannot be read, or if the EXIF data of a PNG file is stored after the pixels.
     """
     try:
         with open_image(path) as image:
@@ -120,13 +121,13 @@ def read_orientation(path: Path) -> int:
 
 
 def turn_hint(image: Path, mask: Path) -> str:
-    """Return a hint for an error message if EXIF rotates an image and its mask differently, else an empty string."""
+    """Return a hint for an error message if the EXIF orientations of image and mask differ, else an empty string."""
     turn, other = read_orientation(image), read_orientation(mask)
     return "" if turn == other else f" (EXIF turns the image: {turn}, and the mask otherwise: {other})"
 
 
 def turn_upright(values: np.ndarray, turn: int) -> np.ndarray:
-    """Apply an EXIF orientation to an array (H, W, ...)."""
+    """Rotate and flip an array (H, W, ...) as required by the EXIF orientation `turn`."""
     if turn >= 5:
         values = values.swapaxes(0, 1)
     if turn in (2, 3, 6, 7):
@@ -141,21 +142,21 @@ def read_size(path: Path | str, **reading) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             return (image.height, image.width) if orientation(image) < 5 else image.size
-    except Exception:  # a damaged file: decoding reports the problem, or shows that it can be read
+    except Exception:  # the header is damaged; `read_image` may succeed anyway, or raises an error with the reason
         return read_image(path, **reading).shape[:2]
 
 
 def read_image(path: Path | str, bits: int = 0, bands: Sequence[int] = (), channels: int = 0) -> np.ndarray:
-    """Read an image as upright uint8 sRGB (H, W, 3), or as float32 bands. Transparent parts become white.
+    """Read an image as upright uint8 sRGB (H, W, 3), or as float32 bands. Transparent areas become white.
 
     Args:
-        path: The image file, in any format that Pillow can read. Multi-page and animated files are refused.
-        bits: Number of bits in use in 16-bit values. 0 chooses the smallest of 8, 10, 12, 14 and 16 that holds the
-            largest value in this file. The range of this many bits is scaled to 0..255.
-        bands: Band numbers, starting at 1. One band is returned as gray, three bands as red, green and blue. If
-            `channels` is not 0, there must be as many bands as channels.
-        channels: If not 0, return float32 (H, W, channels) with the stored values of the chosen bands, or of all bands.
-            Pixels that a GeoTIFF marks as no data become NaN.
+        path: The image file, in any format that Pillow can read. Multi-page and animated files are rejected.
+        bits: Bit depth of the values in a 16-bit file, from which they are scaled to 8 bits. If 0, the smallest of 8,
+            10, 12, 14 and 16 bits that can represent the largest value in the file is used.
+        bands: Numbers of the bands to read, starting at 1. One band is returned as gray, three bands as red, green and
+            blue. If `channels` is not 0, the number of bands must equal `channels`. If empty, all bands are read.
+        channels: If not 0, the stored values of the bands are returned as float32 (H, W, channels). No-data pixels of a
+            GeoTIFF become NaN.
 
     Raises:
         DataError: The image cannot be read. The message names the file and the problem.
@@ -166,7 +167,7 @@ def read_image(path: Path | str, bits: int = 0, bands: Sequence[int] = (), chann
 def decode_image(
     path: Path, bits: int = 0, bands: Sequence[int] = (), channels: int = 0
 ) -> tuple[np.ndarray, int, int]:
-    """Return an image as `read_image` does, the number of bits that were scaled to 8, and the EXIF orientation."""
+    """Return the result of `read_image`, the bit depth that was scaled to 8 bits, and the EXIF orientation."""
     if bits not in (0, *DEPTHS):
         raise DataError(f"bits: {bits!r:.40} must be one of {', '.join(map(str, DEPTHS))}, or 0.")
     if bands or channels:
@@ -188,7 +189,7 @@ def decode_image(
 
 
 def _eight_bits(image: Image.Image, path: Path, bits: int) -> tuple[Image.Image, Image.Image | None, int]:
-    """Return the image in a mode that a color profile can describe, its alpha channel or None, and its bit depth."""
+    """Return the image in mode L, RGB, CMYK or LAB, its alpha channel or None, and its original bit depth."""
     if image.mode == "F":
         remedy = "save it as an 8-bit or 16-bit image, or train a network on its values by `channels:` in classes.yaml"
         raise DataError(f"{path}: floating-point pixels have no agreed range; {remedy}.")
@@ -211,7 +212,7 @@ def used_bits(values: np.ndarray) -> int:
 
 
 def scale_to_bytes(values: np.ndarray, bits: int, path: Path) -> np.ndarray:
-    """Scale integers of `bits` bits to uint8."""
+    """Scale integers with a depth of `bits` bits to uint8. Raises DataError if a value is larger than that."""
     largest, top = int(values.max(initial=0)), (1 << bits) - 1
     if largest > top:
         raise DataError(f"{path}: values up to {largest} do not fit into {bits} bits; give the camera's bits.")
@@ -219,7 +220,7 @@ def scale_to_bytes(values: np.ndarray, bits: int, path: Path) -> np.ndarray:
 
 
 def _has_deep_colors(image: Image.Image) -> bool:
-    """Return whether Pillow would reduce 16-bit colors, or gray with transparency, to their upper 8 bits."""
+    """Return whether the image has 16-bit color, or 16-bit gray with alpha, which Pillow would reduce to 8 bits."""
     if image.format not in ("PNG", "TIFF") or image.mode.startswith(("I", "F")):
         return False
     return any("16" in str(tile[3] if isinstance(tile[3], str) else tile[3][0]) for tile in image.tile)
@@ -242,7 +243,7 @@ def _read_deep_colors(path: Path, image: Image.Image, bits: int) -> tuple[Image.
 def _profile_transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
     """Return the conversion from a color profile to sRGB.
 
-    It is None if the profile is sRGB, is damaged, or does not describe images of this mode.
+    The result is None if the profile is already sRGB, is damaged, or does not apply to images of this mode.
     """
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile)) if profile else ImageCms.createProfile("LAB")
@@ -254,7 +255,7 @@ def _profile_transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTra
 
 
 def _check_extra_bands(image: Image.Image, path: Path) -> None:
-    """Raise DataError if a TIFF has bands besides colors and transparency, which cannot be converted to RGB."""
+    """Raise DataError if a TIFF has bands other than color and alpha, because they cannot be converted to RGB."""
     if image.format == "TIFF":
         tags = image.tag_v2
         samples, colors = tags.get(SAMPLES, 1), COLOR_SAMPLES.get(tags.get(PHOTOMETRIC), 0)
@@ -264,7 +265,7 @@ def _check_extra_bands(image: Image.Image, path: Path) -> None:
 
 
 def tiff_tags(path: Path) -> dict[int, Any]:
-    """Return the tags of a TIFF that Pillow cannot open, read by tifffile; an empty dictionary for other files."""
+    """Return the tags of a TIFF that Pillow cannot open; an empty dict if tifffile cannot open the file either."""
     try:
         import tifffile
 
@@ -275,7 +276,7 @@ def tiff_tags(path: Path) -> dict[int, Any]:
 
 
 def _tiff_reason(path: Path) -> str:
-    """Return why Pillow cannot open a TIFF, using tifffile; an empty string for other files."""
+    """Return the reason why Pillow cannot open a TIFF; an empty string if tifffile cannot open the file either."""
     try:
         import tifffile
 
@@ -291,7 +292,7 @@ def _tiff_reason(path: Path) -> str:
 def choose_bands(path: Path, count: int, bands: Sequence[int] = (), channels: int = 0) -> list[int]:
     """Return the numbers of the bands to read, starting at 1, from a file with `count` bands.
 
-    Raises DataError if the file does not have these bands.
+    `bands` and `channels` are the same as in `read_image`. Raises DataError if they are not valid for this file.
     """
     if bands and (len(bands) not in ([channels] if channels else [1, 3]) or not all(isinstance(b, int) for b in bands)):
         number = f"{channels} bands, one for each channel (data.channels)" if channels else "one band or three"
@@ -305,7 +306,7 @@ def choose_bands(path: Path, count: int, bands: Sequence[int] = (), channels: in
 
 
 def _read_bands(path: Path, bits: int, bands: Sequence[int], channels: int) -> tuple[np.ndarray, int, int]:
-    """Read the chosen bands of an image, with tifffile for TIFF files and with Pillow for other files."""
+    """Read selected bands for `decode_image`, using tifffile for TIFF files and Pillow for other files."""
     nodata = None
     if path.suffix.lower() in (".tif", ".tiff"):
         values, turn, nodata = _tiff_samples(path, pages_are_bands=channels > 0)
@@ -328,25 +329,25 @@ def _read_bands(path: Path, bits: int, bands: Sequence[int], channels: int) -> t
 
 
 def as_channels(values: np.ndarray, nodata: float | None) -> np.ndarray:
-    """Return stored values (H, W, B) as float32, with NaN where they equal `nodata`."""
-    with np.errstate(over="ignore"):  # a float64 no-data value may become infinite
+    """Return stored values (H, W, B) as float32, with NaN in place of the value `nodata`."""
+    with np.errstate(over="ignore"):  # a float64 no-data value may overflow to infinity
         channels, missing = values.astype(np.float32), np.float32(np.nan if nodata is None else nodata)
     channels[channels == missing] = np.nan
     return channels
 
 
 def bands_to_rgb(image: np.ndarray) -> np.ndarray:
-    """Return the first three bands of an image (H, W, C) as uint8 RGB for figures.
+    """Return the first three bands of an image (H, W, C) as uint8 RGB for display.
 
-    In each band, the range of the mean +- 2.5 standard deviations is scaled to 0..255. A uint8 RGB image is returned
-    unchanged.
+    If there are fewer than three bands, the last one is repeated. In each band, the range of the mean +- 2.5 standard
+    deviations is scaled to 0..255. A uint8 RGB image is returned unchanged.
     """
     if image.dtype == np.uint8 and image.shape[2] == 3:
         return image
     bands = image[:, :, [min(band, image.shape[2] - 1) for band in range(3)]].astype(np.float64)
     bands[~np.isfinite(bands)] = np.nan
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about bands without any value
+        warnings.simplefilter("ignore")  # NumPy warns about bands without valid values
         mean, std = np.nanmean(bands, (0, 1)), np.nanstd(bands, (0, 1))
     return np.nan_to_num((bands - mean) / np.maximum(std, 1e-12) * 51 + 127.5).clip(0, 255).astype(np.uint8)
 

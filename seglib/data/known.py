@@ -1,4 +1,4 @@
-"""The known data sets that `data/known_sets.yaml` describes: where their files are, and what their masks mean."""
+"""The built-in data sets: where to find their files, and what the mask values mean. See `data/known_sets.yaml`."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ Table = dict[int, int]  # value in a mask file -> label
 
 
 def _find(name: str, entry: Mapping, root: Path) -> list[Pair]:
-    """Return all pairs of a known data set. Raises DataError if the data set is not in `root`."""
+    """Return all pairs of a built-in data set. Raises DataError if the data set is not in `root`."""
     pairs: dict[str, Pair] = {}
     for images, masks in entry["layouts"]:
         for parts, image in match_pattern(root, images):
@@ -37,20 +37,20 @@ def _find(name: str, entry: Mapping, root: Path) -> list[Pair]:
 
 
 def unused_images(name: str, root: Path | str, pairs: Sequence[Pair]) -> list[Path]:
-    """Return the images of a known data set that belong to no pair, because they have no labels or are not used."""
+    """Return the images of a built-in data set that belong to no pair, because they have no labels or are not used."""
     used = {file for pair in pairs for file in (pair.image, pair.mask)}
     images = [image for pattern, _ in _ENTRIES[name]["layouts"] for _, image in match_pattern(root, pattern)]
     return [image for image in images if image not in used]
 
 
 def _decode(tables: Mapping[str, Sequence[Table]], values: np.ndarray, file: Path) -> np.ndarray:
-    """Translate mask values to labels with the tables of the first regular expression that matches the mask's path."""
+    """Convert mask values to labels, using the tables of the first regular expression that matches the mask's path."""
     expression = next(part for part in tables if re.search(part, file.as_posix(), re.IGNORECASE))
     return labels_by_id(values, file, *tables[expression])
 
 
 def _table(values: Mapping[int | str, str], labels: Mapping[str, int]) -> Table:
-    """Return {value: label} from {value: class name}. A key may also be a range of values such as "1-59"."""
+    """Convert {value: class name} to {value: label}. A key may also be a range of values such as "1-59"."""
     table = {}
     for span, name in values.items():
         first, _, last = str(span).partition("-")
@@ -78,7 +78,7 @@ def _source(name: str, entry: Mapping) -> Source:
 
 _ENTRIES = read_yaml((RESOURCES / "data" / "known_sets.yaml").read_text(encoding="utf-8"))
 SOURCES = {name: _source(name, entry) for name, entry in _ENTRIES.items()}
-# Pairs of keys of images that show the same photograph.
+# For each data set, the keys of pairs of images that show the same photograph.
 REPEATED = {
     name: [tuple(pair) for pair in entry["repeated"]] for name, entry in _ENTRIES.items() if "repeated" in entry
 }

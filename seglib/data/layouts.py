@@ -1,4 +1,4 @@
-"""Find the images in a folder and their masks, in the layouts that common tools and data sets use.
+"""Find images and their masks in the folder layouts that common tools and data sets use.
 
 A layout is recognized by its folder and file names. docs/data_formats.md shows all layouts.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from .dataset import Pair
 from .images import SUFFIXES, DataError
 
-# Lower-case names of image folders, with the name of their mask folder. "" stands for any of MASK_FOLDERS.
+# Lower-case name of an image folder -> name of its mask folder. "" stands for any of MASK_FOLDERS.
 IMAGE_FOLDERS = {name: "" for name in ("images", "image", "imgs", "img", "img_dir")}
 IMAGE_FOLDERS |= {"imagestr": "labelstr", "imagests": "labelsts"}  # the names in nnU-Net
 MASK_FOLDERS = "masks mask labels label ann_dir annotations annotation annots gt segmentation".split()
@@ -38,7 +38,7 @@ class Layout:
 
 
 def detect(path: Path) -> Layout:
-    """Find images and masks below `path`. Raises DataError if no layout fits, or if two fit equally well."""
+    """Find images and masks below `path`. Raises DataError if no layout matches, or if two match equally well."""
     folders = _walk(path)
     by_name = {tuple(map(str.lower, parts)): parts for parts in folders}
     masks_of = {parts: [by_name[o] for o in _mask_folders(parts) if o in by_name] for parts in folders}
@@ -68,7 +68,7 @@ def _walk(path: Path) -> dict[Parts, Path]:
 
 
 def _mask_folders(parts: Parts) -> list[Parts]:
-    """Return the folders, in lower case, that may contain the masks of the images in the folder `parts`."""
+    """Return the possible mask folders for the image folder `parts`, in lower case."""
     lower = tuple(map(str.lower, parts))
     folders = []
     for i, part in enumerate(lower):
@@ -79,7 +79,7 @@ def _mask_folders(parts: Parts) -> list[Parts]:
 
 
 def _add(layout: Layout, path: Path, parts: Parts, candidates: Sequence[Parts]) -> None:
-    """Add the images of one folder, with masks from the candidate folder that has masks for most of the images."""
+    """Add the images of one folder, with masks from the candidate folder in which most images have a mask."""
     matches = [_match(path.joinpath(*parts), path.joinpath(*masks)) for masks in candidates]
     counts = [sum(mask is not None for _, mask in matched.values()) for _, matched in matches]
     best = counts.index(max(counts))
@@ -104,10 +104,10 @@ def _add(layout: Layout, path: Path, parts: Parts, candidates: Sequence[Parts]) 
 
 
 def _match(images: Path, masks: Path) -> tuple[str, dict[str, tuple[Path, Path | None]]]:
-    """Return the ending of the mask names, and {stem: (image, mask or None)}, for an image and a mask folder.
+    """Match the images in one folder to the masks in another folder by their names.
 
-    The ending is the one that matches the most files. If both folders are the same, x.jpg belongs to x_mask.png or
-    x.png.
+    Returns the ending of the mask names that matches the most files, such as "_mask", and {stem: (image, mask or
+    None)}. If both folders are the same, the mask of x.jpg is x_mask.png or x.png.
     """
     image_endings, mask_endings = IMAGE_ENDINGS, MASK_ENDINGS
     if images == masks:
@@ -133,10 +133,10 @@ def _match(images: Path, masks: Path) -> tuple[str, dict[str, tuple[Path, Path |
 
 
 def by_pattern(path: Path, images: str, masks: str) -> Layout:
-    """Match files below `path` with two patterns, such as "{split}/rgb/{name}.jpg" and "{split}/seg/{name}_m.png".
+    """Find images and masks by two patterns, such as "{split}/rgb/{name}.jpg" and "{split}/seg/{name}_m.png".
 
-    `{name}` and `{split}` stand for any part of a file or folder name, and `*` for any part that does not matter. An
-    image and a mask belong together if their names and splits agree.
+    The patterns are relative to `path`. `{name}` and `{split}` match any part of a file or folder name, and `*` matches
+    any part that is ignored. An image and a mask form a pair if they have the same `{name}` and `{split}`.
     """
     pairs: dict[str, Pair] = {}
     for pattern in (images, masks):
@@ -183,7 +183,7 @@ def natural_order(name: str) -> list:
 
 
 def stem_of(file: Path) -> str:
-    """Return the file name without its extension, in Unicode form NFC, as some systems decompose accents (NFD)."""
+    """Return the file name without its extension, in Unicode form NFC, because some systems store names in NFD."""
     return unicodedata.normalize("NFC", file.stem)
 
 
@@ -197,7 +197,7 @@ def list_images(folder: Path) -> list[Path]:
 
 
 def image_files(folder: Path) -> dict[str, Path]:
-    """Return {stem: file} of the images in `folder`, in natural order. Raises DataError if two have the same stem."""
+    """Return {stem: file} of the images in `folder`, in natural order. Raises DataError if a stem occurs twice."""
     files: dict[str, Path] = {}
     for file in list_images(folder):
         stem = stem_of(file)
@@ -208,15 +208,15 @@ def image_files(folder: Path) -> dict[str, Path]:
 
 
 def index_by_stem(files: dict[str, Path], ending: str) -> dict[str, Path]:
-    """Return {beginning of the stem: file} for the files whose stem ends with `ending`."""
+    """Return {stem without `ending`: file} for the files whose stem ends with `ending`."""
     return {stem[: len(stem) - len(ending)]: file for stem, file in files.items() if stem.endswith(ending)}
 
 
 def match_pattern(folder: Path | str, pattern: str) -> list[tuple[dict[str, str], Path]]:
     """Return the files below `folder` that match a pattern such as "{split}/*/{name}.jpg", in natural order.
 
-    Each file comes with the parts of its path that match the fields in braces. `*` matches any part of a name. Hidden
-    files are left out.
+    Each result is a dict with the parts of the path that match the fields in braces, and the file. `*` matches any part
+    of a name. Hidden files are left out.
     """
     expression, names = "", ""
     for part in re.split(r"(\{\w+\}|\*+)", pattern):
@@ -238,7 +238,7 @@ def masks_without_image(pairs: Sequence[Pair], unused: Sequence[Path] = ()) -> l
     Only files that are named like the masks in `pairs` are reported.
     """
     used, unused_stems = {file for pair in pairs for file in (pair.image, pair.mask)}, set(map(stem_of, unused))
-    # What follows the key in a mask's name: nothing, or the ending that only the label masks of Cityscapes have.
+    # The part of a mask's name after the key. In Cityscapes, it distinguishes label masks from other files.
     endings = {stem_of(pair.mask).removeprefix(pair.key.split("/")[-1]) for pair in pairs}
     folders = sorted({pair.mask.parent for pair in pairs if pair.mask.parent.is_dir()})
     spare = [file for folder in folders for file in list_images(folder) if file not in used]

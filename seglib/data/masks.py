@@ -1,4 +1,4 @@
-"""Read the values stored in mask files, and translate them to labels."""
+"""Read the values stored in mask files, and convert them to labels."""
 
 from pathlib import Path
 
@@ -13,10 +13,10 @@ def read_mask(path: Path | str, form: str = "stored") -> np.ndarray:
 
     Args:
         path: The mask file. A MATLAB file must contain a single array of label ids.
-        form: "stored" returns label ids or palette indices (H, W), or colors (H, W, 3) if they are not gray. "colors"
-            returns the colors that a viewer shows, (H, W, 3). "alpha" returns the opacity, (H, W). "guess" is like
-            "stored", but refuses masks whose transparency or palette contradicts their values; it is for masks without
-            a classes.yaml.
+        form: "stored" returns label ids or palette indices (H, W), or colors (H, W, 3) if the mask is not gray.
+            "colors" returns the displayed colors (H, W, 3), and "alpha" returns the opacity (H, W). "guess" is used if
+            there is no classes.yaml; it is like "stored", but rejects masks whose transparency or palette contradicts
+            their values.
 
     Raises:
         DataError: The mask cannot be read. The message names the file.
@@ -82,10 +82,10 @@ def _stored_values(image: Image.Image, path: Path) -> np.ndarray:
 
 
 def _check_consistency(image: Image.Image, values: np.ndarray, path: Path) -> None:
-    """Raise DataError if the transparency or palette contradicts the values, so that the background is ambiguous."""
+    """Raise DataError if the background is ambiguous because transparency or palette contradicts the values."""
     if "A" in image.getbands():
         alpha = np.asarray(image.getchannel("A"))
-        if alpha.any() and np.asarray(image)[alpha == 0][..., :-1].any():  # as in files of background removal tools
+        if alpha.any() and np.asarray(image)[alpha == 0][..., :-1].any():  # common in background removal tools
             fault = "the mask has transparent parts that hold other values than 0. If the opaque parts are the object"
             remedy = "write `binary: {alpha: 127}` in classes.yaml; else save it without transparency"
             raise DataError(f"{path}: {fault}, {remedy}.")
@@ -98,9 +98,10 @@ def _check_consistency(image: Image.Image, values: np.ndarray, path: Path) -> No
 
 
 def labels_by_id(values: np.ndarray, path: Path, *tables: dict[int, int]) -> np.ndarray:
-    """Translate stored ids to labels with the first of `tables` ({id: label}) that contains every id in the mask.
+    """Convert stored ids to labels with the first of `tables` ({id: label}) that contains every id in the mask.
 
-    `values` and the result are uint8 (H, W). Raises DataError, naming the file and the unknown ids, if no table fits.
+    `values` and the result are uint8 (H, W). Raises DataError with the path and the unknown ids if there is no such
+    table.
     """
     if values.ndim != 2:
         remedy = "save them in a gray PNG, or name the colors in classes.yaml"
@@ -118,9 +119,9 @@ def labels_by_id(values: np.ndarray, path: Path, *tables: dict[int, int]) -> np.
 
 
 def labels_by_color(values: np.ndarray, path: Path, table: dict[tuple[int, int, int], int]) -> np.ndarray:
-    """Translate a mask in the colors of `table` ({(r, g, b): label}) to labels (H, W) uint8.
+    """Convert the colors of a mask to uint8 labels (H, W) with `table`, {(r, g, b): label}.
 
-    Raises DataError, naming the file and the color, if a color is missing from the table.
+    Raises DataError with the path and the color if a color is missing from the table.
     """
     values = np.atleast_3d(values)  # a gray mask has one channel, which is compared with all three
     codes, known = (np.sum(v * np.int32((65536, 256, 1)), axis=-1) for v in (values, np.array(list(table))))

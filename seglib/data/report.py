@@ -1,33 +1,33 @@
-"""The report of a data set check, as text and as plain values."""
+"""The report of a data set check, as an object and as text."""
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-SHOWN = 10  # number of findings of each kind that the text lists
+SHOWN = 10  # maximum number of findings of each kind that are listed in the text
 
 
 @dataclass
 class Report:
-    """The result of `check`. `ok` is True if no file is faulty and no image is in two splits."""
+    """The result of `validation.check`. `ok` is True if all files are valid and no image is in two splits."""
 
     name: str
     title: str
     place: str
     classes: tuple[str, ...]
     images: dict[str, int] = field(default_factory=dict)  # {split: number of images}
-    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)  # (width, height) of smallest, median and largest
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)  # {"smallest": (width, height), ...}
     pixels: list[int] = field(default_factory=list)  # number of pixels of each class
     ignored: int = 0
-    duplicates: list[tuple[str, str]] = field(default_factory=list)  # images with equal pixels in two splits
-    suspects: list[tuple[str, str]] = field(default_factory=list)  # near duplicates and known duplicates in two splits
-    released: dict[str, bool] = field(default_factory=dict)  # {split: whether released weights were trained on it}
-    layout: str = ""  # of a folder of your own: the detected layout
+    duplicates: list[tuple[str, str]] = field(default_factory=list)  # pairs of identical images in different splits
+    suspects: list[tuple[str, str]] = field(default_factory=list)  # near and known duplicates in different splits
+    released: dict[str, bool] = field(default_factory=dict)  # {split: whether its digest is a released one}
+    layout: str = ""  # description of the detected layout; only for your own folders
     notices: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)  # likely mistakes
     faults: list[str] = field(default_factory=list)  # error messages, one per file
-    suggestion: str = ""  # text with a classes.yaml that was tested on the masks
+    suggestion: str = ""  # text that suggests a classes.yaml, which was tested on the masks
 
     @property
     def ok(self) -> bool:
@@ -64,7 +64,7 @@ _RELEASED = {True: "the copy that the course was made with", False: "differs fro
 
 
 def _by_kind(faults: list[str]) -> list[str]:
-    """Join messages that differ only in file and numbers: the first message in full, then the other file names."""
+    """Merge messages that differ only in file names and numbers: the first message, then the other file names."""
     kinds: dict[str, list[str]] = {}
     for fault in faults:
         kinds.setdefault(re.sub(r"\(.*?\)|\S*/\S*|\d[\d, ]*", "#", fault.partition(": ")[2]), []).append(fault)

@@ -1,4 +1,4 @@
-"""Choose the images and the crop size of every training step, and augment the images."""
+"""Choose the images and the crop size for each training step, and augment the images."""
 
 from collections.abc import Iterator
 
@@ -31,16 +31,16 @@ class TrainingBatchSampler:
         self._epoch, self._order = -1, np.empty(0, int)  # the order of the images in the latest epoch
 
     def set_epoch(self, epoch: int, first_step: int = 0) -> None:
-        """Choose the epoch to iterate over. Steps before `first_step`, counted over the whole run, are skipped."""
+        """Set the epoch to iterate over. Steps before `first_step`, counted from the start of the run, are skipped."""
         first, end = epoch * self.steps_per_epoch, (epoch + 1) * self.steps_per_epoch
         self.steps = range(max(first, first_step), end)
 
     def crop_size(self, epoch: int) -> int:
-        """Return the crop size of an epoch. Each crop size is used for an equal part of the run, in order."""
+        """Return the crop size of an epoch. The epochs are divided equally among the crop sizes, in order."""
         return self.crop_sizes[epoch * len(self.crop_sizes) // self.epochs]
 
     def batch(self, step: int) -> list[tuple[int, int]]:
-        """Return the batch of a step. Steps are counted over the whole run."""
+        """Return the batch for a step. Steps are counted from the start of the run."""
         epoch, position = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:  # shuffling a million images takes as long as a training step
             self._epoch = epoch
@@ -49,11 +49,11 @@ class TrainingBatchSampler:
         return [(epoch, int(index)) for index in indices]
 
     def num_batch_images(self, step: int) -> int:
-        """Return the number of images in the batch of a step. The last batch of an epoch may be smaller."""
+        """Return the number of images in the batch for a step. The last batch of an epoch may be smaller."""
         return min(self.batch_size, self.num_images - step % self.steps_per_epoch * self.batch_size)
 
     def num_batch_pixels(self, step: int) -> int:
-        """Return the number of pixels in the batch of a step, from which the remaining time is estimated."""
+        """Return the number of pixels in the batch for a step, which is used to estimate the remaining time."""
         return self.num_batch_images(step) * self.crop_size(step // self.steps_per_epoch) ** 2
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
@@ -64,10 +64,10 @@ class TrainingBatchSampler:
 
 
 class DistributedBatchSampler:
-    """Yields the part of every batch for one process: every `world_size`-th image, starting at index `rank`.
+    """Yields one process's part of each batch: every `world_size`-th image, starting at index `rank`.
 
-    If a batch has fewer images than there are processes, the remaining processes get its first image with a mask that
-    is ignored everywhere. Such an item has the index ~index.
+    If a batch has fewer images than there are processes, the remaining processes get the first image of the batch with
+    a mask in which all pixels are ignored. To request this mask, the item has the index ~index.
     """
 
     def __init__(self, sampler: TrainingBatchSampler, rank: int, world_size: int):
@@ -83,9 +83,10 @@ class DistributedBatchSampler:
 
 
 def accumulation_weights(num_images: int, num_parts: int, world_size: int) -> list[float]:
-    """Return the fraction of a batch's images in each gradient accumulation part, over all processes.
+    """Return the weight of each gradient accumulation step: the fraction of the batch's images that it processes.
 
-    Every process splits its images with `torch.tensor_split`, so earlier parts may have one image more.
+    In each step, every process uses one of the `num_parts` parts of its images. The parts are made with
+    `torch.tensor_split`, so earlier parts may have one more image.
     """
     if num_parts == 1:
         return [1.0]
@@ -97,8 +98,8 @@ def accumulation_weights(num_images: int, num_parts: int, world_size: int) -> li
 class TrainingDataset(Dataset):
     """Augmented training crops. Item (epoch, index) is the image at `index` with its mask, augmented for that epoch.
 
-    Items are tensors (S, S, 3) and (S, S), uint8. Images of bands are float32 (S, S, channels). The mask of item
-    (epoch, ~index) is ignored everywhere.
+    Both are uint8 tensors, (S, S, 3) and (S, S), where S is the crop size. Non-RGB images are float32 (S, S, channels).
+    All pixels of the mask of item (epoch, ~index) are ignored.
     """
 
     def __init__(self, dataset: SegmentationDataset, sampler: TrainingBatchSampler, config: Config):
@@ -113,4 +114,4 @@ class TrainingDataset(Dataset):
         image, mask = self.transforms[self.sampler.crop_size(epoch)](item["image"], item["mask"], seed)
         if ignored:
             mask = np.full_like(mask, IGNORE)
-        return torch.tensor(image), torch.tensor(mask)  # copies, because the arrays may belong to the data set
+        return torch.tensor(image), torch.tensor(mask)  # copies, because the data set may cache the arrays

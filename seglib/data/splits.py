@@ -1,4 +1,4 @@
-"""Assign images to splits: by committed lists, or by a ratio for other folders."""
+"""Assign images to splits: with the package's split lists for built-in data sets, or at random for other folders."""
 
 import random
 from collections.abc import Collection, Sequence
@@ -12,7 +12,7 @@ LISTS = RESOURCES / "data" / "splits"
 
 
 def divide(keys: Sequence[str], train_share: float = 0.85, seed: int = 0) -> dict[str, list[str]]:
-    """Divide the keys at random into train and val. `train_share` is the fraction of the keys that goes to train.
+    """Divide the keys at random into "train" and "val". `train_share` is the fraction of the keys in "train".
 
     If there are two or more keys, each split gets at least one. The result depends only on the set of keys and on
     `seed`, not on the order of the keys or on the machine.
@@ -25,9 +25,9 @@ def divide(keys: Sequence[str], train_share: float = 0.85, seed: int = 0) -> dic
 
 
 def read_list(name: str, list_name: str, split: str, given: Collection[str] = ()) -> list[str]:
-    """Return the keys of one split in a committed list. Raises DataError if there is no such list.
+    """Return the keys in the list `list_name` of one split. Raises DataError if there is no such list.
 
-    The error message also lists `given`, the splits that the data set comes with.
+    `given` contains the splits that the data set itself defines. They are listed in the error message.
     """
     file = LISTS / name / list_name / f"{split}.txt"
     if file.is_file():

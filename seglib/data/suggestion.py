@@ -1,4 +1,4 @@
-"""Suggest a classes.yaml for masks without one.
+"""Suggest a classes.yaml for a folder that has none.
 
 The suggestion is tested on the values in the masks before it is reported.
 """
@@ -15,8 +15,8 @@ from .images import JPEG, DataError
 MAX_VALUES = 64  # with more distinct values, a list of classes would not help
 COUNTED = 4096  # after this many distinct values, colors of further masks are not counted
 SHOWN = 8
-STRAY = 1e-3  # a value in a smaller fraction of all pixels may be an annotation error
-# In smoothed masks, at least the fraction NEAR_SHARE of the pixels is within NEAR of the darkest or brightest value.
+STRAY = 1e-3  # a value that occurs in a smaller fraction of all pixels may be an annotation error
+# Masks are taken to be smoothed if at least this fraction of pixels is within NEAR of the darkest or brightest value.
 NEAR, NEAR_SHARE = 32, 0.9
 LEAST_FOREGROUND = 1e-3
 CLASS_IDS = range(1, 64)  # if all other ids are in this range, 255 means pixels to ignore
@@ -41,7 +41,7 @@ class MaskValues:
             self.counts.update({tuple(map(int, c)): int(n) for c, n in zip(colors, counts, strict=True)})
 
     def suggestion(self, folder: Path) -> str:
-        """Return a message with the values in the masks and a classes.yaml that was tested on them, or other advice."""
+        """Return a message that lists the values in the masks and suggests a classes.yaml or other changes."""
         total = sum(self.counts.values())
         listed = [f"{value} ({count / total:.1%})" for value, count in self.counts.most_common(SHOWN)]
         more = f" and {len(self.counts) - SHOWN} more values" if len(self.counts) > SHOWN else ""
@@ -54,7 +54,7 @@ class MaskValues:
         return f"{held} Probably {reason}: save the masks again as PNG, each pixel one class."
 
     def _candidate(self) -> str:
-        """Return a classes.yaml that may fit, or an empty string if none can."""
+        """Return the text of a classes.yaml that may be suitable; an empty string if there is none."""
         gray = Counter()
         for value, count in self.counts.items():
             gray[value if isinstance(value, int) else max(value)] += count
@@ -74,9 +74,9 @@ class MaskValues:
         return self._ids(gray)
 
     def _ids(self, gray: Counter) -> str:
-        """Return a classes.yaml that names every id.
+        """Return the text of a classes.yaml with a class for each id.
 
-        The id 255 next to small ids, and the middle value of a trimap, are ignored.
+        The id 255 becomes "ignore" if all other ids are small. In a trimap, the middle value becomes "ignore".
         """
         others = set(gray) - {0, 255}
         names = {value: f"class{value}" for value in sorted(gray)}
@@ -95,9 +95,9 @@ class MaskValues:
         return "\n".join(["classes:", *(f"  - {name}" for name in names), "colors:", *lines])
 
     def _try(self, text: str, file: Path) -> str:
-        """Return the fraction of pixels of each class under a classes.yaml, as text.
+        """Decode the mask values with the classes.yaml `text`, and return the fraction of each class as text.
 
-        The text is empty if the classes.yaml does not fit the masks or leaves almost no foreground.
+        The result is empty if the masks have values without a class, or almost no foreground.
         """
         values, counts = zip(*self.counts.items(), strict=True)
         if any(isinstance(value, tuple) for value in values):

@@ -1,7 +1,7 @@
 """Transforms: random augmentation for training, resizing, and normalization.
 
-Albumentations transforms image and mask together; see https://albumentations.ai/docs. Random choices depend on the seed
-passed to each call, not on the order of calls or the number of processes.
+Albumentations applies the same transforms to an image and its mask; see https://albumentations.ai/docs. Random choices
+depend on the seed passed to each call, not on the order of calls or the number of processes.
 """
 
 import functools
@@ -16,16 +16,16 @@ from torch import Tensor
 
 from ..config import AugmentConfig
 
-# Mean and standard deviation of the RGB channels of ImageNet, in 0..1. Pre-trained networks expect these values.
+# Mean and standard deviation of the RGB channels of ImageNet, in 0..1, with which pre-trained networks were trained.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
 
 class TrainingTransform:
-    """Random crop, flip, rotation, color, blur and noise as set in `config`. Transforms whose option is 0 are left out.
+    """Random crops, flips, rotation, color changes, blur and noise. Transforms whose option in `config` is 0 are off.
 
-    `transform(image, mask, seed)` takes uint8 (H, W, 3) and (H, W) and returns both at (size, size). The same seed
-    gives the same result. Images of bands, float32 (H, W, C), are only cropped, flipped and rotated.
+    Call it with a uint8 image (H, W, 3), its mask (H, W) and a seed to get both at (size, size). The same seed gives
+    the same result. For non-RGB images, float32 (H, W, C), only crops, flips and rotation may be enabled.
     """
 
     def __init__(self, config: AugmentConfig, size: int):
@@ -42,8 +42,8 @@ def training_steps(config: AugmentConfig, size: int) -> list:
     A = _albumentations()
     color = config.color_jitter
     factors, hue = (max(0, 1 - color), 1 + color), min(color / 5, 0.5)
-    # INTER_AREA avoids aliasing in downsampling. In upsampling, which most of the last crops of a run need, it is close
-    # to nearest-neighbor interpolation; whether bilinear interpolation would train better was not measured.
+    # INTER_AREA avoids aliasing in downsampling. In upsampling, which most crops need at the end of a run, it is close
+    # to nearest-neighbor interpolation. Whether bilinear interpolation gives better networks was not measured.
     modes = {"interpolation": cv2.INTER_AREA, "mask_interpolation": cv2.INTER_NEAREST_EXACT}
     steps: list[tuple[float, Any]] = [
         (1, A.RandomResizedCrop((size, size), config.crop_area, config.crop_ratio, **modes)),
@@ -95,15 +95,15 @@ def resized_size(height: int, width: int, longest_side: int) -> tuple[int, int]:
 
 
 def normalize(images: Tensor, mean: Sequence[float] = (), std: Sequence[float] = ()) -> Tensor:
-    """Subtract a mean from each channel and divide by a standard deviation, in float32.
+    """Subtract the mean of each channel and divide by its standard deviation, in float32.
 
     Args:
         images: uint8 RGB (N, 3, H, W), or float (N, C, H, W) if `mean` is given.
-        mean: Mean of each channel. If it is empty, the mean of ImageNet for values 0..255 is used.
-        std: Standard deviation of each channel, like `mean`.
+        mean: Mean of each channel. If empty, the mean of ImageNet is used, for values 0..255.
+        std: Standard deviation of each channel. If empty, that of ImageNet is used.
 
     Returns:
-        float32 (N, C, H, W). If `mean` is given, NaN and infinity become 0, which stands for the mean.
+        float32 (N, C, H, W). If `mean` is given, NaN and infinity become 0, the normalized value of the mean.
     """
     center, scale = _mean_and_std(tuple(mean), tuple(std), images.device)
     normalized = (images.float() - center) / scale
@@ -111,7 +111,7 @@ def normalize(images: Tensor, mean: Sequence[float] = (), std: Sequence[float] =
 
 
 def mean_and_std(mean: Sequence[float], std: Sequence[float], device=None) -> tuple[Tensor, Tensor]:
-    """Return the mean and standard deviation for `normalize`, each float32 (1, C, 1, 1)."""
+    """Return the mean and standard deviation for `normalize` as two float32 tensors (1, C, 1, 1)."""
     factor = 1 if mean else 255
     center, scale = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (mean or MEAN, std or STD))
     return center * factor, scale * factor

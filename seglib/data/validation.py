@@ -1,4 +1,4 @@
-"""Check every file of a data set, list the known data sets, and download those with a public address."""
+"""Check every file of a data set, list the built-in data sets, and download those that are publicly available."""
 
 import hashlib
 import tempfile
@@ -21,12 +21,12 @@ from .layouts import masks_without_image
 from .report import Report
 from .suggestion import LEAST_FOREGROUND, MaskValues
 
-GENERATED_SAMPLES = 16  # images to check in each split of a generated data set
+GENERATED_SAMPLES = 16  # number of images to check in each split of a generated data set
 ALIKE_BITS = 2  # images look alike if at most this many of the 64 bits of their hashes differ
 
 
 def difference_hash(image: np.ndarray) -> np.ndarray:
-    """Return 64 signs: 1 where brightness increases from a cell of an 8x9 grid to its right neighbor, else -1."""
+    """Return a perceptual hash of 64 signs: 1 if a cell of an 8x9 grid is darker than its right neighbor, else -1."""
     small = np.asarray(
         Image.fromarray(bands_to_rgb(image)).convert("L").resize((9, 8), Image.Resampling.BOX), np.float32
     )
@@ -36,17 +36,17 @@ def difference_hash(image: np.ndarray) -> np.ndarray:
 def check(
     name: str, root: Path | str = "data", list_name: str = "default", progress: bool = True, pattern: Sequence[str] = ()
 ) -> Report:
-    """Read every file of a data set once and report its content and its problems.
+    """Read every file of a data set once, and report statistics and problems.
 
     Args:
-        name: The data set, as in `seglib.data.load`. For a generated data set, a few images are checked.
-        root: The folder that contains the known data sets.
-        list_name: The split list of a known data set.
+        name: The data set, as in `seglib.data.load`. For a generated data set, only a few images are checked.
+        root: The folder that contains the built-in data sets.
+        list_name: The name of the split list of a built-in data set.
         progress: Whether to show a progress bar on a terminal.
-        pattern: Patterns of the image and mask paths in a folder of your own, see `layouts.by_pattern`.
+        pattern: Patterns for the image and mask paths in your own folder, see `layouts.by_pattern`.
 
     Raises:
-        DataError: The data set is not there, or its layout or classes.yaml cannot be read.
+        DataError: The data set does not exist, its layout is not recognized, or its classes.yaml is invalid.
     """
     if name in generated_sets():
         report = Report(name, generated_sets()[name].title, "generated", generated_sets()[name].classes)
@@ -88,7 +88,7 @@ def check(
 
 
 def _add_warnings(report: Report, background: int | None, readers: list[CheckingReader]) -> None:
-    """Add warnings about a folder of your own: images of different bit depths, EXIF rotation, too little foreground."""
+    """Add warnings about images of different bit depths, EXIF rotation, and too little foreground."""
     depths = sum((reader.depths for reader in readers), Counter())
     if len(depths.keys() - {8}) > 1:
         used = ", ".join(f"{count} use {bits}" for bits, count in sorted(depths.items()))
@@ -111,7 +111,7 @@ def _divided(name: str, parts: dict[str, list[Pair]]) -> list[tuple[str, str]]:
 
 
 def _survey(report: Report, parts: dict[str, tuple[list[str], Callable]], progress: bool) -> Report:
-    """Read all items of all splits, and add their statistics and problems to the report."""
+    """Read all items of all splits, add statistics and problems to the report, and return the report."""
     histogram, sizes = np.zeros(256, np.int64), []
     places_of: dict[bytes, list[tuple[str, str]]] = defaultdict(list)  # hash of the pixels -> (split, place)
     hashes: dict[str, list[tuple[str, np.ndarray]]] = defaultdict(list)  # split -> (place, 64 signs)
@@ -148,17 +148,17 @@ def _survey(report: Report, parts: dict[str, tuple[list[str], Callable]], progre
 
 
 def _similar_images(parts: list[list[tuple[str, np.ndarray]]]) -> Iterator[tuple[str, str]]:
-    """Yield the places of two images in different splits whose hashes differ in at most ALIKE_BITS bits."""
+    """Yield all pairs of images in different splits whose hashes differ in at most ALIKE_BITS bits."""
     for ours, theirs in combinations(parts, 2):
         columns = np.stack([signs for _, signs in theirs]).T
-        for start in range(0, len(ours), 256):  # in chunks: for a million images, all products take terabytes
+        for start in range(0, len(ours), 256):  # in chunks, because all products at once may need terabytes
             products = np.stack([signs for _, signs in ours[start : start + 256]]) @ columns
             for a, b in np.argwhere(products >= 64 - 2 * ALIKE_BITS):
                 yield ours[start + a][0], theirs[b][0]
 
 
 def listing(root: Path | str = "data") -> str:
-    """Return a table of the known data sets: name, title, number of classes, and split sizes or how to get them."""
+    """Return a table of the data sets: name, title, number of classes, and split sizes or how to get the data."""
     lines = []
     for name, described in (SOURCES | generated_sets()).items():
         here = "generated, nothing to download"
@@ -174,10 +174,10 @@ def listing(root: Path | str = "data") -> str:
 
 
 def download(name: str, root: Path | str = "data", progress: bool = True) -> Path:
-    """Download, unpack and verify a known data set, and return its folder.
+    """Download, unpack and verify a built-in data set, and return its folder.
 
-    Existing data is not changed. Raises DataError if the data set exists or requires a login, and DownloadError if no
-    address works. Both messages include instructions.
+    Existing data is not changed. Raises DataError if the data set already exists or requires a login, and DownloadError
+    if no URL works. Both messages say what to do.
     """
     if name in generated_sets():
         raise DataError(f"{name} is generated: there is nothing to download.")
