@@ -29,17 +29,17 @@ COMMANDS = ("predict", "evaluate", "train", "export", "runs", "data", "weights")
 
 
 def load_commands() -> dict[str, ModuleType]:
-    """Return {name of a command: its module}.
+    """Return {command name: module}.
 
-    Other packages can register commands under the entry point `seglib.commands`.  A module defines
-    `add_arguments(parser)` and `run(args)`.  Its docstring, a sentence followed by examples, is the help text.
+    Other packages can register commands in the entry point group `seglib.commands`. Each module defines
+    `add_arguments(parser)` and `run(args)`. Its docstring, one sentence followed by examples, is the help text.
     """
     modules = {name: import_module(f"seglib.cli.{name}") for name in COMMANDS}
     return modules | {point.name: point.load() for point in entry_points(group="seglib.commands")}
 
 
 def build_parser() -> Parser:
-    """Build the parser for all commands.  In the parsed arguments, `command` is the name of the command."""
+    """Build the parser for all commands. In the parsed arguments, `command` is the name of the command."""
     parser = Parser(__doc__, prog="seglib")
     parser.add_argument("--version", action="version", version=f"seglib {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -69,7 +69,7 @@ def main(words: list[str] | None = None) -> int:
     """Run the command line and return its exit status.
 
     Args:
-        words: the command-line arguments; None means those of this process.
+        words: The command-line arguments. If None, those of this process are used.
     """
     words = sys.argv[1:] if words is None else words
     os.environ["MPLBACKEND"] = "agg"  # figures are only saved; a notebook's backend may not be available
@@ -83,10 +83,10 @@ def main(words: list[str] | None = None) -> int:
 def run_command(run: Callable[[], int]) -> int:
     """Call `run` and return its exit status.
 
-    Errors caused by invalid input are printed as one sentence, and the status is 1.  After Ctrl-C the status is 130.
+    Errors caused by invalid input are printed as one sentence, and the status is 1. After Ctrl-C, the status is 130.
     """
     if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may not support all letters
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may not support all characters
     try:
         with sigterm_as_interrupt():
             code = run()
@@ -97,7 +97,7 @@ def run_command(run: Callable[[], int]) -> int:
         print("\nstopped", file=sys.stderr)
         return 130
     except (SeglibError, OSError) as error:
-        if isinstance(error, BrokenPipeError):  # the program that reads our output, such as `head`, has ended
+        if isinstance(error, BrokenPipeError):  # the program that reads the output, such as `head`, has exited
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
         if os.environ.get("SEGLIB_TRACEBACK"):
@@ -107,7 +107,7 @@ def run_command(run: Callable[[], int]) -> int:
 
 
 def _sentence(error: Exception) -> str:
-    """Return the message of an error.  The message of an operating-system error begins with the file name."""
+    """Return the message of an error. The message of an operating-system error begins with the file name."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'a file'}: {error.strerror}."
     return str(error)

@@ -8,11 +8,11 @@ from pathlib import Path
 class Parser(argparse.ArgumentParser):
     """An argument parser that rejects abbreviated options.
 
-    An abbreviation could change its meaning when another option is added.
+    Otherwise, a new option could change the meaning of an abbreviation.
 
     Args:
-        text: a docstring.  Its first paragraph is the description of the command; the rest is shown below the options.
-        options: keyword arguments of `argparse.ArgumentParser`.
+        text: A docstring. Its first paragraph is the description of the command; the rest is shown below the options.
+        options: Keyword arguments of `argparse.ArgumentParser`.
     """
 
     def __init__(self, text: str = "", **options):
@@ -23,10 +23,10 @@ class Parser(argparse.ArgumentParser):
 
 
 def fraction(text: str) -> float:
-    """Return a number greater than 0 and at most 1.
+    """Convert `text` to a number greater than 0 and at most 1.
 
     Raises:
-        ArgumentTypeError: if `text` is not such a number.  argparse adds the name of the option to the message.
+        ArgumentTypeError: `text` is not such a number. argparse adds the name of the option to the message.
     """
     try:
         value = float(text)
@@ -55,9 +55,9 @@ def make_predictor(args: argparse.Namespace, settings: dict, model):
     """Return the Predictor for the command-line options.
 
     Args:
-        args: the parsed arguments; see `add_inference`.
-        settings: the inference settings with which the network was validated.  Options replace them.
-        model: the network.
+        args: The parsed arguments; see `add_inference`.
+        settings: The inference settings with which the network was validated. The arguments override them.
+        model: The network.
     """
     from .. import inference
 
@@ -72,10 +72,10 @@ def make_predictor(args: argparse.Namespace, settings: dict, model):
 
 
 def make_folder(folder: Path, option: str) -> None:
-    """Create the folder that is the value of `option`.
+    """Create the folder given by the command-line option `option`, unless it already exists.
 
     Raises:
-        OSError: if the folder cannot be created or is not writable.  The message contains the name of the option.
+        OSError: The folder cannot be created or is not writable. The message contains the name of the option.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

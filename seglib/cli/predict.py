@@ -62,7 +62,7 @@ def kinds(text: str) -> tuple[str, ...]:
     """Return the kinds of results in a list such as "mask,cutout".
 
     Raises:
-        ArgumentTypeError: if a kind is unknown.  argparse adds the name of the option to the message.
+        ArgumentTypeError: A kind is unknown. argparse adds the name of the option to the message.
     """
     from ..inference.result_files import KINDS
 
@@ -108,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def find_tasks(args: argparse.Namespace) -> list:
-    """Return a task for each image that has to be predicted, and create the folder for the results."""
+    """Return a task for each image to process, and create the folder for the results."""
     from ..inference import polygons
     from ..inference.batch import PredictTask
     from ..inference.result_files import free_name, has_results, image_files, without_results
@@ -148,7 +148,7 @@ def load(args: argparse.Namespace):
 
 
 def write_summaries(args: argparse.Namespace, results: list, classes: list[str]) -> None:
-    """Write coco.json and uncertainty.csv if they are requested.  Existing entries of other images are kept."""
+    """Write coco.json and uncertainty.csv if they are requested. Existing entries of other images are kept."""
     from ..files import write_text
     from ..inference import polygons
 

@@ -30,13 +30,13 @@ def split_configuration(words: list[str]) -> tuple[str | None, list[str]]:
     """Split the arguments after `train` or `tune` into the configuration file and the options.
 
     Args:
-        words: the arguments.  Options have the form --NAME=VALUE or --NAME VALUE, before or after the file.
+        words: The arguments. Options have the form --NAME=VALUE or --NAME VALUE, before or after the file.
 
     Returns:
         The configuration file or None, and the options in the form --NAME=VALUE.
 
     Raises:
-        ConfigError: if there is more than one configuration file.
+        ConfigError: There is more than one configuration file.
     """
     from ..config import ConfigError
 

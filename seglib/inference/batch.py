@@ -1,4 +1,4 @@
-"""Run inference on many images and write the results. While one image is computed, others are read and written."""
+"""Run inference on many images and write the results. Files are read and written while the network runs."""
 
 import errno
 import sys
@@ -23,12 +23,12 @@ from .predictor import Predictor, most_probable
 from .resize import ArrayReader
 from .result_files import MADE_BY, result_file, source_id
 
-THREADS = 4  # one thread computes at a time, while the others read and write files
-REDUCED_SIDE = 2  # JPEGs are reduced to no less than this multiple of the network's input size
+THREADS = 4  # one thread at a time runs the network, while the others read and write files
+REDUCED_SIDE = 2  # JPEGs are decoded at no less than this multiple of the network's input size
 
 
 class PredictTask(NamedTuple):
-    """An image, and the path prefix of its results: their folder and the beginning of their names."""
+    """An image, and the path prefix of its results, such as predictions/photo for predictions/photo_mask.png."""
 
     image: Path
     target: Path
@@ -36,14 +36,15 @@ class PredictTask(NamedTuple):
 
 @dataclass(frozen=True)
 class PredictResult:
-    """The result of one image.
+    """The result for one image.
 
     Attributes:
         file: The image file.
-        counts: Number of pixels of each label, int64 (256,); None if there is no result.
-        error: The error message; empty if there is a result.
-        uncertainty: Mean of 1 - p, where p is the probability of a pixel's predicted class; None for large TIFF files.
-        size: (height, width) of the image; (0, 0) if there is no result, and for large TIFF files.
+        counts: Number of pixels of each label, int64 (256,); None after an error.
+        error: The error message; empty if there was no error.
+        uncertainty: Mean of 1 - p, where p is the probability of a pixel's predicted class; None after an error and for
+            large TIFF files.
+        size: (height, width) of the image; (0, 0) after an error and for large TIFF files.
         polygons: The result of `polygons.find_polygons` if the kind "coco" or "labelme" was requested.
     """
 
@@ -60,12 +61,12 @@ class BatchPredictor:
     """Runs inference on images and writes the results. Each file is written atomically.
 
     Args:
-        predictor: The predictor that computes the results.
+        predictor: The predictor, which runs the network.
         classes: Names of the classes.
         palette: Colors of the classes, (classes, 3).
         kinds: The kinds of results to write, from `result_files.KINDS`.
-        mask_format: The values of a mask. "ids" writes class ids, "binary" writes 0 for the background and 255 for all
-            other classes, and "palette" writes class ids with a color palette.
+        mask_format: Pixel values of the masks. "ids" writes class ids, "binary" writes 0 for the background and 255 for
+            all other classes, and "palette" writes class ids with a color palette.
         background: Index of the background class; None if there is none.
         reading: Keyword arguments of `data.read_image`.
     """
@@ -98,7 +99,7 @@ class BatchPredictor:
             self._stopped.clear()
 
     def predict(self, task: PredictTask) -> PredictResult:
-        """Run one task. If the image is invalid, the result has an error message.
+        """Run one task. If the image is invalid, the result contains an error message.
 
         Raises OSError if a result cannot be written.
         """
@@ -117,7 +118,7 @@ class BatchPredictor:
 
     @contextmanager
     def _take_turn(self, task: PredictTask) -> Iterator[None]:
-        """Wait until no other thread is computing. Raises PredictionError if the run was stopped by Ctrl-C."""
+        """Wait until no other thread runs the network. Raises PredictionError if the run was stopped by Ctrl-C."""
         with self._computing:
             if self._stopped.is_set():
                 raise PredictionError(f"{task.image}: stopped.")
@@ -133,7 +134,7 @@ class BatchPredictor:
         return PredictResult(task.image, counts, "", uncertainty, labels.shape, shapes)
 
     def _compute(self, task: PredictTask, reader: ArrayReader) -> tuple[dict[str, np.ndarray], float]:
-        """Return the arrays that the requested kinds of results need, and the uncertainty of the image."""
+        """Return the arrays that are required for the requested kinds of results, and the uncertainty of the image."""
         parts = {"labels": [], "foreground": [], "probabilities": []}
         uncertainty = 0.0
         with self._take_turn(task):
@@ -180,7 +181,7 @@ class BatchPredictor:
         return PredictResult(file, counts, "", float(np.mean(uncertainties)), frame.image.shape[:2])
 
     def _draw(self, kind: str, image: np.ndarray, labels: np.ndarray, foreground=None) -> np.ndarray:
-        """Return the result of one kind as an image."""
+        """Return a mask, overlay or cutout as an image."""
         if kind == "mask":
             return self._mask_values(labels)
         if kind == "overlay":
@@ -230,7 +231,7 @@ def read_reduced(file: Path, min_side: int, **reading) -> ArrayReader:
     """Read an image. A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, which is faster.
 
     The longer side of a reduced image has at least `min_side` pixels; 0 disables the reduction. `reading` are keyword
-    arguments of `data.read_image`, and the function raises the same errors.
+    arguments of `data.read_image`. Raises the same errors as `data.read_image`.
     """
     try:
         with Image.open(file) as image:
@@ -243,6 +244,6 @@ def read_reduced(file: Path, min_side: int, **reading) -> ArrayReader:
                 reduced = ImageOps.exif_transpose(image)
                 turned = (reduced.width > reduced.height) != (image.width > image.height)
                 return ArrayReader(np.asarray(reduced.convert("RGB")), size if turned else size[::-1])
-    except Exception:  # reading the whole file below reports any problem with it
+    except Exception:  # problems are reported when the whole file is read below
         pass
     return ArrayReader(data.read_image(file, **reading))

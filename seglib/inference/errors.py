@@ -1,7 +1,7 @@
-"""The error that inference raises."""
+"""The exception for errors in inference."""
 
 from ..errors import SeglibError
 
 
 class PredictionError(SeglibError, ValueError):
-    """A prediction that is not possible; the message names the file or option and the remedy."""
+    """Raised if a prediction is not possible. The message gives the file or option and a solution."""

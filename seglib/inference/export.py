@@ -1,10 +1,11 @@
-"""Export trained weights to a single ONNX file, which onnxruntime runs on any platform, including browsers.
+"""Export trained weights to a single ONNX file, which onnxruntime runs on many platforms, including browsers.
 
-The graph takes uint8 RGB images (N, 3, H, W), at least 32 pixels high and wide, or float32 images with the channels
-that the network was trained on. It normalizes the images and returns float32 logits (N, classes, H, W). The caller
-resizes the images as described by `input` in the metadata of the file (docs/onnx.md). The metadata is JSON under the
-key `notes`. In browsers, onnxruntime does not give access to the metadata. Therefore, it is written at the end of the
-file, starting at the last `{"format": "seglib"`.
+The graph takes uint8 RGB images (N, 3, H, W), or float32 images with the channels on which the network was trained.
+Images must be at least 32 pixels high and wide. The graph normalizes them and returns float32 logits (N, classes, H,
+W). The caller must first resize the images as described by `input` in the metadata of the file (docs/onnx.md).
+
+The metadata is stored as JSON under the key `notes`. In browsers, onnxruntime does not give access to it, but it can be
+found at the end of the file, where it starts at the last `{"format": "seglib"`.
 """
 
 import copy
@@ -36,19 +37,20 @@ MIN_TORCH = (2, 13)  # the exporter of PyTorch 2.6 cannot write this opset
 
 
 class ExportError(SeglibError, ValueError):
-    """An export that failed; the message says why, and what to do."""
+    """Raised if an export fails. The message gives the reason and says what to do."""
 
 
 def export(name: str, file: Path, sizes: Sequence[tuple[int, int]] = SIZES) -> dict:
-    """Write weights as an ONNX file if onnxruntime computes the same logits as PyTorch.
+    """Export weights to an ONNX file after checking that onnxruntime computes the same logits as PyTorch.
 
     Args:
         name: Name or path of the weights, as in `weights.load`.
         file: The ONNX file to write.
-        sizes: Image sizes (height, width) at which the logits are compared. Single images and batches of two alternate.
+        sizes: Image sizes (height, width) at which the logits are compared, alternately for one image and for a batch
+            of two images.
 
     Returns:
-        A dict with the keys "bytes", "opset", "sizes" and "error". The error is relative to the largest logit.
+        A dict with the keys "bytes", "opset", "sizes" and "error", which is the result of `compare`.
 
     Raises:
         ExportError: A package is missing, or the logits differ.
@@ -69,8 +71,8 @@ def export(name: str, file: Path, sizes: Sequence[tuple[int, int]] = SIZES) -> d
 class BytesToLogits(nn.Module):
     """A network that includes normalization and maps uint8 RGB (N, 3, H, W) to logits (N, classes, H, W).
 
-    With a mean and a standard deviation of C channels, images are float32 (N, C, H, W). A network with a single output
-    returns two logits, 0 and that output, because their softmax equals the sigmoid of the output.
+    If `mean` and `std` have C values, images are float32 (N, C, H, W). If `model` has a single output channel, two
+    logits are returned, 0 and the output, because their softmax equals the sigmoid of the output.
     """
 
     def __init__(self, model: nn.Module, mean: Sequence[float] = (), std: Sequence[float] = ()):
@@ -87,10 +89,10 @@ class BytesToLogits(nn.Module):
 
 
 def to_onnx(network: nn.Module, fold: bool = True) -> bytes:
-    """Return the ONNX file of a network, such as `BytesToLogits`, for any batch size, height and width.
+    """Convert a network such as `BytesToLogits` to an ONNX file for any batch size, height and width.
 
-    `fold` precomputes constants, for example merges a batch normalization into the convolution before it. If `fold` is
-    False, the graph contains the weights of the network unchanged.
+    If `fold` is True, constants are precomputed; for example, batch normalization is merged into the preceding
+    convolution. Otherwise, the graph contains the unchanged weights of the network.
     """
     example = make_images(network, 2, 2 * MIN_SIDE, 3 * MIN_SIDE)
     smallest = {"batch": 1, "height": MIN_SIDE, "width": MIN_SIDE}
@@ -119,7 +121,7 @@ def to_onnx(network: nn.Module, fold: bool = True) -> bytes:
 
 
 def public_metadata(metadata: dict) -> dict:
-    """Return the metadata for the ONNX file, which does not say where or how the network was trained."""
+    """Return the metadata for the ONNX file, without information on where and how the network was trained."""
     inference = metadata["config"]["inference"]
     channels, copied = len(inference.get("mean", ())), ("classes", "palette", "background", "reading")
     return {
@@ -140,9 +142,9 @@ def public_metadata(metadata: dict) -> dict:
 
 
 def make_images(network: nn.Module, number: int, height: int, width: int, generator=None) -> Tensor:
-    """Return random images for a network.
+    """Return random input images for a network.
 
-    They are uint8 (N, 3, H, W), or float32 (N, C, H, W) for a `BytesToLogits` with a mean of C channels.
+    The images are uint8 (N, 3, H, W), or float32 (N, C, H, W) for a `BytesToLogits` with `mean` for C channels.
     """
     if channels := getattr(network, "channels", 0):
         return torch.randn(number, channels, height, width, generator=generator) * network.std + network.mean
@@ -161,9 +163,9 @@ def append_metadata(content: bytes, metadata: dict) -> bytes:
 def compare(network: nn.Module, content: bytes, sizes: Sequence[tuple[int, int]]) -> float:
     """Return the largest error of onnxruntime's logits, relative to the largest logit.
 
-    The reference is PyTorch in float64. Errors may be up to TOLERANCE, or up to four times those of PyTorch in float32,
-    because normalization layers magnify rounding errors when only few pixels of a small image are left. Raises
-    ExportError if the errors are larger, or if onnxruntime cannot run the graph.
+    The reference is PyTorch in float64. The error may be up to TOLERANCE, or up to four times the error of PyTorch in
+    float32, because normalization layers amplify rounding errors if feature maps have only a few pixels. Raises
+    ExportError if the error is larger, or if onnxruntime cannot run the graph.
     """
     try:
         exported = OnnxNetwork(content)
@@ -200,7 +202,7 @@ def _check_packages() -> None:
 
 @contextmanager
 def _quiet():
-    """Hide the exporter's warnings and log messages about its internals. The logits are compared anyway."""
+    """Hide the exporter's warnings and log messages about its internals. Comparing the logits reveals any error."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

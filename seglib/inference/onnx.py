@@ -15,10 +15,10 @@ METADATA_KEY = "notes"  # the key in the metadata of an ONNX file, unchanged sin
 
 
 class OnnxNetwork(nn.Module):
-    """Runs an ONNX file on the CPU with onnxruntime: uint8 RGB (N, 3, H, W) to float32 logits (N, classes, H, W).
+    """Runs an ONNX file on the CPU with onnxruntime.
 
-    For a network that was trained on other channels, images are float32 (N, channels, H, W) with the stored values.
-    `metadata` is the metadata that `seglib export` wrote to the file.
+    Images are uint8 RGB (N, 3, H, W), or, for a network that was trained on other channels, float32 (N, channels, H, W)
+    with the stored values. Logits are float32 (N, classes, H, W). `metadata` is the metadata in the file.
 
     Args:
         content: The path of the ONNX file, or its bytes.
@@ -70,11 +70,12 @@ def load(name: str) -> tuple[nn.Module, dict]:
     """Load an .onnx file, or anything that `weights.load` accepts.
 
     Returns:
-        A network for `Predictor`, and its metadata with `classes`, `palette` and `config`, which contains `inference`.
+        The network and its metadata, a dict with the keys `classes`, `palette` and `config`. `config` contains the
+        settings for inference.
 
     Raises:
         PredictionError: The ONNX file cannot be used.
-        WeightsError: Other weights cannot be used.
+        WeightsError: The weights cannot be used.
     """
     if not name.endswith(".onnx"):
         return weights.load(name)

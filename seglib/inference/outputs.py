@@ -1,4 +1,4 @@
-"""Write the result files of an image: masks, overlays, cut-outs and probabilities."""
+"""Write the result files of an image: masks, overlays, cutouts and probabilities."""
 
 import io
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from .result_files import MADE_BY
 
 MASK_FORMATS = ("ids", "binary", "palette")
 PNG_LEVEL = 1  # zlib level: several times faster than Pillow's default, with files about 10 % larger
-REFINE_SIDE = 1024  # longer side of the image at which the filter of `refine_alpha` is fitted
+REFINE_SIDE = 1024  # longer side of the downscaled image on which the filter of `refine_alpha` is fitted
 
 
 def save_mask(file: Path, labels: np.ndarray, palette: Sequence[Sequence[int]] | None = None, source: str = "") -> None:
@@ -74,7 +74,7 @@ def refine_alpha(image: np.ndarray, alpha: np.ndarray, radius: float = 1 / 128, 
         image: The image, uint8 (H, W, 3). Its gray values guide the filter.
         alpha: The opacity, float (H, W) from 0 to 1.
         radius: Radius of the filter window, as a fraction of the longer side of the image.
-        epsilon: Regularization. Windows whose gray values (0 to 1) have a much larger variance than this are edges.
+        epsilon: Regularization. Edges are preserved in windows whose gray values (0 to 1) have a much larger variance.
 
     Returns:
         The refined opacity, float32 (H, W) from 0 to 1.

@@ -1,4 +1,4 @@
-"""Convert masks to polygons, and write them to files for annotation tools: COCO and LabelMe."""
+"""Convert masks to polygons, and write them in the COCO and LabelMe formats for annotation tools."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from ..files import write_text
 from .result_files import MADE_BY
 
 MIN_AREA = 1e-5  # regions and holes smaller than this fraction of the image are left out
-TOLERANCE = 1.0  # how far a polygon may be from the edge of its region, in pixels
+TOLERANCE = 1.0  # maximum distance between a polygon and the edge of its region, in pixels
 
 Polygon = tuple[int, list[list[float]]]  # class index, corners [x, y] in pixels from the upper left
 
@@ -20,7 +20,7 @@ Polygon = tuple[int, list[list[float]]]  # class index, corners [x, y] in pixels
 def find_polygons(labels: np.ndarray, background: int | None = None) -> list[Polygon]:
     """Return a polygon for each connected region of a label map (H, W) uint8, except for the class `background`.
 
-    A hole is connected to the outline by a bridge of zero width, so that a polygon is a single ring in any tool. Tiny
+    Each hole is connected to the outline by a bridge of zero width, so that every polygon is a single ring. Tiny
     regions and holes are left out.
     """
     polygons = []
@@ -39,7 +39,7 @@ def find_polygons(labels: np.ndarray, background: int | None = None) -> list[Pol
 
 def _outline(region: np.ndarray, min_area: float) -> np.ndarray:
     """Return the outline of a connected region as a ring of points (x, y), shape (n, 2)."""
-    # At twice the size, the outline runs between pixels. Through pixel centers, it would be half a pixel too small.
+    # OpenCV contours run through pixel centers, half a pixel inside the region. Doubling the size halves this error.
     doubled = region.astype(np.uint8).repeat(2, 0).repeat(2, 1)
     contours, hierarchy = cv2.findContours(doubled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     ring = np.empty((0, 2))
@@ -52,7 +52,7 @@ def _outline(region: np.ndarray, min_area: float) -> np.ndarray:
 
 
 def _join_hole(ring: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """Return `ring` with a detour around `hole`. The two are connected at their nearest corners."""
+    """Connect `hole` to `ring` at their nearest corners, and return the combined ring."""
     distances = ((ring[:, None] - hole[None]) ** 2).sum(2)
     i, j = np.unravel_index(distances.argmin(), distances.shape)
     return np.concatenate([ring[: i + 1], hole[j:], hole[: j + 1], ring[i:]])
@@ -79,7 +79,7 @@ def save_labelme(
 
 
 def relative_path(image: Path, folder: Path) -> str:
-    """Return the path of an image relative to `folder`, with "/" as separator; the absolute path for another drive."""
+    """Return the path of an image relative to `folder`, with "/" as separator. On another drive, it is absolute."""
     try:
         return Path(os.path.relpath(image, folder)).as_posix()
     except ValueError:  # on another drive
@@ -87,7 +87,7 @@ def relative_path(image: Path, folder: Path) -> str:
 
 
 def read_coco(file: Path) -> dict[str, dict]:
-    """Return {file name: entry} of the images in a COCO file, as in `coco_image`; {} if there is no file."""
+    """Return {file name: entry} for the images in a COCO file, with entries as in `coco_image`; {} if there is none."""
     if not file.exists():
         return {}
     content = json.loads(file.read_text(encoding="utf-8"))
@@ -111,7 +111,7 @@ def coco_image(image: Path, folder: Path, size: tuple[int, int], polygons: Seque
 
 
 def save_coco(file: Path, images: Iterable[dict], classes: Sequence[str]) -> None:
-    """Write entries of many images, as returned by `coco_image`, to one COCO file. The ids are renumbered."""
+    """Write the entries of several images, as returned by `coco_image`, to one COCO file. Ids are renumbered."""
     entries, annotations = [], []
     for number, image in enumerate(images, 1):
         entries.append({name: value for name, value in image.items() if name != "annotations"} | {"id": number})

@@ -21,10 +21,10 @@ from .sliding_window import sliding_window_inference
 NO_MEMORY = re.compile("out of memory|(not enough|insufficient|allocate) memory|failed to allocate", re.IGNORECASE)
 MULTI_SCALE = (0.75, 1.0, 1.25)  # scales of test-time augmentation, in which each image is also flipped
 MIN_SIDE = 32  # smaller inputs are padded to this height and width, so that every network can downsample five times
-WHOLE_PIXELS = 2**21  # inputs with more pixels, including flips, are split into windows; a pixel takes about 1 kB
+WHOLE_PIXELS = 2**21  # inputs with more pixels, including flips, are split into windows; each pixel takes about 1 kB
 TILE, MIN_TILE = 512, 64  # largest and smallest side of windows whose size is chosen automatically
-BAND_BYTES = 2**29  # limit on the memory for one row of such windows, over all classes and flips
-CHUNK = 2**19  # pixels that are labeled at once with up to CLASSES classes, fewer with more classes
+BAND_BYTES = 2**29  # limit on the memory for one row of such windows, including all classes and flips
+CHUNK = 2**19  # pixels that are processed at once with up to CLASSES classes; with more classes, fewer
 CLASSES = 16
 MIN_PROBABILITY = 1e-30  # small, but its logarithm is finite
 
@@ -46,9 +46,9 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def as_reader(image: "np.ndarray | Image.Image | Path | str | ImageReader", channels: int = 0) -> ImageReader:
-    """Return a reader of an image: a path, a PIL image, a uint8 RGB array (H, W, 3), or an `ImageReader`.
+    """Return a reader for a path, a PIL image or a uint8 RGB array (H, W, 3). An `ImageReader` is returned as is.
 
-    If `channels` is not 0, the image is a path, an array of numbers (H, W, channels), or a reader of float32 rows.
+    If `channels` is not 0, the image must be a path, an array of numbers (H, W, channels), or a reader of float32 rows.
     """
     if isinstance(image, str | Path):
         return ArrayReader(read_image(image, channels=channels))
@@ -65,7 +65,7 @@ def as_reader(image: "np.ndarray | Image.Image | Path | str | ImageReader", chan
 
 
 def _pil_to_rgb(image: Image.Image) -> np.ndarray:
-    """Return a PIL image as uint8 RGB (H, W, 3) of the same size; transparent parts become white."""
+    """Convert a PIL image to uint8 RGB (H, W, 3). Transparent areas become white."""
     if image.mode.startswith(("I", "F")):
         raise PredictionError(f"a PIL image of mode {image.mode} has no agreed range; pass its path, or convert it.")
     if "A" in image.getbands() or "transparency" in image.info:
@@ -79,14 +79,16 @@ class Predictor:
     """Applies a trained network to images.
 
     The methods take a path, a PIL image, a uint8 RGB array (H, W, 3), or an `ImageReader`, and return results at the
-    size of the image. The network runs in eval mode; afterwards, its layers return to their previous mode. If `mean`
-    has C values, images are paths, arrays (H, W, C) with the stored values of the bands, or readers of such images. A
-    file must then have exactly C bands; read other files with `data.read_image(path, **metadata["reading"])`.
+    size of the image. The network runs in eval mode; afterwards, the previous mode of its layers is restored.
+
+    If `mean` has C values, images are paths, arrays (H, W, C) with the stored values of the bands, or readers of such
+    images. In this case, a file must have exactly C bands. To select bands, read the file with
+    `data.read_image(path, **metadata["reading"])`.
 
     Args:
         model: The network. It is moved to `device` and stays there.
         longest_side: Images are resized so that their longer side has this many pixels; 0 keeps their size.
-        scales: Scale factors relative to that size. The *probabilities* of all scales are averaged.
+        scales: Scale factors relative to this size. The probabilities (not the logits) of all scales are averaged.
         flip: Whether to average the probabilities with those of the horizontally flipped image.
         device: The device on which the network runs; by default the device of its weights.
         amp_dtype: Lower-precision type for automatic mixed precision (torch.bfloat16); None for float32.
@@ -94,8 +96,8 @@ class Predictor:
             `WHOLE_PIXELS` pixels are split into windows of a suitable size, to limit the memory; others are not split.
         overlap: Neighboring windows overlap by at least this fraction of their side, and are blended there.
         batch_size: Number of windows per forward pass, including flipped windows.
-        mean: Mean of each channel, for images that are not RGB.
-        std: Standard deviation of each channel, for images that are not RGB.
+        mean: Mean of each channel; only for images that are not RGB.
+        std: Standard deviation of each channel; only for images that are not RGB.
 
     Raises:
         PredictionError: An argument is out of range, the input is not an image, or the result needs more memory than is
@@ -140,7 +142,7 @@ class Predictor:
         return self.label_map(image).cpu().numpy()
 
     def label_map(self, image) -> Tensor:
-        """Return the same labels as `labels`, as a tensor on the device."""
+        """Return the result of `labels` as a tensor on the device."""
         return torch.cat([most_probable(rows)[1] for rows in self.probability_rows(image)])
 
     def label_rows(self, image) -> Iterator[np.ndarray]:
@@ -150,10 +152,10 @@ class Predictor:
 
     @torch.inference_mode()
     def label_maps(self, images: Sequence[np.ndarray]) -> list[Tensor]:
-        """Return the `label_map` of several arrays. Arrays of equal size after resizing are computed as one batch.
+        """Return the label maps of several images, given as arrays.
 
-        On CPUs, batches are no faster and change the last digits of the logits. There, and if `tile` is set, images are
-        computed one by one.
+        Images that have the same size after resizing are processed as one batch. On CPUs, where batches are not faster
+        and change the logits slightly, and if `tile` is set, images are processed one by one.
         """
         if self.device.type == "cpu" or self.tile:
             return [self.label_map(image) for image in images]
@@ -182,14 +184,14 @@ class Predictor:
         """Yield the result of `probabilities` in blocks of rows, float32 (C, n, W) on the device, from top to bottom.
 
         If a reader reads the image in parts, only one row of windows is in memory at a time. For each scale and flip,
-        it takes about 9 bytes x number of classes x side of the window x width of the resized image.
+        this row takes about 9 bytes x number of classes x side of the window x width of the resized image.
         """
         reader = self._reader(image)
         with self._enough_memory(reader):
             yield from self._average_in_parts(self._upsamplers(reader), reader.height, reader.width)
 
     def _reader(self, image) -> ImageReader:
-        """Return a reader of the image with NaN and infinity replaced by the mean: resizing would spread them."""
+        """Return a reader of the image. NaN and infinity are replaced by the mean; resizing would spread them."""
         reader = as_reader(image, len(self.mean))
         if not self.mean:
             return reader
@@ -197,7 +199,7 @@ class Predictor:
         return ArrayReader(filled.rows(0, reader.height)) if isinstance(reader, ArrayReader) else filled
 
     def input_side(self) -> int:
-        """Return the longest side of the network's input over all scales; 0 if it depends on the image."""
+        """Return the longer side of the network's input at the largest scale; 0 if it depends on the image."""
         return round(self.longest_side * max(self.scales))
 
     def _upsamplers(self, reader: ImageReader) -> list[LogitUpsampler]:
@@ -206,7 +208,7 @@ class Predictor:
         views = 1 + self.flip
         tile = self.tile
         in_memory = isinstance(reader, ArrayReader)
-        for height, width in sizes:  # refuses images that are too large before anything is computed
+        for height, width in sizes:  # rejects images that are too large before the network runs
             if (height if in_memory else min(height, tile or MIN_TILE)) * width > MAX_PIXELS:
                 raise self._too_large(size)
         if tile or max(views * height * width for height, width in sizes) > WHOLE_PIXELS:
@@ -226,7 +228,7 @@ class Predictor:
         return LogitUpsampler(bands, height, reader.height, reader.width)
 
     def _window_side(self, size: tuple[int, int], width: int, views: int) -> int:
-        """Return the side of windows if `tile` is 0; `width` is the sum of the resized widths of all scales."""
+        """Return the side of windows to use if `tile` is 0. `width` is the sum of the resized widths of all scales."""
         planes = views * self._num_classes
         side = min(TILE, BAND_BYTES // (4 * planes * width) // 32 * 32)
         if side < MIN_TILE:
@@ -238,8 +240,8 @@ class Predictor:
     def _windows(self, source: ImageReader, tile: int) -> Iterator[Tensor]:
         """Yield the logits (V, C, n, width) of an image that is split into windows, in bands from top to bottom.
 
-        Probabilities are blended instead of logits. Logits have no bound, so an error in one window could outweigh its
-        neighbor.
+        V is 2 with flipping, else 1. Where windows overlap, their probabilities are blended, not their logits. Logits
+        are unbounded, so that a wrong logit in one window could outweigh the correct logits in another window.
         """
         batch_size = max(1, self.batch_size // (1 + self.flip))
         windows = (tile, self.overlap, batch_size, lambda images: self._logits(images).softmax(2))
@@ -257,7 +259,7 @@ class Predictor:
         with _eval_mode(self.model), torch.autocast(self.device.type, self.amp_dtype, enabled=bool(self.amp_dtype)):
             logits = self.model(batch)
         logits = logits[:, :, :height, :width].float()
-        if logits.shape[1] == 1:  # their softmax is the sigmoid of the single logit
+        if logits.shape[1] == 1:  # the softmax of two such logits is the sigmoid of the single logit
             logits = torch.cat([-logits, logits], 1) / 2
         self._num_classes = logits.shape[1]
         if not self.flip:
@@ -308,7 +310,7 @@ def most_probable(probabilities: Tensor) -> tuple[Tensor, Tensor]:
 
 @contextmanager
 def _eval_mode(model: nn.Module):
-    """Put layers that are in training mode into eval mode, and restore training mode at the end."""
+    """Put all layers into eval mode, and restore the training mode of layers at the end."""
     training = [module for module in model.modules() if module.training]
     for module in training:
         module.training = False

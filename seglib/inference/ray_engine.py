@@ -1,4 +1,4 @@
-"""Run inference on many images, on all CPU cores of a machine or a Ray cluster. Needs the optional package Ray.
+"""Run inference on many images, on all CPU cores of a machine or a Ray cluster. Requires the optional package Ray.
 
 Moritz et al., "Ray: a distributed framework for emerging AI applications", OSDI 2018.
 """
@@ -15,8 +15,8 @@ from ..errors import import_optional
 from .batch import BatchPredictor, PredictResult, PredictTask
 from .errors import PredictionError
 
-BLOCK_IMAGES = 8  # images that a process gets at once; if it dies, another process repeats them
-MAX_BLOCKS = 10_000  # with very many images, a process gets more images at once
+BLOCK_IMAGES = 8  # number of images per block; if a process dies, another process repeats its block
+MAX_BLOCKS = 10_000  # with very many images, blocks are larger
 STORE_BYTES = 2**27  # size of Ray's object store; images do not pass through it
 SHARED = "the images, the weights and --out must have the same paths on all machines, and seglib be installed"
 
@@ -24,9 +24,9 @@ SHARED = "the images, the weights and --out must have the same paths on all mach
 def predict_with_ray(
     tasks: Sequence[PredictTask], make: Callable[[], BatchPredictor], address: str = "", gpu: bool = False
 ) -> Iterator[PredictResult]:
-    """Run the tasks on all but one of the CPU cores of a Ray cluster.
+    """Run the tasks on all CPU cores of a Ray cluster except one, or on its GPUs.
 
-    If a process dies, it is replaced, and its images are processed again. Result files are always replaced as a whole.
+    If a process dies, it is replaced, and its images are processed again. Result files are written atomically.
 
     Args:
         tasks: The images and the paths of their results.
@@ -119,7 +119,7 @@ class _Process:
             result = vars(self.batch_predictor.predict(task))
         except OSError as error:  # for example, the disk is full, so every image would fail
             return {"number": row["number"], "fatal": f"{error.filename or task.target}: {error}", "result": ""}
-        # The result is passed as JSON text, so that no file or message is unpickled here.
+        # The result is returned as JSON text, so that no paths or messages have to be unpickled.
         text = json.dumps(result | {"file": ""}, default=lambda counts: counts.tolist())
         return {"number": row["number"], "fatal": "", "result": text}
 

@@ -1,4 +1,4 @@
-"""Resize images to the network's input, and logits back to the size of the image, a few rows at a time."""
+"""Resize images to the network's input size, and logits back to the size of the image, a few rows at a time."""
 
 from collections.abc import Iterator, Sequence
 from typing import Protocol
@@ -40,7 +40,7 @@ class ArrayReader:
 
 
 class FilledReader:
-    """The float32 image of `reader` with NaN and infinity replaced by the mean of each channel."""
+    """Reads the float32 image of `reader`, and replaces NaN and infinity with the mean of each channel."""
 
     def __init__(self, reader: ImageReader, mean: Sequence[float]):
         self.reader, self.mean = reader, np.array(mean, np.float32)
@@ -52,7 +52,7 @@ class FilledReader:
 
 
 class ResizedReader:
-    """The image of `reader` resized to (height, width), by area averaging if it shrinks, else by interpolation."""
+    """Reads the image of `reader` and resizes it to (height, width): area averaging for downsampling, else bilinear."""
 
     def __init__(self, reader: ImageReader, height: int, width: int):
         self.reader, self.height, self.width = reader, height, width
@@ -74,12 +74,13 @@ class ResizedReader:
 
 
 def area_weights(top: int, bottom: int, length: int, resized_length: int) -> tuple[int, np.ndarray]:
-    """Return the weights for averaging source rows into the rows `top` to `bottom` of a smaller image.
+    """Return the weights for averaging source rows into the rows `top` to `bottom` of a downsampled image.
 
-    The image shrinks from `length` to `resized_length` rows.
+    The image is downsampled from `length` to `resized_length` rows.
 
     Returns:
-        The first source row that is needed, and float32 weights (bottom - top, needed rows), whose rows sum to 1.
+        The index of the first required source row, and float32 weights (bottom - top, number of required source rows).
+        The weights of each resized row sum to 1.
     """
     edges = np.arange(top, bottom + 1) * (length / resized_length)
     first, last = int(edges[0]), min(length, int(np.ceil(edges[-1] - 1e-9)))
@@ -99,7 +100,7 @@ def linear_weights(top: int, bottom: int, length: int, resized_length: int) -> t
 
 
 def neighbors(top: int, bottom: int, length: int, resized_length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the source rows above and below each resized row from `top` to `bottom`, and the lower row's weight."""
+    """Return the source rows above and below each resized row from `top` to `bottom`, and the weight of the latter."""
     position = ((np.arange(top, bottom) + 0.5) * (length / resized_length) - 0.5).clip(0, length - 1)
     low = position.astype(int)
     return low, np.minimum(low + 1, length - 1), position - low
@@ -108,10 +109,10 @@ def neighbors(top: int, bottom: int, length: int, resized_length: int) -> tuple[
 class LogitUpsampler:
     """Resizes logits to the size of the image and converts them to probabilities, a few rows at a time.
 
-    Rows must be requested from top to bottom, because earlier rows are dropped.
+    Rows must be requested from top to bottom, because earlier rows are discarded.
 
     Args:
-        bands: Logits (V, C, n, w) in bands from top to bottom. V is 2 with the flipped image, else 1.
+        bands: Logits (V, C, n, w) in bands of rows from top to bottom. V is 2 if the flipped image is included, else 1.
         length: Total number of rows of all bands.
         height: Height of the image.
         width: Width of the image.
@@ -124,7 +125,7 @@ class LogitUpsampler:
 
     def rows(self, top: int, bottom: int) -> Tensor:
         """Return the probabilities (C, bottom - top, width) of these rows, averaged over the image and its flip."""
-        if (top, bottom) == (0, self.height):  # for a smaller image, `neighbors` may skip outer rows
+        if (top, bottom) == (0, self.height):  # if the image is smaller than the logits, `neighbors` skips rows
             logits = self._read(0, self.length)
             logits = F.interpolate(logits, (self.height, self.width), mode="bilinear", align_corners=False)
         else:

@@ -1,4 +1,4 @@
-"""Find image files, and choose the names of the result files that are written for each image."""
+"""Find image files, and choose the names of the result files for each image."""
 
 import glob
 import hashlib
@@ -18,7 +18,7 @@ from ..data import SUFFIXES
 from . import video
 from .errors import PredictionError
 
-# Name endings of the result files of an image, a large TIFF file or a video, by kind of result.
+# For each kind of result, the ending of the file name. Large TIFF files and videos have their own kinds.
 ENDINGS = {
     "mask": "_mask.png",
     "overlay": "_overlay.png",
@@ -37,10 +37,10 @@ SOFTWARE_TAG, DESCRIPTION_TAG = 305, 270  # TIFF tags for MADE_BY and the `sourc
 
 
 def image_files(names: Sequence[str | Path]) -> list[Path]:
-    """Return the images and videos in files, folders and patterns such as "photos/**/*.jpg", each once.
+    """Expand files, folders and patterns such as "photos/**/*.jpg" to a list of images and videos without duplicates.
 
-    A path that does not exist stays in the list, and reading the image reports the error. "example" stands for an image
-    that comes with matplotlib. Raises PredictionError if a folder or pattern has no images.
+    A path that does not exist is kept; the error is reported when the image is read. "example" stands for an image that
+    comes with matplotlib. Raises PredictionError if a folder contains no images or a pattern matches none.
     """
     files: list[Path] = []
     for name in names:
@@ -72,8 +72,8 @@ def _images(paths, error: str) -> list[Path]:
 def without_results(files: Sequence[Path], out: Path) -> tuple[list[Path], set[str]]:
     """Return `files` without the results of an earlier run in the folder `out`, and names not to use for new results.
 
-    A file that is named like a result but was not written by this program belongs to the user. It may be a mask drawn
-    by hand, and must not be overwritten. Raises PredictionError if no file is left.
+    A file that is named like a result but was not written by this program must not be overwritten, because it may be a
+    mask that the user drew. Raises PredictionError if no file is left.
     """
     images, taken = [], set()
     for file in files:
@@ -129,9 +129,9 @@ def open_header(file: Path) -> Iterator[Image.Image]:
 
 
 def source_id(file: Path) -> str:
-    """Return two hashes that identify the image of a result: a hash of its path and a hash of its content.
+    """Return two hashes that identify an image: a hash of its path and a hash of its content, separated by a space.
 
-    One matching hash is enough, because an image may be edited and a folder may be moved.
+    One matching hash is enough to recognize an image, because the file may have been edited or moved.
     """
     place = hashlib.sha256(str(file.absolute()).encode("utf-8", "surrogateescape")).hexdigest()
     try:
@@ -150,7 +150,7 @@ def _is_result_of(result: Path, file: Path) -> bool:
 def free_name(file: Path, out: Path, taken: set[str]) -> str:
     """Return the name for the results of the image `file` in the folder `out`, and add it to `taken`.
 
-    This is the name of the image. A number is appended if the name is taken or if results of another image have it.
+    This is the name of the image. A number is appended if the name is in `taken` or used by results of another image.
     """
     name, number = file.stem, 1
     while name in taken or any(not _is_result_of(result, file) for result in existing_results(out / name)):
@@ -161,7 +161,7 @@ def free_name(file: Path, out: Path, taken: set[str]) -> str:
 
 
 def result_file(target: Path, kind: str) -> Path:
-    """Return the path of one kind of result; `target` is the folder and the beginning of the name."""
+    """Return the path of one kind of result; `target` is the path prefix of the results, as in `PredictTask`."""
     return target.with_name(f"{target.name}{ENDINGS[kind]}")
 
 
@@ -171,7 +171,7 @@ def existing_results(target: Path) -> list[Path]:
 
 
 def has_results(target: Path, kinds: Sequence[str]) -> bool:
-    """Return whether all `kinds` of results exist for an image or a video, or the mask of a large TIFF file."""
+    """Return whether all `kinds` of results of an image or a video exist, or the mask of a large TIFF file exists."""
     existing = existing_results(target)
     if existing and all(video.is_video(file) for file in existing):
         kinds = [f"video {kind}" for kind in kinds]

@@ -48,13 +48,13 @@ def sliding_window_inference(
     before you request the next one.
 
     Args:
-        rows: Returns the rows from `top` to `bottom` of the image, (bottom - top, width, channels).
+        rows: Called with `top` and `bottom`; returns these rows of the image, (bottom - top, width, channels).
         height: Height of the image.
         width: Width of the image.
         side: Height and width of a window in pixels.
         overlap: Minimum overlap of neighboring windows, as a fraction of their side.
         batch_size: Number of windows per call of `network`.
-        network: Maps windows (N, h, w, channels) to floats (N, ..., h, w), which may be overwritten.
+        network: Maps windows (N, h, w, channels) to a float tensor (N, ..., h, w), which is modified in place.
 
     Yields:
         Bands (..., n, width) of the blended output, from top to bottom.
@@ -77,6 +77,6 @@ def sliding_window_inference(
             del outputs, output
         done = next_top - top
         yield total[..., :done, :]
-        rest = total[..., done:, :]  # rows that the next row of windows covers too
+        rest = total[..., done:, :]  # rows that the next row of windows also covers
         total[..., : window_height - done, :] = rest.clone() if window_height > 2 * done else rest
         total[..., window_height - done :, :] = 0

@@ -1,4 +1,4 @@
-"""Run inference on TIFF images larger than memory, which are read and written in parts. Needs rasterio (GDAL)."""
+"""Run inference on TIFF images larger than memory by reading and writing them in parts. Requires rasterio (GDAL)."""
 
 import errno
 import math
@@ -40,9 +40,9 @@ CONVERT = "as a tiled TIFF, for example by `vips copy IN OUT.tif[tile,compressio
 def is_large(file: Path, channels: int = 0) -> bool:
     """Return whether an image is so large that it must be read in parts.
 
-    This is the case for more than LARGE_PIXELS pixels, or more than LARGE_BYTES in float32 `channels`. Raises
-    PredictionError if a large image is not a TIFF file. A file that cannot be read counts as small; reading it reports
-    the error.
+    This is the case if it has more than LARGE_PIXELS pixels, or takes more than LARGE_BYTES with `channels` in float32.
+    The result is also False if the file cannot be read; the error is reported when the image is read. Raises
+    PredictionError if a large image is not a TIFF file.
     """
     try:
         with open_header(file) as image:
@@ -100,10 +100,10 @@ def predict_tiff(
 class TiffReader:
     """Reads a TIFF file with a single image in parts, as uint8 RGB or float32 bands.
 
-    The arguments are those of `data.read_image`, and so are the conversions: 16-bit values are scaled, grayscale is
-    repeated, and transparent parts become white. `height` and `width` are in pixels. `place` is the georeference, as
-    the arguments `crs` and `transform` of `rasterio.open`. Raises PredictionError, naming the file, if rasterio is
-    missing or if this kind of file cannot be read in parts.
+    The arguments and the conversions are the same as in `data.read_image`: 16-bit values are scaled, grayscale is
+    repeated in three channels, and transparent areas become white. `place` is the georeference, a dict with the
+    arguments `crs` and `transform` of `rasterio.open`. Raises PredictionError if rasterio is missing, or if this kind
+    of file cannot be read in parts.
     """
 
     def __init__(self, file: Path, bits: int = 0, bands: Sequence[int] = (), channels: int = 0):
@@ -177,7 +177,7 @@ class TiffReader:
             raise PredictionError(f"{self.name}: damaged or cut short ({reason}); get the file again.") from None
 
     def _used_bits(self) -> int:
-        """Return how many of 16 bits are in use, as `data.read_image` does. The first call reads the whole file."""
+        """Return the bit depth of 16-bit values, as in `data.read_image`. The first call reads the whole file."""
         if not self.bits:
             tops = range(0, self.height, ROWS)
             self.bits = max(used_bits(self._read(top, min(top + ROWS, self.height))) for top in tops)
@@ -195,7 +195,7 @@ def write_mask_tiff(
 ) -> None:
     """Write a mask as a tiled, compressed TIFF file. `rows` yields blocks of rows of the mask, uint8 (n, width).
 
-    `palette` and `source` are the same as in `outputs.save_mask`, and `place` is the same as in `TiffReader`.
+    `palette` and `source` have the same meaning as in `outputs.save_mask`, and `place` as in `TiffReader`.
     """
     tiles = {"tiled": True, "blockxsize": TILE, "blockysize": TILE, "compress": "deflate", "bigtiff": "if_safer"}
 
@@ -217,7 +217,7 @@ def write_mask_tiff(
 
 
 def _read_checksum(file: Path) -> int:
-    """Return the checksum of the values in a mask file; -1 if they cannot be read."""
+    """Return the checksum of the values in a mask file; -1 if the file cannot be read."""
     from rasterio.errors import RasterioError
 
     checksum = 0

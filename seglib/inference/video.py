@@ -1,4 +1,4 @@
-"""Read and write videos frame by frame with PyAV (the extra `video`)."""
+"""Read and write videos frame by frame with PyAV, which the optional dependency group `video` installs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,14 +11,14 @@ from ..errors import import_optional
 from .errors import PredictionError
 
 SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
-# By kind: container, encoder, pixel format of the encoder and of the arrays. Masks are written without loss;
-# ProRes 4444 supports transparency.
+# For each kind of result: the container, the encoder, and the pixel formats of the encoder and of the arrays. Masks are
+# encoded without loss. Cutouts are encoded as ProRes 4444, which supports transparency.
 FORMATS = {
     "mask": ("matroska", "ffv1", "gray", "gray"),
     "overlay": ("mp4", "libx264", "yuv420p", "rgb24"),
     "cutout": ("mov", "prores_ks", "yuva444p10le", "rgba"),
 }
-QUALITY = {"libx264": {"crf": "18"}}  # losses are hardly visible
+QUALITY = {"libx264": {"crf": "18"}}  # almost no visible loss
 
 
 class Frame(NamedTuple):
@@ -62,12 +62,12 @@ def read_comment(file: Path) -> str:
 
 
 class VideoWriter:
-    """Writes a video of one kind. Its frames have the same times as those of another stream.
+    """Writes one kind of result as a video, with the frame rate and time base of the input video.
 
     Args:
         file: The output file, opened for writing.
         kind: A key of `FORMATS`.
-        like: The other stream. Its frame rate and time base are used.
+        like: The video stream of the input.
         comment: The comment in the header.
     """
 
@@ -81,7 +81,10 @@ class VideoWriter:
         self.stream.codec_context.time_base = self.time_base = like.time_base
 
     def write(self, image: np.ndarray, time: int) -> None:
-        """Append a frame: uint8 (H, W) for a mask, (H, W, 3) for an overlay, (H, W, 4) for a cut-out."""
+        """Append a frame: uint8 (H, W) for a mask, (H, W, 3) for an overlay, (H, W, 4) for a cutout.
+
+        `time` is the time of the frame in the time base of the input.
+        """
         import av
 
         if not self.stream.codec_context.is_open:

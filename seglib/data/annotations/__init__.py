@@ -62,7 +62,7 @@ def import_annotations(source: Path | str, dest: Path | str, format: str = "auto
         The `validation.Report` of the new folder. Its notices also list what was left out.
 
     Raises:
-        DataError: The format is not recognized, or files cannot be converted. In this case `dest` is not written.
+        DataError: The format is not recognized, or files cannot be converted. In both cases, `dest` is not created.
     """
     from .. import validation
 
@@ -103,7 +103,7 @@ def import_annotations(source: Path | str, dest: Path | str, format: str = "auto
 
 
 def _write(annotations: Annotations, folder: Path, progress: bool) -> None:
-    """Write images, masks and classes.yaml. Raises one DataError that lists the items that cannot be converted."""
+    """Write images, masks and classes.yaml. Raises a DataError that lists all items that cannot be converted."""
     palette = np.full((256, 3), 255, np.uint8)
     palette[: len(annotations.classes)] = distinct_colors(len(annotations.classes))
     faults, taken, ignored = [], {}, False
@@ -133,7 +133,7 @@ def _write(annotations: Annotations, folder: Path, progress: bool) -> None:
 def _free_key(item: Item, taken: dict[str, Path]) -> str:
     """Return an unused key for an image in the new folder.
 
-    If images in two folders have the same name, the name of the folder is added.
+    If images in two folders have the same name, the name of the folder is added as a prefix.
     """
     for stem in (item.image.stem, f"{item.image.parent.name}_{item.image.stem}"):
         key = f"{item.split}/{stem}" if item.split else stem

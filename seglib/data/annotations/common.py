@@ -1,4 +1,4 @@
-"""Functions that all readers of annotation formats use: they find images, read JSON files and draw objects."""
+"""Helper functions for the readers of annotation formats, which find images, read JSON files and draw objects."""
 
 import io
 import json
@@ -20,7 +20,7 @@ from ..images import MAX_PIXELS, SUFFIXES, DataError, open_image, orientation, t
 from ..layouts import SPLIT_NAMES
 
 Size = tuple[int, int]  # height, width
-IGNORED = "__ignore__"  # the class name that LabelMe uses for pixels that are not scored
+IGNORED = "__ignore__"  # the class name that LabelMe uses for pixels to ignore
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Annotations:
 
 
 class Shape(NamedTuple):
-    """An object as a run-length encoding of pycocotools. Crowds are drawn first, behind all other objects."""
+    """An object. `code` is its mask in the run-length encoding of pycocotools. A crowd is a COCO group of objects."""
 
     label: int
     code: dict
@@ -67,7 +67,7 @@ def split_of(path: Path, source: Path) -> str | None:
 
 
 class ImageIndex:
-    """An index of the image files below a folder. It finds images by the names that annotations use for them."""
+    """Finds the image files below a folder by the names used in annotations."""
 
     def __init__(self, source: Path):
         self.source, self.used = source, set()
@@ -79,8 +79,8 @@ class ImageIndex:
     def find(self, name: str, near: Path) -> Path:
         """Return the image file with the name or relative path `name`.
 
-        If several files have this name, the one whose path agrees best with `name` is chosen, and then the one closest
-        to the annotation file `near`. Raises DataError if there is no such file or the choice is ambiguous.
+        If several files have this name, the file whose path best matches `name` is returned; ties go to the file
+        closest to the annotation file `near`. Raises DataError if there is no such file or the choice is ambiguous.
         """
         parts = PureWindowsPath(name).parts  # splits at / and \\
         files = self.by_name.get(parts[-1] if parts else "", [])
@@ -96,7 +96,7 @@ class ImageIndex:
         return file
 
     def notices(self, ignored: Iterable[Path] = ()) -> list[str]:
-        """Return a notice with the number of images that have no annotations."""
+        """Return a list with a notice about images without annotations; an empty list if there are none."""
         spare = set(self.files) - self.used - set(ignored)
         return [f"{len(spare)} images without annotations were left out, {min(spare)} for one"] if spare else []
 
@@ -135,16 +135,16 @@ def codec():
 
 
 def decode_shape(code: dict) -> np.ndarray:
-    """Return the pixels of a run-length encoding, bool (H, W)."""
+    """Decode a run-length encoding to a mask, bool (H, W)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # pycocotools uses a deprecated function of NumPy
         return codec().decode(code) > 0
 
 
 def polygon_shape(label: int, rings: Sequence, size: Size, where: str, holes: Sequence = ()) -> Shape:
-    """Return polygons without their holes as a shape.
+    """Return an object that covers the polygons `rings` except for `holes`.
 
-    Each polygon or hole is [x, y, x, y, ...] or [[x, y], ...] in pixels from the upper left corner.
+    Each polygon or hole is [x, y, x, y, ...] or [[x, y], ...], in pixels from the upper left corner of the image.
     """
     mask, codes = codec(), []
     for group in filter(len, (rings, holes)):
@@ -159,7 +159,7 @@ def polygon_shape(label: int, rings: Sequence, size: Size, where: str, holes: Se
 
 
 def bitmap_shape(label: int, png: bytes, origin: Sequence[float], size: Size, where: str) -> Shape:
-    """Return a bitmap, the content of a PNG file, as a shape. Its upper left corner is at `origin`, (x, y)."""
+    """Return the object in the PNG file content `png`, whose upper left corner is at (x, y) = `origin` in the image."""
     with Image.open(io.BytesIO(png)) as image:
         if image.width * image.height > MAX_PIXELS:
             raise DataError(f"{where}: a bitmap of {image.width}x{image.height} pixels; correct it.")
@@ -182,14 +182,14 @@ def draw_item(
 ) -> np.ndarray:
     """Return the labels of an annotated image, uint8 (H, W), upright.
 
-    Some tools annotate the pixels as they are stored, others as a viewer shows them. `size` decides between the two.
+    Some tools ignore the EXIF orientation of an image, and others apply it. `size` shows which of the two was done.
 
     Args:
         image: The image file.
         where: Name of the annotation in error messages.
-        size: (height, width) for which the annotation was made; None if it is not known.
-        objects: The name of each object in error messages, and its entry in the annotation.
-        make_shape: Called with the name of an object, its entry, and the (height, width) to draw at; returns its shape.
+        size: (height, width) of the image according to the annotation; None if unknown.
+        objects: For each object, its name in error messages and its entry in the annotation.
+        make_shape: Called with the name and the entry of an object, and (height, width) of the image; returns a Shape.
         largest_first: The same as in `draw_shapes`.
     """
     with open_image(image) as opened:
@@ -204,7 +204,11 @@ def draw_item(
 
 
 def draw_shapes(shapes: Sequence[Shape], size: Size, turn: int, largest_first: bool = False) -> np.ndarray:
-    """Draw objects over background 0, in the given order or the largest first. Later objects cover earlier ones."""
+    """Draw objects in the given order, or crowds first and then the others from the largest to the smallest.
+
+    Returns labels, uint8 (H, W), rotated by the EXIF orientation `turn`. The background is 0, and later objects cover
+    earlier ones.
+    """
     if largest_first:
         shapes = sorted(shapes, key=lambda shape: (not shape.is_crowd, -int(codec().area(shape.code))))
     labels = np.zeros(size, np.uint8)

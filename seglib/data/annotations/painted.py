@@ -1,4 +1,4 @@
-"""Read formats in which the masks are images and a separate file contains the class names."""
+"""Read annotation formats in which the masks are images and a separate file contains the class names."""
 
 import csv
 import re
@@ -23,7 +23,7 @@ MASK_FOLDERS = {"SegmentationClass", "SegmentationObject", "SegmentationClassPNG
 
 
 def _labels(mask: Path, table: dict, check: Callable[[Path], object] | None = None) -> np.ndarray:
-    """Read a mask and translate it with {id: label} or {color: label}. If given, `check` first checks the file."""
+    """Call `check` with the mask file, if given. Then read the mask and convert its ids or colors to labels."""
     if check:
         check(mask)
     if all(isinstance(value, tuple) for value in table):
@@ -32,7 +32,7 @@ def _labels(mask: Path, table: dict, check: Callable[[Path], object] | None = No
 
 
 def _table_rows(file: Path, columns: int, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
-    """Yield the line number and the cells of each row in a text table, without the heading and comments."""
+    """Yield the line number and the cells of each row in a CSV file, without the header and comments."""
     with open(file, encoding="utf-8-sig", newline="") as stream:
         for number, row in enumerate(csv.reader(stream, delimiter=delimiter, skipinitialspace=True), 1):
             if row and not row[0].startswith("#") and (number > 1 or delimiter != ","):
@@ -59,8 +59,8 @@ def _color_table(rows: Iterable[tuple[int, str, list[str]]], file: Path) -> tupl
 def read_voc(source: Path) -> Annotations:
     """Read Pascal VOC: images in JPEGImages, palette masks in SegmentationClass, and split lists in ImageSets.
 
-    The value 255 marks object borders, which are ignored. The format "Segmentation mask" of CVAT is the same, except
-    that masks have the colors in labelmap.txt.
+    The value 255 marks object borders, which are ignored. CVAT's format "Segmentation mask" is the same, except that
+    masks have the colors listed in labelmap.txt.
     """
     root = next((folder.parent for folder in sorted(source.rglob("SegmentationClass")) if folder.is_dir()), source)
     label_map, name_list = root / "labelmap.txt", root / "class_names.txt"
@@ -97,7 +97,7 @@ def _item(
 
 
 def _check_voc_palette(mask: Path) -> None:
-    """Raise DataError unless the mask has the palette of Pascal VOC. Only then are its 21 class names correct."""
+    """Raise DataError unless the mask has the palette of Pascal VOC; otherwise, its class names may not apply."""
     with open_image(mask) as image:
         palette = image.getpalette() if image.mode == "P" else None
     expected = [sum((i >> (3 * bit + c) & 1) << (7 - bit) for bit in range(3)) for i in range(21) for c in range(3)]

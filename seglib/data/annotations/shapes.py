@@ -1,4 +1,4 @@
-"""Read formats that describe objects by polygons, run-length encodings or bitmaps.
+"""Read annotation formats that describe objects by polygons, run-length encodings or bitmaps.
 
 These formats are COCO, LabelMe, Supervisely and YOLO.
 """
@@ -20,13 +20,13 @@ from . import common
 COCO_KEYS = {"images", "annotations", "categories"}
 CIRCLE_POINTS = 64
 MAX_BITMAP_BYTES = 1 << 28
-SLACK = 0.01  # a YOLO coordinate may be outside of 0..1 by this much, because of rounding
+SLACK = 0.01  # a YOLO coordinate may be outside 0..1 by this much, because of rounding
 
 
 def read_coco(source: Path) -> common.Annotations:
     """Read COCO annotations. Crowds are drawn first, then objects from the largest to the smallest.
 
-    This keeps small objects in front of large ones visible.
+    In this order, small objects in front of large objects remain visible.
     """
     index, files, items = common.ImageIndex(source), common.json_files(source, COCO_KEYS), []
     classes, label_of = common.class_labels(name for file in files for name in _category_names(file).values())
@@ -79,7 +79,7 @@ def _coco_shape(labels: Mapping[int, int], where: str, entry: dict, size: common
 
 
 def read_labelme(source: Path) -> common.Annotations:
-    """Read LabelMe files. Pixels labeled `__ignore__` are not scored, and `_background_` is the background."""
+    """Read LabelMe files. Pixels labeled `__ignore__` are ignored, and `_background_` is the background."""
     files = common.json_files(source, {"shapes"})
     names = sorted(
         {str(shape["label"]) for file in files for shape in common.read_json(file)["shapes"]} - {common.IGNORED}
@@ -89,7 +89,7 @@ def read_labelme(source: Path) -> common.Annotations:
 
 
 def read_supervisely(source: Path) -> common.Annotations:
-    """Read a Supervisely project. meta.json lists the classes; ann/IMAGE.json in a data set belongs to img/IMAGE."""
+    """Read a Supervisely project. meta.json lists the classes; ann/IMAGE.json contains the annotations of img/IMAGE."""
     names = [entry["title"] for entry in common.read_json(source / "meta.json")["classes"]]
     files = sorted(source.glob("**/ann/*.json"))
     images = [(file, f"{file.parts[-3]}/img/{file.stem}", file.parent.parent / "img" / file.stem) for file in files]
@@ -118,7 +118,7 @@ def _one_file_per_image(
 ) -> common.Annotations:
     """Return the annotations of a format with one JSON file per image.
 
-    `images` contains the JSON file, the name of its image, and a path near the image. `read` returns the content of a
+    `images` yields the JSON file, the name of its image, and a path close to the image. `read` returns the content of a
     JSON file in the format of LabelMe.
     """
     index, items = common.ImageIndex(source), []
@@ -161,7 +161,7 @@ def _labelme_shape(labels: Mapping[str, int], where: str, entry: dict, size: com
 
 
 def read_yolo(source: Path) -> common.Annotations:
-    """Read YOLO polygons, drawn from the largest to the smallest. An image without a text file is all background."""
+    """Read YOLO polygons and draw them from the largest to the smallest. Images without a text file are background."""
     names = yolo_names(source)
     if not names:
         raise DataError(f"{source}: no YAML file with 'names:' for the classes; add data.yaml.")
@@ -192,7 +192,7 @@ def yolo_names(source: Path) -> dict:
 
 
 def _yolo_lines(text: Path) -> Iterator[tuple[str, list[str]]]:
-    """Yield the place and the values of each line. The file is read when the first line is requested."""
+    """Yield the location of each line and its values. The file is read when the first line is requested."""
     lines = text.read_text(encoding="utf-8").splitlines() if text.is_file() else []
     yield from ((f"{text}, line {number}", line.split()) for number, line in enumerate(lines, 1) if line.strip())
 
