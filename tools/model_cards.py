@@ -204,8 +204,8 @@ def table() -> str:
     Networks trained from scratch come first. Scores on images for checkpoint selection have a separate column.
     """
     lines = [
-        "| weights | network | trained with | trained on | mIoU / Boundary IoU on val | "
-        "on images that selected the checkpoint | with TTA | size |",
+        "| weights | network | trained with | trained on | mIoU / Boundary IoU on the validation set | "
+        "on the images used to select the checkpoint | with TTA | size |",
         "|---|---|---|---|---|---|---|---|",
     ]
     cards = [weights.card(name) for name in weights.names()]
