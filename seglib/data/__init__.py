@@ -106,8 +106,8 @@ def parse_joined_name(name: str) -> dict[str, int]:
 def pairs(source: Source, split: str, root: Path | str, list_name: str = "default") -> list[Pair]:
     """Return the image-mask pairs of a split, in the order of the split list or, without a list, of the files.
 
-    `split` is "all", a split that the data set itself defines, or a split for which the package contains a list. Most
-    lists also divide "train" into "fit" and "select"; "select" is used to choose checkpoints and hyperparameters.
+    `split` is "all", a split that the data set itself defines, or a split for which the package contains a list. The
+    default lists also divide "train" into "fit" and "select", which is used to choose checkpoints and hyperparameters.
     Raises DataError if the data set has no such split, or if images are missing.
     """
     by_key = {pair.key: pair for pair in source.find(Path(root))}

@@ -33,7 +33,7 @@ class DownloadError(OSError):
 class Archive:
     """A ZIP archive of a GitHub repository that contains a data set.
 
-    GitHub may create an archive again with different bytes, so the unpacked content is verified, not the archive.
+    GitHub may regenerate archives with different bytes, so the unpacked content is verified instead of the archive.
 
     Attributes:
         repository: The repository as owner/name.

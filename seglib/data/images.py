@@ -39,7 +39,7 @@ STILL_FORMATS = {"MPO", "PSD", "ICO", "ICNS", "CUR", "HEIF"}  # their other fram
 
 
 class DataError(SeglibError, ValueError):
-    """Raised if a data set, image or mask cannot be used. The message gives the file, the problem and a solution."""
+    """Raised if a data set, image or mask cannot be used. The message says which file, why, and what to do."""
 
 
 def read_text(file: Path) -> str:
@@ -153,8 +153,8 @@ def read_image(path: Path | str, bits: int = 0, bands: Sequence[int] = (), chann
         path: The image file, in any format that Pillow can read. Multi-page and animated files are rejected.
         bits: Bit depth of the values in a 16-bit file, from which they are scaled to 8 bits. If 0, the smallest of 8,
             10, 12, 14 and 16 bits that can represent the largest value in the file is used.
-        bands: Numbers of the bands to read, starting at 1. One band is returned as gray, three bands as red, green and
-            blue. If `channels` is not 0, the number of bands must equal `channels`. If empty, all bands are read.
+        bands: Numbers of the bands to read, starting at 1; by default, all bands. One band is returned as gray, three
+            bands as red, green and blue. If `channels` is not 0, the number of bands must equal `channels`.
         channels: If not 0, the stored values of the bands are returned as float32 (H, W, channels). No-data pixels of a
             GeoTIFF become NaN.
 
@@ -212,7 +212,7 @@ def used_bits(values: np.ndarray) -> int:
 
 
 def scale_to_bytes(values: np.ndarray, bits: int, path: Path) -> np.ndarray:
-    """Scale integers with a depth of `bits` bits to uint8. Raises DataError if a value is larger than that."""
+    """Scale integers of `bits` bits to uint8. Raises DataError if a value does not fit into `bits` bits."""
     largest, top = int(values.max(initial=0)), (1 << bits) - 1
     if largest > top:
         raise DataError(f"{path}: values up to {largest} do not fit into {bits} bits; give the camera's bits.")

@@ -22,7 +22,7 @@ class Report:
     ignored: int = 0
     duplicates: list[tuple[str, str]] = field(default_factory=list)  # pairs of identical images in different splits
     suspects: list[tuple[str, str]] = field(default_factory=list)  # near and known duplicates in different splits
-    released: dict[str, bool] = field(default_factory=dict)  # {split: whether its digest is a released one}
+    released: dict[str, bool] = field(default_factory=dict)  # {split: whether it matches a released digest}
     layout: str = ""  # description of the detected layout; only for your own folders
     notices: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)  # likely mistakes

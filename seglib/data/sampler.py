@@ -67,7 +67,7 @@ class DistributedBatchSampler:
     """Yields one process's part of each batch: every `world_size`-th image, starting at index `rank`.
 
     If a batch has fewer images than there are processes, the remaining processes get the first image of the batch with
-    a mask in which all pixels are ignored. To request this mask, the item has the index ~index.
+    a mask in which all pixels are ignored. The index ~index in a batch requests this mask.
     """
 
     def __init__(self, sampler: TrainingBatchSampler, rank: int, world_size: int):
@@ -98,8 +98,8 @@ def accumulation_weights(num_images: int, num_parts: int, world_size: int) -> li
 class TrainingDataset(Dataset):
     """Augmented training crops. Item (epoch, index) is the image at `index` with its mask, augmented for that epoch.
 
-    Both are uint8 tensors, (S, S, 3) and (S, S), where S is the crop size. Non-RGB images are float32 (S, S, channels).
-    All pixels of the mask of item (epoch, ~index) are ignored.
+    The image and the mask are uint8 tensors, (S, S, 3) and (S, S), where S is the crop size. Non-RGB images are float32
+    (S, S, channels). In item (epoch, ~index), all pixels of the mask are ignored.
     """
 
     def __init__(self, dataset: SegmentationDataset, sampler: TrainingBatchSampler, config: Config):

@@ -16,7 +16,7 @@ MAX_VALUES = 64  # with more distinct values, a list of classes would not help
 COUNTED = 4096  # after this many distinct values, colors of further masks are not counted
 SHOWN = 8
 STRAY = 1e-3  # a value that occurs in a smaller fraction of all pixels may be an annotation error
-# Masks are taken to be smoothed if at least this fraction of pixels is within NEAR of the darkest or brightest value.
+# Masks count as smoothed if at least NEAR_SHARE of the pixels are within NEAR of the darkest or brightest value.
 NEAR, NEAR_SHARE = 32, 0.9
 LEAST_FOREGROUND = 1e-3
 CLASS_IDS = range(1, 64)  # if all other ids are in this range, 255 means pixels to ignore

@@ -1,4 +1,4 @@
-"""Run inference on many images and write the results. Files are read and written while the network runs."""
+"""Run inference on many images and write the results. Other threads read and write files while the network runs."""
 
 import errno
 import sys

@@ -4,4 +4,4 @@ from ..errors import SeglibError
 
 
 class PredictionError(SeglibError, ValueError):
-    """Raised if a prediction is not possible. The message gives the file or option and a solution."""
+    """Raised if a prediction is not possible. The message says which file or option is wrong, and what to do."""

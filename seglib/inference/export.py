@@ -50,7 +50,7 @@ def export(name: str, file: Path, sizes: Sequence[tuple[int, int]] = SIZES) -> d
             of two images.
 
     Returns:
-        A dict with the keys "bytes", "opset", "sizes" and "error", which is the result of `compare`.
+        A dict with the keys "bytes", "opset", "sizes" and "error". The error is the return value of `compare`.
 
     Raises:
         ExportError: A package is missing, or the logits differ.
@@ -202,7 +202,7 @@ def _check_packages() -> None:
 
 @contextmanager
 def _quiet():
-    """Hide the exporter's warnings and log messages about its internals. Comparing the logits reveals any error."""
+    """Hide the exporter's warnings and log messages about its internals. Comparing the logits finds any errors."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

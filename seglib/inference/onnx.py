@@ -70,8 +70,8 @@ def load(name: str) -> tuple[nn.Module, dict]:
     """Load an .onnx file, or anything that `weights.load` accepts.
 
     Returns:
-        The network and its metadata, a dict with the keys `classes`, `palette` and `config`. `config` contains the
-        settings for inference.
+        The network and its metadata, a dict with the keys `classes`, `palette` and `config`. `config["inference"]`
+        contains the inference settings.
 
     Raises:
         PredictionError: The ONNX file cannot be used.

@@ -74,7 +74,7 @@ def refine_alpha(image: np.ndarray, alpha: np.ndarray, radius: float = 1 / 128, 
         image: The image, uint8 (H, W, 3). Its gray values guide the filter.
         alpha: The opacity, float (H, W) from 0 to 1.
         radius: Radius of the filter window, as a fraction of the longer side of the image.
-        epsilon: Regularization. Edges are preserved in windows whose gray values (0 to 1) have a much larger variance.
+        epsilon: Regularization. Edges are preserved if the variance of the gray values (0 to 1) in a window is larger.
 
     Returns:
         The refined opacity, float32 (H, W) from 0 to 1.

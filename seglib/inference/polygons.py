@@ -87,7 +87,7 @@ def relative_path(image: Path, folder: Path) -> str:
 
 
 def read_coco(file: Path) -> dict[str, dict]:
-    """Return {file name: entry} for the images in a COCO file, with entries as in `coco_image`; {} if there is none."""
+    """Return {file name: entry} for a COCO file, with entries as in `coco_image`; {} if the file does not exist."""
     if not file.exists():
         return {}
     content = json.loads(file.read_text(encoding="utf-8"))

@@ -241,7 +241,7 @@ class Predictor:
         """Yield the logits (V, C, n, width) of an image that is split into windows, in bands from top to bottom.
 
         V is 2 with flipping, else 1. Where windows overlap, their probabilities are blended, not their logits. Logits
-        are unbounded, so that a wrong logit in one window could outweigh the correct logits in another window.
+        are unbounded, so a wrong logit in one window could outweigh the correct logit in another window.
         """
         batch_size = max(1, self.batch_size // (1 + self.flip))
         windows = (tile, self.overlap, batch_size, lambda images: self._logits(images).softmax(2))

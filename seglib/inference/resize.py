@@ -100,7 +100,7 @@ def linear_weights(top: int, bottom: int, length: int, resized_length: int) -> t
 
 
 def neighbors(top: int, bottom: int, length: int, resized_length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the source rows above and below each resized row from `top` to `bottom`, and the weight of the latter."""
+    """Return the source rows above and below each row from `top` to `bottom`, and the weight of the row below."""
     position = ((np.arange(top, bottom) + 0.5) * (length / resized_length) - 0.5).clip(0, length - 1)
     low = position.astype(int)
     return low, np.minimum(low + 1, length - 1), position - low

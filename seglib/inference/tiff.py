@@ -40,8 +40,8 @@ CONVERT = "as a tiled TIFF, for example by `vips copy IN OUT.tif[tile,compressio
 def is_large(file: Path, channels: int = 0) -> bool:
     """Return whether an image is so large that it must be read in parts.
 
-    This is the case if it has more than LARGE_PIXELS pixels, or takes more than LARGE_BYTES with `channels` in float32.
-    The result is also False if the file cannot be read; the error is reported when the image is read. Raises
+    This is the case if it has more than LARGE_PIXELS pixels, or if `channels` bands in float32 take more than
+    LARGE_BYTES. Returns False if the file cannot be read; the error is reported when the image is read. Raises
     PredictionError if a large image is not a TIFF file.
     """
     try:

@@ -43,7 +43,7 @@ class Annotations:
 
 
 class Shape(NamedTuple):
-    """An object. `code` is its mask in the run-length encoding of pycocotools. A crowd is a COCO group of objects."""
+    """An object. `code` is its mask in the run-length encoding of pycocotools. A crowd is a group of COCO objects."""
 
     label: int
     code: dict
@@ -204,10 +204,10 @@ def draw_item(
 
 
 def draw_shapes(shapes: Sequence[Shape], size: Size, turn: int, largest_first: bool = False) -> np.ndarray:
-    """Draw objects in the given order, or crowds first and then the others from the largest to the smallest.
+    """Draw objects in the given order on a background of 0. Later objects cover earlier ones.
 
-    Returns labels, uint8 (H, W), rotated by the EXIF orientation `turn`. The background is 0, and later objects cover
-    earlier ones.
+    If `largest_first` is True, crowds are drawn first, then the other objects from the largest to the smallest. Returns
+    labels, uint8 (H, W), rotated upright as required by the EXIF orientation `turn`.
     """
     if largest_first:
         shapes = sorted(shapes, key=lambda shape: (not shape.is_crowd, -int(codec().area(shape.code))))
