@@ -305,7 +305,7 @@ def parse_config(text: str | Mapping, overrides: list[str] = (), where: str = "t
     Args:
         text: The YAML text, or the same content as nested dictionaries.
         overrides: Options from the command line, as in `load_config`.
-        where: The name of the file, or another description of the source, for error messages.
+        where: A description of the source for error messages, such as the name of the file.
 
     Raises:
         ConfigError: If an option is unknown, or a value has the wrong type or is out of range.
@@ -409,7 +409,7 @@ def suggest_option(path: str, dashes: str = "") -> str | None:
 
 
 def _build(kind: type, values: dict, prefix: str = ""):
-    """Build an instance of the dataclass `kind`. The parser has checked the values, but it does not reject null."""
+    """Build an instance of the dataclass `kind` from values checked by the parser, which does not reject null."""
     arguments = {}
     for option in fields(kind):
         value, path = values[option.name], prefix + option.name

@@ -88,7 +88,7 @@ def all_reduce_sum(x: Tensor) -> Tensor:
 
 
 def all_gather(value: T) -> list[T]:
-    """Return a list with the `value` of every process, in order of rank."""
+    """Return a list with the `value` of every process, sorted by rank."""
     if world_size() == 1:
         return [value]
     values: list = [None] * world_size()
@@ -108,7 +108,7 @@ def barrier() -> None:
 
 
 def broadcast_buffers(model: nn.Module) -> None:
-    """Copy the buffers of rank 0's `model`, such as running statistics, to every process."""
+    """Copy the buffers of `model`, such as running statistics, from rank 0 to every other process."""
     if world_size() > 1:
         for buffer in model.buffers():
             dist.broadcast(buffer, 0)

@@ -120,8 +120,8 @@ def boundary(
     Boundary IoU is measured in a similar region.
 
     Args:
-        width: a pixel is near a boundary if a pixel of another class is within this Chebyshev distance, in pixels.
-            Ignored pixels do not count as another class.
+        width: a pixel is near a boundary if a pixel of a different class is within this Chebyshev distance, in pixels.
+            Ignored pixels are not treated as a different class.
     """
     valid = target != ignore_index
     width = int(width)

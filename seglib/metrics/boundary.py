@@ -35,8 +35,8 @@ def boundary_width(height: int, width: int, ratio: float = 0.02) -> int:
 def boundary_bands(labels: Array, width: int) -> Array:
     """Return a mask of the pixels that are in the boundary band of their own class.
 
-    The band of a class is the set of its pixels within Chebyshev distance `width` of a pixel with another label.
-    Everything outside the image counts as another label.  A pixel is therefore in a band if its window of
+    The band of a class is the set of its pixels within Chebyshev distance `width` of a pixel with a different label.
+    Everything outside the image counts as a different label.  A pixel is therefore in a band if its window of
     (2 width + 1)^2 pixels extends beyond the image or contains two labels.  A window inside the image contains two
     labels if and only if one of its (2 width)^2 blocks of 2x2 pixels does.  This test does not depend on the class, so
     one pass computes the bands of all classes.
@@ -89,7 +89,7 @@ def boundary_of_shifted(target: Any, prediction: Any, num_classes: int, width: i
 
 
 def _intersection_and_union(target: Any, prediction: Any, num_classes: int) -> tuple[Array, Array]:
-    """Return two int64 (C,): for each label 1..C, the pixels with this label in both maps and in at least one map."""
+    """Count the pixels with each label 1..C in both maps, and those in at least one of the maps: two int64 (C,)."""
     if num_classes <= 2 and isinstance(target, np.ndarray):  # the labels 1 and 2 are single bits: no matrix is needed
         both, either = target & prediction, target | prediction
         return _count_bits(both, num_classes), _count_bits(either, num_classes)

@@ -36,7 +36,7 @@ def checkpoint_activations(model: nn.Module, block: nn.Module, x: Any) -> Any:
 
 @contextmanager
 def _preserve_buffers(block: nn.Module) -> Iterator[None]:
-    """Replace the buffers of `block` by copies inside the `with` block, and restore the originals at the end.
+    """Replace the buffers of `block` with copies inside the `with` statement, and restore the originals at the end.
 
     Otherwise, recomputation would update the running statistics of batch normalization a second time.
     """

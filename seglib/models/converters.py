@@ -68,7 +68,7 @@ class Loaded(NamedTuple):
 def load_official(model: nn.Module, checkpoint: Mapping[str, Any] | str | Path) -> Loaded:
     """Load a checkpoint that the network's authors published.
 
-    If the checkpoint is for another number of classes, the last layer (`model.head_prefixes`) is not loaded.
+    If the number of classes differs, the last layer (`model.head_prefixes`) is not loaded.
 
     Args:
         model: one of our networks.  If an error is raised, its weights do not change.
@@ -78,8 +78,8 @@ def load_official(model: nn.Module, checkpoint: Mapping[str, Any] | str | Path) 
         A report of the parameters that were loaded, kept and dropped.
 
     Raises:
-        CheckpointError: if the file cannot be read, keys are missing or unexpected, or tensors have another shape.  The
-            message lists the keys.
+        CheckpointError: if the file cannot be read, keys are missing or unexpected, or tensors have a different shape.
+            The message lists the keys.
     """
     state_dict = _read(checkpoint)
     kind = type(model).__name__
@@ -94,9 +94,9 @@ def load_official(model: nn.Module, checkpoint: Mapping[str, Any] | str | Path) 
 
 
 def load_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -> Loaded:
-    """Load a state_dict of one of our networks, which may have another number of classes.
+    """Load a state_dict of one of our networks.
 
-    If the number of classes differs, the last layer is not loaded.
+    If the number of classes differs, the last layer (`model.head_prefixes`) is not loaded.
 
     Args:
         model: the network.  If an error is raised, its weights do not change.
@@ -166,7 +166,7 @@ def _load(model: nn.Module, entries: Mapping[str, tuple[str, Any]], form: Format
 
 
 def _other_classes(model: nn.Module, current: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> list[str]:
-    """Return the keys of the last layer if the file has all of them, but for another number of classes; else []."""
+    """Return the keys of the last layer if the file contains them for a different number of classes, otherwise []."""
     last = [name for name in current if name.startswith(getattr(model, "head_prefixes", ()))]
     if not last or any(name not in values or values[name].dim() != current[name].dim() for name in last):
         return []

@@ -90,7 +90,7 @@ class DilatedBackbone(nn.Module):
         self.layer1 = Stage(64, 64, blocks=3)
         self.layer2 = Stage(256, 128, blocks=4, stride=2)
         self.layer3 = Stage(512, 256, blocks=6, previous_dilation=1, dilation=2)  # stride 2 in ResNet
-        self.layer4 = Stage(1024, 512, blocks=3, previous_dilation=2, dilation=4)  # likewise
+        self.layer4 = Stage(1024, 512, blocks=3, previous_dilation=2, dilation=4)  # stride 2 in ResNet
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the features of stages 3 and 4: (N, 1024, H/8, W/8) and (N, 2048, H/8, W/8), sizes rounded up."""

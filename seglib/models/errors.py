@@ -12,7 +12,7 @@ class ModelError(SeglibError, ValueError):
 class CheckpointError(SeglibError, ValueError):
     """A checkpoint cannot be read or does not match the network.
 
-    The message lists keys that are missing, unexpected or of another shape.
+    The message lists keys that are missing or unexpected, and keys of tensors with a different shape.
     """
 
 

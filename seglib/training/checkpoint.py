@@ -23,7 +23,7 @@ from .logger import print_line
 
 @contextmanager
 def run_folder(folder: Path, config: Config, resume: bool) -> Iterator[None]:
-    """Create the run's folder with config.yaml, and keep it locked until the end of the `with` block.
+    """Create the run's folder, write config.yaml, and keep the folder locked until the end of the `with` block.
 
     Raises:
         TrainingError: if the folder contains a run and `resume` is False, or another run is using the folder.
@@ -81,7 +81,7 @@ def reading(folder: Path, config: Config, device: torch.device) -> Iterator[dict
     """Read and verify checkpoint.pt, and yield its content with current keys.
 
     Raises:
-        TrainingError: if the file is missing or corrupted, cannot be read, or was saved with another configuration.
+        TrainingError: if the file is missing or corrupted, cannot be read, or was saved with a different configuration.
             Any other exception inside the `with` block is also reported as a corrupted checkpoint.
     """
     file = folder / "checkpoint.pt"

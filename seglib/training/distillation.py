@@ -15,12 +15,12 @@ class Teachers:
 
     Args:
         config: the distillation options.
-        num_classes: the number of the student's output channels.
+        num_classes: the number of output channels of the student.
         device: the device that the teachers run on.
         mean: the mean of each image channel, as in `inference.mean` of the student's configuration.
 
     Raises:
-        LossError: if a teacher has another number of classes or another `mean`.
+        LossError: if the number of classes or the `mean` of a teacher differs from that of the student.
         WeightsError: if the weights of a teacher cannot be read.
     """
 

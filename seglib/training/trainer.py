@@ -57,7 +57,7 @@ class Trainer:
 
     Raises:
         TrainingError: if options contradict each other or the data, or if the checkpoint to resume from is missing,
-            corrupted or was saved with another configuration.
+            corrupted or was saved with a different configuration.
     """
 
     def __init__(self, config: Config, resume: bool = False):
@@ -337,7 +337,7 @@ class Trainer:
         """Restore the state of the run from checkpoint.pt.
 
         Raises:
-            TrainingError: if the file is missing or corrupted, or was saved with another configuration.
+            TrainingError: if the file is missing or corrupted, or was saved with a different configuration.
         """
         with checkpoint.reading(self.folder, self.config, self.device) as state:
             checkpoint.check_progress(state, self.sampler)

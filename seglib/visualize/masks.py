@@ -38,8 +38,8 @@ class VisualizeError(SeglibError, ValueError):
 def default_palette(num_classes: int) -> np.ndarray:
     """Return the default palette, (num_classes, 3) uint8.
 
-    The first color is a dark background color. The next 19 are suitable for color-blind readers. Further colors are
-    different hues.
+    The first color is a dark background color. The next 19 are suitable for color-blind readers. Further colors differ
+    in hue.
     """
     first = np.frombuffer(_FIRST_COLORS, np.uint8).reshape(-1, 3)
     hues = ((0.618034 * i) % 1 for i in range(num_classes - len(first)))

@@ -84,7 +84,7 @@ def printable(text: object) -> str:
 
 
 def format_score(score: float | None) -> str:
-    """Return a score with three decimals, or a dash for None and NaN."""
+    """Format a score with three decimals, or return a dash for None and NaN."""
     return "\u2013" if score is None or score != score else f"{score:.3f}"
 
 
