@@ -27,7 +27,7 @@ from seglib import distributed, models, training
 from seglib.config import load_config
 from seglib.training import checkpoint
 
-def create(name, classes, **options):
+def create(name, classes, channels, start, **options):
     layers = nn.Conv2d(3, 8, 3, padding=1), nn.GroupNorm(2, 8), nn.ReLU(), nn.Conv2d(8, classes, 3, padding=1)
     return nn.Sequential(*layers, *[nn.Dropout(0.5)] * ("dropout" in options))
 
