@@ -43,7 +43,7 @@ def evaluate(
     total = Counts(dataset.num_classes, ratio)
     per_image = {}
     indices = range(distributed.rank(), len(dataset), distributed.world_size())
-    disable = None if progress else True  # None: only on a terminal
+    disable = None if progress else True  # None shows the bar only on a terminal
     for index in tqdm(indices, desc=f"evaluate {dataset.name}", disable=disable, leave=False):
         item = dataset[index]
         prediction = predictor.label_map(item["image"])

@@ -37,9 +37,9 @@ def boundary_bands(labels: Array, width: int) -> Array:
 
     The band of a class is the set of its pixels within Chebyshev distance `width` of a pixel with a different label.
     Everything outside the image counts as a different label.  A pixel is therefore in a band if its window of
-    (2 width + 1)^2 pixels extends beyond the image or contains two labels.  A window inside the image contains two
-    labels if and only if one of its (2 width)^2 blocks of 2x2 pixels does.  This test does not depend on the class, so
-    one pass computes the bands of all classes.
+    (2 width + 1)^2 pixels extends beyond the image or contains different labels.  A window inside the image contains
+    different labels if and only if one of its (2 width)^2 blocks of 2x2 pixels does.  This test does not depend on the
+    class, so one pass computes the bands of all classes.
 
     Args:
         labels: integers (..., H, W) in an array or a tensor.  The label of ignored pixels is treated like any other.

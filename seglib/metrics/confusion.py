@@ -127,7 +127,7 @@ def count_pairs(target: Any, prediction: Any, num_classes: int) -> Array:
         return torch.bincount(pairs.reshape(-1), minlength=side * side).reshape(side, side)
     pairs = target.astype(next(t for t in (np.uint8, np.int16, np.int32) if np.iinfo(t).max >= side * side)) * side
     pairs += prediction
-    counts = torch.bincount(torch.from_numpy(pairs).reshape(-1), minlength=side * side)  # no copy as 64-bit integers
+    counts = torch.bincount(torch.from_numpy(pairs).reshape(-1), minlength=side * side)  # NumPy would copy to int64
     return counts.numpy().reshape(side, side)
 
 

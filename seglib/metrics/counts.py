@@ -94,7 +94,7 @@ class Counts:
         """Compute all scores.
 
         Args:
-            class_names: C different class names, the keys of `per_class`.  None means "0", "1", ....
+            class_names: C different class names, the keys of `per_class`.  None means "0", "1" and so on.
 
         Returns:
             A dictionary of plain numbers that can be saved as JSON.  A score is None if none of its classes occurs.

@@ -11,7 +11,7 @@ Array = np.ndarray | torch.Tensor
 
 
 class MetricError(SeglibError, ValueError):
-    """No metric can be computed from the given label maps, counts or options.  The message says why and what to do."""
+    """A metric cannot be computed from these label maps, counts or options.  The message says why and what to do."""
 
 
 def shift_labels(target: Array, prediction: Array, num_classes: int, ignore_index: int) -> tuple[Array, Array]:

@@ -259,8 +259,8 @@ class HRNet(nn.Module):
         """Return the logits.
 
         Raises:
-            ModelError: in training mode, for a single image so small that the last branch has a single pixel (32x32
-                pixels with four branches), because batch normalization needs more than one value per channel.
+            ModelError: in training mode, for a single image that leaves only one pixel in the last branch (at most
+                32x32 pixels with four branches), because batch normalization needs more than one value per channel.
         """
         check_training_size(self, x, stride=2 ** (self.num_branches + 1))
         logits = self.last_layer(concatenate(self.features(x)))  # (N, num_classes, H/4, W/4)

@@ -87,7 +87,7 @@ def create(name: str, num_classes: int, in_channels: int = 3, pretrained: str | 
             raise ModelError(f"{name}: {option} is {value!r}, but must be true or false.")
     try:
         model = builder(num_classes, in_channels if pretrained is None else 3, **options)
-    except (TypeError, RuntimeError, ZeroDivisionError) as error:  # PyTorch's message for impossible sizes
+    except (TypeError, RuntimeError, ZeroDivisionError) as error:  # PyTorch's errors for invalid sizes
         raise ModelError(f"{name} cannot be built with {options}: {error}") from None
     if pretrained is not None:
         loaded = load_official(model, fetch(name, pretrained, model))

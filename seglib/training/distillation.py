@@ -35,7 +35,7 @@ class Teachers:
                 )
             if list(notes["config"]["inference"].get("mean", ())) != list(mean):
                 raise LossError(
-                    f"distillation.teachers: {name} was trained on images with another mean of their channels "
+                    f"distillation.teachers: {name} was trained on images with different channel means "
                     "(inference.mean); use a teacher that was trained on the same images."
                 )
             self.networks.append(network.requires_grad_(False).to(device, memory_format=torch.channels_last))

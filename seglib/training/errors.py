@@ -44,7 +44,7 @@ def explain_errors(config: Config) -> Iterator[None]:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Return whether an error means "out of memory".  On CPUs and some accelerators, only its message says so."""
+    """Return whether memory ran out.  On CPUs and some accelerators, only the message of the error shows this."""
     text_says_so = isinstance(error, RuntimeError) and re.search(r"DefaultCPUAllocator|out of memory", str(error))
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or bool(text_says_so)
 
@@ -58,7 +58,7 @@ def _smaller(config: Config) -> str:
     if images == 1:
         return f"single images do not fit: choose {crops} or a smaller network"
     return (
-        f"{images} images at once do not fit: about half the memory is enough for "
-        f"--accumulation_steps={-(-share // (images // 2))} with the same result but for batch "
-        f"normalization, for --batch_size={max(1, config.batch_size // 2)}, or for {crops}"
+        f"{images} images at once do not fit: training needs about half the memory with "
+        f"--accumulation_steps={-(-share // (images // 2))} (the result is the same except for batch "
+        f"normalization), with --batch_size={max(1, config.batch_size // 2)}, or with {crops}"
     )

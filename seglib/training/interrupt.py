@@ -46,7 +46,7 @@ class Agreement:
         self.steps, self.next_exchange, self.last_time = 0, 1, time.perf_counter()
 
     def any_process(self, *flags: bool) -> tuple[bool, ...]:
-        """Return for each flag whether it is true in any process.  Call this method once per step in every process.
+        """Return, for each flag, whether it is true in any process.  Call this method once per step in every process.
 
         Between two exchanges, the method returns False for every flag, except in a run with a single process.
         """

@@ -63,7 +63,7 @@ class EpochMeter:
         return time.perf_counter() - self.began
 
     def summary(self) -> dict:
-        """Return the mean loss, the number of images, images per second, and the fraction of time spent waiting."""
+        """Return the mean loss, the number of images, images per second, and the fraction of time waiting for data."""
         seconds = self.seconds()
         return {
             "loss": float(torch.tensor(self.losses).mean()),
@@ -103,7 +103,7 @@ class RunLogger(ExitStack):
             initial=sum(pixels[:first_step]),
             bar_format="{l_bar}{bar}| {elapsed} elapsed, {remaining} left{postfix}",
             smoothing=0,
-            disable=None if self.progress else True,  # None: only on a terminal
+            disable=None if self.progress else True,  # None shows the bar only on a terminal
         )
         self.bar = self.enter_context(bar)
         print_unused_options(config, sampler, sampler.total_steps - first_step)
@@ -142,7 +142,7 @@ class RunLogger(ExitStack):
 
 
 def print_unused_options(config: Config, sampler: TrainingBatchSampler, steps: int) -> None:
-    """Report crop sizes that are not used in any epoch, and a profile that is longer than the remaining `steps`."""
+    """Report crop sizes that no epoch uses, and a value of `profile_steps` that exceeds the remaining `steps`."""
     sizes, used = sampler.crop_sizes, {sampler.crop_size(epoch) for epoch in range(config.epochs)}
     if unused := [str(size) for size in sizes if size not in used]:
         print_line(

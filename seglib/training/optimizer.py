@@ -122,7 +122,7 @@ class ModelEMA:
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Update the average with the weights after optimizer step `step`, counted from 0."""
-        decay = min(self.decay, (1 + step) / (10 + step))  # a lower decay at first: early weights are soon forgotten
+        decay = min(self.decay, (1 + step) / (10 + step))  # lower at first, so that early weights are soon forgotten
         get_ema_multi_avg_fn(decay)(*map(list, zip(*self.averaged, strict=True)), None)
         for average, current in self.copied:
             average.copy_(current)

@@ -160,7 +160,7 @@ class Trainer:
         self.sampler.set_epoch(epoch, self.step)
         meter = EpochMeter(self.partial_epoch)
         save_after = 60 * self.config.checkpoint_minutes or math.inf
-        for images, masks in meter.iterate(loader):  # uint8 (n, S, S, 3) and (n, S, S)
+        for images, masks in meter.iterate(loader):  # (n, S, S, C) and (n, S, S)
             loss = self.train_step(images, masks)
             meter.update(loss, self.sampler.num_batch_images(self.step - 1))
             self.logger.log_step(self.step - 1, meter)
@@ -197,7 +197,7 @@ class Trainer:
         # Dropout depends only on the step and the process, so a resumed run gets the same dropout masks.
         seed = np.random.SeedSequence([self.config.seed, self.step, distributed.rank()])
         torch.manual_seed(int(seed.generate_state(1)[0]))
-        images = images.to(self.device, non_blocking=True).permute(0, 3, 1, 2)  # (n, 3, S, S), channels last in memory
+        images = images.to(self.device, non_blocking=True).permute(0, 3, 1, 2)  # (n, C, S, S), channels last in memory
         masks = masks.to(self.device, non_blocking=True)
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule(self.step) * group.get("lr_factor", 1.0)

@@ -107,7 +107,7 @@ def overlay(
     if background_class is not None:
         unchanged |= labels == background_class
     result = np.empty_like(image)
-    for top in range(0, len(image), 256):  # in strips, because the blended image is in floating point
+    for top in range(0, len(image), 256):  # in strips to save memory, because blending uses floating point
         result[top : top + 256] = _blend(image[top : top + 256], colors[top : top + 256], alpha)
     if outline:
         result = np.where(_outline(labels)[..., None], colors, result)

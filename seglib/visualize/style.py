@@ -74,9 +74,9 @@ def add_title(axes, title: str, detail: str = "") -> None:
 
 
 def printable(text: object) -> str:
-    """Return text that matplotlib prints literally.
+    """Convert `text` so that matplotlib prints it literally.
 
-    "$" does not start a formula, and characters that are missing in the font are replaced by a box.
+    "$" is escaped, because it would start a formula, and characters that are not in the font are replaced by a box.
     """
     letters = "".join(letter if ord(letter) in _font_letters() else "\u25a1" for letter in str(text))
     letters = letters.replace("$", r"\$")
