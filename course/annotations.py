@@ -1,6 +1,6 @@
-"""Write small data sets for notebooks 08 and 10, from the images and masks of another data set.
+"""Write small data sets for notebooks 08 and 10 from the images and masks of another data set.
 
-The course contains no annotated images. Notebook 10 therefore generates the files that LabelMe writes.
+The repository contains no annotated images, so notebook 10 generates the files that LabelMe would write.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ from seglib.inference.polygons import find_polygons, save_labelme
 
 
 def write_labelme(folder: Path, dataset: SegmentationDataset, splits: Mapping[str, Sequence[int]]) -> list[Path]:
-    """Write images of a data set and their masks as polygons, like an annotator who uses LabelMe.
+    """Write images of a data set, and their masks as polygons in the JSON format of LabelMe.
 
     Args:
         folder: The folder to write, with one subfolder for each split.
@@ -50,7 +50,7 @@ def write_pairs(
     longest_side: int,
     predict: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> None:
-    """Write `images/SPLIT/`, `masks/SPLIT/` and `classes.yaml`, or add images to such a folder.
+    """Write `images/SPLIT/`, `masks/SPLIT/` and `classes.yaml` to a folder, in addition to the files already there.
 
     Args:
         folder: The folder to write.

@@ -18,7 +18,7 @@ LONG_CELL = 25  # lines
 
 @dataclass(frozen=True)
 class Finding:
-    """A result of the checks; if `fault` is true the notebook must be changed, otherwise it is for information."""
+    """A result of the checks: a problem that must be fixed if `fault` is true, otherwise a notice for information."""
 
     notebook: str
     message: str
@@ -57,7 +57,7 @@ def _code(notebook: NotebookNode) -> list[NotebookNode]:
 def _stale(notebook: NotebookNode) -> Iterator[str]:
     record = notebook.metadata.get("seglib", {})
     if not record.get("code_sha256"):
-        yield "its outputs were not saved by the course; run `python -m course run NAME --profile full --save`"
+        yield "it has no record of a saved run; run `python -m course run NAME --profile full --save`"
     elif record["code_sha256"] != saved.code_hash(notebook):
         yield "its code was edited since it ran; run it again with --save"
 
@@ -66,11 +66,11 @@ def _order(notebook: NotebookNode) -> Iterator[str]:
     counts = [cell.execution_count for cell in _code(notebook)]
     wrong = [number for number, count in enumerate(counts, 1) if count != number]
     if wrong:
-        yield f"code cell {wrong[0]} of {len(counts)} has the number {counts[wrong[0] - 1]}: not run top to bottom"
+        yield f"code cell {wrong[0]} of {len(counts)} has execution count {counts[wrong[0] - 1]}; run all cells again"
 
 
 def _not_python(notebook: NotebookNode) -> Iterator[str]:
-    """Find code that is not plain Python, because shell commands and magics do not work everywhere."""
+    """Report cells that are not plain Python, because shell commands and magics do not work everywhere."""
     for number, cell in enumerate(_code(notebook), 1):
         try:
             compile(cell.source, "cell", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
@@ -93,7 +93,7 @@ def _changed_package(notebook: NotebookNode) -> Iterator[str]:
     now = saved.module_hashes(list(ran_with))
     changed = [name for name, digest in ran_with.items() if now[name] != digest]
     if changed:
-        yield f"changed in the package since it ran: {', '.join(changed)}"
+        yield f"package files changed since it ran: {', '.join(changed)}"
 
 
 def _origin(notebook: NotebookNode) -> Iterator[str]:
@@ -108,7 +108,7 @@ def _origin(notebook: NotebookNode) -> Iterator[str]:
 def _style(notebook: NotebookNode) -> Iterator[str]:
     lines = [len([line for line in cell.source.splitlines() if line.strip()]) for cell in _code(notebook)]
     if lines:
-        yield f"{len(lines)} code cells, {statistics.median(lines):g} lines in the median, {max(lines)} at most"
+        yield f"{len(lines)} code cells with a median of {statistics.median(lines):g} and at most {max(lines)} lines"
     for number, count in enumerate(lines, 1):
         if count > LONG_CELL:
             yield f"code cell {number} has {count} lines; more than {LONG_CELL} are hard to follow"

@@ -21,22 +21,22 @@ def add_arguments(parser: Parser) -> None:
     actions = parser.add_subparsers(dest="course_action", metavar="ACTION", required=True)
     execute = actions.add_parser("run", help="execute notebooks", description="Execute notebooks top to bottom.")
     execute.add_argument(
-        "names", nargs="*", metavar="NAME", help="02_unet, 02, solutions, ... (default: the whole course)"
+        "names", nargs="*", metavar="NAME", help="such as 02_unet, 02 or solutions (default: all but the solutions)"
     )
-    execute.add_argument("--profile", choices=PROFILES, default="quick", help="quick: minutes on a laptop (default)")
+    execute.add_argument("--profile", choices=PROFILES, default="quick", help="default: quick, minutes on a laptop")
     execute.add_argument(
-        "--data", type=Path, metavar="DIR", help="folder of the data sets (default: SEGLIB_DATA or data/)"
+        "--data", type=Path, metavar="DIR", help="folder with the data sets (default: SEGLIB_DATA or data/)"
     )
-    execute.add_argument("--out", type=Path, metavar="DIR", help="for the executed copies (default: build/course)")
-    execute.add_argument("--save", action="store_true", help="write the executed notebooks back in place, cleaned")
-    check = actions.add_parser("check", help="verify notebooks", description="Verify them without running anything.")
-    check.add_argument("names", nargs="*", metavar="NAME", help="default: all of them, with the solutions")
+    execute.add_argument("--out", type=Path, metavar="DIR", help="folder for executed copies (default: build/course)")
+    execute.add_argument("--save", action="store_true", help="overwrite the notebooks with the copies")
+    check = actions.add_parser("check", help="check saved notebooks", description="Check notebooks without running them.")
+    check.add_argument("names", nargs="*", metavar="NAME", help="notebooks to check (default: all, with solutions)")
     for action in (execute, check):
-        action.add_argument("--notebooks", type=Path, metavar="DIR", help="their folder (default: notebooks/)")
+        action.add_argument("--notebooks", type=Path, metavar="DIR", help="notebook folder (default: notebooks/)")
 
 
 def main(words: list[str] | None = None) -> int:
-    """Run the command line and return its exit status: 0, 1 for a failed cell or a problem, 130 for Ctrl-C."""
+    """Run the command line and return its exit status: 0 for success, 1 for a failed cell or check, 130 for Ctrl-C."""
     parser = Parser(__doc__, prog="python -m course")
     add_arguments(parser)
     args = parser.parse_args(words)

@@ -1,4 +1,4 @@
-"""Compute parameters, MACs, memory, inference time and receptive field of a network.
+"""Compute the number of parameters, the MACs, memory, inference time and receptive field of a network.
 
 Parameters, MACs and memory are counted on PyTorch's meta device, where tensors have shapes but no values. The counts
 are therefore the same on every machine. Time and the effective receptive field are measured.
@@ -24,7 +24,7 @@ from .places import replace_between
 BYTES_PER_PARAMETER = 16  # weight, gradient and Adam's two moments in float32
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "networks.md"
 BEGIN, END = "<!-- models: seglib models --counted --write -->", "<!-- end of models -->"
-LARGEST_FIELD = 4096  # pixels; global pooling makes the receptive field larger
+LARGEST_FIELD = 4096  # pixels; the receptive field of networks with global pooling is larger
 ROWS = 16  # height of the strip on which the receptive field is measured
 
 
@@ -106,28 +106,28 @@ class _Skeleton(nn.Module):
 
 
 def receptive_field(model: nn.Module) -> int | None:
-    """Compute the side in pixels of the square of input pixels that one output pixel can depend on.
+    """Compute the side length of the receptive field: the square of input pixels on which an output pixel can depend.
 
     The layers of a copy are simplified: convolutions get one channel and equal weights, average pooling replaces max
     pooling, and activations and normalizations are removed. The gradient of an output pixel of this copy is nonzero
     exactly at the input pixels to which the output pixel is connected.
 
     Returns:
-        The side, or None if it is larger than LARGEST_FIELD.
+        The side length in pixels, or None if it is larger than LARGEST_FIELD.
     """
-    skeleton = nn.Sequential(copy.deepcopy(model)).eval()  # a model that is a single layer also gets a name
+    skeleton = nn.Sequential(copy.deepcopy(model)).eval()  # a container, so that a single layer can be replaced, too
     for name, layer in list(skeleton.named_modules()):
         if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
             replacement = _Skeleton(layer)
         elif isinstance(layer, nn.MaxPool2d):
             replacement = nn.AvgPool2d(layer.kernel_size, layer.stride, layer.padding, layer.ceil_mode)
         elif isinstance(layer, (nn.modules.batchnorm._NormBase, nn.ReLU, nn.Dropout)):
-            replacement = nn.Identity()  # instance normalization depends on the whole image, but only weakly
+            replacement = nn.Identity()  # ignores that instance normalization weakly depends on all pixels
         else:
             continue
         skeleton.set_submodule(name, replacement)
     image = torch.ones(1, 1, ROWS, 2 * LARGEST_FIELD, dtype=torch.float64, requires_grad=True)
-    # The receptive field depends on the position of the pixel in the pooling grids, so 32 columns are tested.
+    # With strides, the receptive field depends on the position of the output pixel, so 32 columns are tested.
     side = 0
     output = skeleton(image)
     for column in range(LARGEST_FIELD, LARGEST_FIELD + 32):
@@ -149,11 +149,11 @@ def effective_receptive_field(
         model: The network; it is set to evaluation mode.
         side: Height and width of the images in pixels.
         images: The images (N, C, side, side) to average over; by default four images of Gaussian noise.
-        share: The fraction of the gradient that the square must contain.
+        share: The fraction of the total absolute gradient that the square must contain.
 
     Returns:
-        The side in pixels of the smallest square around the center that contains this fraction of the gradient of the
-        central output pixel.
+        The side length in pixels of the smallest square around the center that contains this fraction of the gradient
+        of the central output pixel.
     """
     mass = gradient_map(model, side, images)
     total, middle = mass.sum(), side // 2
@@ -191,7 +191,7 @@ def seconds(model: nn.Module, size: tuple[int, int], repeats: int = 5) -> float:
 
 
 def costs(name: str, size: tuple[int, int], num_classes: int = 19, measure: bool = True, **options) -> Costs:
-    """Return the costs of the network `name`; with `measure`, also time and effective receptive field."""
+    """Return the costs of the network `name`; time and effective receptive field only if `measure` is true."""
     torch.manual_seed(0)
     model = models.create(name, num_classes, **options)
     counted = Costs(name, size, parameters(model), macs(model, size), receptive_field(model), step_bytes(model, size))

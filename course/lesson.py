@@ -1,4 +1,4 @@
-"""The functions that a notebook of the course calls.
+"""Functions for the notebooks of the course.
 
 The command line imports this module too. PyTorch and `seglib.data` take seconds to import, so they are imported inside
 the functions that need them.
@@ -26,14 +26,14 @@ KAGGLE_INPUT = Path("/kaggle/input")  # one folder for each data set that was ad
 
 
 def start(name: str) -> "Lesson":
-    """Start the notebook `name`: read the environment, seed the random generators, and print the profile.
+    """Start the notebook `name`: read environment variables, seed the random generators, and print the profile.
 
     The environment variable SEGLIB_PROFILE is "quick" (the default), "full" or "gpu". SEGLIB_DATA is the folder of the
-    data sets, by default `data/` of the repository. The random generators of Python, NumPy and PyTorch are seeded with
+    data sets, by default `data/` in the repository. The random generators of Python, NumPy and PyTorch are seeded with
     `Lesson.seed`.
 
     Raises:
-        CourseError: For an unknown profile.
+        CourseError: If the profile is unknown.
     """
     profile = os.environ.get("SEGLIB_PROFILE") or "quick"
     if profile not in PROFILES:
@@ -59,7 +59,7 @@ class Lesson:
         name: Name of the notebook.
         profile: "quick", "full" or "gpu".
         root: Folder of the data sets.
-        report_file: JSON file for the runner, with the data sets, the modules and the headline metric of the run.
+        report_file: JSON file in which the notebook reports its data sets, modules and headline metric to the runner.
     """
 
     def __init__(self, name: str, profile: str, root: Path, report_file: Path | None = None):
@@ -78,26 +78,26 @@ class Lesson:
         return self.profile == "quick"
 
     def budget(self, quick, full, gpu=None):
-        """Return the argument for the profile of this run: a number of epochs or images, a crop size, ...
+        """Return the value for the profile of this run, such as a number of epochs or a crop size.
 
         Args:
-            quick: The value for a few minutes on a laptop.
-            full: The value for the saved outputs, which takes a few minutes more.
-            gpu: The value for ten minutes on a small GPU; by default the same as `full`.
+            quick: The value for the quick profile, which takes a few minutes on a laptop.
+            full: The value for the full profile, which takes a few minutes longer and generates the saved outputs.
+            gpu: The value for the gpu profile, which takes ten minutes on a small GPU; by default the same as `full`.
         """
         return {"quick": quick, "full": full, "gpu": full if gpu is None else gpu}[self.profile]
 
     def has(self, name: str) -> bool:
-        """Return whether the data set `name` can be used; download it if that needs no login."""
+        """Return whether the data set `name` is available, after downloading it if that requires no login."""
         return not self._locate(name)[1]
 
     def dataset(self, name: str, split: str = "train", synthetic: dict | None = None, **options):
-        """Load the data set `name`, or a synthetic data set instead, and print which of the two was loaded.
+        """Load the data set `name`, or a synthetic data set in its place, and print which of the two was loaded.
 
-        The files are searched for in `root` and in the data sets of a Kaggle notebook. If they are not there, they are
-        downloaded, unless that requires a login. If there are still no files, a synthetic data set is loaded.
+        The files are searched for in `root` and in the input folders of a Kaggle notebook. If they are missing, they
+        are downloaded, unless that requires a login. If they cannot be downloaded, a synthetic data set is loaded.
 
-        The palette is that of `seglib.visualize.figure_palette`, which has distinct colors for the classes of streets.
+        The palette comes from `seglib.visualize.figure_palette`, which has distinct colors for the street classes.
 
         Args:
             name: Name of the data set.
@@ -132,7 +132,7 @@ class Lesson:
         return loaded
 
     def data_config(self, name: str, synthetic: dict | None = None, **options):
-        """Return the data configuration of a training run on the data set `name`, or on its synthetic replacement.
+        """Return the data configuration for training on the data set `name`, or on its synthetic replacement.
 
         Args:
             name: Name of the data set.
@@ -147,13 +147,13 @@ class Lesson:
         return DataConfig(SYNTHETIC_SETS[name], options=synthetic or {})
 
     def report(self, metric: str, value: float) -> None:
-        """Record and print the headline metric; the runner's table and the saved notebook show the last value."""
+        """Print the headline metric and record it for the runner; a later call replaces the recorded value."""
         self._headline = {"metric": metric, "value": float(value)}
         self._write_report()
         print(f"{metric}: {float(value):.4g}")
 
     def _locate(self, name: str) -> tuple[Path, str]:
-        """Return the folder of the data set, and "" or the reason why it cannot be used; try to download it once."""
+        """Return the folder of the data set, and "" or the reason why it is not available; try one download."""
         from seglib import data
 
         if name not in self._places and name in data.generated_sets():
@@ -169,7 +169,7 @@ class Lesson:
         return self._places[name]
 
     def _download(self, name: str, reason: str) -> tuple[Path, str]:
-        """Download a data set that has a public address, unless SEGLIB_DOWNLOAD=0; return the same as `_locate`."""
+        """Download a data set that has a public URL, unless SEGLIB_DOWNLOAD=0; the return value is as in `_locate`."""
         from seglib import data
         from seglib.data import validation
 
@@ -183,7 +183,7 @@ class Lesson:
         return self.root, ""
 
     def _follow_cells(self) -> None:
-        """If the runner started the notebook, write the report after every cell, as cells import more modules."""
+        """If the runner started the notebook, write the report after every cell, because cells import more modules."""
         if self._report_file and "IPython" in sys.modules and (shell := sys.modules["IPython"].get_ipython()):
             shell.events.register("post_run_cell", lambda result: self._write_report())
 
@@ -195,7 +195,7 @@ class Lesson:
 
 
 def _find(source, roots: Sequence[Path]) -> Path:
-    """Return the first of `roots` in which the data set is complete, or raise the DataError of the first root."""
+    """Return the first of `roots` with a complete data set; if there is none, raise the DataError of the first root."""
     from seglib import data
 
     errors = []
@@ -238,7 +238,7 @@ def show_source(thing) -> Source:
     """Return the source of a class, function, method or module, to be shown as the output of a cell.
 
     Raises:
-        CourseError: For an object without Python source.
+        CourseError: If the object has no Python source.
     """
     try:
         thing = inspect.unwrap(thing) if callable(thing) else thing

@@ -1,7 +1,7 @@
 """The published Mini-HRNet, which notebook 05 builds: an HRNet with different blocks and stages.
 
-The network is the third variant of an earlier project; `seglib.models.mini_hrnet` has the other variants.  The entry
-point `seglib.models` registers this network as `mini_hrnet_v3` for `seglib.models.create`.
+The network is the third variant from an earlier project; `seglib.models.mini_hrnet` contains the other variants.  The
+entry point `seglib.models` registers this network as `mini_hrnet_v3` for `seglib.models.create`.
 """
 
 from collections.abc import Sequence
@@ -50,7 +50,7 @@ class DilatedBlock(nn.Module):
 
 
 class OctaveFusion(nn.Module):
-    """Add every branch to all other branches, resampled in steps of a factor of 2.
+    """Add every branch to all other branches, after resampling it by a factor of 2 at a time.
 
     After each step, the features have the resolution and the number of channels of the next branch.
 
@@ -95,9 +95,9 @@ class OctaveFusion(nn.Module):
 class MiniHRNetV3(nn.Module):
     """The published Mini-HRNet: images (N, in_channels, H, W) of any size -> logits (N, num_classes, H, W).
 
-    There are four branches with 48, 60, 72 and 84 channels.  Each branch starts from the output of the branch before.
-    The branches are fused, then each has more blocks, and they are fused again.  Instance normalization has no weights
-    and depends on the whole image, also in eval mode.
+    There are four branches with 48, 60, 72 and 84 channels.  The input of each branch is the output of the previous
+    branch.  The branches are fused, processed by more blocks, and fused again.  Instance normalization has no weights,
+    and its statistics come from the whole image, even in eval mode.
 
     The published network requires height and width to be multiples of 32.  This class pads other sizes by repeating
     the last row and column, and crops the logits.  It also pads sizes below 64, because instance normalization needs
@@ -141,7 +141,7 @@ class MiniHRNetV3(nn.Module):
         return nn.Sequential(*(DilatedBlock(channels) for _ in range(4)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits."""
+        """Return the logits, (N, num_classes, H, W)."""
         bottom, right = (_padding(side) for side in x.shape[-2:])
         x = F.pad(x, [0, right, 0, bottom], mode="replicate")
         size = x.shape[-2:]
@@ -158,6 +158,6 @@ class MiniHRNetV3(nn.Module):
 
 
 def _padding(size: int) -> int:
-    """Return how many pixels to add for a multiple of 32 that is at least 64; uses only arithmetic, for tracing."""
+    """Return the padding to a multiple of 32 that is at least 64; without a condition, so that it can be traced."""
     units = (size + 31) // 32
     return 32 * (units + 1 // units) - size  # 1 // units is 1 for one unit, otherwise 0

@@ -15,7 +15,7 @@ SMALLEST = 64  # for smaller images, the last feature map of some networks has o
 
 def add_arguments(parser: Parser) -> None:
     """Add the options of this command to `parser`."""
-    parser.add_argument("names", nargs="*", metavar="NAME", help="which networks (default: all)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="networks in the table (default: all)")
     parser.add_argument(
         "--size",
         nargs=2,
@@ -28,7 +28,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--counted",
         action="store_true",
-        help="only what is counted, without measuring time and effective receptive field",
+        help="do not measure inference time and effective receptive field",
     )
     parser.add_argument("--write", action="store_true", help="write the table into docs/networks.md")
 

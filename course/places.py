@@ -17,8 +17,8 @@ class CourseError(SeglibError, ValueError):
 def checkout() -> Path:
     """Return the folder that contains `notebooks/`.
 
-    In a checkout, this is the repository of this package. Otherwise it is the nearest of the working directory and its
-    parents, or the working directory if none of these folders contains `notebooks/`.
+    In a checkout, this is the repository of this package. Otherwise, search upward from the working directory, and
+    return the working directory if neither it nor any of its parents contains `notebooks/`.
     """
     here = Path.cwd()
     for folder in (REPOSITORY, here, *here.parents):
@@ -39,7 +39,7 @@ def find_notebooks(names: Sequence[str] = (), folder: Path | None = None) -> lis
         The paths of the notebooks, in the order of `names`.
 
     Raises:
-        CourseError: If a name matches no notebook or several.
+        CourseError: If a name matches no notebook or several notebooks.
     """
     folder = (folder or checkout() / "notebooks").resolve()
     lessons, solutions = sorted(folder.glob("*.ipynb")), sorted(folder.glob("solutions/*.ipynb"))
@@ -102,7 +102,7 @@ def read_notebook(path: Path):
 
 
 def replace_between(file: Path, begin: str, end: str, text: str) -> None:
-    """Replace the text between the lines `begin` and `end` of a text file; raise OSError if a line is missing."""
+    """Replace the text between the lines `begin` and `end` of a text file; raise OSError if either line is missing."""
     before, opening, rest = Path(file).read_text(encoding="utf-8").partition(begin)
     _, closing, after = rest.partition(end)
     if not opening or not closing:

@@ -4,12 +4,12 @@ import threading
 import time
 from typing import TextIO
 
-TERMINAL_SECONDS = 0.5  # between updates of the line
+TERMINAL_SECONDS = 0.5  # between updates of the line on a terminal
 SPARSE_SECONDS = 30  # between lines if the output is not a terminal
 
 
 class Progress:
-    """Show "cell k/n" and the elapsed time, in one line that is updated on a terminal or repeated at intervals."""
+    """Show "cell k/n" and the elapsed time, in a line that is updated in place, or in new lines outside a terminal."""
 
     def __init__(self, name: str, cells: int, stream: TextIO):
         self.name, self.cells, self.stream = name, cells, stream

@@ -26,7 +26,7 @@ ERROR_LINES = 12  # lines of a failing cell's traceback that are shown
 
 
 class CellFailed(CourseError):
-    """Raised if a cell fails; the message has the notebook, the cell, its source and the last lines of the error."""
+    """Raised if a cell fails; the message contains the notebook, the cell, its source and the end of the traceback."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Result:
 
     Attributes:
         notebook: Name of the notebook.
-        minutes: Run time.
+        minutes: Run time in minutes.
         data: The data sets that the notebook used.
         headline: The headline metric, a dictionary with "metric" and "value", or None.
         copy: Path of the executed copy.
@@ -70,17 +70,17 @@ def run(
     Args:
         names: See `places.find_notebooks`.
         profile: "quick", "full" or "gpu".
-        data: Folder of the data sets (default: SEGLIB_DATA, or `data/` of the repository).
+        data: Folder of the data sets (default: SEGLIB_DATA, or `data/` in the repository).
         out: Folder for the executed copies (default: `build/course`).
         save: Whether to also overwrite the notebooks with the executed copies.
-        folder: Folder of the notebooks (default: `notebooks/` of the repository).
+        folder: Folder of the notebooks (default: `notebooks/` in the repository).
         stream: Where to print progress (default: standard output).
 
     Returns:
         The results, in the order of the notebooks.
 
     Raises:
-        CellFailed: If a cell fails. The copy is written up to this cell, and later notebooks are not run.
+        CellFailed: If a cell fails. The copy then has the outputs up to this cell, and later notebooks are not run.
         CourseError: If a name or the profile is unknown, or a notebook cannot be read or saved.
     """
     if profile not in PROFILES:
@@ -133,8 +133,8 @@ def run_notebook(path: Path, profile: str, data: Path, out: Path, save: bool, st
 def kernel_environment(profile: str, data: Path, report_file: Path, scratch: Path) -> dict[str, str]:
     """Return the kernel's environment variables.
 
-    They contain the variables that `lesson.start` reads, put this package first on the path, and disable start-up files
-    and extensions of the user.
+    They include the variables that `lesson.start` reads, put this package first on the Python path, and disable the
+    start-up files and extensions of the user's IPython.
     """
     environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
     path = os.environ.get("PYTHONPATH")
@@ -144,7 +144,7 @@ def kernel_environment(profile: str, data: Path, report_file: Path, scratch: Pat
         "SEGLIB_REPORT": str(report_file),
         "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *([path] if path else [])]),
         "PYTHONHASHSEED": "0",
-        "IPYTHONDIR": str(scratch / "ipython"),  # without start-up files and extensions of the user
+        "IPYTHONDIR": str(scratch / "ipython"),  # without the start-up files and extensions of the user
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         "NO_ALBUMENTATIONS_UPDATE": "1",
         # Waiting threads sleep, because busy waiting tripled the run time when other processes shared the cores.
@@ -163,7 +163,7 @@ def _execute(notebook: NotebookNode, folder: Path, environment: dict[str, str], 
         km=manager,
         timeout=None,
         startup_timeout=300,
-        iopub_timeout=60,  # keeps late outputs on a busy machine
+        iopub_timeout=60,  # seconds to wait for late outputs on a busy machine
         raise_on_iopub_timeout=True,
         coalesce_streams=True,
         store_widget_state=False,
@@ -192,7 +192,7 @@ def _execute_cell(client: NotebookClient, cell: NotebookNode, index: int, progre
         lines = "\n".join(error.traceback).splitlines() if error else []
         reason = "\n".join(lines[-ERROR_LINES:]) or "the cell failed without a message"
     except DeadKernelError:
-        reason = "The notebook's Python process died, perhaps out of memory; close other programs and try again."
+        reason = "The notebook's Python process died, possibly out of memory; close other programs and try again."
     except CellTimeoutError as error:
         reason = str(error)
     raise CellFailed(

@@ -24,7 +24,7 @@ from .places import REPOSITORY, CourseError, checkout, notebook_name
 MAX_BYTES = 1_500_000
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 WIDGETS = "application/vnd.jupyter.widget"
-# Absolute paths that are specific to one machine; known prefixes were replaced before (`_machine_prefixes`).
+# Absolute paths that are specific to one machine; `_clean_text` has already replaced those with known prefixes.
 MACHINE_PATH = re.compile(
     r"(?<![\w.:/~-])/(?:home|Users|root|tmp|private|var|mnt|opt|usr|srv|workspace)/[\w.-]+[^\s'\"<>)]*"
     r"|\b[A-Za-z]:\\{1,2}Users\\[^\s'\"<>)]*"
@@ -34,7 +34,7 @@ CELL_FILE = re.compile(r"\S*ipykernel_\d+[/\\]+\d+\.py")
 
 
 def cleaned(notebook: NotebookNode, data_root: Path | None = None) -> NotebookNode:
-    """Return a copy without times, widget state, versions and machine paths; source code and cell ids stay the same."""
+    """Return a copy without times, widget state, versions and machine paths; source code and cell ids are unchanged."""
     notebook = copy.deepcopy(notebook)
     record = notebook.metadata.get("seglib")
     notebook.metadata = NotebookNode(kernelspec=NotebookNode(KERNELSPEC), language_info=NotebookNode(name="python"))
@@ -89,13 +89,13 @@ def save(notebook: NotebookNode, path: Path, original: bytes) -> None:
 
 
 def write(notebook: NotebookNode, path: Path) -> None:
-    """Write a notebook atomically: after an error the file has its old content."""
+    """Write a notebook atomically: if an error occurs, the file keeps its old content."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda file: file.write(encoded(notebook)))
 
 
 def encoded(notebook: NotebookNode) -> bytes:
-    """Return the notebook as the bytes of its file."""
+    """Return the notebook as the UTF-8 encoded content of an .ipynb file."""
     return (nbformat.writes(notebook, version=nbformat.NO_CONVERT).rstrip("\n") + "\n").encode("utf-8")
 
 
@@ -112,7 +112,7 @@ def output_faults(notebook: NotebookNode) -> list[str]:
     for cell_number, cell in enumerate(notebook.cells, 1):
         paths = sorted({path for text in _texts(cell) for path in machine_paths(text)})
         if paths:
-            faults.append(f"cell {cell_number} names a path of one machine, {paths[0]}")
+            faults.append(f"cell {cell_number} contains a machine-specific path, {paths[0]}")
     size = len(encoded(notebook))
     if size > MAX_BYTES:
         sizes = [len(json.dumps(cell)) for cell in notebook.cells]
@@ -136,7 +136,7 @@ def _machine_prefixes(data_root: Path | None) -> list[tuple[str, str]]:
     places = [(paths[key], "site-packages") for key in ("purelib", "platlib")]
     places += [(folder, "site-packages") for folder in site.getsitepackages()]
     places += [(paths["stdlib"], "python")]
-    if sys.prefix != sys.base_prefix:  # a virtual environment; another prefix may be /usr, as on most machines
+    if sys.prefix != sys.base_prefix:  # in a virtual environment; elsewhere the prefix is often /usr
         places += [(sys.prefix, "python")]
     places += [(tempfile.gettempdir(), "tmp"), (checkout(), "."), (REPOSITORY, "."), (Path.home(), "~")]
     if data_root:
@@ -163,7 +163,7 @@ def _clean_output(output: NotebookNode, replacements: list[tuple[str, str]]) -> 
 
 
 def _in_palette(png: str) -> str:
-    """Reduce a base64 PNG to at most 256 colors, which is enough for charts; keep the original if it is not longer."""
+    """Reduce a base64 PNG to 256 colors, which is enough for charts; return the original if that saves no bytes."""
     image = Image.open(io.BytesIO(base64.b64decode(png)))
     packed = io.BytesIO()
     image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)

@@ -26,7 +26,7 @@ def add_arguments(parser: Parser) -> None:
     add = parser.add_argument
     add("--trials", type=int, default=20, metavar="N", help="total number of trials (%(default)s)")
     add("--space", type=Path, metavar="FILE", help=f"YAML file of the search space (default: {DEFAULT_SPACE})")
-    add("--out", type=Path, metavar="DIR", help="folder of the search (default: output_dir with -search)")
+    add("--out", type=Path, metavar="DIR", help="folder of the search (default: output_dir + '-search')")
     add("--resume", action="store_true", help="resume the search in the folder")
 
 
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     space = tuning.read_space(args.space) if args.space else tuning.default_space(config)
     out = args.out or Path(f"{config.output_dir}-search")
     if config.eval_interval >= config.epochs:
-        print("note: eval_interval is not below epochs, so scores come too late to prune a trial", file=sys.stderr)
+        print("note: eval_interval is not below epochs, so no trial can be stopped early", file=sys.stderr)
     try:
         summary = tuning.search(config, space, args.trials, out, args.resume)
     except KeyboardInterrupt:

@@ -1,4 +1,7 @@
-"""Route the arrows between the blocks of an architecture diagram around other blocks; positions are in inches."""
+"""Route the arrows of an architecture diagram so that they do not cross blocks. All positions are in inches.
+
+Blocks are placed in columns by depth. Within a column, a block has a track, which is its vertical position.
+"""
 
 import math
 from dataclasses import dataclass, field
@@ -14,13 +17,13 @@ class Box:
     """A block in the diagram: its position (`x`, `y` of the center), its size, and the text below it."""
 
     block: Block
-    column: int
-    row: tuple[int, int]  # height and width of the feature map
+    column: int  # index of the column, counted from the left
+    row: tuple[int, int]  # height and width of the feature map; each resolution has its own row of the diagram
     width: float
     height: float
     lines: list[str]  # lines of text below the block, its name first
-    names: int  # number of lines that the name takes; the first of them is bold
-    lane: int = 0
+    names: int  # number of lines used by the name; the first line is bold
+    lane: int = 0  # vertical position within the row, counted from the top
     x: float = 0.0
     y: float = 0.0
     text_top: float = 0.0
@@ -32,19 +35,20 @@ class Route:
 
     source: int
     target: int
-    # "straight"; "early" or "late": the height changes next to the source or the target; "over": above boxes between
+    # "straight"; "early" or "late" if the arrow moves to the track of the target right after the source or right before
+    # the target; "over" if it passes above the boxes of its source's track
     way: str
-    level: int = 0  # for "over": 1 for the lowest arrow above the boxes, 2 for the next
+    level: int = 0  # for "over": 1 for the lowest arrow above the boxes, 2 for the one above it, and so on
     points: list[tuple[float, float]] = field(default_factory=list)
 
 
 def track(box: Box) -> tuple:
-    """Return the sort key of a box's vertical position: equal keys share a height, and keys increase downward."""
+    """Return the sort key of a box's track: boxes on the same track have equal keys, and keys increase downward."""
     return -box.row[0] * box.row[1], box.row, box.lane
 
 
 def find_routes(boxes: list[Box]) -> list[Route]:
-    """Choose the route of each arrow; the columns and tracks of the boxes must be known, but not their positions."""
+    """Choose the way of each arrow from the columns and tracks of the boxes; `corners` computes the points later."""
     taken = {(box.column, track(box)) for box in boxes}
 
     def free(height: tuple, first: int, last: int) -> bool:
@@ -84,7 +88,7 @@ def corners(route: Route, boxes: list[Box], extents: list[float]) -> list[tuple[
         points = [(source.x, source.y + source.height / 2 + 0.02), (source.x, bus)]
         if track(source) == track(target):
             return [*points, (target.x, bus), (target.x, target.y + target.height / 2 + 0.02)]
-    else:  # starts next to the straight arrows
+    else:  # start above or below the point where straight arrows start
         points = [(start[0], start[1] + _shift(source, target))]
     column = source.column if route.way == "early" else target.column - 1
     middle = {box.column: box.x for box in boxes}

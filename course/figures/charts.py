@@ -84,7 +84,7 @@ def line_chart(
 
 @figure_style()
 def score_histogram(scores: Sequence[float | None], name: str = "IoU") -> NotebookFigure:
-    """Draw a histogram of the scores of images, from 0 to 1, with median and mean; None and NaN are left out."""
+    """Draw a histogram of per-image scores from 0 to 1 with their median and mean; None and NaN are left out."""
     values = np.array([score for score in scores if score is not None], np.float64)
     values = values[~np.isnan(values)]
     if not len(values) or values.min() < 0 or values.max() > 1:
@@ -110,7 +110,7 @@ def score_histogram(scores: Sequence[float | None], name: str = "IoU") -> Notebo
 
 @figure_style()
 def roadmap(chapters: Sequence[str] = CHAPTERS, current: int = 0) -> NotebookFigure:
-    """Draw the chapters of the course in a line, and highlight chapter `current` (counted from 1; 0 for none)."""
+    """Draw the chapters of the course in a line and highlight chapter number `current`; 0 highlights no chapter."""
     if not chapters or not 0 <= current <= len(chapters):
         raise VisualizeError(f"the roadmap has {len(chapters)} chapters, so current must be from 0 to {len(chapters)}")
     room = max(9, int(104 / len(chapters)))  # characters per line below a chapter
@@ -137,12 +137,12 @@ def roadmap(chapters: Sequence[str] = CHAPTERS, current: int = 0) -> NotebookFig
 
 @figure_style()
 def feature_maps(features, n: int = 16, columns: int = 8) -> NotebookFigure:
-    """Show the first `n` channels of a tensor or array (C, H, W), each scaled so that its minimum is black."""
+    """Show the first `n` channels of a tensor or array (C, H, W), each scaled from its minimum to its maximum."""
     features = features.detach().cpu().float().numpy() if hasattr(features, "detach") else np.asarray(features)
     if features.ndim != 3 or features.size == 0 or n < 1 or columns < 1:
         raise VisualizeError(f"feature maps must have shape (C, H, W), but these have {features.shape}")
     if not np.isfinite(features).all():
-        raise VisualizeError("the feature maps have NaN or infinite values: look for the layer that makes them")
+        raise VisualizeError("the feature maps have NaN or infinite values: look for the layer that produces them")
     tiles = []
     for channel, values in enumerate(features[:n].astype(np.float64)):
         span = np.ptp(values)
@@ -159,7 +159,7 @@ def boundary_errors(
     """Show the two bands that Boundary IoU compares, over a darkened grayscale image.
 
     Pixels in both bands have the color TRUE_POSITIVE, pixels only in the band of the target FALSE_NEGATIVE, and pixels
-    only in the band of the prediction FALSE_POSITIVE. Boundary IoU is the first area divided by the sum of all three.
+    only in the band of the prediction FALSE_POSITIVE. Boundary IoU is the first area divided by the sum of the three.
 
     Args:
         image: (H, W, 3) uint8.
@@ -191,7 +191,7 @@ def cutout(image, labels, foreground: int = 1) -> np.ndarray:
 
 @figure_style()
 def per_class_bars(scores: dict) -> NotebookFigure:
-    """Show IoU (wide bars) and Boundary IoU (narrow bars) of each class, from `metrics.Counts.scores()`."""
+    """Show IoU (wide bars) and Boundary IoU (narrow bars) of each class; `metrics.Counts.scores()` returns `scores`."""
     classes = scores.get("per_class")
     if not classes:
         raise VisualizeError('the scores have no "per_class" entry: give the dict that metrics.Counts.scores() returns')
@@ -219,13 +219,13 @@ def per_class_bars(scores: dict) -> NotebookFigure:
 
 @figure_style()
 def class_histogram(counts: Sequence[int], names: Sequence[str], palette=None) -> NotebookFigure:
-    """Show the percentage of pixels of each class, with a logarithmic scale if they differ by a factor over 50."""
+    """Show the percentage of pixels in each class, on a logarithmic scale if classes differ by a factor over 50."""
     counts = np.asarray(counts, np.float64)
     if counts.ndim != 1 or len(counts) != len(names) or not counts.sum() > 0 or counts.min() < 0:
         raise VisualizeError(f"the class histogram needs one count for each of the {len(names)} names, not all zero")
     colors = [BLUE] * len(names) if palette is None else masks.check_palette(palette)[: len(names)] / 255
     if len(colors) < len(names):
-        raise VisualizeError(f"there are {len(names)} class names but only {len(colors)} colours: give one for each")
+        raise VisualizeError(f"there are {len(names)} class names but only {len(colors)} colors: give one for each")
     shares = 100 * counts / counts.sum()
     smallest = shares[shares > 0].min()
     logarithmic = bool(shares.max() > 50 * smallest)

@@ -51,20 +51,20 @@ def architecture(
     part: str = "",
     title: str = "",
 ) -> NotebookFigure:
-    """Draw the blocks of a forward pass, with depth from left to right and low resolutions at the bottom.
+    """Draw the blocks of a network, with depth from left to right and resolution decreasing from top to bottom.
 
     Each box is a block that `trace` finds. The height of a box is proportional to the square root of the height of its
-    feature map, and the width to the square root of the number of channels. The text below a box has the name of the
-    block, the channels, height x width, the number of parameters, and the dilation. Arrows connect a block with all
-    blocks whose outputs it uses. Where parallel branches exchange features, the layers between the branches are drawn
-    as arrows, and their parameter counts are at the bottom.
+    feature map, and its width to the square root of the number of channels. The text below a box gives the name of the
+    block, the number of channels, height x width, the number of parameters, and the dilation if it is not 1. Arrows
+    lead to a block from all blocks whose outputs it uses. Where parallel branches exchange features, the layers between
+    the branches are drawn as arrows, and their parameter counts are written at the bottom.
 
     Args:
         model: The network.
         input_size: (height, width) of the input image.
         in_channels: Channels of the input; by default the input channels of the first convolution.
         part: Draw only this module, named as in `model.named_modules()`.
-        title: Title to use instead of the name of the class.
+        title: Title of the diagram; by default the class name of the model.
 
     Raises:
         VisualizeError: If the model has no such part, or the part has no blocks.
@@ -98,11 +98,11 @@ def architecture(
 
 
 def _draw_rows(axes, sheet: Sheet, input_size: tuple[int, int]) -> None:
-    """Write the resolutions at the left, and draw a line between two resolutions."""
+    """Label the resolutions at the left edge, and draw a line between neighboring resolutions."""
     for number, (row, top) in enumerate(sheet.rows.items()):
         octaves = math.log2(input_size[0] / row[0])
         share = f"1/{2 ** round(octaves)}" if octaves > -0.5 else ""
-        fits = share and abs(octaves - round(octaves)) < 0.2 and octaves < 6.5  # false for maps pooled to a fixed size
+        fits = share and abs(octaves - round(octaves)) < 0.2 and octaves < 6.5  # false after pooling to a fixed size
         middle = max(box.y for box in sheet.boxes if box.row == row)
         label = share if fits else f"{row[0]} \u00d7 {row[1]}"
         axes.text(MARGIN, middle, label, va="center", color=GRAY, fontsize=8)
@@ -111,7 +111,7 @@ def _draw_rows(axes, sheet: Sheet, input_size: tuple[int, int]) -> None:
 
 
 def _draw_box(axes, box: Box, size: float, gid: str) -> str:
-    """Draw a box with the SVG id `gid`, and return its kind for the legend."""
+    """Draw a box with the SVG id `gid`, and return its key in the legend."""
     if box.block.kind != "block":
         circle = {"facecolor": "white", "edgecolor": INK, "linewidth": 1.1}
         axes.add_patch(Circle((box.x, box.y), box.width / 2, gid=gid, **circle))
@@ -129,7 +129,7 @@ def _draw_box(axes, box: Box, size: float, gid: str) -> str:
 
 
 def _draw_route(axes, sheet: Sheet, route: Route) -> str:
-    """Draw an arrow, and return its kind for the legend."""
+    """Draw an arrow, and return its key in the legend."""
     source, target = sheet.boxes[route.source], sheet.boxes[route.target]
     nearer = any(sheet.boxes[other].column > source.column for other in target.block.sources)
     look = "plain"
@@ -139,7 +139,7 @@ def _draw_route(axes, sheet: Sheet, route: Route) -> str:
         look = "skip"
     points = route.points
     codes = [Path.MOVETO] + [Path.LINETO] * (len(points) - 1)
-    if route.way != "straight" and points[-2][1] == points[-1][1]:  # draws an S between two columns
+    if route.way != "straight" and points[-2][1] == points[-1][1]:  # S-shaped curve between two columns
         (x0, y0), (x1, y1) = points[-3:-1]
         middle = (x0 + x1) / 2
         points = [*points[:-2], (middle, y0), (middle, y1), *points[-2:]]

@@ -1,4 +1,4 @@
-"""Show images side by side: rows of images, samples of a data set, the best and the worst predictions.
+"""Show images side by side: rows of images, samples of a data set, or the best and worst predictions.
 
 An item of a data set is {"image": (H, W, 3) uint8, "mask": (H, W) uint8, "key": str}. Every function returns a figure.
 """
@@ -35,7 +35,7 @@ def image_grid(rows: Sequence[Sequence[tuple]], classes: Sequence[str] = (), pal
 
 @figure_style()
 def show_samples(items: Sequence[dict], classes: Sequence[str] | None = None, palette=None) -> NotebookFigure:
-    """Show image, mask and overlay of each item in a row, with a legend of the classes."""
+    """Show the image, mask and overlay of each item in one row, with a legend of the classes."""
     items = list(items)
     if not items:
         raise VisualizeError("there are no items to show: give at least one")
@@ -101,7 +101,7 @@ def _split(tiles: list[Tile]) -> list[list[Tile]]:
 
 
 def _rank(scores, count: int, order: str, *lengths: int) -> list[tuple[int, str]]:
-    """Return (index, heading) of the items to show, with the best before the worst."""
+    """Return an (index, heading) pair for each item to show, with the best items before the worst items."""
     if order not in ("best", "worst", "both"):
         raise VisualizeError(f"the gallery's order is {order!r}, but must be best, worst or both")
     if any(length != len(scores) for length in lengths):

@@ -32,7 +32,7 @@ def arrange_tiles(rows: list[list[Tile]], legends: Sequence[list[Patch]] = (), j
     Args:
         rows: The tiles of each row.
         legends: The patches of each legend; each legend starts a new line below the images.
-        justify: Whether to scale each row to the full width, with the same height for all images of the row. By
+        justify: Whether to scale each row to the full width, so that all images in a row have the same height. By
             default, images are aligned in columns.
     """
     page = WIDTH - 2 * _MARGIN
@@ -73,7 +73,7 @@ def _in_columns(rows, page: float) -> tuple[list[float], list[list[float]], floa
 
 
 def _justified(rows, page: float) -> tuple[list[float], list[list[float]], float]:
-    """Scale rows to the width of the page; return the same as `_in_columns`."""
+    """Scale each row to the width of the page; the return values are those of `_in_columns`."""
     heights, lefts, extent = [], [], 0.0
     for row in rows:
         fit = (page - _GAP * (len(row) - 1)) / sum(tile.aspect for tile in row)
@@ -87,7 +87,7 @@ def _justified(rows, page: float) -> tuple[list[float], list[list[float]], float
 
 
 def _legend_grid(handles, page: float) -> tuple[int, int]:
-    """Return how many patches with the longest name fit on a line, and the number of lines."""
+    """Return the number of patches per line, for which the longest name must fit, and the number of lines."""
     longest = max((len(handle.get_label()) for handle in handles), default=0)
     per_line = max(1, min(len(handles), int(page / (0.42 + 0.085 * longest))))
     return per_line, -(-len(handles) // per_line)

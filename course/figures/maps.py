@@ -9,8 +9,8 @@ def heat_map(values, exponent: float = 1.0, scale: int = 1) -> np.ndarray:
 
     Args:
         values: Tensor or array (H, W).
-        exponent: Exponent that is applied to the scaled values; below 1, small values are brighter.
-        scale: Each value is drawn as scale x scale pixels.
+        exponent: Exponent applied to the values after scaling to 0..1; below 1, small values become brighter.
+        scale: Each value is drawn as a square of scale x scale pixels.
 
     Returns:
         An image (scale * H, scale * W, 3) uint8.

@@ -20,25 +20,27 @@ _FOOT = "parameters of the arrows"
 # Pairs of font size (points) and page width; the first pair for which the diagram fits on the page is used.
 _CHOICES = ((8.0, WIDTH), (7.5, WIDTH), (7.0, WIDTH), (7.5, WIDEST), (7.0, WIDEST), (6.5, WIDEST), (6.0, WIDEST))
 _TALLEST, _THICKEST = 0.46, 0.5  # largest height and width of a block
-LINE, _ROOM = 1.22, 0.13  # line height as a multiple of the font size; distance between tracks
-_GAP, _CROSSING = 0.06, 0.15  # minimum gap between columns, without and with arrows that change height in it
+LINE, _ROOM = 1.22, 0.13  # line height as a multiple of the font size; vertical distance between tracks
+_GAP, _CROSSING = 0.06, 0.15  # minimum gap between columns: without arrows that change height in the gap, and with them
 MARGIN, _LEFT, _TOP = 0.08, 0.42, 0.04  # the resolutions are written between MARGIN and _LEFT
-_STACK = 3  # if a column has this many blocks of one shape, the text of its blocks is shortened
+_STACK = 3  # columns with at least this many blocks of the same resolution have shorter texts below the blocks
 
 
 @dataclass
 class Sheet:
+    """The layout of a diagram, with all positions in inches from the lower left corner."""
+
     width: float
     height: float
     size: float  # font size in points
     boxes: list[Box]
     routes: list[Route]
-    rows: dict[tuple[int, int], float]  # the top of each resolution
+    rows: dict[tuple[int, int], float]  # {(height, width) of the feature maps: top of their row in the diagram}
     feet: list[tuple[float, float, str]]  # x, y and text of the parameter counts of the arrows
 
 
 def text_width(text: str, size: float, bold: bool = False) -> float:
-    """Return the width of a text in inches, plus 4% because letters are aligned to whole pixels."""
+    """Return the width of a text in inches, with 4% added because letters are aligned to whole pixels."""
     return 1.04 * size / 72 * _width_of_a_point(text, bold)
 
 
@@ -49,7 +51,7 @@ def _width_of_a_point(text: str, bold: bool) -> float:
 
 
 def arrange(blocks: Sequence[Block]) -> Sheet:
-    """Place blocks and arrows on a sheet; the sources of the blocks are indices into `blocks`."""
+    """Place blocks and arrows on a sheet; the `sources` of each block must be indices into `blocks`."""
     columns = _columns(blocks)
     piles = Counter((column, *block.shape[1:]) for block, column in zip(blocks, columns, strict=True))
     tall = {column for (column, *_), count in piles.items() if count >= _STACK}
@@ -74,8 +76,8 @@ def weights(count: int) -> str:
 def _columns(blocks: Sequence[Block]) -> list[int]:
     """Return the column of each block.
 
-    The column is the depth from the input. Blocks are then shifted right until they are next to the first block that
-    uses their output, but joins are not shifted.
+    The column is the depth of the block, counted from the input. Ordinary blocks, but not joins, are then shifted right
+    until they are next to the first block that uses their output.
     """
     depths: list[int] = []
     for block in blocks:
@@ -115,10 +117,10 @@ def _name(dotted: str) -> list[str]:
 
 
 def _choose_lanes(boxes: list[Box]) -> None:
-    """Assign lanes so that blocks of the same resolution and column are below each other.
+    """Assign lanes so that blocks of the same resolution and column are placed one below the other.
 
-    Blocks are also placed below arrows that pass them at their resolution. Columns are processed from right to left, so
-    that a block can take the lane of the block that uses its output.
+    A block also gets a different lane from every arrow that passes through its column at its resolution. Columns are
+    processed from right to left, so that a block can be in the same lane as the block that uses its output.
     """
     arrows = [(boxes[source], box) for box in boxes for source in box.block.sources]
     taken: set[tuple] = set()
@@ -131,7 +133,7 @@ def _choose_lanes(boxes: list[Box]) -> None:
 
 
 def _spread(boxes: list[Box], routes: list[Route]) -> tuple[float, list[float], list[float]]:
-    """Choose the font size so that the columns fit on the page.
+    """Choose the first font size in _CHOICES with which the columns fit on the page.
 
     Returns:
         The font size, the gap before each column, and the width of each column.
@@ -170,9 +172,9 @@ def _set_down(boxes: list[Box], routes: list[Route], size: float) -> tuple[dict,
     """Set the vertical positions of the boxes.
 
     Returns:
-        The top of each resolution, the height of the page, and the text at the bottom of the page.
+        The top of each row of the diagram, the height of the page, and the text at the bottom of the page.
     """
-    y, rows = _TOP, {}  # y runs down here, and is flipped below
+    y, rows = _TOP, {}  # y increases downward here and is flipped at the end
     for height in sorted({track(box) for box in boxes}):
         members = [box for box in boxes if track(box) == height]
         levels = max((r.level for r in routes if track(boxes[r.source]) == height), default=0)
@@ -192,9 +194,9 @@ def _set_down(boxes: list[Box], routes: list[Route], size: float) -> tuple[dict,
 
 
 def _feet(boxes: list[Box], size: float) -> list[tuple[float, float, str]]:
-    """Return x, y and text of the parameter counts below each column that has joins.
+    """Return (x, y, text) for the parameter count below each column that contains joins.
 
-    A count is written on a second line if there is no space on the first line.
+    If a count does not fit on the first line, it is written on the second line.
     """
     sums: Counter = Counter()
     for box in boxes:

@@ -31,7 +31,7 @@ def line_panels(panels: Mapping[str, tuple], x_label: str, y_label: str, alt: st
 
     Args:
         panels: {title: (xs, {line name: ys})}; the line names are the same in all panels.
-        x_label: Label of the horizontal axes; a panel with the title "title | label" has a different label.
+        x_label: Label of the horizontal axes; a title of the form "title | label" sets the label of its panel.
         y_label: Label of the vertical axis.
         alt: Text for screen readers.
         y_limits: (minimum, maximum) of the vertical axis.

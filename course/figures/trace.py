@@ -1,8 +1,8 @@
 """Record the structure of a network in a forward pass: its blocks, their output shapes, and their inputs.
 
-This works for any architecture.  Hooks record when a module starts and ends.  A dispatch mode records for the result of
-every operation which blocks it was computed from.  The forward pass runs on PyTorch's meta device, where tensors have
-shapes but no values.
+This works for any architecture.  Hooks record when the forward pass of a module starts and ends.  A dispatch mode
+records, for the result of every operation, the blocks from which the result was computed.  The forward pass runs on
+PyTorch's meta device, where tensors have shapes but no values.
 """
 
 from collections.abc import Iterator
@@ -91,7 +91,7 @@ def record(
     state = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     ghost = {name: tensor.detach().to("meta") for name, tensor in state.items()}
     kind = next((tensor.dtype for tensor in ghost.values() if tensor.is_floating_point()), torch.float32)
-    image = torch.empty(2, in_channels, *input_size, device="meta", dtype=kind)  # 2: for normalization
+    image = torch.empty(2, in_channels, *input_size, device="meta", dtype=kind)  # batch normalization needs two images
     modes = {module: module.training for module in model.modules()}
     hooks = recorder.hook()
     try:
@@ -113,7 +113,7 @@ def record(
 
 
 class _Recorder(TorchDispatchMode):
-    """Record the blocks; while the mode is active, `makers` maps each tensor to the blocks it was computed from."""
+    """Record the blocks of a forward pass; `makers` maps each tensor to the blocks from which it was computed."""
 
     def __init__(self, root: nn.Module):
         super().__init__()
@@ -124,8 +124,8 @@ class _Recorder(TorchDispatchMode):
         self.calls: list[_Call] = []
         self.done = False
         self.makers: dict[int, list[Block]] = {}  # key: id of the tensor
-        self.alive: list[Tensor] = []  # keeps tensors alive, because only then their ids are unique
-        self.counted: set[int] = set()  # ids of counted parameters, so that shared parameters count once
+        self.alive: list[Tensor] = []  # keeps tensors alive, because the id of a deleted tensor can be reused
+        self.counted: set[int] = set()  # ids of counted parameters, so that shared parameters are counted once
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         result = function(*args, **(kwargs or {}))
@@ -173,7 +173,7 @@ class _Recorder(TorchDispatchMode):
             self._conclude(images[:1])
 
     def _close(self, call: _Call, result: Tensor) -> None:
-        """Merge the blocks of a module that returned one feature map into one block, unless the module has a fork."""
+        """Merge the blocks in a module with one output feature map into one block, unless it has parallel branches."""
         within = self.blocks[call.begin :]
         forks = [tuple(block.sources) for block in within]
         if sum(forks.count(sources) >= _FORK for sources in set(forks)) == 1:
@@ -192,7 +192,7 @@ class _Recorder(TorchDispatchMode):
         self._remember(result, [block])
 
     def _join(self, call: _Call, images: list[Tensor]) -> None:
-        """Replace the blocks that connect branches in an exchange module by arrows that end in a join."""
+        """In a module that fuses parallel branches, replace the blocks between branches with arrows into a join."""
         within = self.blocks[call.begin :]
         feeding = {source for block in within for source in block.sources}
         arrows = {b for b in within if b.kind == "block" and b.taken != b.shape and b not in feeding}
@@ -211,7 +211,7 @@ class _Recorder(TorchDispatchMode):
         self.blocks[call.begin :] = [block for block in within if block not in arrows] + joins
 
     def _conclude(self, answer: list[Tensor]) -> None:
-        """Add an output block if the network's first output is a sum of several blocks, or a block of another size."""
+        """Add an output block if the first output comes from several blocks or differs in shape from its only block."""
         makers = self._makers(answer)
         shapes = [tuple(tensor.shape[1:]) for tensor in answer]
         if self.blocks and makers and (len(makers) > 1 or makers[0].shape not in shapes):

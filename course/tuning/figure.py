@@ -5,7 +5,7 @@ import numpy as np
 from seglib.visualize import VisualizeError, style
 from seglib.visualize.style import NotebookFigure, add_title, figure_style, format_score, printable
 
-_MAX_OPTIONS = 4  # charts of scores by option, for the most important options
+_MAX_OPTIONS = 4  # scores are plotted over the values of this many options, the most important ones
 _STATES = {"complete": {"color": style.BLUE}, "pruned": {"color": style.LIGHT_GRAY, "markerfacecolor": "none"}}
 
 

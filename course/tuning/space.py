@@ -1,6 +1,6 @@
-"""The search space: the options that a search varies, and the values that it tries.
+"""The search space: the options that a search varies, and the values that it tries for them.
 
-A space is a dictionary from the name of an option, as on the command line, to a `Range` or `Choices`. In YAML:
+A space is a dictionary that maps option names, as on the command line, to a `Range` or `Choices`. In YAML:
 
     optimizer.lr: {low: 3e-4, high: 1e-2, log: true}
     batch_size: {choices: [4, 8, 16]}
@@ -186,23 +186,23 @@ def check(config: Config, space: Space) -> None:
     """
     for path in space:
         if path in FIXED or path.startswith("data."):
-            raise TuneError(f"the search space has '{path}', which all trials of a search must share; take it out.")
+            raise TuneError(f"the search space has '{path}', which all trials of a search must share; remove it.")
         if hint := suggest_option(path):
             raise TuneError(f"the search space has '{path}', which is not an option; {hint}")
     # Check the ends of each range, and all choices.
     samples = [entry.values if isinstance(entry, Choices) else (entry.low, entry.high) for entry in space.values()]
-    for i in range(max(map(len, samples), default=0)):  # test each value once, in as few configurations as possible
+    for i in range(max(map(len, samples), default=0)):  # test all values in as few configurations as possible
         options = {path: values[i % len(values)] for path, values in zip(space, samples, strict=True)}
         changed = with_options(config, options, "the search space")
         if any(path.startswith("model.") for path in space):
-            with torch.device("meta"):  # without computation or memory
+            with torch.device("meta"):  # needs no computation and no memory
                 models.create(changed.model.name, 2, **changed.model.options)
         if any(path.startswith("loss.") for path in space):
             losses.SegmentationLoss(changed.loss.terms, None, options=changed.loss.options)
 
 
 def find_start(config: Config, space: Space) -> dict | None:
-    """Return the options of `config` as the first trial for Optuna, or None if a value is outside of the space."""
+    """Return the options of `config` as the first trial for Optuna, or None if a value is outside the space."""
     values = {path: get_option(config, path) for path in space}
     if not all(entry.contains(values[path]) for path, entry in space.items()):
         return None

@@ -26,10 +26,10 @@ def search(
 ) -> dict:
     """Train until the search in `folder` has `trials` trials, and write the results to this folder.
 
-    If `config` is within `space`, it is trial 0, with its numbers rounded to three digits.  A trial is pruned if its
-    score is below the median of earlier trials.  A trial is recorded as failed if its training fails.  Proposals depend
-    only on `config.seed` and on earlier trials.  Ctrl-C writes a checkpoint and raises KeyboardInterrupt.  Checkpoints
-    of finished trials are deleted, but their best weights are kept.
+    If `config` is within `space`, it is trial 0, with its values rounded to three significant digits.  A trial is
+    pruned if its score is below the median of earlier trials.  A trial is recorded as failed if its training fails.
+    The proposed options depend only on `config.seed` and on earlier trials.  Ctrl-C writes a checkpoint and raises
+    KeyboardInterrupt.  Checkpoints of finished trials are deleted, but their best weights are kept.
 
     Args:
         config: The configuration whose options are varied.
@@ -103,7 +103,7 @@ def _open_study(optuna, folder: Path, warmup: int) -> Iterator:
 
 
 def _check_same_search(config: Config, space: Space, folder: Path) -> None:
-    """Write configuration and space to search.yaml, or raise TuneError if they differ from the existing file."""
+    """Write the configuration and the space to search.yaml; raise TuneError if they differ from an existing file."""
     file = folder / "search.yaml"
     search = {"config": config_to_dict(config), "space": {path: entry.to_dict() for path, entry in space.items()}}
     if not file.exists():
@@ -118,7 +118,7 @@ def _check_same_search(config: Config, space: Space, folder: Path) -> None:
     for option in sorted((before.keys() | now.keys()) - {f"config.{name}" for name in runs.PLACES}):
         if before.get(option) != now.get(option):
             change = f"{option.removeprefix('config.')} was {before.get(option)} and is now {now.get(option)}"
-            raise TuneError(f"{file}: {change}; resume with what the search began with, or choose another --out.")
+            raise TuneError(f"{file}: {change}; resume with the original value, or choose another --out.")
 
 
 def _next_trial(optuna, study, trials: int, seed: int):

@@ -203,7 +203,7 @@ def test_sigint_and_sigterm_end_the_kernel_and_keep_the_notebook(tmp_path, numbe
 def test_notebook_with_faults_is_not_saved(tmp_path):
     path = write_notebook(tmp_path, "01_one", "print('/home/' + 'somebody/file.txt')")
     before = path.read_bytes()
-    with pytest.raises(course.CourseError, match="cell 2 names a path of one machine, /home/somebody/file.txt"):
+    with pytest.raises(course.CourseError, match="cell 2 contains a machine-specific path, /home/somebody/file.txt"):
         run(tmp_path, save=True)
     assert path.read_bytes() == before
 
@@ -281,7 +281,7 @@ def test_edited_code_is_stale_and_edited_prose_is_not(tmp_path):
     edit(path, lambda notebook: notebook.cells[1].update(source="x = 2"))
     assert faults(path) == ["its code was edited since it ran; run it again with --save"]
     edit(path, lambda notebook: notebook.metadata.pop("seglib"))
-    assert "not saved by the course" in faults(path)[0]
+    assert "no record of a saved run" in faults(path)[0]
 
 
 def test_a_changed_package_is_a_notice(tmp_path):
@@ -289,22 +289,22 @@ def test_a_changed_package_is_a_notice(tmp_path):
     modules = saved.module_hashes(["seglib/__init__.py"]) | {"seglib/gone.py": "00", "course/places.py": "1"}
     edit(path, lambda notebook: notebook.metadata.seglib.update(modules=modules))
     messages = [finding.message for finding in checker.check_notebook(path) if not finding.fault]
-    assert messages[0] == "changed in the package since it ran: course/places.py, seglib/gone.py"
+    assert messages[0] == "package files changed since it ran: course/places.py, seglib/gone.py"
     assert faults(path) == []
 
 
 @pytest.mark.parametrize(
     "change, fault",
     [
-        (lambda n: n.cells[1].update(execution_count=7), "has the number 7"),
-        (lambda n: n.cells[1].update(execution_count=None), "has the number None"),
+        (lambda n: n.cells[1].update(execution_count=7), "has execution count 7"),
+        (lambda n: n.cells[1].update(execution_count=None), "has execution count None"),
         (lambda n: n.cells[0].update(source="## Goals\n## Exercises\n## Takeaways"), "'Further reading' is missing"),
         (
             lambda n: n.cells[1].outputs.append(new_output("error", ename="E", evalue="", traceback=[])),
             "shows an error",
         ),
-        (lambda n: n.cells[1].outputs.append(new_output("stream", text="in /home/ann/x")), "path of one machine"),
-        (lambda n: n.cells[0].update(source=SKELETON + "open /Users/ann/x"), "path of one machine"),
+        (lambda n: n.cells[1].outputs.append(new_output("stream", text="in /home/ann/x")), "machine-specific path"),
+        (lambda n: n.cells[0].update(source=SKELETON + "open /Users/ann/x"), "machine-specific path"),
         (lambda n: n.metadata.update(widgets={}), "widget state"),
         (
             lambda n: n.cells[1].outputs.append(new_output("display_data", {saved.WIDGETS + "-view+json": {}})),
@@ -339,7 +339,7 @@ def test_long_cells_and_warnings_are_noticed(tmp_path):
     edit(path, lambda notebook: notebook.cells[2].outputs.append(warning))
     notices = [str(finding) for finding in checker.check_notebook(path)]
     assert notices == [
-        "notice  01_one: 2 code cells, 13.5 lines in the median, 26 at most",
+        "notice  01_one: 2 code cells with a median of 13.5 and at most 26 lines",
         "notice  01_one: code cell 1 has 26 lines; more than 25 are hard to follow",
         "notice  01_one: code cell 2 shows a warning",
     ]
@@ -353,7 +353,7 @@ def test_the_check_prints_a_line_per_fault_and_fails(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line[8:] for line in lines if line.startswith("ERROR")][0].startswith("01_one: its code was edited")
     assert any("03_three" in line and "not a notebook" in line for line in lines)
-    assert any("solutions/01_one: its outputs were not saved by the course" in line for line in lines)
+    assert any("solutions/01_one: it has no record of a saved run" in line for line in lines)
     assert lines[-1] == "4 errors."
 
 
@@ -501,7 +501,7 @@ def test_source_is_shown_with_its_place():
     assert source.place.startswith("course/exercises/__init__.py, line ") and "class Verdict" in lines[line]
     assert source.code.startswith("@dataclass(frozen=True)\nclass Verdict:")
     assert source._repr_markdown_().count("~~~~") == 2 and source.code in repr(source)
-    assert course.show_source(places).code.startswith('"""Find the repository')
+    assert course.show_source(places).code.startswith('"""The folders of notebooks')
     method = course.show_source(course.Lesson.has).code
     assert method.startswith("def has(") and "\n    return " in method
     with pytest.raises(course.CourseError, match="no Python source"):

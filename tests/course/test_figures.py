@@ -262,7 +262,7 @@ def scores_of_streets():
         (lambda: figures.gallery([item()], [disc()], [0.5], order="top"), "'top'.*best, worst or both"),
         (lambda: figures.per_class_bars({"miou": 0.5}), "per_class"),
         (lambda: figures.class_histogram([0, 0], ("a", "b")), "not all zero"),
-        (lambda: figures.class_histogram([1, 2], ("a", "b"), PALETTE[:1]), "1 colours"),
+        (lambda: figures.class_histogram([1, 2], ("a", "b"), PALETTE[:1]), "1 colors"),
     ],
 )
 def test_figures_of_a_data_set_refuse_bad_input_in_one_sentence(call, words):
