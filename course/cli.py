@@ -29,7 +29,7 @@ def add_arguments(parser: Parser) -> None:
     )
     execute.add_argument("--out", type=Path, metavar="DIR", help="folder for executed copies (default: build/course)")
     execute.add_argument("--save", action="store_true", help="overwrite the notebooks with the copies")
-    check = actions.add_parser("check", help="check saved notebooks", description="Check notebooks without running them.")
+    check = actions.add_parser("check", help="check notebooks", description="Check notebooks without running them.")
     check.add_argument("names", nargs="*", metavar="NAME", help="notebooks to check (default: all, with solutions)")
     for action in (execute, check):
         action.add_argument("--notebooks", type=Path, metavar="DIR", help="notebook folder (default: notebooks/)")
