@@ -19,26 +19,26 @@ def parser() -> argparse.ArgumentParser:
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
     run = verbs.add_parser("run", allow_abbrev=False, help="measure, and write each result immediately")
     run.add_argument("--only", nargs="+", default=[], metavar="NAME", help="entries whose names begin with NAME")
-    run.add_argument("--resume", action="store_true", help="skip what the last run has measured already")
+    run.add_argument("--resume", action="store_true", help="skip entries that the last run has measured")
     run.add_argument("--root", type=Path, default=Path("data"), help="folder of the data sets (%(default)s)")
     run.add_argument("--results", type=Path, default=results.FILE, help="file of results (%(default)s)")
-    run.add_argument("--list", action="store_true", help="show the names of the entries and stop")
+    run.add_argument("--list", action="store_true", help="print the names of the entries and exit")
     table_parser = verbs.add_parser(
         "table", help="write the README's table, docs/benchmarks.md and scaling.md from the results"
     )
     table_parser.add_argument("--results", type=Path, default=results.FILE, help="file of results (%(default)s)")
-    compare = verbs.add_parser("compare", help="train networks, class weights and seeds side by side: hours, resumable")
+    compare = verbs.add_parser("compare", help="train and compare networks, losses and seeds (takes hours, resumable)")
     compare.add_argument(
         "--only",
         nargs="+",
         choices=list(comparison.VARIANTS),
         default=list(comparison.VARIANTS),
         metavar="NAME",
-        help="these runs (all that are not in comparison.json)",
+        help="names of runs (default: all runs that are not in comparison.json)",
     )
     compare.add_argument("--root", type=Path, default=Path("data"), help="folder of the data sets (%(default)s)")
     compare.add_argument("--runs", type=Path, default=Path("runs/comparison"), help="folder for the runs (%(default)s)")
-    compare.add_argument("--note", default="", help="a remark on the machine, such as that it was shared")
+    compare.add_argument("--note", default="", help="a note on the machine, such as that it was shared")
     return top
 
 
@@ -57,7 +57,7 @@ def chosen(entries: list[groups.Entry], only: list[str]) -> list[groups.Entry]:
 
 
 def measure(entry: groups.Entry) -> dict:
-    """Measure an entry and return its results; if it cannot be measured, `skipped` has the reason.
+    """Measure an entry and return its results; if it cannot be measured, `skipped` is the reason.
 
     Raises:
         Unequal: If the results of the two implementations differ.
@@ -90,11 +90,11 @@ def run(args: argparse.Namespace) -> int:
             measured = measure(entry) | {"round": max(1, number)}
         except Unequal as difference:
             failed += 1
-            print(f"not measured, for {difference}", flush=True)
+            print(f"not measured; {difference}", flush=True)
             continue
         results.write_entry(measured, [e.name for e in every], args.results)
         print(f"{table.summary(measured)} ({time.perf_counter() - began:.0f} s)", flush=True)
-    print(f"{len(selected) - failed} entries are in {args.results}; show them: python -m benchmarks table")
+    print(f"{len(selected) - failed} entries are in {args.results}. Show them with: python -m benchmarks table")
     return 1 if failed else 0
 
 

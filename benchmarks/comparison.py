@@ -1,4 +1,4 @@
-"""Compare complete training runs with equal budgets: networks, losses and class weights, seeds.
+"""Compare complete training runs with equal budgets: several networks, losses, class weights and seeds.
 
 The scores are written to comparison.json and comparison.md.
 """
@@ -26,7 +26,7 @@ PAGE = Path(__file__).with_name("comparison.md")
 
 @dataclass(frozen=True)
 class Variant:
-    """A training run: a configuration file and the options that differ from it."""
+    """A training run: a configuration file and the options that override it."""
 
     config: str
     options: tuple[str, ...] = ()
@@ -47,13 +47,16 @@ VARIANTS = {
 GROUPS = {
     "Networks": (
         NETWORKS,
-        f"`{STREETS}`: images, crops, learning rates and steps are the same; plain cross-entropy; one seed "
-        "each. MACs are those of a frame of 360 x 480.",
+        f"All runs use `{STREETS}`: the same images, crop sizes, learning rates and number of steps, and unweighted "
+        "cross-entropy. Each network is trained with one seed. MACs are for an image of 360 x 480 pixels.",
     ),
-    "Rare classes": (("mini_hrnet", *REMEDIES), "One network, other losses; the first row has plain cross-entropy."),
+    "Rare classes": (
+        ("mini_hrnet", *REMEDIES),
+        "The same network with different losses and class weights; the first row uses unweighted cross-entropy.",
+    ),
     "Seeds": (
         tuple(f"horses, seed {seed}" for seed in range(5)),
-        f"`{HORSES}` with other first weights, order and augmentation.",
+        f"All runs use `{HORSES}`. The seed determines the initial weights, the order of images and the augmentation.",
     ),
 }
 
@@ -112,8 +115,8 @@ def page(entries: list[dict]) -> str:
     """Return the comparison as Markdown, with a section for each group that has results."""
     by_name = {entry["name"]: entry for entry in entries}
     summary_text = (
-        "Written by `python -m benchmarks compare`; scores are those on the val split, at native size, of the "
-        "exponential moving average of the weights (EMA) after the last step."
+        "Written by `python -m benchmarks compare`. The scores are for the validation images at their original size. "
+        "The evaluated weights are the exponential moving average (EMA) after the last step."
     )
     lines = ["# Side by side at an equal budget", "", summary_text]
     for title, (names, summary_text) in GROUPS.items():
@@ -130,7 +133,7 @@ def page(entries: list[dict]) -> str:
 
 
 def _summary(rows: list[dict]) -> list[str]:
-    lines = ["| run | parameters | MACs | minutes | mIoU | Boundary IoU | pixel accuracy |", "|---" * 7 + "|"]
+    lines = ["| run | parameters | MACs | training minutes | mIoU | Boundary IoU | pixel accuracy |", "|---" * 7 + "|"]
     for row in rows:
         work = f"{row['macs'] / 1e9:.1f} G" if row["macs"] else ""
         lines.append(
@@ -168,8 +171,8 @@ def run(names: list[str], runs: Path, root: Path, note: str = "", file: Path = F
         runs: Folder of the run folders.
         root: Folder of the data sets.
         note: A remark that is added to the description of the machine.
-        file: The JSON file of the results.
-        to: The Markdown page of the results.
+        file: The JSON file with the results.
+        to: The Markdown page with the results.
 
     Returns:
         The number of runs that failed.
@@ -177,7 +180,7 @@ def run(names: list[str], runs: Path, root: Path, note: str = "", file: Path = F
     failed = 0
     for name in names:
         if any(entry["name"] == name for entry in results.read(file)):
-            print(f"{name}: in {file.name} already", flush=True)
+            print(f"{name}: already in {file.name}", flush=True)
             continue
         try:
             entry = measured(name, trained(name, runs, root), root, note)

@@ -21,9 +21,9 @@ Run = Callable[[np.ndarray], np.ndarray]
 
 
 def speed(root: Path, name: str, engine: str) -> dict:
-    """Return images per second of an engine and of eager PyTorch, for one image at the size of the model card.
+    """Measure the images per second of an engine and of eager PyTorch, for one image at the size in the model card.
 
-    For int8, the note has the mIoU of both on JUDGED validation images.
+    For int8, the note gives the mIoU of both on JUDGED validation images.
     """
     model, metadata = weights.load(name)
     network = export.BytesToLogits(model).eval().to(memory_format=torch.channels_last)
@@ -45,12 +45,12 @@ def speed(root: Path, name: str, engine: str) -> dict:
         note = f"one image of {height}x{width}, {ONE_THREAD}"
         if engine == "openvino-int8":
             scores = [_miou(run, pairs, load["val"]) for run in (ours, peer)]
-            note += f"; mIoU {scores[0]:.4f}, {scores[1]:.4f} in float32, on {JUDGED} validation images"
+            note += f"; mIoU on {JUDGED} validation images {scores[0]:.4f} (in float32: {scores[1]:.4f})"
         else:
             check_equal(ours(pairs[0][0]), peer(pairs[0][0]), f"{name}, {engine}", 1e-3)
         times = interleaved(lambda: ours(pairs[0][0]), lambda: peer(pairs[0][0]), REPEATS, processor)
     return contest(*times, "images/s", lambda seconds: 1 / seconds, True) | {
-        "peer_is": "no other library: the same weights in eager PyTorch",
+        "peer_is": "the same weights in eager PyTorch",
         "library": False,
         "note": note,
     }

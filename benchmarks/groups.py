@@ -1,4 +1,4 @@
-"""List all entries in the order of the table, with names, titles, and the functions that measure them."""
+"""Define the benchmarks in the order of the table, with their names, titles and measuring functions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from .measure import ONE_THREAD
 
 @dataclass(frozen=True)
 class Entry:
-    """One benchmark; `measure()` returns its results. `optional` entries take minutes and run only if named."""
+    """One benchmark; `measure()` returns its results. `optional` entries take minutes and only run if named."""
 
     name: str
     group: str
@@ -44,17 +44,17 @@ def entries(root: Path) -> list[Entry]:
     result += _pipeline(root)
     for device in devices:
         result += _networks(device)
-    result.append(Entry("two-processes", "scaling", "training, a second process", runs.two_processes))
+    result.append(Entry("two-processes", "scaling", "training in two processes", runs.two_processes))
     for name in engines.NAMES:
         for engine, title in engines.ENGINES.items():
-            title = f"{name}: inference by {title}"
+            title = f"{name}: inference with {title}"
             measured = partial(engines.speed, root, name, engine)
             result.append(Entry(f"engine-{engine}-{name}", "engines", title, measured, aim="2"))
-    for part, what in (("read", "reading"), ("compute", "computing"), ("write", "writing")):
-        title = f"prediction: {what} an image"
+    for part, what in (("read", "reading an image"), ("compute", "inference"), ("write", "writing a mask")):
+        title = f"prediction: {what}"
         result.append(Entry(f"predict-{part}", "scaling", title, partial(parts.prediction, root, part)))
     result.append(Entry("listing", "scaling", "listing files", parts.listing))
-    result.append(Entry("shuffling", "scaling", "drawing an epoch's order", parts.shuffling))
+    result.append(Entry("shuffling", "scaling", "shuffling an epoch", parts.shuffling))
     for side in large.SIDES:
         title = f"prediction of {side:,} x {side:,} pixels"
         result.append(Entry(f"large-{side}", "scaling", title, partial(large.measured, side)))
@@ -62,7 +62,7 @@ def entries(root: Path) -> list[Entry]:
         Entry(
             "quality",
             "quality",
-            f"from scratch to mIoU {runs.AIM_MIOU:.2f} on horses",
+            f"training from scratch to mIoU {runs.AIM_MIOU:.2f} on horses",
             partial(runs.quality, root),
             optional=True,
             aim="3 minutes",
@@ -99,17 +99,17 @@ def _pipeline(root: Path) -> list[Entry]:
         (
             "pipeline",
             "input-pipeline",
-            "files to training batches, from the second epoch on",
+            "input pipeline, from the second epoch on",
             "5",
-            "a plain data set that decodes with Pillow at each call and augments with torchvision v2",
+            "a `Dataset` that decodes with Pillow at each access and augments with torchvision v2",
             True,
         ),
         (
             "decoding",
             "decoding-once",
-            "decoded images kept in memory",
+            "input pipeline with a cache of decoded images",
             "",
-            "no other library: our own code, decoding again in each epoch",
+            "our input pipeline without the cache",
             False,
         ),
         (
@@ -117,13 +117,13 @@ def _pipeline(root: Path) -> list[Entry]:
             "augmentation",
             "augmentation of decoded images",
             "",
-            "torchvision v2 on tensors, the same transforms and strengths",
+            "torchvision v2 on tensors, with the same transforms and strengths",
             True,
         ),
     ]
 
     def measured(which: str, peer: str, library: bool) -> dict:
-        note = f"{pipeline.IMAGES} horses, crops of {pipeline.SIDE}, {ONE_THREAD}"
+        note = f"{pipeline.IMAGES} images of horses, crops of {pipeline.SIDE}x{pipeline.SIDE}, {ONE_THREAD}"
         return pipeline.measured(root, which) | {"peer_is": peer, "library": library, "note": note}
 
     return [
@@ -134,7 +134,7 @@ def _pipeline(root: Path) -> list[Entry]:
 
 def _networks(device: str) -> list[Entry]:
     on, where = _on(device)
-    result = [Entry(f"matmul{on}", "networks", f"large matrix product{where}", partial(networks.peak, device))]
+    result = [Entry(f"matmul{on}", "networks", f"large matrix multiplication{where}", partial(networks.peak, device))]
     for name, pair in networks.PAIRS.items():
         for what, work in (("train", "training step"), ("infer", "inference")):
             title = f"{pair.title}: {work}{where}"

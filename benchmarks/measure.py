@@ -1,4 +1,7 @@
-"""Compare two implementations: check that results are equal, measure alternately, compute medians and quartiles."""
+"""Compare two implementations: check that their results are equal, and measure both alternately.
+
+"Ours" is the implementation in this package, and "peer" is the implementation with which it is compared.
+"""
 
 import importlib
 import statistics
@@ -11,7 +14,7 @@ import cv2
 import numpy as np
 import torch
 
-LEAST_SECONDS = 0.005  # shorter calls are repeated within one sample
+LEAST_SECONDS = 0.005  # shorter calls are repeated within one measurement
 Call = Callable[[], object]
 Clock = Callable[[], float]
 wall = time.perf_counter
@@ -37,7 +40,7 @@ def need(package: str, distribution: str = "") -> ModuleType:
 
 
 def check_equal(ours: object, peer: object, what: str, tolerance: float = 0.0) -> None:
-    """Raise Unequal unless shapes and values are equal, up to `tolerance` times the largest value of the peer."""
+    """Raise Unequal if the shapes differ, or values by more than `tolerance` times the largest value of the peer."""
     actual, expected = (np.asarray(side, np.float64) for side in (ours, peer))
     if actual.shape != expected.shape:
         raise Unequal(f"{what}: ours has the shape {actual.shape}, the peer's {expected.shape}")
@@ -76,7 +79,7 @@ def alone(call: Call, repeats: int, clock: Clock = wall) -> list[float]:
 
 
 def _calls_a_sample(call: Call, clock: Clock) -> int:
-    """Return how many calls take at least LEAST_SECONDS, estimated from the fastest warm-up call."""
+    """Return the number of calls that take at least LEAST_SECONDS, estimated from the fastest warm-up call."""
     first = _seconds(call, 1, clock)
     if first > 20 * LEAST_SECONDS:
         return 1

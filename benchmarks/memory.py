@@ -1,4 +1,4 @@
-"""Compare the peak memory of training steps, without the imported libraries, each in a new process."""
+"""Compare the peak memory of training steps, each in a new process and excluding the imported libraries."""
 
 import json
 import subprocess
@@ -36,16 +36,16 @@ def in_fresh_process(module: str, *arguments: str) -> dict:
 
 
 def training(name: str, device: str) -> dict:
-    """Return the memory of two training steps in MiB, for both networks of the pair `name`."""
+    """Measure the peak memory of two training steps in MiB, for both networks of the pair `name`."""
     from .networks import PAIRS, describe_weights
 
     pair = PAIRS[name]
     peer = pair.peer()  # raises Skipped if a package is missing
     our_bytes, peer_bytes = ([in_fresh_process(__name__, name, side, device)["bytes"]] for side in ("ours", "peer"))
     numbers = contest(our_bytes, peer_bytes, "MiB", lambda size: size / 2**20, False)
-    note = "the network, its optimizer and two training steps, in a fresh process"
+    note = "peak memory of two training steps in a new process, including network and optimizer"
     if not pair.load:  # 16 bytes: weight, gradient, and two moments of the optimizer
-        note += f"; {describe_weights(pair.ours(), peer)}, of 16 bytes each while training"
+        note += f"; {describe_weights(pair.ours(), peer)}, 16 bytes each during training"
     return numbers | {"peer_is": pair.peer_is, "library": pair.library, "note": note}
 
 

@@ -19,7 +19,7 @@ def maps(height: int, width: int, classes: int) -> tuple[np.ndarray, np.ndarray]
     """Return a synthetic mask and a slightly different prediction, both uint8 (height, width)."""
     name = "creatures" if classes == 2 else "streets"
     truth = data.load(name, "val", length=1, size=[height, width])[0]["mask"]
-    if classes > 11:  # use other classes in every second stripe, to get enough classes
+    if classes > 11:  # use other labels in every second stripe, to get enough classes
         stripe = (np.arange(width) // (width // 16) % 2 == 1) & (truth < classes - 11)
         truth = np.where(stripe, truth + 11, truth).astype(np.uint8)
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
@@ -61,7 +61,7 @@ def boundary(size: str) -> dict:
         lambda: per_class_counts(truth, prediction, classes, reach),
         classes,
         "cpu",
-    ) | {"peer_is": "OpenCV's erosion, class by class, as the paper's authors do"}
+    ) | {"peer_is": "OpenCV erosion for each class, as in the code of the paper's authors"}
 
 
 def confusion(size: str, device: str) -> dict:
@@ -73,7 +73,7 @@ def confusion(size: str, device: str) -> dict:
         lambda: functional.multiclass_confusion_matrix(prediction, truth, **options).cpu(),
         classes,
         device,
-    ) | {"peer_is": "torchmetrics' confusion matrix with its label checks turned off"}
+    ) | {"peer_is": "torchmetrics' confusion matrix with validate_args=False"}
 
 
 def jaccard(size: str, device: str) -> dict:
@@ -86,7 +86,7 @@ def jaccard(size: str, device: str) -> dict:
         classes,
         device,
         1e-5,
-    ) | {"peer_is": "torchmetrics' Jaccard index with its defaults"}
+    ) | {"peer_is": "torchmetrics' Jaccard index with default arguments"}
 
 
 def _tensors(size: str, device: str) -> tuple[torch.Tensor, torch.Tensor, int]:

@@ -18,7 +18,7 @@ SIDE = 224
 CLASSES = 21
 AUXILIARY = 0.4
 REPEATS = {"cpu": 5, "cuda": 30}
-TOLERANCE = 1e-4  # relative to the largest output in float32, because sums are computed in another order
+TOLERANCE = 1e-4  # relative to the largest output in float32; sums are computed in a different order
 
 
 class Body(nn.Module):
@@ -34,7 +34,7 @@ class Body(nn.Module):
 
 @dataclass(frozen=True)
 class Pair:
-    """Two networks for the same task; `load(ours, peer)` copies the weights, or is None if the networks differ."""
+    """Two networks for the same task; `load(ours, peer)` copies the peer's weights to ours; None if they differ."""
 
     title: str
     peer_is: str
@@ -62,7 +62,7 @@ def _smp_module() -> ModuleType:
 
 PAIRS = {
     "dilated_resnet50": Pair(
-        "dilated ResNet-50, DeepLabV3's head",
+        "dilated ResNet-50 with DeepLabV3 head",
         "torchvision's deeplabv3_resnet50 with the same weights",
         lambda: models.create("dilated_resnet50", CLASSES),
         _torchvision,
@@ -71,7 +71,7 @@ PAIRS = {
     ),
     "unet": Pair(
         "U-Net",
-        "segmentation-models-pytorch's Unet on a VGG-13 of four levels: another network, of similar size",
+        "segmentation-models-pytorch's Unet with a four-level VGG-13 encoder, a different network of similar size",
         lambda: models.create("unet", CLASSES),
         lambda: _smp_module().Unet(
             "vgg13_bn", encoder_depth=4, decoder_channels=(512, 256, 128, 64), encoder_weights=None, classes=CLASSES
@@ -89,7 +89,7 @@ PAIRS = {
     ),
     "unet-layout": Pair(
         "U-Net, channels last",
-        "no other library: our own U-Net in PyTorch's default layout",
+        "our U-Net in PyTorch's default memory layout",
         lambda: models.create("unet", CLASSES),
         lambda: models.create("unet", CLASSES),
         lambda ours, peer: ours.load_state_dict(peer.state_dict()),
@@ -98,21 +98,21 @@ PAIRS = {
     ),
 }
 PAIRS |= {
-    f"{name}-alike": replace(pair, title=f"{pair.title}, the peer with our layout and optimizer", alike=True)
+    f"{name}-alike": replace(pair, title=f"{pair.title}, same layout and optimizer for both", alike=True)
     for name, pair in PAIRS.items()
     if pair.library
 }
 
 
 def tensors(output: Tensor | dict | list | tuple) -> list[Tensor]:
-    """Return the outputs of a network as a list; torchvision returns dictionaries, our auxiliary heads give tuples."""
+    """Return the outputs of a network as a list; torchvision's networks return dictionaries, ours tensors or tuples."""
     if isinstance(output, Tensor):
         return [output]
     return list(output.values() if isinstance(output, dict) else output)
 
 
 class Side:
-    """One network of a pair with random images, in our settings (`as_ours`) or with PyTorch's defaults."""
+    """One network of a pair with random images; `as_ours` selects channels-last layout and the fused optimizer."""
 
     def __init__(self, model: nn.Module, batch: int, device: str, as_ours: bool):
         layout = torch.channels_last if as_ours else torch.contiguous_format
@@ -181,7 +181,7 @@ def sides(name: str, device: str) -> tuple[Side, Side]:
 
 
 def speed(name: str, what: str, device: str) -> dict:
-    """Return images per second for `what`: "train" or "infer"."""
+    """Measure the images per second of both networks of a pair, in training ("train") or inference ("infer")."""
     pair = PAIRS[name]
     ours, peer = sides(name, device)
     calls = (ours.step, peer.step) if what == "train" else (ours.infer, peer.infer)
@@ -191,18 +191,18 @@ def speed(name: str, what: str, device: str) -> dict:
     works = [_operations(side.model) * (3 if what == "train" else 1) for side in (ours, peer)]
     shares = [work * rate / top for work, rate in zip(works, (numbers["ours"], numbers["peer"]), strict=True)]
     note = (
-        f"{ours.batch} images of {SIDE}x{SIDE}, {str(dtype).removeprefix('torch.')}; {shares[0]:.0%} of what a large "
-        f"matrix product reaches, the peer {shares[1]:.0%}"
+        f"batch of {ours.batch} images of {SIDE}x{SIDE}, {str(dtype).removeprefix('torch.')}; {shares[0]:.0%} of the "
+        f"FLOP/s of a large matrix multiplication (baseline: {shares[1]:.0%})"
     )
     if not pair.load:
-        note += f"; {describe_weights(ours.model, peer.model)} for {works[1] / works[0]:.2f} times the work"
+        note += f"; {describe_weights(ours.model, peer.model)}; the baseline has {works[1] / works[0]:.2f} x the FLOPs"
     return numbers | {"peer_is": pair.peer_is, "library": pair.library, "share_of_peak": shares, "note": note}
 
 
 def describe_weights(ours: nn.Module, peer: nn.Module) -> str:
     """Return a phrase with the parameter counts of two networks."""
     sizes = [costs.parameters(model) / 1e6 for model in (ours, peer)]
-    return f"{sizes[0]:.1f}M weights, the peer {sizes[1]:.1f}M"
+    return f"{sizes[0]:.1f}M parameters (baseline: {sizes[1]:.1f}M)"
 
 
 def _operations(model: nn.Module) -> float:
@@ -224,7 +224,7 @@ def matmul_flops(device: str, dtype: torch.dtype, side: int | None = None) -> fl
 
 
 def peak(device: str) -> dict:
-    """Return the FLOP/s of a large matrix product at training precision, as a reference for utilization."""
+    """Measure the FLOP/s of a large matrix product at training precision, as a reference for utilization."""
     dtype = amp_dtype("auto", torch.device(device)) or torch.float32
-    note = f"two matrices of {8192 if device == 'cuda' else 2048} rows in {str(dtype).removeprefix('torch.')}"
+    note = f"square matrices with {8192 if device == 'cuda' else 2048} rows in {str(dtype).removeprefix('torch.')}"
     return single([matmul_flops(device, dtype) / 1e9 for _ in range(3)], "GFLOP/s") | {"note": note}

@@ -23,9 +23,9 @@ WEIGHTS = "unet-horses"
 
 
 def prediction(root: Path, part: str) -> dict:
-    """Return milliseconds per image of horses for one part of a prediction on one thread.
+    """Measure the milliseconds per image of one part of a prediction, on one thread and on images of horses.
 
-    The time is the mean over IMAGES images.  In the entry, `bytes` is the mean size of all image files, or of the
+    The time is the mean over IMAGES images.  In the result, `bytes` is the mean size of the image files, or of the
     written files for the part "write".  `decoded_bytes` is the mean size of a decoded image with its mask.
 
     Args:
@@ -50,7 +50,7 @@ def prediction(root: Path, part: str) -> dict:
         counted = written if part == "write" else [pair.image for pair in pairs]
         size = float(np.mean([file.stat().st_size for file in counted]))
     decoded = float(np.mean([4 * math.prod(_size(pair.image)) for pair in pairs]))
-    note = f"images of horses, the weights {WEIGHTS}, one thread"
+    note = f"images of horses, the weights {WEIGHTS} and one thread"
     # The mean, not the median, because the result is multiplied by the number of images.
     return single(times, "ms/image") | {
         "ours": float(np.mean(times)),
@@ -72,7 +72,7 @@ def _milliseconds(call: Callable[[], object]) -> float:
 
 
 def listing() -> dict:
-    """Return microseconds per file for listing a folder and checking each file, as `predict` does at the start."""
+    """Measure the microseconds per file for listing a folder and checking each file, as `predict` does at the start."""
     with tempfile.TemporaryDirectory() as folder:
         for number in range(FILES):
             (Path(folder) / f"{number:09}.jpg").touch()
@@ -82,17 +82,17 @@ def listing() -> dict:
             paths = inference.result_files.image_files([folder])
             times.append((time.perf_counter() - began) / FILES * 1e6)
     per_file = sys.getsizeof(paths[0]) + sys.getsizeof(os.fspath(paths[0]))
-    note = f"a folder of {FILES} files, their names held in memory at {per_file} bytes or more each"
+    note = f"a folder of {FILES} files; each path needs at least {per_file} bytes of memory"
     return single(times, "us/file") | {"note": note, "bytes": per_file}
 
 
 def shuffling() -> dict:
-    """Return nanoseconds per image for shuffling an epoch of a million images in the main process."""
+    """Measure the nanoseconds per image for shuffling an epoch of a million images in the main process."""
     times = []
     for epoch in range(3):
         sampler = TrainingBatchSampler(1_000_000, Config(epochs=3))
         began = time.perf_counter()
         sampler.batch(epoch * sampler.steps_per_epoch)
         times.append((time.perf_counter() - began) * 1e9 / sampler.num_images)
-    note = "the order of a million images, drawn once per epoch, at 8 bytes per image"
+    note = "a permutation of a million indices of 8 bytes, once per epoch"
     return single(times, "ns/image") | {"note": note, "bytes": 8}

@@ -23,7 +23,7 @@ SIDE = 224
 
 
 class Plain(Dataset):
-    """A data set that decodes image and mask at each call, as most data sets do, and augments with torchvision."""
+    """A typical data set, which decodes image and mask at each access and augments them with torchvision."""
 
     def __init__(self, pairs: list[data.Pair], transform: Callable):
         self.pairs, self.transform = pairs, transform
@@ -69,9 +69,9 @@ def v2_transform(config: Config) -> Callable:
 
 
 class Ways:
-    """All pipelines on the same images.
+    """All compared pipelines, with the same images.
 
-    Decoding and flips are checked to be equal; the other transforms are random and cannot be compared.
+    Decoding and flips are checked to be equal; the other transforms are random and cannot be compared exactly.
     """
 
     def __init__(self, root: Path):
@@ -122,7 +122,7 @@ def _turns(call: Callable[[int], object]) -> Callable[[], None]:
 
 
 def measured(root: Path, which: str) -> dict:
-    """Return images per second for `which`: "pipeline", "decoding" or "augmentation"."""
+    """Measure the images per second of `which`, the "pipeline", "decoding" or "augmentation", for ours and the peer."""
     epochs = itertools.count(1)
     ways = Ways(root)
     convert = as_tensors()

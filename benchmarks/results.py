@@ -1,4 +1,4 @@
-"""Read and write the file of results: a list of entries with machine and versions, written after each entry."""
+"""Read and write the file of results: a list of entries, each with the machine and the package versions."""
 
 import importlib.metadata
 import json
@@ -46,7 +46,7 @@ def read(file: Path = FILE) -> list[dict]:
 def write_entry(entry: dict, order: Sequence[str], file: Path = FILE) -> None:
     """Add `entry` to the file, or replace the entry with the same name, and sort the entries.
 
-    `order` has the names of the entries in order; entries with other names are at the end.
+    `order` lists the names of the entries in their order in the file; entries with other names come last.
     """
     by_name = {old["name"]: old for old in read(file)} | {entry["name"]: entry}
     place = {name: number for number, name in enumerate(order)}

@@ -1,4 +1,4 @@
-"""Write the page about the cost of many images and of large images, computed from the measured entries."""
+"""Write scaling.md, which estimates the cost of many images from the measured entries and lists large images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,8 +26,8 @@ def page(entries: Sequence[dict]) -> str:
     lines = [
         "# What a million and a billion images cost",
         "",
-        "Made by `python -m benchmarks table` from `results.json`; all but the last table is estimated from rates "
-        f"measured on: {machines}. Nothing was run at these numbers of images.",
+        "Written by `python -m benchmarks table` from `results.json`. The last table was measured. The other tables "
+        f"are extrapolated from rates measured on: {machines}. No run had this many images.",
     ]
     for title, needed, write in parts:
         missing = [name for name in needed if name not in by_name]
@@ -60,14 +60,13 @@ def _predicting(by_name: dict[str, dict]) -> list[str]:
                 f"{number(by_name['predict-write']['bytes'] * count / 1e9)} GB",
             ]
         )
-    head = ["images", "decoding", "computing", "writing", "core hours", "cores for one day", "read", "written"]
+    head = ["images", "decoding", "inference", "writing", "total", "cores for one day", "data read", "data written"]
     rate = by_name["predict-read"]["bytes"] / sum(each) / 1e6
     return [
         *_table(head, rows),
         "",
-        f"Core time, of {by_name['predict-compute']['note']}. Images do not depend on each other, so they can be "
-        f"divided among machines. A busy core reads {number(rate)} MB a second, so a slower disk or network is the "
-        "limit.",
+        f"Times are for one core, measured with {by_name['predict-compute']['note']}. Images are independent, so they "
+        f"can be divided among machines. Each core reads {number(rate)} MB per second; disk and network must keep up.",
     ]
 
 
@@ -80,13 +79,14 @@ def _training(by_name: dict[str, dict]) -> list[str]:
         rows.append([entry["title"], f"{number(entry['ours'])} images/s", *map(hours, rates), number(rates[1] / 86400)])
     if not rows:
         return ["Not measured yet: the training steps."]
-    lines = _table(["network", "one machine", "a million", "a billion", "machines for a billion a day"], rows)
+    head = ["network", "rate of one machine", "a million images", "a billion images", "machines for a billion a day"]
+    lines = _table(head, rows)
     if "two-processes" in by_name:
         second = by_name["two-processes"]["ratio"]
         lines += [
             "",
-            f"Two processes that train together process {second:.2f} times as many images per second as one on the "
-            "cores of this machine. The last column assumes twice as many.",
+            f"On this machine, training in two processes that share each batch was {second:.2f} times as fast as in "
+            "one process. The last column assumes that the rate grows in proportion to the number of machines.",
         ]
     return lines
 
@@ -97,28 +97,28 @@ def _limits(by_name: dict[str, dict]) -> list[str]:
     limits = [
         (
             CACHE / read["decoded_bytes"],
-            "decoded images fill the memory that training keeps for them by default",
+            "decoded images fill the cache of training, which has 1 GiB by default",
             _anew(by_name),
         ),
         (
             60 / (listing["ours"] / 1e6),
             "listing the files takes a minute before the first result",
-            "split the images into one folder per machine",
+            "a separate folder for each machine",
         ),
         (
             2**30 / listing["bytes"],
-            "their names fill a GiB in every process that opens the data set",
-            "split the list; archives of thousands of images in place of single files",
+            "paths of the files take 1 GiB in every process that opens the data set",
+            "divide the list among processes, or store thousands of images in each archive",
         ),
         (
             60 / (order["ours"] / 1e9),
-            "drawing the order of an epoch takes a minute in each process",
-            "shuffle archives, then images within some of them",
+            "shuffling the indices of an epoch takes a minute in each process",
+            "shuffle archives, then the images of a few archives at a time",
         ),
-        (2**30 / order["bytes"], "that order fills a GiB in each process", "the same"),
-        (2**40 / by_name["predict-write"]["bytes"], "written masks fill a TiB", "keep only what is needed"),
-        (2**40 / read["bytes"], "images fill a TiB", "store them beside the machines that read them"),
-        (2**40 / 2**14, "a disk of a TiB has no more inodes for files (ext4 makes one for 16 KiB)", "archives"),
+        (2**30 / order["bytes"], "shuffled indices take 1 GiB in each process", "shuffle archives instead of images"),
+        (2**40 / by_name["predict-write"]["bytes"], "written masks fill 1 TiB", "keep only the masks that are needed"),
+        (2**40 / read["bytes"], "images fill 1 TiB", "store images close to the machines that read them"),
+        (2**40 / 2**14, "a 1 TiB disk has no inodes left (ext4 creates one per 16 KiB)", "archives of many images"),
     ]
     rows = [[f"{count:,.0f}", what, remedy] for count, what, remedy in sorted(limits)]
     return _table(["images", "what happens", "what helps"], rows)
@@ -128,7 +128,7 @@ def _anew(by_name: dict[str, dict]) -> str:
     """Return the advice about the cache, with the slow-down from decoding in each epoch if it was measured."""
     if "decoding-once" not in by_name:
         return "a larger `data.cache_mb`"
-    return f"a larger `data.cache_mb`; without, loading is {by_name['decoding-once']['ratio']:.1f} times slower"
+    return f"a larger `data.cache_mb`; without cache, loading is {by_name['decoding-once']['ratio']:.1f} times slower"
 
 
 def _large(by_name: dict[str, dict]) -> list[str]:
@@ -141,11 +141,11 @@ def _large(by_name: dict[str, dict]) -> list[str]:
     ]
     first, last = sizes[0], sizes[-1]
     return [
-        *_table(["pixels", "time", "a megapixel", "peak memory of the process"], rows),
+        *_table(["pixels", "time", "time per megapixel", "peak memory of the process"], rows),
         "",
-        f"An image of {last['side'] ** 2 / first['side'] ** 2:,.0f} times the pixels took "
+        f"The largest image has {(last['side'] / first['side']) ** 2:,.0f} times the pixels of the smallest. It took "
         f"{last['seconds'] / first['seconds']:,.0f} times as long and {last['peak_mib'] / first['peak_mib']:.2f} times "
-        f"the memory (its libraries included). {last['note'].partition('; ')[2]}, files read and written by window.",
+        f"the memory, including libraries. Settings: {last['note'].partition('; ')[2]}.",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Write the benchmark table of the README, and the page with all rows, from the file of results."""
+"""Write the benchmark tables in README.md and docs/benchmarks.md from the file of results."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,20 +9,21 @@ from seglib import files
 ROOT = Path(__file__).resolve().parents[1]
 README, PAGE = ROOT / "README.md", ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- benchmarks: python -m benchmarks table -->", "<!-- end of benchmarks -->"
-HEAD = ["work", "ours", "theirs", "ratio", "quartiles", "aim", "compared with"]
+HEAD = ["benchmark", "ours", "baseline", "ratio", "quartiles", "target", "description of the baseline"]
 INTRODUCTION = """# Benchmarks
 
-Written by `python -m benchmarks table` from `benchmarks/results.json`. `make bench` measures
-again; `python -m benchmarks run --resume` continues, `--only NAME` measures one row.
+Written by `python -m benchmarks table` from `benchmarks/results.json`. `make bench` repeats all measurements.
+`python -m benchmarks run --resume` resumes an interrupted run, and `--only NAME` measures one row.
 
-Each row compares our code with the library that people commonly use for the same work. The two run alternately in one
-process, at the same precision. The table shows medians and the quartiles of the ratio; a ratio above 1 means that ours
-is faster or uses less memory. Both are first checked to give the same result, except for augmentation, which is random,
-and for segmentation-models-pytorch's U-Net, which is another network. Ours runs as in our training loop, in
-channels-last layout with a fused optimizer, and the others with PyTorch's defaults; where a row says so, the other side
-has both too. *Aim* is the target that was set before measuring.
+Each row compares our code with a baseline. If the ratio is bold, the baseline is a library that is commonly used for
+the same task; otherwise it is another variant of our code. Speed is measured alternately in one process, at the same
+precision. The table shows medians, and the quartiles of the ratio. A ratio above 1 means that our code is faster or
+uses less memory. The results of both are first checked to be equal, except for augmentation, which is random, and for
+the U-Net of segmentation-models-pytorch, which is a different network. Our networks run as in our training loop, with
+channels-last layout and a fused optimizer. The baselines run with PyTorch's defaults, unless the row says "same layout
+and optimizer for both". The *target* was set before measuring.
 
-[Scaling](../benchmarks/scaling.md) estimates what a million and a billion images would cost, and measures large images.
+[Scaling](../benchmarks/scaling.md) estimates the cost of a million and a billion images, and measures large images.
 """
 HEADLINES = (  # the rows that the README shows
     "boundary-iou-360x480x11",
@@ -52,11 +53,11 @@ def summary(entry: dict) -> str:
     line = f"{number(entry['ours'])} {entry['unit']}"
     if entry["ratio"] is None:
         return line
-    return f"{line}, the peer {number(entry['peer'])}: {entry['ratio']:.2f} times as good"
+    return f"{line}, baseline {number(entry['peer'])}, ratio {entry['ratio']:.2f}"
 
 
 def row(entry: dict) -> list[str]:
-    """Return the table cells of an entry that has a peer or was skipped."""
+    """Return the table cells of an entry that has a baseline or was skipped."""
     if "skipped" in entry:
         return [entry["title"], "skipped", "", "", "", entry["aim"], entry["skipped"]]
     ratio, spread = ([f"{value:.2f}" for value in values] for values in ([entry["ratio"]], entry["spread"]))
@@ -72,7 +73,7 @@ def row(entry: dict) -> list[str]:
 
 
 def text(entries: Sequence[dict]) -> str:
-    """Return the table, the machines and versions, the slower entries, and the measurements without a peer."""
+    """Return the table, the machines and versions, the slower entries, and the measurements without a baseline."""
     lines = _lines([HEAD, ["---"] * len(HEAD), *(row(entry) for entry in entries if _beside(entry))])
     machines = list(dict.fromkeys(entry["machine"] for entry in entries))
     versions = {name: version for entry in entries for name, version in entry["versions"].items()}
@@ -83,7 +84,7 @@ def text(entries: Sequence[dict]) -> str:
 
 
 def headlines(entries: Sequence[dict]) -> str:
-    """Return the README's table, which has the rows in HEADLINES without quartiles and aims."""
+    """Return the README's table, which contains the rows in HEADLINES without quartiles and targets."""
     cells = [row(entry) for entry in entries if entry["name"] in HEADLINES and _beside(entry)]
     return "\n".join(_lines([[*line[:4], line[6]] for line in [HEAD, ["---"] * len(HEAD), *cells]]))
 
@@ -98,25 +99,25 @@ def notes(entries: Sequence[dict]) -> str:
     for entry in entries:
         if _beside(entry) and entry.get("note") and "skipped" not in entry:
             titles_by_note.setdefault(entry["note"], []).append(entry["title"])
-    return "\n".join(f"- {'; '.join(titles)}: {note}." for note, titles in titles_by_note.items())
+    return "\n".join(f"- **{'; '.join(titles)}:** {note}." for note, titles in titles_by_note.items())
 
 
 def _beside(entry: dict) -> bool:
-    """Return whether an entry is a row of the table because it has a peer or was skipped."""
+    """Return whether an entry is a row of the table, which is the case if it has a baseline or was skipped."""
     return entry["ratio"] is not None or "skipped" in entry
 
 
 def behind(entries: Sequence[dict]) -> list[str]:
-    """Return a line with the entries that are slower or larger than the peer, and a line with missed aims."""
+    """Return a line with the entries that are slower or larger than the baseline, and a line with missed targets."""
     losers = [entry for entry in entries if entry["ratio"] is not None and entry["ratio"] < 1]
     notes = "; ".join(f"{entry['title']} ({entry['ratio']:.2f})" for entry in losers)
-    lines = [f"Slower or larger than the peer: {notes}." if losers else "No row is slower or larger than the peer.", ""]
-    short = "; ".join(f"{e['title']} ({summary(e)}; aim {e['aim']})" for e in entries if falls_short(e))
-    return [*lines, f"Short of the aim: {short}.", ""] if short else lines
+    lines = [f"Our code has a ratio below 1 in: {notes}." if losers else "No ratio is below 1.", ""]
+    short = "; ".join(f"{e['title']} ({summary(e)}; target {e['aim']})" for e in entries if falls_short(e))
+    return [*lines, f"Targets that were missed: {short}.", ""] if short else lines
 
 
 def falls_short(entry: dict) -> bool:
-    """Return whether an entry misses its aim: a minimum ratio, or without a peer a maximum value."""
+    """Return whether an entry misses its target: a minimum ratio, or a maximum value if there is no baseline."""
     if not entry["aim"] or "skipped" in entry:
         return False
     aim = float(entry["aim"].split()[0])
@@ -129,7 +130,7 @@ def page(entries: Sequence[dict]) -> str:
 
 
 def write(entries: Sequence[dict], readme: Path = README, to: Path = PAGE) -> None:
-    """Write the table into the README, between its markers, and write the page with all rows.
+    """Write the main rows to the README, between its markers, and all rows to docs/benchmarks.md.
 
     Raises:
         OSError: If the markers are missing.
