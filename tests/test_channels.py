@@ -264,7 +264,7 @@ def test_files_with_other_bands_are_refused_by_name(trained, tmp_path, capsys):
     folder, file = trained
     odd = tmp_path / "odd.tif"
     tifffile.imwrite(odd, np.zeros((40, 50, 4), np.float32), **BANDS)
-    reason = "odd.tif: has 4 bands, but the network takes 5 channels; choose as many by --bands"
+    reason = "odd.tif: has 4 bands, but the network takes 5 channels; choose as many with --bands"
     with pytest.raises(DataError, match=reason):
         data.read_image(odd, channels=5)
     assert main(["predict", str(odd), "--weights", str(file), "--out", str(tmp_path / "out")]) == 1
@@ -273,7 +273,7 @@ def test_files_with_other_bands_are_refused_by_name(trained, tmp_path, capsys):
         data.read_image(odd, channels=5, bands=(1, 2))
     with pytest.raises(DataError, match=r"odd.tif: has 4 bands, not the chosen \[1, 2, 3, 5\]"):
         data.read_image(odd, channels=4, bands=(1, 2, 3, 5))
-    with pytest.raises(DataError, match="odd.tif: 4 bands.*train a network on all of them by `channels: 4`"):
+    with pytest.raises(DataError, match="odd.tif: 4 bands.*train a network on all of them with `channels: 4`"):
         data.read_image(odd)
     tifffile.imwrite(odd, np.zeros((40, 50, 4), np.complex64), **BANDS)
     with pytest.raises(DataError, match="odd.tif: pixels are complex64"):
@@ -303,7 +303,7 @@ def test_options_that_do_not_fit_are_refused(trained, tmp_path):
     with pytest.raises(ConfigError, match="model.options .* without in_channels; set data.channels"):
         parse_config({"model": {"options": {"in_channels": 5}}})
     (folder / "classes.yaml").rename(folder / "kept.yaml")
-    for text, fault in (("channels: x", "'channels' must be the number"), ("bands: [1, 2]", "or of as many as 'chann")):
+    for text, fault in (("channels: x", "'channels' must be the number"), ("bands: [1, 2]", "or of 'channels' num")):
         (folder / "classes.yaml").write_text(f"classes: [background, object]\n{text}\n")
         with pytest.raises(DataError, match=fault):
             data.load(str(folder))

@@ -15,12 +15,12 @@ from .options import Parser, add_root
 
 VERBS = {
     "list": "all data sets: which ones are downloaded, and how to get the others",
-    "download": "download a data set, or say exactly how to get it",
+    "download": "download a data set, or explain how to get it",
     "check": "read every file; report layout, sizes, classes, duplicates and problems",
     "import": "convert the annotations of another tool to images, masks and classes.yaml",
 }
 FORMATS = "coco, labelme, voc, cvat, roboflow, supervisely, yolo, class_dict; auto detects the format"
-PATTERNS = "file names in your own folder, as '{split}/{name}.jpg' '{split}/{name}_m.png' (default: detected)"
+PATTERNS = "file name patterns in your own folder, like '{split}/{name}.jpg' '{split}/{name}_m.png' (default: detected)"
 
 
 def add_arguments(parser: Parser) -> None:

@@ -13,7 +13,7 @@ from .options import Parser, make_folder
 
 def add_arguments(parser: Parser) -> None:
     parser.add_argument("weights", help="released name or .safetensors file")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="the file to write (NAME.onnx, in this folder)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="output file (default: NAME.onnx in this folder)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -26,6 +26,6 @@ def run(args: argparse.Namespace) -> int:
     report = export.export(args.weights, file)
     sizes = ", ".join(f"{height}x{width}" for height, width in report["sizes"])
     print(f"{file}: {report['bytes'] / 1e6:.1f} MB, opset {report['opset']}; checked against PyTorch at {sizes}:")
-    print(f"the logits agree to {report['error']:.1e} of the largest")
+    print(f"the logits agree to within {report['error']:.1e} of the largest")
     print(f"try it: seglib predict example --weights {file}")
     return 0

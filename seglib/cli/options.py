@@ -42,7 +42,7 @@ def add_inference(parser: Parser) -> None:
     add("--device", default="auto", help="auto, cpu, cuda, mps (%(default)s)")
     add("--longest-side", type=int, help="resize the longer side to this many pixels; 0 keeps the size")
     add("--multi-scale", action="store_true", help="average scales 0.75, 1, 1.25 and horizontal flips")
-    add("--tile", type=int, default=0, metavar="SIDE", help="side of sliding windows; 0: chosen by size (%(default)s)")
+    add("--tile", type=int, default=0, metavar="SIDE", help="side of sliding windows; 0 for automatic (%(default)s)")
     add("--overlap", type=float, default=0.25, help="overlap of windows as a fraction of SIDE (%(default)s)")
     add("--batch-size", type=int, default=4, help="number of windows in a batch (%(default)s)")
 
@@ -82,6 +82,6 @@ def make_folder(folder: Path, option: str) -> None:
     except (FileExistsError, NotADirectoryError):
         raise OSError(f"{option}: {folder} is a file, or is in a file, but a folder is needed; name another.") from None
     except OSError as error:
-        raise OSError(f"{option}: the folder {folder} cannot be made ({error.strerror}); name another.") from None
+        raise OSError(f"{option}: the folder {folder} cannot be created ({error.strerror}); name another.") from None
     if not os.access(folder, os.W_OK):
         raise OSError(f"{option}: not allowed to write into the folder {folder}; name another.")

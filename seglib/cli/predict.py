@@ -37,8 +37,8 @@ from .options import Parser, add_inference, make_folder, make_predictor
 IMAGES = "image and video files, folders, or patterns in quotes; 'example' is an image that comes with matplotlib"
 KINDS = "what to write: mask, overlay, cutout, probabilities, coco, labelme (mask,overlay)"
 BITS = "number of bits used by 16-bit images, 8 to 16 (default: as in training, or detected)"
-BANDS = "one band for gray, three for red, green, blue, or as in data.channels; from 1 (default: as in training)"
-ENGINE = "local: one image after the other; ray: many at once, here or on a Ray cluster (%(default)s)"
+BANDS = "bands to read, numbered from 1: one for gray, three for RGB, or data.channels (default: as in training)"
+ENGINE = "local: one image at a time; ray: many at once, here or on a Ray cluster (%(default)s)"
 
 
 def add_arguments(parser: Parser) -> None:
@@ -48,7 +48,7 @@ def add_arguments(parser: Parser) -> None:
     add("--out", type=Path, default=Path("predictions"), help="folder for the results (%(default)s)")
     add("--kind", type=kinds, default=("mask", "overlay"), metavar="KIND,KIND", help=KINDS)
     add("--mask-format", choices=("ids", "binary", "palette"), default="ids", help="values of a mask (%(default)s)")
-    add("--background", metavar="CLASS", help="the background (default: the class of this name)")
+    add("--background", metavar="CLASS", help="the background class (default: the class named background)")
     add("--bits", type=int, default=0, help=BITS)
     add("--bands", type=int, nargs="+", metavar="N", help=BANDS)
     add("--rank", choices=("uncertainty",), help="write OUT/uncertainty.csv, least certain images first")
@@ -125,7 +125,7 @@ def find_tasks(args: argparse.Namespace) -> list:
         if "coco" in args.kind:
             done = {task for task in done if polygons.relative_path(task.image, args.out) in in_coco}
         tasks = [task for task in tasks if task not in done]
-        print(f"{len(done)} of {len(images)} images have their results already")
+        print(f"{len(done)} of {len(images)} images already have results")
     return tasks
 
 

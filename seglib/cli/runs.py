@@ -1,4 +1,4 @@
-"""Compare training runs: options that differ, best scores, minutes, state.
+"""Compare training runs: differing options, best scores, training time and state.
 
 examples:
   seglib runs                                   compare all runs in runs/
@@ -16,9 +16,9 @@ from .options import Parser, make_folder
 
 def add_arguments(parser: Parser) -> None:
     add = parser.add_argument
-    add("folders", nargs="*", type=Path, metavar="FOLDER", help="of runs, or with runs in it (default: runs)")
-    add("--plot", type=Path, metavar="FILE", help="draw loss and scores of all runs together, as .png")
-    add("--score", default="miou", help="the validation score to draw (%(default)s)")
+    add("folders", nargs="*", type=Path, metavar="FOLDER", help="folder of a run, or of several runs (default: runs)")
+    add("--plot", type=Path, metavar="FILE", help="plot the loss and scores of all runs in one .png file")
+    add("--score", default="miou", help="the validation score to plot (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:

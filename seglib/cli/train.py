@@ -15,13 +15,13 @@ from pathlib import Path
 
 from .options import Parser
 
-PRINT = "print the resulting configuration, with comments on request, and stop"
+PRINT = "print the resulting configuration, optionally with comments, and exit"
 
 
 def add_arguments(parser: Parser) -> None:
     # All other arguments are options of the configuration; see `split_configuration`.
     add = parser.add_argument
-    add("--resume", action="store_true", help="continue from the run's last checkpoint")
+    add("--resume", action="store_true", help="resume from the last checkpoint of the run")
     add("--print_config", nargs="?", const="plain", choices=["plain", "comments"], help=PRINT)
     add("-h", "--help", action="store_true", help="show every option")
 

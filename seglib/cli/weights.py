@@ -13,7 +13,7 @@ from .options import Parser
 def add_arguments(parser: Parser) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     verbs.add_parser("list", help="the released weights and their scores")
-    verbs.add_parser("get", help="download released weights, verify them, print the path").add_argument("name")
+    verbs.add_parser("get", help="download released weights, verify them, and print their path").add_argument("name")
 
 
 def run(args: argparse.Namespace) -> int:

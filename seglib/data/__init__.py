@@ -68,7 +68,7 @@ def source(name: str) -> Source:
     if name in SOURCES:
         return SOURCES[name]
     if name in generated_sets():
-        raise DataError(f"{name} is generated, each split by itself: it has no files and needs no split lists.")
+        raise DataError(f"{name} is generated: it has no files and needs no split lists.")
     if Path(name).is_dir():
         return folder.source(Path(name))
     if set(name) & set("+*"):
@@ -93,10 +93,10 @@ def parse_joined_name(name: str) -> dict[str, int]:
         if "*" in part and not Path(part).exists():
             set_name, _, count = part.rpartition("*")
         if not set_name:
-            raise DataError(f"'{name}' names no data set beside a '+' or '*'; write for example horses+humans.")
+            raise DataError(f"'{name}' has no data set next to a '+' or '*'; write, for example, horses+humans.")
         nested = "*" in set_name and not Path(set_name).exists()
         if nested or not re.fullmatch("[1-9][0-9]?", count, re.ASCII):
-            raise DataError(f"'{part}': '*' must be followed by a number from 1 to 99; write for example humans*3.")
+            raise DataError(f"'{part}': '*' must be followed by a number from 1 to 99; write, for example, humans*3.")
         if set_name in repeats:
             raise DataError(f"'{name}' names {set_name} twice; name it once, and as {set_name}*2 to repeat it.")
         repeats[set_name] = int(count)
@@ -118,8 +118,8 @@ def pairs(source: Source, split: str, root: Path | str, list_name: str = "defaul
     keys = splits.read_list(source.name, list_name, split, given)
     missing = [key for key in keys if key not in by_key]
     if missing:
-        counts = f"{len(missing)} of the {len(keys)} images of split '{split}' are not there, {missing[0]} for one"
-        raise DataError(f"{source.name} in {root}: {counts}; complete the data set, or take the rest by --split all.")
+        counts = f"{len(missing)} of the {len(keys)} images of split '{split}' are missing, for example {missing[0]}"
+        raise DataError(f"{source.name} in {root}: {counts}; complete the data set, or use the rest with --split all.")
     return [by_key[key] for key in keys]
 
 

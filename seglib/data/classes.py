@@ -68,7 +68,7 @@ class Classes:
         try:
             return labels_by_id(values, file, {0: 0, 1: 1}, {0: 0, 255: 1})
         except DataError:
-            fault = f"has other values than 0 and 1, or 0 and 255{jpeg_hint(file)}, and no {CLASSES_FILE}"
+            fault = f"has values other than 0 and 1, or 0 and 255{jpeg_hint(file)}, and no {CLASSES_FILE}"
             raise DataError(f"{file}: {fault} names the classes; `seglib data check FOLDER` suggests one.") from None
 
 
@@ -116,12 +116,12 @@ def parse_classes(text: str, file: Path) -> Classes:
     if "binary" in content:
         _check_binary(binary, names, colors, background, require)
     is_pair = isinstance(pattern, list) and len(pattern) in (0, 2) and all(isinstance(part, str) for part in pattern)
-    require(is_pair, "'pattern' must be a list of two: of the images and of the masks")
+    require(is_pair, "'pattern' must be a list of two patterns, for the images and for the masks")
     require(bits == 0 or bits in DEPTHS, f"'bits' must be one of {', '.join(map(str, DEPTHS))}")
     require(_is_byte(channels), "'channels' must be the number of bands that a network takes, at most 255")
     are_bands = isinstance(bands, list) and all(_is_byte(band) and band for band in bands)
     are_bands = are_bands and (channels or len(bands) in (0, 1, 3))
-    require(are_bands, "'bands' must be a list of one or three numbers from 1, or of as many as 'channels'")
+    require(are_bands, "'bands' must be a list of one or three numbers from 1, or of 'channels' numbers")
     return Classes(
         names=tuple(names),
         table=others | table,
@@ -145,7 +145,7 @@ def _names(classes: object, require: Callable) -> list[str]:
             require(is_id, f"{value!r} in 'classes' must be an id from 0 to 255, or 'others'")
     for name in names:
         require(isinstance(name, str) and name.strip(), f"the class {name!r} is not a name; put it in quotes")
-        fault = "is longer than 200 letters or has some that cannot be printed"
+        fault = "is longer than 200 characters or has some that cannot be printed"
         require(is_printable_name(name), f"the class {name!r:.60} {fault}")
         is_once = isinstance(classes, dict) or names.count(name) == 1
         require(is_once, f"the class '{name}' is listed twice")
@@ -182,7 +182,7 @@ def _check_binary(rule: object, names: Sequence[str], colors: object, background
     is_rule = is_rule and all(map(_is_byte, rule.values()))
     require(is_rule, "'binary' must be like {above: 127}, {below: 128}, {alpha: 127}")
     require(len(names) == 2 and colors is None, "'binary' is for two classes, without 'colors'")
-    require(background is not None, "'binary' must know which class is outside: add `background: NAME`")
+    require(background is not None, "'binary' needs a background class: add `background: NAME`")
 
 
 def _is_byte(value: object) -> bool:

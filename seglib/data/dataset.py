@@ -118,7 +118,7 @@ class FilePairs:
         # In small images, rounding to whole pixels may change the aspect ratio by more than the tolerance.
         slack = max(ASPECT_TOLERANCE, 1 / min(rows, columns, height, width))
         if abs(columns * height / (rows * width) - 1) > slack:
-            sizes = f"the mask is {columns}x{rows} but the image {width}x{height}, another aspect ratio"
+            sizes = f"the mask is {columns}x{rows} but the image {width}x{height}, a different aspect ratio"
             raise DataError(f"{pair.mask}: {sizes}{turn_hint(pair.image, pair.mask)}; make the mask again.")
         # Integer arithmetic, because OpenCV versions round differently if a pixel center is between two pixels.
         rows, columns = ((2 * np.arange(new) + 1) * old // (2 * new) for new, old in ((height, rows), (width, columns)))
@@ -192,7 +192,7 @@ class SegmentationDataset(Dataset):
         std = np.sqrt((squares / np.maximum(count, 1) - mean**2).clip(0))
         for band in np.flatnonzero(std <= 1e-7 * np.abs(mean)):
             fault = "has one value in all training images" if count[band] else "has no values in the training images"
-            raise DataError(f"{self.name}: band {band + 1} {fault}; leave it out by `bands:` in classes.yaml.")
+            raise DataError(f"{self.name}: band {band + 1} {fault}; exclude it with `bands:` in classes.yaml.")
         return [float(f"{value:.6g}") for value in mean], [float(f"{value:.6g}") for value in std]
 
     def pixel_counts(self) -> list[int]:
@@ -210,7 +210,7 @@ class SegmentationDataset(Dataset):
             raise DataError(f"{self.name} has no image '{unknown[0]}' in this split; the first is '{self.keys[0]}'.")
         kept = [i for i, key in enumerate(self.keys) if key not in keys]
         if keys and not kept:
-            raise DataError(f"{self.name}: without these none of the {len(self)} images is left; leave out fewer.")
+            raise DataError(f"{self.name}: without these, none of the {len(self)} images are left; leave out fewer.")
         chosen = [self.keys[i] for i in kept]
         return replace(self, keys=chosen, read=SelectedReader([(self.read, i) for i in kept]))
 
@@ -248,7 +248,7 @@ def concat_datasets(parts: Sequence[SegmentationDataset], repeats: Sequence[int]
             counts = f"{first.name} has images of {first.channels} channels, {name} of {part.channels} (0 is RGB)"
             raise DataError(f"{counts}: set data.channels, or `channels:` in classes.yaml.")
         if names.count(name) > 1:
-            raise DataError(f"two of the joined sets are called {name}; name each once, and rename one of two folders.")
+            raise DataError(f"two of the joined sets are called {name}; list each once, or rename one of the folders.")
     classes = [" or ".join(dict.fromkeys(same)) for same in zip(*(part.classes for part in parts), strict=True)]
     repeated = [part for part, count in zip(parts, repeats or [1] * len(parts), strict=True) for _ in range(count)]
     keys = [f"{part.name}/{key}" for part in repeated for key in part.keys]

@@ -179,7 +179,7 @@ def _judge(
         if match:
             files[new_path] = member
     if not files:
-        raise DownloadError(f"{archive}: holds no files that fit {members}; its publisher changed it.")
+        raise DownloadError(f"{archive}: has no files that match {members}; its publisher changed it.")
     return files
 
 
@@ -192,4 +192,4 @@ def _local_errors(folder: Path) -> Iterator[None]:
         raise
     except OSError as error:
         reason = str(error.strerror or error).lower()
-        raise DownloadError(f"{folder}: {reason}; make room or choose another folder.") from None
+        raise DownloadError(f"{folder}: {reason}; free some space or choose another folder.") from None

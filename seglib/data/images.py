@@ -32,8 +32,8 @@ SUBFILE, SAMPLES, PHOTOMETRIC, EXTRA = 254, 277, 262, 338  # TIFF tags
 COLOR_SAMPLES = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}  # PhotometricInterpretation -> number of color bands
 ALPHA = (1, 2)  # values of ExtraSamples that mean transparency
 BANDS_REASON = (
-    "{0} bands, of which those after the colors are no transparency; choose one or three by --bands, or `bands:` in "
-    "classes.yaml, or train a network on all of them by `channels: {0}`"
+    "{0} bands, of which those after the colors are not transparency; choose one or three with --bands, or `bands:` in "
+    "classes.yaml, or train a network on all of them with `channels: {0}`"
 )
 STILL_FORMATS = {"MPO", "PSD", "ICO", "ICNS", "CUR", "HEIF"}  # their other frames are previews, layers or other sizes
 
@@ -47,7 +47,7 @@ def read_text(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        raise DataError(f"{file}: not a text in UTF-8; save it in that encoding.") from None
+        raise DataError(f"{file}: not UTF-8 text; save it in that encoding.") from None
 
 
 @contextmanager
@@ -73,13 +73,13 @@ def open_image(path: Path) -> Iterator[Image.Image]:
         reason = str(error.strerror).lower()
         raise DataError(f"{path}: {reason}; check the name and the file's permissions.") from None
     except UnidentifiedImageError:
-        reason = _tiff_reason(path) or "not an image that can be read, or one cut short; get it again as PNG"
+        reason = _tiff_reason(path) or "not an image that can be read, or truncated; get it again as PNG"
         raise DataError(f"{path}: {reason}.") from None
     except (Image.DecompressionBombError, MemoryError):
-        raise DataError(f"{path}: more pixels than {MAX_PIXELS:,} or than the memory holds; make it smaller.") from None
+        raise DataError(f"{path}: more than {MAX_PIXELS:,} pixels, or not enough memory; make it smaller.") from None
     except (OSError, SyntaxError, ValueError, LookupError, EOFError, TypeError, AttributeError) as error:
         # Pillow's decoders raise these exceptions for damaged files. The message includes their text.
-        raise DataError(f"{path}: the image is damaged or cut short ({error}); get the file again.") from None
+        raise DataError(f"{path}: the image is damaged or truncated ({error}); get the file again.") from None
 
 
 def _check_single(image: Image.Image, path: Path) -> None:
@@ -96,7 +96,7 @@ def _check_single(image: Image.Image, path: Path) -> None:
         image.seek(0)
         frames = full
     if frames > 1:
-        raise DataError(f"{path}: holds {frames} pages or frames, but single images are read; save each as a file.")
+        raise DataError(f"{path}: holds {frames} pages or frames, but only one can be read; save each as a file.")
 
 
 def orientation(image: Image.Image) -> int:
@@ -123,7 +123,7 @@ def read_orientation(path: Path) -> int:
 def turn_hint(image: Path, mask: Path) -> str:
     """Return a hint for an error message if the EXIF orientations of image and mask differ, else an empty string."""
     turn, other = read_orientation(image), read_orientation(mask)
-    return "" if turn == other else f" (EXIF turns the image: {turn}, and the mask otherwise: {other})"
+    return "" if turn == other else f" (EXIF orientation of the image: {turn}, of the mask: {other})"
 
 
 def turn_upright(values: np.ndarray, turn: int) -> np.ndarray:
@@ -191,7 +191,7 @@ def decode_image(
 def _eight_bits(image: Image.Image, path: Path, bits: int) -> tuple[Image.Image, Image.Image | None, int]:
     """Return the image in mode L, RGB, CMYK or LAB, its alpha channel or None, and its original bit depth."""
     if image.mode == "F":
-        remedy = "save it as an 8-bit or 16-bit image, or train a network on its values by `channels:` in classes.yaml"
+        remedy = "save it in 8 or 16 bits, or train a network on the values with `channels:` in classes.yaml"
         raise DataError(f"{path}: floating-point pixels have no agreed range; {remedy}.")
     if image.mode.startswith("I"):
         values = np.asarray(image)
@@ -284,7 +284,7 @@ def _tiff_reason(path: Path) -> str:
             page = tiff.pages[0]
             if page.samplesperpixel not in (1, 3):
                 return BANDS_REASON.format(page.samplesperpixel)
-            return f"a TIFF of {page.bitspersample} bits ({page.dtype}); save it with 8 or 16 whole bits"
+            return f"a TIFF of {page.bitspersample} bits ({page.dtype}); save it with 8 or 16 bits"
     except Exception:  # not a TIFF, a damaged TIFF, or tifffile is not installed
         return ""
 
@@ -300,7 +300,7 @@ def choose_bands(path: Path, count: int, bands: Sequence[int] = (), channels: in
     if not all(1 <= band <= count for band in bands):
         raise DataError(f"{path}: has {count} bands, not the chosen {list(bands)}.")
     if not bands and count != channels:
-        remedy = "choose as many by --bands, or `bands:` in classes.yaml, or correct data.channels"
+        remedy = "choose as many with --bands, or `bands:` in classes.yaml, or correct data.channels"
         raise DataError(f"{path}: has {count} bands, but the network takes {channels} channels; {remedy}.")
     return list(bands) or list(range(1, count + 1))
 
@@ -361,7 +361,7 @@ def _tiff_samples(path: Path, pages_are_bands: bool) -> tuple[np.ndarray, int, f
             page, nodata = pages[0], None
             are_bands = pages_are_bands and len({(page.shape, page.dtype) for page in pages}) == 1
             if len(pages) > 1 and not are_bands:
-                raise DataError(f"{path}: holds {len(pages)} pages, and only single images are read; save each apart.")
+                raise DataError(f"{path}: holds {len(pages)} pages, but only one can be read; save each as a file.")
             if page.imagewidth * page.imagelength > MAX_PIXELS:
                 raise DataError(f"{path}: more than {MAX_PIXELS:,} pixels; make it smaller.")
             values = page.asarray() if len(pages) == 1 else np.dstack([page.asarray() for page in pages])

@@ -29,11 +29,11 @@ def _find(name: str, entry: Mapping, root: Path) -> list[Pair]:
             if not is_used or (mask.suffix == ".mat" and not mask.is_file()):  # street_people is only partly labeled
                 continue
             if key in pairs:
-                raise DataError(f"{image}: the same frame is in {pairs[key].split}/; remove one of the two.")
+                raise DataError(f"{image}: this frame is also in {pairs[key].split}/; remove one of the two.")
             pairs[key] = Pair(key, image, mask, split)
         if pairs:
             return sorted(pairs.values(), key=lambda pair: SPLITS.index(pair.split or "train"))
-    raise DataError(f"{root}: {name} is not there; see `seglib data download {name}`.")
+    raise DataError(f"{root}: {name} is not in this folder; see `seglib data download {name}`.")
 
 
 def unused_images(name: str, root: Path | str, pairs: Sequence[Pair]) -> list[Path]:

@@ -85,7 +85,7 @@ def _add(layout: Layout, path: Path, parts: Parts, candidates: Sequence[Parts]) 
     best = counts.index(max(counts))
     if counts.count(counts[best]) > 1 and counts[best]:
         names = " and ".join("/".join(candidates[i]) for i, count in enumerate(counts) if count == counts[best])
-        raise DataError(f"{path}: {names} hold masks of the same images; choose by --pattern, or `pattern:`.")
+        raise DataError(f"{path}: {names} hold masks of the same images; choose with --pattern, or `pattern:`.")
     mask_ending, matched = matches[best]
     if candidates[best] == parts and not counts[best]:
         return
@@ -169,11 +169,11 @@ def _nothing_fits(path: Path, folders: dict[Parts, Path]) -> str:
 
     formats = detect_formats(path)
     if formats:
-        return f"{path}: these are {' or '.join(formats)} annotations; convert them by `seglib data import {path} NEW`."
+        return f"{path}: has {' or '.join(formats)} annotations; convert them with `seglib data import {path} NEW`."
     places = ", ".join("/".join(parts) or "itself" for parts in list(folders)[:5]) or "no folder"
     return (
         f"{path}: no images with masks were recognized; images are in: {places}. Put images in images/ and masks of "
-        "the same name in masks/, or describe your layout by --pattern; see docs/data_formats.md."
+        "the same name in masks/, or describe your layout with --pattern; see docs/data_formats.md."
     )
 
 

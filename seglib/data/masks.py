@@ -53,7 +53,7 @@ def _read_mat(path: Path) -> np.ndarray:
         raise DataError(f"{path}: not a MATLAB file that can be read ({error}); get the file again.") from None
     arrays = [value for name, value in content.items() if not name.startswith("__")]
     if len(arrays) != 1 or arrays[0].ndim != 2 or arrays[0].dtype.kind not in "buif" or not arrays[0].size:
-        raise DataError(f"{path}: the file must hold one array of label ids (height, width) and nothing else.")
+        raise DataError(f"{path}: the file must contain one array of label ids (height, width) and nothing else.")
     values = arrays[0].astype(np.uint8)
     if not np.array_equal(values, arrays[0]):
         raise DataError(f"{path}: label ids must be whole numbers in 0..255; correct the mask.")
@@ -68,7 +68,7 @@ def _stored_values(image: Image.Image, path: Path) -> np.ndarray:
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image)
         if (values % 1).any():
-            raise DataError(f"{path}: the mask holds fractions; save label ids as an 8-bit PNG.")
+            raise DataError(f"{path}: the mask has fractional values; save label ids as an 8-bit PNG.")
         if values.max() > 255 and not (values % 257).any():
             values = values // 257  # 8-bit values scaled to 16 bits
         if values.min() < 0 or values.max() > 255:
@@ -86,14 +86,14 @@ def _check_consistency(image: Image.Image, values: np.ndarray, path: Path) -> No
     if "A" in image.getbands():
         alpha = np.asarray(image.getchannel("A"))
         if alpha.any() and np.asarray(image)[alpha == 0][..., :-1].any():  # common in background removal tools
-            fault = "the mask has transparent parts that hold other values than 0. If the opaque parts are the object"
+            fault = "the mask has transparent parts with values other than 0. If the opaque parts are the object"
             remedy = "write `binary: {alpha: 127}` in classes.yaml; else save it without transparency"
             raise DataError(f"{path}: {fault}, {remedy}.")
     if image.mode == "P" and values.max(initial=0) == 1:  # some programs number the colors in order of appearance
         colors = np.asarray(image.convert("RGB"))
         if not colors[values == 1].any() and colors[values == 0].any():
             color = tuple(colors[values == 0][0].tolist())
-            fault = f"the value 0 is shown as {color} and 1 as black, so which is background is not known"
+            fault = f"the value 0 is shown as {color} and 1 as black, so the background is ambiguous"
             raise DataError(f"{path}: {fault}; save it in gray, or name the colors in classes.yaml.")
 
 

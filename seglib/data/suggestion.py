@@ -49,9 +49,9 @@ class MaskValues:
         text = self._candidate()
         shares = text and self._try(text, folder / CLASSES_FILE)
         if shares:
-            return f"{held} Tried on them, this {CLASSES_FILE} gives {shares}:\n{text}"
+            return f"{held} With this {CLASSES_FILE}, they contain {shares}:\n{text}"
         reason = "JPEG blurs labels" if self.has_jpeg else "smoothing or compression has mixed the labels"
-        return f"{held} Probably {reason}: save the masks again as PNG, each pixel one class."
+        return f"{held} Probably {reason}: save the masks again as PNG, with one class per pixel."
 
     def _candidate(self) -> str:
         """Return the text of a classes.yaml that may be suitable; an empty string if there is none."""

@@ -73,7 +73,7 @@ def check(
     report.suspects += [pair for pair in _divided(name, parts) if frozenset(pair) not in reported]
     way = "complete the data set" if known else "see docs/data_formats.md for the ways to give one"
     report.notices += [
-        f"no split '{split}', and `seglib train` needs one: {way}, or name another by --data.{split}_split"
+        f"no split '{split}', and `seglib train` needs one: {way}, or choose another with --data.{split}_split"
         for split in ("train", "val")
         if split not in parts and not described.training_only
     ]
@@ -93,14 +93,14 @@ def _add_warnings(report: Report, background: int | None, readers: list[Checking
     if len(depths.keys() - {8}) > 1:
         used = ", ".join(f"{count} use {bits}" for bits, count in sorted(depths.items()))
         advice = f"equal values look different. Write the camera's, for example `bits: {max(depths)}`, in classes.yaml"
-        report.warnings.append(f"of the images, {used} bits, and each is scaled by its own: {advice}")
+        report.warnings.append(f"of the images, {used} bits, and each is scaled by its own bit depth: {advice}")
     turned = [file for reader in readers for file in reader.turned]
     if turned:
         advice = f"{turned[0]} for one; look at an overlay, and save the images upright if the masks do not fit"
-        report.warnings.append(f"{len(turned)} images are turned by EXIF and their masks are not, {advice}")
+        report.warnings.append(f"{len(turned)} images are rotated by EXIF but their masks are not, {advice}")
     share = 1 - (report.pixels[background] if background is not None else 0) / max(sum(report.pixels), 1)
     if 0 < share < LEAST_FOREGROUND:
-        report.warnings.append(f"only {share:.3%} of the pixels are not background; look at the masks")
+        report.warnings.append(f"only {share:.3%} of the pixels are not background; check the masks")
 
 
 def _divided(name: str, parts: dict[str, list[Pair]]) -> list[tuple[str, str]]:
@@ -138,7 +138,7 @@ def _survey(report: Report, parts: dict[str, tuple[list[str], Callable]], progre
     report.pixels, report.ignored = histogram[: len(report.classes)].tolist(), int(histogram[IGNORE])
     absent = [name for name, count in zip(report.classes, report.pixels, strict=True) if not count]
     if absent and sum(report.images.values()):
-        report.warnings.append(f"no pixel of the class {', '.join(absent)}; if that is not meant, look at the masks")
+        report.warnings.append(f"no pixel of the class {', '.join(absent)}; if this is unexpected, check the masks")
     for (first_split, first), *others in places_of.values():
         report.duplicates += [(first, place) for split, place in others if split != first_split]
         report.notices += [f"{first} and {place} are the same image" for split, place in others if split == first_split]
@@ -169,7 +169,7 @@ def listing(root: Path | str = "data") -> str:
             way = "fetches it" if described.archive else "says how to get it"
             here = f"not here; `seglib data download {name}` {way}"
         lines.append(f"{name:11} {described.title:34} {len(described.classes):3} classes  {here}")
-    lines += ["", "or the path of a folder of your own with images/ and masks/: see docs/data_formats.md"]
+    lines += ["", "or the path of your own folder with images/ and masks/: see docs/data_formats.md"]
     return "\n".join([*lines, "or several as one, joined by a plus: horses+humans"])
 
 
@@ -190,7 +190,7 @@ def download(name: str, root: Path | str = "data", progress: bool = True) -> Pat
     except DataError:
         is_there = archive is not None and target.is_dir() and any(target.iterdir())
     if is_there:
-        raise DataError(f"{name} is there already, in {root}; see `seglib data check {name}`, or move it away first.")
+        raise DataError(f"{name} already exists in {root}; see `seglib data check {name}`, or move it away first.")
     if not archive:
         raise DataError(f"{name} cannot be fetched without a login; this is how to get it:\n{described.instructions}")
     try:

@@ -84,7 +84,7 @@ class BatchPredictor:
         option = "--kind cutout" if "cutout" in self.kinds else binary
         if option and self.background is None:
             problem = f"none of the classes {', '.join(self.classes)} is called background"
-            raise PredictionError(f"{option}: {problem}; name one by --background.")
+            raise PredictionError(f"{option}: {problem}; name one with --background.")
         self.mask_palette = self.palette if self.mask_format == "palette" else None
         self._computing, self._stopped = Lock(), Event()
 
@@ -190,7 +190,7 @@ class BatchPredictor:
 
     def _predict_large(self, task: PredictTask) -> PredictResult:
         if "mask" not in self.kinds:
-            raise PredictionError(f"{task.image}: images of its size only get a mask; add mask to --kind.")
+            raise PredictionError(f"{task.image}: for images of this size, only masks are written; add mask to --kind.")
         file = result_file(task.target, "large mask")
         with self._take_turn(task), tqdm(unit="row", leave=False, disable=None) as bar:
 

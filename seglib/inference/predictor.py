@@ -233,7 +233,7 @@ class Predictor:
         side = min(TILE, BAND_BYTES // (4 * planes * width) // 32 * 32)
         if side < MIN_TILE:
             what = f"{size[1]}x{size[0]} in {planes * len(self.scales)} planes (classes by scales and mirror images)"
-            advice = f"choose a smaller --longest-side, leave --multi-scale out, or allow the memory by --tile {TILE}"
+            advice = f"choose a smaller --longest-side, omit --multi-scale, or allow more memory with --tile {TILE}"
             raise PredictionError(f"{what} needs windows of less than {MIN_TILE} pixels, or more memory: {advice}.")
         return side
 

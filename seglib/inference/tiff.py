@@ -174,7 +174,7 @@ class TiffReader:
             return np.moveaxis(self.tiff.read(self.bands, window=((top, bottom), (0, self.width))), 0, 2)
         except self.faults as error:
             reason = error.__cause__ or error
-            raise PredictionError(f"{self.name}: damaged or cut short ({reason}); get the file again.") from None
+            raise PredictionError(f"{self.name}: damaged or truncated ({reason}); get the file again.") from None
 
     def _used_bits(self) -> int:
         """Return the bit depth of 16-bit values, as in `data.read_image`. The first call reads the whole file."""

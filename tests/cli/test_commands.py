@@ -308,7 +308,7 @@ def test_bad_output_paths_are_reported_with_their_option(called, image_folder, t
 @RELEASED
 def test_nothing_to_score_is_an_error(called, image_folder):
     result = called("evaluate", "unet-horses", "--data", image_folder, "--split", "all", "--without", "p0", "p1")
-    assert result.returncode == 1 and "none of the 2 images is left" in result.stderr
+    assert result.returncode == 1 and "none of the 2 images are left" in result.stderr
     assert len(result.stderr.splitlines()) == 1
 
 

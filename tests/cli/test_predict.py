@@ -79,7 +79,7 @@ def test_patterns_and_bad_files(called, place):
 
 
 def place_of_bad():
-    return "photos/bad.jpg: not an image that can be read, or one cut short; get it again as PNG."
+    return "photos/bad.jpg: not an image that can be read, or truncated; get it again as PNG."
 
 
 def test_too_long_names_and_too_large_images_are_reported_and_the_rest_is_done(called, place, monkeypatch):
@@ -122,12 +122,12 @@ def test_skip_existing(called, place):
     mask = place / "out" / "a_mask.png"
     os.utime(mask, (1, 1))
     code, out, _ = called("photos/a.png", "photos/b.tif", "photos/more/a.png", "--skip-existing")
-    assert code == 0 and "1 of 3 images have their results already" in out and "2 of 2 images segmented" in out
+    assert code == 0 and "1 of 3 images already have results" in out and "2 of 2 images segmented" in out
     assert mask.stat().st_mtime == 1
     code, out, _ = called("photos/a.png", "--skip-existing", "--kind", "mask,cutout")
-    assert "0 of 1 images have" in out and mask.stat().st_mtime > 1
+    assert "0 of 1 images already have" in out and mask.stat().st_mtime > 1
     code, out, _ = called("photos/a.png", "photos/b.tif", "photos/more/a.png", "--skip-existing")
-    assert code == 0 and "3 of 3 images have" in out and "0 of 0 images segmented" in out
+    assert code == 0 and "3 of 3 images already have" in out and "0 of 0 images segmented" in out
     before = mask.read_bytes()
     code, _, _ = called("photos/more/a.png")  # alone it is no longer the first of its name
     assert code == 0 and mask.read_bytes() == before
@@ -156,9 +156,9 @@ def test_large_images_are_read_in_parts_or_refused(called, place, monkeypatch):
     with Image.open("out/b_mask.tif") as mask:
         assert mask.size == (50, 41) and set(np.unique(np.asarray(mask))) <= {0, 1}
     code, out, _ = called("photos/b.tif", "--skip-existing")
-    assert code == 0 and "1 of 1 images have their results already" in out
+    assert code == 0 and "1 of 1 images already have results" in out
     code, _, err = called("photos/b.tif", "--kind", "overlay")
-    assert code == 1 and "only get a mask; add mask to --kind" in err
+    assert code == 1 and "only masks are written; add mask to --kind" in err
 
 
 @pytest.mark.parametrize("background", [0, 1])
@@ -182,7 +182,7 @@ def test_without_a_class_called_background_it_must_be_named(called, place):
     write_weights(place / "w.safetensors", width=2, classes=["ground", "leaf"])
     for words in (["--kind", "cutout"], ["--mask-format", "binary"]):
         code, _, err = called("photos/a.png", *words)
-        assert code == 1 and "none of the classes ground, leaf is called background; name one by --background" in err
+        assert code == 1 and "none of the classes ground, leaf is called background; name one with --background" in err
         code, _, err = called("photos/a.png", *words, "--background", "soil")
         assert code == 1 and "--background soil: must be one of ground, leaf" in err
         assert called("photos/a.png", *words, "--background", "ground")[0] == 0
@@ -224,7 +224,7 @@ def test_probabilities_and_polygons(called, place):
     assert [image["file_name"][10:] for image in coco["images"]] == ["a.png", "b.tif", "more/a.png"]
     assert len({entry["id"] for entry in coco["annotations"]}) == len(coco["annotations"])
     code, out, _ = called("photos/more/a.png", "photos/a.png", "--kind", "coco,labelme", "--skip-existing")
-    assert "2 of 2 images have their results already" in out
+    assert "2 of 2 images already have results" in out
 
 
 def test_the_least_certain_images_come_first(called, place):

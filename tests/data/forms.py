@@ -346,8 +346,8 @@ IMAGES = {
     "chosen bands of a TIFF": stored_images(bands(6), ".tif", "binary: {above: 9}\nbands: [3, 2, 1]"),
 }
 REFUSED_IMAGES = {
-    "6 bands": (stored_images(bands(6), ".tif"), "6 bands, of which those after the colors are no transparency"),
-    "4 bands": (stored_images(bands(4), ".tif"), "4 bands, of which those after the colors are no transparency"),
+    "6 bands": (stored_images(bands(6), ".tif"), "6 bands, of which those after the colors are not transparency"),
+    "4 bands": (stored_images(bands(4), ".tif"), "4 bands, of which those after the colors are not transparency"),
     "two pages": (stored_images(pages, ".tif"), "holds 2 pages or frames"),
     "an animation": (stored_images(pages, ".gif"), "holds 2 pages or frames"),
     "floating point": (

@@ -129,7 +129,7 @@ def test_a_split_whose_folder_of_masks_is_missing_is_refused(tmp_path):
 
 def test_camvid_frame_in_two_splits(tmp_path):
     camvid(tmp_path, train=["a"], val=["a"])
-    with pytest.raises(DataError, match="val/a.png: the same frame is in train"):
+    with pytest.raises(DataError, match="val/a.png: this frame is also in train"):
         data.load("camvid", "all", root=tmp_path)
 
 
@@ -196,7 +196,7 @@ def test_faults_of_one_file_name_it(tmp_path):
     cut = (masks / "horse003.png").read_bytes()
     (masks / "horse003.png").write_bytes(cut[: len(cut) // 2])
     dataset = data.load("horses", "all", root=tmp_path)
-    for i, reason in enumerate(("unknown label 7", "60x20 .* 30x20", "cut short")):
+    for i, reason in enumerate(("unknown label 7", "60x20 .* 30x20", "truncated")):
         with pytest.raises(DataError, match=f"horse00{i + 1}.png: .*{reason}"):
             dataset[i]
 
@@ -214,7 +214,7 @@ def test_a_mask_is_resized_by_nearest_neighbour_only_if_the_proportions_agree():
     )
     large = np.zeros((503, 805), np.uint8)
     assert FilePairs._resized(large, (395, 633), pair).shape == (395, 633)  # a pair of humans
-    with pytest.raises(DataError, match="another aspect ratio"):
+    with pytest.raises(DataError, match="a different aspect ratio"):
         FilePairs._resized(large, (395, 650), pair)
 
 
@@ -254,7 +254,7 @@ def test_leaving_images_out(tmp_path):
     assert np.array_equal(dataset.without(["p1"])[1]["image"], sample_image(2))
     with pytest.raises(DataError, match="has no image 'p7'"):
         dataset.without(["p7"])
-    with pytest.raises(DataError, match="none of the 3 images is left"):
+    with pytest.raises(DataError, match="none of the 3 images are left"):
         dataset.without(["p0", "p1", "p2"])
 
 
@@ -296,7 +296,7 @@ def test_options_apply_to_the_synthetic_ones_of_several_sets(tmp_path):
     [
         ("creatures+streets", {}, "creatures has 2 classes and streets 11: .*the same number"),
         ("creatures+creatures", {}, "names creatures twice; .*creatures\\*2"),
-        ("creatures+", {}, "names no data set beside a '\\+'"),
+        ("creatures+", {}, "has no data set next to a '\\+'"),
         ("creatures+hors", {}, "'hors' is neither a data set"),
         ("horses+humans", {"length": 3}, "horses\\+humans takes no option 'length'; only creatures, streets do"),
     ],
@@ -396,7 +396,7 @@ def test_fit_and_select_of_a_set_that_comes_split(tmp_path, monkeypatch):
     loaded = {split: data.load("camvid", split, tmp_path).keys for split in ("train", "val", "fit", "select")}
     assert loaded == {"train": ["a", "b", "c"], "val": ["d"], "fit": ["c", "a"], "select": ["b"]}
     (tmp_path / "CamVid/train/b.png").unlink()
-    with pytest.raises(DataError, match="1 of the 1 images of split 'select' are not there, b for one"):
+    with pytest.raises(DataError, match="1 of the 1 images of split 'select' are missing, for example b"):
         data.load("camvid", "select", tmp_path)
 
 
@@ -437,7 +437,7 @@ def test_folder_without_classes_is_binary(tmp_path, values):
 
 def test_check_suggests_classes_from_the_values_of_the_masks(tmp_path):
     write_folder(tmp_path, values=(0, 3))
-    with pytest.raises(DataError, match=r"p0.png: has other values .*names the classes; `seglib data check"):
+    with pytest.raises(DataError, match=r"p0.png: has values other .*names the classes; `seglib data check"):
         data.load(str(tmp_path), "all")[0]
     suggestion = validation.check(str(tmp_path), progress=False).suggestion
     assert "0 (50.0%), 3 (50.0%)" in suggestion and suggestion.endswith("classes:\n  0: background\n  3: class3")
@@ -561,7 +561,7 @@ def test_folder_split_by_lists(tmp_path):
 def test_a_list_in_another_encoding_is_named(tmp_path):
     write_folder(tmp_path)
     (tmp_path / "train.txt").write_bytes("p0\nBär\n".encode("latin-1"))
-    with pytest.raises(DataError, match=r"train.txt: not a text in UTF-8"):
+    with pytest.raises(DataError, match=r"train.txt: not UTF-8 text"):
         data.load(str(tmp_path), "train")
 
 
@@ -662,7 +662,7 @@ def test_check_names_classes_without_a_pixel(tmp_path):
     write_folder(tmp_path, count=3)
     (tmp_path / "classes.yaml").write_text("classes: [ground, cat, dog]\n")
     warnings = validation.check(str(tmp_path), progress=False).warnings
-    assert warnings == ["no pixel of the class dog; if that is not meant, look at the masks"]
+    assert warnings == ["no pixel of the class dog; if this is unexpected, check the masks"]
 
 
 def test_a_palette_that_shows_the_object_in_black_is_not_guessed_at(tmp_path):
@@ -684,7 +684,7 @@ def test_masks_of_many_values_get_no_list_of_classes(tmp_path):
     write_folder(tmp_path, count=2)
     save(tmp_path / "masks/p0.png", np.arange(600, dtype=np.uint8).reshape(20, 30))
     report = validation.check(str(tmp_path), progress=False)
-    assert len(report.faults) == 1 and report.suggestion.endswith("each pixel one class.")
+    assert len(report.faults) == 1 and report.suggestion.endswith("with one class per pixel.")
     mask = 255 * halves(0, 1, 40, 60)
     mask[3, 3], mask[4, 4] = 7, 9
     for i in range(2):
@@ -706,7 +706,7 @@ def test_values_under_transparent_parts_of_a_mask_are_refused(tmp_path):
     white = np.full((20, 30, 4), 255, np.uint8)
     white[:, :15, 3] = 0
     Image.fromarray(white).save(tmp_path / "masks/p0.png")
-    with pytest.raises(DataError, match="p0.png: the mask has transparent parts that hold other values than 0"):
+    with pytest.raises(DataError, match="p0.png: the mask has transparent parts with values other than 0"):
         data.load(str(tmp_path), "all")[0]
     white[:, :15] = 0
     Image.fromarray(white).save(tmp_path / "masks/p0.png")
@@ -784,7 +784,7 @@ def test_download_verifies_the_content(published, tmp_path):
     root = tmp_path / "root"
     assert validation.download("camvid", root) == root / "CamVid"
     assert validation.check("camvid", root, progress=False).released == {"train": True, "val": True}
-    with pytest.raises(DataError, match="is there already"):
+    with pytest.raises(DataError, match="already exists"):
         validation.download("camvid", root)
 
 
@@ -793,7 +793,7 @@ def test_an_existing_set_is_not_explained_again(tmp_path):
     save(tmp_path / "leftImg8bit/val/ulm/ulm_1_leftImg8bit.png", sample_image(0))
     save(tmp_path / "gtFine/val/ulm/ulm_1_gtFine_labelIds.png", halves(7, 8))
     for name in ("horses", "cityscapes"):
-        with pytest.raises(DataError, match=f"^{name} is there already, in .*data check {name}") as excinfo:
+        with pytest.raises(DataError, match=f"^{name} already exists in .*data check {name}") as excinfo:
             validation.download(name, tmp_path)
         assert "\n" not in str(excinfo.value)
 

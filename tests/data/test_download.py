@@ -189,7 +189,7 @@ def test_extract_chosen_members(tmp_path):
     archive = zip_of(tmp_path / "archive", FILES)
     extract(archive, tmp_path / "here" / "Set", "top/set/(.+)", r"new/\1")
     assert everything(tmp_path / "here") == {"Set/new/a.txt": b"alpha", "Set/new/deep/b.txt": b"beta"}
-    with pytest.raises(DownloadError, match=r"holds no files that fit top/sets/\(.\+\); its publisher changed it"):
+    with pytest.raises(DownloadError, match=r"has no files that match top/sets/\(.\+\); its publisher changed it"):
         extract(archive, tmp_path / "there" / "Set", "top/sets/(.+)")
     with pytest.raises(DownloadError, match="twice"):
         extract(archive, tmp_path / "there" / "Set", ".+", "all.txt")
@@ -312,7 +312,7 @@ def test_damaged_archives(tmp_path):
 
 
 def test_an_empty_archive_is_refused(tmp_path):
-    with pytest.raises(DownloadError, match="holds no files"):
+    with pytest.raises(DownloadError, match="has no files"):
         extract(zip_of(tmp_path / "archive", {}), tmp_path / "here" / "set")
 
 

@@ -68,7 +68,7 @@ def test_a_pattern_describes_any_layout(tmp_path):
 def test_two_folders_of_masks_are_not_guessed_between(tmp_path):
     forms.layout("images/{name}.png", "masks/{name}.png")(tmp_path)
     forms.layout("images/{name}.png", "labels/{name}.png")(tmp_path)
-    with pytest.raises(DataError, match="masks and labels hold masks of the same images; choose by --pattern"):
+    with pytest.raises(DataError, match="masks and labels hold masks of the same images; choose with --pattern"):
         data.load(str(tmp_path), "all")
 
 
@@ -151,7 +151,7 @@ HARD_CASES = {
     ),
     "labelme: two points": (
         lambda r: forms.labelme(r, lambda content: content["shapes"][2].update(points=[[1, 1], [2, 2]])),
-        "p0.json: object 3 \\('dog'\\): a polygon needs three points",
+        "p0.json: object 3 \\('dog'\\): a polygon needs at least three points",
     ),
     "supervisely: a point": (
         lambda r: forms.supervisely(r, lambda content: content["objects"][0].update(geometryType="point")),
@@ -283,13 +283,13 @@ def test_import_needs_a_known_format_and_a_new_folder(tmp_path):
         data.import_annotations(tmp_path / "export", tmp_path / "export")
     with pytest.raises(DataError, match="--format csv: not a known format; choose one of: auto, supervisely"):
         data.import_annotations(tmp_path / "export", tmp_path / "set", "csv")
-    with pytest.raises(DataError, match="these are coco annotations; convert them by `seglib data import"):
+    with pytest.raises(DataError, match="has coco annotations; convert them with `seglib data import"):
         data.load(str(tmp_path / "export"))
     forms.folder(tmp_path / "plain")
     with pytest.raises(DataError, match="no annotations of a known format .* no import is needed"):
         data.import_annotations(tmp_path / "plain", tmp_path / "set")
     forms.labelme(tmp_path / "export")
-    with pytest.raises(DataError, match="formats coco and labelme; choose one by --format"):
+    with pytest.raises(DataError, match="formats coco and labelme; choose one with --format"):
         data.import_annotations(tmp_path / "export", tmp_path / "set")
 
 
@@ -351,7 +351,7 @@ def test_the_suggested_classes_lead_to_a_set_with_a_foreground(tmp_path, name):
     mask, names, suffix = ADVISED[name]
     forms.folder(tmp_path, mask, "", suffix=suffix)
     report = validation.check(str(tmp_path), progress=False)
-    assert not report.ok and "Tried on them" in report.suggestion, report.text()
+    assert not report.ok and "With this classes.yaml" in report.suggestion, report.text()
     (tmp_path / "classes.yaml").write_text(report.suggestion.partition(":\n")[2])
     report = validation.check(str(tmp_path), progress=False)
     assert report.ok and not report.warnings, report.text()
@@ -366,7 +366,7 @@ def test_the_suggested_classes_lead_to_a_set_with_a_foreground(tmp_path, name):
 def test_each_kind_of_fault_is_reported_once_with_its_files(tmp_path):
     forms.folder(tmp_path, forms.antialiased, "", suffix=".jpg")
     text = validation.check(str(tmp_path), progress=False).text()
-    assert text.count("has other values than 0 and 1") == 1 and "The same in 5 more: p1.jpg, p2.jpg" in text
+    assert text.count("has values other than 0 and 1") == 1 and "The same in 5 more: p1.jpg, p2.jpg" in text
     assert text.count("binary: {above:") == 1
 
 
@@ -386,7 +386,7 @@ def test_rare_and_absent_foreground_is_a_warning(tmp_path):
 
     forms.folder(tmp_path / "rare", dot, "")
     report = validation.check(str(tmp_path / "rare"), progress=False)
-    assert report.ok and report.warnings == ["only 0.042% of the pixels are not background; look at the masks"]
+    assert report.ok and report.warnings == ["only 0.042% of the pixels are not background; check the masks"]
     forms.folder(tmp_path / "none", lambda i: 0 * dot(i), "")
     assert "no pixel of the class object" in validation.check(str(tmp_path / "none"), progress=False).warnings[0]
 
@@ -409,8 +409,8 @@ def test_images_that_exif_turns_and_their_masks_not(tmp_path):
         exif[274] = turn
         forms.save(tmp_path / f"images/p{number}.png", forms.image(number), exif=exif)
     report = validation.check(str(tmp_path), progress=False)
-    assert "2 images are turned by EXIF and their masks are not" in report.warnings[0]
-    assert len(report.faults) == 1 and "EXIF turns the image: 6, and the mask otherwise: 1" in report.faults[0]
+    assert "2 images are rotated by EXIF but their masks are not" in report.warnings[0]
+    assert len(report.faults) == 1 and "EXIF orientation of the image: 6, of the mask: 1" in report.faults[0]
     assert json.loads(json.dumps(asdict(report)))["warnings"] == report.warnings
 
 

@@ -199,7 +199,7 @@ def test_bands_beyond_the_colors_are_never_mixed_in(tmp_path, rgb, kind, count):
     extra = {} if kind is None else {"extrasamples": [kind]}
     photometric = "rgb" if count == 4 and kind is not None else "minisblack"
     tifffile.imwrite(tmp_path / "a.tif", bands, photometric=photometric, planarconfig="contig", **extra)
-    with pytest.raises(DataError, match=rf"a.tif: {count} bands, .*choose one or three by --bands"):
+    with pytest.raises(DataError, match=rf"a.tif: {count} bands, .*choose one or three with --bands"):
         read_image(tmp_path / "a.tif")
     assert_close(read_image(tmp_path / "a.tif", bands=[2]), repeated(bands[:, :, 1]))
     if count > 3:

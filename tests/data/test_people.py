@@ -73,10 +73,10 @@ def test_street_people_as_published(tmp_path):
 @pytest.mark.parametrize(
     "content, reason",
     [
-        ({"groundtruth": halves(0, 1), "other": halves(0, 1)}, "must hold one array"),
-        ({"groundtruth": np.zeros((2, 3, 4))}, "must hold one array"),
-        ({"groundtruth": np.array([["a", "b"]], object)}, "must hold one array"),
-        ({}, "must hold one array"),
+        ({"groundtruth": halves(0, 1), "other": halves(0, 1)}, "must contain one array"),
+        ({"groundtruth": np.zeros((2, 3, 4))}, "must contain one array"),
+        ({"groundtruth": np.array([["a", "b"]], object)}, "must contain one array"),
+        ({}, "must contain one array"),
         ({"groundtruth": halves(0, 1) + 0.5}, "whole numbers in 0..255"),
         ({"groundtruth": halves(0, 1) - 1.0}, "whole numbers in 0..255"),
         (b"not a MATLAB file", "not a MATLAB file that can be read"),
@@ -174,15 +174,15 @@ def test_repeated_images_are_decoded_once(humans_lists):
 @pytest.mark.parametrize(
     "name, reason",
     [
-        ("humans*0", "'humans\\*0': '\\*' must be followed by a number from 1 to 99; write for example humans\\*3"),
+        ("humans*0", "'humans\\*0': '\\*' must be followed by a number from 1 to 99; write, for example, humans\\*3"),
         ("humans*100+street_people", "'humans\\*100': '\\*' must be followed"),
         ("humans*+street_people", "'humans\\*': '\\*' must be followed"),
         ("humans*-1", "must be followed"),
         ("humans*1.5", "must be followed"),
         ("3*humans", "'3\\*humans': '\\*' must be followed"),
         ("humans*2*2", "'humans\\*2\\*2': '\\*' must be followed"),
-        ("*3", "names no data set beside a '\\+' or '\\*'"),
-        ("+humans", "names no data set beside"),
+        ("*3", "has no data set next to a '\\+' or '\\*'"),
+        ("+humans", "has no data set next to"),
         ("humans+humans*2", "names humans twice; name it once, and as humans\\*2 to repeat it"),
     ],
 )

@@ -226,7 +226,7 @@ def test_tiff_files_that_cannot_be_read_by_window(tmp_path, monkeypatch):
         with tifffile.TiffFile(file) as tiff:
             last = max(tiff.pages[0].dataoffsets)
         file.write_bytes(whole[: last + 100])
-        with pytest.raises(PredictionError, match="damaged or cut short|not a TIFF file"), TiffReader(file) as reader:
+        with pytest.raises(PredictionError, match="damaged or truncated|not a TIFF file"), TiffReader(file) as reader:
             reader.rows(0, 300)
 
 

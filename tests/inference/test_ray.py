@@ -71,7 +71,7 @@ def test_every_image_gets_its_result_once_even_if_a_process_is_killed(place):
     skipped = [line for line in err.splitlines() if line.startswith("skipped")]  # Ray reports the death too
     assert skipped == [f"skipped: {place}/{place_of_bad()}"]
     lines = out.splitlines()
-    assert lines[0] == f"1 of {IMAGES + 1} images have their results already"
+    assert lines[0] == f"1 of {IMAGES + 1} images already have results"
     assert lines[-1] == f"{IMAGES - 1} of {IMAGES} images segmented; the results are in out/"
     named = [f"photos/p{number:02}.png" for number in range(IMAGES) if number != 7]
     assert sorted(line.partition(":")[0] for line in lines if line.startswith("photos/")) == named

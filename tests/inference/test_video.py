@@ -95,7 +95,7 @@ def test_results_are_left_out_as_inputs_and_kept_if_they_exist(place, capsys):
     assert set(np.unique(read_video("clip_mask.mkv", "gray")[0])) == {0, 255}
     assert predict(*words, "--skip-existing") == 0
     out = capsys.readouterr().out
-    assert "2 results of an earlier run" in out and "1 of 1 images have their results already" in out
+    assert "2 results of an earlier run" in out and "1 of 1 images already have results" in out
     assert len(list(place.glob("*.m*"))) == 3
 
 

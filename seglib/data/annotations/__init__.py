@@ -81,7 +81,7 @@ def import_annotations(source: Path | str, dest: Path | str, format: str = "auto
             raise DataError(f"{source}: {known}. If masks are images, no import is needed: `seglib data check FOLDER`.")
         if others:
             raise DataError(
-                f"{source}: has files of the formats {' and '.join([name, *others])}; choose one by --format."
+                f"{source}: has files of the formats {' and '.join([name, *others])}; choose one with --format."
             )
     try:
         annotations = FORMATS[name][1](source)

@@ -150,7 +150,7 @@ def polygon_shape(label: int, rings: Sequence, size: Size, where: str, holes: Se
     for group in filter(len, (rings, holes)):
         points = [np.asarray(ring, np.float64).ravel() for ring in group]
         if any(len(ring) < 6 or len(ring) % 2 or not np.isfinite(ring).all() for ring in points):
-            raise DataError(f"{where}: a polygon needs three points or more as x, y, x, y, ...; correct it.")
+            raise DataError(f"{where}: a polygon needs at least three points as x, y, x, y, ...; correct it.")
         codes.append(mask.merge(mask.frPyObjects([ring.tolist() for ring in points], *size)))
     if len(codes) > 1:
         inside = decode_shape(codes[0]) & ~decode_shape(codes[1])
@@ -166,7 +166,7 @@ def bitmap_shape(label: int, png: bytes, origin: Sequence[float], size: Size, wh
         bitmap = np.asarray(image.getchannel("A") if image.mode == "RGBA" else image)
     (x, y), (height, width) = map(round, origin), bitmap.shape
     if x < 0 or y < 0 or x + width > size[1] or y + height > size[0]:
-        raise DataError(f"{where}: the bitmap reaches out of the image; export it again.")
+        raise DataError(f"{where}: the bitmap extends beyond the image; export it again.")
     full = np.zeros(size, np.uint8, order="F")
     full[y : y + height, x : x + width] = bitmap != 0
     return Shape(label, codec().encode(full))

@@ -207,6 +207,6 @@ def _yolo_shape(labels: Mapping[int, int], where: str, values: Sequence[str], si
     if key not in labels:
         raise DataError(f"{where}: class {key}, but the names are numbered {', '.join(map(str, labels))}.")
     if not ((points >= -SLACK) & (points <= 1 + SLACK)).all():
-        raise DataError(f"{where}: coordinates must be shares of width and height, 0 to 1; correct it.")
+        raise DataError(f"{where}: coordinates must be fractions of the width and height, 0 to 1; correct it.")
     points[::2], points[1::2] = points[::2].clip(0, 1) * size[1], points[1::2].clip(0, 1) * size[0]
     return common.polygon_shape(labels[key], [points], size, where)
