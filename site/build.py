@@ -1,9 +1,9 @@
 """Build the site: write the sources for Sphinx, run Sphinx, and check the size of the result.
 
-    python site/build.py            # into build/site/html; later builds only update what has changed
+    python site/build.py            # writes build/site/html; later builds only update changed pages
 
-After `site/deps.py` has fetched its files, nothing is downloaded. Notebooks are not run; the site shows their saved
-outputs.
+The first build downloads the packages listed in `site/deps.py`; later builds download nothing. Notebooks are not run;
+the site shows their saved outputs.
 """
 
 import argparse

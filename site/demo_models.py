@@ -1,7 +1,7 @@
 """Write released networks for the browser: an ONNX graph without weights, and the released weights file.
 
-The demo reads the released .safetensors file and converts its tensors from fp16 to fp32.  The ONNX graph has the offset
-of each tensor in the converted file.  The site therefore contains all weights only once, for the demo and for download.
+The demo reads the released .safetensors file and converts its tensors from fp16 to fp32.  The ONNX graph contains the
+offset of each tensor in the converted data.  The demo and the download therefore share one file of weights.
 """
 
 import json
@@ -17,7 +17,7 @@ from seglib.inference.predictor import MIN_SIDE
 FOLDER = "_static/demo/models"
 
 BUDGET = 50_000_000  # bytes of weights on the site, which has at most 90 MB in total
-QUICK = 9_000_000  # maximum bytes of the weights that the demo loads first, also on a phone
+QUICK = 9_000_000  # maximum bytes of the weights that the demo loads first, even on a phone
 
 
 def chosen(budget: int = BUDGET) -> tuple[list[str], list[str]]:
@@ -64,7 +64,7 @@ def entries(names: Sequence[str], stage: Stage, cache: Path) -> list[dict]:
                 "smallest_side": MIN_SIDE,
             }
         )
-    # The demo starts with the first network of each subject, so the best of the small networks come first.
+    # The demo starts with the first network for each data set, so small networks come first, sorted by mIoU.
     return sorted(result, key=lambda model: (model["weights_bytes"] > QUICK, -model["miou"]))
 
 

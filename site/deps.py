@@ -1,4 +1,4 @@
-"""Fetch third-party scripts and fonts of the site from npm packages, which are verified and cached.
+"""Fetch the site's third-party scripts and fonts from npm packages, verify the packages, and cache them.
 
     python site/deps.py       # fetches missing packages; `make site` does this automatically
 
@@ -92,7 +92,7 @@ AXE = Package(
 
 
 def fetch(package: Package) -> None:
-    """Fetch the archive of a package into the cache, unless it is there.
+    """Fetch the archive of a package into the cache, unless the cache already contains it.
 
     Raises:
         DepsError: If npm is not installed, the download fails, or the digest of the file differs.

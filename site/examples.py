@@ -12,7 +12,7 @@ from staging import Stage
 from seglib import data, weights
 from seglib.inference import Predictor
 
-# {data set of a network: [(synthetic data set, index in val, title)]}. Chosen for variety, not for the score.
+# {data set of a network: [(synthetic data set, index in val, title)]}; images were chosen for variety, not by score.
 SYNTHETIC = {
     "horses": [("creatures", 3, "a synthetic animal behind a fence"), ("creatures", 7, "a spotted animal at night")],
     "camvid": [("streets", 3, "a synthetic street"), ("streets", 2, "a synthetic street with people")],
@@ -47,7 +47,7 @@ def write(models: Sequence[dict], stage: Stage) -> list[dict]:
 
 
 def stored_result(name: str, image: np.ndarray) -> bytes:
-    """Predict an image (H, W, 3) with released weights, and return the PNG that the demo reads (see `write`)."""
+    """Run released weights on an image (H, W, 3), and return the PNG that the demo reads (see `write`)."""
     model, metadata = weights.load(name)
     predictor = Predictor(model, **metadata["config"]["inference"] | {"flip": False})
     probabilities = predictor.probabilities(image)  # (C, H, W)

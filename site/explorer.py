@@ -19,7 +19,7 @@ from seglib import data, visualize, weights
 from seglib.inference import Predictor, cutout
 from seglib.metrics import Counts
 
-# The synthetic data set with the same classes as a data set; there is none with people.
+# {data set: synthetic data set with the same classes}; there is no synthetic data set with people.
 SYNTHETIC = {"horses": "creatures", "camvid": "streets"}
 COUNT, SIZE = 10, (288, 384)
 FOLDER = "_static/explorer"
@@ -59,7 +59,7 @@ def _hero(stage: Stage) -> None:
 
 
 def _predictions(name: str, sha256: str, items, cache: Path) -> np.ndarray:
-    """Return predictions (COUNT, H, W) uint8, from `cache` if code, weights and images have not changed."""
+    """Return predictions (COUNT, H, W) uint8; they are read from `cache` if code, weights and images are unchanged."""
     root = Path(data.__file__).parents[2]
     folders = ("seglib/data", "seglib/models", "seglib/inference", "course/synthetic")
     code = [file.read_bytes() for folder in folders for file in sorted((root / folder).glob("*.py"))]

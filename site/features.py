@@ -1,4 +1,4 @@
-"""Write the graph of a small network that also returns the feature maps of its stages, for the browser."""
+"""Export a small network for the browser as an ONNX graph that also returns the feature maps of its stages."""
 
 import json
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ STAGES |= {f"decoder.{i}": f"Decoder stage {i + 1}" for i in reversed(range(5))}
 
 
 def write(models: Sequence[dict], runtimes: Path, stage: Stage, cache: Path) -> None:
-    """Write the graph and `features.json`, with the network, its stages in the order of the outputs, and file sizes."""
+    """Write the graph, and `features.json` with the network, its stages in output order, and the file sizes."""
     graph = graphs.cached(NAME, cache, list(STAGES))
     stage.write(f"{FOLDER}/features.onnx", graph)
     outputs = [output.name for output in onnx.load_from_string(graph).graph.output][1:]  # the first has the logits

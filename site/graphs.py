@@ -35,13 +35,14 @@ def cached(name: str, cache: Path, stages: Sequence[str] = ()) -> bytes:
 
 
 def bare_graph(name: str, stages: Sequence[str] = ()) -> bytes:
-    """Return the ONNX graph of released weights, whose large tensors are in an external file "weights".
+    """Return the ONNX graph of a released network without its large tensors.
 
-    The external file has the released tensors in fp32, in the same order.
+    The graph refers to these tensors by offsets in an external file "weights", which is not written. Its content is the
+    data of the released file in the same order, with all fp16 tensors converted to fp32.
 
     Args:
         name: Name of the released weights.
-        stages: Names of modules whose outputs the graph returns after the logits.
+        stages: Names of modules; the graph returns their outputs after the logits.
 
     Raises:
         ExportError: If the outputs of onnxruntime and PyTorch differ, or a large tensor of the graph is not in the
@@ -49,7 +50,7 @@ def bare_graph(name: str, stages: Sequence[str] = ()) -> bytes:
     """
     model, notes = weights.load(name)
     network = export.BytesToLogits(model).eval()
-    if stages:  # `compare` only accepts logits, so the tests compare this graph in the browser
+    if stages:  # `compare` only accepts graphs that return logits; this graph is checked by the tests in the browser
         content = export.to_onnx(_WithStages(network, stages).eval(), fold=False)
     else:
         content = export.append_metadata(export.to_onnx(network, fold=False), export.public_metadata(notes))

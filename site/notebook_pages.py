@@ -58,7 +58,7 @@ def _with_links(source: str) -> str:
 
 
 def _describe(cell, heading: str) -> None:
-    """Set the alternative text of the figures of a cell; figures without such a text get the heading of the section."""
+    """Set the alternative text of the figures of a cell; the default names the heading of the section."""
     for output in cell.get("outputs", []):
         for kind in ("image/png", "image/jpeg"):
             if kind in output.get("data", {}):

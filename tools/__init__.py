@@ -1,1 +1,1 @@
-"""Tools for maintainers, which run from a checkout and are not installed: releases, model cards, README tables."""
+"""Tools for maintainers, for releases, model cards and README tables. They run in a checkout and are not installed."""

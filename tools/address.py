@@ -23,11 +23,11 @@ KAGGLE = "[![Open in Kaggle](https://kaggle.com/static/images/open-in-kaggle.svg
 
 
 class AddressError(SeglibError, ValueError):
-    """Raised for an address that cannot be used; the message says why."""
+    """Raised if an address cannot be used; the message says why."""
 
 
 def set_address(url: str, root: Path = places.REPOSITORY) -> list[str]:
-    """Write the address into pyproject.toml, README, manifest and notebooks.
+    """Write the address into pyproject.toml, README.md, the manifest of the weights, and the notebooks.
 
     Args:
         url: Address of the git repository, such as https://github.com/OWNER/NAME.

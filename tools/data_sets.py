@@ -1,4 +1,4 @@
-"""Write the committed files about the known data sets: split lists, and digests of their content."""
+"""Write the committed split lists of the known data sets, and the digests of their content."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -10,7 +10,7 @@ from seglib.data.layouts import natural_order
 from seglib.data.splits import divide
 from seglib.files import write_text
 
-# Images of humans/default/train for choosing checkpoints and settings; data/README.md says how they were selected.
+# Images in humans/default/train for model selection; data/README.md describes how these images were selected.
 SELECTED_HUMANS = (
     "10 16 19 21 27 36 43 54 68 73 74 77 82 88 90 97 105 107 109 113 133 141 148 149 164 169 193 195 226 233 239 248 "
     "251 255 260 261 274 278 279 286"
@@ -27,7 +27,7 @@ def take_first(keys: Sequence[str], count: int) -> Lists:
 
 
 def with_selection(parts: Lists, selected: Collection[str]) -> Lists:
-    """Add the lists `fit` and `select` to `parts`: `select` has the training keys in `selected`, `fit` all others."""
+    """Add two lists to `parts`: `select` with the training keys that are in `selected`, and `fit` with all others."""
     return parts | {
         "fit": [key for key in parts["train"] if key not in selected],
         "select": [key for key in parts["train"] if key in selected],
@@ -42,10 +42,10 @@ def _default_horses(keys: Sequence[str]) -> Lists:
 # The rules that generated the committed lists; `python -m tools split NAME` applies them again.
 RULES = {
     "horses": {
-        # Both seeds are the first that separate none of the twelve pairs of repeated images.
+        # Both seeds are the first for which none of the twelve pairs of repeated images is in two lists.
         "default": _default_horses,
         # The default of earlier versions: the first seed that separates none of the first nine pairs. Three more pairs
-        # were found after weights had been trained with this list, which separates 075 from 234 and 193 from 254.
+        # were found after weights had been trained with this list. It separates 075 from 234, and 193 from 254.
         "seed27": lambda keys: divide(keys, seed=27),
         "first278": lambda keys: take_first(keys, 278),
     },
@@ -62,7 +62,7 @@ RULES = {
 
 
 def keys_to_divide(name: str, root: Path | str) -> list[str]:
-    """Return the keys that the lists divide: all keys without an official split, or the keys of the training set.
+    """Return the keys that the lists divide: all keys if there is no official split, else those of the training set.
 
     Raises:
         DataError: If the data set is unknown or its files are missing.
@@ -78,7 +78,7 @@ def write_lists(name: str, keys: Sequence[str]) -> list[Path]:
         keys: The keys that `keys_to_divide` returns.
 
     Raises:
-        DataError: If the data set needs no lists, or images of the committed lists are not in `keys`.
+        DataError: If the data set has no split lists, or images in the committed lists are not in `keys`.
     """
     if name not in RULES:
         raise DataError(f"{name} comes with its splits, or is split by ratio; lists are made for: {', '.join(RULES)}.")
@@ -101,8 +101,8 @@ def write_lists(name: str, keys: Sequence[str]) -> list[Path]:
 def write_digests(names: Sequence[str], root: Path | str) -> Path:
     """Compute the digests of the data sets in `root`, write them to the committed file, and return its path.
 
-    The entry of a data set that is not in `root` stays as it is. If the file already lists the digest of a split, all
-    digests of this split are kept; otherwise the new digest replaces them.
+    The entry of a data set that is not in `root` is unchanged. If the file already has the computed digest of a split,
+    all digests of this split are kept; otherwise the new digest replaces them.
     """
     digests = content.released_digests()
     for name in names:

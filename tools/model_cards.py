@@ -73,7 +73,7 @@ def _network(model: dict) -> str:
 
 
 def trained_with(card: dict) -> str:
-    """Return which pre-trained weights and teachers the training used, or "from scratch"."""
+    """Return a phrase with the pre-trained weights and teachers used in training, or "from scratch"."""
     start, teachers = card["training"].get("start"), card["training"].get("teachers", [])
     parts = []
     if start:
@@ -85,7 +85,7 @@ def trained_with(card: dict) -> str:
 
 
 def training_sets(card: dict) -> str:
-    """Return the names of the data sets for training."""
+    """Return the names of the data sets used for training."""
     of = card["data"]
     return of.get("training_sets", of["name"]).replace("*", " x").replace("+", ", ")
 
@@ -165,12 +165,12 @@ def _chosen(card: dict) -> str:
 
 
 def _resized(card: dict) -> bool:
-    """Return whether the released weights use another input size than the validation during training."""
+    """Return whether the released weights use a different input size than the validation during training."""
     return card["training"]["curve"]["longest_side"] != card["input"]["longest_side"]
 
 
 def _curve(card: dict, count: int = 8) -> str:
-    """Return a sentence with the mIoU after `count` of the epochs with validation."""
+    """Return a phrase with the mIoU after `count` of the epochs that ended with a validation."""
     curve = card["training"]["curve"]
     last = len(curve["epochs"]) - 1
     chosen = sorted({round(i * last / (count - 1)) for i in range(count)})

@@ -36,13 +36,13 @@ def release(
     """Release the best weights of a run, rounded to float16.
 
     The rounded weights are evaluated on the validation set.  If the checkpoint was selected on another split, they are
-    also evaluated on this split.  After an error, existing files are unchanged.
+    also evaluated on that split.  If an evaluation fails, existing files are unchanged.
 
     Args:
         run: Folder of the run.
         name: Name of the released weights.
         root: Folder of the data sets.
-        command: The command that repeats the run, for the model card.
+        command: The command that reproduces the run, for the model card.
         hardware: A description of the machine on which the run was trained, for the model card.
         longest_side: Length in pixels to which the longer side of images is resized; 0 keeps the size of the images.
             By default, images are resized as in the validation of the run.
@@ -159,7 +159,7 @@ def _load(config: Config, root: Path | str, split: str) -> data.SegmentationData
 
 
 def _reset_places(config: Config) -> None:
-    """Reset options of folders and hardware, which do not change the result, to their defaults."""
+    """Reset the options for folders and hardware, which do not affect the result, to their defaults."""
     for option in runs.PLACES:
         *inner, last = option.split(".")
         part, default = config, Config()
@@ -169,7 +169,7 @@ def _reset_places(config: Config) -> None:
 
 
 def _start(config: Config) -> dict:
-    """Describe the weights from which the run started; raise WeightsError if their training is not known."""
+    """Describe the initial weights of the run; raise WeightsError if they were themselves initialized from weights."""
     if config.model.init_from is None:
         return {}
     first = config.model.init_from
@@ -192,7 +192,7 @@ def _minutes(history: list[dict]) -> float:
 
 
 def _curve(history: list[dict]) -> dict:
-    """Return the validation scores, and after how many epochs each was measured."""
+    """Return the validation scores and, for each, the number of epochs after which it was measured."""
     measured = [entry for entry in history if "val" in entry]
     scores = {key: [round(entry["val"][key], 4) for entry in measured] for key in ("miou", "boundary_iou")}
     return {"epochs": [entry["epoch"] + 1 for entry in measured], **scores}

@@ -1,4 +1,4 @@
-"""Write the table in docs/licences.md with scores of networks for people, for groups of validation images."""
+"""Write the table in docs/licences.md with the scores of human segmentation networks on groups of validation images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,7 +43,7 @@ def _image_scores(name: str, items: Sequence[dict]) -> list[float]:
 
 
 def describe_scene(image: np.ndarray, mask: np.ndarray, **_) -> dict[str, float]:
-    """Return the properties by which images are grouped, and the number of separate figures."""
+    """Return the properties by which images are grouped, and the number of separate people."""
     lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(float)
     figure = (mask == 1).astype(np.uint8)
     window = np.ones([2 * metrics.boundary_width(*mask.shape) + 1] * 2, np.uint8)
@@ -60,7 +60,7 @@ def describe_scene(image: np.ndarray, mask: np.ndarray, **_) -> dict[str, float]
 
 
 def group_by_scene(scenes: Sequence[dict[str, float]]) -> dict[str, list[int]]:
-    """Group images into thirds by each property, and by one or several figures; return the indices of each group."""
+    """Group images into thirds by each property, and by whether they show several figures; return the indices."""
     groups = {}
     for key in list(scenes[0])[:-1]:
         order = np.argsort([scene[key] for scene in scenes], kind="stable")

@@ -1,4 +1,4 @@
-"""The checkers of the exercises. Each notebook has a file here, and each exercise has a function.
+"""The checkers of the exercises: a file for each notebook, and a function for each exercise.
 
 For example, `course/exercises/nb02.py` may contain:
 
@@ -7,9 +7,9 @@ For example, `course/exercises/nb02.py` may contain:
     @exercise("02_unet/1")
     def count_parameters(answer):
         if answer == 17_263_042:
-            raise Hint("this is the bilinear variant; the question is about the transposed one")
+            raise Hint("this is the count for bilinear upsampling; the question is about transposed convolutions")
         if answer != 31_037_698:
-            raise Hint("count weights and biases of every convolution, and two numbers per channel of a batch norm")
+            raise Hint("count the weights and biases of all convolutions, and two parameters per batch norm channel")
 
 A checker takes the reader's answer (a number, an array, a function or a class). It returns if the answer is right, and
 raises Hint with the likely mistake if the answer is wrong. If the answer is a function, the checker may call it;
@@ -28,11 +28,11 @@ from seglib.errors import SeglibError
 
 
 class ExerciseError(SeglibError, ValueError):
-    """Raised for the name of an exercise that does not exist; the message lists the exercises of the notebook."""
+    """Raised if there is no exercise with the given name; the message lists the exercises of the notebook."""
 
 
 class Hint(Exception):  # noqa: N818  (not an error of the program)
-    """Raised by a checker for a wrong answer; the message names the likely mistake."""
+    """Raised by a checker if the answer is wrong; the message describes the likely mistake."""
 
 
 class _Unfinished(Exception):  # noqa: N818
@@ -75,10 +75,10 @@ def grade(name: str, answer) -> Verdict:
         answer: The reader's answer; None and ... mean "not attempted yet".
 
     Returns:
-        The verdict, also for an answer that raises an exception.
+        The verdict, even if the reader's function raises an exception.
 
     Raises:
-        ExerciseError: For an unknown name.
+        ExerciseError: If there is no exercise with this name.
     """
     checkers = _checkers(name.partition("/")[0])
     if name not in checkers:
@@ -129,7 +129,7 @@ def _detect_none(answer):
 
 
 def _describe(error: Exception, answer) -> str:
-    """Describe an exception in one sentence, with the line of the reader's code that raised it if there is one."""
+    """Describe an exception in one sentence, with the line of the reader's code that raised the exception, if known."""
     what = f"{type(error).__name__}: {error}".splitlines()[0]
     file = getattr(getattr(answer, "__code__", None), "co_filename", None)
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]

@@ -1,4 +1,4 @@
-"""Helpers of the checkers, which call the reader's code, read a number, and compare it with the expected value."""
+"""Helpers for the checkers: call the reader's code, convert its result to a number, and compare numbers."""
 
 from collections.abc import Callable
 
@@ -32,7 +32,7 @@ def expect_close(answer, expected, mistakes: list[tuple], default_hint: str) -> 
     Args:
         answer: The reader's number or array.
         expected: The right number or array.
-        mistakes: For each common mistake, its result and the hint.
+        mistakes: For each common mistake, the wrong result and the hint.
         default_hint: The hint for any other wrong answer.
     """
     if np.allclose(answer, expected, rtol=1e-6, atol=1e-7):

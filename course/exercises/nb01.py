@@ -15,17 +15,17 @@ def count_classes(answer):
     counts = np.asarray(answer(inputs, 4))
     _unchanged(inputs, labels)
     if counts.shape == (256,):
-        raise Hint("you have an entry for every value up to 255: leave the ignored pixels out before you count")
+        raise Hint("you have an entry for every value up to 255: remove the ignored pixels before you count")
     if counts.shape == (5,):
         raise Hint("there are more entries than classes: ignored pixels belong to no class")
     if counts.shape == (2,):
-        raise Hint("a class that does not occur needs its 0, so that entry c is always class c: see minlength")
+        raise Hint("a class without pixels needs a count of 0, so that entry c is always class c: see minlength")
     if counts.shape == (3,):
-        raise Hint("np.unique lists what occurs, the ignored label too; you need one entry for each class")
+        raise Hint("np.unique lists only labels that occur, and the ignored label; return one entry for each class")
     if counts.shape != (4,):
-        raise Hint(f"return num_classes numbers, here 4; yours have the shape {counts.shape}")
+        raise Hint(f"return num_classes numbers, here 4; yours have shape {counts.shape}")
     if np.allclose(counts.sum(), 1):
-        raise Hint("these are shares; the exercise asks for numbers of pixels")
+        raise Hint("these are fractions; the exercise asks for numbers of pixels")
     if counts.sum() == labels.size:
         raise Hint("the ignored pixels were counted as one of the classes")
     if not np.array_equal(counts, [5, 4, 0, 0]):
@@ -47,11 +47,11 @@ def score_all_background(answer):
         right,
         {
             (15 / 20 + 30 / 90)
-            / 2: "you averaged the images' accuracies; count pixels over all images, then divide once",
+            / 2: "you averaged the accuracies of the images; count pixels over all images, then divide once",
             (15 / 20 + 30 / 100) / 2: "you averaged over images, and ignored pixels are in the denominator",
-            45 / 120: "ignored pixels are in the denominator; they count neither as right nor as wrong",
+            45 / 120: "ignored pixels are in the denominator; they are neither correct nor wrong",
             55 / 120: "ignored pixels count as background; leave them out of both the numerator and the denominator",
-            65 / 110: "this is the share of the animal: the prediction is right where the label is 0",
+            65 / 110: "this is the fraction of animal pixels: the prediction is correct where the label is 0",
             right / 2: "the accuracy comes first, then the mIoU",
         },
         "accuracy",
@@ -60,15 +60,15 @@ def score_all_background(answer):
         miou,
         right / 2,
         {
-            right: "the animal occurs in the masks, so its IoU of 0 counts: the mean is over two classes",
-            0.0: "this is the IoU of the animal alone; mIoU is the mean over both classes",
+            right: "the masks contain animals, so the animal's IoU of 0 counts: the mean is over two classes",
+            0.0: "this is the IoU of the animal class; mIoU is the mean over both classes",
         },
         "mIoU",
     )
     empty = [np.zeros((3, 3), np.uint8)]
     accuracy, miou = _two_numbers(answer(empty))
     if abs(miou - 0.5) < 1e-6:
-        raise Hint("without any animal the class does not occur: skip it, do not count it as 0")
+        raise Hint("if no mask contains an animal, leave that class out of the mean instead of counting it as 0")
     if abs(accuracy - 1) > 1e-6 or not abs(miou - 1) < 1e-6:
         raise Hint(f"where every pixel is background, accuracy and mIoU are both 1, not {accuracy:.3g} and {miou:.3g}")
 
@@ -84,23 +84,25 @@ def find_neighbours(answer):
     far = ["A_00200", "B_00300", "C_00100"]
     result = answer(list(train), near[:1] + far + near[1:], 10)
     if isinstance(result, (int, np.integer)):
-        raise Hint("return the keys themselves, so that somebody can look at the frames")
+        raise Hint("return the keys, not their number, so that you can look at the frames")
     result = set(result)
     if result & set(train):
-        raise Hint("your list holds train frames; the question is which val frames have a neighbor in train")
+        raise Hint("your list contains training frames; return validation frames with a neighbor in it")
     if not result:
-        raise Hint("your list is empty: neighbors have other numbers, so compare int(number), not whole keys")
+        raise Hint("your list is empty: neighbors have different numbers, so compare int(number), not whole keys")
     if "C_00100" in result:
-        raise Hint("C_00100 has no neighbor: numbers count within one sequence, so compare what is before the _ too")
+        raise Hint(
+            "C_00100 has no neighbor: frames are numbered within a sequence, so the parts before the _ must be equal"
+        )
     if result == {"A_00104", "A_00310"}:
         raise Hint("a neighbor may come before or after: compare the absolute difference")
     if result == {"A_00096", "B_00104"}:
         raise Hint("a neighbor may come before or after: compare the absolute difference")
     if result == set(near) - {"A_00310"}:
-        raise Hint("A_00310 is 10 from A_00300, and `distance` itself is still near: use <=")
+        raise Hint("A_00310 is 10 frames from A_00300, and a difference equal to `distance` is allowed: use <=")
     if result != set(near):
         missing, extra = sorted(set(near) - result), sorted(result - set(near))
-        raise Hint("; ".join([f"missing: {', '.join(missing)}"] * bool(missing) + [f"too many: {extra}"] * bool(extra)))
+        raise Hint("; ".join([f"missing: {', '.join(missing)}"] * bool(missing) + [f"wrong: {extra}"] * bool(extra)))
 
 
 @exercise("01_data_preparation/4")
@@ -114,19 +116,19 @@ def shrink_labels(answer):
     small = np.asarray(answer(inputs, 16, 26))
     _unchanged(inputs, mask)
     if small.shape == (26, 16):
-        raise Hint("height and width are exchanged: cv2.resize and Pillow take (width, height), arrays the reverse")
+        raise Hint("height and width are swapped: cv2.resize and Pillow take (width, height), arrays (height, width)")
     if small.shape != (16, 26):
         raise Hint(f"the result should have the shape (16, 26), but it has {small.shape}")
     invented = sorted(set(np.unique(small).tolist()) - {0, 3, 8, IGNORE})
     if invented:
         listed = ", ".join(f"{label:g}" for label in invented[:5])
-        raise Hint(f"the result holds labels that were not there ({listed}): labels have no averages, take the nearest")
+        raise Hint(f"the result has labels that are not in the mask ({listed}): do not average, use nearest neighbor")
     if small.dtype.kind not in "iu":
-        raise Hint(f"labels are whole numbers, but the result is {small.dtype}")
+        raise Hint(f"labels are integers, but the result has dtype {small.dtype}")
     rows = ((np.arange(16) + 0.5) * 40 / 16).astype(int)
     columns = ((np.arange(26) + 0.5) * 60 / 26).astype(int)
     if np.mean(small == mask[np.ix_(rows, columns)]) < 0.88:  # other ways to round differ along borders only
-        raise Hint("the labels are not where they belong: the whole map must be scaled, not a part of it cut out")
+        raise Hint("the labels are at the wrong positions: resize the whole mask, do not crop it")
 
 
 @exercise("01_data_preparation/5")
@@ -145,7 +147,7 @@ def mirror_together(answer):
     if flipped.ndim == 2 and labels.ndim == 3:
         raise Hint("the image comes first, then the mask")
     if np.array_equal(flipped, image) and np.array_equal(labels, mask):
-        raise Hint("nothing was mirrored")
+        raise Hint("nothing was flipped")
     if np.array_equal(flipped, image[:, ::-1]) and np.array_equal(labels, mask):
         raise Hint("you flipped the image but not the mask")
     if np.array_equal(flipped, image) and np.array_equal(labels, mask[:, ::-1]):
@@ -160,15 +162,15 @@ def _mirrored(name: str, result: np.ndarray, before: np.ndarray) -> None:
         return
     wrong = {
         "is upside down: rows are axis 0, columns axis 1": before[::-1],
-        "was turned around in both directions: flip axis 1 only": before[::-1, ::-1],
-        "has its columns as they were": before,
-        "has its colors exchanged: axis 2 is red, green, blue, axis 1 are the columns": before[..., ::-1],
-        "was flipped along every axis, the colors too: flip axis 1 only": np.flip(before),
+        "was flipped in both directions: flip axis 1 only": before[::-1, ::-1],
+        "was not flipped": before,
+        "has red and blue swapped: axis 2 is the color channel, axis 1 the column": before[..., ::-1],
+        "was flipped along every axis, even the color channels: flip axis 1 only": np.flip(before),
     }
     for what, array in wrong.items():
         if np.array_equal(result, array):
             raise Hint(f"the {name} {what}")
-    raise Hint(f"the {name} should be {name}[:, ::-1], shape {before.shape}; yours has the shape {result.shape}")
+    raise Hint(f"the {name} should be {name}[:, ::-1], shape {before.shape}; yours has shape {result.shape}")
 
 
 @exercise("01_data_preparation/6")
@@ -213,10 +215,10 @@ def _expect_shapes(crop: np.ndarray, labels: np.ndarray, size: int) -> None:
 def _expect_all_places(places: set[tuple[int, int]]) -> None:
     """Raise a Hint unless 6 x 6 crops of 9 x 12 pixels start in every row from 0 to 3 and every column from 0 to 6."""
     if len(places) == 1:
-        raise Hint("the window is always in the same place: draw its position with rng.integers")
+        raise Hint("the window is always at the same position: draw its position with rng.integers")
     if {top for top, _ in places} != set(range(4)) or {left for _, left in places} != set(range(7)):
         raise Hint(
-            "some positions never occur: in 12 pixels a window of 6 can begin at 0 to 6, and integers leaves out"
+            "some positions never occur: in 12 pixels a window of 6 can start at 0 to 6; rng.integers excludes the end"
         )
     if all(left == top for top, left in places):
         raise Hint("row and column of the window are always equal: draw two numbers")
@@ -228,7 +230,7 @@ def _expect_padding(answer) -> None:
     crop, labels = _two_arrays(answer(image, mask, 5, np.random.default_rng(0)))
     _expect_shapes(crop, labels, 5)
     if (labels[3:] == 0).all():
-        raise Hint("the padding of the mask is 0, a class; nothing is known there, so use 255")
+        raise Hint("the mask is padded with 0, which is a class; the padding has no label, so use 255")
     if not ((labels[:3] == 1).all() and (labels[3:] == 255).all()):
         raise Hint("a mask of 3 rows needs two rows of 255 at the bottom to fill 5")
     if not ((crop[:3] == 7).all() and (crop[3:] == 0).all()):
@@ -253,4 +255,4 @@ def _not_these(result: float, right: float, mistakes: dict[float, str], name: st
 
 def _unchanged(now: np.ndarray, before: np.ndarray) -> None:
     if now.shape != before.shape or not np.array_equal(now, before):
-        raise Hint("your function changes the array it receives, which others may use: work on a copy")
+        raise Hint("your function modifies its input array, which other code may use: work on a copy")

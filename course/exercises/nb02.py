@@ -17,18 +17,21 @@ def weights_of_a_double_conv(answer):
         right = 9 * a * b + 9 * b * b + 4 * b
         mistakes = [
             (9 * a * b + 9 * b * b, "the two batch normalizations are missing: a scale and a shift for each channel"),
-            (right + 2 * b, "the convolutions have no bias here: batch normalization would take it away again"),
+            (right + 2 * b, "the convolutions have no bias here: batch normalization would cancel it"),
             (right - 2 * b, "each of the two batch normalizations has a scale and a shift for each channel"),
             (
                 right + 4 * b,
-                "the running mean and variance are measured, not learned: they are buffers, not parameters",
+                "the running mean and variance are not learned: they are buffers, not parameters",
             ),
             (9 * a * b + 2 * b, "this is one convolution with its batch normalization; the block has two"),
-            (2 * (9 * a * b + 2 * b), "the second convolution takes what the first gives: it has out_channels inputs"),
-            (a * b + b * b + 4 * b, "a 3x3 convolution has 9 numbers for each pair of an input and an output channel"),
-            (3 * a * b + 3 * b * b + 4 * b, "a 3x3 kernel has 9 numbers, not 3"),
+            (
+                2 * (9 * a * b + 2 * b),
+                "the second convolution gets the output of the first: it has out_channels inputs",
+            ),
+            (a * b + b * b + 4 * b, "a 3x3 convolution has 9 weights for each pair of an input and an output channel"),
+            (3 * a * b + 3 * b * b + 4 * b, "a 3x3 kernel has 9 weights, not 3"),
         ]
-        where = f"DoubleConv({a}, {b}) has {right:,}: 9 * in * out for a convolution, 2 * out for its normalization"
+        where = f"DoubleConv({a}, {b}) has {right:,}: 9 * in * out per convolution, 2 * out per normalization"
         expect_close(number(answer(a, b)), right, mistakes, where)
 
 
@@ -43,23 +46,23 @@ def transposed_convolution(answer):
         result = np.asarray(answer(x.copy(), kernel.copy()), float)
         rows, columns = x.shape
         if result.shape == (rows + 1, columns + 1):
-            raise Hint("your copies of the kernel overlap: with stride 2 the next copy begins two pixels further on")
+            raise Hint("your copies of the kernel overlap: with stride 2, the next copy starts two pixels later")
         if result.shape != (2 * rows, 2 * columns):
             raise Hint(
                 f"x of shape {x.shape} must become {(2 * rows, 2 * columns)}, twice as high and twice as wide; "
                 f"yours has shape {result.shape}"
             )
         mistakes = [
-            (np.kron(x, np.ones((2, 2))), "every pixel was repeated, but not multiplied with the kernel"),
+            (np.kron(x, np.ones((2, 2))), "every pixel was repeated, but not multiplied by the kernel"),
             (np.kron(x, kernel[::-1, ::-1]), "the kernel is rotated by 180 degrees; use it as it is"),
             (np.kron(x, kernel.T), "the kernel is transposed; a row of the kernel becomes a row of the output"),
-            (np.kron(kernel, x), "you placed x at each number of the kernel; place the kernel at each pixel of x"),
+            (np.kron(kernel, x), "you multiplied x by each weight of the kernel; place the kernel at each pixel of x"),
         ]
         expect_close(
             result,
             np.kron(x, kernel),
             mistakes,
-            "pixel (i, j) times the kernel belongs to rows 2i and 2i+1 and columns 2j and 2j+1",
+            "pixel (i, j) times the kernel goes to rows 2i and 2i+1 and columns 2j and 2j+1 of the output",
         )
 
 
@@ -97,11 +100,11 @@ def _expect_one_map(factor: torch.Tensor) -> None:
     if not torch.allclose(factor, factor[:, :1].expand_as(factor), atol=1e-4):
         raise Hint("the channels are scaled differently: the last convolution has one output channel, not several")
     if (factor <= 0).any() or (factor >= 1).any():
-        raise Hint("the factor leaves the range from 0 to 1: apply a sigmoid to the last convolution")
+        raise Hint("the factor is not between 0 and 1: apply a sigmoid after the last convolution")
     if torch.allclose(factor, factor[:, :1, :1, :1].expand_as(factor), atol=1e-6):
-        raise Hint("the factor is the same everywhere: it must be computed at each place, from skip and gate")
+        raise Hint("the factor is the same everywhere: compute it at each position, from skip and gate")
     if torch.allclose(factor.sum(dim=(2, 3)), torch.ones(()), atol=1e-4):
-        raise Hint("the factors add up to 1, as after a softmax: use a sigmoid, which decides at each place alone")
+        raise Hint("the factors sum to 1, as after a softmax: use a sigmoid, which treats each position separately")
 
 
 def _expect_both_inputs(module: nn.Module, skip: torch.Tensor, gate: torch.Tensor, output: torch.Tensor) -> None:
@@ -115,7 +118,7 @@ def _expect_both_inputs(module: nn.Module, skip: torch.Tensor, gate: torch.Tenso
     changed[..., 0, 0] += 1
     difference = (_gated(module, skip, changed) - output).abs()
     if (difference.amax(dim=1)[:, 1:, 1:] > 1e-5).any():
-        raise Hint("a change of the gate at one place changes the factor elsewhere: all convolutions are 1x1")
+        raise Hint("a change of the gate at one position changes the factor at others: use only 1x1 convolutions")
 
 
 def _expect_gate_parameters(module: nn.Module) -> None:
@@ -123,7 +126,7 @@ def _expect_gate_parameters(module: nn.Module) -> None:
     if sorted(weights) != [(1, 3, 1, 1), (3, 4, 1, 1), (3, 6, 1, 1)]:
         raise Hint(
             "three 1x1 convolutions are needed, skip_channels -> mid_channels, gate_channels -> mid_channels and "
-            f"mid_channels -> 1; yours have weights of the shapes {sorted(weights)}"
+            f"mid_channels -> 1; yours have weights of shapes {sorted(weights)}"
         )
 
 
@@ -136,16 +139,16 @@ def receptive_field(answer):
         kernels, strides = zip(*layers, strict=True)
         right = _field(layers)
         mistakes = [
-            (math.prod(strides), "this is the step between two outputs; the field is wider"),
-            (1 + sum(k - 1 for k in kernels), "strides are left out: after a stride of 2, a step is 2 pixels"),
-            (right - 1, "a single pixel has a receptive field of 1: begin with 1"),
-            (right + 1, "one too many: a kernel of size k adds k - 1 steps, and the field begins with 1"),
+            (math.prod(strides), "this is the step between two outputs; the receptive field is larger"),
+            (1 + sum(k - 1 for k in kernels), "the strides are ignored: after a stride of 2, a step is 2 pixels"),
+            (right - 1, "a single pixel has a receptive field of 1: start with 1"),
+            (right + 1, "one too many: a kernel of size k adds k - 1 steps, and the field starts at 1"),
             (
                 1 + sum((k - 1) * math.prod(strides[: i + 1]) for i, k in enumerate(kernels)),
-                "a layer's own stride comes too early: it counts only for the layers after it",
+                "a layer's stride is applied too early: it only affects later layers",
             ),
             (1 + sum(k * math.prod(strides[:i]) for i, k in enumerate(kernels)), "a kernel of size k adds k - 1 steps"),
-            (1 + sum((k - 1) * s for k, s in layers), "multiply the strides of all the layers before, not one alone"),
+            (1 + sum((k - 1) * s for k, s in layers), "multiply the strides of all previous layers, not just one"),
         ]
         where = "add (kernel - 1) * step for each layer, then multiply step by its stride"
         expect_close(number(answer(list(layers))), right, mistakes, where)
@@ -164,22 +167,20 @@ def dice_with_ignored(answer):
     everywhere = np.where(kept, target, 0)
     right = _dice_loss(p, t)
     mistakes = [
-        (1 - right, "this is the Dice coefficient; the loss is what it lacks to 1"),
+        (1 - right, "this is the Dice coefficient; the loss is 1 minus Dice"),
         (
             _dice_loss(probability, target),
-            "the label 255 was used as a number; pick the pixels with target != 255 first",
+            "the label 255 was used as a value; select the pixels with target != 255 first",
         ),
         (_dice_loss(probability, everywhere), "the ignored pixels count as background: leave them out of both sums"),
         (1 - (p * t).sum() / (p.sum() + t.sum()), "the factor 2 before the overlap is missing"),
         (1 - (p * t).sum() / (p + t - p * t).sum(), "this is a soft IoU; Dice divides by the sum of both areas"),
-        (1 - 2 * (p * t).sum() / ((p**2).sum() + (t**2).sum()), "leave out the squares below the line"),
-        ((right + _dice_loss(1 - p, 1 - t)) / 2, "this is the mean over both classes; take the foreground alone"),
-        (_dice_loss((p > 0.5).astype(float), t), "do not round the probabilities: a rounded one has no gradient"),
+        (1 - 2 * (p * t).sum() / ((p**2).sum() + (t**2).sum()), "do not square the terms of the denominator"),
+        ((right + _dice_loss(1 - p, 1 - t)) / 2, "this is the mean over both classes; use only the foreground"),
+        (_dice_loss((p > 0.5).astype(float), t), "do not round the probabilities: rounding has no useful gradient"),
     ]
     result = number(answer(probability.copy(), target.copy()))
-    expect_close(
-        result, right, mistakes, "2 sum(p t) / (sum(p) + sum(t)) over the pixels with target != 255, taken from 1"
-    )
+    expect_close(result, right, mistakes, "1 - 2 sum(p t) / (sum(p) + sum(t)) over the pixels with target != 255")
     for empty in (np.zeros((2, 4), int), np.full((2, 4), 255)):
         try:
             with np.errstate(all="ignore"):
@@ -187,9 +188,9 @@ def dice_with_ignored(answer):
         except ZeroDivisionError:
             result = math.nan
         if not math.isfinite(result):
-            raise Hint("without any foreground pixel this divides 0 by 0; return 0 there, as nothing can be learned")
+            raise Hint("if there is no foreground pixel, this divides by 0; return 0 in that case")
         if abs(result) > 1e-6:
-            raise Hint(f"without any true foreground pixel the loss should be 0, but it is {result:.3g}")
+            raise Hint(f"if the target has no foreground pixel, the loss should be 0, but it is {result:.3g}")
 
 
 def _dice_loss(p: np.ndarray, t: np.ndarray) -> float:

@@ -24,21 +24,21 @@ def dilated_field(answer):
         mistakes = [
             (
                 1 + 2 * len(dilations),
-                "the dilations are left out: with dilation d a kernel reaches d pixels to each side",
+                "the dilations are ignored: with dilation d, a kernel reaches d pixels to each side",
             ),
-            (1 + sum(dilations), "a kernel of dilation d reaches d pixels to the left and d to the right"),
-            (right - 1, "a single pixel has a receptive field of 1: begin with 1"),
+            (1 + sum(dilations), "a kernel with dilation d reaches d pixels to the left and d to the right"),
+            (right - 1, "a single pixel has a receptive field of 1: start with 1"),
             (1 + sum(2 * d + 1 for d in dilations), "such a kernel spans 2d + 1 pixels but adds only 2d to the field"),
             (sum(2 * d + 1 for d in dilations), "such a kernel spans 2d + 1 pixels but adds only 2d to the field"),
-            (1 + 2 * max(dilations), "this is the widest layer alone; the reaches of all layers add up"),
-            (1 + 2 * math.prod(dilations), "reaches add up; they do not multiply"),
+            (1 + 2 * max(dilations), "this is only the widest layer; add the contributions of all layers"),
+            (1 + 2 * math.prod(dilations), "add the contributions of the layers instead of multiplying them"),
             (
                 stepped,
-                "dilation is not a stride: it leaves the step between neighbors at one pixel for the next layer",
+                "dilation is not a stride: for the next layer, neighbors are still one pixel apart",
             ),
         ]
         expect_close(
-            number(answer(list(dilations))), right, mistakes, "begin with 1 and add 2 * dilation for each layer"
+            number(answer(list(dilations))), right, mistakes, "start with 1 and add 2 * dilation for each layer"
         )
 
 
@@ -52,23 +52,23 @@ def sides_within(answer):
         result = np.asarray(answer(side, height))
         case = f"side {side} and height {height}"
         if result.ndim != 1 or result.dtype.kind not in "iuf":
-            raise Hint("give a list of whole numbers, one for each level")
+            raise Hint("return a list of integers, one for each level")
         up = [-(-side // 2**level) for level in range(height + 1)]
         down = [side // 2**level for level in range(height + 1)]
         if len(result) == height - 1 and np.array_equal(result, up[: height - 1]):
-            raise Hint(f"for {case} the last level is missing: dilated, it is as large as the one before it")
+            raise Hint(f"for {case} the last level is missing: it is dilated and as large as the level before")
         if len(result) != height:
             raise Hint(f"for {case} there should be {height} numbers, one for each level, but there are {len(result)}")
         right = [*up[: height - 1], up[height - 2]]
         mistakes = [
-            (up[:height], "there are only height - 2 downsampling steps: the last level is as large as the one before"),
-            (up[1:], "the first level is not downsampled yet: it has the side of the input"),
+            (up[:height], "there are only height - 2 downsampling steps: the last one is as large as the level before"),
+            (up[1:], "the first level is not downsampled: it has the side length of the input"),
             ([*down[: height - 1], down[height - 2]], "these are rounded down; the block rounds odd sizes up"),
-            (down[:height], "these are rounded down, and the last level is downsampled once too often"),
+            (down[:height], "these are rounded down, and the last level must not be downsampled"),
             ([max(1, s) for s in (*down[: height - 1], down[height - 2])], "rounded down; odd sizes are rounded up"),
         ]
         mistakes = [(np.array(wrong), hint) for wrong, hint in mistakes]
-        expect_close(result, np.array(right), mistakes, f"for {case} it is {right}")
+        expect_close(result, np.array(right), mistakes, f"for {case} the side lengths are {right}")
 
 
 @exercise("03_u2net/3")
@@ -82,23 +82,23 @@ def weights_of_an_rsu(answer):
 
         right = total(_convolution)
         mistakes = [
-            (total(lambda i, o: 9 * i * o + 2 * o), "these convolutions have a bias each, as the authors' have"),
+            (total(lambda i, o: 9 * i * o + 2 * o), "each convolution has a bias, as in the authors' code"),
             (total(lambda i, o: 9 * i * o + o), "the normalizations are missing: a scale and a shift for each channel"),
-            (total(lambda i, o: 9 * i * o), "biases and normalizations are missing: three more an output channel"),
-            (total(lambda i, o: 9 * i * o + 5 * o), "running means and variances are measured, not learned"),
-            (total(lambda i, o: i * o + 3 * o), "a 3x3 kernel has 9 numbers for each pair of channels"),
-            (total(_convolution, merged=1), "each convolution on the way up takes two maps: 2 * mid channels"),
-            (right - _convolution(a, b), "the convolution that enters the block is missing"),
-            (right - _convolution(m, m), "a level is missing: there are `height` convolutions on the way down"),
-            (right - _convolution(2 * m, b), "the last convolution of the way up is missing, back to out_channels"),
+            (total(lambda i, o: 9 * i * o), "biases and normalizations are missing: 3 parameters per output channel"),
+            (total(lambda i, o: 9 * i * o + 5 * o), "running means and variances are buffers, which are not learned"),
+            (total(lambda i, o: i * o + 3 * o), "a 3x3 kernel has 9 weights for each pair of channels"),
+            (total(_convolution, merged=1), "each decoder convolution gets two feature maps: 2 * mid channels"),
+            (right - _convolution(a, b), "the input convolution of the block is missing"),
+            (right - _convolution(m, m), "a level is missing: the encoder has `height` convolutions"),
+            (right - _convolution(2 * m, b), "the last convolution of the decoder is missing, with out_channels"),
             (
                 right - _convolution(2 * m, b) + _convolution(2 * m, m),
-                "the last convolution of the way up gives out_channels, or nothing could be added to it",
+                "the last decoder convolution has out_channels outputs, because of the residual connection",
             ),
-            (right - _convolution(b, m) + _convolution(m, m), "the first one on the way down takes out_channels"),
-            (right + _convolution(2 * m, m), "one too many on the way up: it has height - 1 convolutions"),
+            (right - _convolution(b, m) + _convolution(m, m), "the first encoder convolution gets out_channels inputs"),
+            (right + _convolution(2 * m, m), "one convolution too many: the decoder has height - 1 convolutions"),
         ]
-        where = f"RSU({a}, {m}, {b}, height={height}) has {right:,}: sum 9 * in * out + 3 * out over enter, down and up"
+        where = f"RSU({a}, {m}, {b}, height={height}) has {right:,}: 9 * in * out + 3 * out for each convolution"
         expect_close(number(answer(a, m, b, height)), right, mistakes, where)
 
 
@@ -108,27 +108,30 @@ def loss_of_logits(answer):
     z, t = np.array([[2.0, -1.0, 0.5], [-3.0, 0.0, 4.0]]), np.array([[1.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
     pixel = np.logaddexp(0, z) - t * z
     mistakes = [
-        (pixel.sum(), "this is the sum; give the mean"),
-        ((np.logaddexp(0, z) - (1 - t) * z).mean(), "background and foreground are exchanged: t = 1 is the foreground"),
-        (np.logaddexp(0, z).mean(), "the ground truth is left out: this takes every pixel for background"),
-        (-pixel.mean(), "the sign is turned: a loss is the negative logarithm"),
-        ((t * np.logaddexp(0, -z)).mean(), "only the foreground counts here; the background has a loss too"),
+        (pixel.sum(), "this is the sum; return the mean"),
+        ((np.logaddexp(0, z) - (1 - t) * z).mean(), "foreground and background are swapped: t = 1 is foreground"),
+        (np.logaddexp(0, z).mean(), "the targets are ignored: this treats every pixel as background"),
+        (-pixel.mean(), "the sign is wrong: the loss is the negative logarithm"),
+        (
+            (t * np.logaddexp(0, -z)).mean(),
+            "only foreground pixels contribute here; background pixels have a loss, too",
+        ),
         (((1 / (1 + np.exp(-z)) - t) ** 2).mean(), "this is the squared error; take logarithms"),
     ]
-    where = "for each pixel it is log(1 + exp(z)) - t z, and then the mean"
-    expect_close(_finite(answer, z, t, "already for small logits"), pixel.mean(), mistakes, where)
+    where = "the loss is the mean of log(1 + exp(z)) - t z over the pixels"
+    expect_close(_finite(answer, z, t, "even for small logits"), pixel.mean(), mistakes, where)
     for extreme, target in ((1000.0, 0.0), (-1000.0, 1.0), (1000.0, 1.0), (-1000.0, 0.0)):
         right = max(extreme, 0.0) - target * extreme
         result = _finite(
             answer,
             np.array([[extreme]]),
             np.array([[target]]),
-            f"for a logit of {extreme:g}, as exp overflows or a logarithm meets 0",
+            f"for a logit of {extreme:g}, because exp overflows or the logarithm of 0 is taken",
         )
         if not math.isclose(result, right, abs_tol=1e-4):
             raise Hint(
-                f"a logit of {extreme:g} where the target is {target:g} costs {right:g}, but yours gives {result:.4g}: "
-                "clipping hides how wrong a sure mistake is, and its gradient is 0"
+                f"for a logit of {extreme:g} and target {target:g} the loss is {right:g}, but yours is {result:.4g}: "
+                "clipping limits the loss of confident mistakes and makes their gradient 0"
             )
 
 
@@ -140,7 +143,7 @@ def _finite(answer, z: np.ndarray, t: np.ndarray, where: str) -> float:
     except (OverflowError, ZeroDivisionError):
         result = math.nan
     if not math.isfinite(result):
-        raise Hint(f"the loss is {result} {where}; take max(z, 0) out of the logarithm, or use np.logaddexp")
+        raise Hint(f"the loss is {result} {where}; move max(z, 0) out of the logarithm, or use np.logaddexp")
     return result
 
 
@@ -170,7 +173,7 @@ def add_rsu(answer):
         raise NotImplementedError
     _check_calls(calls)
     if len(calls) != 6:
-        raise Hint(f"the block should run six ConvNormReLU, one after the other, but it ran {len(calls)}")
+        raise Hint(f"the block should call six ConvNormReLU modules in sequence, but it called {len(calls)}")
     if not isinstance(out, torch.Tensor) or tuple(out.shape) != (2, CHANNELS[2], *SIZE):
         raise Hint(f"the result must be a tensor of shape {(2, CHANNELS[2], *SIZE)}: out_channels at the input's size")
     _check_sums(calls)
@@ -194,12 +197,12 @@ def _check_calls(calls: list[_Call]) -> None:
     """Raise a Hint for the first wrong convolution of the block, in the order of the calls."""
     (a, m, b), full, half = CHANNELS, SIZE, tuple(-(-side // 2) for side in SIZE)
     expected = [
-        ("the one that enters", a, full, b, 1),
-        ("the first on the way down", b, full, m, 1),
-        ("the second on the way down", m, half, m, 1),
-        ("the last on the way down", m, half, m, 2),
-        ("the first on the way up", m, half, m, 1),
-        ("the last on the way up", m, full, b, 1),
+        ("the input convolution", a, full, b, 1),
+        ("the first encoder convolution", b, full, m, 1),
+        ("the second encoder convolution", m, half, m, 1),
+        ("the last encoder convolution", m, half, m, 2),
+        ("the first decoder convolution", m, half, m, 1),
+        ("the last decoder convolution", m, full, b, 1),
     ]
     for (name, channels, size, out_channels, dilation), call in zip(expected, calls, strict=False):
         in_size = tuple(call.input.shape[-2:])
@@ -216,7 +219,7 @@ def _check_calls(calls: list[_Call]) -> None:
             )
         if call.output.shape[1] != out_channels:
             raise Hint(
-                f"{name} should give {out_channels} channels, but gives {call.output.shape[1]}, "
+                f"{name} should output {out_channels} channels, but outputs {call.output.shape[1]}, "
                 f"with (in, mid, out) = {CHANNELS}"
             )
         if call.dilation != dilation:
@@ -226,26 +229,26 @@ def _check_calls(calls: list[_Call]) -> None:
 def _check_sums(calls: list[_Call]) -> None:
     """Raise a Hint if an input of the decoder is not the sum of the upsampled features and the skip connection."""
     for name, call, below, skip in (
-        ("the first on the way up", calls[4], calls[3].output, calls[2].output),
-        ("the last on the way up", calls[5], calls[4].output, calls[1].output),
+        ("the first decoder convolution", calls[4], calls[3].output, calls[2].output),
+        ("the last decoder convolution", calls[5], calls[4].output, calls[1].output),
     ):
         below = F.interpolate(below, size=skip.shape[-2:], mode="bilinear", align_corners=False)
         if torch.allclose(call.input, below, atol=1e-5):
-            raise Hint(f"{name} gets only the map from below: add the map of its level, the skip connection")
+            raise Hint(f"{name} gets only the features from below: add the skip connection of its level")
         if torch.allclose(call.input, (below + skip) / 2, atol=1e-5):
-            raise Hint(f"{name} should get the sum of two maps, not their mean")
+            raise Hint(f"{name} should get the sum of two feature maps, not their mean")
         if not torch.allclose(call.input, below + skip, atol=1e-5):
-            raise Hint(f"{name} should get the upsampled map from below plus the map of its level on the way down")
+            raise Hint(f"{name} should get the upsampled features from below plus the encoder features of its level")
 
 
 def _check_residual(out: torch.Tensor, entered: torch.Tensor, inner: torch.Tensor) -> None:
     if torch.allclose(out, inner + entered, atol=1e-5):
         return
     if torch.allclose(out, inner, atol=1e-5):
-        raise Hint("the residual is missing: add what the entering convolution gave")
+        raise Hint("the residual connection is missing: add the output of the input convolution")
     if torch.allclose(out, (inner + entered) / 2, atol=1e-5):
-        raise Hint("the residual is a sum, not a mean")
-    raise Hint("the result should be what the last convolution gave plus what the entering one gave, nothing else")
+        raise Hint("the residual connection is a sum, not a mean")
+    raise Hint("the result should be the output of the last convolution plus that of the input convolution")
 
 
 def _convolution(in_channels: int, out_channels: int) -> int:

@@ -17,19 +17,19 @@ def branch_sizes(answer):
         mistakes = [
             (
                 [(height >> i + 2, width >> i + 2) for i in range(branches)],
-                "an odd size is rounded up, not down: stride 2 begins at the first pixel and also takes the last one",
+                "odd sizes are rounded up, not down: stride 2 starts at the first pixel and also includes the last",
             ),
             ([(width, height) for height, width in right], "height comes first, width second"),
             (_sizes(height, width, branches, first=0), "the stem is missing: it downsamples twice"),
             (_sizes(height, width, branches, first=1), "the stem downsamples twice, by two convolutions with stride 2"),
-            (_sizes(height, width, branches, first=3), "the first branch keeps the size that the stem gives, 1/4"),
+            (_sizes(height, width, branches, first=3), "the first branch has the resolution of the stem's output, 1/4"),
             ([right[0]] * branches, "each branch has half the resolution of the one before"),
-            (right[::-1], "begin with the finest branch"),
+            (right[::-1], "start with the branch of the highest resolution"),
         ]
         if len(result) != branches:
             raise Hint(f"{branches} branches have {branches} sizes, but your list has {len(result)}")
-        where = f"an image of {height} x {width} has branches of {', '.join(f'{h} x {w}' for h, w in right)}"
-        expect_close(result, right, mistakes, f"{where}: two steps of stride 2 in the stem, one more each")
+        where = f"for an image of {height} x {width} the sizes are {', '.join(f'{h} x {w}' for h, w in right)}"
+        expect_close(result, right, mistakes, f"{where}: the stem has stride 2 twice, and each branch once more")
 
 
 @exercise("04_hrnet/2")
@@ -39,24 +39,30 @@ def weights_of_the_paths(answer):
         right = _paths(widths)
         conv, bias = _paths(widths, norm=False), _paths(widths, norm=False, bias=True)
         mistakes = [
-            (conv, "the normalizations are missing: each convolution has one, two numbers for each of its channels"),
-            (bias, "these convolutions have no bias, but a normalization each: two numbers for each of its channels"),
-            (_paths(widths, bias=True), "the convolutions have no bias: the normalization would take it away again"),
+            (
+                conv,
+                "the normalizations are missing: each convolution is followed by one, with two parameters per channel",
+            ),
+            (bias, "the convolutions have no bias, but a normalization each, with two parameters per channel"),
+            (_paths(widths, bias=True), "the convolutions have no bias: the normalization would cancel it"),
             (_paths(widths, up_size=3), "the path up is a 1x1 convolution; the interpolation after it has no weights"),
-            (_paths(widths, down_size=1), "the path down is a 3x3 convolution: 9 numbers for each pair of channels"),
+            (_paths(widths, down_size=1), "the path down is a 3x3 convolution: 9 weights for each pair of channels"),
             (_paths(widths, steps=1), "two downsampling steps are two convolutions with stride 2, in sequence"),
             (
                 _paths(widths, early=True),
-                "on the path down only the last step changes the channels; the steps before keep the source's",
+                "on a path down, only the last step changes the number of channels",
             ),
-            (_paths(widths, same=True), "from a branch to itself there is no convolution: it is added unchanged"),
-            (_paths(widths, down=False), "the paths down are missing: every branch sends to every other"),
-            (_paths(widths, up=False), "the paths up are missing: every branch sends to every other"),
+            (
+                _paths(widths, same=True),
+                "there is no convolution from a branch to itself: its features are added unchanged",
+            ),
+            (_paths(widths, down=False), "the paths down are missing: every branch is connected to all others"),
+            (_paths(widths, up=False), "the paths up are missing: every branch is connected to all others"),
         ]
         where = (
             f"for widths {widths} it is {right:,}: a*b + 2b for a path up; for a path down 9*a*a + 2a for each step "
         )
-        expect_close(number(answer(widths)), right, mistakes, where + "but the last, and 9*a*b + 2b for that one")
+        expect_close(number(answer(widths)), right, mistakes, where + "except the last, which has 9*a*b + 2b")
 
 
 @exercise("04_hrnet/3")
@@ -76,8 +82,8 @@ def receive(answer):
             if height % 2 == 0 or isinstance(error, NotImplementedError):
                 raise
             raise Hint(
-                f"it stopped where a branch of {height} x {width} receives from one of {coarse.shape[-2]} x "
-                f"{coarse.shape[-1]}: upsample to the fine branch's own size, not by a factor of 2"
+                f"it failed for a fine branch of {height} x {width} and a coarse branch of {coarse.shape[-2]} x "
+                f"{coarse.shape[-1]}: upsample to the size of the fine branch, not by a factor of 2"
             ) from None
         _compare_received(_check_image(result, fine.shape, "the fine branch"), fine, coarse, weight)
 
@@ -91,15 +97,18 @@ def _compare_received(result: Tensor, fine: Tensor, coarse: Tensor, weight: Tens
     nearest = F.interpolate(mixed, size=size, mode="nearest")
     mistakes = [
         (fine + up, "the ReLU after the sum is missing"),
-        (fine + up.relu(), "the ReLU comes after the sum, not before: a term must be able to be negative"),
-        ((fine + up.relu()).relu(), "there is a ReLU before the sum too: then a term can never be negative"),
-        (fine.relu() + up.relu(), "sum first, then one ReLU: two negative numbers would count for nothing here"),
-        (up.relu(), "this is the term of the coarse branch alone; add it to the fine branch"),
-        ((fine + nearest).relu(), "this upsamples by the nearest pixel; use mode='bilinear'"),
+        (fine + up.relu(), "the ReLU comes after the sum, not before: the terms may be negative"),
+        ((fine + up.relu()).relu(), "remove the ReLU before the sum: the terms may be negative"),
+        (fine.relu() + up.relu(), "add first, then apply one ReLU: here negative terms are lost"),
+        (up.relu(), "this is only the term of the coarse branch; add it to the fine branch"),
+        ((fine + nearest).relu(), "this is nearest-neighbor upsampling; use mode='bilinear'"),
         ((fine + cornered).relu(), "align_corners must be False, as in the rest of the network"),
-        ((fine + twice).relu(), "upsample to the fine branch's own size: for odd sizes that is not twice the coarse"),
+        (
+            (fine + twice).relu(),
+            "upsample to the size of the fine branch: for odd sizes it is not twice the coarse size",
+        ),
     ]
-    default_hint = "mix the coarse channels by the weight, upsample to the fine size, add the fine branch, then ReLU"
+    default_hint = "apply the 1x1 convolution to the coarse branch, upsample, add the fine branch, and apply ReLU"
     _compare_maps(result, (fine + up).relu(), mistakes, default_hint)
 
 
@@ -116,13 +125,13 @@ def path_down(answer):
             raise Hint("the feature map is as large as before: each convolution needs stride=2")
         unpadded = _down(x, kernels, padding=0).shape
         if isinstance(result, Tensor) and result.shape == unpadded != right.shape:
-            raise Hint("a border is lost at each step: pad by 1, so that the size is downsampled and rounded up")
+            raise Hint("each step crops the border: use padding=1, so that the size is halved and rounded up")
         mistakes = [
-            (_down(x, kernels).relu(), "no ReLU after the last step: the result must be able to be negative"),
-            (_down(x, kernels, between=False), "between two steps a ReLU is missing; without it they are one step"),
-            (_down(x.relu(), kernels), "the input has been through a ReLU already; begin with the convolution"),
+            (_down(x, kernels).relu(), "no ReLU after the last step: the result may be negative"),
+            (_down(x, kernels, between=False), "the ReLU between two steps is missing; without it, both are linear"),
+            (_down(x.relu(), kernels), "do not apply ReLU to the input; start with the convolution"),
         ]
-        default_hint = "F.conv2d(x, kernel, stride=2, padding=1) for each kernel, and a ReLU between two of them"
+        default_hint = "F.conv2d(x, kernel, stride=2, padding=1) for each kernel, with a ReLU between convolutions"
         _compare_maps(_check_image(result, right.shape, "the coarser branch"), right, mistakes, default_hint)
 
 
@@ -171,13 +180,13 @@ def _check_light_sum(out: Tensor, x: Tensor, calls: list[tuple[nn.Module, Tensor
     if not torch.allclose(entered, x, atol=1e-5):
         raise Hint("the 3x3 convolution should get the block's input as it is")
     if not torch.allclose(middle, first.relu(), atol=1e-5):
-        raise Hint("between the first batch normalization and the 1x1 convolution there is one ReLU")
+        raise Hint("there should be one ReLU between the first batch normalization and the 1x1 convolution")
     mistakes = [
         (x + change, "the ReLU after the sum is missing"),
         (change.relu(), "the shortcut is missing: add the block's input"),
         (change, "the shortcut is missing: add the block's input, then apply the ReLU"),
-        (x + change.relu(), "the ReLU comes after the sum: a change must be able to reduce a value"),
-        ((x + change.relu()).relu(), "no ReLU before the sum: a change must be able to reduce a value"),
+        (x + change.relu(), "the ReLU comes after the sum: the residual may be negative"),
+        ((x + change.relu()).relu(), "no ReLU before the sum: the residual may be negative"),
     ]
     _compare_maps(out, (x + change).relu(), mistakes, "return ReLU(input + result of the second batch normalization)")
 
@@ -195,7 +204,7 @@ def _pairs(result, height: int, width: int, branches: int) -> list[tuple[int, in
         return read()
     except (TypeError, ValueError):
         raise Hint(
-            f"for ({height}, {width}, {branches}) give a list of pairs (height, width), one per branch"
+            f"for ({height}, {width}, {branches}) return a list of pairs (height, width), one per branch"
         ) from None
 
 

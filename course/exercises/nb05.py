@@ -47,11 +47,11 @@ def _check_layers(block: nn.Module, channels: int, dilation: int) -> None:
     if not (isinstance(block.bn1, nn.BatchNorm2d) and isinstance(block.bn2, nn.BatchNorm2d)):
         raise Hint("bn1 and bn2 must be nn.BatchNorm2d layers")
     if block.depthwise.groups != channels:
-        raise Hint("the depthwise convolution mixes channels: set groups=channels")
+        raise Hint("the 3 x 3 convolution is not depthwise: set groups=channels")
     if block.depthwise.kernel_size != (3, 3) or block.pointwise.kernel_size != (1, 1):
-        raise Hint("the depthwise convolution is 3 x 3, the pointwise one 1 x 1")
+        raise Hint("the depthwise convolution must be 3 x 3, and the pointwise convolution 1 x 1")
     if block.depthwise.dilation != (dilation, dilation):
-        raise Hint("the depthwise convolution must have the dilation of the argument")
+        raise Hint("the depthwise convolution must use the argument `dilation`")
     if block.depthwise.padding not in ((dilation, dilation), "same"):
         raise Hint("the depthwise convolution keeps the size only if its padding equals the dilation")
     if block.depthwise.bias is not None or block.pointwise.bias is not None:
@@ -85,17 +85,20 @@ def instance_normalization(answer):
         right = _normalized(x, (2, 3))
         unbiased = (x - x.mean((2, 3), keepdims=True)) / np.sqrt(x.var((2, 3), ddof=1, keepdims=True) + 1e-5)
         mistakes = [
-            (_normalized(x, (0, 2, 3)), "this is batch normalization: leave the images (axis 0) apart"),
-            (_normalized(x, (1, 2, 3)), "this is layer normalization: leave the channels (axis 1) apart"),
-            (_normalized(x, (1,)), "you normalized over the channels of each pixel; take the pixels of each channel"),
-            (_normalized(x, (0, 1)), "you normalized each position over images and channels; take axes 2 and 3"),
-            (_normalized(x, (0, 1, 2, 3)), "one mean for everything: each image and channel has its own"),
-            (_normalized(x, (2,)), "only the rows were averaged; take height and width, axes 2 and 3"),
-            (_normalized(x, (3,)), "only the columns were averaged; take height and width, axes 2 and 3"),
-            (x - x.mean((2, 3), keepdims=True), "the mean is gone; divide by the standard deviation as well"),
+            (_normalized(x, (0, 2, 3)), "this is batch normalization: do not average over the images (axis 0)"),
+            (_normalized(x, (1, 2, 3)), "this is layer normalization: do not average over the channels (axis 1)"),
+            (
+                _normalized(x, (1,)),
+                "you normalized each pixel over the channels; normalize each channel over the pixels",
+            ),
+            (_normalized(x, (0, 1)), "you normalized each position over images and channels; use axes 2 and 3"),
+            (_normalized(x, (0, 1, 2, 3)), "you used one mean for everything; each channel of each image has its own"),
+            (_normalized(x, (2,)), "you averaged over the height only; average over height and width, axes 2 and 3"),
+            (_normalized(x, (3,)), "you averaged over the width only; average over height and width, axes 2 and 3"),
+            (x - x.mean((2, 3), keepdims=True), "the mean was subtracted; divide by the standard deviation as well"),
             (
                 (x - x.mean((2, 3), keepdims=True)) / (x.var((2, 3), keepdims=True) + 1e-5),
-                "divide by the root of the variance",
+                "divide by the square root of the variance",
             ),
             (unbiased, "the variance divides by the number of pixels here, not by one less"),
         ]
@@ -104,7 +107,7 @@ def instance_normalization(answer):
     with np.errstate(all="ignore"):
         result = _array(answer(np.full((1, 1, 2, 2), 3.0)), "the result")
     if not np.allclose(result, 0):
-        raise Hint("a constant map must become 0; eps belongs under the root, or 0 is divided by 0")
+        raise Hint("a constant feature map must become 0; add eps under the square root to avoid dividing 0 by 0")
 
 
 @exercise("05_mini_hrnet/3")
@@ -119,18 +122,18 @@ def size_with_padding(answer):
             raise Hint(f"the answer must be a pair (height, width), but it has shape {result.shape}")
         right = np.array([max(64, -(-side // 32) * 32) for side in size])
         mistakes = [
-            (right[::-1], "height and width are exchanged"),
+            (right[::-1], "height and width are swapped"),
             (np.array([max(64, round(side / 32) * 32) for side in size]), "padding only adds: always round up"),
             (np.array([max(64, side // 32 * 32) for side in size]), "images are padded, not cropped: round up"),
-            (np.array([max(64, (side // 32 + 1) * 32) for side in size]), "a side that is a multiple already stays"),
+            (np.array([max(64, (side // 32 + 1) * 32) for side in size]), "do not pad multiples of 32"),
             (
                 np.array([-(-side // 32) * 32 for side in size]),
-                "at 32 the last branch has one pixel and no variance: at least 64",
+                "at 32 the last branch has only one pixel, so the variance is 0: pad to at least 64",
             ),
-            (np.array([-(-side // 64) * 64 for side in size]), "multiples of 32 will do; only the smallest is 64"),
-            (right - np.array(size), "this is how much is added; give the size that results"),
+            (np.array([-(-side // 64) * 64 for side in size]), "multiples of 32 are enough; only the minimum is 64"),
+            (right - np.array(size), "this is the padding; return the size after padding"),
         ]
-        where = f"{size} should become {tuple(right.tolist())}: sides are multiples of 32, at least 64"
+        where = f"{size} should become {tuple(right.tolist())}: multiples of 32, at least 64"
         _compare(result, right, mistakes, where)
 
 
@@ -138,7 +141,7 @@ def size_with_padding(answer):
 def network_to_order(answer):
     """Check that `answer` has keyword arguments for an HRNet with four branches that is within the limits above."""
     if not isinstance(answer, Mapping):
-        raise Hint('the answer must be a dict of options, such as {"widths": (12, 24, 48, 96)}')
+        raise Hint('the answer must be a dict of keyword arguments, such as {"widths": (12, 24, 48, 96)}')
     try:
         with torch.device("meta"):
             model = models.create("mini_hrnet", 11, **answer)
@@ -155,11 +158,11 @@ def network_to_order(answer):
         )
     if effort > MOST_WORK:
         raise Hint(
-            f"{effort / 1e9:.2f} GMACs are more than {MOST_WORK / 1e9:g}, while the parameters "
-            "fit: save where there are many positions, at 1/4: stem, stage 1, head and the first branch"
+            f"{effort / 1e9:.2f} GMACs are more than {MOST_WORK / 1e9:g}, but the number of parameters is fine: "
+            "reduce layers at resolution 1/4, which have many positions: stem, stage 1, head and first branch"
         )
     if size < LEAST_PARAMETERS:
-        raise Hint(f"{size:,} parameters leave half of the budget unused; widen the lower branches")
+        raise Hint(f"{size:,} parameters are less than half of the budget; use more channels in the coarse branches")
 
 
 @exercise("05_mini_hrnet/5")
@@ -175,9 +178,9 @@ def weights_by_frequency(answer):
         inverse = np.where(there, 1 / np.where(there, share, 1), 0)
         right = _scaled(raw, there)
         mistakes = [
-            (_scaled(inverse, there), "this is inv_freq; take the root of the inverse share"),
-            (_scaled(np.sqrt(share), there), "the common classes get the large weights: take the inverse of the share"),
-            (_scaled(share, there), "these are the shares themselves; take the root of their inverse"),
+            (_scaled(inverse, there), "this is inv_freq; take the square root of the inverse frequency"),
+            (_scaled(np.sqrt(share), there), "frequent classes get large weights: use the inverse of the frequency"),
+            (_scaled(share, there), "these are the frequencies; take the square root of their inverse"),
             (np.where(there, raw, 1), "scale the weights so that their mean is 1"),
             (np.where(there, raw / raw.sum(), 1), "these sum to 1; their mean over the classes should be 1"),
             (np.where(there, raw * len(raw) / raw.sum(), 1), "a class without pixels must not count in the mean"),
@@ -189,7 +192,7 @@ def weights_by_frequency(answer):
         except ZeroDivisionError:
             result = np.array([np.nan])
         if not np.isfinite(result).all() and not there.all():
-            raise Hint("a class without pixels makes this divide by 0; give it the weight 1")
+            raise Hint("for a class without pixels, your function divides by 0; its weight should be 1")
         _compare(result, right, mistakes, "take sqrt(total / pixels) for each class, then divide by the mean of these")
 
 
@@ -205,7 +208,7 @@ def combined_views(answer):
     result = _array(answer([(p.copy(), turned) for p, turned in zip(inputs, mirrored, strict=True)]), "the label map")
     right = straight.mean(0).argmax(0)
     if result.shape == straight.shape[1:]:
-        raise Hint("this is the mean; the label is the class (axis 0) where it is largest")
+        raise Hint("this is the mean of the probabilities; the label is its argmax over the classes (axis 0)")
     if result.shape != right.shape:
         raise Hint(f"the label map must have shape {right.shape}, but yours has {result.shape}")
     votes = (straight.argmax(1)[:, None] == np.arange(4)[:, None, None]).sum(0).argmax(0)
@@ -215,14 +218,14 @@ def combined_views(answer):
         (np.stack(inputs).mean(0).argmax(0), "the flipped view was not flipped back: reverse its last axis"),
         (
             upside.mean(0).argmax(0),
-            "a horizontal flip exchanges left and right, so reverse the last axis, not the rows",
+            "a horizontal flip swaps left and right, so reverse the last axis, not the rows",
         ),
-        (everything.mean(0).argmax(0), "every view was flipped; only those of the flipped image need it"),
-        (np.log(straight).mean(0).argmax(0), "this averages logarithms: one very certain view overrules the others"),
-        (straight.prod(0).argmax(0), "a product of probabilities lets one very certain view overrule the others"),
-        (votes, "this is a vote of labels: average the probabilities first, then decide"),
-        (straight.max(0).argmax(0), "this takes the most certain view alone; average them"),
-        (right[:, ::-1], "the result is flipped: flip the views back, not the mean"),
+        (everything.mean(0).argmax(0), "you flipped all views; flip back only the views of the flipped image"),
+        (np.log(straight).mean(0).argmax(0), "this averages logarithms: one very confident view overrules the others"),
+        (straight.prod(0).argmax(0), "a product of probabilities lets one very confident view overrule the others"),
+        (votes, "this is a majority vote of labels: average the probabilities first, then take the argmax"),
+        (straight.max(0).argmax(0), "this uses only the most confident view; average all views"),
+        (right[:, ::-1], "the result is flipped: flip back the views, not the mean"),
         (straight[0].argmax(0), "only the first view was used"),
     ]
     _compare(result, right, mistakes, "flip views back, average over the views, then argmax over the classes")

@@ -23,20 +23,23 @@ def dilated_convolution(answer):
             if result.shape == (len(x) - 2 * reach,) and reach:
                 raise Hint(f"the result is too short: put {reach} zeros, len(kernel) // 2 * rate, before and after x")
             if result.shape != x.shape:
-                raise Hint(f"x has {len(x)} numbers and so must the result; yours has shape {result.shape}")
+                raise Hint(f"the result must have the length of x, {len(x)}; yours has shape {result.shape}")
             mistakes = [
                 (
                     _dilated(x, kernel[::-1], rate),
-                    "the kernel is reversed; in PyTorch its first number multiplies the value on the left",
+                    "the kernel is reversed; in PyTorch its first weight multiplies the value on the left",
                 ),
                 (_dilated(x, kernel, 1), "the rate is missing: weight a multiplies x[i + rate * a]"),
-                (_dilated(x, kernel, rate + 1), "one gap too many: at rate 2 one value is skipped between two weights"),
+                (
+                    _dilated(x, kernel, rate + 1),
+                    "the gaps are too wide: with rate 2, one value is skipped between two weights",
+                ),
                 (
                     _dilated(x, kernel, rate, "wrap"),
-                    "the line is continued from its other end: beyond the ends are zeros",
+                    "this is circular padding; pad with zeros",
                 ),
-                (_dilated(x, kernel, rate, "edge"), "beyond the ends are zeros, not copies of the last number"),
-                (_dilated(x, kernel, rate, "reflect"), "beyond the ends are zeros, not the mirrored line"),
+                (_dilated(x, kernel, rate, "edge"), "the ends are padded with the last value; pad with zeros"),
+                (_dilated(x, kernel, rate, "reflect"), "this is reflection padding; pad with zeros"),
             ]
             where = "y[i] is the sum over the taps a of kernel[a] * x[i + rate * (a - len(kernel) // 2)], 0 outside"
             expect_close(result, _dilated(x, kernel, rate), mistakes, where)
@@ -67,31 +70,34 @@ def dilation_scheme(answer):
         mistakes = [
             (
                 [(s, after, after) for s, _, after in right],
-                "the first block of a stage keeps the rate of the stage before: it still reads that stage's grid",
+                "the first block of a stage keeps the rate of the previous stage, whose output it reads",
             ),
             (
                 [(s, before, before) for s, before, _ in right],
-                "the others of a stage that lost its stride need a larger dilation than its first block",
+                "in a stage whose stride was removed, the other blocks need a larger dilation than the first",
             ),
             ([(s, 1, 1) for s, _, _ in right], "strides were removed, but no dilation replaces them"),
             (
                 [(s, 1, after) for s, _, after in right],
-                "the first block's rate is that of the stage before, which is 1 only while no stride was removed",
+                "the first block has the rate of the previous stage, which is 1 only until a stride is removed",
             ),
             (
                 [(s, *rates) for s, (_, *rates) in zip(strides, right, strict=True)],
                 "the rates are right, but the strides that they replace must become 1",
             ),
-            (_scheme(strides, 1, output_stride), "the entrance has already reduced the image: begin with its stride"),
+            (
+                _scheme(strides, 1, output_stride),
+                "the entrance has already downsampled the image: start with its stride",
+            ),
             (
                 _scheme(strides, entrance, output_stride // 2),
-                "one stride too many was removed: a step of output_stride is allowed",
+                "one stride too many was removed: the step may be equal to output_stride",
             ),
             (_scheme(strides, entrance, output_stride * 2), "the last step must not be larger than output_stride"),
         ]
         where = (
-            f"scheme({list(strides)}, {entrance}, {output_stride}) should be {right}: while step * stride is at "
-            "most output_stride keep the stride, else make it 1 and multiply the rate by it"
+            f"scheme({list(strides)}, {entrance}, {output_stride}) should be {right}: if step * stride is at "
+            "most output_stride, keep the stride; otherwise set it to 1 and multiply the rate by it"
         )
         expect_close(result, right, [(np.array(wrong), hint) for wrong, hint in mistakes if wrong != right], where)
 
@@ -113,13 +119,13 @@ def receptive_field(answer):
         mistakes = [
             (
                 _field([(k, s, 1) for k, s, _ in layers]),
-                "the rates are missing: at rate r, neighboring weights are r steps apart",
+                "the rates are ignored: with rate r, neighboring weights are r steps apart",
             ),
-            (_field([(k, 1, r) for k, _, r in layers]), "strides are missing: after a stride of 2, a step is 2"),
-            (right - 1, "a single pixel has a receptive field of 1: begin with 1"),
+            (_field([(k, 1, r) for k, _, r in layers]), "the strides are ignored: after a stride of 2, a step is 2"),
+            (right - 1, "a single pixel has a receptive field of 1: start with 1"),
             (
                 1 + sum((n - 1) * step for n, step in zip(spans, steps[1:], strict=True)),
-                "a layer's own stride comes too early: it counts only for the layers after it",
+                "a layer's stride is applied too early: it only affects later layers",
             ),
             (
                 1 + sum(n * step for n, step in zip(spans, steps, strict=False)),
@@ -129,7 +135,10 @@ def receptive_field(answer):
                 1 + sum(k * r * step for (k, _, r), step in zip(layers, steps, strict=False)),
                 "a kernel of size k has k - 1 gaps between its taps, not k",
             ),
-            (_compounded(layers), "a rate belongs to its own layer and changes no step; only strides multiply"),
+            (
+                _compounded(layers),
+                "a rate only affects its own layer and does not change the step; only strides multiply",
+            ),
         ]
         where = "add (kernel - 1) * rate * step for each layer, then multiply step by its stride"
         expect_close(number(answer(list(layers))), right, mistakes, where)
@@ -147,18 +156,21 @@ def taps_inside(answer):
         signed = (3 * height - 2 * rate) * (3 * width - 2 * rate) / (height * width)
         within = max(height - 2 * rate, 0) * max(width - 2 * rate, 0)  # positions from which all nine are inside
         mistakes = [
-            (signed, "a rate larger than the map leaves nothing on that side, not less than nothing: use max(..., 0)"),
+            (signed, "if the rate is larger than the feature map, the count is 0, not negative: use max(..., 0)"),
             (rows * columns, "this is the sum over all positions; divide by their number"),
-            (right / 9, "this is the share of the nine; the question is about their number"),
-            (rows / height, "this counts the rows of taps only: multiply by the same for the columns"),
-            (columns / width, "this counts the columns of taps only: multiply by the same for the rows"),
-            (rows / height + columns / width, "rows and columns are independent: multiply their numbers, do not add"),
-            (9 * within / (height * width), "this counts only the positions from which all nine are inside"),
-            (right - 1, "the middle tap is one of the nine, and it is always inside"),
+            (right / 9, "this is the fraction of the nine taps; return their number"),
+            (rows / height, "this counts only the rows of taps: multiply by the number of columns"),
+            (columns / width, "this counts only the columns of taps: multiply by the number of rows"),
+            (
+                rows / height + columns / width,
+                "rows and columns are independent: multiply the numbers, do not add them",
+            ),
+            (9 * within / (height * width), "this counts only the positions at which all nine taps are inside"),
+            (right - 1, "the center tap is one of the nine, and it is always inside"),
         ]
         where = (
-            f"on {height} x {width} at rate {rate} it is {right:.4g}: of `size` positions, max(size - rate, 0) have "
-            "a tap to the left, as many to the right, and all have the middle one"
+            f"for {height} x {width} and rate {rate} it is {right:.4g}: of `size` positions, max(size - rate, 0) have "
+            "the left tap inside, as many have the right tap inside, and all have the center tap inside"
         )
         expect_close(number(answer(height, width, rate)), right, mistakes, where)
 
@@ -193,7 +205,7 @@ def strip_pooling(answer):
         mistakes = [
             (
                 x * swapped.sigmoid(),
-                "rows gets the mean over the width, axis 3, and columns that over the height, axis 2",
+                "the input of rows is the mean over the width, axis 3; columns gets the mean over the height, axis 2",
             ),
             (total.sigmoid(), "the gate is right; multiply the input by it"),
             (x * total, "the sigmoid is missing"),
@@ -218,9 +230,9 @@ def accurate_and_blind(answer):
     if result.shape != (4, 4):
         raise Hint(f"four classes make a matrix of 4 rows and 4 columns; yours has shape {result.shape}")
     if not np.isfinite(result).all() or (result < 0).any() or (result != result.round()).any():
-        raise Hint("the entries count pixels: whole numbers, none of them negative")
+        raise Hint("the entries count pixels, so they must be integers and not negative")
     if result.sum() != 1000:
-        raise Hint(f"your matrix holds {result.sum():.0f} pixels; it should hold 1000")
+        raise Hint(f"your matrix counts {result.sum():.0f} pixels; it should count 1000")
     result = result.astype(np.int64)  # the metrics take counts only
     empty = [c for c in range(4) if result[c].sum() == 0]
     if empty:
@@ -232,8 +244,8 @@ def accurate_and_blind(answer):
     if score >= 0.3:
         scores = ", ".join(f"{value:.2f}" for value in iou(result))
         raise Hint(
-            f"the accuracy is {accuracy:.3f}, but mIoU {score:.3f} (classes {scores}); let one class hold nearly all "
-            "pixels, and never predict the other three"
+            f"the accuracy is {accuracy:.3f}, but mIoU is {score:.3f} (classes {scores}); let one class have nearly "
+            "all pixels, and never predict the other three"
         )
 
 
@@ -244,7 +256,7 @@ def _array(result) -> np.ndarray:
     except ValueError:  # lists of different lengths
         raise Hint("the rows of your answer differ in length") from None
     if result.dtype.kind not in "biuf":
-        raise Hint(f"the answer must be made of numbers, but it is of type {result.dtype}")
+        raise Hint(f"the answer must contain numbers, but it has type {result.dtype}")
     return result.astype(float)
 
 

@@ -19,34 +19,33 @@ def resize_mask(answer):
         mask = rng.choice(np.array([0, 1, 5, 255], np.uint8), shape)
         result = _array(answer(mask.copy(), *size))
         if result.shape == size[::-1] and size != size[::-1]:
-            raise Hint("height and width are exchanged: the result has `height` rows and `width` columns")
+            raise Hint("height and width are swapped: the result has `height` rows and `width` columns")
         if result.shape != size:
             raise Hint(f"a mask of {shape} resized to {size} must have that shape; yours has {result.shape}")
         right = _resized(mask, size, 0.5)
         mistakes = [
             (
                 _resized(mask, size, 0.0),
-                "you took the pixel under each new pixel's upper left corner, which shifts the "
-                "mask; look under its center, at (i + 0.5) * old / new",
+                "you took the label at the upper left corner of each new pixel, which shifts the "
+                "mask; take the label at its center, (i + 0.5) * old / new",
             ),
             (
                 _resized(mask, size, 0.5, np.round),
-                "round((i + 0.5) * old / new) is the next pixel half of the time; "
-                "the center x is in pixel number floor(x)",
+                "round((i + 0.5) * old / new) is often the next pixel; "
+                "the center x is in the pixel with index floor(x)",
             ),
-            (_resized(mask, size, 0.5, np.ceil), "the center x is in pixel number floor(x), not ceil(x)"),
+            (_resized(mask, size, 0.5, np.ceil), "the center x is in the pixel with index floor(x), not ceil(x)"),
             (
                 _aligned(mask, size),
-                "you laid the corner pixels' centers upon each other (align_corners); here the "
-                "*areas* of old and new mask are the same: the center is at (i + 0.5) * old / new",
+                "you aligned the centers of the corner pixels (align_corners=True); align the "
+                "image borders instead: the center is at (i + 0.5) * old / new",
             ),
         ]
         if not (np.isin(result, [0, 1, 5, 255])).all():
             raise Hint(
-                "the result holds labels that are not in the mask: labels are names and must not be averaged; take the "
-                "label of one old pixel"
+                "the result has labels that are not in the mask: do not average labels, take the label of one old pixel"
             )
-        where = "new pixel (i, j) takes the label at row floor((i + 0.5) * old height / new height), columns likewise"
+        where = "new pixel (i, j) has the label at row floor((i + 0.5) * old height / new height), same for columns"
         expect_close(result, right, mistakes, where)
 
 
@@ -61,22 +60,28 @@ def stable_bce(answer):
     valid = t != 255
     right = float(pixel[valid].mean())
     mistakes = [
-        (float(pixel[valid].sum()), "this is the sum over the pixels; divide by the number of those that count"),
+        (
+            float(pixel[valid].sum()),
+            "this is the sum over the pixels; divide by the number of pixels that are not ignored",
+        ),
         (
             float(pixel[valid].sum() / t.numel()),
-            "ignored pixels are out of the sum, but not out of the number that it is divided by",
+            "the sum excludes ignored pixels, but the number of pixels by which you divide includes them",
         ),
-        (float(pixel.mean()), "ignored pixels count as background here; leave them out"),
+        (float(pixel.mean()), "ignored pixels were treated as background; leave them out"),
         (
             float((_softplus(z) - t * z).mean()),
-            "the label 255 was used as a number; pick the pixels with t != 255 first",
+            "the label 255 was used as a value; select the pixels with t != 255 first",
         ),
         (
             float(_softplus(z - 2 * z * (t == 0))[valid].mean()),
-            "foreground and background are exchanged: -ln sigmoid(z) is the loss where t = 1",
+            "foreground and background are swapped: -ln sigmoid(z) is the loss where t = 1",
         ),
-        (float(pixel[t == 1].mean()), "only the foreground pixels are in it; background ones have -ln(1 - sigmoid(z))"),
-        (-right, "the sign: a loss is minus the logarithm"),
+        (
+            float(pixel[t == 1].mean()),
+            "only foreground pixels are included; background pixels have -ln(1 - sigmoid(z))",
+        ),
+        (-right, "the sign is wrong: the loss is the negative logarithm"),
     ]
     where = f"for the checker's logits it is {right:.4f}: max(z, 0) - z t + log1p(exp(-|z|)), the mean where t != 255"
     expect_close(number(answer(z.clone(), t.clone())), right, mistakes, where)
@@ -84,9 +89,7 @@ def stable_bce(answer):
         _stable(number(answer(torch.full((2, 2), logit), torch.full((2, 2), label))), logit, label, loss)
     nothing = number(answer(z.clone(), torch.full_like(t, 255)))
     if nothing != 0:
-        raise Hint(
-            f"with nothing but ignored pixels the loss must be 0, yours is {nothing:g}: never divide by less than 1"
-        )
+        raise Hint(f"if all pixels are ignored, the loss must be 0, but yours is {nothing:g}: divide by at least 1")
 
 
 @exercise("07_human_segmentation/3")
@@ -104,20 +107,23 @@ def adam_step(answer):
         plain = w - lr * right[1] / (math.sqrt(right[2]) + eps)
         hat_m, hat_v = right[1] / (1 - b1**step), right[2] / (1 - b2**step)
         mistakes = [
-            ((plain, *right[1:]), "the corrections are missing: divide m by 1 - beta1**step and v by 1 - beta2**step"),
-            ((w - move, *right[1:]), "the step goes uphill: subtract it"),
+            (
+                (plain, *right[1:]),
+                "the bias corrections are missing: divide m by 1 - beta1**step and v by 1 - beta2**step",
+            ),
+            ((w - move, *right[1:]), "this increases the loss: subtract the step"),
             ((w - lr * hat_m / (hat_v + eps), *right[1:]), "the square root of v is missing"),
             ((w - lr * hat_m / math.sqrt(hat_v + eps), *right[1:]), "eps belongs outside the square root"),
             (
                 (right[0], hat_m, hat_v),
-                "the weight is right, but hand on m and v as they are: the corrected ones are "
-                "for this step's division only",
+                "the weight is correct, but return m and v without bias correction: the corrected values are "
+                "used only in this step",
             ),
-            (_adam(w, g, m, v, step + 1, *case[5:]), "step is 1 for the first step already; do not add one"),
-            (_adam(w, g, m, v, step, lr, b2, b1, eps), "beta1 and beta2 are exchanged: beta1 goes with m"),
+            (_adam(w, g, m, v, step + 1, *case[5:]), "step is already 1 in the first step; do not add 1"),
+            (_adam(w, g, m, v, step, lr, b2, b1, eps), "beta1 and beta2 are swapped: beta1 belongs to m"),
             (
                 _adam(w, g, m, v, step, lr, 1 - b1, 1 - b2, eps),
-                "the old mean keeps the share beta, the new gradient gets 1 - beta",
+                "the old mean has the weight beta, and the new gradient 1 - beta",
             ),
             (_adam(w, g, m, v, step, lr, b1, b2, eps, square=False), "v is the running mean of the *squared* gradient"),
             (
@@ -126,7 +132,7 @@ def adam_step(answer):
             ),
             (
                 (w - lr * g, *right[1:]),
-                "this is plain gradient descent; divide the corrected m by the root of the corrected v",
+                "this is plain gradient descent; divide the corrected m by the square root of the corrected v",
             ),
         ]
         where = (
@@ -154,24 +160,24 @@ def foreground_iou(answer):
             _iou((logits[:, 0] > 0.5) & valid, truth),
             "these are logits, not probabilities: 0.5 after the sigmoid is 0 before it",
         ),
-        (_iou(result, truth), "predictions on ignored pixels were counted as false alarms: take them out of both"),
-        (_iou(result, labels > 0), "the label 255 was taken for foreground; those pixels are to be ignored"),
-        (sum(per_image) / 2, "this is the mean of the images' IoU; add up the pixels of all images, then divide once"),
+        (_iou(result, truth), "predictions on ignored pixels were counted as false positives: leave them out"),
+        (_iou(result, labels > 0), "the label 255 was treated as foreground; these pixels must be ignored"),
+        (sum(per_image) / 2, "this is the mean IoU over images; add up the pixels of all images, then divide once"),
         (
             float((result == truth)[valid].float().mean()),
-            "this is the accuracy; IoU leaves out what both call background",
+            "this is the accuracy; IoU leaves out pixels that are background in both",
         ),
-        (2 * right / (1 + right), "this is Dice; IoU divides the common pixels by those that either has"),
+        (2 * right / (1 + right), "this is Dice; IoU divides the intersection by the union"),
         (_iou(~result & valid, ~truth & valid), "this is the IoU of the background"),
         (
             _iou(torch.ones_like(result) & valid, truth),
-            "everything was called foreground: with one channel there is no argmax; compare the logit with 0",
+            "every pixel was predicted as foreground: with one channel, do not use argmax; compare the logit with 0",
         ),
-        (0.0, "nothing was called foreground: with one channel argmax is always 0; compare the logit with 0"),
+        (0.0, "no pixel was predicted as foreground: argmax of one channel is always 0; compare the logit with 0"),
     ]
     where = (
-        f"for the checker's logits it is {right:.3f}: common pixels by pixels that either has, logits above 0 "
-        "being foreground, pixels labeled 255 left out of both"
+        f"for the checker's logits it is {right:.3f}: the intersection divided by the union, where logits above 0 "
+        "are foreground and pixels labeled 255 are left out of both"
     )
     expect_close(number(answer(logits.clone(), labels.clone())), right, mistakes, where)
     flat = labels.clone().fill_(0)  # a second size, because an answer must not assume the shape of the first case
@@ -201,10 +207,10 @@ def paste_figure(answer):
     hard = np.where(a > 0.5, figure, background)
     added = (a * figure).astype(np.uint8) + background
     mistakes = [
-        (np.floor(exact).astype(np.uint8), "values were cut off, not rounded: astype drops the fraction"),
-        (np.round((1 - a) * figure + a * background).astype(np.uint8), "alpha is turned round: 1 shows the figure"),
-        (hard, "alpha was made hard; half-transparent pixels must mix both images"),
-        (added, "the background must be weighted by 1 - alpha, or the sum runs over 255"),
+        (np.floor(exact).astype(np.uint8), "values were truncated, not rounded: astype drops the fraction"),
+        (np.round((1 - a) * figure + a * background).astype(np.uint8), "alpha is inverted: 1 shows the figure"),
+        (hard, "alpha was thresholded; half-transparent pixels must mix both images"),
+        (added, "the background must be weighted by 1 - alpha, or the sum exceeds 255"),
         (np.round(a * figure).astype(np.uint8), "the background is missing where alpha is below 1"),
         (
             (a * figure).astype(np.uint8) + ((1 - a) * background).astype(np.uint8),
@@ -238,8 +244,8 @@ def flip_averaged(answer):
     right = (straight.softmax(1) + mirrored.flip(-1).softmax(1)) / 2
     mistakes = [
         ((straight.softmax(1) + mirrored.softmax(1)) / 2, "flip the second prediction back, or the two do not align"),
-        (straight.softmax(1), "this is the prediction without a mirror image"),
-        (mirrored.flip(-1).softmax(1), "this is the mirror image's prediction alone; average both"),
+        (straight.softmax(1), "this is the prediction without the flipped image; average both"),
+        (mirrored.flip(-1).softmax(1), "this is only the prediction for the flipped image; average both"),
         ((straight + mirrored.flip(-1)) / 2, "these are logits: return probabilities"),
         (
             ((straight + mirrored.flip(-1)) / 2).softmax(1),
@@ -247,7 +253,7 @@ def flip_averaged(answer):
         ),
         ((straight.softmax(1) + upside_down.softmax(1)) / 2, "this flips top and bottom; the width is the last axis"),
         (2 * right, "this is the sum of both; take the mean, so that the classes sum to 1"),
-        ((straight.softmax(0) + mirrored.flip(-1).softmax(0)) / 2, "the softmax runs over the classes, dimension 1"),
+        ((straight.softmax(0) + mirrored.flip(-1).softmax(0)) / 2, "take the softmax over the classes, dimension 1"),
     ]
     where = "each pixel is the mean of softmax(network(x)) and of softmax(network(flipped x)) flipped back"
     expect_close(result.detach(), right, mistakes, where)
@@ -260,7 +266,7 @@ def _array(result) -> np.ndarray:
     except ValueError:  # lists of different lengths
         raise Hint("the rows of your answer differ in length") from None
     if result.dtype.kind not in "biuf":
-        raise Hint(f"the answer must be made of numbers, but it is of type {result.dtype}")
+        raise Hint(f"the answer must contain numbers, but it has type {result.dtype}")
     return result.astype(float)
 
 
@@ -293,9 +299,9 @@ def _stable(result: float, logit: float, label: int, loss: float) -> None:
         return
     case = f"for a logit of {logit:g} and label {label} the loss is {loss:g}, yours is {result:g}"
     if not math.isfinite(result):
-        raise Hint(f"{case}: e^1000 is infinite and ln 0 too; use only exp(-|z|)")
+        raise Hint(f"{case}: e^1000 and ln 0 are infinite; use only exp(-|z|)")
     if loss and 5 < result < 200:
-        raise Hint(f"{case}: a probability was kept away from 0 and 1 before the logarithm, which bounds the loss")
+        raise Hint(f"{case}: clipping the probability before the logarithm limits the loss")
     raise Hint(f"{case}; use max(z, 0) - z t + log1p(exp(-|z|))")
 
 

@@ -25,8 +25,8 @@ def to_one_channel(answer):
             weight.mean(1, keepdim=True).numpy(),
             "the mean makes the result three times too small: the old convolution adds three equal channels",
         ),
-        (weight[:, :1].numpy(), "this keeps the red channel alone; the other two count as well"),
-        (weight[:, 1:2].numpy(), "this keeps the green channel alone; the other two count as well"),
+        (weight[:, :1].numpy(), "this keeps only the red channel; use all three"),
+        (weight[:, 1:2].numpy(), "this keeps only the green channel; use all three"),
     ]
     right = weight.sum(1, keepdim=True).numpy()
     hint = "the old convolution multiplies three equal channels by three kernels: which single kernel does the same?"
@@ -45,7 +45,7 @@ def _expect_near(result: np.ndarray, right: np.ndarray, mistakes: list[tuple], d
 
 @exercise("08_transfer_learning/2")
 def frozen_block(answer):
-    """Check that `answer(module)` returns a frozen module, which does not learn in training mode either."""
+    """Check that `answer(module)` returns a frozen module, which does not learn even in training mode."""
     torch.manual_seed(2)
     inner = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.Dropout(0.5))
     x = torch.randn(4, 2, 8, 8)
@@ -74,7 +74,7 @@ def frozen_block(answer):
 
 def _check_gradients(block: nn.Module, network: nn.Module, result: Tensor, inputs: Tensor) -> None:
     if any(parameter.requires_grad for parameter in block.parameters()):
-        raise Hint("its parameters still require gradients: call requires_grad_(False) on the wrapped module")
+        raise Hint("the parameters still require gradients: call requires_grad_(False) on the wrapped module")
     if not result.requires_grad:
         raise Hint("no gradient flows through the block to its input: do not use torch.no_grad() in forward")
     result.sum().backward()
@@ -104,10 +104,10 @@ def ensemble_targets(answer):
                 np.mean([_softmax(values * temperature) for values in logits], axis=0),
                 "this multiplies by the temperature, which makes predictions harder; divide",
             ),
-            (np.sum([_softmax(v / temperature) for v in logits], axis=0), "this is the sum; it must be the mean"),
+            (np.sum([_softmax(v / temperature) for v in logits], axis=0), "this is the sum; return the mean"),
             (
                 np.mean([_softmax(values / temperature, axis=-1) for values in logits], axis=0),
-                "the softmax runs over the columns; it must run over the classes, axis 0",
+                "this is the softmax over the columns; take it over the classes, axis 0",
             ),
         ]
         _expect_near(result, right, mistakes, "softmax of logits / temperature for each teacher, then their mean")

@@ -22,18 +22,20 @@ def mean_iou_skipping_absent_classes(answer):
         value,
         metrics.mean_iou(FULL),
         {
-            "this is the mean Dice coefficient: put TP over the union TP + FP + FN": metrics.dice(FULL).mean(),
-            "this is the mean recall: the union also holds the false alarms of the column": (hits / true).mean(),
-            "this is the mean precision: the union also holds the misses of the row": (hits / predicted).mean(),
-            "this is the pixel accuracy: take each class by itself, then average": hits.sum() / FULL.sum(),
+            "this is the mean Dice coefficient: divide TP by the union TP + FP + FN": metrics.dice(FULL).mean(),
+            "this is the mean recall: the union also includes the false positives in the column": (hits / true).mean(),
+            "this is the mean precision: the union also includes the false negatives in the row": (
+                hits / predicted
+            ).mean(),
+            "this is the pixel accuracy: compute the IoU of each class, then average": hits.sum() / FULL.sum(),
             "row sum plus column sum counts TP twice: subtract it once": (hits / (true + predicted)).mean(),
-            "this is weighted by the classes' pixels: every class weighs the same": metrics.frequency_weighted_iou(
+            "this is weighted by class frequency: every class has the same weight": metrics.frequency_weighted_iou(
                 FULL
             ),
-            "these are sums over all classes at once: form each class's IoU first": hits.sum()
+            "these are sums over all classes: compute the IoU of each class first": hits.sum()
             / (true.sum() + predicted.sum() - hits.sum()),
         },
-        "right would be TP / (TP + FP + FN) of each class, averaged",
+        "the answer is the mean over classes of TP / (TP + FP + FN)",
     )
     values = metrics.iou(ABSENT)
     value = _score(answer(ABSENT.copy()))
@@ -53,11 +55,11 @@ def mean_iou_skipping_absent_classes(answer):
         value,
         metrics.mean_iou(INVENTED),
         {
-            "a class that only the prediction has does occur: its union is not empty and its IoU is 0": np.mean(
+            "a class that is only in the prediction must be included: its union is not empty and its IoU is 0": np.mean(
                 metrics.iou(INVENTED)[:2]
             ),
         },
-        "look at a class that only the prediction has: its IoU is 0 and counts",
+        "a class that is only in the prediction has an IoU of 0, which is part of the mean",
     )
 
 
@@ -76,7 +78,9 @@ def miou_of_a_data_set(answer):
             "you averaged over images: add the matrices first and take one mIoU of the sum": np.nanmean(
                 values, 1
             ).mean(),
-            "you averaged over images, absent classes as 0: add the matrices first": np.nan_to_num(values).mean(),
+            "you averaged over images and counted absent classes as 0: add the matrices first": np.nan_to_num(
+                values
+            ).mean(),
             "you averaged each class over images: add the matrices first": per_class.mean(),
             "you averaged over images and classes together: add the matrices first": np.nanmean(values),
             "this is the pixel accuracy of the data set; take the mean IoU": metrics.pixel_accuracy(total),
@@ -98,7 +102,7 @@ def band_of_a_mask(answer):
     for mask, width in ((inner, 1), (inner, 3), (corner, 2), (rough, 1), (rough, 2)):
         result = np.asarray(answer(mask.copy(), width))
         if result.shape != mask.shape:
-            raise Hint(f"the band is a mask of the same shape {mask.shape}, but yours is {result.shape}")
+            raise Hint(f"the band must have the shape of the mask, {mask.shape}, but yours has {result.shape}")
         result = result.astype(bool)
         right = mask & ~_eroded(mask, width, False)
         if (result == right).all():
@@ -119,11 +123,14 @@ def _wrong_bands(mask, width):
     core, grown = _eroded(mask, width, False), ~_eroded(~mask, width, True)
     city = _eroded(mask, width, False, lambda y, x: abs(y) + abs(x) <= width)
     disc = _eroded(mask, width, False, lambda y, x: y * y + x * x <= width * width)
-    yield "this is the part of the mask that is not in the band: invert it", core
-    yield "outside of the image there is no mask: pad with False before you erode", mask & ~_eroded(mask, width, True)
+    yield "this is the eroded mask; the band is the rest of the mask", core
+    yield (
+        "pixels outside the image are not in the mask: pad with False before you erode",
+        mask & ~_eroded(mask, width, True),
+    )
     yield "this band is around the mask; Boundary IoU takes the pixels of the mask itself", grown & ~mask
     yield "this band is on both sides of the contour; keep the mask's own pixels", grown & ~core
-    yield "this is the whole mask: take off what survives erosion", mask
+    yield "this is the whole mask: remove the eroded mask", mask
     if width > 1:
         yield "your band is 1 pixel wide for every width", mask & ~_eroded(mask, 1, False)
         narrow = "your band is 1 pixel too narrow: the window reaches `width` pixels to every side"
@@ -163,11 +170,10 @@ def contour_error_in_pixels(answer):
             {
                 "(1 - B) d forgets that the union of the bands grows with the error: solve B = (d - e) / (d + e)": width
                 * (1 - score),
-                "the fraction is upside down: a better score must give a smaller error": width
-                * (1 + score)
-                / (1 - score),
+                "the fraction is inverted: a better score must give a smaller error": width * (1 + score) / (1 - score),
                 "this solves B = d / (d + e): the intersection shrinks as well": width * (1 - score) / score,
-                "this is a share of the band's width: multiply by the width to get pixels": (1 - score) / (1 + score),
+                "this is a fraction of the band's width: multiply by the width to get pixels": (1 - score)
+                / (1 + score),
                 "this is twice the distance: the union is d + e, not d + 2e": 2 * width * (1 - score) / (1 + score),
                 "this is half the distance: the union is d + e, not d + 2e": width * (1 - score) / (1 + score) / 2,
             },
@@ -183,9 +189,9 @@ def interval_of_a_difference(answer):
     result = _quiet(answer)(first.copy(), second.copy(), RESAMPLES, 0)
     low, high = map(_number, np.asarray(result, np.float64).ravel())
     if np.isnan([low, high]).any():
-        raise Hint("the interval holds NaN: sum the matrices of a resample before you take the mIoU")
+        raise Hint("the interval contains NaN: sum the matrices of a resample before you compute the mIoU")
     if low > high:
-        raise Hint("the first number is the lower end of the interval, the second the upper")
+        raise Hint("the first number must be the lower end of the interval, the second the upper end")
     right = _bootstrap(first, second)
     width = right[1] - right[0]
     if high - low < 0.02 * width:
@@ -195,8 +201,8 @@ def interval_of_a_difference(answer):
     unpaired = _bootstrap(first, second, paired=False)
     means = [np.array([metrics.mean_iou(matrix) for matrix in part]) for part in (first, second)]
     mistakes = {
-        "the sign is wrong: second minus first": (-right[1], -right[0]),
-        "the interval is too wide: take the same drawn images for both networks": unpaired,
+        "the sign is wrong: compute second minus first": (-right[1], -right[0]),
+        "the interval is too wide: use the same resampled images for both networks": unpaired,
         "you averaged the images' mIoU: sum the matrices of the drawn images, then take one mIoU": _bootstrap(
             *means, score=lambda times, values: times @ values / len(values)
         ),
@@ -211,7 +217,7 @@ def interval_of_a_difference(answer):
     wide = "wider" if high - low > width else "narrower"
     raise Hint(
         f"your interval is {low:.4f} to {high:.4f}, {wide} than expected: draw n images with replacement, sum both "
-        "networks' matrices over them, note the difference of the two mIoU, and take percentiles 2.5 and 97.5"
+        "networks' matrices over them, compute the difference of the two mIoU, and take percentiles 2.5 and 97.5"
     )
 
 
@@ -224,8 +230,8 @@ def temperature_scaling(answer):
     parameters = list(module.parameters())
     if sum(parameter.numel() for parameter in parameters) != 1:
         raise Hint(
-            f"the module has {sum(p.numel() for p in parameters)} learnable numbers, but needs one: "
-            "self.temperature = nn.Parameter(torch.ones(1)), which an optimizer can find"
+            f"the module has {sum(p.numel() for p in parameters)} learnable parameters, but needs one: "
+            "self.temperature = nn.Parameter(torch.ones(1))"
         )
     logits = torch.tensor([[[[2.0, -1.0]], [[0.5, 3.0]], [[-1.5, 0.0]]]])  # (1, 3, 1, 2)
     _expect_logits(module(logits.clone()), logits, 1.0)
@@ -324,5 +330,5 @@ def _number(value) -> float:
 def _score(value) -> float:
     value = _number(value)
     if value > 1:
-        raise Hint(f"a mean IoU is between 0 and 1, but yours is {value:.5g}: divide, and take the mean")
+        raise Hint(f"a mean IoU is between 0 and 1, but yours is {value:.5g}: did you divide by the number of classes?")
     return value

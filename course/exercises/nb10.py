@@ -26,7 +26,7 @@ def rasterize(answer):
         if np.array_equal(result.astype(float), right):
             continue
         if np.array_equal(result.astype(float), 1 - right):
-            raise Hint("inside and outside are swapped: an odd number of crossings is inside")
+            raise Hint("inside and outside are swapped: a point is inside if the number of crossings is odd")
         if np.array_equal(result.astype(float), _inside(polygon, height, width, 0.0)):
             raise Hint("this tests the corner of each pixel; its center is at (column + 0.5, row + 0.5)")
         swapped = [(y, x) for x, y in polygon]
@@ -58,16 +58,18 @@ def split_by_group(answer):
         result = answer(list(names), list(groups), val_share)
         train, val = attempt("two lists are expected, and reading yours", lambda pair=result: map(list, pair))
         if sorted([*train, *val]) != sorted(names):
-            raise Hint(f"each of the {len(names)} names must be on exactly one side; yours has {len(train) + len(val)}")
+            raise Hint(
+                f"each of the {len(names)} names must be in one of the lists; yours have {len(train) + len(val)}"
+            )
         group_of = dict(zip(names, groups, strict=True))
         if both := {group_of[name] for name in train} & {group_of[name] for name in val}:
-            raise Hint(f"{min(both)} has frames on both sides, so it leaks; keep a group together")
+            raise Hint(f"{min(both)} has frames in both lists, which is leakage; keep each group together")
         if not train or not val:
-            raise Hint("one side is empty")
+            raise Hint("one of the lists is empty")
         _check_share(len(train), len(val), val_share)
     train, val = answer(["a", "b"], ["video 0", "video 1"], 0.1)
     if not train or not val:
-        raise Hint("of two groups with one image each and val_share 0.1, one side is empty: each needs a group")
+        raise Hint("for two groups of one image and val_share 0.1, one list is empty: each needs at least one group")
 
 
 def _check_share(train: int, val: int, val_share: float) -> None:
@@ -79,10 +81,10 @@ def _check_share(train: int, val: int, val_share: float) -> None:
     best = min(abs(size - val_share * total) for size in sizes - {0, total})
     if abs(val - val_share * total) > best + 1e-9:
         if abs(train - val_share * total) <= best + 1e-9:
-            raise Hint("the sides are swapped: return training first, then validation")
+            raise Hint("the lists are swapped: return training first, then validation")
         raise Hint(
-            f"val_share {val_share} of {total} images is {val_share * total:.1f}; whole groups can come nearer to it "
-            f"than your {val}: try combinations of groups, there are few"
+            f"val_share {val_share} of {total} images is {val_share * total:.1f}; another choice of groups is closer "
+            f"than your {val}: try all combinations of groups"
         )
 
 
@@ -102,7 +104,7 @@ def mean_entropy(answer):
             (-(p * np.log(p)).mean() / np.log(classes), "sum over the classes, and average over the pixels only"),
             (entropy.sum() / np.log(classes), "this is the sum over the pixels; take their mean"),
             (entropy.mean() / np.log(2), "this divides by log 2; with C classes the largest entropy is log C"),
-            ((1 - p.max(0)).mean(), "this is 1 minus the largest probability, the measure of the section above"),
+            ((1 - p.max(0)).mean(), "this is 1 minus the largest probability, as in the section above"),
         ]
         for wrong, hint in [(right, ""), *mistakes]:
             if np.isclose(value, wrong, rtol=1e-4):
@@ -138,7 +140,7 @@ def blend(answer):
     if np.abs(result.astype(int) - right).max() == 0:
         return
     if np.array_equal(result, exact.astype(np.uint8)):
-        raise Hint("converting to uint8 cuts the decimals off: round first")
+        raise Hint("converting to uint8 truncates the values: round first")
     if np.array_equal(
         result, (alpha[..., None] * background + (1 - alpha[..., None]) * image).round().astype(np.uint8)
     ):

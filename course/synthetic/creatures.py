@@ -1,8 +1,8 @@
 """Synthetic creatures: four-legged animals in a landscape with many other objects; classes background and creature.
 
-An image depends only on (seed, index, height, width), not on earlier images. The same library versions give the same
-bytes. Other versions of Pillow may rasterize and resize differently and change single pixels. Other versions of NumPy
-may draw different random numbers and therefore a different scene.
+An image depends only on (seed, index, height, width), not on earlier images. With the same library versions, images are
+byte-identical. Other versions of Pillow may rasterize and resize differently, which changes individual pixels. Other
+versions of NumPy may draw different random numbers, which gives a different scene.
 """
 
 from typing import NamedTuple
@@ -18,7 +18,7 @@ CREATURE = 1
 
 
 class Build(NamedTuple):
-    """Proportions of an animal with a trunk of length 1; angles are in degrees above the horizontal."""
+    """Proportions of an animal, as multiples of the trunk length; angles are in degrees above the horizontal."""
 
     legs: float
     girth: float
@@ -52,7 +52,7 @@ class Part(NamedTuple):
 
 
 def _joint(top, foot, upper: float, lower: float, bend: int) -> np.ndarray:
-    """Return the joint between two bones from `top` to `foot`; `bend` (1 or -1) is the side to which it bends."""
+    """Return the position of the joint between two bones from `top` to `foot`, which bends to the side `bend` (+-1)."""
     way = foot - top
     distance = min(np.hypot(*way), 0.999 * (upper + lower))
     along = (upper**2 - lower**2 + distance**2) / (2 * distance)
@@ -61,7 +61,7 @@ def _joint(top, foot, upper: float, lower: float, bend: int) -> np.ndarray:
 
 
 def _leg(top, stride: float, phase: float, width: float, build: Build, bend: int, layer: str) -> list[Part]:
-    """Return a leg from `top` to the ground and its hoof, at `phase` of a step that reaches `stride` to either side."""
+    """Return a leg from `top` to the ground and its hoof; `phase` is the phase of a step, `stride` its half length."""
     foot = np.array((top[0] + stride * np.sin(phase) + 0.02, 0.5 * stride * max(0, np.cos(phase)) + build.leg * 0.8))
     length = top[1] - build.leg
     joint = _joint(np.array(top), foot, 0.53 * length, 0.5 * length, bend)
@@ -76,7 +76,7 @@ def _direction(degrees: float) -> np.ndarray:
 
 
 def _neck(rng: np.random.Generator, build: Build, base: np.ndarray, angle: float) -> tuple[list[Part], np.ndarray]:
-    """Return the neck that starts at `base` of the trunk, with its mane, and the position where the neck ends."""
+    """Return the parts of the neck, which starts at `base`, and of its mane, and the position of the neck's end."""
     poll = base + (build.neck + build.girth * 0.5) * _direction(angle)
     bend = mix(base, poll, 0.5) + 0.04 * _direction(angle + 90)
     radii = np.array((build.girth * 0.85, build.girth * 0.36 + build.face * 0.45, build.face * 0.85))
@@ -89,7 +89,7 @@ def _neck(rng: np.random.Generator, build: Build, base: np.ndarray, angle: float
 
 
 def _head(rng: np.random.Generator, build: Build, poll: np.ndarray, facing: float) -> tuple[list[Part], np.ndarray]:
-    """Return the head that starts at `poll`, with ears and sometimes horns, and the position of the eye."""
+    """Return the parts of the head, which starts at `poll`, with ears and sometimes horns, and the eye position."""
     ahead, up = _direction(facing), _direction(facing + 90)
     face = build.face * np.array((0.95, 0.9, 0.62, 0.56))
     parts = [Part(poll + build.head * np.outer((0, 0.35, 0.75, 0.95), ahead) - 0.01 * up, face, "near")]
@@ -105,7 +105,7 @@ def _head(rng: np.random.Generator, build: Build, poll: np.ndarray, facing: floa
 
 
 def _tail(rng: np.random.Generator, build: Build, root: np.ndarray) -> list[Part]:
-    """Return the tail, which has three strands of hair if the animal has a mane."""
+    """Return the parts of the tail: three strands of hair if the animal has a mane, otherwise one part."""
     parts, swing = [], rng.uniform(-20, 35)
     for strand in range(3 if build.mane else 1):
         turns = 225 + rng.uniform(-14, 14) - np.arange(4) * (swing / 2 - 8 * strand)
@@ -139,7 +139,7 @@ def _skeleton(rng: np.random.Generator, build: Build) -> tuple[list[Part], np.nd
 
 
 class _Animal:
-    """An animal in the scene; all its random numbers are drawn in the constructor."""
+    """An animal in the scene; the constructor draws all random numbers."""
 
     def __init__(self, rng: np.random.Generator, canvas: Canvas, land: scenery.Land):
         self.scale = min(canvas.aspect, 1) * rng.uniform(0.3, 0.68)
@@ -241,8 +241,8 @@ def draw_creature(seed: int, index: int, height: int, width: int) -> tuple[np.nd
     """Draw image `index` for `seed`.
 
     Returns:
-        The image (height, width, 3) and its mask (height, width), both uint8. The mask is 1 on visible animals and 0
-        elsewhere, also on shadows and on objects in front of an animal.
+        The image (height, width, 3) and its mask (height, width), both uint8. The mask is 1 on visible parts of animals
+        and 0 elsewhere, including shadows and objects in front of an animal.
 
     Raises:
         ValueError: If height or width is below 32 pixels, or seed or index is negative.

@@ -1,4 +1,4 @@
-"""Register the synthetic data sets, which generate any number of images at any size, with exact masks."""
+"""Define the synthetic data sets, which generate any number of images with exact masks at any size."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -50,8 +50,8 @@ class SyntheticSet:
         numbers = [length, *size, seed] if isinstance(size, Sequence) and len(size) == 2 else [None]
         if not all(isinstance(n, Integral) and n >= 0 for n in numbers) or length < 1 or min(size) < MIN_SIDE:
             raise DataError(
-                f"{self.name} cannot be made with length {length}, size {size}, seed {seed}: "
-                f"size is a height and a width of at least {MIN_SIDE} pixels, length at least 1, all whole numbers."
+                f"{self.name} cannot be generated with length {length}, size {size}, seed {seed}: "
+                f"all must be integers, height and width at least {MIN_SIDE} pixels, and length at least 1."
             )
         keys = [f"{self.name}-{split}-{i:05d}" for i in range(length)]
         draw = Draw(self, FIRST_INDEX[split], seed, tuple(size), cache_bytes)

@@ -1,4 +1,4 @@
-"""Drawing helpers of the synthetic data sets: a canvas that draws colors and labels together.
+"""Drawing helpers for the synthetic data sets: a canvas on which colors and labels are drawn together.
 
 Scene coordinates are in units of the image height: x runs from 0 to `Canvas.aspect`, y from 0 (top) to 1. Random
 numbers do not depend on the image size, so the same scene can be drawn at several sizes with the same aspect ratio.
@@ -23,7 +23,7 @@ def generator(seed: int, index: int) -> np.random.Generator:
 
 
 def child(rng: np.random.Generator) -> np.random.Generator:
-    """Return an independent generator, so that the number of its draws does not change later draws of `rng`."""
+    """Return an independent generator, whose draws do not change later draws of `rng`."""
     return np.random.Generator(np.random.PCG64(int(rng.integers(2**63))))
 
 
@@ -44,7 +44,7 @@ def resize(field: np.ndarray, height: int, width: int) -> np.ndarray:
 def noise(rng: np.random.Generator, height: int, width: int, cells=(3, 3), octaves=6, falloff=0.55) -> np.ndarray:
     """Return fractal value noise (height, width), float32 from 0 to 1.
 
-    `cells` is the number of (rows, columns) of the coarsest octave; `falloff` is the amplitude ratio of two octaves.
+    `cells` is (rows, columns) of the coarsest octave; `falloff` is the ratio of the amplitudes of successive octaves.
     """
     field = rng.random(cells, dtype=np.float32)
     for octave in range(1, octaves):
@@ -61,7 +61,7 @@ def blend(first, second, amount: np.ndarray) -> np.ndarray:
 
 
 def smooth(points, radii, steps: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """Return points and radii of a Catmull-Rom curve through `points` (n, 2) with `radii` (n,).
+    """Return the points and radii of a Catmull-Rom curve through `points` (n, 2) with `radii` (n,).
 
     Each segment between two points is divided into `steps` pieces.
     """
@@ -193,7 +193,7 @@ class Canvas(Plane):
         return tuple(min(max(side, 0), end) for side, end in zip(whole, self.image.size * 2, strict=True))
 
     def _soften(self, mask: Image.Image, softness: float) -> Image.Image:
-        """Return the blurred mask at a quarter of its size, which is faster and precise enough."""
+        """Return the blurred mask at 1/4 of its height and width, which is faster and accurate enough."""
         return mask.reduce(4).filter(ImageFilter.GaussianBlur(float(softness * self.unit / 4)))
 
     def foliage(self, rng, centre, radii, colour, label: int, leaves: int = 60) -> None:

@@ -46,7 +46,7 @@ class Street:
         return -reach < column < self.canvas.aspect + reach
 
     def tint(self, colour, z: float) -> np.ndarray:
-        """Return a color as seen through haze from z meters."""
+        """Return a color as seen through haze from a distance of z meters."""
         return self.haze + (np.asarray(colour, np.float32) - self.haze) * np.float32(np.exp(-z / self.clear))
 
     def face(self, corners, colour, label: int) -> None:
@@ -98,7 +98,7 @@ class Street:
             self.canvas.foliage(rng, centre, radii, self.tint(jitter(rng, green, 8), z), TREE, leaves)
 
     def shadows(self, things) -> None:
-        """Draw the shadow of the houses on one side of the street, and a soft shadow under every object."""
+        """Draw the shadow of the houses on one side of the street, and a soft shadow under every object in `things`."""
         houses, under = self.canvas.stencil(), self.canvas.stencil()
         far = self.right + 6 if self.sun < 0 else self.left - 6
         middle = (self.left + self.right) / 2

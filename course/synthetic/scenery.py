@@ -57,7 +57,7 @@ def sky(rng: np.random.Generator, above, below) -> np.ndarray:
 
 
 def landscape(rng: np.random.Generator, canvas: Canvas) -> Land:
-    """Paint sky, hills and ground over the whole canvas; return horizon and colors for the rest of the scene."""
+    """Paint sky, hills and ground over the whole canvas; return the horizon and the colors for the other objects."""
     above, below = (jitter(rng, colour, 14) for colour in SKIES[rng.integers(len(SKIES))])
     land = Land(
         float(rng.choice((rng.uniform(0.2, 0.55), rng.uniform(0.3, 0.5), -0.1))),
@@ -131,7 +131,7 @@ def hide(rng: np.random.Generator) -> np.ndarray:
 
 
 def rock(rng: np.random.Generator, canvas: Canvas, foot, size: float, texture: np.ndarray) -> None:
-    """Draw a boulder with a texture (height, width, 3), as a distractor with the size and colors of a creature."""
+    """Draw a boulder with a texture (height, width, 3); with the coat of an animal, it is a distractor."""
     angles = np.sort(rng.uniform(0, 2 * np.pi, 11))
     reach = size * rng.uniform(0.75, 1.1, 11)
     outline = np.stack((foot[0] + reach * np.cos(angles), foot[1] - size * 0.4 - 0.6 * reach * np.sin(angles)), 1)

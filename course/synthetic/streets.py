@@ -1,8 +1,8 @@
 """Synthetic streets: images from a car in a synthetic town, labeled with the eleven classes of CamVid.
 
-An image depends only on (seed, index, height, width), not on earlier images. The same library versions give the same
-bytes. Other versions of Pillow may rasterize and resize differently and change single pixels. Other versions of NumPy
-may draw different random numbers and therefore a different scene.
+An image depends only on (seed, index, height, width), not on earlier images. With the same library versions, images are
+byte-identical. Other versions of Pillow may rasterize and resize differently, which changes individual pixels. Other
+versions of NumPy may draw different random numbers, which gives a different scene.
 """
 
 import numpy as np
@@ -107,7 +107,7 @@ def _building(rng: np.random.Generator, street: Street, side: int, x: float, z0:
 
 
 def _windows(rng: np.random.Generator, street: Street, walls, floors: int, glass, frame) -> None:
-    """Draw windows on all floors except the lowest; `walls` has the corners and the window columns of each wall."""
+    """Draw windows on all floors except the lowest; `walls` gives the corners and number of windows of each wall."""
     wide, high, lights = rng.uniform(0.4, 0.65), rng.uniform(0.45, 0.65), 60 * (rng.random() < 0.3)
     for corners, columns in walls:
         u, v = np.meshgrid(np.arange(columns), np.arange(1, floors))

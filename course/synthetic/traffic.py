@@ -24,9 +24,9 @@ SKINS = ((232, 190, 160), (198, 150, 116), (142, 98, 70), (92, 62, 46))
 
 
 def _box(street: Street, x0, x1, y0, y1, z0, z1, slant: float, colour, label: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw the visible faces of a box that is narrower by `slant` at its top.
+    """Draw the visible faces of a box that is narrower at its top, by an amount that depends on `slant`.
 
-    Returns the corners of the side face and the near face, on which details can be drawn.
+    Return the corners of the side face and of the near face, on which details can be drawn.
     """
     t0, t1, f0, f1 = x0 + slant * 0.35, x1 - slant * 0.35, z0 + slant, z1 - slant * 1.3
     near = np.array(((x0, y0, z0), (x1, y0, z0), (t1, y1, f0), (t0, y1, f0)), float)

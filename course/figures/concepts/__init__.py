@@ -1,4 +1,4 @@
-"""Concept figures of the notebooks, with one module for each topic, and the shapes from which they are drawn.
+"""Concept figures of the notebooks, with one module for each topic. This module draws their basic shapes.
 
 Coordinates are in inches: x runs to the right, y runs down, and (0, 0) is the upper left corner of the figure.
 

@@ -70,7 +70,7 @@ def four_networks() -> NotebookFigure:
 
 
 def _stages(axes, x: float, modules: Sequence[int | None], first_width: float) -> None:
-    """Draw stem and stage 1, and a column for each later stage with its number of modules; None means no stage."""
+    """Draw the stem, stage 1, and a column for each later stage with its number of modules (None: no such stage)."""
     top = FIRST_ROW
     axes.add_patch(Rectangle((x, top), first_width, 0.26, facecolor=tint(GRAY, 0.35), edgecolor=GRAY))
     x += 0.42

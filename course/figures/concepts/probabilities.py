@@ -42,7 +42,7 @@ _POINTER = {"arrowstyle": "-", "color": LIGHT_GRAY}
 
 @figure_style()
 def calibration() -> NotebookFigure:
-    """Draw how a reliability diagram is made: pixels are divided into bins of confidence, and each has an accuracy."""
+    """Draw how a reliability diagram is made: pixels are binned by confidence, and each bin has an accuracy."""
     bins = ((0.55, 5), (0.75, 6), (0.95, 8))  # confidence, correct pixels of ten
     figure, axes = canvas(
         WIDTH,
