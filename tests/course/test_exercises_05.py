@@ -228,7 +228,7 @@ def of_all(pixels):
         (2, lambda x: x - x.mean((2, 3), keepdims=True), "divide by the standard deviation"),
         (2, lambda x: (x - x.mean((2, 3), keepdims=True)) / (x.var((2, 3), keepdims=True) + 1e-5), "root"),
         (2, lambda x: (x - x.mean((2, 3), keepdims=True)) / x.std((2, 3), ddof=1, keepdims=True), "one less"),
-        (2, lambda x: normalised(x, eps=0), "eps belongs|constant map"),
+        (2, lambda x: normalised(x, eps=0), "add eps under|constant feature map"),
         (2, lambda x: x, "keepdims"),
         (3, lambda h, w: padded(w, h), "swapped"),
         (3, lambda h, w: tuple(max(64, s // 32 * 32) for s in (h, w)), "not cropped"),
