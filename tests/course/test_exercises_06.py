@@ -217,7 +217,7 @@ def changed(change):
         (4, lambda h, w, r: (3 * h - 2 * r) * (3 * w - 2 * r) / (h * w), "0, not negative"),
         (4, lambda h, w, r: taps(h, w, r) * h * w, "divide by their number"),
         (4, lambda h, w, r: taps(h, w, r) / 9, "fraction of the nine"),
-        (4, lambda h, w, r: 1 + 2 * max(h - r, 0) / h, "only the rows of taps|only the columns of taps|rows and columns"),
+        (4, lambda h, w, r: 1 + 2 * max(h - r, 0) / h, "the rows of taps|the columns of taps|rows and columns"),
         (4, lambda h, w, r: 2 + 2 * max(h - r, 0) / h + 2 * max(w - r, 0) / w, "do not add"),
         (4, lambda h, w, r: taps(h, w, r) - 1, "center tap"),
         (4, lambda h, w, r: 9 * max(h - 2 * r, 0) * max(w - 2 * r, 0) / (h * w), "all nine taps are inside"),
