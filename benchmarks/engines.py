@@ -23,7 +23,7 @@ Run = Callable[[np.ndarray], np.ndarray]
 def speed(root: Path, name: str, engine: str) -> dict:
     """Measure the images per second of an engine and of eager PyTorch, for one image at the size in the model card.
 
-    For int8, the note gives the mIoU of both on JUDGED validation images.
+    For int8, the entry's `note` gives the mIoU of the engine and of eager PyTorch on `JUDGED` validation images.
     """
     model, metadata = weights.load(name)
     network = export.BytesToLogits(model).eval().to(memory_format=torch.channels_last)

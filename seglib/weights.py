@@ -52,7 +52,7 @@ def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict]:
     """Read a safetensors file.
 
     Returns:
-        The tensors, with fp16 converted to fp32, and the metadata, with the current names of all options.
+        The tensors, converted from fp16 to fp32, and the metadata, in which renamed options have their new names.
 
     Raises:
         WeightsError: If the file is missing or corrupted.

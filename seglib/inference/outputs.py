@@ -62,7 +62,7 @@ def cutout(image: np.ndarray, probabilities: np.ndarray, background: int = 0) ->
 
 
 def with_alpha(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Return an image with the opacity `alpha`, float (H, W) from 0 to 1, as uint8 RGBA (H, W, 4)."""
+    """Return the image as uint8 RGBA (H, W, 4), with `alpha`, float (H, W) from 0 to 1, as its alpha channel."""
     alpha = (alpha * 255).round().clip(0, 255).astype(np.uint8)[..., None]
     return np.concatenate([np.where(alpha, image, 0), alpha], axis=2)
 

@@ -142,7 +142,7 @@ def source_id(file: Path) -> str:
 
 
 def _is_result_of(result: Path, file: Path) -> bool:
-    """Return whether a result was made from the image `file`, or has no `source_id` and may have been made from it."""
+    """Return whether the result's `source_id` is that of the image `file`; a result without one counts, too."""
     source = read_source_id(result)
     return source == "" or bool(source and set(source.split()) & set(source_id(file).split()))
 

@@ -76,7 +76,7 @@ class SegmentationLoss(nn.Module):
         all_reduce: function that sums a tensor over all processes of distributed training.
 
     Raises:
-        LossError: if a loss or an option is unknown or out of range, or a weight is not a finite number of at least 0.
+        LossError: if a loss or an option is unknown or out of range, or a weight is negative or not finite.
     """
 
     weight: Tensor | None

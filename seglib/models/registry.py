@@ -52,7 +52,7 @@ def check_names(chosen: Iterable[str]) -> None:
 
 
 def create(name: str, num_classes: int, in_channels: int = 3, pretrained: str | None = None, **options) -> nn.Module:
-    """Build a network with random or published weights.
+    """Build a network with random or pretrained weights.
 
     In eval mode `model(x)` maps images (N, in_channels, H, W) to logits (N, num_classes, H, W).  In training mode,
     networks with several outputs return a tuple of such logits, and `model.aux_loss_weights` are the weights of these

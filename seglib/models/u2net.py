@@ -27,8 +27,8 @@ class ConvNormReLU(nn.Sequential):
 class CeilMaxPool2d(nn.Sequential):
     """2x2 max-pooling that rounds odd sizes up: (N, C, H, W) -> (N, C, ceil(H/2), ceil(W/2)).
 
-    `nn.MaxPool2d(2, ceil_mode=True)` computes the same, but cannot be exported with dynamic height and width.  The
-    input must not be negative (in U2-Net it comes from a ReLU), so that the padding with zeros never changes a maximum.
+    `nn.MaxPool2d(2, ceil_mode=True)` gives the same result, but cannot be exported with dynamic height and width.
+    The input must not be negative (in U2-Net it comes from a ReLU); otherwise the zero padding could change a maximum.
     """
 
     def __init__(self):

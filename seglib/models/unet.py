@@ -1,4 +1,4 @@
-"""U-Net: an encoder that downsamples the image four times, and a decoder that upsamples it again.
+"""U-Net: an encoder that downsamples the image four times, and a decoder that upsamples back to the size of the image.
 
 Ronneberger, Fischer and Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation", MICCAI 2015,
 https://arxiv.org/abs/1505.04597.  This implementation includes two later changes that have become standard:
