@@ -48,7 +48,7 @@ def source(path: Path | str, pattern: Sequence[str] = ()) -> Source:
 
 
 def _split(path: Path, pairs: list[Pair]) -> tuple[list[Pair], str]:
-    """Assign splits by folder name, by lists (train.txt), or by a fixed ratio. Return the pairs and the method that was used."""
+    """Assign splits by folder name, by lists (train.txt) or by a fixed ratio. Return the pairs and the method."""
     given = {pair.split for pair in pairs} - {None}
     if given - {"test"}:
         return pairs, "folders"

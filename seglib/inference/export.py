@@ -71,9 +71,9 @@ def export(name: str, file: Path, sizes: Sequence[tuple[int, int]] = SIZES) -> d
 class BytesToLogits(nn.Module):
     """A network that includes normalization and maps uint8 RGB (N, 3, H, W) to logits (N, classes, H, W).
 
-    If `mean` and `std` are given, for C channels, the input is float32 (N, C, H, W) instead of uint8 RGB.  If `model` has
-    a single output channel, two logits are returned: 0 and the output.  Their softmax gives class 1 the sigmoid of the
-    output.
+    If `mean` and `std` are given, for C channels, the input is float32 (N, C, H, W) instead of uint8 RGB.  If `model`
+    has a single output channel, two logits are returned: 0 and the output.  Their softmax gives class 1 the sigmoid of
+    the output.
     """
 
     def __init__(self, model: nn.Module, mean: Sequence[float] = (), std: Sequence[float] = ()):

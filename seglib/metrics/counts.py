@@ -19,8 +19,8 @@ class Counts:
 
     Args:
         num_classes: C, 1 to 255.
-        ratio: the width of boundary bands as a fraction of each image's diagonal.  The Boundary IoU paper (Cheng et al.,
-            CVPR 2021) uses 0.02; its authors' code uses 0.005 for Cityscapes.
+        ratio: the width of boundary bands as a fraction of each image's diagonal.  The Boundary IoU paper (Cheng et
+            al., CVPR 2021) uses 0.02; its authors' code uses 0.005 for Cityscapes.
         ignore_index: the target label of the pixels to ignore, which must not be one of the classes.
 
     Attributes:
