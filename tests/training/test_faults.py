@@ -129,7 +129,7 @@ def test_changed_data_file_is_read_again(tmp_path):
     Image.fromarray(before[1]).save(folder / "images" / "0.png")
     assert np.array_equal(dataset[0]["image"], before[1]) and np.array_equal(dataset[1]["image"], before[1])
     Image.fromarray(np.full((40, 40), 7, np.uint8)).save(folder / "masks" / "0.png")
-    with pytest.raises(data.DataError, match=r"masks/0\.png: has other values"):
+    with pytest.raises(data.DataError, match=r"masks/0\.png: has values other than 0 and 1"):
         dataset[0]
 
 
