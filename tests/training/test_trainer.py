@@ -578,7 +578,7 @@ def test_bf16_is_refused_where_its_gradients_are_wrong(tmp_path, monkeypatch):
     config.model.name, config.model.options = "mini_hrnet", {}
     assert training.Trainer(config).amp_dtype is None
     config.amp = "bf16"
-    with pytest.raises(training.TrainingError, match="amp is bf16.* like stage2.0.branches.0.1.conv1 .* auto, or off"):
+    with pytest.raises(training.TrainingError, match="amp is bf16.* like stage2.0.branches.0.1.conv1; .* auto, or off"):
         training.Trainer(config)
     plain = torch.nn.Conv2d(24, 24, 3, padding=1), torch.nn.Conv2d(32, 24, 3, padding=2, dilation=2)
     assert all(amp_dtype("auto", torch.device("cpu"), layer) is torch.bfloat16 for layer in plain)
