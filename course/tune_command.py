@@ -17,6 +17,7 @@ from pathlib import Path
 from seglib.cli.options import Parser
 from seglib.cli.train import split_configuration
 
+TAKES_CONFIG = True  # the remaining arguments are a configuration file and options
 DEFAULT_SPACE = "learning rate, weight decay, batch size, augmentation"
 
 

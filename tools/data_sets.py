@@ -1,4 +1,4 @@
-"""Write the committed split lists of the known data sets, and the digests of their content."""
+"""Write the committed split lists of the built-in data sets, and the digests of their content."""
 
 import json
 from collections.abc import Collection, Sequence

@@ -48,7 +48,7 @@ def build_parser() -> Parser:
         # `train` prints its own help, which lists every option of a configuration.
         subparser = subparsers.add_parser(name, text=command.__doc__, help=summary, add_help=name != "train")
         command.add_arguments(subparser)
-        subparser.set_defaults(run=command.run)
+        subparser.set_defaults(run=command.run, takes_config=getattr(command, "TAKES_CONFIG", False))
     return parser
 
 
@@ -75,7 +75,7 @@ def main(words: list[str] | None = None) -> int:
     os.environ["MPLBACKEND"] = "agg"  # figures are only saved; a notebook's backend may not be available
     parser = build_parser()
     args, args.rest = parser.parse_known_args(words)
-    if args.rest and args.command not in ("train", "tune"):
+    if args.rest and not args.takes_config:
         parser.error(f"unrecognized arguments: {' '.join(args.rest)}")
     return run_command(lambda: args.run(args))
 

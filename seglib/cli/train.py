@@ -15,6 +15,7 @@ from pathlib import Path
 
 from .options import Parser
 
+TAKES_CONFIG = True  # the remaining arguments are a configuration file and options
 PRINT = "print the resulting configuration, optionally with comments, and exit"
 
 

@@ -23,17 +23,8 @@ from .known import SOURCES
 from .masks import read_mask
 
 __all__ = ["IGNORE", "SOURCES", "SUFFIXES", "DataError", "Pair", "SegmentationDataset", "Source", "background_index"]
-__all__ += [
-    "bands_to_rgb",
-    "generated_sets",
-    "import_annotations",
-    "load",
-    "names",
-    "pairs",
-    "read_image",
-    "read_mask",
-    "source",
-]
+__all__ += ["bands_to_rgb", "generated_sets", "import_annotations", "load", "names", "pairs", "read_image"]
+__all__ += ["read_mask", "source"]
 
 
 def __dir__() -> list[str]:

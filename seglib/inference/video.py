@@ -18,6 +18,7 @@ FORMATS = {
     "overlay": ("mp4", "libx264", "yuv420p", "rgb24"),
     "cutout": ("mov", "prores_ks", "yuva444p10le", "rgba"),
 }
+DEFAULT_RATE = 25  # frames per second, if the header names no rate
 QUALITY = {"libx264": {"crf": "18"}}  # almost no visible loss
 
 
@@ -46,13 +47,19 @@ def open_video(file: Path) -> Iterator:
 
 
 def read_frames(container) -> Iterator[Frame]:
-    """Yield the frames of the first video stream, rotated as its header specifies."""
+    """Yield the frames of the first video stream, rotated as its header specifies.
+
+    Raises PredictionError if there are none.
+    """
     stream = container.streams.video[0]
     stream.thread_type = "AUTO"
+    rate, number = (stream.average_rate or DEFAULT_RATE) * stream.time_base, -1  # frames per unit of time
     for number, frame in enumerate(container.decode(stream)):
-        time = frame.pts if frame.pts is not None else int(number / (stream.average_rate * stream.time_base))
+        time = frame.pts if frame.pts is not None else int(number / rate)
         image = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
         yield Frame(np.ascontiguousarray(image), time)
+    if number < 0:
+        raise PredictionError(f"{container.name}: has no frames; the file may be truncated.")
 
 
 def read_comment(file: Path) -> str:
@@ -77,7 +84,8 @@ class VideoWriter:
         form, codec, self.pixels, self.array_format = FORMATS[kind]
         self.container = av.open(file, "w", format=form)
         self.container.metadata["comment"] = comment
-        self.stream = self.container.add_stream(codec, rate=like.average_rate or 25, options=QUALITY.get(codec))
+        rate = like.average_rate or DEFAULT_RATE
+        self.stream = self.container.add_stream(codec, rate=rate, options=QUALITY.get(codec))
         self.stream.codec_context.time_base = self.time_base = like.time_base
 
     def write(self, image: np.ndarray, time: int) -> None:

@@ -334,8 +334,9 @@ def test_help_of_every_command_shows_examples_that_can_be_parsed(called):
             words = shlex.split(line.split("   ")[0])
             assert words[:2] == ["seglib", name]
             args, rest = build_parser().parse_known_args(words[1:])
-            assert args.command == name and (not rest or name in ("train", "tune"))
-            if name in ("train", "tune"):
+            assert args.command == name and args.takes_config == (name in ("train", "tune"))
+            assert not rest or args.takes_config
+            if args.takes_config:
                 load_config(REPOSITORY / rest[0], split_configuration(rest)[1])
 
 

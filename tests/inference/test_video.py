@@ -120,8 +120,13 @@ def test_what_cannot_be_done_is_named(place, capsys, monkeypatch):
     (place / "text.mp4").write_text("not a video")
     with av.open("sound.mkv", "w") as container:
         write_silence(container, container.add_stream("aac", rate=8000))
+    with av.open("empty.mkv", "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 41, 50, "bgr0"
+        write_silence(container, container.add_stream("aac", rate=8000))
     for words, problem in (
         (["cut.mkv"], "cut.mkv: "),
+        (["empty.mkv"], "empty.mkv: has no frames"),
         (["text.mp4"], "text.mp4: cannot be decoded"),
         (["sound.mkv"], "sound.mkv: contains no video"),
         (["clip.mkv", "--kind", "mask,labelme"], "clip.mkv: videos get mask, overlay, cutout, not labelme"),
