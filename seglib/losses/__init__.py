@@ -5,13 +5,14 @@ are means over pixels.  Pixels with the label `ignore_index` contribute to neith
 and if all pixels of a batch are ignored, the loss is 0.  With one channel (C = 1), the logits are those of the
 foreground and are passed through a sigmoid; with more channels, a softmax is used.
 
-Arguments that the losses share:
-    weight: class weights (C,), or (2,) for background and foreground if the logits have one channel.  None means equal
-        weights.
-    ignore_index: the label of ignored pixels.
-    all_reduce: function that sums a tensor over all processes of distributed training, so that every process computes
-        the loss of the whole batch.  `lovasz` and `ohem` have no such argument, because they rank pixels.  They use
-        only the pixels of their own process.
+These arguments have the same meaning in all losses:
+
+- `weight`: class weights (C,), or (2,) for background and foreground if the logits have one channel; None means equal
+  weights.
+- `ignore_index`: the label of ignored pixels.
+- `all_reduce`: a function that sums a tensor over all processes of distributed training, so that every process computes
+  the loss of the whole batch. `lovasz` and `ohem` do not have this argument: they rank pixels and use only those of
+  their own process.
 """
 
 from .combined import LOSSES, SCHEMES, SegmentationLoss, class_weights
