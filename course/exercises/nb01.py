@@ -74,7 +74,7 @@ def score_all_background(answer):
 
 
 @exercise("01_data_preparation/3")
-def find_neighbours(answer):
+def find_neighbors(answer):
     """Check that `answer(train, val, distance)` returns the validation frames with a neighbor in the training set.
 
     Two frames are neighbors if they are from the same sequence and their numbers differ by at most `distance`.

@@ -274,9 +274,9 @@ def _iou(result: torch.Tensor, truth: torch.Tensor) -> float:
     return float((result & truth).sum() / (result | truth).sum())
 
 
-def _resized(mask: np.ndarray, size: tuple[int, int], centre: float, rule=np.floor) -> np.ndarray:
-    """Return the labels at index rule((i + centre) * old / new) on both axes, clipped to the mask."""
-    positions = [rule((np.arange(new) + centre) * old / new) for old, new in zip(mask.shape, size, strict=True)]
+def _resized(mask: np.ndarray, size: tuple[int, int], center: float, rule=np.floor) -> np.ndarray:
+    """Return the labels at index rule((i + center) * old / new) on both axes, clipped to the mask."""
+    positions = [rule((np.arange(new) + center) * old / new) for old, new in zip(mask.shape, size, strict=True)]
     rows, columns = (np.clip(p.astype(int), 0, old - 1) for p, old in zip(positions, mask.shape, strict=True))
     return mask[np.ix_(rows, columns)]
 

@@ -32,7 +32,7 @@ def shrink(mask, height, width):
     return cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
 
 
-def neighbours(train, val, distance, near=lambda a, b, distance: abs(a - b) <= distance, same=True):
+def neighbors(train, val, distance, near=lambda a, b, distance: abs(a - b) <= distance, same=True):
     def parts(key):
         sequence, number = key.split("_")
         return sequence if same else "", int(number)
@@ -52,7 +52,7 @@ def random_crop(image, mask, size, rng):
     return image[top : top + size, left : left + size], mask[top : top + size, left : left + size]
 
 
-RIGHT = {1: counts, 2: baseline, 3: neighbours, 4: shrink, 5: mirror, 6: random_crop}
+RIGHT = {1: counts, 2: baseline, 3: neighbors, 4: shrink, 5: mirror, 6: random_crop}
 
 
 def test_every_exercise_has_a_checker():
@@ -214,24 +214,24 @@ def test_every_sound_way_to_shrink_passes(way):
 @pytest.mark.parametrize(
     "hint, answer",
     [
-        ("return the keys", lambda train, val, distance: len(neighbours(train, val, distance))),
-        ("contains training frames", lambda train, val, distance: neighbours(val, train, distance)),
+        ("return the keys", lambda train, val, distance: len(neighbors(train, val, distance))),
+        ("contains training frames", lambda train, val, distance: neighbors(val, train, distance)),
         ("your list is empty", lambda train, val, distance: [key for key in val if key in train]),
-        ("C_00100 has no neighbor", lambda train, val, d: neighbours(train, val, d, same=False)),
-        ("absolute difference", lambda train, val, d: neighbours(train, val, d, lambda a, b, d: 0 <= a - b <= d)),
-        ("absolute difference", lambda train, val, d: neighbours(train, val, d, lambda a, b, d: 0 <= b - a <= d)),
-        ("use <=", lambda train, val, d: neighbours(train, val, d, lambda a, b, d: abs(a - b) < d)),
+        ("C_00100 has no neighbor", lambda train, val, d: neighbors(train, val, d, same=False)),
+        ("absolute difference", lambda train, val, d: neighbors(train, val, d, lambda a, b, d: 0 <= a - b <= d)),
+        ("absolute difference", lambda train, val, d: neighbors(train, val, d, lambda a, b, d: 0 <= b - a <= d)),
+        ("use <=", lambda train, val, d: neighbors(train, val, d, lambda a, b, d: abs(a - b) < d)),
         ("missing: A_00096", lambda train, val, distance: ["A_00104", "A_00310", "B_00104"]),
-        ("wrong: ['A_00200']", lambda train, val, distance: [*neighbours(train, val, distance), "A_00200"]),
+        ("wrong: ['A_00200']", lambda train, val, distance: [*neighbors(train, val, distance), "A_00200"]),
     ],
 )
-def test_hints_on_neighbours(hint, answer):
+def test_hints_on_neighbors(hint, answer):
     assert hint in message(3, answer)
 
 
-def test_neighbours_may_come_in_any_order_and_kind():
+def test_neighbors_may_come_in_any_order_and_kind():
     assert (
-        message(3, lambda *args: set(neighbours(*args))) == message(3, lambda *args: neighbours(*args)[::-1]) == "right"
+        message(3, lambda *args: set(neighbors(*args))) == message(3, lambda *args: neighbors(*args)[::-1]) == "right"
     )
 
 

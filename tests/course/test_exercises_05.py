@@ -20,7 +20,7 @@ def weights(pixels):
     return class_weights("sqrt_freq", pixels)
 
 
-def normalised(x, axes=(2, 3), eps=1e-5):
+def normalized(x, axes=(2, 3), eps=1e-5):
     return (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + eps)
 
 
@@ -109,7 +109,7 @@ class NoSecondNorm(Light):
 
 
 SMALL = dict(widths=(12, 24, 48, 96), modules=(1, 1, 1), stem_width=24, stage1_width=16, stage1_blocks=1, head_width=64)
-RIGHT = {1: Light, 2: normalised, 3: padded, 4: SMALL, 5: weights, 6: combined}
+RIGHT = {1: Light, 2: normalized, 3: padded, 4: SMALL, 5: weights, 6: combined}
 
 
 def test_the_notebook_has_these_exercises():
@@ -218,17 +218,17 @@ def of_all(pixels):
         (5, absent(float("inf")), "divides by 0"),
         (5, lambda pixels: [7] * len(pixels), "then divide by the mean"),
         (5, lambda pixels: [1.0], "must have shape"),
-        (2, lambda x: normalised(x, (0, 2, 3)), "batch normalization"),
-        (2, lambda x: normalised(x, (1, 2, 3)), "layer normalization"),
-        (2, lambda x: normalised(x, (1,)), "each pixel over the channels"),
-        (2, lambda x: normalised(x, (0, 1)), "each position"),
-        (2, lambda x: normalised(x, (0, 1, 2, 3)), "one mean for everything"),
-        (2, lambda x: normalised(x, (2,)), "over the height only"),
-        (2, lambda x: normalised(x, (3,)), "over the width only"),
+        (2, lambda x: normalized(x, (0, 2, 3)), "batch normalization"),
+        (2, lambda x: normalized(x, (1, 2, 3)), "layer normalization"),
+        (2, lambda x: normalized(x, (1,)), "each pixel over the channels"),
+        (2, lambda x: normalized(x, (0, 1)), "each position"),
+        (2, lambda x: normalized(x, (0, 1, 2, 3)), "one mean for everything"),
+        (2, lambda x: normalized(x, (2,)), "over the height only"),
+        (2, lambda x: normalized(x, (3,)), "over the width only"),
         (2, lambda x: x - x.mean((2, 3), keepdims=True), "divide by the standard deviation"),
         (2, lambda x: (x - x.mean((2, 3), keepdims=True)) / (x.var((2, 3), keepdims=True) + 1e-5), "root"),
         (2, lambda x: (x - x.mean((2, 3), keepdims=True)) / x.std((2, 3), ddof=1, keepdims=True), "one less"),
-        (2, lambda x: normalised(x, eps=0), "add eps under|constant feature map"),
+        (2, lambda x: normalized(x, eps=0), "add eps under|constant feature map"),
         (2, lambda x: x, "keepdims"),
         (3, lambda h, w: padded(w, h), "swapped"),
         (3, lambda h, w: tuple(max(64, s // 32 * 32) for s in (h, w)), "not cropped"),
