@@ -66,7 +66,7 @@ class DataConfig:
     """The images to train and validate on.
 
     Args:
-        name: a data set in `seglib data list`, the path of your own folder, or several joined by +, as in horses+humans
+        name: a data set from `seglib data list`, the path to your own folder, or several joined by +: horses+humans
         root: folder that contains the data sets
         list_name: name of the split list
         train_split: split to train on
@@ -91,7 +91,7 @@ class AugmentConfig:
     """Augmentation of the training images; 0 turns a transform off.
 
     Args:
-        crop_sizes: side length of the square crops in pixels; several sizes are each used for an equal part of the run
+        crop_sizes: side lengths of the square crops in pixels; each size is used in turn for an equal part of the run
         crop_area: smallest and largest area of a crop before it is resized, as a fraction of the image
         crop_ratio: smallest and largest aspect ratio (width / height) of a crop before it is resized
         flip: probability of a horizontal flip
@@ -120,8 +120,8 @@ class ModelConfig:
     Args:
         name: architecture, one of `seglib.models.names()`
         options: options of the architecture, as in `seglib.models.create`
-        init_from: initial weights: a name of released weights, a .safetensors file, imagenet or coco; null means random
-        freeze_encoder_epochs: number of epochs at the start during which the encoder is frozen
+        init_from: initial weights: the name of released weights, a .safetensors file, imagenet or coco; null for random
+        freeze_encoder_epochs: number of initial epochs during which the encoder is frozen
     """
 
     name: str = "unet"
@@ -171,7 +171,7 @@ class OptimizerConfig:
         lr: peak learning rate
         weight_decay: weight decay of the convolution weights (biases and normalization layers have none)
         momentum: momentum of sgd
-        max_grad_norm: maximum norm of the gradient, to which larger gradients are clipped; 0 turns clipping off
+        max_grad_norm: maximum gradient norm for gradient clipping; 0 turns clipping off
         encoder_lr_factor: learning rate of the encoder relative to lr; use a value below 1 for a pre-trained encoder
     """
 
@@ -205,7 +205,7 @@ class InferenceConfig:
     Args:
         longest_side: length in pixels to which the longer side of each image is resized; 0 keeps the original size
         flip: whether to use test-time augmentation with a horizontal flip
-        scales: scales for test-time augmentation, as factors of longest_side
+        scales: scales for test-time augmentation, relative to longest_side
         mean: mean of each channel, only for images that are not RGB; if empty, computed from the training images
         std: standard deviation of each channel, only for images that are not RGB; if empty, computed like mean
     """
@@ -224,9 +224,9 @@ class Config:
     Args:
         output_dir: folder for checkpoints and history
         epochs: number of epochs; may be increased when a run is resumed
-        batch_size: number of images per optimizer step, in total over all processes
+        batch_size: number of images per optimizer step, in total across all processes
         accumulation_steps: number of parts into which a batch is split to save memory (gradient accumulation)
-        seed: random seed of the initial weights, the order of the images and the augmentation
+        seed: random seed for the initial weights, the image order and the augmentation
         num_classes: number of output channels; 0 means one per class, 1 means one sigmoid output for two classes
         ema: decay of the exponential moving average (EMA) of the weights; 0 turns averaging off
         amp: automatic mixed precision; auto uses a lower precision only on hardware where it is faster
@@ -234,9 +234,9 @@ class Config:
         num_workers: number of processes that load images; -1 means 0 on a CPU and 4 on other devices
         eval_interval: number of epochs between validations
         metric: validation score by which the best checkpoint is selected
-        selection: whether to keep the weights of the best epoch by metric, or those of the last epoch
+        selection: whether to keep the weights of the epoch with the best metric, or those of the last epoch
         checkpoint_minutes: minutes between checkpoints within an epoch; 0 saves only at the end of each epoch
-        compile: use torch.compile, which takes a minute or more at the start and makes the training steps faster
+        compile: use torch.compile, which takes a minute or more at startup but makes the training steps faster
         tensorboard: also write the history for TensorBoard
         profile_steps: number of steps to profile after the first three; the profile is written to trace.json
     """
@@ -281,10 +281,10 @@ def build_parser() -> jsonargparse.ArgumentParser:
 
 
 def load_config(file: Path | str | None = None, overrides: list[str] | None = None) -> Config:
-    """Read a configuration from a YAML file. Options that are not in the file have their default values.
+    """Read a configuration from a YAML file. Options that are not in the file keep their default values.
 
     Args:
-        file: The YAML file. None means only default values.
+        file: The YAML file. With None, all options have their default values.
         overrides: Options from the command line, such as "--optimizer.lr=1e-3", which override those in the file.
 
     Raises:
@@ -323,7 +323,7 @@ def parse_config(text: str | Mapping, overrides: list[str] = (), where: str = "t
             for override in overrides:
                 _check_override(override)
             parsed = build_parser().parse_args(list(overrides), namespace=parsed)
-        # JSON converts the parser's own number types, which cannot be saved as YAML or pickle, to plain numbers.
+        # JSON converts the parser's number types, which cannot be pickled or saved as YAML, to plain numbers.
         config = _build(Config, json.loads(json.dumps(parsed.as_dict())))
         _lower_learning_rate(config, values, overrides)
         _check_combinations(config)
@@ -351,7 +351,7 @@ def _lower_learning_rate(config: Config, values: Mapping, overrides: list[str]) 
 
 
 def _explain(error: Exception) -> str:
-    """Convert a parser error to a message of one line, with a more readable message if a value is out of range."""
+    """Convert a parser error to a one-line message that states the allowed range if a value is out of range."""
     message = re.sub(r'Parser key "([^"]+)":', r"\1:", " ".join(str(error).split()))
     pattern = r"([\w.]+): Not of type \w+: (.*) does not conform to restriction (.*)"
     if not (match := re.fullmatch(pattern, message)):
@@ -422,7 +422,7 @@ def _build(kind: type, values: dict, prefix: str = ""):
 
 
 def _check_combinations(config: Config) -> None:
-    """Raise ConfigError for invalid values that the types of the fields cannot rule out."""
+    """Raise ConfigError for invalid values that the field types alone cannot rule out."""
     augment, inference, data = config.augment, config.inference, config.data
     if config.loss.class_weights is None:  # null in the first released weights
         config.loss.class_weights = "none"
@@ -455,10 +455,10 @@ def flatten(values: Mapping, prefix: str = "") -> dict:
 
 
 def upgrade_config(values: Mapping) -> dict:
-    """Return the nested configuration `values`, from any version, with current names of options and split lists."""
+    """Convert a nested configuration from any version of seglib to the current names of options and split lists."""
     upgraded = _upgrade_names(values, "")
     data = upgraded.get("data")
-    before_0_2 = "run" in values  # in these versions, the split list seed27 of the horses was called "default"
+    before_0_2 = "run" in values  # in these versions, the split list seed27 of horses was called "default"
     if before_0_2 and isinstance(data, dict) and (data.get("name"), data.get("list_name")) == ("horses", "default"):
         upgraded["data"] = data | {"list_name": "seed27"}
     return upgraded

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def is_torchrun() -> bool:
-    """Return whether torchrun started this process as one of several."""
+    """Return whether this is one of several processes started by torchrun."""
     return int(os.environ.get("WORLD_SIZE", 1)) > 1
 
 
@@ -50,7 +50,7 @@ def local_rank() -> int:
 
 
 def wrap_model(model: nn.Module, device: torch.device) -> nn.Module:
-    """Wrap `model` in DistributedDataParallel if there are several processes, to average the gradients over them.
+    """Wrap `model` in DistributedDataParallel, which averages the gradients, if there are several processes.
 
     Li et al., "PyTorch Distributed: Experiences on Accelerating Data Parallel Training", VLDB 2020.
     """
@@ -60,7 +60,7 @@ def wrap_model(model: nn.Module, device: torch.device) -> nn.Module:
 
 
 def sync_batch_norm(model: nn.Module, device: torch.device) -> nn.Module:
-    """Synchronize the batch statistics of `model` over all processes.  PyTorch supports this only on CUDA devices."""
+    """Synchronize the batch statistics of `model` across all processes.  PyTorch supports this only on CUDA devices."""
     if world_size() > 1 and device.type == "cuda":
         return nn.SyncBatchNorm.convert_sync_batchnorm(model)
     return model

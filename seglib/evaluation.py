@@ -1,4 +1,4 @@
-"""Evaluate a predictor on a data set at the native size of the images."""
+"""Evaluate a predictor on a data set at native image size."""
 
 from collections.abc import Callable
 from functools import reduce
@@ -14,7 +14,7 @@ from .data import SegmentationDataset
 from .inference import Predictor
 from .metrics import Counts
 
-COUNT_ON_DEVICE = {"cuda"}  # device types on which pixels are counted; other predictions are copied to the CPU first
+COUNT_ON_DEVICE = {"cuda"}  # device types on which pixels are counted; on other devices, they are counted on the CPU
 
 
 def evaluate(
@@ -34,8 +34,8 @@ def evaluate(
         dataset: the images and masks.
         ratio: width of the boundary band as a fraction of each image's diagonal.
         progress: whether to show a progress bar on a terminal.
-        each: function to call for every image.  Its arguments are the image's item in the data set, the prediction
-            (H, W) and the scores of the image.
+        each: function to call for every image.  Its arguments are the data set item, the prediction (H, W) and the
+            scores of the image.
 
     Returns:
         The result of `metrics.Counts.scores`, with an additional entry `per_image`: {key: {"miou", "boundary_iou"}}.

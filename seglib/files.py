@@ -12,13 +12,13 @@ from typing import IO
 import yaml
 from filelock import FileLock
 
-# RESOURCES is the folder of `weights/` (manifest, model cards) and `data/` (split lists) in a checkout or in the
-# installed package.
+# RESOURCES is the folder that contains `weights/` (manifest, model cards) and `data/` (split lists), in a checkout or
+# the installed package.
 _PACKAGE = Path(__file__).resolve().parent
 RESOURCES = _PACKAGE / "resources" if (_PACKAGE / "resources").is_dir() else _PACKAGE.parent
 MAX_CHARACTERS = 1_000_000  # limit on the length of a YAML text
-MAX_SCALAR = 3000  # limit on the characters of a value; Python raises an error for numbers of more than 4300 digits
-MAX_DEPTH = 40  # limit on the depth of nested lists and mappings
+MAX_SCALAR = 3000  # limit on the characters per value; Python raises an error for numbers with more than 4300 digits
+MAX_DEPTH = 40  # limit on the nesting depth of lists and mappings
 JOINERS = "\u00a0\u200c\u200d"  # no-break space, and the joiners used in Persian and Hindi
 
 
@@ -47,7 +47,7 @@ def open_atomically(file: Path) -> Iterator[IO[bytes]]:
     temporary = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
     state = "nothing was written"
     try:
-        with open(temporary, "xb") as stream:  # a file with a name, because some writers require one
+        with open(temporary, "xb") as stream:  # a named file, because some writers require a name
             state = "the file is as it was before"
             yield stream
             stream.flush()
@@ -62,7 +62,7 @@ def open_atomically(file: Path) -> Iterator[IO[bytes]]:
 
 
 def write_text(file: Path, text: str) -> None:
-    """Write a text to `file` atomically, in UTF-8."""
+    """Write text to `file` atomically, in UTF-8."""
     write_atomically(file, lambda stream: stream.write(text.encode("utf-8")))
 
 
@@ -107,7 +107,7 @@ class _StrictLoader(yaml.SafeLoader):
         return node
 
 
-# YAML 1.1 reads 1e-3 as a string, but users mean a number.
+# YAML 1.1 parses 1e-3 as a string, but users mean a number.
 _StrictLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
 )
@@ -128,6 +128,6 @@ def read_yaml(text: str) -> object:
         raise ValueError(f"longer than {MAX_CHARACTERS:,} characters")
     try:
         return _StrictLoader(text).get_single_data()
-    # PyYAML also raises exceptions other than its own, for example for an invalid date.
+    # PyYAML also raises built-in exceptions, for example for an invalid date.
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise ValueError(" ".join(str(error).split())[:300]) from None

@@ -24,17 +24,17 @@ PLACES = {
     "tensorboard",
     "profile_steps",
 }
-RUN_FILES = ("config.yaml", "history.json", "checkpoint.pt")  # a folder with one of these files is a run
+RUN_FILES = ("config.yaml", "history.json", "checkpoint.pt")  # a folder that contains any of these files is a run
 SCORES = ("miou", "boundary_iou", "pixel_accuracy", "foreground_iou")
 
 
 class RunError(SeglibError, ValueError):
-    """There are no runs to read.  The message says in which folder, why, and what to do."""
+    """No runs were found.  The message says which folder is affected, what is wrong, and what to do."""
 
 
 @dataclass
 class Record:
-    """A run that was read from its folder.  `faults` contains a sentence for each problem with the files of the run."""
+    """A run that was read from its folder.  `faults` describes each problem with its files in one sentence."""
 
     folder: Path
     options: dict[str, object] = field(default_factory=dict)  # "optimizer.lr" -> 0.002
@@ -44,7 +44,7 @@ class Record:
 
     @property
     def metric(self) -> str:
-        """The validation score that selects the best weights of the run."""
+        """The validation score by which the best weights of the run are selected."""
         return str(self.options.get("metric", "miou"))
 
     @property
@@ -63,7 +63,7 @@ class Record:
 
     @property
     def state(self) -> str:
-        """The state with the number of epochs: finished, resumable, stopped (without a checkpoint) or unknown."""
+        """The state (finished, resumable, stopped without a checkpoint, or unknown), and the number of epochs."""
         done, epochs = len(self.history), self.options.get("epochs")
         if not is_number(epochs):
             return f"unknown, {done} epochs"
@@ -130,7 +130,7 @@ def find(places: list[Path]) -> list[Record]:
 
 
 def differences(records: list[Record]) -> list[str]:
-    """Return the names of the options that differ between the runs, except PLACES, in the configuration's order."""
+    """Return the options that differ between the runs, in the order of the configuration, except those in PLACES."""
     runs = [record.options for record in records if record.options]
     names = dict.fromkeys(name for options in runs for name in options if name not in PLACES)
     return [name for name in names if len({format_value(options.get(name)) for options in runs}) > 1]
@@ -140,8 +140,8 @@ def table(records: list[Record], width: int = 120) -> str:
     """Return a table of the runs, sorted from the best to the worst score.
 
     The columns are the state, the training time in minutes, the scores of the best epoch, and the options that differ
-    between the runs.  If the table is wider than `width` characters, the remaining columns follow in further blocks
-    below, which repeat the paths of the runs.
+    between the runs.  If the table is wider than `width` characters, the remaining columns are put in additional blocks
+    below, each of which repeats the paths of the runs.
     """
     ranked = sorted(records, key=lambda r: (-r.best["val"][r.metric] if r.best else 1, str(r.folder)))
     scores = [s for s in SCORES if any(r.best and is_number(r.best["val"].get(s)) for r in ranked)]
@@ -174,8 +174,8 @@ def format_value(value: object) -> str:
 def align_columns(heads: list[str], rows: list[list[str]], width: int = 120) -> str:
     """Return a text table with aligned columns.
 
-    If the table is wider than `width` characters, the remaining columns follow in further blocks below.  Every block
-    begins with the first column.
+    If the table is wider than `width` characters, the remaining columns are put in additional blocks below.  Every
+    block begins with the first column.
     """
     widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
     blocks: list[list[int]] = [[]]

@@ -21,7 +21,7 @@ from .errors import SeglibError
 FOLDER = files.RESOURCES / "weights"
 ADDRESS_VARIABLE = "SEGLIB_WEIGHTS_URL"  # overrides the download address in the manifest
 CACHE_VARIABLE = "SEGLIB_CACHE"  # overrides the folder of downloaded weights
-METADATA_KEY = "notes"  # key in the header of a safetensors file; the first release used this name
+METADATA_KEY = "notes"  # key in the header of a safetensors file, kept for compatibility with the first release
 TIMEOUT = 30  # seconds to wait for a response from the server
 
 
@@ -52,7 +52,7 @@ def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict]:
     """Read a safetensors file.
 
     Returns:
-        The tensors, converted from fp16 to fp32, and the metadata, in which renamed options have their new names.
+        The tensors, with fp16 converted to fp32, and the metadata, with the current option names.
 
     Raises:
         WeightsError: If the file is missing or corrupted.
@@ -103,7 +103,7 @@ def names() -> list[str]:
 
 
 def card(name: str) -> dict:
-    """Return the model card of released weights, which describes their training and their scores.
+    """Return the model card of released weights, which describes how they were trained and how well they score.
 
     Raises:
         WeightsError: If the name is unknown or the card is corrupted.
@@ -177,9 +177,9 @@ def load(name: str) -> tuple[nn.Module, dict]:
 
 
 class _NoRandomWeights(TorchFunctionMode):
-    """Context manager in which tensors are not initialized with random numbers.
+    """Context manager that skips the random initialization of tensors.
 
-    On the meta device, PyTorch would import its compiler for the initialization, which takes three seconds.
+    On the meta device, random initialization would import PyTorch's compiler, which takes three seconds.
     """
 
     def __torch_function__(self, function, types, args=(), kwargs=None):

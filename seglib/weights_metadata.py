@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from .files import is_printable_name
 
 READING = {"bits", "bands", "channels"}  # keyword arguments of `data.read_image`
-MAX_OPTION = 4096  # limit on integer options of a network; a network with larger values could exhaust the memory
+MAX_OPTION = 4096  # limit on integer options of a network, because larger values could exhaust the memory
 
 
 def find_fault(metadata: object, needs_data: bool = True) -> str:

@@ -22,7 +22,7 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
     "boundary": functions.boundary,
 }
 SCHEMES = ("none", "sqrt_freq", "inv_freq", "hrnet")  # for `class_weights`
-# The smallest and the largest allowed value of each option of the losses.
+# The smallest and largest allowed values of each loss option.
 OPTION_RANGES = {"gamma": (0, 100), "threshold": (1e-6, 1), "min_kept": (1, 2**62), "width": (1, 10**6)}
 # HRNet's weights for the 19 classes of Cityscapes (github.com/HRNet/HRNet-Semantic-Segmentation).
 _CITYSCAPES_WEIGHTS = (
@@ -35,7 +35,7 @@ def class_weights(scheme: str, pixels: Sequence[int]) -> list[float] | None:
     """Compute class weights from the number of pixels of each class.
 
     Args:
-        scheme: "none"; "inv_freq" for the inverse of the class frequency; "sqrt_freq" for the square root of this
+        scheme: "none"; "inv_freq" for the inverse of the class frequency; "sqrt_freq" for the square root of the
             inverse; or "hrnet" for HRNet's fixed weights for Cityscapes.
         pixels: the number of pixels of each class in the training set (C,).
 
@@ -165,7 +165,7 @@ def _check_options(terms: Mapping[str, float], options: Mapping[str, Mapping[str
     """Return the additional keyword arguments of each loss in `terms`.
 
     Raises:
-        LossError: if an argument is for a loss that is not in `terms`, is unknown, or is out of range.
+        LossError: if an argument is unknown, is out of range, or belongs to a loss that is not in `terms`.
     """
     if not isinstance(options, Mapping) or not all(isinstance(arguments, Mapping) for arguments in options.values()):
         raise LossError(f"options is {options!r}, but must be arguments by loss, such as {{'focal': {{'gamma': 1}}}}.")

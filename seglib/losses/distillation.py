@@ -46,7 +46,7 @@ def distillation(
     package, pixels with the label `ignore_index` do not contribute.
 
     Args:
-        logits: the student's logits (N, C, H, W).  If C = 1, they are the logits of the foreground, as for a sigmoid.
+        logits: the student's logits (N, C, H, W).  If C = 1, they are foreground logits for a sigmoid.
         soft_targets: probabilities (N, max(C, 2), H, W), computed by `mean_prediction` with the same temperature.
         target: labels (N, H, W), used only to find the ignored pixels.
         temperature: T, greater than 0.  A higher temperature increases the influence of the less likely classes.
@@ -57,7 +57,7 @@ def distillation(
         A scalar, at least 0.
 
     Raises:
-        LossError: if the numbers of classes of student and teachers differ.
+        LossError: if the student and the teachers have different numbers of classes.
     """
     log_predictions = F.log_softmax(_two_channels(logits.float()) / temperature, dim=1)
     if log_predictions.shape != soft_targets.shape:
@@ -71,5 +71,5 @@ def distillation(
 
 
 def _two_channels(logits: Tensor) -> Tensor:
-    """Convert logits of one channel to two channels with the same probabilities; return other logits unchanged."""
+    """Convert single-channel logits to two channels with the same probabilities; return other logits unchanged."""
     return torch.cat([torch.zeros_like(logits), logits], dim=1) if logits.shape[1] == 1 else logits

@@ -1,4 +1,4 @@
-"""The losses, which are functions of logits and a target mask.
+"""The losses, each a function of logits and a target mask.
 
 Most losses are means over pixels; `dice` and `lovasz` measure the overlap of two regions.  The arguments that all
 losses share are described in the docstring of `seglib.losses`.
@@ -27,9 +27,9 @@ def single_process(x: Tensor) -> Tensor:
 
 
 def weight_sum(target: Tensor, weight: Tensor | None, ignore_index: int, all_reduce: AllReduce) -> Tensor:
-    """Return the sum of the class weights of all pixels that are not ignored, or the number of these pixels.
+    """Return the sum of the class weights of all valid pixels, or the number of valid pixels if `weight` is None.
 
-    The number is returned if `weight` is None.  The result is never 0, so that it can be used as a denominator.
+    The result is never 0, so that it can be used as a denominator.
     """
     valid = target != ignore_index
     if weight is None:
@@ -56,7 +56,7 @@ def binary_cross_entropy(
     ignore_index: int = IGNORE_INDEX,
     all_reduce: AllReduce = single_process,
 ) -> Tensor:
-    """Return the binary cross-entropy with a sigmoid, for logits of one channel (N, 1, H, W)."""
+    """Return the binary cross-entropy with a sigmoid, for single-channel logits (N, 1, H, W)."""
     return _mean(_pixel_losses(logits, target, ignore_index), target, weight, ignore_index, all_reduce)
 
 
@@ -89,15 +89,15 @@ def ohem(
     threshold: float = 0.9,
     min_kept: int = 131072,
 ) -> Tensor:
-    """Return the cross-entropy of only the hard pixels (online hard example mining, OHEM).
+    """Return the cross-entropy over the hard pixels only (online hard example mining, OHEM).
 
     Shrivastava, Gupta and Girshick, "Training Region-based Object Detectors with Online Hard Example Mining", CVPR
     2016, https://arxiv.org/abs/1604.03540.  The defaults are HRNet's values for Cityscapes.
 
     Args:
         threshold: a pixel is hard if the probability of its target class is at most this value, 1e-6 to 1.
-        min_kept: the minimum number of pixels of the batch to use.  If fewer pixels are hard, the pixels with the
-            largest loss are used.
+        min_kept: the minimum number of pixels to use per batch.  If fewer pixels are hard, the pixels with the largest
+            losses are used.
     """
     losses = _pixel_losses(logits, target, ignore_index)
     valid = target != ignore_index
@@ -115,9 +115,9 @@ def boundary(
     width: int = 3,
     all_reduce: AllReduce = single_process,
 ) -> Tensor:
-    """Return the cross-entropy of the pixels near a boundary between classes, or 0 if there is no boundary.
+    """Return the cross-entropy over the pixels near a boundary between classes, or 0 if there is no boundary.
 
-    Boundary IoU is measured in a similar region.
+    Boundary IoU is computed on a similar region.
 
     Args:
         width: a pixel is near a boundary if a pixel of a different class is within this Chebyshev distance, in pixels.
@@ -185,11 +185,11 @@ def lovasz(logits: Tensor, target: Tensor, weight: Tensor | None = None, ignore_
     """
     probability, one_hot, valid = _probabilities(logits, target, ignore_index)
     truth = one_hot.to(probability.dtype).movedim(1, 0).flatten(1)  # (C, N * H * W)
-    errors = (truth - (probability * valid).movedim(1, 0).flatten(1)).abs()  # 0 for ignored pixels, which sort last
+    errors = (truth - (probability * valid).movedim(1, 0).flatten(1)).abs()  # 0 for ignored pixels, which come last
     errors, order = errors.sort(dim=1, descending=True)
     truth = truth.gather(1, order)
     area = truth.sum(dim=1, keepdim=True)
-    # 1 - IoU if the pixels with the largest errors, up to this one, were wrong.  Its increments weight the errors.
+    # 1 - IoU if all pixels up to this one, sorted by error, were wrong.  The errors are weighted by its increments.
     jaccard = 1 - (area - truth.cumsum(1)) / (area + (1 - truth).cumsum(1)).clamp(min=1e-6)
     differences = jaccard.diff(dim=1, prepend=jaccard.new_zeros(len(jaccard), 1))
     return _mean_over_present((errors * differences).sum(dim=1), area[:, 0] > 0, weight)

@@ -1,4 +1,4 @@
-"""Segmentation metrics: pixel counts are summed over a data set, and the scores are computed from the sums.
+"""Segmentation metrics, which are computed from pixel counts accumulated over a data set.
 
 IoU, Dice, precision, recall and accuracies are computed from one confusion matrix.  Boundary IoU is computed as in
 Cheng et al., "Boundary IoU: Improving Object-Centric Image Segmentation Evaluation", CVPR 2021, for all classes at
@@ -6,9 +6,9 @@ once.
 
 For a data set, create a `Counts` object, call its method `update(target, prediction)` for each batch, and call
 `scores()` at the end.  For a single batch, call a function such as `iou(target, prediction, num_classes)`.  The target
-is always the first argument.  Label maps contain integers 0..C-1, in NumPy arrays or in PyTorch tensors on any device.
-The prediction may also be logits.  Pixels whose target is `ignore_index` are not counted.  A class that occurs in
-neither target nor prediction has no score (NaN in arrays, None in `Counts.scores`) and is left out of means.
+is always the first argument.  Label maps are NumPy arrays or PyTorch tensors (on any device) of integers 0..C-1.  The
+prediction may also be logits.  Pixels whose target is `ignore_index` are not counted.  A class that occurs in neither
+the target nor the prediction has no score (NaN in arrays, None in `Counts.scores`) and is left out of means.
 """
 
 from .boundary import boundary_bands, boundary_counts, boundary_width

@@ -17,7 +17,7 @@ Differences = Callable[[int], Any]
 
 
 def boundary_width(height: int, width: int, ratio: float = 0.02) -> int:
-    """Return the width of boundary bands in pixels: a fraction of the image's diagonal, but at least 1.
+    """Return the width of boundary bands in pixels, which is a fraction of the image's diagonal but at least 1.
 
     Args:
         height: height of the image in pixels.
@@ -33,7 +33,7 @@ def boundary_width(height: int, width: int, ratio: float = 0.02) -> int:
 
 
 def boundary_bands(labels: Array, width: int) -> Array:
-    """Return a mask of the pixels that are in the boundary band of their own class.
+    """Return a mask of the pixels that belong to the boundary band of their own class.
 
     The band of a class is the set of its pixels within Chebyshev distance `width` of a pixel with a different label.
     Everything outside the image counts as a different label.  A pixel is therefore in a band if its window of
@@ -60,9 +60,9 @@ def boundary_bands(labels: Array, width: int) -> Array:
 def boundary_counts(
     target: Array, prediction: Array, num_classes: int, width: int, ignore_index: int = 255
 ) -> tuple[Array, Array]:
-    """Count, for each class, the pixels in the intersection and the union of the target's and the prediction's bands.
+    """For each class, count the pixels in the intersection and the union of the target's and the prediction's bands.
 
-    The bands are computed on all labels.  Ignored pixels are removed from the bands afterwards.
+    The bands are computed from all labels.  Ignored pixels are removed from the bands afterwards.
 
     Args:
         target: labels (..., H, W), as in `confusion_matrix`.
@@ -82,7 +82,7 @@ def boundary_counts(
 
 
 def boundary_of_shifted(target: Any, prediction: Any, num_classes: int, width: int) -> tuple[Array, Array]:
-    """Return `boundary_counts` of two label maps from `labels.shift_labels`: class + 1, or 0 for ignored pixels."""
+    """Compute `boundary_counts` from the label maps that `labels.shift_labels` returns."""
     bits = _band_bits(_differences(target, prediction, num_classes), target.reshape(-1) | 255, target.shape, width)
     in_target, in_prediction = as_bytes(bits > 15), as_bytes((bits & 15) > 0) & as_bytes(target > 0)
     return _intersection_and_union(target * in_target, prediction * in_prediction, num_classes)
@@ -90,7 +90,7 @@ def boundary_of_shifted(target: Any, prediction: Any, num_classes: int, width: i
 
 def _intersection_and_union(target: Any, prediction: Any, num_classes: int) -> tuple[Array, Array]:
     """Count the pixels with each label 1..C in both maps, and those in at least one of the maps: two int64 (C,)."""
-    if num_classes <= 2 and isinstance(target, np.ndarray):  # the labels 1 and 2 are single bits: no matrix is needed
+    if num_classes <= 2 and isinstance(target, np.ndarray):  # labels 1 and 2 are single bits, so no matrix is needed
         both, either = target & prediction, target | prediction
         return _count_bits(both, num_classes), _count_bits(either, num_classes)
     pairs: Any = count_pairs(target, prediction, num_classes)
@@ -137,7 +137,7 @@ def _band_bits(differences: Differences, everywhere: Any, shape: tuple[int, ...]
         raise MetricError(f"bands need labels (..., H, W), not {tuple(shape)}, and a width >= 1, not {width}")
     row = shape[-1]  # the step to the pixel below
     changes = differences(1)
-    changes[row - 1 :: row] = 255  # the image ends after each row
+    changes[row - 1 :: row] = 255  # the last pixel of each row has no right neighbor
     mixed = differences(row)[:-1]  # 2x2 blocks with different labels, stored at their top left pixel
     mixed |= changes[:-row]
     mixed |= changes[row:]

@@ -30,7 +30,7 @@ def confusion_matrix(target: Array, prediction: Array, num_classes: int, ignore_
         tensor on the target's device.
 
     Raises:
-        MetricError: if shapes differ, a label is out of range, or an input is empty or does not contain integers.
+        MetricError: if the shapes differ, a label is out of range, or an input is empty or does not contain integers.
     """
     return confusion_of_shifted(*shift_labels(target, prediction, num_classes, ignore_index), num_classes)
 
@@ -60,7 +60,7 @@ def iou(
 def dice(
     target: Array, prediction: Array | None = None, num_classes: int | None = None, ignore_index: int = 255
 ) -> np.ndarray:
-    """Return the Dice coefficient of each class, 2 TP / (2 TP + FP + FN).  Arguments, result and errors as in `iou`."""
+    """Return the Dice coefficient of each class, 2 TP / (2 TP + FP + FN).  See `iou` for arguments and errors."""
     hits, true, predicted = _marginals(target, prediction, num_classes, ignore_index)
     return quotient(2 * hits, true + predicted)
 
@@ -68,7 +68,7 @@ def dice(
 def precision(
     target: Array, prediction: Array | None = None, num_classes: int | None = None, ignore_index: int = 255
 ) -> np.ndarray:
-    """Return the precision of each class, TP / (TP + FP); NaN for classes never predicted.  Arguments as in `iou`."""
+    """Return the precision of each class, TP / (TP + FP); NaN for classes never predicted.  See `iou` for arguments."""
     hits, _, predicted = _marginals(target, prediction, num_classes, ignore_index)
     return quotient(hits, predicted)
 
@@ -76,7 +76,7 @@ def precision(
 def recall(
     target: Array, prediction: Array | None = None, num_classes: int | None = None, ignore_index: int = 255
 ) -> np.ndarray:
-    """Return the recall of each class, TP / (TP + FN); NaN for classes not in the target.  Arguments as in `iou`."""
+    """Return the recall of each class, TP / (TP + FN); NaN for classes not in the target.  See `iou` for arguments."""
     hits, true, _ = _marginals(target, prediction, num_classes, ignore_index)
     return quotient(hits, true)
 
@@ -84,14 +84,14 @@ def recall(
 def mean_iou(
     target: Array, prediction: Array | None = None, num_classes: int | None = None, ignore_index: int = 255
 ) -> float:
-    """Return the mean IoU over the classes that occur in target or prediction.  Arguments as in `iou`."""
+    """Return the mean IoU over the classes that occur in the target or the prediction.  See `iou` for arguments."""
     return mean(iou(target, prediction, num_classes, ignore_index))
 
 
 def pixel_accuracy(
     target: Array, prediction: Array | None = None, num_classes: int | None = None, ignore_index: int = 255
 ) -> float:
-    """Return the fraction of correctly classified pixels, without ignored pixels.  Arguments as in `iou`."""
+    """Return the fraction of correctly classified pixels, excluding ignored pixels.  See `iou` for arguments."""
     hits, true, _ = _marginals(target, prediction, num_classes, ignore_index)
     return float(quotient(hits.sum(), true.sum()))
 
@@ -99,20 +99,20 @@ def pixel_accuracy(
 def mean_class_accuracy(
     target: Array, prediction: Array | None = None, num_classes: int | None = None, ignore_index: int = 255
 ) -> float:
-    """Return the mean recall over the classes that occur in the target.  Arguments as in `iou`."""
+    """Return the mean recall over the classes that occur in the target.  See `iou` for arguments."""
     return mean(recall(target, prediction, num_classes, ignore_index))
 
 
 def frequency_weighted_iou(
     target: Array, prediction: Array | None = None, num_classes: int | None = None, ignore_index: int = 255
 ) -> float:
-    """Return the mean of the class IoUs, weighted by the number of target pixels.  Arguments as in `iou`."""
+    """Return the mean of the class IoUs, weighted by the number of target pixels.  See `iou` for arguments."""
     hits, true, predicted = _marginals(target, prediction, num_classes, ignore_index)
     return float(quotient(np.nansum(true * quotient(hits, true + predicted - hits)), true.sum()))
 
 
 def confusion_of_shifted(target: Array, prediction: Array, num_classes: int) -> Array:
-    """Return `confusion_matrix` of two label maps from `labels.shift_labels`: class + 1, or 0 for ignored pixels."""
+    """Compute `confusion_matrix` from the label maps that `labels.shift_labels` returns."""
     if num_classes <= 2 and isinstance(target, np.ndarray):  # faster than bincount
         pairs, labels = target * 3 + prediction, range(1, num_classes + 1)
         return np.array([[np.count_nonzero(pairs == 3 * t + p) for p in labels] for t in labels], np.int64)
@@ -120,7 +120,7 @@ def confusion_of_shifted(target: Array, prediction: Array, num_classes: int) -> 
 
 
 def count_pairs(target: Any, prediction: Any, num_classes: int) -> Array:
-    """Count the pixels of every pair of shifted labels 0..C: int64 (C + 1, C + 1)."""
+    """Count the pixels of every pair of shifted labels 0..C, and return int64 (C + 1, C + 1)."""
     side = num_classes + 1
     if isinstance(target, torch.Tensor):
         pairs = target.int() * side + prediction
@@ -161,6 +161,6 @@ def occurring(values: Iterable[float]) -> list[float]:
 
 
 def mean(values: Iterable[float]) -> float:
-    """Return the mean of the values that are not NaN, or NaN if there are none.  The order has no effect."""
+    """Return the mean of the values that are not NaN, in any order, or NaN if there are none."""
     values = occurring(values)
     return math.fsum(values) / len(values) if values else math.nan

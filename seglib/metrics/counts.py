@@ -1,6 +1,6 @@
-"""Pixel counts, accumulated over the images of a data set, and the scores computed from them.
+"""Pixel counts accumulated over the images of a data set, and the scores computed from them.
 
-`Counts` objects from several processes can be added.
+`Counts` objects from several processes can be added together.
 """
 
 import math
@@ -25,9 +25,9 @@ class Counts:
 
     Attributes:
         confusion: int64 (C, C), with a row for each target class and a column for each predicted class.
-        boundary_intersection: int64 (C,), pixels in the intersection of the target's and the prediction's boundary
-            bands of each class.
-        boundary_union: int64 (C,), pixels in the union of these bands.
+        boundary_intersection: int64 (C,), for each class the number of pixels in the intersection of the target's and
+            the prediction's boundary bands.
+        boundary_union: int64 (C,), the number of pixels in the union of these bands.
         images: the number of images counted.
         foreground_ious: with two classes, the IoU of class 1 in every image in which this class occurs in the target
             or the prediction.
@@ -97,7 +97,7 @@ class Counts:
             class_names: C different class names, the keys of `per_class`.  None means "0", "1" and so on.
 
         Returns:
-            A dictionary of plain numbers that can be saved as JSON.  A score is None if none of its classes occurs.
+            A dictionary of plain numbers that can be saved as JSON.  A score is None if none of its classes occur.
             The entry `per_class` contains the scores of each class.
 
         Raises:

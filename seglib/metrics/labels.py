@@ -1,4 +1,4 @@
-"""Checks of label maps: NumPy arrays or PyTorch tensors of the same shape that contain integers in range."""
+"""Check that label maps are NumPy arrays or PyTorch tensors of the same shape that contain integers in range."""
 
 from typing import Any
 
@@ -70,14 +70,14 @@ def check_options(num_classes: int, ignore_index: int) -> None:
 
 
 def check_integers(labels: Any, name: str) -> Array:
-    """Return `labels` as an array or a tensor of integers; bool is converted to 0 and 1.
+    """Return `labels` as an array or a tensor of integers, with bool converted to 0 and 1.
 
     Raises:
         MetricError: if `labels` is empty or does not contain integers.
     """
     if isinstance(labels, torch.Tensor):
         integers = not (labels.is_floating_point() or labels.is_complex())
-        # uint8 or int64: PyTorch cannot compute with other unsigned types
+        # All types except uint8 become int64, because PyTorch cannot compute with other unsigned types.
         labels = labels.long() if integers and labels.dtype != torch.uint8 else labels
     else:
         labels = np.asarray(labels)

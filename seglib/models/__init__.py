@@ -1,6 +1,6 @@
 """Networks for semantic segmentation.
 
-`create` builds a network by name, and `load_official` loads a checkpoint that its authors published.
+`create` builds a network by name, and `load_official` loads a checkpoint published by the network's authors.
 """
 
 from .converters import load_official, load_weights, upgrade_state_dict

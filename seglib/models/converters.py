@@ -1,6 +1,6 @@
 """Load checkpoints whose parameter names differ from ours.
 
-These are the checkpoints that the networks' authors published, and files that older versions of seglib saved.
+These are checkpoints published by the networks' authors and files saved by older versions of seglib.
 """
 
 import pickle
@@ -22,7 +22,7 @@ NOTHING = r"(?!)"  # a pattern that matches nothing
 
 
 class Format(NamedTuple):
-    """A format in which the weights of a network were published, read from published.yaml.
+    """A format of published weights, as described in published.yaml.
 
     All patterns are regular expressions for `re.search` or `re.sub`, applied to the keys of a state_dict.
 
@@ -46,9 +46,9 @@ class Loaded(NamedTuple):
 
     Attributes:
         title: the format of the checkpoint.
-        used: the number of parameters and buffers of the network that were loaded.
-        fresh: keys of the parameters and buffers of the network that were not loaded and keep their values.
-        dropped: keys of the checkpoint that were not used.
+        used: the number of the network's parameters and buffers that were loaded.
+        fresh: keys of the network's parameters and buffers that were not loaded and keep their values.
+        dropped: keys in the checkpoint that were not used.
     """
 
     title: str
@@ -66,7 +66,7 @@ class Loaded(NamedTuple):
 
 
 def load_official(model: nn.Module, checkpoint: Mapping[str, Any] | str | Path) -> Loaded:
-    """Load a checkpoint that the network's authors published.
+    """Load a checkpoint published by the network's authors.
 
     If the number of classes differs, the last layer (`model.head_prefixes`) is not loaded.
 
@@ -86,7 +86,7 @@ def load_official(model: nn.Module, checkpoint: Mapping[str, Any] | str | Path) 
     if kind not in PUBLISHED["formats"]:
         raise CheckpointError(f"no published checkpoint is known for {kind}; load its state_dict directly.")
     formats = [Format(**entry) for entry in PUBLISHED["formats"][kind]]
-    # Training scripts may store the weights under "state_dict", and nn.DataParallel puts "module." before each key.
+    # Training scripts may store the weights under "state_dict", and nn.DataParallel prefixes each key with "module.".
     state_dict = state_dict.get("state_dict", state_dict)
     entries = {name.removeprefix("module."): (name, value) for name, value in state_dict.items()}
     form = next((f for f in formats if any(re.search(f.sign, name) for name in entries)), formats[0])
@@ -113,7 +113,7 @@ def load_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -> Loaded:
 
 
 def upgrade_state_dict(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return a state_dict of one of our networks, saved by this or an older version, with our current keys."""
+    """Rename the keys of a state_dict, saved by this or an older version of seglib, to the current keys."""
     return {_renamed(name, PUBLISHED["old_names"]): value for name, value in state_dict.items()}
 
 
@@ -166,7 +166,7 @@ def _load(model: nn.Module, entries: Mapping[str, tuple[str, Any]], form: Format
 
 
 def _other_classes(model: nn.Module, current: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> list[str]:
-    """Return the keys of the last layer if the file contains them for a different number of classes, otherwise []."""
+    """Return the keys of the last layer if the checkpoint has a different number of classes, otherwise []."""
     last = [name for name in current if name.startswith(getattr(model, "head_prefixes", ()))]
     if not last or any(name not in values or values[name].dim() != current[name].dim() for name in last):
         return []

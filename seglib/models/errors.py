@@ -19,8 +19,8 @@ class CheckpointError(SeglibError, ValueError):
 def check_training_size(model: nn.Module, x: Tensor, stride: int) -> None:
     """Raise ModelError in training mode for a single image that is at most `stride` pixels high and wide.
 
-    The features of such an image at this stride have only one pixel, but batch normalization needs more than one value
-    per channel.
+    At this stride, the feature map of such an image has only one pixel, but batch normalization needs more than one
+    value per channel.
     """
     if model.training and x.shape[0] == 1 and max(x.shape[-2:]) <= stride:
         raise ModelError(

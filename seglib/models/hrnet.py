@@ -1,4 +1,4 @@
-"""HRNet: parallel branches of different resolutions, which repeatedly exchange features.
+"""HRNet: parallel branches at different resolutions, which repeatedly exchange features.
 
 Sun, Xiao, Liu and Wang, "Deep High-Resolution Representation Learning for Human Pose Estimation", CVPR 2019,
 https://arxiv.org/abs/1902.09212.  For segmentation, see Wang et al., "Deep High-Resolution Representation Learning for
@@ -48,14 +48,14 @@ def conv_norm_relu(
 
 
 def concatenate(branches: list[Tensor]) -> Tensor:
-    """Upsample all branches bilinearly to the size of the first, and concatenate them to (N, sum of channels, H, W)."""
+    """Upsample all branches bilinearly to the size of the first, and concatenate them: (N, sum of channels, H, W)."""
     first, *rest = branches
     rest = [F.interpolate(x, size=first.shape[-2:], mode="bilinear", align_corners=False) for x in rest]
     return torch.cat([first, *rest], dim=1)
 
 
 def initialize(model: nn.Module) -> None:
-    """Initialize every convolution: the weights with He initialization, and the biases with 0."""
+    """Initialize the weights of all convolutions with He initialization, and their biases with 0."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
@@ -67,8 +67,8 @@ class Residual(nn.Module):
     """A residual block, ReLU(residual(x) + shortcut(x)).  Subclasses define `residual`.
 
     Args:
-        in_channels: channels of the input.
-        out_channels: channels of the output.
+        in_channels: number of input channels.
+        out_channels: number of output channels.
         norm: function that returns a normalization layer for a number of channels.
         project: whether to use a 1x1 convolution as the shortcut even if `in_channels` equals `out_channels`.
     """
@@ -128,7 +128,7 @@ class Transition(nn.ModuleList):
 
     Args:
         in_widths: channels of each branch of the input.
-        out_widths: channels of each branch of the output, which has one branch more.
+        out_widths: channels of each branch of the output, which has one more branch.
     """
 
     def __init__(self, in_widths: Sequence[int], out_widths: Sequence[int]):
@@ -166,8 +166,8 @@ class HighResolutionModule(nn.Module):
     def _fuse_layer(in_channels: int, out_channels: int, num_downsamples: int) -> nn.Module:
         """Return the layer that transforms one branch for the sum in another branch.
 
-        For a higher resolution this is a 1x1 convolution; `_fuse` upsamples its output.  For a lower resolution it is
-        a 3x3 convolution of stride 2 for each factor of 2.
+        To a higher resolution, this is a 1x1 convolution, whose output `_fuse` upsamples.  To a lower resolution, it is
+        a 3x3 convolution with stride 2 for each factor of 2.
         """
         if num_downsamples == 0:
             return nn.Identity()
@@ -177,7 +177,7 @@ class HighResolutionModule(nn.Module):
         return nn.Sequential(*steps, conv_norm(in_channels, out_channels, stride=2))
 
     def forward(self, branches: list[Tensor]) -> list[Tensor]:
-        """Map a list of (N, widths[i], H/2^i, W/2^i), sizes rounded up, to a list of the same shapes."""
+        """Map a list of (N, widths[i], H/2^i, W/2^i), sizes rounded up, to a list with the same shapes."""
         branches = [blocks(x) for blocks, x in zip(self.branches, branches, strict=True)]
         return [self._fuse(layers, branches, i) for i, layers in enumerate(self.fuse_layers)]
 
@@ -194,19 +194,19 @@ class HRNet(nn.Module):
     """HRNet: images (N, in_channels, H, W) of any size -> logits (N, num_classes, H, W).
 
     Args:
-        num_classes: channels of the logits.
-        in_channels: channels of the image.
+        num_classes: number of output channels.
+        in_channels: number of image channels.
         widths: channels of the branches at strides 4, 8, ...; at least two branches.
         modules: the number of modules in stage 2 (two branches), stage 3 (three branches), and so on.
         dilations: the dilation of each residual block of a branch.
-        stem_width: channels of the two convolutions of stride 2 in the stem.
-        stage1_width: the inner channels of the bottlenecks in stage 1.
+        stem_width: channels of the two stride-2 convolutions in the stem.
+        stage1_width: inner channels of the bottlenecks in stage 1.
         stage1_blocks: the number of bottlenecks in stage 1.
-        head_width: channels of the head, which processes the branches, concatenated at stride 4.  None means the sum of
-            `widths`.
-        upsampling: interpolation mode of the fusions: "bilinear" (align_corners=False) as in the authors' networks for
-            segmentation, or "nearest" as in the authors' networks for ImageNet.
-        checkpointing: whether to use activation checkpointing, which needs less memory in training, but a second
+        head_width: channels of the head, which is applied to the branches concatenated at stride 4.  None means the sum
+            of `widths`.
+        upsampling: interpolation mode of the fusions: "bilinear" (align_corners=False) as in the authors' segmentation
+            networks, or "nearest" as in their ImageNet networks.
+        checkpointing: whether to use activation checkpointing, which saves memory in training at the cost of a second
             forward pass.
 
     Raises:

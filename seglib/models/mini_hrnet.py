@@ -6,13 +6,13 @@ mini_hrnet_v3 are `HRNet` with other keyword arguments.  Parameter counts are fo
 (multiply-accumulate operations) are for one image of 512x1024 pixels:
 
 - mini_hrnet_v1 (17.2M, 101 G) is HRNet-W48 without its fourth stage.  The head uses the three branches of stage 3.
-- mini_hrnet_v2 (13.4M, 62 G) is HRNet-W48 with fewer modules and blocks.  Every stage has one module, and a branch has
-  two blocks instead of four.  The earlier project does not state how many; we chose these numbers.
+- mini_hrnet_v2 (13.4M, 62 G) is HRNet-W48 with fewer modules and blocks.  Each stage has one module, and each branch
+  has two blocks instead of four.  The earlier project does not state these numbers, so we chose them.
 - mini_hrnet_v3 (9.5M, 77 G) has new blocks and stages.  `course.mini_hrnet_v3` implements the published version.
-- mini_hrnet (6.0M, 17 G) is our design.  HRNet-W18 (9.6M, 37 G) needs a third of its MACs before the second branch
-  starts, and more than half for eight modules with four equal blocks per branch.  Therefore, in mini_hrnet,
+- mini_hrnet (6.0M, 17 G) is our design.  HRNet-W18 (9.6M, 37 G) spends a third of its MACs before the second branch
+  starts, and more than half in eight modules with four equal blocks per branch.  Therefore, in mini_hrnet,
     - the stem and stage 1 have half the width, and stage 1 has half the depth (1.6 G instead of 10.7 G);
-    - a branch has two blocks per module instead of four.  The second block has dilation 2, and therefore the same
+    - each branch has two blocks per module instead of four.  The second block has dilation 2, and therefore the same
       receptive field as two blocks without dilation;
     - stages 3 and 4 have two modules each instead of four and three;
     - the head has 128 channels (1.6 G instead of 2.6 G, although the branches are wider);

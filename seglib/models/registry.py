@@ -1,4 +1,4 @@
-"""The registry of networks: build a network by its name."""
+"""The registry of networks, which builds a network by its name."""
 
 import inspect
 import sys
@@ -33,7 +33,7 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
 def builders() -> dict[str, Callable[..., nn.Module]]:
     """Return {name of a network: the class or function that builds it}.
 
-    The networks are those of this library, and those that installed packages register under the entry point
+    These are the networks in this library and those that installed packages register in the entry point group
     `seglib.models`.
     """
     return BUILDERS | {point.name: point.load() for point in entry_points(group="seglib.models")}
@@ -55,17 +55,17 @@ def create(name: str, num_classes: int, in_channels: int = 3, pretrained: str | 
     """Build a network with random or pretrained weights.
 
     In eval mode `model(x)` maps images (N, in_channels, H, W) to logits (N, num_classes, H, W).  In training mode,
-    networks with several outputs return a tuple of such logits, and `model.aux_loss_weights` are the weights of these
-    outputs in the loss.  Published weights are downloaded once (see `pretrained.fetch`).  A line on stderr reports
-    which layers were loaded.
+    networks with several outputs return a tuple of such logits, and `model.aux_loss_weights` contains the weights of
+    these outputs in the loss.  Published weights are downloaded once (see `pretrained.fetch`), and a line on stderr
+    reports which layers were loaded.
 
     Args:
         name: one of `names()`.
-        num_classes: channels of the logits, at least 1.
-        in_channels: channels of the image, at least 1.
-        pretrained: "imagenet" or "coco" for published weights, None for random weights.  If the number of channels C is
-            not 3, channel k of the first convolution gets the published weights of channel k % 3, multiplied by 3 / C.
-        options: further keyword arguments of the network's class.
+        num_classes: number of output channels, at least 1.
+        in_channels: number of image channels, at least 1.
+        pretrained: "imagenet" or "coco" for published weights, None for random weights.  If `in_channels` is C != 3,
+            channel k of the first convolution gets the published weights of channel k % 3, multiplied by 3 / C.
+        options: additional keyword arguments of the network's class.
 
     Returns:
         The network, in training mode.

@@ -1,8 +1,8 @@
 """U2-Net: a U-Net in which every stage is itself a small U-Net.
 
 Qin, Zhang, Huang, Dehghan, Zaiane and Jagersand, "U2-Net: Going Deeper with Nested U-Structure for Salient Object
-Detection", Pattern Recognition 2020, https://arxiv.org/abs/2005.09007.  The paper's network predicts salient objects
-in one channel and ends in sigmoids.  Here every output has one channel per class and consists of logits.
+Detection", Pattern Recognition 2020, https://arxiv.org/abs/2005.09007.  The network in the paper predicts salient
+objects in one channel and ends in sigmoids.  Here, every output consists of logits with one channel per class.
 """
 
 import torch
@@ -28,7 +28,7 @@ class CeilMaxPool2d(nn.Sequential):
     """2x2 max-pooling that rounds odd sizes up: (N, C, H, W) -> (N, C, ceil(H/2), ceil(W/2)).
 
     `nn.MaxPool2d(2, ceil_mode=True)` gives the same result, but cannot be exported with dynamic height and width.
-    The input must not be negative (in U2-Net it comes from a ReLU); otherwise the zero padding could change a maximum.
+    The input must not be negative, because the zero padding could change a maximum.  In U2-Net it comes from a ReLU.
     """
 
     def __init__(self):
@@ -47,8 +47,8 @@ class RSU(nn.Module):
         in_channels: C_in.
         mid_channels: channels inside the block.
         out_channels: C_out.
-        height: the number of levels.  All levels except the last two end with downsampling, and the last level has
-            dilation 2.
+        height: the number of levels.  Every level except the last two is followed by downsampling, and the last level
+            has dilation 2.
         dilated: whether to double the dilation at each level instead of downsampling (RSU4F in the paper).
     """
 
@@ -70,7 +70,7 @@ class RSU(nn.Module):
         residual = x = self.conv_in(x)  # (N, C_out, H, W)
         skips = []
         for level, conv in enumerate(self.down):
-            x = conv(x)  # (N, mid, H/2^level, W/2^level); the last level has the size of the level before it
+            x = conv(x)  # (N, mid, H/2^level, W/2^level); the last level has the same size as the one before
             skips.append(x)
             if level < self.num_downsamples:
                 x = self.pool(x)
@@ -101,13 +101,13 @@ def _stage(level: int, in_channels: int, mid_channels: int, out_channels: int) -
 class U2Net(nn.Module):
     """U2-Net: images (N, in_channels, H, W) of any size -> logits (N, num_classes, H, W).
 
-    In training mode the network returns a tuple of seven logits of this shape for deep supervision: the fused output,
-    followed by the six side outputs from the finest to the coarsest.
+    In training mode the network returns a tuple of seven logit tensors of this shape for deep supervision: the fused
+    output, followed by the six side outputs from the finest to the coarsest.
 
     Args:
-        num_classes: channels of each output.
-        in_channels: channels of the image.
-        checkpointing: whether to use activation checkpointing, which needs less memory in training, but a second
+        num_classes: number of channels of each output.
+        in_channels: number of image channels.
+        checkpointing: whether to use activation checkpointing, which saves memory in training at the cost of a second
             forward pass.
     """
 
@@ -133,7 +133,7 @@ class U2Net(nn.Module):
         self.out_conv = nn.Conv2d(len(decoder_out) * num_classes, num_classes, 1)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """Return the logits, and in training mode a tuple of seven logits.
+        """Return the logits, or in training mode a tuple of seven logit tensors.
 
         Raises:
             ModelError: in training mode, for a single image of at most 32x32 pixels, because batch normalization needs
@@ -156,7 +156,7 @@ class U2Net(nn.Module):
 
 
 class U2NetP(U2Net):
-    """The small U2-Net of the same paper: every stage has 16 inner channels and 64 output channels."""
+    """The small U2-Net from the same paper, in which every stage has 16 inner channels and 64 output channels."""
 
     encoder_channels = ((16, 64),) * 6
     decoder_channels = ((16, 64),) * 5

@@ -1,9 +1,9 @@
-"""U-Net: an encoder that downsamples the image four times, and a decoder that upsamples back to the size of the image.
+"""U-Net: an encoder that downsamples the image four times, and a decoder that upsamples back to the original size.
 
 Ronneberger, Fischer and Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation", MICCAI 2015,
 https://arxiv.org/abs/1505.04597.  This implementation includes two later changes that have become standard:
-convolutions are padded, so that the output has the size of the input, and each 3x3 convolution is followed by batch
-normalization.
+convolutions are padded, so that the output has the same size as the input, and each 3x3 convolution is followed by
+batch normalization.
 """
 
 import torch
@@ -42,12 +42,12 @@ class Down(nn.Sequential):
 
 
 class Up(nn.Module):
-    """Upsample by 2, concatenate with the skip connection of the same resolution, and apply a `DoubleConv`.
+    """Upsample by 2, concatenate with the skip connection at the same resolution, and apply a `DoubleConv`.
 
     Args:
-        in_channels: channels of the input.
-        skip_channels: channels of the skip connection, which are features of the encoder.
-        out_channels: channels of the output.
+        in_channels: number of input channels.
+        skip_channels: channels of the skip connection from the encoder.
+        out_channels: number of output channels.
         bilinear: whether to upsample by bilinear interpolation instead of a transposed convolution.  A transposed
             convolution also reduces the number of channels; with interpolation, the `DoubleConv` does this.
     """
@@ -75,8 +75,8 @@ class UNet(nn.Module):
     """U-Net: images (N, in_channels, H, W) -> logits (N, num_classes, H, W), with H and W at least 16.
 
     Args:
-        num_classes: channels of the logits.
-        in_channels: channels of the image.
+        num_classes: number of output channels.
+        in_channels: number of image channels.
         width: channels at full resolution, 64 in the paper.  The number of channels doubles at each of the four lower
             levels.
         bilinear: whether to upsample by bilinear interpolation instead of transposed convolutions.  In this case, the
