@@ -36,7 +36,7 @@ MODULES = {
     "seglib.weights": "released weights",
     "seglib.visualize": "figures of data, predictions and training",
     "seglib.config": "every option of a run",
-    "seglib.runs": "reading run folders",
+    "course.runs": "reading run folders",
     "course.costs": "parameters, MACs, memory, receptive field",
 }
 

@@ -18,13 +18,13 @@ SEGLIB_LAYERS = [
     {"models", "losses", "metrics", "distributed"},
     {"weights_metadata"},
     {"weights", "data"},
-    {"runs", "visualize"},
+    {"visualize"},
     {"inference"},
     {"evaluation"},
     {"training"},
     {"cli"},
 ]
-MAX_CODE_LINES = 7_422  # the aim is 6,000; lower this number with every step towards it
+MAX_CODE_LINES = 7_252  # the aim is 6,000; lower this number with every step towards it
 
 
 def modules(folder: str) -> list[Path]:

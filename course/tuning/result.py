@@ -5,9 +5,10 @@ from pathlib import Path
 
 import yaml
 
-from seglib import files, runs, visualize
+from seglib import files, visualize
 from seglib.config import Config, config_to_dict
 
+from .. import runs
 from .figure import search_figure
 from .space import Space, get_option, to_yaml_line, with_options
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from seglib import weights
-from seglib.cli.main import COMMANDS, build_parser, main
+from seglib.cli.main import build_parser, load_commands, main
 from seglib.cli.train import split_configuration
 from seglib.config import load_config
 from tools.__main__ import main as tools_main
@@ -326,7 +326,7 @@ def test_options_of_a_training_come_with_a_space_or_an_equals_sign(words):
 
 
 def test_help_of_every_command_shows_examples_that_can_be_parsed(called):
-    for name in COMMANDS:
+    for name in load_commands():
         help_text = called(name, "--help").stdout
         lines = help_text.split("examples:\n")[1].split("\n\n")[0].splitlines()
         assert len(lines) >= 2, name

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from nbclient import NotebookClient
 from PIL import Image
 
+from course.figures.score_charts import compared_runs
 from seglib import metrics, visualize
 from seglib.visualize import FALSE_NEGATIVE, FALSE_POSITIVE, IGNORED, TRUE_POSITIVE
 
@@ -228,7 +229,7 @@ def test_training_curves_without_validation_or_rate_or_with_one_epoch():
 
 
 def test_legends_do_not_cover_data():
-    for figure in (visualize.training_curves(history()), visualize.compared_runs({"a": history()})):
+    for figure in (visualize.training_curves(history()), compared_runs({"a": history()})):
         pixels(figure)
         for axes in (axes for axes in figure.axes if axes.get_legend()):
             assert not axes.get_legend().get_window_extent().overlaps(axes.get_window_extent())
@@ -259,7 +260,7 @@ def test_names_from_files_may_hold_anything():
     figures = [
         visualize.show_prediction(photo(), disc(), classes=names),
         visualize.confusion_figure(np.eye(2), names),
-        visualize.compared_runs({name: history() for name in names}),
+        compared_runs({name: history() for name in names}),
     ]
     for figure in figures:
         pixels(figure)

@@ -9,7 +9,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seglib import runs, training, visualize
+from course import runs
+from course.figures.score_charts import compared_runs
+from seglib import training
 from seglib.cli.main import main
 from seglib.config import Config, config_to_dict, flatten
 
@@ -147,6 +149,6 @@ def test_runs_are_plotted_together(tmp_path, capsys):
 
 def test_the_curves_are_those_of_the_histories(tmp_path):
     histories = {record.folder.name: record.history for record in (runs.read(write_run(tmp_path / "a")),)}
-    losses, scores = visualize.compared_runs(histories).axes
+    losses, scores = compared_runs(histories).axes
     assert losses.lines[0].get_xdata().tolist() == [1, 2, 3] and scores.lines[0].get_ydata().tolist() == [0.5, 0.7, 0.6]
     assert losses.lines[0].get_ydata().tolist() == [1.0, 0.9, 0.8]

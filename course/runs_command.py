@@ -11,7 +11,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from .options import Parser, make_folder
+from seglib.cli.options import Parser, make_folder
 
 
 def add_arguments(parser: Parser) -> None:
@@ -22,18 +22,19 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from .. import runs
+    from course import runs
 
     records = runs.find(args.folders or [Path("runs")])
     print(runs.table(records, shutil.get_terminal_size((160, 24)).columns))
     for fault in (fault for record in records for fault in record.faults):
         print(f"note: {fault}", file=sys.stderr)
     if args.plot:
-        from .. import visualize
+        from course.figures.score_charts import compared_runs
+        from seglib.visualize import save
 
         make_folder(args.plot.parent, "--plot")
         top = os.path.commonpath([record.folder.absolute().parent for record in records])
         histories = {os.path.relpath(record.folder, top): record.history for record in records}
-        visualize.save(visualize.compared_runs(histories, args.score), args.plot)
+        save(compared_runs(histories, args.score), args.plot)
         print(f"drawn: {args.plot}")
     return 0

@@ -8,9 +8,9 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .config import flatten, upgrade_config
-from .errors import SeglibError
-from .files import read_yaml
+from seglib.config import flatten, upgrade_config
+from seglib.errors import SeglibError
+from seglib.files import read_yaml
 
 # Options that do not affect the result: paths, hardware and logging.
 PLACES = {
