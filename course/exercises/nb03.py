@@ -103,51 +103,6 @@ def weights_of_an_rsu(answer):
 
 
 @exercise("03_u2net/4")
-def loss_of_logits(answer):
-    """Check that `answer(z, t)` returns the mean binary cross-entropy of logits z and targets t, finite for any z."""
-    z, t = np.array([[2.0, -1.0, 0.5], [-3.0, 0.0, 4.0]]), np.array([[1.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
-    pixel = np.logaddexp(0, z) - t * z
-    mistakes = [
-        (pixel.sum(), "this is the sum; return the mean"),
-        ((np.logaddexp(0, z) - (1 - t) * z).mean(), "foreground and background are swapped: t = 1 is foreground"),
-        (np.logaddexp(0, z).mean(), "the targets are ignored: this treats every pixel as background"),
-        (-pixel.mean(), "the sign is wrong: the loss is the negative logarithm"),
-        (
-            (t * np.logaddexp(0, -z)).mean(),
-            "only foreground pixels contribute here; background pixels have a loss, too",
-        ),
-        (((1 / (1 + np.exp(-z)) - t) ** 2).mean(), "this is the squared error; take logarithms"),
-    ]
-    where = "the loss is the mean of log(1 + exp(z)) - t z over the pixels"
-    expect_close(_finite(answer, z, t, "even for small logits"), pixel.mean(), mistakes, where)
-    for extreme, target in ((1000.0, 0.0), (-1000.0, 1.0), (1000.0, 1.0), (-1000.0, 0.0)):
-        right = max(extreme, 0.0) - target * extreme
-        result = _finite(
-            answer,
-            np.array([[extreme]]),
-            np.array([[target]]),
-            f"for a logit of {extreme:g}, because exp overflows or the logarithm of 0 is taken",
-        )
-        if not math.isclose(result, right, abs_tol=1e-4):
-            raise Hint(
-                f"for a logit of {extreme:g} and target {target:g} the loss is {right:g}, but yours is {result:.4g}: "
-                "clipping limits the loss of confident mistakes and makes their gradient 0"
-            )
-
-
-def _finite(answer, z: np.ndarray, t: np.ndarray, where: str) -> float:
-    """Return the loss `answer(z, t)`; raise a Hint if it is NaN or infinite."""
-    try:
-        with np.errstate(all="ignore"):
-            result = number(answer(z.copy(), t.copy()))
-    except (OverflowError, ZeroDivisionError):
-        result = math.nan
-    if not math.isfinite(result):
-        raise Hint(f"the loss is {result} {where}; move max(z, 0) out of the logarithm, or use np.logaddexp")
-    return result
-
-
-@exercise("03_u2net/5")
 def add_rsu(answer):
     """Check that `answer(in_channels, mid_channels, out_channels)` returns an RSU with additive skip connections.
 
@@ -249,6 +204,51 @@ def _check_residual(out: torch.Tensor, entered: torch.Tensor, inner: torch.Tenso
     if torch.allclose(out, (inner + entered) / 2, atol=1e-5):
         raise Hint("the residual connection is a sum, not a mean")
     raise Hint("the result should be the output of the last convolution plus that of the input convolution")
+
+
+@exercise("03_u2net/5")
+def loss_of_logits(answer):
+    """Check that `answer(z, t)` returns the mean binary cross-entropy of logits z and targets t, finite for any z."""
+    z, t = np.array([[2.0, -1.0, 0.5], [-3.0, 0.0, 4.0]]), np.array([[1.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
+    pixel = np.logaddexp(0, z) - t * z
+    mistakes = [
+        (pixel.sum(), "this is the sum; return the mean"),
+        ((np.logaddexp(0, z) - (1 - t) * z).mean(), "foreground and background are swapped: t = 1 is foreground"),
+        (np.logaddexp(0, z).mean(), "the targets are ignored: this treats every pixel as background"),
+        (-pixel.mean(), "the sign is wrong: the loss is the negative logarithm"),
+        (
+            (t * np.logaddexp(0, -z)).mean(),
+            "only foreground pixels contribute here; background pixels have a loss, too",
+        ),
+        (((1 / (1 + np.exp(-z)) - t) ** 2).mean(), "this is the squared error; take logarithms"),
+    ]
+    where = "the loss is the mean of log(1 + exp(z)) - t z over the pixels"
+    expect_close(_finite(answer, z, t, "even for small logits"), pixel.mean(), mistakes, where)
+    for extreme, target in ((1000.0, 0.0), (-1000.0, 1.0), (1000.0, 1.0), (-1000.0, 0.0)):
+        right = max(extreme, 0.0) - target * extreme
+        result = _finite(
+            answer,
+            np.array([[extreme]]),
+            np.array([[target]]),
+            f"for a logit of {extreme:g}, because exp overflows or the logarithm of 0 is taken",
+        )
+        if not math.isclose(result, right, abs_tol=1e-4):
+            raise Hint(
+                f"for a logit of {extreme:g} and target {target:g} the loss is {right:g}, but yours is {result:.4g}: "
+                "clipping limits the loss of confident mistakes and makes their gradient 0"
+            )
+
+
+def _finite(answer, z: np.ndarray, t: np.ndarray, where: str) -> float:
+    """Return the loss `answer(z, t)`; raise a Hint if it is NaN or infinite."""
+    try:
+        with np.errstate(all="ignore"):
+            result = number(answer(z.copy(), t.copy()))
+    except (OverflowError, ZeroDivisionError):
+        result = math.nan
+    if not math.isfinite(result):
+        raise Hint(f"the loss is {result} {where}; move max(z, 0) out of the logarithm, or use np.logaddexp")
+    return result
 
 
 def _convolution(in_channels: int, out_channels: int) -> int:

@@ -40,7 +40,7 @@ def loss(z, t):
 
 
 class AddRSU(nn.Module):
-    """The right answer to exercise 5; each subclass makes one mistake."""
+    """The right answer to exercise 4; each subclass makes one mistake."""
 
     bottom = 2
 
@@ -68,7 +68,7 @@ class AddRSU(nn.Module):
         return entered + x
 
 
-RIGHT = {1: field, 2: sides, 3: count, 4: loss, 5: AddRSU}
+RIGHT = {1: field, 2: sides, 3: count, 4: AddRSU, 5: loss}
 
 
 def test_the_notebook_has_these_exercises():
@@ -96,7 +96,7 @@ def test_torch_answers_are_accepted():
         block(torch.zeros(1, 1, 4, side))
         return result
 
-    assert verdict(4, stable).right is True
+    assert verdict(5, stable).right is True
     assert verdict(3, counted).right is True
     assert verdict(2, measured).right is True
 
@@ -112,7 +112,7 @@ def test_stubs_count_as_not_attempted(number, stub):
         def __init__(self, in_channels, mid_channels, out_channels):
             super().__init__()
 
-    result = verdict(number, Untouched if number == 5 and callable(stub) else stub)
+    result = verdict(number, Untouched if number == 4 and callable(stub) else stub)
     assert result.right is None and "not attempted" in result.message
 
 
@@ -210,19 +210,19 @@ def of_the_foreground(z, t):
         (3, lambda a, m, b, h: count(a, m, b, h) + 9 * m * (m - b), "gets out_channels"),
         (3, lambda a, m, b, h: count(a, m, b, h) + 18 * m * m + 3 * m, "one convolution too many"),
         (3, lambda a, m, b, h: 5, "for each convolution"),
-        (4, lambda z, t: loss(z, t) * z.size, "return the mean"),
-        (4, lambda z, t: loss(z, 1 - t), "swapped"),
-        (4, lambda z, t: loss(z, 0 * t), "targets are ignored"),
-        (4, lambda z, t: -loss(z, t), "sign"),
-        (4, of_the_foreground, "only foreground pixels"),
-        (4, lambda z, t: ((sigmoid(z) - t) ** 2).mean(), "squared error"),
-        (4, naive, "for a logit of 1000"),
-        (4, clipped, "clipping limits"),
-        (4, lambda z, t: (np.log(1 + np.exp(z)) - t * z).mean(), "for a logit of 1000"),
-        (4, lambda z, t: np.mean([math.log(1 + math.exp(x)) for x in z.flat]) - (t * z).mean(), "for a logit of 1000"),
-        (4, lambda z, t: math.inf, "even for small"),
-        (4, lambda z, t: 0.3, "the mean of log(1 + exp(z))"),
-        (4, lambda z, t: z, "one number"),
+        (5, lambda z, t: loss(z, t) * z.size, "return the mean"),
+        (5, lambda z, t: loss(z, 1 - t), "swapped"),
+        (5, lambda z, t: loss(z, 0 * t), "targets are ignored"),
+        (5, lambda z, t: -loss(z, t), "sign"),
+        (5, of_the_foreground, "only foreground pixels"),
+        (5, lambda z, t: ((sigmoid(z) - t) ** 2).mean(), "squared error"),
+        (5, naive, "for a logit of 1000"),
+        (5, clipped, "clipping limits"),
+        (5, lambda z, t: (np.log(1 + np.exp(z)) - t * z).mean(), "for a logit of 1000"),
+        (5, lambda z, t: np.mean([math.log(1 + math.exp(x)) for x in z.flat]) - (t * z).mean(), "for a logit of 1000"),
+        (5, lambda z, t: math.inf, "even for small"),
+        (5, lambda z, t: 0.3, "the mean of log(1 + exp(z))"),
+        (5, lambda z, t: z, "one number"),
     ],
 )
 def test_typical_mistakes_get_their_own_hint(number, answer, word):
@@ -343,9 +343,9 @@ class NoInit(nn.Module):
     ],
 )
 def test_blocks_that_miss_one_thing(answer, word):
-    result = verdict(5, answer)
+    result = verdict(4, answer)
     assert result.right is False and any(part in result.message for part in word.split("|")), result.message
 
 
 def test_a_forward_without_a_result_is_not_attempted():
-    assert verdict(5, Silent).right is None
+    assert verdict(4, Silent).right is None

@@ -69,7 +69,7 @@ def down(x, kernels):
 
 
 class LightBlock(nn.Module):
-    """The right answer to exercise 5; each subclass makes one mistake."""
+    """The right answer to exercise 1; each subclass makes one mistake."""
 
     depthwise: dict = {"groups": 6, "bias": False}
     pointwise: dict = {"bias": False}
@@ -88,7 +88,7 @@ class LightBlock(nn.Module):
         return F.relu(x + self.change(x))
 
 
-RIGHT = {1: sizes, 2: paths, 3: receive, 4: down, 5: LightBlock}
+RIGHT = {1: LightBlock, 2: sizes, 3: paths, 4: receive, 5: down}
 
 
 def test_the_notebook_has_these_exercises():
@@ -101,20 +101,20 @@ def test_right_answers_are_accepted(number):
 
 
 def test_other_forms_of_a_right_answer_are_accepted():
-    assert verdict(1, lambda *inputs: torch.tensor(sizes(*inputs))).right is True
-    assert verdict(1, lambda *inputs: [list(pair) for pair in sizes(*inputs)]).right is True
-    assert verdict(2, lambda widths: np.int64(paths(widths))).right is True
+    assert verdict(2, lambda *inputs: torch.tensor(sizes(*inputs))).right is True
+    assert verdict(2, lambda *inputs: [list(pair) for pair in sizes(*inputs)]).right is True
+    assert verdict(3, lambda widths: np.int64(paths(widths))).right is True
 
     def from_the_package(widths):
         return sum(p.numel() for p in HighResolutionModule(widths, (1,), "bilinear").fuse_layers.parameters())
 
-    assert verdict(2, from_the_package).right is True
+    assert verdict(3, from_the_package).right is True
 
     def upsampled_first(fine, coarse, weight):
         coarse = F.interpolate(coarse, size=fine.shape[-2:], mode="bilinear")
         return (fine + torch.einsum("oc,nchw->nohw", weight, coarse)).clamp(min=0)
 
-    assert verdict(3, upsampled_first).right is True
+    assert verdict(4, upsampled_first).right is True
 
 
 @pytest.mark.parametrize("number", RIGHT)
@@ -124,7 +124,7 @@ def test_stubs_count_as_not_attempted(number, stub):
         def __init__(self, channels):
             super().__init__()
 
-    result = verdict(number, Untouched if number == 5 and callable(stub) else stub)
+    result = verdict(number, Untouched if number == 1 and callable(stub) else stub)
     assert result.right is None and "not attempted" in result.message
 
 
@@ -158,47 +158,47 @@ def test_nonsense_is_rejected_and_never_raises(number, nonsense):
 @pytest.mark.parametrize(
     ("number", "answer", "word"),
     [
-        (1, lambda h, w, n: [(h // 2 ** (i + 2), w // 2 ** (i + 2)) for i in range(n)], "rounded up"),
-        (1, lambda h, w, n: sizes(w, h, n), "height comes first"),
-        (1, lambda h, w, n: sizes(h, w, n, 0), "stem is missing"),
-        (1, lambda h, w, n: sizes(h, w, n, 1), "downsamples twice"),
-        (1, lambda h, w, n: sizes(h, w, n, 3), "first branch has the resolution"),
-        (1, lambda h, w, n: sizes(h, w, 1) * n, "half the resolution"),
-        (1, lambda h, w, n: sizes(h, w, n)[::-1], "highest resolution"),
-        (1, lambda h, w, n: sizes(h, w, n)[:-1], "have 4 sizes"),
-        (1, lambda h, w, n: [(7, 7)] * n, "each branch once more"),
-        (1, lambda h, w, n: 64, "list of pairs"),
-        (2, lambda widths: paths(widths, norm=0), "normalizations are missing"),
-        (2, lambda widths: paths(widths, norm=1), "no bias, but"),
-        (2, lambda widths: paths(widths, norm=3), "no bias: the"),
-        (2, lambda widths: paths(widths, up=9), "path up is a 1x1"),
-        (2, lambda widths: paths(widths, down=1), "3x3"),
-        (2, lambda widths: paths(widths, middle="none"), "two downsampling steps"),
-        (2, lambda widths: paths(widths, middle="target"), "only the last step"),
-        (2, lambda widths: paths(widths, self_too=True), "to itself"),
-        (2, lambda widths: paths(widths) - paths(widths, up=0, down=0, norm=0) - 7, "for a path up"),
-        (3, lambda f, c, w: f + up(f, c, w), "after the sum is missing"),
-        (3, lambda f, c, w: f + up(f, c, w).relu(), "not before"),
-        (3, lambda f, c, w: (f + up(f, c, w).relu()).relu(), "remove the ReLU before the sum"),
-        (3, lambda f, c, w: f.relu() + up(f, c, w).relu(), "negative terms are lost"),
-        (3, lambda f, c, w: up(f, c, w).relu(), "term of the coarse branch"),
-        (3, lambda f, c, w: (f + up(f, c, w, mode="nearest", align_corners=None)).relu(), "nearest"),
-        (3, lambda f, c, w: (f + up(f, c, w, align_corners=True)).relu(), "align_corners"),
-        (3, lambda f, c, w: (f + up(f, c, w, size=None, scale_factor=2)).relu(), "size of the fine branch"),
+        (2, lambda h, w, n: [(h // 2 ** (i + 2), w // 2 ** (i + 2)) for i in range(n)], "rounded up"),
+        (2, lambda h, w, n: sizes(w, h, n), "height comes first"),
+        (2, lambda h, w, n: sizes(h, w, n, 0), "stem is missing"),
+        (2, lambda h, w, n: sizes(h, w, n, 1), "downsamples twice"),
+        (2, lambda h, w, n: sizes(h, w, n, 3), "first branch has the resolution"),
+        (2, lambda h, w, n: sizes(h, w, 1) * n, "half the resolution"),
+        (2, lambda h, w, n: sizes(h, w, n)[::-1], "highest resolution"),
+        (2, lambda h, w, n: sizes(h, w, n)[:-1], "have 4 sizes"),
+        (2, lambda h, w, n: [(7, 7)] * n, "each branch once more"),
+        (2, lambda h, w, n: 64, "list of pairs"),
+        (3, lambda widths: paths(widths, norm=0), "normalizations are missing"),
+        (3, lambda widths: paths(widths, norm=1), "no bias, but"),
+        (3, lambda widths: paths(widths, norm=3), "no bias: the"),
+        (3, lambda widths: paths(widths, up=9), "path up is a 1x1"),
+        (3, lambda widths: paths(widths, down=1), "3x3"),
+        (3, lambda widths: paths(widths, middle="none"), "two downsampling steps"),
+        (3, lambda widths: paths(widths, middle="target"), "only the last step"),
+        (3, lambda widths: paths(widths, self_too=True), "to itself"),
+        (3, lambda widths: paths(widths) - paths(widths, up=0, down=0, norm=0) - 7, "for a path up"),
+        (4, lambda f, c, w: f + up(f, c, w), "after the sum is missing"),
+        (4, lambda f, c, w: f + up(f, c, w).relu(), "not before"),
+        (4, lambda f, c, w: (f + up(f, c, w).relu()).relu(), "remove the ReLU before the sum"),
+        (4, lambda f, c, w: f.relu() + up(f, c, w).relu(), "negative terms are lost"),
+        (4, lambda f, c, w: up(f, c, w).relu(), "term of the coarse branch"),
+        (4, lambda f, c, w: (f + up(f, c, w, mode="nearest", align_corners=None)).relu(), "nearest"),
+        (4, lambda f, c, w: (f + up(f, c, w, align_corners=True)).relu(), "align_corners"),
+        (4, lambda f, c, w: (f + up(f, c, w, size=None, scale_factor=2)).relu(), "size of the fine branch"),
         (
-            3,
+            4,
             lambda f, c, w: (f + up(f, c, w, size=None, scale_factor=2)[..., : f.shape[2], : f.shape[3]]).relu(),
             "size of the fine branch",
         ),
-        (3, lambda f, c, w: f * 0, "to the coarse branch"),
-        (3, lambda f, c, w: c, "must have shape"),
-        (3, lambda f, c, w: f.numpy(), "as a tensor"),
-        (4, lambda x, kernels: down(x, kernels).relu(), "after the last step"),
-        (4, lambda x, kernels: down(x.relu(), kernels), "do not apply ReLU to the input"),
-        (4, lambda x, kernels: down(x, kernels) + 1, "with a ReLU between"),
-        (4, lambda x, kernels: F.conv2d(x, kernels[0], padding=1), "stride=2"),
-        (4, lambda x, kernels: F.conv2d(x, kernels[0], stride=2), "padding=1"),
-        (4, lambda x, kernels: down(x, kernels[:1]), "must have shape"),
+        (4, lambda f, c, w: f * 0, "to the coarse branch"),
+        (4, lambda f, c, w: c, "must have shape"),
+        (4, lambda f, c, w: f.numpy(), "as a tensor"),
+        (5, lambda x, kernels: down(x, kernels).relu(), "after the last step"),
+        (5, lambda x, kernels: down(x.relu(), kernels), "do not apply ReLU to the input"),
+        (5, lambda x, kernels: down(x, kernels) + 1, "with a ReLU between"),
+        (5, lambda x, kernels: F.conv2d(x, kernels[0], padding=1), "stride=2"),
+        (5, lambda x, kernels: F.conv2d(x, kernels[0], stride=2), "padding=1"),
+        (5, lambda x, kernels: down(x, kernels[:1]), "must have shape"),
     ],
 )
 def test_typical_mistakes_get_their_own_hint(number, answer, word):
@@ -211,7 +211,7 @@ def test_a_path_down_without_relus_between_is_named():
             x = F.conv2d(x, kernel, stride=2, padding=1)
         return x
 
-    rejected(4, linear, "between two steps")
+    rejected(5, linear, "between two steps")
 
 
 def test_paths_that_lead_in_one_direction_only_are_named():
@@ -225,8 +225,8 @@ def test_paths_that_lead_in_one_direction_only_are_named():
             for p in path.parameters()
         )
 
-    rejected(2, one_way(lambda i, j: i > j), "paths up are missing")
-    rejected(2, one_way(lambda i, j: i < j), "paths down are missing")
+    rejected(3, one_way(lambda i, j: i > j), "paths up are missing")
+    rejected(3, one_way(lambda i, j: i < j), "paths down are missing")
 
 
 class OrdinaryKernel(LightBlock):
@@ -324,8 +324,8 @@ class NoInit(nn.Module):
     ],
 )
 def test_blocks_that_miss_one_thing(answer, word):
-    rejected(5, answer, word)
+    rejected(1, answer, word)
 
 
 def test_a_forward_without_a_result_is_not_attempted():
-    assert verdict(5, Silent).right is None
+    assert verdict(1, Silent).right is None
