@@ -1,5 +1,5 @@
 """The commands of `seglib`.
 
-Each command is a module with two functions: `add_arguments` defines its command-line arguments, and `run` executes it.
-The other modules of the package are imported in `run`, so that `--help` is fast.
+Each command is a module with two functions: `add_arguments` defines the command-line arguments, and `run` executes the
+command.  Other modules of the package are imported only in `run`, so that `--help` is fast.
 """

@@ -32,7 +32,7 @@ def load_commands() -> dict[str, ModuleType]:
     """Return {command name: module}.
 
     Other packages can register commands in the entry point group `seglib.commands`. Each module defines
-    `add_arguments(parser)` and `run(args)`. Its docstring, one sentence followed by examples, is the help text.
+    `add_arguments(parser)` and `run(args)`. The module's docstring, a sentence followed by examples, is the help text.
     """
     modules = {name: import_module(f"seglib.cli.{name}") for name in COMMANDS}
     return modules | {point.name: point.load() for point in entry_points(group="seglib.commands")}
@@ -69,7 +69,7 @@ def main(words: list[str] | None = None) -> int:
     """Run the command line and return its exit status.
 
     Args:
-        words: The command-line arguments. If None, those of this process are used.
+        words: The command-line arguments. If None, `sys.argv` is used.
     """
     words = sys.argv[1:] if words is None else words
     os.environ["MPLBACKEND"] = "agg"  # figures are only saved; a notebook's backend may not be available

@@ -26,7 +26,7 @@ def fraction(text: str) -> float:
     """Convert `text` to a number greater than 0 and at most 1.
 
     Raises:
-        ArgumentTypeError: `text` is not such a number. argparse adds the name of the option to the message.
+        ArgumentTypeError: If `text` is not such a number. argparse adds the name of the option to the message.
     """
     try:
         value = float(text)
@@ -56,7 +56,7 @@ def make_predictor(args: argparse.Namespace, settings: dict, model):
 
     Args:
         args: The parsed arguments; see `add_inference`.
-        settings: The inference settings with which the network was validated. The arguments override them.
+        settings: The inference settings with which the network was validated. They are overridden by the arguments.
         model: The network.
     """
     from .. import inference
@@ -75,7 +75,7 @@ def make_folder(folder: Path, option: str) -> None:
     """Create the folder given by the command-line option `option`, unless it already exists.
 
     Raises:
-        OSError: The folder cannot be created or is not writable. The message contains the name of the option.
+        OSError: If the folder cannot be created or is not writable. The message contains the name of the option.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -62,7 +62,7 @@ def kinds(text: str) -> tuple[str, ...]:
     """Return the kinds of results in a list such as "mask,cutout".
 
     Raises:
-        ArgumentTypeError: A kind is unknown. argparse adds the name of the option to the message.
+        ArgumentTypeError: If a kind is unknown. argparse adds the name of the option to the message.
     """
     from ..inference.result_files import KINDS
 

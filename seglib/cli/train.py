@@ -37,7 +37,7 @@ def split_configuration(words: list[str]) -> tuple[str | None, list[str]]:
         The configuration file or None, and the options in the form --NAME=VALUE.
 
     Raises:
-        ConfigError: There is more than one configuration file.
+        ConfigError: If there is more than one configuration file.
     """
     from ..config import ConfigError
 

@@ -1,4 +1,4 @@
-"""Load data sets: built-in ones such as horses and camvid, your own folders, and sets that other packages register.
+"""Load data sets: built-in ones such as horses and camvid, your own folders, and those registered by other packages.
 
 All data sets have the same interface. Each item contains an image and its mask:
 
@@ -74,7 +74,7 @@ def parse_joined_name(name: str) -> dict[str, int]:
     single name, even if it contains "+" or "*".
 
     Raises:
-        DataError: A name or a number is missing, a number is not in 1..99, or a data set is listed twice.
+        DataError: If a name or a number is missing, a number is not in 1..99, or a data set is listed twice.
     """
     if Path(name).exists():
         return {name: 1}
@@ -98,8 +98,8 @@ def pairs(source: Source, split: str, root: Path | str, list_name: str = "defaul
     """Return the image-mask pairs of a split, in the order of the split list or, without a list, of the files.
 
     `split` is "all", a split that the data set itself defines, or a split for which the package contains a list. The
-    default lists also divide "train" into "fit" and "select", which is used to choose checkpoints and hyperparameters.
-    Raises DataError if the data set has no such split, or if images are missing.
+    default lists also divide "train" into "fit" and "select", and "select" is used to choose checkpoints and
+    hyperparameters. Raises DataError if the data set has no such split, or if images are missing.
     """
     by_key = {pair.key: pair for pair in source.find(Path(root))}
     given = {pair.split for pair in by_key.values() if pair.split}
@@ -133,13 +133,13 @@ def load(
             them.
         root: The folder that contains the data sets.
         list_name: The name of the split list.
-        cache_bytes: Maximum size of the cache of decoded images and masks.
+        cache_bytes: Maximum size, in bytes, of the cache for decoded images and masks.
         channels: Number of bands of non-RGB images. If 0, the number in classes.yaml is used; if there is none, images
             are RGB.
         options: Keyword arguments of generated data sets: `length`, `size` (height, width) and `seed`.
 
     Raises:
-        DataError: The data set is missing or incomplete, or does not support the requested split or option.
+        DataError: If the data set is missing or incomplete, or does not support the requested split or option.
     """
     repeats, generated = parse_joined_name(name), generated_sets()
     wrong = next((o for o in options if o not in GENERATED_OPTIONS or not repeats.keys() & generated.keys()), None)

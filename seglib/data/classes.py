@@ -49,7 +49,7 @@ class Classes:
 
     @property
     def mask_form(self) -> str:
-        """The `form` argument of `read_mask` with which masks must be read for `decode`."""
+        """The `form` argument of `read_mask` that `decode` requires."""
         if self.binary:
             return "alpha" if self.binary[0] == "alpha" else "stored"
         return "colors" if self.colors else "stored" if self.table else "guess"
@@ -199,7 +199,7 @@ def _require(file: Path, holds: object, fault: str) -> None:
 
 
 def distinct_colors(count: int) -> tuple[Color, ...]:
-    """Return `count` colors: black for the first class, then a different hue for each other class."""
+    """Return `count` colors: black for the first class, and a different hue for each of the others."""
     # Steps of the golden ratio keep each hue far from all previous hues.
     hues = [(0.11 + i * 0.618034) % 1 for i in range(count - 1)]
     tones = [colorsys.hsv_to_rgb(hue, 0.75 if i % 2 else 1, 0.7 if i % 3 == 2 else 0.95) for i, hue in enumerate(hues)]

@@ -66,7 +66,7 @@ class DecodedCache:
         self._entries: OrderedDict[Hashable, tuple[np.ndarray, ...]] = OrderedDict()
 
     def get(self, key: Hashable, decode: Callable[[], tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
-        """Return the cached arrays of `key`, or call `decode()` and cache the arrays that it returns."""
+        """Return the cached arrays for `key`, or call `decode()` and cache the arrays that it returns."""
         arrays = self._entries.pop(key, None)
         if arrays is None:
             arrays = decode()
@@ -120,7 +120,7 @@ class FilePairs:
         if abs(columns * height / (rows * width) - 1) > slack:
             sizes = f"the mask is {columns}x{rows} but the image {width}x{height}, a different aspect ratio"
             raise DataError(f"{pair.mask}: {sizes}{turn_hint(pair.image, pair.mask)}; make the mask again.")
-        # Integer arithmetic, because OpenCV versions round differently if a pixel center is between two pixels.
+        # Integer arithmetic is used because OpenCV versions round differently if a center is between two pixels.
         rows, columns = ((2 * np.arange(new) + 1) * old // (2 * new) for new, old in ((height, rows), (width, columns)))
         return labels[rows[:, None], columns]
 
@@ -178,7 +178,7 @@ class SegmentationDataset(Dataset):
         return self.reading.get("channels", 0)
 
     def channel_statistics(self) -> tuple[list[float], list[float]]:
-        """Return the mean and standard deviation of each channel over at most STATISTICS_IMAGES evenly spaced images.
+        """Return the mean and standard deviation of each channel over up to STATISTICS_IMAGES evenly spaced images.
 
         Both are rounded to six significant digits. Raises DataError if a band has no valid values or is constant.
         """
@@ -234,7 +234,7 @@ def concat_datasets(parts: Sequence[SegmentationDataset], repeats: Sequence[int]
         repeats: Number of times that the items of each data set are repeated; None for 1.
 
     Raises:
-        DataError: The data sets differ in their number of classes, background or channels, or two have the same name.
+        DataError: If the data sets differ in number of classes, background or channels, or two have the same name.
     """
     first, names = parts[0], [part.name for part in parts]
     for part, name in zip(parts, names, strict=True):

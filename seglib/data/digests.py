@@ -21,7 +21,7 @@ DIGESTS = LISTS.parent / "digests.json"
 
 
 class CheckingReader(FilePairs):
-    """Reads image-mask pairs by index without a cache, and collects statistics for the check of a data set.
+    """Reads image-mask pairs by index without a cache, and collects statistics for the data set check.
 
     Attributes:
         depths: Number of images for each bit depth.

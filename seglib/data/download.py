@@ -66,7 +66,7 @@ def fetch(urls: Sequence[str], sha256: str | None, target: Path | str, progress:
     replaced after a successful download. If `sha256` is None, an existing file is kept.
 
     Raises:
-        DownloadError: None of the URLs works (the message gives the reason for each), the folder is not writable, or
+        DownloadError: If none of the URLs work (the message gives the reason for each), the folder is not writable, or
             the disk is full.
     """
     urls = [urls] if isinstance(urls, str) else list(urls)
@@ -109,14 +109,14 @@ def extract(
         folder: The folder to create. It may exist if it is empty.
         members: Regular expression that matches the paths of the files to unpack.
         place: Replacement string that gives the path of a file in `folder`. It may refer to groups of `members`.
-        verify: Called with the parent of the temporary folder before it is renamed; raises an exception to reject the
-            files.
+        verify: Function to call with the parent of the temporary folder before this folder is renamed. It raises an
+            exception to reject the files.
         max_bytes: Limit on the total unpacked size of the archive.
         max_files: Limit on the number of entries in the archive.
 
     Raises:
-        DownloadError: `folder` exists and is not empty, or the archive is damaged, is too large, or contains links,
-            devices or paths outside the folder. Nothing is left behind in these cases.
+        DownloadError: If `folder` exists and is not empty, or the archive is damaged, is too large, or contains links,
+            devices or paths outside the folder. In these cases, nothing is left behind.
     """
     archive, folder = Path(archive), Path(folder)
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
@@ -159,7 +159,7 @@ def _judge(
             f"{archive}: unpacks to over {max_bytes:,} bytes or {max_files:,} files: refused as unsafe."
         )
     for member in packed.infolist():
-        name, kind = member.filename, stat.S_IFMT(member.external_attr >> 16)  # 0: no file type stored
+        name, kind = member.filename, stat.S_IFMT(member.external_attr >> 16)  # 0 if no file type is stored
         path, fault = PurePosixPath(name.replace("\\", "/")), ""
         if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name) or "\0" in name:
             fault = "would be written outside its folder"

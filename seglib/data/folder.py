@@ -24,7 +24,7 @@ def source(path: Path | str, pattern: Sequence[str] = ()) -> Source:
             is used; if there is none, the layout is detected.
 
     Raises:
-        DataError: The classes.yaml is invalid, or the layout is not recognized.
+        DataError: If classes.yaml is invalid, or the layout is not recognized.
     """
     path = Path(path)
     classes = read_classes(path / CLASSES_FILE)

@@ -12,14 +12,14 @@ RASTER_TYPE, PIXEL_IS_POINT = 1025, 2  # a GeoTIFF key, and its value if coordin
 
 
 def write_world_file(image: Path, result: Path) -> None:
-    """Write a world file for the PNG file `result`, of the same size as `image`, if the image has a georeference."""
+    """Write a world file for the PNG file `result`, which has the same size as `image`, if `image` is georeferenced."""
     numbers = _read_header(image) or _read_world_file(image)
     if numbers:
         write_text(result.with_suffix(".pgw"), "".join(f"{number:.12g}\n" for number in numbers))
 
 
 def _read_header(image: Path) -> tuple[float, ...] | None:
-    """Return the values of a world file from a TIFF header: a, d, b, e, and the center (x, y) of the first pixel."""
+    """Return the world file values from a TIFF header: a, d, b, e, and the center (x, y) of the first pixel."""
     try:
         try:
             with Image.open(image) as opened:

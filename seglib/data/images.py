@@ -1,4 +1,4 @@
-"""Read image files as arrays. If a file cannot be read, the error message says in one sentence why.
+"""Read image files as arrays. If a file cannot be read, the error message explains why in one sentence.
 
 By default, images are converted to upright 8-bit sRGB. Optionally, the stored values of bands are returned as float32.
 docs/data_formats.md lists every conversion.
@@ -26,7 +26,7 @@ _FORMATS = {suffix: name for suffix, name in Image.registered_extensions().items
 SUFFIXES = frozenset({suffix for suffix, name in _FORMATS.items() if name not in _NOT_IMAGES} | set(HEIF))
 ORIENTATION = 0x0112  # the EXIF tag; its values are 1 to 8
 MAX_PIXELS = 178_956_970  # larger images are rejected before decoding; Pillow has the same limit
-DEPTHS = (8, 10, 12, 14, 16)  # possible bit depths of the 16-bit images that cameras and scanners write
+DEPTHS = (8, 10, 12, 14, 16)  # possible bit depths of the values in 16-bit images from cameras and scanners
 WIDTH, LENGTH = 256, 257  # TIFF tags
 SUBFILE, SAMPLES, PHOTOMETRIC, EXTRA = 254, 277, 262, 338  # TIFF tags
 COLOR_SAMPLES = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}  # PhotometricInterpretation -> number of color bands
@@ -142,7 +142,7 @@ def read_size(path: Path | str, **reading) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             return (image.height, image.width) if orientation(image) < 5 else image.size
-    except Exception:  # the header is damaged; `read_image` may succeed anyway, or raises an error with the reason
+    except Exception:  # the header is damaged; `read_image` may succeed anyway, or raise an error with the reason
         return read_image(path, **reading).shape[:2]
 
 
@@ -151,15 +151,15 @@ def read_image(path: Path | str, bits: int = 0, bands: Sequence[int] = (), chann
 
     Args:
         path: The image file, in any format that Pillow can read. Multi-page and animated files are rejected.
-        bits: Bit depth of the values in a 16-bit file, from which they are scaled to 8 bits. If 0, the smallest of 8,
-            10, 12, 14 and 16 bits that can represent the largest value in the file is used.
+        bits: Bit depth of the values in a 16-bit file, which are scaled to 8 bits. If 0, the smallest of 8, 10, 12, 14
+            and 16 bits that can represent the largest value in the file is used.
         bands: Numbers of the bands to read, starting at 1; by default, all bands. One band is returned as gray, three
             bands as red, green and blue. If `channels` is not 0, the number of bands must equal `channels`.
         channels: If not 0, the stored values of the bands are returned as float32 (H, W, channels). No-data pixels of a
             GeoTIFF become NaN.
 
     Raises:
-        DataError: The image cannot be read. The message names the file and the problem.
+        DataError: If the image cannot be read. The message names the file and the problem.
     """
     return decode_image(Path(path), bits, bands, channels)[0]
 
@@ -167,7 +167,7 @@ def read_image(path: Path | str, bits: int = 0, bands: Sequence[int] = (), chann
 def decode_image(
     path: Path, bits: int = 0, bands: Sequence[int] = (), channels: int = 0
 ) -> tuple[np.ndarray, int, int]:
-    """Return the result of `read_image`, the bit depth that was scaled to 8 bits, and the EXIF orientation."""
+    """Return the result of `read_image`, the original bit depth, and the EXIF orientation."""
     if bits not in (0, *DEPTHS):
         raise DataError(f"bits: {bits!r:.40} must be one of {', '.join(map(str, DEPTHS))}, or 0.")
     if bands or channels:
@@ -339,8 +339,8 @@ def as_channels(values: np.ndarray, nodata: float | None) -> np.ndarray:
 def bands_to_rgb(image: np.ndarray) -> np.ndarray:
     """Return the first three bands of an image (H, W, C) as uint8 RGB for display.
 
-    If there are fewer than three bands, the last one is repeated. In each band, the range of the mean +- 2.5 standard
-    deviations is scaled to 0..255. A uint8 RGB image is returned unchanged.
+    If there are fewer than three bands, the last one is repeated. In each band, the range from 2.5 standard deviations
+    below the mean to 2.5 above it is scaled to 0..255. A uint8 RGB image is returned unchanged.
     """
     if image.dtype == np.uint8 and image.shape[2] == 3:
         return image

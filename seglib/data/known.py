@@ -37,7 +37,7 @@ def _find(name: str, entry: Mapping, root: Path) -> list[Pair]:
 
 
 def unused_images(name: str, root: Path | str, pairs: Sequence[Pair]) -> list[Path]:
-    """Return the images of a built-in data set that belong to no pair, because they have no labels or are not used."""
+    """Return the images of a built-in data set that are not in any pair, because they are unlabeled or not used."""
     used = {file for pair in pairs for file in (pair.image, pair.mask)}
     images = [image for pattern, _ in _ENTRIES[name]["layouts"] for _, image in match_pattern(root, pattern)]
     return [image for image in images if image not in used]
@@ -78,7 +78,7 @@ def _source(name: str, entry: Mapping) -> Source:
 
 _ENTRIES = read_yaml((RESOURCES / "data" / "known_sets.yaml").read_text(encoding="utf-8"))
 SOURCES = {name: _source(name, entry) for name, entry in _ENTRIES.items()}
-# For each data set, the keys of pairs of images that show the same photograph.
+# For each data set, the pairs of keys whose images show the same photograph.
 REPEATED = {
     name: [tuple(pair) for pair in entry["repeated"]] for name, entry in _ENTRIES.items() if "repeated" in entry
 }

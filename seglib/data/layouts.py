@@ -79,7 +79,7 @@ def _mask_folders(parts: Parts) -> list[Parts]:
 
 
 def _add(layout: Layout, path: Path, parts: Parts, candidates: Sequence[Parts]) -> None:
-    """Add the images of one folder, with masks from the candidate folder in which most images have a mask."""
+    """Add the images in one folder, with masks from the candidate folder that has masks for the most images."""
     matches = [_match(path.joinpath(*parts), path.joinpath(*masks)) for masks in candidates]
     counts = [sum(mask is not None for _, mask in matched.values()) for _, matched in matches]
     best = counts.index(max(counts))
@@ -136,7 +136,7 @@ def by_pattern(path: Path, images: str, masks: str) -> Layout:
     """Find images and masks by two patterns, such as "{split}/rgb/{name}.jpg" and "{split}/seg/{name}_m.png".
 
     The patterns are relative to `path`. `{name}` and `{split}` match any part of a file or folder name, and `*` matches
-    any part that is ignored. An image and a mask form a pair if they have the same `{name}` and `{split}`.
+    any part that should be ignored. An image and a mask form a pair if their `{name}` and `{split}` are the same.
     """
     pairs: dict[str, Pair] = {}
     for pattern in (images, masks):
@@ -183,7 +183,7 @@ def natural_order(name: str) -> list:
 
 
 def stem_of(file: Path) -> str:
-    """Return the file name without its extension, in Unicode form NFC, because some systems store names in NFD."""
+    """Return the file name without its extension, normalized to Unicode NFC, because some systems store NFD names."""
     return unicodedata.normalize("NFC", file.stem)
 
 
@@ -233,7 +233,7 @@ def match_pattern(folder: Path | str, pattern: str) -> list[tuple[dict[str, str]
 
 
 def masks_without_image(pairs: Sequence[Pair], unused: Sequence[Path] = ()) -> list[str]:
-    """Return a message for each mask that belongs to none of `pairs` and to none of the `unused` images.
+    """Return a message for each mask that belongs neither to one of `pairs` nor to one of the `unused` images.
 
     Only files that are named like the masks in `pairs` are reported.
     """

@@ -19,7 +19,7 @@ def read_mask(path: Path | str, form: str = "stored") -> np.ndarray:
             their values.
 
     Raises:
-        DataError: The mask cannot be read. The message names the file.
+        DataError: If the mask cannot be read. The message names the file.
     """
     path = Path(path)
     if path.suffix.lower() == ".mat":

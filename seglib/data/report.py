@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-SHOWN = 10  # maximum number of findings of each kind that are listed in the text
+SHOWN = 10  # maximum number of findings of each kind listed in the text
 
 
 @dataclass
@@ -64,7 +64,7 @@ _RELEASED = {True: "the copy that the course was made with", False: "differs fro
 
 
 def _by_kind(faults: list[str]) -> list[str]:
-    """Merge messages that differ only in file names and numbers: the first message, then the other file names."""
+    """Merge messages that differ only in file names and numbers: keep the first, and append the other file names."""
     kinds: dict[str, list[str]] = {}
     for fault in faults:
         kinds.setdefault(re.sub(r"\(.*?\)|\S*/\S*|\d[\d, ]*", "#", fault.partition(": ")[2]), []).append(fault)

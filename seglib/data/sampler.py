@@ -67,7 +67,7 @@ class DistributedBatchSampler:
     """Yields one process's part of each batch: every `world_size`-th image, starting at index `rank`.
 
     If a batch has fewer images than there are processes, the remaining processes get the first image of the batch with
-    a mask in which all pixels are ignored. The index ~index in a batch requests this mask.
+    a mask in which all pixels are ignored. In a batch, ~index stands for the image at `index` with this mask.
     """
 
     def __init__(self, sampler: TrainingBatchSampler, rank: int, world_size: int):
@@ -83,9 +83,9 @@ class DistributedBatchSampler:
 
 
 def accumulation_weights(num_images: int, num_parts: int, world_size: int) -> list[float]:
-    """Return the weight of each gradient accumulation step: the fraction of the batch's images that it processes.
+    """Return the weight of each gradient accumulation step, which is the fraction of the batch that it processes.
 
-    In each step, every process uses one of the `num_parts` parts of its images. The parts are made with
+    In each step, every process uses one of the `num_parts` parts of its images. The images are split with
     `torch.tensor_split`, so earlier parts may have one more image.
     """
     if num_parts == 1:

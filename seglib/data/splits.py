@@ -1,4 +1,4 @@
-"""Assign images to splits: with the package's split lists for built-in data sets, or at random for other folders."""
+"""Assign images to splits, using the package's split lists for built-in data sets and random splits for folders."""
 
 import random
 from collections.abc import Collection, Sequence

@@ -13,10 +13,10 @@ from .dataset import IGNORE
 from .images import JPEG, DataError
 
 MAX_VALUES = 64  # with more distinct values, a list of classes would not help
-COUNTED = 4096  # after this many distinct values, colors of further masks are not counted
+COUNTED = 4096  # once there are this many distinct values, the colors of further masks are not counted
 SHOWN = 8
 STRAY = 1e-3  # a value that occurs in a smaller fraction of all pixels may be an annotation error
-# Masks count as smoothed if at least NEAR_SHARE of the pixels are within NEAR of the darkest or brightest value.
+# Masks are considered smoothed if at least NEAR_SHARE of the pixels are within NEAR of the darkest or brightest value.
 NEAR, NEAR_SHARE = 32, 0.9
 LEAST_FOREGROUND = 1e-3
 CLASS_IDS = range(1, 64)  # if all other ids are in this range, 255 means pixels to ignore
@@ -76,7 +76,8 @@ class MaskValues:
     def _ids(self, gray: Counter) -> str:
         """Return the text of a classes.yaml with a class for each id.
 
-        The id 255 becomes "ignore" if all other ids are small. In a trimap, the middle value becomes "ignore".
+        The id 255 becomes "ignore" if all other ids are small and together at least as frequent. In a trimap, the
+        middle value becomes "ignore".
         """
         others = set(gray) - {0, 255}
         names = {value: f"class{value}" for value in sorted(gray)}

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..config import AugmentConfig
 
-# Mean and standard deviation of the RGB channels of ImageNet, in 0..1, with which pre-trained networks were trained.
+# ImageNet mean and standard deviation of the RGB channels, for values in 0..1, as used for pre-trained networks.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
@@ -24,7 +24,7 @@ STD = (0.229, 0.224, 0.225)
 class TrainingTransform:
     """Random crops, flips, rotation, color changes, blur and noise. Transforms whose option in `config` is 0 are off.
 
-    Call it with a uint8 image (H, W, 3), its mask (H, W) and a seed to get both at (size, size). The same seed gives
+    A call with a uint8 image (H, W, 3), its mask (H, W) and a seed returns both at (size, size). The same seed gives
     the same result. For non-RGB images, float32 (H, W, C), only crops, flips and rotation may be enabled.
     """
 
@@ -43,7 +43,7 @@ def training_steps(config: AugmentConfig, size: int) -> list:
     color = config.color_jitter
     factors, hue = (max(0, 1 - color), 1 + color), min(color / 5, 0.5)
     # INTER_AREA avoids aliasing in downsampling. In upsampling, which most crops need at the end of a run, it is close
-    # to nearest-neighbor interpolation. Whether bilinear interpolation gives better networks was not measured.
+    # to nearest-neighbor interpolation. We have not measured whether bilinear interpolation trains better networks.
     modes = {"interpolation": cv2.INTER_AREA, "mask_interpolation": cv2.INTER_NEAREST_EXACT}
     steps: list[tuple[float, Any]] = [
         (1, A.RandomResizedCrop((size, size), config.crop_area, config.crop_ratio, **modes)),
@@ -59,7 +59,7 @@ def training_steps(config: AugmentConfig, size: int) -> list:
 
 
 def _albumentations():
-    """Import albumentations only for training: the import takes a second, and prediction does not need it."""
+    """Import albumentations only for training, because the import takes a second and prediction does not need it."""
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # otherwise albumentations checks for updates on import
     import albumentations
 
@@ -72,7 +72,7 @@ def resize_longest_side(image: np.ndarray, longest_side: int) -> np.ndarray:
 
 
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize an image to (height, width): area averaging for downsampling, bilinear interpolation for upsampling."""
+    """Resize an image to (height, width), with area averaging to downsample and bilinear interpolation to upsample."""
     if image.shape[:2] == (height, width):
         return image
     return resize_by(image, height, width, max(height, width) < max(image.shape[:2]))
@@ -117,4 +117,4 @@ def mean_and_std(mean: Sequence[float], std: Sequence[float], device=None) -> tu
     return center * factor, scale * factor
 
 
-_mean_and_std = functools.cache(mean_and_std)  # copying the tensors to a GPU at every step would delay the step
+_mean_and_std = functools.cache(mean_and_std)  # copying the tensors to a GPU at every step would slow down training

@@ -46,7 +46,7 @@ def check(
         pattern: Patterns for the image and mask paths in your own folder, see `layouts.by_pattern`.
 
     Raises:
-        DataError: The data set does not exist, its layout is not recognized, or its classes.yaml is invalid.
+        DataError: If the data set does not exist, its layout is not recognized, or its classes.yaml is invalid.
     """
     if name in generated_sets():
         report = Report(name, generated_sets()[name].title, "generated", generated_sets()[name].classes)
@@ -88,7 +88,7 @@ def check(
 
 
 def _add_warnings(report: Report, background: int | None, readers: list[CheckingReader]) -> None:
-    """Add warnings about images of different bit depths, EXIF rotation, and too little foreground."""
+    """Add warnings about differing bit depths, EXIF rotation, and too little foreground."""
     depths = sum((reader.depths for reader in readers), Counter())
     if len(depths.keys() - {8}) > 1:
         used = ", ".join(f"{count} use {bits}" for bits, count in sorted(depths.items()))
@@ -158,7 +158,7 @@ def _similar_images(parts: list[list[tuple[str, np.ndarray]]]) -> Iterator[tuple
 
 
 def listing(root: Path | str = "data") -> str:
-    """Return a table of the data sets: name, title, number of classes, and split sizes or how to get the data."""
+    """Return a table of the data sets with name, title, number of classes, and split sizes or how to get the data."""
     lines = []
     for name, described in (SOURCES | generated_sets()).items():
         here = "generated, nothing to download"

@@ -1,4 +1,4 @@
-"""Run inference on many images and write the results. Other threads read and write files while the network runs."""
+"""Run inference on many images and write the results. While the network runs, other threads read and write files."""
 
 import errno
 import sys
@@ -118,7 +118,7 @@ class BatchPredictor:
 
     @contextmanager
     def _take_turn(self, task: PredictTask) -> Iterator[None]:
-        """Wait until no other thread runs the network. Raises PredictionError if the run was stopped by Ctrl-C."""
+        """Wait until no other thread is running the network. Raises PredictionError if Ctrl-C stopped the run."""
         with self._computing:
             if self._stopped.is_set():
                 raise PredictionError(f"{task.image}: stopped.")
@@ -134,7 +134,7 @@ class BatchPredictor:
         return PredictResult(task.image, counts, "", uncertainty, labels.shape, shapes)
 
     def _compute(self, task: PredictTask, reader: ArrayReader) -> tuple[dict[str, np.ndarray], float]:
-        """Return the arrays that are required for the requested kinds of results, and the uncertainty of the image."""
+        """Return the arrays needed for the requested kinds of results, and the uncertainty of the image."""
         parts = {"labels": [], "foreground": [], "probabilities": []}
         uncertainty = 0.0
         with self._take_turn(task):
@@ -244,6 +244,6 @@ def read_reduced(file: Path, min_side: int, **reading) -> ArrayReader:
                 reduced = ImageOps.exif_transpose(image)
                 turned = (reduced.width > reduced.height) != (image.width > image.height)
                 return ArrayReader(np.asarray(reduced.convert("RGB")), size if turned else size[::-1])
-    except Exception:  # problems are reported when the whole file is read below
+    except Exception:  # problems are reported when the file is read at full size below
         pass
     return ArrayReader(data.read_image(file, **reading))

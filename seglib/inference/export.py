@@ -4,8 +4,8 @@ The graph takes uint8 RGB images (N, 3, H, W), or float32 images with the channe
 Images must be at least 32 pixels high and wide. The graph normalizes them and returns float32 logits (N, classes, H,
 W). The caller must first resize the images as described by `input` in the metadata of the file (docs/onnx.md).
 
-The metadata is stored as JSON under the key `notes`. In browsers, onnxruntime does not give access to it, but it can be
-found at the end of the file, where it starts at the last `{"format": "seglib"`.
+The metadata is stored as JSON under the key `notes`. In browsers, onnxruntime does not expose it, but it can be read
+from the end of the file, where it starts at the last `{"format": "seglib"`.
 """
 
 import copy
@@ -53,8 +53,8 @@ def export(name: str, file: Path, sizes: Sequence[tuple[int, int]] = SIZES) -> d
         A dict with the keys "bytes", "opset", "sizes" and "error". The error is the return value of `compare`.
 
     Raises:
-        ExportError: A package is missing, or the logits differ.
-        WeightsError: The weights cannot be loaded.
+        ExportError: If a package is missing, or the logits differ.
+        WeightsError: If the weights cannot be loaded.
     """
     _check_packages()
     if name.endswith(".onnx"):
@@ -72,8 +72,8 @@ class BytesToLogits(nn.Module):
     """A network that includes normalization and maps uint8 RGB (N, 3, H, W) to logits (N, classes, H, W).
 
     If `mean` and `std` are given, for C channels, the input is float32 (N, C, H, W) instead of uint8 RGB.  If `model`
-    has a single output channel, two logits are returned: 0 and the output.  Their softmax gives class 1 the sigmoid of
-    the output.
+    has a single output channel, the logits are 0 and the output, so that the softmax of class 1 is the sigmoid of the
+    output.
     """
 
     def __init__(self, model: nn.Module, mean: Sequence[float] = (), std: Sequence[float] = ()):
@@ -114,7 +114,7 @@ def to_onnx(network: nn.Module, fold: bool = True) -> bytes:
     file = program.model_proto  # each access returns a new copy
     graph = file.graph
     # The exporter records the source lines of each node. In a deep network with few weights, these records take more
-    # bytes than everything else, and they contain paths of this machine.
+    # space than everything else, and they contain local file paths.
     for part in chain((file, graph), graph.node, graph.value_info, graph.initializer, graph.input, graph.output):
         part.ClearField("metadata_props")
         part.ClearField("doc_string")
@@ -122,7 +122,7 @@ def to_onnx(network: nn.Module, fold: bool = True) -> bytes:
 
 
 def public_metadata(metadata: dict) -> dict:
-    """Return the metadata for the ONNX file, without information on where and how the network was trained."""
+    """Return the metadata for the ONNX file, without information about where and how the network was trained."""
     inference = metadata["config"]["inference"]
     channels, copied = len(inference.get("mean", ())), ("classes", "palette", "background", "reading")
     return {
@@ -203,7 +203,7 @@ def _check_packages() -> None:
 
 @contextmanager
 def _quiet():
-    """Hide the exporter's warnings and log messages about its internals. Comparing the logits finds any errors."""
+    """Hide the exporter's warnings and log messages about its internals. Errors are found by comparing the logits."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,4 +1,4 @@
-"""Load networks from released weights, your own weights, or an ONNX file that `seglib export` wrote."""
+"""Load networks from released weights, your own weights, or an ONNX file written by `seglib export`."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ METADATA_KEY = "notes"  # the key in the metadata of an ONNX file, unchanged sin
 
 
 class OnnxNetwork(nn.Module):
-    """Runs an ONNX file on the CPU with onnxruntime.
+    """Runs a network from an ONNX file on the CPU with onnxruntime.
 
     Images are uint8 RGB (N, 3, H, W), or, for a network that was trained on other channels, float32 (N, channels, H, W)
     with the stored values. Logits are float32 (N, classes, H, W). `metadata` is the metadata in the file.
@@ -24,7 +24,7 @@ class OnnxNetwork(nn.Module):
         content: The path of the ONNX file, or its bytes.
 
     Raises:
-        PredictionError: onnxruntime is missing, or the file is damaged or was not written by `seglib export`.
+        PredictionError: If onnxruntime is missing, or the file is damaged or was not written by `seglib export`.
     """
 
     normalizes = True
@@ -74,8 +74,8 @@ def load(name: str) -> tuple[nn.Module, dict]:
         contains the inference settings.
 
     Raises:
-        PredictionError: The ONNX file cannot be used.
-        WeightsError: The weights cannot be used.
+        PredictionError: If the ONNX file cannot be used.
+        WeightsError: If the weights cannot be used.
     """
     if not name.endswith(".onnx"):
         return weights.load(name)

@@ -13,7 +13,7 @@ from ..files import write_atomically
 from .result_files import MADE_BY
 
 MASK_FORMATS = ("ids", "binary", "palette")
-PNG_LEVEL = 1  # zlib level: several times faster than Pillow's default, with files about 10 % larger
+PNG_LEVEL = 1  # zlib level; several times faster than Pillow's default, but the files are about 10 % larger
 REFINE_SIDE = 1024  # longer side of the downscaled image on which the filter of `refine_alpha` is fitted
 
 
@@ -23,8 +23,8 @@ def save_mask(file: Path, labels: np.ndarray, palette: Sequence[Sequence[int]] |
     Args:
         file: The PNG file.
         labels: The values of the pixels.
-        palette: Colors (classes, 3). If given, the file is a palette image, which viewers and OpenCV show in color.
-            Otherwise, it is a grayscale image of the labels.
+        palette: Colors (classes, 3). If given, the file is a palette image, which viewers show and OpenCV reads in
+            color. Otherwise, it is a grayscale image of the labels.
         source: The `source_id` of the image from which the mask was predicted.
     """
     image = Image.fromarray(labels)
@@ -74,7 +74,7 @@ def refine_alpha(image: np.ndarray, alpha: np.ndarray, radius: float = 1 / 128, 
         image: The image, uint8 (H, W, 3). Its gray values guide the filter.
         alpha: The opacity, float (H, W) from 0 to 1.
         radius: Radius of the filter window, as a fraction of the longer side of the image.
-        epsilon: Regularization. Edges are preserved if the variance of the gray values (0 to 1) in a window is larger.
+        epsilon: Regularization. Edges are preserved in windows whose gray values (0 to 1) have a larger variance.
 
     Returns:
         The refined opacity, float32 (H, W) from 0 to 1.
@@ -96,4 +96,4 @@ def refine_alpha(image: np.ndarray, alpha: np.ndarray, radius: float = 1 / 128, 
     offset = mean(target) - slope * mean(small)
     slope, offset = (cv2.resize(mean(values), guide.shape[::-1]) for values in (slope, offset))
     refined = slope * (guide.astype(np.float32) / 255) + offset
-    return (2 * refined - 0.5).clip(0, 1)  # sharpens the edges, which the filter widens
+    return (2 * refined - 0.5).clip(0, 1)  # sharpens the edges, which the filter blurs

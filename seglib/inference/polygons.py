@@ -79,7 +79,7 @@ def save_labelme(
 
 
 def relative_path(image: Path, folder: Path) -> str:
-    """Return the path of an image relative to `folder`, with "/" as separator. On another drive, it is absolute."""
+    """Return the path of an image relative to `folder`, with "/" as separator; an absolute path on another drive."""
     try:
         return Path(os.path.relpath(image, folder)).as_posix()
     except ValueError:  # on another drive

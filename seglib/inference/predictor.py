@@ -24,7 +24,7 @@ MIN_SIDE = 32  # smaller inputs are padded to this height and width, so that eve
 WHOLE_PIXELS = 2**21  # inputs with more pixels, including flips, are split into windows; each pixel takes about 1 kB
 TILE, MIN_TILE = 512, 64  # largest and smallest side of windows whose size is chosen automatically
 BAND_BYTES = 2**29  # limit on the memory for one row of such windows, including all classes and flips
-CHUNK = 2**19  # pixels that are processed at once with up to CLASSES classes; with more classes, fewer
+CHUNK = 2**19  # number of pixels processed at once for up to CLASSES classes; it is lower for more classes
 CLASSES = 16
 MIN_PROBABILITY = 1e-30  # small, but its logarithm is finite
 
@@ -92,16 +92,15 @@ class Predictor:
         flip: Whether to average the probabilities with those of the horizontally flipped image.
         device: The device on which the network runs; by default the device of its weights.
         amp_dtype: Lower-precision type for automatic mixed precision (torch.bfloat16); None for float32.
-        tile: Height and width of the windows that the resized image is split into. If it is 0, images of more than
-            `WHOLE_PIXELS` pixels are split into windows of a suitable size, to limit the memory; others are not split.
-        overlap: Neighboring windows overlap by at least this fraction of their side, and are blended there.
+        tile: Height and width of the windows into which the resized image is split. If it is 0, images of more than
+            `WHOLE_PIXELS` pixels are split into windows of a suitable size, to limit memory use; others are not split.
+        overlap: Minimum overlap of neighboring windows, as a fraction of their side. Their outputs are blended.
         batch_size: Number of windows per forward pass, including flipped windows.
         mean: Mean of each channel; only for images that are not RGB.
         std: Standard deviation of each channel; only for images that are not RGB.
 
     Raises:
-        PredictionError: An argument is out of range, the input is not an image, or the result needs more memory than is
-            available.
+        PredictionError: If an argument is out of range, the input is not an image, or there is not enough memory.
     """
 
     model: nn.Module
@@ -154,8 +153,8 @@ class Predictor:
     def label_maps(self, images: Sequence[np.ndarray]) -> list[Tensor]:
         """Return the label maps of several images, given as arrays.
 
-        Images that have the same size after resizing are processed as one batch. On CPUs, where batches are not faster
-        and change the logits slightly, and if `tile` is set, images are processed one by one.
+        Images that have the same size after resizing are processed as one batch. If `tile` is set, or on CPUs, where
+        batches are no faster and change the logits slightly, images are processed one by one.
         """
         if self.device.type == "cpu" or self.tile:
             return [self.label_map(image) for image in images]
@@ -184,14 +183,14 @@ class Predictor:
         """Yield the result of `probabilities` in blocks of rows, float32 (C, n, W) on the device, from top to bottom.
 
         If a reader reads the image in parts, only one row of windows is in memory at a time. For each scale and flip,
-        this row takes about 9 bytes x number of classes x side of the window x width of the resized image.
+        it takes about 9 bytes x number of classes x window side x width of the resized image.
         """
         reader = self._reader(image)
         with self._enough_memory(reader):
             yield from self._average_in_parts(self._upsamplers(reader), reader.height, reader.width)
 
     def _reader(self, image) -> ImageReader:
-        """Return a reader of the image. NaN and infinity are replaced by the mean; resizing would spread them."""
+        """Return a reader of the image, in which NaN and infinity, which resizing would spread, become the mean."""
         reader = as_reader(image, len(self.mean))
         if not self.mean:
             return reader
@@ -208,7 +207,7 @@ class Predictor:
         views = 1 + self.flip
         tile = self.tile
         in_memory = isinstance(reader, ArrayReader)
-        for height, width in sizes:  # rejects images that are too large before the network runs
+        for height, width in sizes:  # reject images that are too large before running the network
             if (height if in_memory else min(height, tile or MIN_TILE)) * width > MAX_PIXELS:
                 raise self._too_large(size)
         if tile or max(views * height * width for height, width in sizes) > WHOLE_PIXELS:
@@ -279,7 +278,7 @@ class Predictor:
         return total.div_(len(upsamplers))
 
     def _input_sizes(self, size: tuple[int, int]) -> tuple[tuple[int, int], ...]:
-        """Return (height, width) of the network's input at each scale, for an image of this size."""
+        """Return (height, width) of the network's input at each scale for an image of this size."""
         side = self.longest_side or max(size)
         return tuple(resized_size(*size, max(1, round(side * scale))) for scale in self.scales)
 

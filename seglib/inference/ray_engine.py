@@ -38,8 +38,8 @@ def predict_with_ray(
         One result for each task, in the order in which they are completed.
 
     Raises:
-        PredictionError: Ray is missing or fails.
-        OSError: A result cannot be written.
+        PredictionError: If Ray is missing or fails.
+        OSError: If a result cannot be written.
     """
     if not tasks:
         return
@@ -125,7 +125,7 @@ class _Process:
 
 
 def _decode(text: str, file: Path) -> PredictResult:
-    """Return the result of the image `file` from the JSON text that a process returned."""
+    """Return the result for the image `file` from the JSON text that a process returned."""
     values = json.loads(text)
     counts = None if values["counts"] is None else np.array(values["counts"], np.int64)
     return PredictResult(**values | {"file": file, "counts": counts, "size": tuple(values["size"])})

@@ -40,7 +40,7 @@ class ArrayReader:
 
 
 class FilledReader:
-    """Reads the float32 image of `reader`, and replaces NaN and infinity with the mean of each channel."""
+    """Reads a float32 image from `reader`, and replaces NaN and infinity with the mean of each channel."""
 
     def __init__(self, reader: ImageReader, mean: Sequence[float]):
         self.reader, self.mean = reader, np.array(mean, np.float32)
@@ -52,7 +52,7 @@ class FilledReader:
 
 
 class ResizedReader:
-    """Reads the image of `reader` and resizes it to (height, width): area averaging for downsampling, else bilinear."""
+    """Reads an image from `reader` and resizes it to (height, width), by area averaging or bilinear interpolation."""
 
     def __init__(self, reader: ImageReader, height: int, width: int):
         self.reader, self.height, self.width = reader, height, width
@@ -125,7 +125,7 @@ class LogitUpsampler:
 
     def rows(self, top: int, bottom: int) -> Tensor:
         """Return the probabilities (C, bottom - top, width) of these rows, averaged over the image and its flip."""
-        if (top, bottom) == (0, self.height):  # if the image is smaller than the logits, `neighbors` skips rows
+        if (top, bottom) == (0, self.height):  # if the image is smaller than the logits, `neighbors` would skip rows
             logits = self._read(0, self.length)
             logits = F.interpolate(logits, (self.height, self.width), mode="bilinear", align_corners=False)
         else:

@@ -39,8 +39,8 @@ SOFTWARE_TAG, DESCRIPTION_TAG = 305, 270  # TIFF tags for MADE_BY and the `sourc
 def image_files(names: Sequence[str | Path]) -> list[Path]:
     """Expand files, folders and patterns such as "photos/**/*.jpg" to a list of images and videos without duplicates.
 
-    A path that does not exist is kept; the error is reported when the image is read. "example" stands for an image that
-    comes with matplotlib. Raises PredictionError if a folder contains no images or a pattern matches none.
+    A path that does not exist is kept; the error is reported when the image is read. "example" is an image that comes
+    with matplotlib. Raises PredictionError if a folder contains no images or a pattern matches none.
     """
     files: list[Path] = []
     for name in names:
@@ -70,10 +70,10 @@ def _images(paths, error: str) -> list[Path]:
 
 
 def without_results(files: Sequence[Path], out: Path) -> tuple[list[Path], set[str]]:
-    """Return `files` without the results of an earlier run in the folder `out`, and names not to use for new results.
+    """Return `files` without earlier results in the folder `out`, and the names that new results must not use.
 
     A file that is named like a result but was not written by this program must not be overwritten, because it may be a
-    mask that the user drew. Raises PredictionError if no file is left.
+    mask that the user drew. Raises PredictionError if no files are left.
     """
     images, taken = [], set()
     for file in files:
@@ -136,13 +136,13 @@ def source_id(file: Path) -> str:
     place = hashlib.sha256(str(file.absolute()).encode("utf-8", "surrogateescape")).hexdigest()
     try:
         content = pooch.file_hash(str(file))
-    except OSError:  # reading the image reports the error
+    except OSError:  # the error is reported when the image is read
         content = ""
     return f"{place[:16]} {content[:16]}".strip()
 
 
 def _is_result_of(result: Path, file: Path) -> bool:
-    """Return whether the result's `source_id` is that of the image `file`; a result without one counts, too."""
+    """Return whether the result's `source_id` matches the image `file`, or the result has no `source_id`."""
     source = read_source_id(result)
     return source == "" or bool(source and set(source.split()) & set(source_id(file).split()))
 
@@ -150,7 +150,7 @@ def _is_result_of(result: Path, file: Path) -> bool:
 def free_name(file: Path, out: Path, taken: set[str]) -> str:
     """Return the name for the results of the image `file` in the folder `out`, and add it to `taken`.
 
-    This is the name of the image. A number is appended if the name is in `taken` or used by results of another image.
+    The image name is used, with a number appended if it is in `taken` or used by the results of another image.
     """
     name, number = file.stem, 1
     while name in taken or any(not _is_result_of(result, file) for result in existing_results(out / name)):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def window_starts(length: int, side: int, overlap: float) -> list[int]:
-    """Return the start positions of windows of `side` pixels that cover `length` pixels and are evenly spaced.
+    """Return the start positions of evenly spaced windows of `side` pixels that cover `length` pixels.
 
     Neighboring windows overlap by at least the fraction `overlap` of their side, with 0 <= `overlap` < 1.
     """
@@ -48,13 +48,13 @@ def sliding_window_inference(
     before you request the next one.
 
     Args:
-        rows: Called with `top` and `bottom`; returns these rows of the image, (bottom - top, width, channels).
+        rows: Function that returns the rows `top` to `bottom` of the image, (bottom - top, width, channels).
         height: Height of the image.
         width: Width of the image.
         side: Height and width of a window in pixels.
         overlap: Minimum overlap of neighboring windows, as a fraction of their side.
         batch_size: Number of windows per call of `network`.
-        network: Maps windows (N, h, w, channels) to a float tensor (N, ..., h, w), which is modified in place.
+        network: Function from windows (N, h, w, channels) to a float tensor (N, ..., h, w), which is modified in place.
 
     Yields:
         Bands (..., n, width) of the blended output, from top to bottom.

@@ -31,7 +31,7 @@ LARGE_PIXELS = 128_000_000  # images with more pixels are read in parts
 LARGE_BYTES = 2**31  # images whose float32 bands take more bytes are read in parts
 BLOCK_BYTES = 2**29  # limit on the decoded size of one strip or tile, at 16 bits per value
 CACHE_MEGABYTES = 256  # cache for decoded strips and tiles
-ROWS = 256  # rows that are read at once to find the number of bits in use
+ROWS = 256  # number of rows read at once to find the bit depth
 TILE = 256  # height and width of the tiles in written files
 CHANNELS = (("gray",), ("gray", "alpha"), ("palette",), ("red", "green", "blue"), ("red", "green", "blue", "alpha"))
 CONVERT = "as a tiled TIFF, for example by `vips copy IN OUT.tif[tile,compression=deflate,bigtiff]`"
@@ -72,15 +72,15 @@ def predict_tiff(
         source: The image file.
         target: The TIFF file for the mask.
         palette: Colors in which the mask is shown, (classes, 3); None for a grayscale mask.
-        progress: Called with the number of finished rows and the total number of rows.
-        mask_values: Maps labels, uint8 (n, width), to the values of the mask.
+        progress: Function to call with the number of finished rows and the total number of rows.
+        mask_values: Function from labels, uint8 (n, width), to the values of the mask.
         reading: Keyword arguments of `data.read_image`.
 
     Returns:
         Number of pixels of each label, int64 (256,).
 
     Raises:
-        PredictionError: The source cannot be read, or cannot be read in parts.
+        PredictionError: If the source cannot be read, or cannot be read in parts.
     """
     counts = np.zeros(256, np.int64)
 
@@ -131,7 +131,7 @@ class TiffReader:
             raise PredictionError(f"{file}: {problem}; save it upright, in 8-bit RGB, {CONVERT}.")
 
     def _unsupported(self) -> str:
-        """Return the reason why the image cannot be read in parts; an empty string if it can."""
+        """Return the reason why the image cannot be read in parts, or an empty string if it can."""
         if len(self.tiff.subdatasets) > 1:
             return "several pages"
         if not self.num_channels and set(self.tiff.dtypes) - {"uint8", "uint16"}:

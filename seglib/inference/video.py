@@ -12,13 +12,13 @@ from .errors import PredictionError
 
 SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
 # For each kind of result: the container, the encoder, and the pixel formats of the encoder and of the arrays. Masks are
-# encoded without loss. Cutouts are encoded as ProRes 4444, which supports transparency.
+# encoded losslessly. Cutouts are encoded as ProRes 4444, which supports transparency.
 FORMATS = {
     "mask": ("matroska", "ffv1", "gray", "gray"),
     "overlay": ("mp4", "libx264", "yuv420p", "rgb24"),
     "cutout": ("mov", "prores_ks", "yuva444p10le", "rgba"),
 }
-DEFAULT_RATE = 25  # frames per second, if the header names no rate
+DEFAULT_RATE = 25  # frames per second, used if the header does not specify a rate
 QUALITY = {"libx264": {"crf": "18"}}  # almost no visible loss
 
 
@@ -47,7 +47,7 @@ def open_video(file: Path) -> Iterator:
 
 
 def read_frames(container) -> Iterator[Frame]:
-    """Yield the frames of the first video stream, rotated as its header specifies.
+    """Yield the frames of the first video stream, rotated as specified in its header.
 
     Raises PredictionError if there are none.
     """

@@ -31,13 +31,13 @@ def pick_training_device(config: Config) -> torch.device:
 def pick_num_workers(config: Config, device: torch.device) -> int:
     """Return the number of worker processes.
 
-    The default on a CPU is 0, because worker processes would compete with the training for the same cores.
+    The default on a CPU is 0, because worker processes would compete with training for the same cores.
     """
     return config.num_workers if config.num_workers >= 0 else 0 if device.type == "cpu" else 4
 
 
 def load_datasets(config: Config, num_workers: int) -> tuple[SegmentationDataset, SegmentationDataset]:
-    """Return the training set and the validation set, each with a cache of `data.cache_mb` MiB over all workers."""
+    """Return the training set and the validation set, each with a cache of `data.cache_mb` MiB across all workers."""
     options, cache_bytes = config.data, (config.data.cache_mb << 20) // max(1, num_workers)
     return tuple(
         data.load(
@@ -50,11 +50,11 @@ def load_datasets(config: Config, num_workers: int) -> tuple[SegmentationDataset
 def prepare_channels(config: Config, train_set: SegmentationDataset) -> Config:
     """Return the configuration, adapted to the channels of the training images.
 
-    For RGB images, the configuration does not change.  For other images, the mean and standard deviation of each
-    channel are added if they are not given, and augmentation that requires RGB is turned off.
+    For RGB images, the configuration is unchanged.  For other images, the mean and standard deviation of each channel
+    are added if they are not given, and augmentation that requires RGB is turned off.
 
     Raises:
-        TrainingError: if `inference.mean` is given, but not for this number of channels.
+        TrainingError: if `inference.mean` has the wrong number of channels.
     """
     inference, channels = config.inference, train_set.channels
     if len(inference.mean) not in (0, channels):
@@ -115,7 +115,7 @@ def pick_num_classes(config: Config, train_set: SegmentationDataset) -> int:
     """Return the number of output channels.
 
     Raises:
-        TrainingError: if `num_classes` or `metric` of the configuration does not match the data set.
+        TrainingError: if `num_classes` or `metric` in the configuration does not match the data set.
     """
     num_classes = config.num_classes or train_set.num_classes
     if num_classes != train_set.num_classes and (num_classes, train_set.num_classes) != (1, 2):
@@ -181,7 +181,7 @@ def make_loss(config: Config, model: nn.Module, train_set: SegmentationDataset) 
 
 
 def check_encoder_options(config: Config, model: nn.Module) -> None:
-    """Raise TrainingError if options of the encoder are set but not supported by the network or under torchrun."""
+    """Raise TrainingError if encoder options are set but not supported by the network or under torchrun."""
     for option, value, default in (
         ("optimizer.encoder_lr_factor", config.optimizer.encoder_lr_factor, 1),
         ("model.freeze_encoder_epochs", config.model.freeze_encoder_epochs, 0),

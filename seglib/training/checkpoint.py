@@ -70,7 +70,7 @@ def write_config(folder: Path, config: Config) -> None:
 
 def write_checkpoint(folder: Path, state: dict) -> None:
     """Write checkpoint.pt, then history.json.  If writing a file fails, the previous version of the file remains."""
-    buffer = io.BytesIO()  # if the disk is full, an error of torch.save would not contain the file name
+    buffer = io.BytesIO()  # if the disk is full, an error from torch.save would not contain the file name
     torch.save(state, buffer)
     files.write_atomically(folder / "checkpoint.pt", lambda file: file.write(buffer.getbuffer()))
     files.write_text(folder / "history.json", json.dumps(state["history"], indent=1))
@@ -106,9 +106,9 @@ def reading(folder: Path, config: Config, device: torch.device) -> Iterator[dict
 
 
 def upgrade_checkpoint(state: dict) -> dict:
-    """Return a checkpoint of an earlier version with current keys.
+    """Convert a checkpoint from an earlier version of seglib to the current keys.
 
-    Options that did not exist in the earlier version get their defaults, which keep the earlier behavior.
+    Options that did not exist in the earlier version get their defaults, which preserve the earlier behavior.
     """
     options = upgrade_config(state["config"])
     defaults = config_to_dict(Config())
@@ -121,10 +121,10 @@ def upgrade_checkpoint(state: dict) -> dict:
 def check_config(file: Path, saved: dict, config: Config) -> None:
     """Raise TrainingError if a run with the options `saved` cannot be resumed with `config`.
 
-    Options that do not affect the result (`runs.PLACES`) may differ, and so may two others.  `epochs` may increase: the
-    run continues to the new number of epochs, and from the checkpoint on, learning rates and crop sizes are those of a
-    run of this length.  `accumulation_steps` may change to save memory: the gradients are the same except for rounding
-    and the statistics of batch normalization.
+    Options that do not affect the result (`runs.PLACES`) may differ, and so may two others.  `epochs` may increase.  In
+    this case, learning rates and crop sizes after the checkpoint are those of a run with the new number of epochs.
+    `accumulation_steps` may change to save memory, because the gradients are the same except for rounding errors and
+    batch-normalization statistics.
     """
     before, now = flatten(saved), flatten(config_to_dict(config))
     for option in sorted((before.keys() | now.keys()) - runs.PLACES):
@@ -146,8 +146,8 @@ def load_weights(model: nn.Module, tensors: dict[str, Tensor]) -> None:
     """Load the state_dict of a checkpoint, with current or older keys.
 
     Raises:
-        ValueError: if the keys are not the same, in the same order, as those of the network.  The state of the
-            optimizer depends on the order.
+        ValueError: if the keys or their order differ from those of the network.  The optimizer state depends on the
+            order.
     """
     tensors = upgrade_state_dict(tensors)
     if list(tensors) != list(model.state_dict()):

@@ -16,7 +16,7 @@ class Teachers:
     Args:
         config: the distillation options.
         num_classes: the number of output channels of the student.
-        device: the device that the teachers run on.
+        device: the device on which the teachers run.
         mean: the mean of each image channel, as in `inference.mean` of the student's configuration.
 
     Raises:
@@ -42,7 +42,7 @@ class Teachers:
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> Tensor:
-        """Return the mean of the teachers' softened predictions (N, C, H, W) for normalized images (N, 3, H, W)."""
+        """Return the mean of the teachers' softened predictions, (N, max(C, 2), H, W), for normalized images."""
         return mean_prediction([network(images) for network in self.networks], self.config.temperature)
 
     def loss(

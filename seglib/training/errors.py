@@ -50,7 +50,7 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def _smaller(config: Config) -> str:
-    """Return a hint with options that reduce the memory needed for training to about half."""
+    """Return a hint with options that reduce the memory needed for training by about half."""
     share = -(-config.batch_size // distributed.world_size())  # images of a batch per process
     images = -(-share // config.accumulation_steps)  # images per forward pass
     sizes = [max(32, side * 3 // 4 // 32 * 32) for side in config.augment.crop_sizes]

@@ -9,7 +9,7 @@ import time
 
 from .. import distributed
 
-MAX_STEPS_BETWEEN = 20  # maximum number of steps between two exchanges of flags
+MAX_STEPS_BETWEEN = 20  # maximum number of steps between exchanges of flags
 SECONDS_BETWEEN = 5.0  # approximate maximum time between exchanges; torchrun kills processes 30 seconds after SIGTERM
 
 
@@ -38,7 +38,7 @@ class Interrupt:
 class Agreement:
     """Flags that become true in all processes at the same step if they are true in any process.
 
-    To save communication, the processes exchange their flags only every few steps.  The number of steps between two
+    To reduce communication, the processes exchange their flags only every few steps.  The number of steps between
     exchanges depends on the slowest process.
     """
 

@@ -59,11 +59,11 @@ class EpochMeter:
         return next(((len(values) - i, v) for i, v in enumerate(values) if not math.isfinite(v)), None)
 
     def seconds(self) -> float:
-        """Return the time since the start of the epoch in seconds, without interruptions."""
+        """Return the time since the start of the epoch in seconds, excluding interruptions."""
         return time.perf_counter() - self.began
 
     def summary(self) -> dict:
-        """Return the mean loss, the number of images, images per second, and the fraction of time waiting for data."""
+        """Return the mean loss, number of images, images per second, and fraction of time spent waiting for data."""
         seconds = self.seconds()
         return {
             "loss": float(torch.tensor(self.losses).mean()),

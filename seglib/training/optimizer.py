@@ -54,7 +54,7 @@ def _wrong_in_bfloat16(model: nn.Module | None) -> str | None:
 
 
 def learning_rate(config: Config, step: int, total_steps: int) -> float:
-    """Return the learning rate of a step from 0 to total_steps - 1: linear warm-up, followed by the schedule."""
+    """Return the learning rate at a step from 0 to total_steps - 1, with linear warm-up followed by the schedule."""
     schedule, peak = config.schedule, config.optimizer.lr
     warmup = round(schedule.warmup * total_steps)
     if step < warmup:
@@ -69,8 +69,8 @@ def make_optimizer(model: nn.Module, config: Config) -> torch.optim.Optimizer:
     """Return the optimizer: AdamW, Adam or SGD.
 
     Weight decay applies to the weights of convolutions, but not to biases and normalization layers.  The learning rate
-    of each parameter group is that of the schedule, multiplied by the group's `lr_factor`.  This factor is
-    `optimizer.encoder_lr_factor` for the parameters of the encoder (the model's `encoder_prefixes`), and 1 for others.
+    of each parameter group is that of the schedule multiplied by the group's `lr_factor`, which is
+    `optimizer.encoder_lr_factor` for encoder parameters (the model's `encoder_prefixes`) and 1 for others.
     """
     options = config.optimizer
     prefixes = getattr(model, "encoder_prefixes", ()) if options.encoder_lr_factor != 1 else ()
@@ -105,7 +105,7 @@ class ModelEMA:
 
     Args:
         model: the network in training.  Each update reads its current weights.
-        decay: the factor of the previous average in each update, in [0, 1).
+        decay: the weight of the previous average in each update, in [0, 1).
 
     Attributes:
         model: a copy of the network with the averaged weights, in eval mode.

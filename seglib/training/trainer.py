@@ -38,7 +38,7 @@ CHECK_EVERY = 20  # steps between two checks that the losses are finite; each ch
 def fit(
     config: Config, resume: bool = False, progress: bool = True, on_validated: Callable[[dict], None] | None = None
 ) -> list[dict]:
-    """Train a network with `config`.  This is short for `Trainer(config, resume).fit(progress, on_validated)`."""
+    """Train a network with `config`.  This is shorthand for `Trainer(config, resume).fit(progress, on_validated)`."""
     return Trainer(config, resume).fit(progress, on_validated)
 
 
@@ -56,8 +56,8 @@ class Trainer:
         history: one entry per epoch with loss, learning rate, validation scores and seconds.
 
     Raises:
-        TrainingError: if options contradict each other or the data, or if the checkpoint to resume from is missing,
-            corrupted or was saved with a different configuration.
+        TrainingError: if options contradict each other or the data, or if the checkpoint to resume from is missing, is
+            corrupted, or was saved with a different configuration.
     """
 
     def __init__(self, config: Config, resume: bool = False):
@@ -96,7 +96,7 @@ class Trainer:
 
     @property
     def eval_model(self) -> nn.Module:
-        """The network that is validated and saved as best.safetensors: the averaged network if EMA is used."""
+        """The network that is validated and saved as best.safetensors, which is the averaged network if EMA is used."""
         return self.ema.model if self.ema else self.model
 
     def fit(self, progress: bool = True, on_validated: Callable[[dict], None] | None = None) -> list[dict]:
@@ -179,7 +179,7 @@ class Trainer:
         return meter
 
     def set_train_mode(self, epoch: int) -> None:
-        """Put the network into training mode, with a frozen encoder in the first epochs if this is configured."""
+        """Put the network into training mode, with a frozen encoder in the first epochs if so configured."""
         self.model.train()
         if self.config.model.freeze_encoder_epochs:
             freeze_encoder(self.model, epoch < self.config.model.freeze_encoder_epochs)
@@ -203,7 +203,7 @@ class Trainer:
             group["lr"] = self.schedule(self.step) * group.get("lr_factor", 1.0)
         self.optimizer.zero_grad(set_to_none=True)
 
-        # Gradient accumulation: every process needs the same number of parts, each with at least one image.
+        # For gradient accumulation, every process needs the same number of parts, each with at least one image.
         batch_size, world_size = self.sampler.num_batch_images(self.step), distributed.world_size()
         num_parts = max(1, min(self.config.accumulation_steps, batch_size // world_size))
         parts = zip(
@@ -234,7 +234,7 @@ class Trainer:
         """Return the loss, a scalar, for images (n, C, S, S) before normalization and target masks (n, S, S)."""
         with torch.autocast(self.device.type, self.amp_dtype, enabled=self.amp_dtype is not None):
             inputs = normalize(images, self.config.inference.mean, self.config.inference.std)
-            outputs = self.forward(inputs)  # logits (n, C, S, S), or a list of several
+            outputs = self.forward(inputs)  # logits (n, C, S, S), or a tuple of such tensors
             soft_targets = self.teachers.predict(inputs) if self.teachers else None
         loss = self.loss(outputs, masks)
         if self.teachers:
@@ -244,8 +244,8 @@ class Trainer:
     def validate(self, loader: DataLoader | None = None) -> dict:
         """Return the scores of `eval_model` on the validation set, in the format of `metrics.Counts.scores`.
 
-        Predictions are compared with the masks at native size.  Each image is counted in one of the processes, and the
-        scores are computed from the sums over all processes.
+        Predictions are compared with the masks at native size.  Each image is evaluated by one of the processes, and
+        the scores are computed from the pixel counts of all processes.
         """
         loader = loader or build.make_val_loader(self.config, self.val_set, 0)
         # On CPUs each process has its own batch-normalization statistics; rank 0's statistics are saved and validated.
@@ -262,9 +262,9 @@ class Trainer:
         return counts.scores(self.val_set.classes)
 
     def check_finite(self, meter: EpochMeter, weights_too: bool = False) -> None:
-        """Raise TrainingError if a loss is NaN or infinite, and with `weights_too` also for a parameter or buffer.
+        """Raise TrainingError if a loss, or with `weights_too` a parameter or buffer, is NaN or infinite.
 
-        Losses are read from the device here, up to `CHECK_EVERY` steps after they were computed.
+        Losses are copied from the device here, up to `CHECK_EVERY` steps after they were computed.
         """
         total_steps = self.sampler.total_steps
         remedy = f"the checkpoint in {self.folder} is unchanged: lower optimizer.lr, or try --amp=off."
@@ -302,7 +302,7 @@ class Trainer:
         return entry["val"].get(metric, -1) > best
 
     def save_best(self, entry: dict) -> None:
-        """Write best.safetensors: the weights of `eval_model`, with the metadata needed to use them."""
+        """Write best.safetensors, which contains the weights of `eval_model` and the metadata needed to use them."""
         if distributed.rank() == 0:
             metadata = {
                 "config": config_to_dict(self.config),

@@ -108,7 +108,7 @@ def _plot_scores(axes, points: dict[str, tuple[list[int], list[float]]]) -> None
 
 
 def epoch_values(history: Sequence[dict], name: str) -> tuple[list[int], list[float]]:
-    """Return the epochs, counted from 1, in which the entry or validation score `name` is finite, and these values."""
+    """Return the epochs, counted from 1, in which the entry or validation score `name` is finite, and its values."""
     values = {entry.get("epoch"): ((entry.get("val") or {}) | entry).get(name) for entry in history}
     points = {e + 1: v for e, v in values.items() if isinstance(e, int) and isinstance(v, int | float) and isfinite(v)}
     return list(points), list(points.values())

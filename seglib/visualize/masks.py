@@ -25,8 +25,8 @@ _FIRST_COLORS = bytes.fromhex(
     "242834 16a3c8 e69f00 cc79a7 009e73 d55e00 0072b2 f0e442 332288 999933"
     "882255 88ccee 117733 cc6677 ddcc77 aa4499 777777 663300 44aa99 dddddd"
 )
-# In CamVid's original palette, Car, Fence and Pavement look similar. The distance between any two of the colors below,
-# and from each of them to the color of ignored pixels, is at least 34 in CIELAB, also with red-green color blindness.
+# In CamVid's original palette, Car, Fence and Pavement look similar. The colors below differ from each other, and from
+# the color of ignored pixels, by a CIELAB distance of at least 34, even with red-green color blindness.
 _STREET_CLASSES = "Sky Building Pole Road Pavement Tree SignSymbol Fence Car Pedestrian Bicyclist".split()
 _STREET_COLORS = bytes.fromhex("c6b4ff 6b3309 6a5a97 343238 ffd98a 379c70 eeff2d 8862ec 0008f6 e66706 2a0085")
 
@@ -38,8 +38,8 @@ class VisualizeError(SeglibError, ValueError):
 def default_palette(num_classes: int) -> np.ndarray:
     """Return the default palette, (num_classes, 3) uint8.
 
-    The first color is a dark background color. The next 19 are suitable for color-blind readers. Further colors differ
-    in hue.
+    The first color is a dark background color. The next 19 are suitable for color-blind readers. Additional colors
+    differ in hue.
     """
     first = np.frombuffer(_FIRST_COLORS, np.uint8).reshape(-1, 3)
     hues = ((0.618034 * i) % 1 for i in range(num_classes - len(first)))
@@ -115,7 +115,7 @@ def overlay(
 
 
 def error_map(image, target, prediction, foreground: int | None = 1, ignore_index: int = _IGNORE_INDEX) -> np.ndarray:
-    """Show in color where a prediction is correct or wrong, on the darkened gray image.
+    """Show in color where a prediction is correct or wrong, on a darkened grayscale copy of the image.
 
     Args:
         image: (H, W, 3) uint8.
@@ -142,7 +142,7 @@ def error_map(image, target, prediction, foreground: int | None = 1, ignore_inde
 
 
 def darken(image) -> np.ndarray:
-    """Return the image in dark gray, (H, W, 3) uint8, as a background for colors."""
+    """Return a darkened grayscale copy of the image, (H, W, 3) uint8, as a background for colors."""
     gray = check_image(image) @ np.array([0.299, 0.587, 0.114], np.float32)  # Rec. 601 luma
     return np.repeat((24 + 0.45 * gray).astype(np.uint8)[..., None], 3, axis=2)
 

@@ -41,7 +41,7 @@ class NotebookFigure(Figure):
     """A matplotlib figure that is not registered with pyplot, so that a notebook displays it only once.
 
     Attributes:
-        has_images: Whether to embed the figure in the notebook as JPEG, which needs a quarter of the space of PNG.
+        has_images: Whether to embed the figure in the notebook as JPEG, which takes a quarter of the space of PNG.
         alt: The alternative text for screen readers. If empty, the titles in the figure are used.
     """
 
@@ -49,7 +49,7 @@ class NotebookFigure(Figure):
     alt = ""
 
     def savefig(self, fname, **options):
-        """Save the figure in seglib's style. The arguments are those of `matplotlib.figure.Figure.savefig`."""
+        """Save the figure in seglib's style. The arguments are the same as for `matplotlib.figure.Figure.savefig`."""
         with figure_style():
             super().savefig(fname, **options)
 

@@ -1,4 +1,4 @@
-"""Convert the annotations of other tools to a folder of images, masks and a classes.yaml.
+"""Convert annotations from other tools to a folder with images, masks and a classes.yaml.
 
 docs/data_formats.md describes what is read from each format, and how overlapping objects are drawn.
 """
@@ -41,7 +41,7 @@ FORMATS = {
     "labelme": (lambda f: json_files(f, {"shapes", "imagePath"}, most=20), shapes.read_labelme),
 }
 MALFORMED = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
-LISTED = 10  # number of problems that an error message lists
+LISTED = 10  # maximum number of problems listed in an error message
 
 
 def detect_formats(source: Path) -> list[str]:
@@ -62,7 +62,7 @@ def import_annotations(source: Path | str, dest: Path | str, format: str = "auto
         The `validation.Report` of the new folder. Its notices also list what was left out.
 
     Raises:
-        DataError: The format is not recognized, or files cannot be converted. In both cases, `dest` is not created.
+        DataError: If the format is not recognized, or files cannot be converted. In both cases, `dest` is not created.
     """
     from .. import validation
 

@@ -1,4 +1,4 @@
-"""Helper functions for the readers of annotation formats, which find images, read JSON files and draw objects."""
+"""Helper functions with which the annotation readers find images, read JSON files and draw objects."""
 
 import io
 import json
@@ -182,14 +182,14 @@ def draw_item(
 ) -> np.ndarray:
     """Return the labels of an annotated image, uint8 (H, W), upright.
 
-    Some tools ignore the EXIF orientation of an image, and others apply it. `size` shows which of the two was done.
+    Some tools ignore the EXIF orientation of an image, and others apply it. `size` shows whether it was applied.
 
     Args:
         image: The image file.
         where: Name of the annotation in error messages.
         size: (height, width) of the image according to the annotation; None if unknown.
         objects: For each object, its name in error messages and its entry in the annotation.
-        make_shape: Called with the name and the entry of an object, and (height, width) of the image; returns a Shape.
+        make_shape: Function of an object's name and entry and the image's (height, width) that returns a Shape.
         largest_first: The same as in `draw_shapes`.
     """
     with open_image(image) as opened:
@@ -204,7 +204,7 @@ def draw_item(
 
 
 def draw_shapes(shapes: Sequence[Shape], size: Size, turn: int, largest_first: bool = False) -> np.ndarray:
-    """Draw objects in the given order on a background of 0. Later objects cover earlier ones.
+    """Draw objects in the given order on a background of zeros. Later objects cover earlier ones.
 
     If `largest_first` is True, crowds are drawn first, then the other objects from the largest to the smallest. Returns
     labels, uint8 (H, W), rotated upright as required by the EXIF orientation `turn`.

@@ -97,7 +97,7 @@ def _item(
 
 
 def _check_voc_palette(mask: Path) -> None:
-    """Raise DataError unless the mask has the palette of Pascal VOC; otherwise, its class names may not apply."""
+    """Raise DataError unless the mask has the Pascal VOC palette, because otherwise the VOC classes may not apply."""
     with open_image(mask) as image:
         palette = image.getpalette() if image.mode == "P" else None
     expected = [sum((i >> (3 * bit + c) & 1) << (7 - bit) for bit in range(3)) for i in range(21) for c in range(3)]

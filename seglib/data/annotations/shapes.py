@@ -50,7 +50,7 @@ def read_coco(source: Path) -> common.Annotations:
 
 
 def _category_names(file: Path) -> dict[int, str]:
-    """Return {id: name} without categories that only group other categories, which some tools add."""
+    """Return {id: name}, without the categories that some tools add only to group other categories."""
     content = common.read_json(file)
     groups = {entry.get("supercategory") for entry in content["categories"]}
     used = {entry["category_id"] for entry in content["annotations"]}
@@ -161,7 +161,7 @@ def _labelme_shape(labels: Mapping[str, int], where: str, entry: dict, size: com
 
 
 def read_yolo(source: Path) -> common.Annotations:
-    """Read YOLO polygons and draw them from the largest to the smallest. Images without a text file are background."""
+    """Read YOLO polygons, which are drawn from largest to smallest. Images without a text file are all background."""
     names = yolo_names(source)
     if not names:
         raise DataError(f"{source}: no YAML file with 'names:' for the classes; add data.yaml.")
