@@ -1,4 +1,4 @@
-"""Compare speed and memory with the library that is commonly used for the same task.
+"""Compare speed and memory use with the library that is commonly used for the same task.
 
     python -m benchmarks run      # measures the entries of `groups` and writes benchmarks/results.json
     python -m benchmarks table    # writes the README's table, docs/benchmarks.md and scaling.md from these results

@@ -79,7 +79,7 @@ def alone(call: Call, repeats: int, clock: Clock = wall) -> list[float]:
 
 
 def _calls_a_sample(call: Call, clock: Clock) -> int:
-    """Return the number of calls that take at least LEAST_SECONDS, estimated from the fastest warm-up call."""
+    """Return the number of calls that together take at least LEAST_SECONDS, based on the fastest warm-up call."""
     first = _seconds(call, 1, clock)
     if first > 20 * LEAST_SECONDS:
         return 1
@@ -111,11 +111,11 @@ def contest(
         ours: Measurements of our implementation, in seconds or bytes.
         peer: Measurements of the other implementation, each made after the measurement of ours with the same index.
         unit: The unit of the results.
-        convert: Converts a measurement to this unit.
+        convert: Function that converts a measurement to this unit.
         more_is_better: Whether larger results are better.
 
     Returns:
-        Medians, quartiles and ratios. `ratio` is above 1 if ours is faster or needs less memory; `spread` has the
+        Medians, quartiles and ratios. `ratio` is above 1 if ours is faster or needs less memory. `spread` contains the
         quartiles of the ratios of measurements with the same index.
     """
     our_values, peer_values = [convert(value) for value in ours], [convert(value) for value in peer]

@@ -34,7 +34,7 @@ class Body(nn.Module):
 
 @dataclass(frozen=True)
 class Pair:
-    """Two networks for the same task; `load(ours, peer)` copies the peer's weights to ours; None if they differ."""
+    """Two networks for the same task. `load(ours, peer)` copies the peer's weights to ours (None if they differ)."""
 
     title: str
     peer_is: str

@@ -51,7 +51,7 @@ def prediction(root: Path, part: str) -> dict:
         size = float(np.mean([file.stat().st_size for file in counted]))
     decoded = float(np.mean([4 * math.prod(_size(pair.image)) for pair in pairs]))
     note = f"images of horses, the weights {WEIGHTS} and one thread"
-    # The mean, not the median, because the result is multiplied by the number of images.
+    # The mean is used instead of the median, because the result is multiplied by the number of images.
     return single(times, "ms/image") | {
         "ours": float(np.mean(times)),
         "note": note,

@@ -69,9 +69,9 @@ def v2_transform(config: Config) -> Callable:
 
 
 class Ways:
-    """All compared pipelines, with the same images.
+    """All pipelines to compare, with the same images.
 
-    Decoding and flips are checked to be equal; the other transforms are random and cannot be compared exactly.
+    Decoding and flips must give equal results. The other transforms are random and cannot be compared exactly.
     """
 
     def __init__(self, root: Path):

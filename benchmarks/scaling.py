@@ -1,4 +1,4 @@
-"""Write scaling.md, which estimates the cost of many images from the measured entries and lists large images."""
+"""Write scaling.md, which estimates the cost of many images from the measured entries and covers large images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -125,7 +125,7 @@ def _limits(by_name: dict[str, dict]) -> list[str]:
 
 
 def _anew(by_name: dict[str, dict]) -> str:
-    """Return the advice about the cache, with the slow-down from decoding in each epoch if it was measured."""
+    """Return the advice about the cache, with the slowdown from decoding in each epoch if it was measured."""
     if "decoding-once" not in by_name:
         return "a larger `data.cache_mb`"
     return f"a larger `data.cache_mb`; without cache, loading is {by_name['decoding-once']['ratio']:.1f} times slower"

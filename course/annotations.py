@@ -56,7 +56,8 @@ def write_pairs(
         folder: The folder to write.
         parts: For each split, a data set and the indices of the images to write.
         longest_side: Length in pixels of the longer side of the written images.
-        predict: Predicts the mask (H, W) of an image (H, W, 3); by default the mask of the data set is written.
+        predict: Function that predicts the mask (H, W) of an image (H, W, 3). By default, the mask of the data set is
+            written.
     """
     for split, (dataset, indices) in parts.items():
         for index in indices:

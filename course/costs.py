@@ -106,7 +106,7 @@ class _Skeleton(nn.Module):
 
 
 def receptive_field(model: nn.Module) -> int | None:
-    """Compute the side length of the receptive field: the square of input pixels on which an output pixel can depend.
+    """Compute the side length of the receptive field, the square of input pixels on which an output pixel can depend.
 
     The layers of a copy are simplified: convolutions get one channel and equal weights, average pooling replaces max
     pooling, and activations and normalizations are removed. The gradient of an output pixel of this copy is nonzero
@@ -191,7 +191,7 @@ def seconds(model: nn.Module, size: tuple[int, int], repeats: int = 5) -> float:
 
 
 def costs(name: str, size: tuple[int, int], num_classes: int = 19, measure: bool = True, **options) -> Costs:
-    """Return the costs of the network `name`; time and effective receptive field only if `measure` is true."""
+    """Return the costs of the network `name`. If `measure` is true, also measure time and effective receptive field."""
     torch.manual_seed(0)
     model = models.create(name, num_classes, **options)
     counted = Costs(name, size, parameters(model), macs(model, size), receptive_field(model), step_bytes(model, size))

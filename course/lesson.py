@@ -153,7 +153,7 @@ class Lesson:
         print(f"{metric}: {float(value):.4g}")
 
     def _locate(self, name: str) -> tuple[Path, str]:
-        """Return the folder of the data set, and "" or the reason why it is not available; try one download."""
+        """Return the folder of the data set, and the reason why it is not available or "". Try to download it once."""
         from seglib import data
 
         if name not in self._places and name in data.generated_sets():
@@ -183,7 +183,7 @@ class Lesson:
         return self.root, ""
 
     def _follow_cells(self) -> None:
-        """If the runner started the notebook, write the report after every cell, because cells import more modules."""
+        """If the runner started the notebook, write the report after every cell, because cells may import modules."""
         if self._report_file and "IPython" in sys.modules and (shell := sys.modules["IPython"].get_ipython()):
             shell.events.register("post_run_cell", lambda result: self._write_report())
 
@@ -195,7 +195,7 @@ class Lesson:
 
 
 def _find(source, roots: Sequence[Path]) -> Path:
-    """Return the first of `roots` with a complete data set; if there is none, raise the DataError of the first root."""
+    """Return the first of `roots` with a complete data set, or raise the DataError for the first root."""
     from seglib import data
 
     errors = []

@@ -50,7 +50,7 @@ class DilatedBlock(nn.Module):
 
 
 class OctaveFusion(nn.Module):
-    """Add every branch to all other branches, after resampling it by a factor of 2 at a time.
+    """Add every branch to all other branches, after resampling it in steps of a factor of 2.
 
     After each step, the features have the resolution and the number of channels of the next branch.
 
@@ -61,7 +61,7 @@ class OctaveFusion(nn.Module):
     def __init__(self, widths: Sequence[int]):
         super().__init__()
         indices = range(len(widths))
-        self.paths = nn.ModuleList(  # paths[j] leads from branch j to all other branches, in order
+        self.paths = nn.ModuleList(  # paths[j] contains the paths from branch j to all other branches, in order
             nn.ModuleList(self._path(widths, j, i) for i in indices if i != j) for j in indices
         )
 
@@ -80,7 +80,7 @@ class OctaveFusion(nn.Module):
         )
 
     def forward(self, branches: list[Tensor]) -> list[Tensor]:
-        """Return the fused branches, which have the shapes of the inputs, (N, widths[i], H/2^i, W/2^i).
+        """Return the fused branches, which have the same shapes as the inputs, (N, widths[i], H/2^i, W/2^i).
 
         H and W must be divisible by 2^i for all branches.
         """
@@ -104,8 +104,8 @@ class MiniHRNetV3(nn.Module):
     more than one value in the last branch.
 
     Args:
-        num_classes: The number of channels of the logits.
-        in_channels: The number of channels of the image.
+        num_classes: The number of output channels.
+        in_channels: The number of image channels.
     """
 
     head_prefixes = ("last_layer.3.",)  # parameters whose shape depends on the number of classes
@@ -154,10 +154,10 @@ class MiniHRNetV3(nn.Module):
         branches = self.fusion2([blocks(x) for blocks, x in zip(self.branches2, branches, strict=True)])
         logits = self.last_layer(concatenate(branches))  # (N, num_classes, H/4, W/4)
         logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
-        return F.pad(logits, [0, -right, 0, -bottom])  # crops; a slice fails in torch.export with dynamic sizes
+        return F.pad(logits, [0, -right, 0, -bottom])  # crops; slicing fails in torch.export with dynamic sizes
 
 
 def _padding(size: int) -> int:
-    """Return the padding to a multiple of 32 that is at least 64; without a condition, so that it can be traced."""
+    """Return the padding to a multiple of 32 and at least 64, without a branch in the code so that it can be traced."""
     units = (size + 31) // 32
     return 32 * (units + 1 // units) - size  # 1 // units is 1 for one unit, otherwise 0

@@ -1,4 +1,4 @@
-"""A table of the networks: parameters, MACs, receptive field, memory, time.
+"""List the networks with their parameters, MACs, receptive field, memory and time.
 
 examples:
   seglib models --counted   without measuring time and effective receptive field

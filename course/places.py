@@ -1,4 +1,4 @@
-"""Find the repository and its notebooks, read a notebook, and replace a part of a text file."""
+"""Find the repository and its notebooks, read a notebook, and replace part of a text file."""
 
 import json
 from collections.abc import Sequence

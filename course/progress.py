@@ -4,12 +4,12 @@ import threading
 import time
 from typing import TextIO
 
-TERMINAL_SECONDS = 0.5  # between updates of the line on a terminal
-SPARSE_SECONDS = 30  # between lines if the output is not a terminal
+TERMINAL_SECONDS = 0.5  # time between updates of the line on a terminal
+SPARSE_SECONDS = 30  # time between lines if the output is not a terminal
 
 
 class Progress:
-    """Show "cell k/n" and the elapsed time, in a line that is updated in place, or in new lines outside a terminal."""
+    """Show "cell k/n" and the elapsed time on one line that is updated in place, or on new lines outside a terminal."""
 
     def __init__(self, name: str, cells: int, stream: TextIO):
         self.name, self.cells, self.stream = name, cells, stream
@@ -42,6 +42,6 @@ class Progress:
     def _show(self, state: str = "") -> None:
         minutes, seconds = divmod(int(self.seconds()), 60)
         line = f"{self.name:<24} cell {self.cell:>3}/{self.cells:<3} {minutes:>3}:{seconds:02} {state:<7}"
-        # A single write for the whole line, so that the output of other processes does not split the line.
+        # The line is written with a single call, so that the output of other processes does not split it.
         self.stream.write(f"\r{line}" if self.terminal else f"{line.rstrip()}\n")
         self.stream.flush()

@@ -22,7 +22,7 @@ from .lesson import PROFILES
 from .places import REPOSITORY, CourseError, checkout, find_notebooks, notebook_name, read_notebook
 from .progress import Progress
 
-ERROR_LINES = 12  # lines of a failing cell's traceback that are shown
+ERROR_LINES = 12  # number of lines to show from the traceback of a failing cell
 
 
 class CellFailed(CourseError):
@@ -99,7 +99,7 @@ def run(
 
 
 def run_notebook(path: Path, profile: str, data: Path, out: Path, save: bool, stream: TextIO) -> Result:
-    """Execute one notebook and write the copy into `out`; arguments and errors are as in `run`."""
+    """Execute one notebook and write the copy to `out`. The arguments and errors are the same as for `run`."""
     name = notebook_name(path)
     original = path.read_bytes() if path.is_file() else b""
     notebook = read_notebook(path)
@@ -133,8 +133,8 @@ def run_notebook(path: Path, profile: str, data: Path, out: Path, save: bool, st
 def kernel_environment(profile: str, data: Path, report_file: Path, scratch: Path) -> dict[str, str]:
     """Return the kernel's environment variables.
 
-    They include the variables that `lesson.start` reads, put this package first on the Python path, and disable the
-    start-up files and extensions of the user's IPython.
+    These are the variables that `lesson.start` reads and others that put this package first on the Python path and
+    disable the start-up files and extensions of the user's IPython.
     """
     environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
     path = os.environ.get("PYTHONPATH")

@@ -34,7 +34,7 @@ CELL_FILE = re.compile(r"\S*ipykernel_\d+[/\\]+\d+\.py")
 
 
 def cleaned(notebook: NotebookNode, data_root: Path | None = None) -> NotebookNode:
-    """Return a copy without times, widget state, versions and machine paths; source code and cell ids are unchanged."""
+    """Return a copy without times, widget state, versions or machine paths. Source code and cell ids are unchanged."""
     notebook = copy.deepcopy(notebook)
     record = notebook.metadata.get("seglib")
     notebook.metadata = NotebookNode(kernelspec=NotebookNode(KERNELSPEC), language_info=NotebookNode(name="python"))
@@ -50,7 +50,7 @@ def cleaned(notebook: NotebookNode, data_root: Path | None = None) -> NotebookNo
 
 
 def code_hash(notebook: NotebookNode) -> str:
-    """Return the SHA-256 of the source of all code cells; Markdown cells are left out as they do not affect outputs."""
+    """Return the SHA-256 of the source of all code cells, but not Markdown cells, which do not affect outputs."""
     sources = [cell.source for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
     return hashlib.sha256(json.dumps(sources).encode()).hexdigest()
 
@@ -100,7 +100,7 @@ def encoded(notebook: NotebookNode) -> bytes:
 
 
 def output_faults(notebook: NotebookNode) -> list[str]:
-    """Return one message for each problem of an executed notebook: errors, widgets, machine paths, file size."""
+    """Return a message for each problem in an executed notebook, such as errors, widgets, machine paths or its size."""
     faults = []
     if "widgets" in notebook.metadata:
         faults.append("it has widget state; use plain text progress bars and run it again")
@@ -185,7 +185,7 @@ def _is_text(mimetype: str) -> bool:
 
 
 def _texts(cell: NotebookNode) -> Iterator[str]:
-    """Yield all text of a cell: the source and the outputs without images."""
+    """Yield all text in a cell: the source, and the outputs except images."""
     yield cell.source
     for output in cell.get("outputs", []):
         yield output.get("text", "")

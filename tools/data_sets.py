@@ -42,10 +42,10 @@ def _default_horses(keys: Sequence[str]) -> Lists:
 # The rules that generated the committed lists; `python -m tools split NAME` applies them again.
 RULES = {
     "horses": {
-        # Both seeds are the first for which none of the twelve pairs of repeated images is in two lists.
+        # Both seeds are the first for which no pair of repeated images, of twelve, is divided between two lists.
         "default": _default_horses,
-        # The default of earlier versions: the first seed that separates none of the first nine pairs. Three more pairs
-        # were found after weights had been trained with this list. It separates 075 from 234, and 193 from 254.
+        # The default in earlier versions, with the first seed that separates none of the first nine pairs. Three more
+        # pairs were found after weights had been trained with this list. It separates 075 from 234, and 193 from 254.
         "seed27": lambda keys: divide(keys, seed=27),
         "first278": lambda keys: take_first(keys, 278),
     },
@@ -62,7 +62,7 @@ RULES = {
 
 
 def keys_to_divide(name: str, root: Path | str) -> list[str]:
-    """Return the keys that the lists divide: all keys if there is no official split, else those of the training set.
+    """Return the keys to divide, which are all keys if there is no official split, else those of the training set.
 
     Raises:
         DataError: If the data set is unknown or its files are missing.
@@ -101,8 +101,8 @@ def write_lists(name: str, keys: Sequence[str]) -> list[Path]:
 def write_digests(names: Sequence[str], root: Path | str) -> Path:
     """Compute the digests of the data sets in `root`, write them to the committed file, and return its path.
 
-    The entry of a data set that is not in `root` is unchanged. If the file already has the computed digest of a split,
-    all digests of this split are kept; otherwise the new digest replaces them.
+    The entry of a data set that is not in `root` is unchanged. If the file already contains the computed digest of a
+    split, all digests of this split are kept; otherwise, they are replaced by the new digest.
     """
     digests = content.released_digests()
     for name in names:

@@ -165,12 +165,12 @@ def _chosen(card: dict) -> str:
 
 
 def _resized(card: dict) -> bool:
-    """Return whether the released weights use a different input size than the validation during training."""
+    """Return whether the input size of the released weights differs from that of the validation during training."""
     return card["training"]["curve"]["longest_side"] != card["input"]["longest_side"]
 
 
 def _curve(card: dict, count: int = 8) -> str:
-    """Return a phrase with the mIoU after `count` of the epochs that ended with a validation."""
+    """Return a phrase with the mIoU at up to `count` of the epochs in which the network was validated."""
     curve = card["training"]["curve"]
     last = len(curve["epochs"]) - 1
     chosen = sorted({round(i * last / (count - 1)) for i in range(count)})

@@ -42,7 +42,7 @@ def _image(name: str, key: str | None, root: Path | str) -> np.ndarray:
 
 
 def _row(name: str, image: np.ndarray) -> np.ndarray:
-    """Return image and overlay side by side, and for two classes also the cut-out on a checkerboard."""
+    """Return the image and the overlay side by side, and for two classes also the cut-out on a checkerboard."""
     model, metadata = weights.load(name)
     predictor = Predictor(model, **metadata["config"]["inference"])
     probabilities = predictor.probabilities(image)

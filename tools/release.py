@@ -45,8 +45,8 @@ def release(
         command: The command that reproduces the run, for the model card.
         hardware: A description of the machine on which the run was trained, for the model card.
         longest_side: Length in pixels to which the longer side of images is resized; 0 keeps the size of the images.
-            By default, images are resized as in the validation of the run.
-        flip: Whether to average predictions for an image and its horizontal flip, also in later use of the weights.
+            By default, images are resized as in the run's validation.
+        flip: Whether to average predictions for an image and its horizontal flip, whenever the weights are used.
 
     Returns:
         The model card.
@@ -169,7 +169,7 @@ def _reset_places(config: Config) -> None:
 
 
 def _start(config: Config) -> dict:
-    """Describe the initial weights of the run; raise WeightsError if they were themselves initialized from weights."""
+    """Describe the initial weights of the run. Raise WeightsError if they were trained from other weights."""
     if config.model.init_from is None:
         return {}
     first = config.model.init_from

@@ -12,8 +12,8 @@ For example, `course/exercises/nb02.py` may contain:
             raise Hint("count the weights and biases of all convolutions, and two parameters per batch norm channel")
 
 A checker takes the reader's answer (a number, an array, a function or a class). It returns if the answer is right, and
-raises Hint with the likely mistake if the answer is wrong. If the answer is a function, the checker may call it;
-`grade` reports an exception of that function in one sentence.
+raises Hint with the likely mistake if the answer is wrong. If the answer is a function, the checker may call it, and
+`grade` reports any exception from that function in one sentence.
 """
 
 import functools

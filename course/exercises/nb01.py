@@ -244,7 +244,7 @@ def _two_numbers(result) -> tuple[float, float]:
 
 
 def _not_these(result: float, right: float, mistakes: dict[float, str], name: str) -> None:
-    """Raise a Hint unless `result` is close to `right`; `mistakes` has the hints for common wrong results."""
+    """Raise a Hint unless `result` is close to `right`. `mistakes` maps common wrong results to hints."""
     if abs(result - right) < 1e-6:
         return
     for value, hint in mistakes.items():

@@ -108,7 +108,7 @@ def _expect_one_map(factor: torch.Tensor) -> None:
 
 
 def _expect_both_inputs(module: nn.Module, skip: torch.Tensor, gate: torch.Tensor, output: torch.Tensor) -> None:
-    """Raise a Hint unless the factor depends on the skip and on the gate, and only on values at the same position."""
+    """Raise a Hint unless the factor depends on both skip and gate features, and only on those at the same position."""
     if torch.allclose(_gated(module, skip, gate + 1), output, atol=1e-6):
         raise Hint("the gate has no effect: add its 1x1 convolution to that of the skip")
     factor = output / skip

@@ -139,7 +139,7 @@ def size_with_padding(answer):
 
 @exercise("05_mini_hrnet/4")
 def network_to_order(answer):
-    """Check that `answer` has keyword arguments for an HRNet with four branches that is within the limits above."""
+    """Check that `answer` contains keyword arguments for an HRNet with four branches that stays within the budget."""
     if not isinstance(answer, Mapping):
         raise Hint('the answer must be a dict of keyword arguments, such as {"widths": (12, 24, 48, 96)}')
     try:

@@ -49,7 +49,7 @@ def dilated_convolution(answer):
 def dilation_scheme(answer):
     """Check that `answer(strides, entrance, output_stride)` returns a triple for each stage.
 
-    The triple holds the stride, the dilation of the first block, and the dilation of the other blocks.
+    The triple contains the stride, the dilation of the first block, and the dilation of the other blocks.
     """
     cases = [
         ((1, 2, 2, 2), 4, 8),
@@ -146,9 +146,9 @@ def receptive_field(answer):
 
 @exercise("06_dilated_resnet/4")
 def taps_inside(answer):
-    """Check that `answer(height, width, rate)` returns how many of the nine taps are inside the feature map on average.
+    """Check that `answer(height, width, rate)` returns the mean number of kernel taps inside the feature map.
 
-    The average is over all positions of the kernel's center.
+    The kernel has nine taps, and the mean is over all positions of its center.
     """
     for height, width, rate in ((45, 60, 12), (12, 12, 12), (45, 60, 24), (45, 60, 36), (5, 40, 6), (9, 7, 3)):
         rows, columns = (size + 2 * max(size - rate, 0) for size in (height, width))

@@ -51,9 +51,9 @@ def resize_mask(answer):
 
 @exercise("07_human_segmentation/2")
 def stable_bce(answer):
-    """Check that `answer(z, t)` returns the mean binary cross-entropy, also for large logits.
+    """Check that `answer(z, t)` returns the mean binary cross-entropy, even for large logits.
 
-    z holds the logits and t the labels 0, 1 or 255 (ignored).
+    z contains the logits, and t the labels 0, 1 or 255 (ignored).
     """
     z, t = torch.tensor([[1.5, -0.5, 3.0], [-2.0, 0.0, 1.0]]), torch.tensor([[1, 0, 0], [1, 255, 255]])
     pixel = torch.where(t == 1, _softplus(-z), _softplus(z))

@@ -119,7 +119,7 @@ def band_of_a_mask(answer):
 
 
 def _wrong_bands(mask, width):
-    """Yield the hint and the resulting band of each typical mistake."""
+    """Yield the hint and the resulting band for each typical mistake."""
     core, grown = _eroded(mask, width, False), ~_eroded(~mask, width, True)
     city = _eroded(mask, width, False, lambda y, x: abs(y) + abs(x) <= width)
     disc = _eroded(mask, width, False, lambda y, x: y * y + x * x <= width * width)
@@ -149,7 +149,7 @@ def _eroded(mask, width, outside, inside=lambda y, x: True):
         mask: (H, W), bool.
         width: The window has 2 * width + 1 rows and columns.
         outside: The value of pixels outside the image.
-        inside: Returns whether the offset (y, x) belongs to the window; by default the whole square does.
+        inside: Function that returns whether the offset (y, x) belongs to the window; by default, all offsets do.
     """
     height, length = mask.shape
     padded = np.pad(mask, width, constant_values=outside)
@@ -301,7 +301,7 @@ def _near(interval, other, tolerance: float) -> bool:
 
 
 def _quiet(answer):
-    """Return a wrapper of `answer` that hides NumPy's warnings, as an empty union causes a division 0 / 0."""
+    """Return a wrapper of `answer` that hides NumPy's warnings, because an empty union leads to a division 0 / 0."""
 
     def call(*args):
         with np.errstate(all="ignore"):

@@ -15,7 +15,7 @@ VIDEOS = (4, 3, 1, 7, 2, 3)  # number of frames of each video
 
 @exercise("10_your_own_data/1")
 def rasterize(answer):
-    """Check that `answer(polygon, height, width)` returns a mask with 1 where the center of a pixel is inside."""
+    """Check that `answer(polygon, height, width)` returns a mask that is 1 where a pixel's center is inside."""
     for name, (polygon, height, width) in POLYGONS.items():
         result = np.asarray(answer(list(polygon), height, width))
         if result.shape == (width, height) != (height, width):

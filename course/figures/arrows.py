@@ -48,7 +48,7 @@ def track(box: Box) -> tuple:
 
 
 def find_routes(boxes: list[Box]) -> list[Route]:
-    """Choose the way of each arrow from the columns and tracks of the boxes; `corners` computes the points later."""
+    """Choose how each arrow runs, based on the columns and tracks of the boxes. `corners` computes the points later."""
     taken = {(box.column, track(box)) for box in boxes}
 
     def free(height: tuple, first: int, last: int) -> bool:

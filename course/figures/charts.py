@@ -158,8 +158,8 @@ def boundary_errors(
 ) -> np.ndarray:
     """Show the two bands that Boundary IoU compares, over a darkened grayscale image.
 
-    Pixels in both bands have the color TRUE_POSITIVE, pixels only in the band of the target FALSE_NEGATIVE, and pixels
-    only in the band of the prediction FALSE_POSITIVE. Boundary IoU is the first area divided by the sum of the three.
+    Pixels in both bands are drawn in TRUE_POSITIVE, pixels only in the target's band in FALSE_NEGATIVE, and pixels only
+    in the prediction's band in FALSE_POSITIVE. Boundary IoU is the first area divided by the sum of the three.
 
     Args:
         image: (H, W, 3) uint8.
@@ -191,7 +191,7 @@ def cutout(image, labels, foreground: int = 1) -> np.ndarray:
 
 @figure_style()
 def per_class_bars(scores: dict) -> NotebookFigure:
-    """Show IoU (wide bars) and Boundary IoU (narrow bars) of each class; `metrics.Counts.scores()` returns `scores`."""
+    """Show IoU (wide bars) and Boundary IoU (narrow bars) of each class, from the result of `metrics.Counts.scores`."""
     classes = scores.get("per_class")
     if not classes:
         raise VisualizeError('the scores have no "per_class" entry: give the dict that metrics.Counts.scores() returns')
@@ -219,7 +219,7 @@ def per_class_bars(scores: dict) -> NotebookFigure:
 
 @figure_style()
 def class_histogram(counts: Sequence[int], names: Sequence[str], palette=None) -> NotebookFigure:
-    """Show the percentage of pixels in each class, on a logarithmic scale if classes differ by a factor over 50."""
+    """Show the percentage of pixels in each class, on a logarithmic scale if it varies by more than a factor of 50."""
     counts = np.asarray(counts, np.float64)
     if counts.ndim != 1 or len(counts) != len(names) or not counts.sum() > 0 or counts.min() < 0:
         raise VisualizeError(f"the class histogram needs one count for each of the {len(names)} names, not all zero")

@@ -1,4 +1,4 @@
-"""Architecture diagrams that are drawn from the forward pass of a network."""
+"""Architecture diagrams generated from the forward pass of a network."""
 
 import math
 
@@ -53,7 +53,7 @@ def architecture(
 ) -> NotebookFigure:
     """Draw the blocks of a network, with depth from left to right and resolution decreasing from top to bottom.
 
-    Each box is a block that `trace` finds. The height of a box is proportional to the square root of the height of its
+    Each box is a block found by `trace`. The height of a box is proportional to the square root of the height of its
     feature map, and its width to the square root of the number of channels. The text below a box gives the name of the
     block, the number of channels, height x width, the number of parameters, and the dilation if it is not 1. Arrows
     lead to a block from all blocks whose outputs it uses. Where parallel branches exchange features, the layers between

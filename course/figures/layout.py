@@ -73,7 +73,7 @@ def _in_columns(rows, page: float) -> tuple[list[float], list[list[float]], floa
 
 
 def _justified(rows, page: float) -> tuple[list[float], list[list[float]], float]:
-    """Scale each row to the width of the page; the return values are those of `_in_columns`."""
+    """Scale each row to the width of the page. The return values are the same as for `_in_columns`."""
     heights, lefts, extent = [], [], 0.0
     for row in rows:
         fit = (page - _GAP * (len(row) - 1)) / sum(tile.aspect for tile in row)
@@ -87,7 +87,7 @@ def _justified(rows, page: float) -> tuple[list[float], list[list[float]], float
 
 
 def _legend_grid(handles, page: float) -> tuple[int, int]:
-    """Return the number of patches per line, for which the longest name must fit, and the number of lines."""
+    """Return the number of patches per line, chosen so that the longest name fits, and the number of lines."""
     longest = max((len(handle.get_label()) for handle in handles), default=0)
     per_line = max(1, min(len(handles), int(page / (0.42 + 0.085 * longest))))
     return per_line, -(-len(handles) // per_line)

@@ -21,7 +21,7 @@ def heat_map(values, exponent: float = 1.0, scale: int = 1) -> np.ndarray:
 
 
 def probability_map(probabilities, scale: int = 1) -> np.ndarray:
-    """Convert probabilities (H, W) to gray from black (0) to white (1), uint8 (scale * H, scale * W, 3)."""
+    """Convert probabilities (H, W) to gray values from black (0) to white (1), uint8 (scale * H, scale * W, 3)."""
     gray = (255 * np.asarray(probabilities, np.float64) + 0.5).astype(np.uint8)
     return _repeat(np.repeat(gray[..., None], 3, axis=2), scale)
 

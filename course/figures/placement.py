@@ -21,9 +21,9 @@ _FOOT = "parameters of the arrows"
 _CHOICES = ((8.0, WIDTH), (7.5, WIDTH), (7.0, WIDTH), (7.5, WIDEST), (7.0, WIDEST), (6.5, WIDEST), (6.0, WIDEST))
 _TALLEST, _THICKEST = 0.46, 0.5  # largest height and width of a block
 LINE, _ROOM = 1.22, 0.13  # line height as a multiple of the font size; vertical distance between tracks
-_GAP, _CROSSING = 0.06, 0.15  # minimum gap between columns: without arrows that change height in the gap, and with them
+_GAP, _CROSSING = 0.06, 0.15  # minimum gap between columns, without and with arrows that change height in the gap
 MARGIN, _LEFT, _TOP = 0.08, 0.42, 0.04  # the resolutions are written between MARGIN and _LEFT
-_STACK = 3  # columns with at least this many blocks of the same resolution have shorter texts below the blocks
+_STACK = 3  # columns with at least this many blocks of the same resolution have shorter text below the blocks
 
 
 @dataclass
@@ -133,7 +133,7 @@ def _choose_lanes(boxes: list[Box]) -> None:
 
 
 def _spread(boxes: list[Box], routes: list[Route]) -> tuple[float, list[float], list[float]]:
-    """Choose the first font size in _CHOICES with which the columns fit on the page.
+    """Choose the first font size in _CHOICES at which the columns fit on the page.
 
     Returns:
         The font size, the gap before each column, and the width of each column.

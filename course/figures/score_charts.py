@@ -1,4 +1,4 @@
-"""Charts of scores: line charts, label maps with numbers, rows of dots, reliability diagrams, histograms."""
+"""Charts of scores: line charts, label maps with numbers, dot plots, reliability diagrams and histograms."""
 
 from collections.abc import Mapping, Sequence
 

@@ -19,7 +19,7 @@ DEFAULT_LENGTH = {"train": 256, "val": 64, "test": 64}
 
 @dataclass(frozen=True)
 class SyntheticSet:
-    """A synthetic data set; `draw(seed, index, height, width)` returns an image and its mask."""
+    """A synthetic data set, in which `draw(seed, index, height, width)` returns an image and its mask."""
 
     name: str
     title: str

@@ -23,12 +23,12 @@ def generator(seed: int, index: int) -> np.random.Generator:
 
 
 def child(rng: np.random.Generator) -> np.random.Generator:
-    """Return an independent generator, whose draws do not change later draws of `rng`."""
+    """Return an independent generator, whose draws do not affect later draws from `rng`."""
     return np.random.Generator(np.random.PCG64(int(rng.integers(2**63))))
 
 
 def mix(first, second, amount: float) -> np.ndarray:
-    """Interpolate two colors or points: `amount` is 0 for `first` and 1 for `second`."""
+    """Interpolate between two colors or points, where `amount` is 0 for `first` and 1 for `second`."""
     return np.asarray(first, np.float32) * (1 - amount) + np.asarray(second, np.float32) * amount
 
 
@@ -55,7 +55,7 @@ def noise(rng: np.random.Generator, height: int, width: int, cells=(3, 3), octav
 
 
 def blend(first, second, amount: np.ndarray) -> np.ndarray:
-    """Interpolate two colors in every pixel by `amount` (height, width), and return (height, width, 3)."""
+    """Interpolate between two colors at every pixel by `amount` (height, width), and return (height, width, 3)."""
     first, second = np.asarray(first, np.float32), np.asarray(second, np.float32)
     return first + amount[..., None] * (second - first)
 
@@ -129,7 +129,7 @@ class Plane:
 
 
 class Canvas(Plane):
-    """The canvas of an image, which is painted from back to front and starts black with label 0."""
+    """The canvas of an image, which is painted from back to front and is initially black with label 0."""
 
     def __init__(self, height: int, width: int):
         if not all(isinstance(side, int | np.integer) and side >= MIN_SIDE for side in (height, width)):
@@ -222,7 +222,7 @@ def _image(texture: np.ndarray) -> Image.Image:
 def photograph(rng: np.random.Generator, image: np.ndarray, grain=None) -> np.ndarray:
     """Simulate a camera: exposure, white balance, vignette, blur and sensor noise.
 
-    `grain` (height, width), about -1 to 1, is surface detail. The image is multiplied by 1 + `grain` before the blur.
+    `grain` (height, width), about -1 to 1, is surface detail. The image is multiplied by 1 + `grain` before blurring.
     """
     height, width = image.shape[:2]
     blur, strength = rng.choice((0, 0, 0.4, 0.8)) * height / 240, rng.uniform(2, 10)

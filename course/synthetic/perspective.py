@@ -12,7 +12,7 @@ NEAR = 1.0  # meters; smaller distances are projected like this distance
 
 
 class Thing(NamedTuple):
-    """An object on the ground: its position, width and length of its shadow, and a function that draws the object."""
+    """An object on the ground: its position, the width and length of its shadow, and a function that draws it."""
 
     x: float
     z: float
@@ -22,7 +22,7 @@ class Thing(NamedTuple):
 
 
 class Street:
-    """A street with random shape and light, and a camera that projects the street onto a canvas."""
+    """A street with random shape and lighting, and a camera that projects the street onto a canvas."""
 
     def __init__(self, rng: np.random.Generator, canvas: Canvas, haze: np.ndarray):
         self.canvas, self.haze = canvas, haze
@@ -41,7 +41,7 @@ class Street:
         return self.vanishing + self.scale * ((points[..., :2] - self.centre) / z + self.bend * z)
 
     def is_visible(self, x: float, z: float, margin: float) -> bool:
-        """Return whether the image shows any point within `margin` meters to the left or right of (x, z)."""
+        """Return whether any point within `margin` meters to the left or right of (x, z) is visible in the image."""
         column, reach = self.project((x, 0, z))[0], margin * self.focal / max(z, NEAR)
         return -reach < column < self.canvas.aspect + reach
 
@@ -98,7 +98,7 @@ class Street:
             self.canvas.foliage(rng, centre, radii, self.tint(jitter(rng, green, 8), z), TREE, leaves)
 
     def shadows(self, things) -> None:
-        """Draw the shadow of the houses on one side of the street, and a soft shadow under every object in `things`."""
+        """Draw the shadow of the houses on one side of the street, and soft shadows under all objects in `things`."""
         houses, under = self.canvas.stencil(), self.canvas.stencil()
         far = self.right + 6 if self.sun < 0 else self.left - 6
         middle = (self.left + self.right) / 2

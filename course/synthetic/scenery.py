@@ -131,7 +131,7 @@ def hide(rng: np.random.Generator) -> np.ndarray:
 
 
 def rock(rng: np.random.Generator, canvas: Canvas, foot, size: float, texture: np.ndarray) -> None:
-    """Draw a boulder with a texture (height, width, 3); with the coat of an animal, it is a distractor."""
+    """Draw a boulder with a texture (height, width, 3). With the texture of an animal's coat, it is a distractor."""
     angles = np.sort(rng.uniform(0, 2 * np.pi, 11))
     reach = size * rng.uniform(0.75, 1.1, 11)
     outline = np.stack((foot[0] + reach * np.cos(angles), foot[1] - size * 0.4 - 0.6 * reach * np.sin(angles)), 1)

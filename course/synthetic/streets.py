@@ -1,4 +1,4 @@
-"""Synthetic streets: images from a car in a synthetic town, labeled with the eleven classes of CamVid.
+"""Synthetic streets: views from a car in a synthetic town, labeled with the eleven classes of CamVid.
 
 An image depends only on (seed, index, height, width), not on earlier images. With the same library versions, images are
 byte-identical. Other versions of Pillow may rasterize and resize differently, which changes individual pixels. Other

@@ -24,7 +24,7 @@ SKINS = ((232, 190, 160), (198, 150, 116), (142, 98, 70), (92, 62, 46))
 
 
 def _box(street: Street, x0, x1, y0, y1, z0, z1, slant: float, colour, label: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw the visible faces of a box that is narrower at its top, by an amount that depends on `slant`.
+    """Draw the visible faces of a box that is narrower at the top, by an amount that depends on `slant`.
 
     Return the corners of the side face and of the near face, on which details can be drawn.
     """

@@ -5,7 +5,7 @@ import numpy as np
 from seglib.visualize import VisualizeError, style
 from seglib.visualize.style import NotebookFigure, add_title, figure_style, format_score, printable
 
-_MAX_OPTIONS = 4  # scores are plotted over the values of this many options, the most important ones
+_MAX_OPTIONS = 4  # maximum number of options, the most important ones, against which scores are plotted
 _STATES = {"complete": {"color": style.BLUE}, "pruned": {"color": style.LIGHT_GRAY, "markerfacecolor": "none"}}
 
 
@@ -48,7 +48,7 @@ def search_figure(summary: dict) -> NotebookFigure:
 
 
 def _plot_trials(axes, xs: list, trials: list[dict]) -> None:
-    """Plot scores over `xs`, with filled circles for complete trials and hollow circles for pruned trials."""
+    """Plot scores against `xs`, with filled circles for complete trials and hollow circles for pruned trials."""
     for state, line in _STATES.items():
         points = [(x, trial["score"]) for x, trial in zip(xs, trials, strict=True) if trial["state"] == state]
         axes.plot([x for x, _ in points], [y for _, y in points], "o", markersize=4.5, **line)
@@ -56,7 +56,7 @@ def _plot_trials(axes, xs: list, trials: list[dict]) -> None:
 
 
 def _plot_option(axes, name: str, trials: list[dict], entry: dict) -> None:
-    """Plot the scores over the values of the option `name`; `entry` is its entry in the search space."""
+    """Plot the scores against the values of the option `name`, whose entry in the search space is `entry`."""
     trials = [trial for trial in trials if name in trial["options"]]
     values = [trial["options"][name] for trial in trials]
     if "choices" in entry:

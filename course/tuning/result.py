@@ -81,7 +81,7 @@ def table(summary: dict, width: int = 120) -> str:
 def best_yaml(summary: dict, config: Config, space: Space, folder: Path | str) -> str:
     """Return the configuration of the best trial as YAML.
 
-    The file has only the options that differ from the defaults. Comments describe the search.
+    The file contains only the options that differ from the defaults. Comments describe the search.
     """
     chosen, first = best(summary), summary["trials"][0]
     before = {path: get_option(config, path) for path in space}
@@ -101,7 +101,7 @@ def best_yaml(summary: dict, config: Config, space: Space, folder: Path | str) -
 
 
 def _find_changes(values: dict, defaults: dict) -> dict:
-    """Return the nested values that differ from the defaults; a dictionary with other keys is returned as a whole."""
+    """Return the nested values that differ from the defaults. A dictionary with other keys is returned as a whole."""
     changes = {}
     for name, value in values.items():
         default = defaults.get(name)

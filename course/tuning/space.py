@@ -29,7 +29,7 @@ class TuneError(SeglibError, ValueError):
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from `low` to `high`, or integers if both limits are integers; `log` samples on a logarithmic scale."""
+    """Numbers from `low` to `high`, or integers if both limits are; with `log`, sampled on a logarithmic scale."""
 
     low: float
     high: float
@@ -165,7 +165,7 @@ def with_options(config: Config, options: Mapping[str, object], where: str = "th
     """Return `config` with changed options, which are checked like the options in a file.
 
     Raises:
-        ConfigError: For an unknown option or a value out of range.
+        ConfigError: If an option is unknown, or a value is out of range.
     """
     values = config_to_dict(config)
     for path, value in options.items():

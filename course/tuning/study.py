@@ -27,7 +27,7 @@ def search(
     """Train until the search in `folder` has `trials` trials, and write the results to this folder.
 
     If `config` is within `space`, it is trial 0, with its values rounded to three significant digits.  A trial is
-    pruned if its score is below the median of earlier trials.  A trial is recorded as failed if its training fails.
+    pruned if its score is below the median of earlier trials, and recorded as failed if its training fails.
     The proposed options depend only on `config.seed` and on earlier trials.  Ctrl-C writes a checkpoint and raises
     KeyboardInterrupt.  Checkpoints of finished trials are deleted, but their best weights are kept.
 
@@ -40,7 +40,7 @@ def search(
         progress: Whether to print the options and the result of every trial, and the progress of its training.
 
     Returns:
-        The dictionary of `summarize`.
+        The dictionary that `summarize` returns.
 
     Raises:
         TuneError: If Optuna is not installed, `folder` already has a search or has no search to resume, an option of

@@ -1,4 +1,4 @@
-"""Concept figures of the notebooks, with one module for each topic. This module draws their basic shapes.
+"""Concept figures for the notebooks, with one module for each topic. This module draws the basic shapes.
 
 Coordinates are in inches: x runs to the right, y runs down, and (0, 0) is the upper left corner of the figure.
 
@@ -54,7 +54,7 @@ def tint(color: str, strength: float = 0.2):
 
 
 def label(axes, x: float, y: float, text: str, color: str = INK, size: float = 9, **style) -> None:
-    """Write `text` centered at (x, y); `style` has matplotlib's text properties, such as ha="left", weight="bold"."""
+    """Write `text` centered at (x, y), with matplotlib's text properties `style`, such as ha="left", weight="bold"."""
     axes.text(x, y, text, color=color, fontsize=size, **({"ha": "center", "va": "center"} | style))
 
 
@@ -96,7 +96,7 @@ def number_grid(
 ) -> None:
     """Draw a matrix as a grid with its upper left corner at (x, y) and cells of `cell` inches.
 
-    `marked` has the (row, column) of the cells to tint. `numbers` says whether to write the values.
+    `marked` contains the (row, column) of each cell to tint. If `numbers` is true, the values are written.
     """
     for (row, column), value in np.ndenumerate(np.asarray(values)):
         corner = (x + column * cell, y + row * cell)

@@ -9,7 +9,7 @@ _STRIDES = ("1/4", "1/8", "1/16", "1/32")
 
 @figure_style()
 def resolution_over_depth() -> NotebookFigure:
-    """Draw the resolution over depth of an encoder-decoder network and of HRNet."""
+    """Plot the resolution of an encoder-decoder network and of HRNet against their depth."""
     alt = (
         "Left: the feature maps of an encoder-decoder shrink from layer to layer and grow again, so only its first and "
         "last layers have a high resolution. Right: HRNet keeps a branch at 1/4 of the resolution in every layer and "
@@ -45,7 +45,7 @@ def resolution_over_depth() -> NotebookFigure:
 
 @figure_style()
 def parallel_branches() -> NotebookFigure:
-    """Draw stem, stages and head of HRNet, with the channels of each branch and the names in the authors' code."""
+    """Draw the stem, stages and head of HRNet, with the channels of each branch and the names in the authors' code."""
     alt = (
         "HRNet from left to right: the stem reduces the image to 1/4, stage 1 has one branch, stage 2 two, stage 3 "
         "three and stage 4 four, at 1/4, 1/8, 1/16 and 1/32 with C, 2C, 4C and 8C channels. Transitions start a new "

@@ -101,7 +101,7 @@ def mask_as_array(image: np.ndarray, labels: np.ndarray, palette: np.ndarray):
 
 @figure_style()
 def iou_as_areas():
-    """Show target, prediction and their overlap on a grid, and compute IoU and Dice from the numbers of cells."""
+    """Show a target, a prediction and their overlap on a grid, and compute IoU and Dice from the cell counts."""
     target, prediction = np.zeros((7, 8), bool), np.zeros((7, 8), bool)
     target[1:5, 1:6] = True  # 20 cells
     prediction[2:6, 2:6] = True  # 16 cells, 12 of them in the target

@@ -88,7 +88,7 @@ def _stages(axes, x: float, modules: Sequence[int | None], first_width: float) -
 
 
 def _one_after_the_other(axes, x: float) -> None:
-    """Draw mini_hrnet_v3, in which every branch starts from the previous branch, and two fusions follow."""
+    """Draw mini_hrnet_v3, in which every branch starts from the previous branch, followed by two fusions."""
     top = FIRST_ROW
     axes.add_patch(Rectangle((x, top), 0.2, 0.26, facecolor=tint(GRAY, 0.35), edgecolor=GRAY))
     look = {"facecolor": tint(AMBER, 0.35), "edgecolor": AMBER}

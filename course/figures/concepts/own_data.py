@@ -43,7 +43,7 @@ def path_of_data():
 
 @figure_style()
 def polygon_to_mask():
-    """Draw a polygon on a grid of pixels, and its mask, which has the pixels whose centers are inside the polygon."""
+    """Draw a polygon on a grid of pixels, and its mask, which contains the pixels with centers inside the polygon."""
     rows, columns, cell = 6, 8, 0.36
     centers = np.stack(np.meshgrid(np.arange(columns) + 0.5, np.arange(rows) + 0.5), axis=-1)
     inside = Path(CORNERS).contains_points(centers.reshape(-1, 2)).reshape(rows, columns)

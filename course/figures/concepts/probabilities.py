@@ -42,7 +42,7 @@ _POINTER = {"arrowstyle": "-", "color": LIGHT_GRAY}
 
 @figure_style()
 def calibration() -> NotebookFigure:
-    """Draw how a reliability diagram is made: pixels are binned by confidence, and each bin has an accuracy."""
+    """Draw how a reliability diagram is made by binning pixels by confidence and plotting the accuracy of each bin."""
     bins = ((0.55, 5), (0.75, 6), (0.95, 8))  # confidence, correct pixels of ten
     figure, axes = canvas(
         WIDTH,
@@ -83,7 +83,7 @@ def calibration() -> NotebookFigure:
 
 @figure_style()
 def compositing() -> NotebookFigure:
-    """Draw foreground color, alpha, new background and result for a row of pixels across an edge."""
+    """Draw the foreground color, alpha, new background and result for a row of pixels across an edge."""
     alpha = np.array([1, 1, 0.9, 0.75, 0.5, 0.25, 0.1, 0, 0])
     rows = (
         ("foreground", np.full(9, 40.0), BLUE),

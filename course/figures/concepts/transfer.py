@@ -55,7 +55,7 @@ def transfer_diagram():
 
 @figure_style()
 def learning_rates():
-    """Draw the learning rates of encoder and decoder over the epochs for three ways of fine-tuning."""
+    """Plot the learning rates of encoder and decoder against the epoch for three ways of fine-tuning."""
     figure, axes = canvas(
         WIDTH,
         1.95,
