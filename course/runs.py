@@ -8,22 +8,10 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from seglib.config import flatten, upgrade_config
+from seglib.config import PLACES, flatten, upgrade_config
 from seglib.errors import SeglibError
 from seglib.files import read_yaml
 
-# Options that do not affect the result: paths, hardware and logging.
-PLACES = {
-    "output_dir",
-    "device",
-    "num_workers",
-    "data.root",
-    "data.cache_mb",
-    "compile",
-    "checkpoint_minutes",
-    "tensorboard",
-    "profile_steps",
-}
 RUN_FILES = ("config.yaml", "history.json", "checkpoint.pt")  # a folder that contains any of these files is a run
 SCORES = ("miou", "boundary_iou", "pixel_accuracy", "foreground_iou")
 

@@ -41,6 +41,18 @@ RENAMED = {
     "optimizer.clip_norm": "optimizer.max_grad_norm",
     "loss.options.ohem.kept": "loss.options.ohem.min_kept",
 }
+# Options that do not affect the result: paths, hardware and logging.
+PLACES = {
+    "output_dir",
+    "device",
+    "num_workers",
+    "data.root",
+    "data.cache_mb",
+    "compile",
+    "checkpoint_minutes",
+    "tensorboard",
+    "profile_steps",
+}
 REMOVED = {"sharding"}  # a removed option that saved memory and did not affect results
 COMPARISONS = {">=": "at least ", "<=": "at most ", ">": "above ", "<": "below "}
 

@@ -9,8 +9,8 @@ import pooch
 import torch
 
 from course import figures
-from seglib import data, files, runs, weights
-from seglib.config import Config, config_to_dict, parse_config
+from seglib import data, files, weights
+from seglib.config import PLACES, Config, config_to_dict, parse_config
 from seglib.data import validation
 from seglib.data.transforms import MEAN, STD
 from seglib.evaluation import evaluate
@@ -160,7 +160,7 @@ def _load(config: Config, root: Path | str, split: str) -> data.SegmentationData
 
 def _reset_places(config: Config) -> None:
     """Reset the options for folders and hardware, which do not affect the result, to their defaults."""
-    for option in runs.PLACES:
+    for option in PLACES:
         *inner, last = option.split(".")
         part, default = config, Config()
         for name in inner:

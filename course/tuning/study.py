@@ -10,8 +10,8 @@ import numpy as np
 import torch
 import yaml
 
-from seglib import data, files, runs, training
-from seglib.config import Config, config_to_dict, flatten, upgrade_config
+from seglib import data, files, training
+from seglib.config import PLACES, Config, config_to_dict, flatten, upgrade_config
 from seglib.errors import import_optional
 from seglib.files import read_yaml
 
@@ -115,7 +115,7 @@ def _check_same_search(config: Config, space: Space, folder: Path) -> None:
     except (OSError, ValueError, AttributeError, TypeError, KeyError):
         raise TuneError(f"{file}: cannot be read, so this search cannot be resumed; choose another --out.") from None
     now = flatten(search)
-    for option in sorted((before.keys() | now.keys()) - {f"config.{name}" for name in runs.PLACES}):
+    for option in sorted((before.keys() | now.keys()) - {f"config.{name}" for name in PLACES}):
         if before.get(option) != now.get(option):
             change = f"{option.removeprefix('config.')} was {before.get(option)} and is now {now.get(option)}"
             raise TuneError(f"{file}: {change}; resume with the original value, or choose another --out.")

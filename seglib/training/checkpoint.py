@@ -13,8 +13,8 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from .. import distributed, files, runs
-from ..config import Config, ConfigError, config_to_dict, flatten, load_config, upgrade_config
+from .. import distributed, files
+from ..config import PLACES, Config, ConfigError, config_to_dict, flatten, load_config, upgrade_config
 from ..data.sampler import TrainingBatchSampler
 from ..models import upgrade_state_dict
 from .errors import TrainingError
@@ -121,13 +121,13 @@ def upgrade_checkpoint(state: dict) -> dict:
 def check_config(file: Path, saved: dict, config: Config) -> None:
     """Raise TrainingError if a run with the options `saved` cannot be resumed with `config`.
 
-    Options that do not affect the result (`runs.PLACES`) may differ, and so may two others.  `epochs` may increase.  In
+    Options that do not affect the result (`PLACES`) may differ, and so may two others.  `epochs` may increase.  In
     this case, learning rates and crop sizes after the checkpoint are those of a run with the new number of epochs.
     `accumulation_steps` may change to save memory, because the gradients are the same except for rounding errors and
     batch-normalization statistics.
     """
     before, now = flatten(saved), flatten(config_to_dict(config))
-    for option in sorted((before.keys() | now.keys()) - runs.PLACES):
+    for option in sorted((before.keys() | now.keys()) - PLACES):
         if before.get(option) == now.get(option):
             continue
         if option == "accumulation_steps" or (option == "epochs" and before[option] < now[option]):

@@ -13,7 +13,7 @@ from course import runs
 from course.figures.score_charts import compared_runs
 from seglib import training
 from seglib.cli.main import main
-from seglib.config import Config, config_to_dict, flatten
+from seglib.config import PLACES, Config, config_to_dict, flatten
 
 
 def write_run(folder: Path, scores=(0.5, 0.7, 0.6), epochs=3, checkpoint=True, **changes) -> Path:
@@ -74,7 +74,7 @@ def test_a_real_run_reads_as_it_was_trained(tmp_path):
 
 def test_what_changes_nothing_in_the_result_is_an_option():
     """A misspelt name would hide a difference between two configurations, or refuse a run because of its path."""
-    assert flatten(config_to_dict(Config())).keys() >= runs.PLACES
+    assert flatten(config_to_dict(Config())).keys() >= PLACES
 
 
 @pytest.mark.parametrize(
