@@ -24,11 +24,11 @@ ONE_THREAD = "one thread, CPU time"
 
 
 class Skipped(Exception):
-    """Raised if an entry cannot be measured on this machine; the message says why and what to do."""
+    """Raised if an entry cannot be measured on this machine. The message says why and what to do."""
 
 
 class Unequal(Exception):
-    """Raised if the results of the two implementations differ; the message says where."""
+    """Raised if the results of the two implementations differ. The message says where."""
 
 
 def need(package: str, distribution: str = "") -> ModuleType:

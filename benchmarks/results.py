@@ -27,7 +27,7 @@ DISTRIBUTIONS = (
 
 
 class ResultsError(ValueError):
-    """Raised if the file of results cannot be used; the message says what is wrong and what to do."""
+    """Raised if the results file cannot be used. The message gives the reason and says how to fix it."""
 
 
 def read(file: Path = FILE) -> list[dict]:

@@ -11,7 +11,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 class CourseError(SeglibError, ValueError):
-    """Raised if running or checking notebooks fails; the message says which notebook, what is wrong and what to do."""
+    """Raised if running or checking notebooks fails. The message names the notebook and says how to fix the problem."""
 
 
 def checkout() -> Path:

@@ -17,7 +17,7 @@ SCORES = ("miou", "boundary_iou", "pixel_accuracy", "foreground_iou")
 
 
 class RunError(SeglibError, ValueError):
-    """No runs were found.  The message says which folder is affected, what is wrong, and what to do."""
+    """Raised if no runs are found.  The message names the folder and the problem, and says how to fix it."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The configuration of a training run: nested dataclasses, read from YAML and the command line.
+"""The configuration of a training run, as nested dataclasses that are read from YAML and the command line.
 
     config = load_config("configs/horses-laptop.yaml", ["--epochs=3", "--optimizer.lr=1e-3"])
 
@@ -144,7 +144,7 @@ class ModelConfig:
 
 @dataclass
 class LossConfig:
-    """The loss: a weighted sum of terms.
+    """The loss, which is a weighted sum of terms.
 
     Args:
         terms: weight of each term; the available terms are ce, bce, dice, focal, lovasz, ohem and boundary
@@ -161,7 +161,7 @@ class LossConfig:
 
 @dataclass
 class DistillationConfig:
-    """Knowledge distillation: the network also learns from the predictions of trained networks.
+    """Knowledge distillation, in which the network also learns from the predictions of trained networks.
 
     Args:
         teachers: released weights by name or .safetensors files; the mean of their predictions is the soft target
@@ -212,7 +212,7 @@ class ScheduleConfig:
 
 @dataclass
 class InferenceConfig:
-    """How images are prepared for prediction; stored with the weights.
+    """Preparation of images for prediction, which is stored with the weights.
 
     Args:
         longest_side: length in pixels to which the longer side of each image is resized; 0 keeps the original size
@@ -281,7 +281,7 @@ class Config:
 
 
 class ConfigError(SeglibError, ValueError):
-    """A configuration is invalid.  The message says which option is wrong, why, and what to do."""
+    """Raised if a configuration is invalid.  The message names the option and the problem, and says how to fix it."""
 
 
 @functools.cache  # building the parser takes longer than using it

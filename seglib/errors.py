@@ -1,11 +1,11 @@
-"""The base class of all errors caused by invalid input."""
+"""The base class of all errors caused by invalid input, and a function that imports optional packages."""
 
 from importlib import import_module
 from types import ModuleType
 
 
 class SeglibError(Exception):
-    """Something in a file or an option is wrong.  The message says where, what, and what to do.
+    """The base class of errors in files and options.  Messages name the file or option, and say how to fix the problem.
 
     The command line prints the message without a traceback.  An exception of any other type is a bug, and its
     traceback is printed.
@@ -18,7 +18,7 @@ def import_optional(name: str, error: type[SeglibError], need: str, requirement:
     Args:
         name: the name of the module.
         error: the class of the exception to raise if the package is not installed.
-        need: the feature that needs the package, used as the subject of the message.
+        need: the feature that requires the package, which is the subject of the message.
         requirement: the argument of `pip install` in the message.
     """
     try:

@@ -14,7 +14,7 @@ from .data import SegmentationDataset
 from .inference import Predictor
 from .metrics import Counts
 
-COUNT_ON_DEVICE = {"cuda"}  # device types on which pixels are counted; on other devices, they are counted on the CPU
+COUNT_ON_DEVICE = {"cuda"}  # device types on which pixels are counted; for other devices, the CPU counts them
 
 
 def evaluate(

@@ -1,4 +1,4 @@
-"""Released weights: safetensors files with model cards, and the manifest that lists all files."""
+"""Find, read and write weights. Released weights are safetensors files with model cards, listed in a manifest."""
 
 import json
 import os
@@ -26,7 +26,7 @@ TIMEOUT = 30  # seconds to wait for a response from the server
 
 
 class WeightsError(SeglibError, ValueError):
-    """Weights cannot be used.  The message says which file is affected, what is wrong, and what to do."""
+    """Raised if weights cannot be used.  The message names the file and the problem, and says how to fix it."""
 
 
 def write_tensors(file: Path, tensors: Mapping[str, Tensor], metadata: Mapping, half: bool = False) -> None:

@@ -23,7 +23,7 @@ KAGGLE = "[![Open in Kaggle](https://kaggle.com/static/images/open-in-kaggle.svg
 
 
 class AddressError(SeglibError, ValueError):
-    """Raised if an address cannot be used; the message says why."""
+    """Raised if an address cannot be used. The message gives the reason."""
 
 
 def set_address(url: str, root: Path = places.REPOSITORY) -> list[str]:

@@ -24,7 +24,7 @@ FIXED = {"output_dir", "device", "metric", "eval_interval", "num_classes"}
 
 
 class TuneError(SeglibError, ValueError):
-    """Raised if a search cannot run; the message says which option or file is wrong and what to do."""
+    """Raised if a search cannot run. The message names the option or file and the problem, and says how to fix it."""
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Source:
-    """The description of a data set: where to find its files, and what its labels mean."""
+    """The description of a data set, including where its files are and what its labels mean."""
 
     name: str
     title: str
@@ -53,7 +53,7 @@ class Source:
 
 
 def background_index(classes: Sequence[str]) -> int | None:
-    """Return the index of the class named "background"; None if there is no such class."""
+    """Return the index of the class named "background", or None if there is no such class."""
     return next((i for i, name in enumerate(classes) if str(name).strip("_").lower() == "background"), None)
 
 
@@ -126,7 +126,7 @@ class FilePairs:
 
 
 class SelectedReader:
-    """Reads selected items of one or more readers. Unlike a closure, it can be pickled for data loader workers."""
+    """Reads selected items from one or more readers. Unlike a closure, it can be pickled for data loader workers."""
 
     def __init__(self, items: Sequence[tuple[Callable[[int], tuple[np.ndarray, np.ndarray]], int]]):
         self.items = items
@@ -174,7 +174,7 @@ class SegmentationDataset(Dataset):
 
     @property
     def channels(self) -> int:
-        """The number of bands of each image; 0 for uint8 RGB."""
+        """The number of bands of each image, or 0 for uint8 RGB."""
         return self.reading.get("channels", 0)
 
     def channel_statistics(self) -> tuple[list[float], list[float]]:
@@ -227,7 +227,7 @@ def concat_datasets(parts: Sequence[SegmentationDataset], repeats: Sequence[int]
     """Concatenate data sets. Each key is prefixed with the name of its data set.
 
     Classes with the same label are merged, even if their names differ; the merged class is then called, for example,
-    "horse or human". The palette is that of the first data set.
+    "horse or human". The palette of the first data set is used.
 
     Args:
         parts: The data sets. They must have the same number of classes and different names.

@@ -26,7 +26,7 @@ DAMAGE = (zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, NotImplement
 
 
 class DownloadError(OSError):
-    """Raised if a download fails or an archive is invalid. The message gives the reason and says what to do."""
+    """Raised if a download fails or an archive is invalid. The message gives the reason and says how to fix it."""
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ STILL_FORMATS = {"MPO", "PSD", "ICO", "ICNS", "CUR", "HEIF"}  # their other fram
 
 
 class DataError(SeglibError, ValueError):
-    """Raised if a data set, image or mask cannot be used. The message says which file, why, and what to do."""
+    """Raised if a data set, image or mask cannot be used. The message names the file and the problem."""
 
 
 def read_text(file: Path) -> str:
@@ -100,7 +100,7 @@ def _check_single(image: Image.Image, path: Path) -> None:
 
 
 def orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 to 8; 1 if the EXIF data is missing or damaged."""
+    """Return the EXIF orientation, 1 to 8, or 1 if the EXIF data is missing or damaged."""
     try:
         turn = image.getexif().get(ORIENTATION, 1)
     except Exception:  # damaged EXIF data raises many types of exceptions, but the pixels may be fine
@@ -265,7 +265,7 @@ def _check_extra_bands(image: Image.Image, path: Path) -> None:
 
 
 def tiff_tags(path: Path) -> dict[int, Any]:
-    """Return the tags of a TIFF that Pillow cannot open; an empty dict if tifffile cannot open the file either."""
+    """Return the tags of a TIFF that Pillow cannot open, or an empty dict if tifffile cannot open the file either."""
     try:
         import tifffile
 
@@ -276,7 +276,7 @@ def tiff_tags(path: Path) -> dict[int, Any]:
 
 
 def _tiff_reason(path: Path) -> str:
-    """Return the reason why Pillow cannot open a TIFF; an empty string if tifffile cannot open the file either."""
+    """Return the reason why Pillow cannot open a TIFF, or an empty string if tifffile cannot open the file either."""
     try:
         import tifffile
 

@@ -1,4 +1,4 @@
-"""The built-in data sets: where to find their files, and what the mask values mean. See `data/known_sets.yaml`."""
+"""The built-in data sets, with the paths of their files and the meaning of mask values. See `data/known_sets.yaml`."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -104,7 +104,7 @@ def _add(layout: Layout, path: Path, parts: Parts, candidates: Sequence[Parts]) 
 
 
 def _match(images: Path, masks: Path) -> tuple[str, dict[str, tuple[Path, Path | None]]]:
-    """Match the images in one folder to the masks in another folder by their names.
+    """Match the images in one folder to the masks in another folder by name.
 
     Returns the ending of the mask names that matches the most files, such as "_mask", and {stem: (image, mask or
     None)}. If both folders are the same, the mask of x.jpg is x_mask.png or x.png.
@@ -133,7 +133,7 @@ def _match(images: Path, masks: Path) -> tuple[str, dict[str, tuple[Path, Path |
 
 
 def by_pattern(path: Path, images: str, masks: str) -> Layout:
-    """Find images and masks by two patterns, such as "{split}/rgb/{name}.jpg" and "{split}/seg/{name}_m.png".
+    """Find images and masks with two patterns, such as "{split}/rgb/{name}.jpg" and "{split}/seg/{name}_m.png".
 
     The patterns are relative to `path`. `{name}` and `{split}` match any part of a file or folder name, and `*` matches
     any part that should be ignored. An image and a mask form a pair if their `{name}` and `{split}` are the same.
@@ -238,7 +238,7 @@ def masks_without_image(pairs: Sequence[Pair], unused: Sequence[Path] = ()) -> l
     Only files that are named like the masks in `pairs` are reported.
     """
     used, unused_stems = {file for pair in pairs for file in (pair.image, pair.mask)}, set(map(stem_of, unused))
-    # The part of a mask's name after the key. In Cityscapes, it distinguishes label masks from other files.
+    # An ending is the part of a mask's name after the key. In Cityscapes, it distinguishes label masks from others.
     endings = {stem_of(pair.mask).removeprefix(pair.key.split("/")[-1]) for pair in pairs}
     folders = sorted({pair.mask.parent for pair in pairs if pair.mask.parent.is_dir()})
     spare = [file for folder in folders for file in list_images(folder) if file not in used]

@@ -136,5 +136,5 @@ def labels_by_color(values: np.ndarray, path: Path, table: dict[tuple[int, int, 
 
 
 def jpeg_hint(path: Path) -> str:
-    """Return the likely cause of unknown values in a JPEG mask; an empty string for other files."""
+    """Return the likely cause of unknown values in a JPEG mask, or an empty string for other files."""
     return " (JPEG blurs labels: save masks as PNG)" if Path(path).suffix.lower() in JPEG else ""

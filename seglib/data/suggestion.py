@@ -23,7 +23,7 @@ CLASS_IDS = range(1, 64)  # if all other ids are in this range, 255 means pixels
 
 
 class MaskValues:
-    """Counts the pixels of every value in the masks. Label ids are counted as integers, colors as (r, g, b)."""
+    """Counts the pixels with each value in the masks. Label ids are counted as integers, colors as (r, g, b)."""
 
     def __init__(self):
         self.counts: Counter = Counter()
@@ -54,7 +54,7 @@ class MaskValues:
         return f"{held} Probably {reason}: save the masks again as PNG, with one class per pixel."
 
     def _candidate(self) -> str:
-        """Return the text of a classes.yaml that may be suitable; an empty string if there is none."""
+        """Return the text of a classes.yaml that may be suitable, or an empty string if there is none."""
         gray = Counter()
         for value, count in self.counts.items():
             gray[value if isinstance(value, int) else max(value)] += count

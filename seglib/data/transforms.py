@@ -1,4 +1,4 @@
-"""Transforms: random augmentation for training, resizing, and normalization.
+"""Transforms for random augmentation, resizing and normalization.
 
 Albumentations applies the same transforms to an image and its mask; see https://albumentations.ai/docs. Random choices
 depend on the seed passed to each call, not on the order of calls or the number of processes.
@@ -67,7 +67,7 @@ def _albumentations():
 
 
 def resize_longest_side(image: np.ndarray, longest_side: int) -> np.ndarray:
-    """Resize an image so that its longer side has `longest_side` pixels; 0 keeps the size."""
+    """Resize an image so that its longer side has `longest_side` pixels, or keep its size if `longest_side` is 0."""
     return resize(image, *resized_size(*image.shape[:2], longest_side))
 
 

@@ -1,4 +1,4 @@
-"""Inference: predict masks for images of any size, at full resolution, and write them to files."""
+"""Predict masks for images of any size at full resolution, and write them to files."""
 
 from .errors import PredictionError
 from .onnx import load

@@ -230,8 +230,8 @@ class BatchPredictor:
 def read_reduced(file: Path, min_side: int, **reading) -> ArrayReader:
     """Read an image. A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, which is faster.
 
-    The longer side of a reduced image has at least `min_side` pixels; 0 disables the reduction. `reading` are keyword
-    arguments of `data.read_image`. Raises the same errors as `data.read_image`.
+    The longer side of a reduced image has at least `min_side` pixels; 0 disables the reduction. `reading` contains
+    keyword arguments of `data.read_image`. Raises the same errors as `data.read_image`.
     """
     try:
         with Image.open(file) as image:

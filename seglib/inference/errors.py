@@ -4,4 +4,4 @@ from ..errors import SeglibError
 
 
 class PredictionError(SeglibError, ValueError):
-    """Raised if a prediction is not possible. The message says which file or option is wrong, and what to do."""
+    """Raised if a prediction is not possible. The message names the file or option and says how to fix the problem."""

@@ -37,7 +37,7 @@ MIN_TORCH = (2, 13)  # the exporter of PyTorch 2.6 cannot write this opset
 
 
 class ExportError(SeglibError, ValueError):
-    """Raised if an export fails. The message gives the reason and says what to do."""
+    """Raised if an export fails. The message gives the reason and says how to fix it."""
 
 
 def export(name: str, file: Path, sizes: Sequence[tuple[int, int]] = SIZES) -> dict:

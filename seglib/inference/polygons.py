@@ -79,7 +79,7 @@ def save_labelme(
 
 
 def relative_path(image: Path, folder: Path) -> str:
-    """Return the path of an image relative to `folder`, with "/" as separator; an absolute path on another drive."""
+    """Return the path of an image relative to `folder`, with "/" as separator; on another drive, its absolute path."""
     try:
         return Path(os.path.relpath(image, folder)).as_posix()
     except ValueError:  # on another drive
@@ -87,7 +87,7 @@ def relative_path(image: Path, folder: Path) -> str:
 
 
 def read_coco(file: Path) -> dict[str, dict]:
-    """Return {file name: entry} for a COCO file, with entries as in `coco_image`; {} if the file does not exist."""
+    """Return {file name: entry} for a COCO file, with entries as in `coco_image`, or {} if the file does not exist."""
     if not file.exists():
         return {}
     content = json.loads(file.read_text(encoding="utf-8"))

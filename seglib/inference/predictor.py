@@ -30,7 +30,7 @@ MIN_PROBABILITY = 1e-30  # small, but its logarithm is finite
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """Return the device `name`; "auto" picks CUDA if available, else MPS, else the CPU.
+    """Return the device `name`. "auto" selects CUDA if available, else MPS, else the CPU.
 
     Raises PredictionError if the device is not available.
     """
@@ -190,7 +190,7 @@ class Predictor:
             yield from self._average_in_parts(self._upsamplers(reader), reader.height, reader.width)
 
     def _reader(self, image) -> ImageReader:
-        """Return a reader of the image, in which NaN and infinity, which resizing would spread, become the mean."""
+        """Return a reader of the image, with the mean in place of NaN and infinity, which resizing would spread."""
         reader = as_reader(image, len(self.mean))
         if not self.mean:
             return reader
@@ -198,7 +198,7 @@ class Predictor:
         return ArrayReader(filled.rows(0, reader.height)) if isinstance(reader, ArrayReader) else filled
 
     def input_side(self) -> int:
-        """Return the longer side of the network's input at the largest scale; 0 if it depends on the image."""
+        """Return the longer side of the network's input at the largest scale, or 0 if it depends on the image."""
         return round(self.longest_side * max(self.scales))
 
     def _upsamplers(self, reader: ImageReader) -> list[LogitUpsampler]:

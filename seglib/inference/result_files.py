@@ -150,7 +150,7 @@ def _is_result_of(result: Path, file: Path) -> bool:
 def free_name(file: Path, out: Path, taken: set[str]) -> str:
     """Return the name for the results of the image `file` in the folder `out`, and add it to `taken`.
 
-    The image name is used, with a number appended if it is in `taken` or used by the results of another image.
+    It is the image name, with a number appended if this name is in `taken` or used by the results of another image.
     """
     name, number = file.stem, 1
     while name in taken or any(not _is_result_of(result, file) for result in existing_results(out / name)):

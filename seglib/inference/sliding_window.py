@@ -1,4 +1,4 @@
-"""Sliding-window inference: split an image into overlapping windows, and blend the outputs without seams."""
+"""Sliding-window inference, which splits an image into overlapping windows and blends the outputs without seams."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ def window_starts(length: int, side: int, overlap: float) -> list[int]:
 def window_weights(starts: list[int], side: int, length: int, overlap: float) -> np.ndarray:
     """Return the weight of each pixel of each window, float32 (windows, side). At every pixel, the weights sum to 1.
 
-    Weights decrease towards the ends of a window, where the network has the least context.
+    Weights decrease toward the ends of a window, where the network has the least context.
     """
     fade = max(1, round(side * overlap))
     rise = np.minimum(1, (np.arange(side) + 0.5) / fade)
@@ -54,7 +54,8 @@ def sliding_window_inference(
         side: Height and width of a window in pixels.
         overlap: Minimum overlap of neighboring windows, as a fraction of their side.
         batch_size: Number of windows per call of `network`.
-        network: Function from windows (N, h, w, channels) to a float tensor (N, ..., h, w), which is modified in place.
+        network: Function that maps windows (N, h, w, channels) to a float tensor (N, ..., h, w), which is then modified
+            in place.
 
     Yields:
         Bands (..., n, width) of the blended output, from top to bottom.

@@ -73,7 +73,7 @@ def predict_tiff(
         target: The TIFF file for the mask.
         palette: Colors in which the mask is shown, (classes, 3); None for a grayscale mask.
         progress: Function to call with the number of finished rows and the total number of rows.
-        mask_values: Function from labels, uint8 (n, width), to the values of the mask.
+        mask_values: Function that maps labels, uint8 (n, width), to the values of the mask.
         reading: Keyword arguments of `data.read_image`.
 
     Returns:
@@ -217,7 +217,7 @@ def write_mask_tiff(
 
 
 def _read_checksum(file: Path) -> int:
-    """Return the checksum of the values in a mask file; -1 if the file cannot be read."""
+    """Return the checksum of the values in a mask file, or -1 if the file cannot be read."""
     from rasterio.errors import RasterioError
 
     checksum = 0

@@ -1,4 +1,4 @@
-"""The losses, each a function of logits and a target mask.
+"""Loss functions that take logits and a target mask.
 
 Most losses are means over pixels; `dice` and `lovasz` measure the overlap of two regions.  The arguments that all
 losses share are described in the docstring of `seglib.losses`.
@@ -18,7 +18,7 @@ AllReduce = Callable[[Tensor], Tensor]  # maps a sum in one process to the sum o
 
 
 class LossError(SeglibError, ValueError):
-    """A loss cannot be built or applied.  The message says why and what to do."""
+    """Raised if a loss cannot be built or applied.  The message gives the reason and says how to fix it."""
 
 
 def single_process(x: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ def cross_entropy(
     ignore_index: int = IGNORE_INDEX,
     all_reduce: AllReduce = single_process,
 ) -> Tensor:
-    """Return the cross-entropy: the mean of -log softmax(logits)[target], weighted by the class weights."""
+    """Return the cross-entropy, which is the mean of -log softmax(logits)[target] weighted by the class weights."""
     loss = F.cross_entropy(logits, target, weight, ignore_index=ignore_index, reduction="sum")
     return all_reduce(loss) / weight_sum(target, weight, ignore_index, all_reduce).to(loss.dtype)
 
@@ -68,7 +68,7 @@ def focal(
     gamma: float = 2.0,
     all_reduce: AllReduce = single_process,
 ) -> Tensor:
-    """Return the focal loss: the mean of -(1 - p)^gamma log p, where p is the probability of the target class.
+    """Return the focal loss, the mean of -(1 - p)^gamma log p, where p is the probability of the target class.
 
     The factor (1 - p)^gamma reduces the loss of easy pixels.  Lin, Goyal, Girshick, He and Dollar, "Focal Loss for
     Dense Object Detection", ICCV 2017, https://arxiv.org/abs/1708.02002.
@@ -161,7 +161,7 @@ def dice(
     ignore_index: int = IGNORE_INDEX,
     all_reduce: AllReduce = single_process,
 ) -> Tensor:
-    """Return the Dice loss: 1 minus the mean over classes of the soft Dice coefficient of the batch.
+    """Return the Dice loss, which is 1 minus the soft Dice coefficient of the batch, averaged over the classes.
 
     The soft Dice coefficient is 2 sum(p t) / (sum(p) + sum(t)), for probabilities p and one-hot targets t.  Unlike in
     Milletari, Navab and Ahmadi, "V-Net", 3DV 2016, https://arxiv.org/abs/1606.04797, the terms in the denominator are
@@ -177,7 +177,7 @@ def dice(
 
 
 def lovasz(logits: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = IGNORE_INDEX) -> Tensor:
-    """Return the Lovasz loss: the Lovasz extension of 1 - IoU over the batch, averaged over the classes.
+    """Return the Lovasz loss, which is the Lovasz extension of 1 - IoU over the batch, averaged over the classes.
 
     Berman, Rannen Triki and Blaschko, "The Lovasz-Softmax loss", CVPR 2018, https://arxiv.org/abs/1705.08790.
     Classes that do not occur in the target masks of the batch are left out.  With one channel, only the foreground is

@@ -89,7 +89,7 @@ def boundary_of_shifted(target: Any, prediction: Any, num_classes: int, width: i
 
 
 def _intersection_and_union(target: Any, prediction: Any, num_classes: int) -> tuple[Array, Array]:
-    """Count the pixels with each label 1..C in both maps, and those in at least one of the maps: two int64 (C,)."""
+    """Return the number of pixels with each label 1..C in both maps, and in at least one map, as two int64 (C,)."""
     if num_classes <= 2 and isinstance(target, np.ndarray):  # labels 1 and 2 are single bits, so no matrix is needed
         both, either = target & prediction, target | prediction
         return _count_bits(both, num_classes), _count_bits(either, num_classes)

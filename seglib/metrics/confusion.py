@@ -1,4 +1,4 @@
-"""The confusion matrix, and the scores computed from it: IoU, Dice, precision, recall and accuracies.
+"""The confusion matrix, and the scores computed from it, which are IoU, Dice, precision, recall and accuracies.
 
 Every score can be computed from a confusion matrix, as in `iou(matrix)`, or from label maps, as in
 `iou(target, prediction, num_classes, ignore_index)`.  Label maps may be batches, and the prediction may be logits; see
@@ -68,7 +68,7 @@ def dice(
 def precision(
     target: Array, prediction: Array | None = None, num_classes: int | None = None, ignore_index: int = 255
 ) -> np.ndarray:
-    """Return the precision of each class, TP / (TP + FP); NaN for classes never predicted.  See `iou` for arguments."""
+    """Return the precision of each class, TP / (TP + FP), or NaN if it is not predicted.  See `iou` for arguments."""
     hits, _, predicted = _marginals(target, prediction, num_classes, ignore_index)
     return quotient(hits, predicted)
 
@@ -76,7 +76,7 @@ def precision(
 def recall(
     target: Array, prediction: Array | None = None, num_classes: int | None = None, ignore_index: int = 255
 ) -> np.ndarray:
-    """Return the recall of each class, TP / (TP + FN); NaN for classes not in the target.  See `iou` for arguments."""
+    """Return the recall of each class, TP / (TP + FN), or NaN if it is not in the target.  See `iou` for arguments."""
     hits, true, _ = _marginals(target, prediction, num_classes, ignore_index)
     return quotient(hits, true)
 
@@ -151,7 +151,7 @@ def _marginals(
 
 
 def quotient(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Return part / whole, and NaN where `whole` is 0."""
+    """Return part / whole, or NaN where `whole` is 0."""
     return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)
 
 
@@ -161,6 +161,6 @@ def occurring(values: Iterable[float]) -> list[float]:
 
 
 def mean(values: Iterable[float]) -> float:
-    """Return the mean of the values that are not NaN, in any order, or NaN if there are none."""
+    """Return the mean of the values that are not NaN, independent of their order, or NaN if there are none."""
     values = occurring(values)
     return math.fsum(values) / len(values) if values else math.nan

@@ -11,7 +11,7 @@ Array = np.ndarray | torch.Tensor
 
 
 class MetricError(SeglibError, ValueError):
-    """A metric cannot be computed from these label maps, counts or options.  The message says why and what to do."""
+    """Raised if a metric cannot be computed from the given arguments.  The message says why and what to do."""
 
 
 def shift_labels(target: Array, prediction: Array, num_classes: int, ignore_index: int) -> tuple[Array, Array]:

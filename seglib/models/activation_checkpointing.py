@@ -1,4 +1,4 @@
-"""Activation checkpointing: store only the input of a block, and recompute its activations in the backward pass.
+"""Activation checkpointing, which stores only the input of a block and recomputes its activations in the backward pass.
 
 Chen, Xu, Zhang and Guestrin, "Training Deep Nets with Sublinear Memory Cost", 2016, https://arxiv.org/abs/1604.06174.
 """

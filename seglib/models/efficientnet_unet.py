@@ -53,7 +53,7 @@ def _batch_norm(channels: int) -> nn.BatchNorm2d:
 
 
 class DepthwiseSeparable(nn.Module):
-    """Depthwise separable convolution: a depthwise convolution, then a pointwise (1x1) convolution."""
+    """Depthwise separable convolution: a depthwise convolution followed by a pointwise (1x1) convolution."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int):
         super().__init__()

@@ -6,11 +6,11 @@ from ..errors import SeglibError
 
 
 class ModelError(SeglibError, ValueError):
-    """A network cannot be built or applied.  The message says which option or size is wrong, and what to do."""
+    """Raised if a network cannot be built or applied.  The message names the invalid option or size."""
 
 
 class CheckpointError(SeglibError, ValueError):
-    """A checkpoint cannot be read or does not match the network.
+    """Raised if a checkpoint cannot be read or does not match the network.
 
     The message lists keys that are missing or unexpected, and keys of tensors with a different shape.
     """

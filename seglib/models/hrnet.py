@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from .activation_checkpointing import checkpoint_activations
 from .errors import ModelError, check_training_size
 
-Norm = Callable[[int], nn.Module]  # returns a normalization layer for a number of channels
+Norm = Callable[[int], nn.Module]  # returns a normalization layer for the given number of channels
 
 # The keyword arguments of `HRNet` for each published network.
 HRNET_CONFIGS: dict[str, dict[str, Any]] = {
@@ -69,7 +69,7 @@ class Residual(nn.Module):
     Args:
         in_channels: number of input channels.
         out_channels: number of output channels.
-        norm: function that returns a normalization layer for a number of channels.
+        norm: function that returns a normalization layer for the given number of channels.
         project: whether to use a 1x1 convolution as the shortcut even if `in_channels` equals `out_channels`.
     """
 

@@ -1,4 +1,4 @@
-"""Training: `fit(config)` trains the network that a configuration describes.
+"""Train networks.  `fit(config)` trains the network that a configuration describes.
 
 Start with `trainer.py`, which contains the training loop and calls the other modules of this package.  A run is a
 folder with four files: `config.yaml` (the configuration), `history.json` (one entry per epoch), `checkpoint.pt`

@@ -106,7 +106,7 @@ def _collate(items: list[dict]) -> tuple[list, list]:
 
 
 def _start_worker(worker_id: int) -> None:
-    """Initialize a worker process: ignore Ctrl-C, which a terminal sends to every process, and use a single thread."""
+    """Make a worker process ignore Ctrl-C, which a terminal sends to every process, and use a single thread."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)
 

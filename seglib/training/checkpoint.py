@@ -1,4 +1,4 @@
-"""Read and write the files of a run: the folder, the configuration and the checkpoint."""
+"""Create the folder of a run, and read and write its configuration and checkpoint."""
 
 import io
 import itertools

@@ -1,4 +1,4 @@
-"""Teachers for knowledge distillation: trained networks whose predictions are soft targets for the student."""
+"""Teachers for knowledge distillation, which are trained networks whose predictions are soft targets."""
 
 from collections.abc import Sequence
 

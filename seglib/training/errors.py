@@ -15,7 +15,7 @@ from ..errors import SeglibError
 
 
 class TrainingError(SeglibError, RuntimeError):
-    """A training run cannot start or continue.  The message says where, why and what to do."""
+    """Raised if a training run cannot start or continue.  The message says what is wrong and how to fix it."""
 
 
 @contextmanager

@@ -14,7 +14,7 @@ SECONDS_BETWEEN = 5.0  # approximate maximum time between exchanges; torchrun ki
 
 
 class Interrupt:
-    """Context manager in which the first Ctrl-C or SIGTERM sets `requested`; the second raises KeyboardInterrupt."""
+    """Context manager in which the first Ctrl-C or SIGTERM sets `requested` and the second raises KeyboardInterrupt."""
 
     requested = False
 

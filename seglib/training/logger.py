@@ -1,4 +1,4 @@
-"""Log a training run: progress on stderr, TensorBoard events, a profile, and the losses and times of each epoch."""
+"""Log a training run, with progress on stderr, TensorBoard events, a profile, and losses and times of each epoch."""
 
 import math
 import sys
@@ -157,7 +157,7 @@ def print_unused_options(config: Config, sampler: TrainingBatchSampler, steps: i
 
 
 def print_line(text: str) -> None:
-    """Print a line on stderr, above the progress bar; only rank 0 prints."""
+    """Print a line on stderr, above the progress bar, but only on rank 0."""
     if distributed.rank() == 0:
         tqdm.write(text, file=sys.stderr)
 

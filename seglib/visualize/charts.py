@@ -1,4 +1,4 @@
-"""Charts: confusion matrices and training curves."""
+"""Charts of confusion matrices and training curves."""
 
 from collections.abc import Sequence
 from math import isfinite

@@ -1,4 +1,4 @@
-"""Colors for label maps: palettes, overlays and error maps as uint8 arrays.
+"""Show label maps in color, with palettes, overlays and error maps as uint8 arrays.
 
 Images are (H, W, 3) uint8 in RGB, label maps are (H, W) integers with 255 for ignored pixels, and palettes are (C, 3)
 uint8. For arrays with invalid types, shapes or values, the functions raise VisualizeError, which is a ValueError.
@@ -32,7 +32,7 @@ _STREET_COLORS = bytes.fromhex("c6b4ff 6b3309 6a5a97 343238 ffd98a 379c70 eeff2d
 
 
 class VisualizeError(SeglibError, ValueError):
-    """The arguments cannot be displayed. The message says what to change."""
+    """Raised if the arguments cannot be displayed. The message says what to change."""
 
 
 def default_palette(num_classes: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The style of all figures: fonts, colors, and a figure class that a notebook displays only once."""
+"""The style of all figures, with fonts, colors, and a figure class that a notebook displays only once."""
 
 import base64
 import contextlib

@@ -35,7 +35,7 @@ class Item:
 
 @dataclass
 class Annotations:
-    """The result of a reader: the class names, with the background first, and the annotated images."""
+    """The result of a reader, with the class names (background first) and the annotated images."""
 
     classes: list[str]
     items: list[Item]
@@ -60,7 +60,7 @@ def class_labels(names: Iterable[str]) -> tuple[list[str], dict[str, int]]:
 
 
 def split_of(path: Path, source: Path) -> str | None:
-    """Return the split that is named in a parent folder of `path` or in the file name; None if there is none."""
+    """Return the split that is named in a parent folder of `path` or in the file name, or None if there is none."""
     parts = [*path.relative_to(source).parent.parts, *path.stem.replace("-", "_").split("_")]
     parts = [part.lower().rstrip("0123456789") for part in parts]
     return next((SPLIT_NAMES[part] for part in parts if part in SPLIT_NAMES), None)
@@ -96,7 +96,7 @@ class ImageIndex:
         return file
 
     def notices(self, ignored: Iterable[Path] = ()) -> list[str]:
-        """Return a list with a notice about images without annotations; an empty list if there are none."""
+        """Return a list with a notice about images without annotations, or an empty list if there are none."""
         spare = set(self.files) - self.used - set(ignored)
         return [f"{len(spare)} images without annotations were left out, {min(spare)} for one"] if spare else []
 
@@ -189,7 +189,7 @@ def draw_item(
         where: Name of the annotation in error messages.
         size: (height, width) of the image according to the annotation; None if unknown.
         objects: For each object, its name in error messages and its entry in the annotation.
-        make_shape: Function of an object's name and entry and the image's (height, width) that returns a Shape.
+        make_shape: Function that returns a Shape, given an object's name and entry and the image's (height, width).
         largest_first: The same as in `draw_shapes`.
     """
     with open_image(image) as opened:

@@ -57,7 +57,7 @@ def _color_table(rows: Iterable[tuple[int, str, list[str]]], file: Path) -> tupl
 
 
 def read_voc(source: Path) -> Annotations:
-    """Read Pascal VOC: images in JPEGImages, palette masks in SegmentationClass, and split lists in ImageSets.
+    """Read Pascal VOC, with images in JPEGImages, palette masks in SegmentationClass, and split lists in ImageSets.
 
     The value 255 marks object borders, which are ignored. CVAT's format "Segmentation mask" is the same, except that
     masks have the colors listed in labelmap.txt.
@@ -106,7 +106,7 @@ def _check_voc_palette(mask: Path) -> None:
 
 
 def read_roboflow(source: Path) -> Annotations:
-    """Read Roboflow's semantic masks: x.jpg and x_mask.png in one folder per split, each with a _classes.csv."""
+    """Read Roboflow's semantic masks, with x.jpg, x_mask.png and a _classes.csv in one folder per split."""
     tables, items, index = {}, [], ImageIndex(source)
     for file in sorted(source.rglob("_classes.csv")):
         tables[file] = {}
@@ -126,7 +126,7 @@ def read_roboflow(source: Path) -> Annotations:
 
 
 def read_class_dict(source: Path) -> Annotations:
-    """Read color-coded masks in any known layout, with the colors in class_dict.csv: name, r, g, b."""
+    """Read color-coded masks in any known layout, with the colors in class_dict.csv (name, r, g, b)."""
     file = next(source.glob("*class_dict*.csv"))
     rows = ((number, name, color[:3]) for number, (name, *color) in _table_rows(file, 4))
     classes, table = _color_table(rows, file)

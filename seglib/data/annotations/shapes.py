@@ -179,7 +179,7 @@ def read_yolo(source: Path) -> common.Annotations:
 
 
 def yolo_names(source: Path) -> dict:
-    """Return {class index: class name} of the first YAML file that has `names`; an empty dict if there is none."""
+    """Return {class index: class name} from the first YAML file that has `names`, or an empty dict if there is none."""
     for file in sorted([*source.glob("*.y*ml"), *source.glob("*/*.y*ml")]):
         try:
             content = read_yaml(file.read_text(encoding="utf-8"))
