@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     for fault in (fault for record in records for fault in record.faults):
         print(f"note: {fault}", file=sys.stderr)
     if args.plot:
-        from course.figures.score_charts import compared_runs
+        from course.figures.training import compared_runs
         from seglib.visualize import save
 
         make_folder(args.plot.parent, "--plot")

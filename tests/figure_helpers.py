@@ -7,6 +7,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image
 
+CAMVID = "Sky Building Pole Road Pavement Tree SignSymbol Fence Car Pedestrian Bicyclist".split()
+
 
 def photo(height=40, width=60, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
@@ -19,6 +21,15 @@ def disc(height=40, width=60, radius=12, shift=0):
 
 def item(seed=0, **changes):
     return {"image": photo(seed=seed), "mask": disc(shift=seed), "key": f"photo{seed:03d}"} | changes
+
+
+def history(epochs=12):
+    """Return the history of a training run, with the best mIoU in epoch 6."""
+    entries = [{"epoch": epoch, "loss": 1 / (epoch + 1), "lr": 0.002 / (epoch + 1)} for epoch in range(epochs)]
+    for entry in entries[2::3]:
+        entry["val"] = {"miou": 0.52 + 0.02 * entry["epoch"], "boundary_iou": 0.4, "pixel_accuracy": None}
+    entries[5]["val"]["miou"] = 0.912
+    return entries
 
 
 def texts(figure):

@@ -13,11 +13,14 @@ from .charts import (
 from .diagrams import architecture
 from .images import gallery, image_grid, show_samples
 from .maps import heat_map, probability_map
+from .training import compared_runs, confusion_figure, training_curves
 
 __all__ = [
     "architecture",
     "boundary_errors",
     "class_histogram",
+    "compared_runs",
+    "confusion_figure",
     "cutout",
     "feature_maps",
     "gallery",
@@ -29,4 +32,5 @@ __all__ = [
     "roadmap",
     "score_histogram",
     "show_samples",
+    "training_curves",
 ]

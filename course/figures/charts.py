@@ -9,7 +9,6 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from seglib.metrics import boundary_bands, boundary_width
 from seglib.visualize import VisualizeError, masks
-from seglib.visualize.charts import LINE_COLORS
 from seglib.visualize.style import (
     BLUE,
     GRAY,
@@ -26,6 +25,7 @@ from seglib.visualize.style import (
 )
 
 from .layout import Tile, arrange_tiles
+from .training import LINE_COLORS
 
 CHAPTERS = (
     "Data",

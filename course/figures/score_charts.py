@@ -4,14 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from seglib.visualize import VisualizeError, colorize
-from seglib.visualize.charts import LINE_COLORS, epoch_values, plot_epochs
+from seglib.visualize import colorize
 from seglib.visualize.style import (
     BLUE,
     GRAY,
     LIGHT_GRAY,
     ORANGE,
-    SCORE_NAMES,
     WIDTH,
     NotebookFigure,
     add_title,
@@ -19,7 +17,7 @@ from seglib.visualize.style import (
     printable,
 )
 
-_DASHES = ("-", (0, (4, 2)), (0, (1, 1.5)))  # three dash patterns in five colors are enough for fifteen lines
+from .training import LINE_COLORS
 
 
 def describe(figure: NotebookFigure, alt: str) -> NotebookFigure:
@@ -128,36 +126,3 @@ def histograms(values: Mapping[str, Sequence[float]], lines: Mapping[str, float]
         axes.set_yticks([])
         add_title(axes, name)
     return describe(figure, alt)
-
-
-@figure_style()
-def compared_runs(histories: Mapping[str, Sequence[dict]], score: str = "miou") -> NotebookFigure:
-    """Plot the training loss and a validation score against the epoch, with one line per run.
-
-    Args:
-        histories: The history of each run by name, in the format of `training_curves`. Runs that have not finished an
-            epoch are left out.
-        score: The entry of "val" to plot.
-
-    Raises:
-        VisualizeError: If no run has finished an epoch, or no run has this validation score.
-    """
-    losses = {name: epoch_values(history, "loss") for name, history in histories.items()}
-    scores = {name: epoch_values(history, score) for name, history in histories.items()}
-    names = [name for name in histories if losses[name][0] or scores[name][0]]
-    if not names:
-        raise VisualizeError("no run has finished an epoch yet: there is nothing to show")
-    if not any(scores[name][0] for name in names):
-        known = sorted({name for history in histories.values() for entry in history for name in entry.get("val") or {}})
-        raise VisualizeError(f"no run has the validation score '{score}'; they have: {', '.join(known) or 'no scores'}")
-    figure = NotebookFigure(figsize=(WIDTH, 2.9 + 0.17 * len(names)), layout="constrained")
-    panels = figure.subplots(1, 2)
-    titles = "Training loss", f"Validation {SCORE_NAMES.get(score, score)}"
-    for axes, title, points in zip(panels, titles, (losses, scores), strict=True):
-        add_title(axes, title)
-        for number, name in enumerate(names):
-            line = {"color": LINE_COLORS[number % 5], "linestyle": _DASHES[number // 5 % 3]}
-            plot_epochs(axes, *points[name], label=printable(name), **line)
-    lines, labels = panels[0].get_legend_handles_labels()
-    figure.legend(lines, labels, loc="outside lower left", handlelength=2.2, borderaxespad=0.8)
-    return figure

@@ -5,8 +5,7 @@ from importlib import import_module as _import_module
 _NAMES = {
     "masks": "FALSE_NEGATIVE FALSE_POSITIVE IGNORED TRUE_NEGATIVE TRUE_POSITIVE VisualizeError "
     "colorize darken default_palette error_map figure_palette overlay",
-    "charts": "confusion_figure save training_curves",
-    "figures": "legend show_prediction",
+    "figures": "legend save show_prediction",
     "style": "NotebookFigure",
 }
 __all__ = " ".join(_NAMES.values()).split()

@@ -1,10 +1,12 @@
 """Figures that show an image next to its prediction and its ground truth."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from matplotlib.patches import Patch
 
+from ..files import write_atomically
 from ..metrics import Counts
 from . import masks
 from .masks import VisualizeError
@@ -112,3 +114,15 @@ def error_legend(background: int | None, *targets) -> list[Patch]:
     if any(np.equal(target, 255).any() for target in targets):
         entries["ignored"] = masks.IGNORED
     return legend(list(entries), list(entries.values()))
+
+
+def save(figure: NotebookFigure, file: Path | str) -> None:
+    """Write a figure to a PNG file, atomically.
+
+    Raises:
+        VisualizeError: If the file name does not end in .png.
+        OSError: If the file cannot be written.
+    """
+    if Path(file).suffix.lower() != ".png":
+        raise VisualizeError(f"{file}: figures are written as PNG; use a name that ends in .png")
+    write_atomically(Path(file), lambda stream: figure.savefig(stream, format="png"))

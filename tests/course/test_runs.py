@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course import runs
-from course.figures.score_charts import compared_runs
+from course.figures import compared_runs
 from seglib import training
 from seglib.cli.main import main
 from seglib.config import PLACES, Config, config_to_dict, flatten

@@ -11,14 +11,13 @@ from hypothesis import strategies as st
 from nbclient import NotebookClient
 from PIL import Image
 
-from course.figures.score_charts import compared_runs
+from course.figures import compared_runs, confusion_figure, training_curves
 from seglib import metrics, visualize
 from seglib.visualize import FALSE_NEGATIVE, FALSE_POSITIVE, IGNORED, TRUE_POSITIVE
 
-from ..figure_helpers import disc, mixed, photo, pixels, texts
+from ..figure_helpers import CAMVID, disc, history, mixed, photo, pixels, texts
 
 PALETTE = np.array([[0, 0, 0], [200, 100, 0], [0, 40, 240]], np.uint8)
-CAMVID = "Sky Building Pole Road Pavement Tree SignSymbol Fence Car Pedestrian Bicyclist".split()
 
 
 # Arrays
@@ -116,8 +115,6 @@ def test_error_map_of_many_classes_is_right_wrong_or_ignored():
         (lambda: visualize.show_prediction(photo(), disc(), disc(41)), "target|labels 41x60"),
         (lambda: visualize.show_prediction(photo(), disc() * 2, disc(), ("a", "b")), "label 2"),
         (lambda: visualize.legend(("a", "b", "c", "d"), PALETTE), "4 class names.*3 colors"),
-        (lambda: visualize.training_curves([]), "at least one epoch"),
-        (lambda: visualize.confusion_figure(np.eye(3), ("a", "b")), r"2 by 2.*\(3, 3\)"),
     ],
 )
 def test_bad_input_is_refused_in_one_sentence(call, words):
@@ -199,59 +196,6 @@ def test_street_colours_differ_for_every_reader():
     assert (visualize.figure_palette(("a", "b"), PALETTE) == PALETTE).all()
 
 
-# Figures of numbers
-
-
-def history(epochs=12):
-    entries = [{"epoch": epoch, "loss": 1 / (epoch + 1), "lr": 0.002 / (epoch + 1)} for epoch in range(epochs)]
-    for entry in entries[2::3]:
-        entry["val"] = {"miou": 0.52 + 0.02 * entry["epoch"], "boundary_iou": 0.4, "pixel_accuracy": None}
-    entries[5]["val"]["miou"] = 0.912
-    return entries
-
-
-def test_training_curves_draw_what_there_is_and_name_the_best_epoch():
-    figure = visualize.training_curves(history())
-    loss, scores, rate = figure.axes
-    assert scores.get_title(loc="left") == "Validation: best mIoU 0.912, epoch 6"
-    assert scores.lines[0].get_xdata().tolist() == [3, 6, 9, 12]  # epochs without validation leave no gap
-    assert scores.lines[0].get_ydata()[1] == 0.912 and len(loss.lines[0].get_xdata()) == 12
-    assert {"0.0833 after epoch 12", "maximum 0.002", "mIoU", "Boundary IoU"} <= set(texts(figure))
-    pixels(figure)
-
-
-def test_training_curves_without_validation_or_rate_or_with_one_epoch():
-    bare = [{"epoch": 1, "loss": 0.5}]
-    assert [len(visualize.training_curves(h).axes) for h in (bare, [bare[0] | {"lr": 0.1}])] == [1, 2]
-    assert len(visualize.training_curves(history(), scores=("pixel_accuracy",)).axes) == 2
-    pixels(visualize.training_curves(bare))
-    pixels(visualize.training_curves([{"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": 0.01}]))  # logarithmic
-
-
-def test_legends_do_not_cover_data():
-    for figure in (visualize.training_curves(history()), compared_runs({"a": history()})):
-        pixels(figure)
-        for axes in (axes for axes in figure.axes if axes.get_legend()):
-            assert not axes.get_legend().get_window_extent().overlaps(axes.get_window_extent())
-
-
-def test_confusion_figure_is_normalised_by_row_and_readable_at_2_and_11_classes():
-    figure = visualize.confusion_figure(np.array([[90, 10], [0, 5]]), ("background", "horse"))
-    assert figure.axes[0].images[0].get_array().tolist() == [[0.9, 0.1], [0, 1]]
-    assert {"90", "10", "100", "background", "horse"} <= set(texts(figure))
-    pixels(figure)
-    matrix = np.diag([1000] * 11)
-    matrix[0, 1], matrix[10] = 1, 0
-    figure = visualize.confusion_figure(matrix, CAMVID)
-    cells = {text.get_position(): text for text in figure.axes[0].texts}
-    assert cells[(0, 0)].get_text() == ">99" and cells[(1, 0)].get_text() == "<1"  # never a false 100 or 0
-    assert all(cells[(column, 10)].get_text() == "\u2013" for column in range(11))  # no true pixels
-    pixels(figure)
-    box = figure.axes[0].get_window_extent()
-    widest = max(cell.get_window_extent().width for cell in cells.values())
-    assert widest < box.width / 11 and cells[(0, 0)].get_fontsize() >= 8
-
-
 # All figures
 
 
@@ -259,7 +203,7 @@ def test_names_from_files_may_hold_anything():
     names = ("_background_", "\u99ac $x_1$ {} \\frac \t")  # labelme's name; letters the font lacks, and formulas
     figures = [
         visualize.show_prediction(photo(), disc(), classes=names),
-        visualize.confusion_figure(np.eye(2), names),
+        confusion_figure(np.eye(2), names),
         compared_runs({name: history() for name in names}),
     ]
     for figure in figures:
@@ -270,9 +214,9 @@ def test_names_from_files_may_hold_anything():
 def test_figures_look_the_same_with_any_style_and_do_not_change_it():
     def draw():
         return [
-            pixels(visualize.training_curves(history())),
+            pixels(training_curves(history())),
             pixels(visualize.show_prediction(photo(), disc())),
-            pixels(visualize.confusion_figure(np.eye(2), ("a", "b"))),
+            pixels(confusion_figure(np.eye(2), ("a", "b"))),
         ]
 
     plain = draw()
@@ -287,10 +231,10 @@ def test_figures_look_the_same_with_any_style_and_do_not_change_it():
 
 def test_a_notebook_shows_a_figure_once_with_or_without_pyplot():
     setup = (
-        "import numpy as np\nfrom seglib import visualize\n"
+        "import numpy as np\nfrom course.figures import confusion_figure\nfrom seglib import visualize\n"
         "mask = np.eye(30, dtype=np.uint8)\nimage = np.full((30, 30, 3), 90, np.uint8)"
     )
-    picture, chart = "visualize.show_prediction(image, mask, mask)", "visualize.confusion_figure(np.eye(2), ['a', 'b'])"
+    picture, chart = "visualize.show_prediction(image, mask, mask)", "confusion_figure(np.eye(2), ['a', 'b'])"
     cells = [setup, picture, f"figure = {chart}\nfigure", f"figure = {chart}", "import matplotlib.pyplot as plt"]
     cells += ["%matplotlib inline", picture, chart]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
