@@ -57,7 +57,7 @@ def chosen(entries: list[groups.Entry], only: list[str]) -> list[groups.Entry]:
 
 
 def measure(entry: groups.Entry) -> dict:
-    """Measure an entry and return its results; if it cannot be measured, `skipped` is the reason.
+    """Measure an entry and return its results.  If it cannot be measured, `skipped` is the reason.
 
     Raises:
         Unequal: If the results of the two implementations differ.

@@ -62,7 +62,7 @@ GROUPS = {
 
 
 def trained(name: str, runs: Path, root: Path) -> Path:
-    """Train or resume the run `name`, and return its folder; raise Skipped if the run fails."""
+    """Train or resume the run `name`, and return its folder. Raise Skipped if the run fails."""
     variant, run = VARIANTS[name], runs / name.replace(", ", "-").replace(" ", "-")
     command = [
         sys.executable,

@@ -27,7 +27,7 @@ AIMS = {"224x224x2": "1.5", "360x480x11": "5", "1024x2048x19": "8"}
 
 
 def entries(root: Path) -> list[Entry]:
-    """Return all entries for this machine; `root` is the folder of the data sets."""
+    """Return all entries for this machine. `root` is the folder of the data sets."""
     devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
     result = [
         Entry(

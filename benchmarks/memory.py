@@ -11,7 +11,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def peak_bytes() -> int:
-    """Return the peak resident memory of this process; raise Skipped if the system does not report it."""
+    """Return the peak resident memory of this process. Raise Skipped if the system does not report it."""
     return _status("VmHWM")
 
 
@@ -28,7 +28,7 @@ def _status(key: str) -> int:
 
 
 def in_fresh_process(module: str, *arguments: str) -> dict:
-    """Run `python -m module arguments` and return the JSON object that it prints; raise Skipped if it fails."""
+    """Run `python -m module arguments` and return the JSON object that it prints. Raise Skipped if it fails."""
     done = subprocess.run([sys.executable, "-m", module, *arguments], capture_output=True, text=True, cwd=REPOSITORY)
     if done.returncode:
         raise Skipped(f"its process ended with {done.returncode}: {(done.stderr.strip().splitlines() or ['?'])[-1]}")

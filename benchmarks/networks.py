@@ -105,14 +105,14 @@ PAIRS |= {
 
 
 def tensors(output: Tensor | dict | list | tuple) -> list[Tensor]:
-    """Return the outputs of a network as a list; torchvision's networks return dictionaries, ours tensors or tuples."""
+    """Return the outputs of a network, which are a tensor, a tuple, or torchvision's dictionary, as a list."""
     if isinstance(output, Tensor):
         return [output]
     return list(output.values() if isinstance(output, dict) else output)
 
 
 class Side:
-    """One network of a pair with random images; `as_ours` selects channels-last layout and the fused optimizer."""
+    """One network of a pair with random images. `as_ours` selects channels-last layout and the fused optimizer."""
 
     def __init__(self, model: nn.Module, batch: int, device: str, as_ours: bool):
         layout = torch.channels_last if as_ours else torch.contiguous_format

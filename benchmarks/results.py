@@ -31,7 +31,7 @@ class ResultsError(ValueError):
 
 
 def read(file: Path = FILE) -> list[dict]:
-    """Return the entries, or an empty list if there is no file; raise ResultsError if the file is invalid."""
+    """Return the entries, or an empty list if there is no file. Raise ResultsError if the file is invalid."""
     try:
         entries = json.loads(Path(file).read_text(encoding="utf-8"))
         if not isinstance(entries, list) or not all(isinstance(e, dict) and "name" in e for e in entries):
@@ -55,7 +55,7 @@ def write_entry(entry: dict, order: Sequence[str], file: Path = FILE) -> None:
 
 
 def last_round(entries: Sequence[dict]) -> int:
-    """Return the number of the newest run; after an interruption, some entries have the number of an earlier run."""
+    """Return the number of the newest run. After an interruption, some entries have the number of an earlier run."""
     return max((entry.get("round", 0) for entry in entries), default=0)
 
 

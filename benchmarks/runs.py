@@ -26,7 +26,7 @@ SHORT = {
 
 
 def _trained(command: list[str], run: Path, threads: int | None) -> list[dict]:
-    """Train and return the history of the run; raise Skipped with the last line of stderr if training fails."""
+    """Train and return the history of the run. Raise Skipped with the last line of stderr if training fails."""
     environment = os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
     done = subprocess.run([sys.executable, *command], capture_output=True, text=True, cwd=REPOSITORY, env=environment)
     if done.returncode:
@@ -35,7 +35,7 @@ def _trained(command: list[str], run: Path, threads: int | None) -> list[dict]:
 
 
 def minutes_to(history: list[dict], miou: float) -> float:
-    """Return the minutes until the validation mIoU reaches `miou`; raise Skipped if it never does."""
+    """Return the minutes until the validation mIoU reaches `miou`. Raise Skipped if it never does."""
     minutes = 0.0
     for entry in history:
         minutes += entry["seconds"] / 60

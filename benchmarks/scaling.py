@@ -14,7 +14,7 @@ CACHE = 2**30  # bytes of decoded images that training keeps by default
 
 
 def page(entries: Sequence[dict]) -> str:
-    """Return the page in Markdown; if measurements for a section are missing, the section lists them."""
+    """Return the page in Markdown. If measurements for a section are missing, they are listed in the section."""
     by_name = {entry["name"]: entry for entry in entries if entry["ours"] is not None}
     machines = "; ".join(dict.fromkeys(entry["machine"] for entry in entries))
     parts = [

@@ -29,7 +29,7 @@ class Finding:
 
 
 def check(names: Sequence[str] = (), folder: Path | None = None) -> list[Finding]:
-    """Check saved notebooks without running them; by default all notebooks and solutions."""
+    """Check saved notebooks, by default all notebooks and solutions, without running them."""
     paths = find_notebooks(names, folder)
     if not names:
         paths += sorted(paths[0].parent.glob("solutions/*.ipynb")) if paths else find_notebooks(["solutions"], folder)

@@ -147,7 +147,7 @@ class Lesson:
         return DataConfig(SYNTHETIC_SETS[name], options=synthetic or {})
 
     def report(self, metric: str, value: float) -> None:
-        """Print the headline metric and record it for the runner; a later call replaces the recorded value."""
+        """Print the headline metric and record it for the runner. A later call replaces the recorded value."""
         self._headline = {"metric": metric, "value": float(value)}
         self._write_report()
         print(f"{metric}: {float(value):.4g}")
@@ -169,7 +169,7 @@ class Lesson:
         return self._places[name]
 
     def _download(self, name: str, reason: str) -> tuple[Path, str]:
-        """Download a data set that has a public URL, unless SEGLIB_DOWNLOAD=0; the return value is as in `_locate`."""
+        """Download a data set that has a public URL, unless SEGLIB_DOWNLOAD=0. Returns the same as `_locate`."""
         from seglib import data
         from seglib.data import validation
 

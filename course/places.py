@@ -102,7 +102,7 @@ def read_notebook(path: Path):
 
 
 def replace_between(file: Path, begin: str, end: str, text: str) -> None:
-    """Replace the text between the lines `begin` and `end` of a text file; raise OSError if either line is missing."""
+    """Replace the text between the lines `begin` and `end` of a text file. Raise OSError if either line is missing."""
     before, opening, rest = Path(file).read_text(encoding="utf-8").partition(begin)
     _, closing, after = rest.partition(end)
     if not opening or not closing:

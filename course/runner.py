@@ -26,7 +26,7 @@ ERROR_LINES = 12  # number of lines to show from the traceback of a failing cell
 
 
 class CellFailed(CourseError):
-    """Raised if a cell fails; the message contains the notebook, the cell, its source and the end of the traceback."""
+    """Raised if a cell fails. The message contains the notebook, the cell, its source and the end of the traceback."""
 
 
 @dataclass(frozen=True)
@@ -133,8 +133,8 @@ def run_notebook(path: Path, profile: str, data: Path, out: Path, save: bool, st
 def kernel_environment(profile: str, data: Path, report_file: Path, scratch: Path) -> dict[str, str]:
     """Return the kernel's environment variables.
 
-    These are the variables that `lesson.start` reads and others that put this package first on the Python path and
-    disable the start-up files and extensions of the user's IPython.
+    The variables of this process are extended by those that `lesson.start` reads, and by others that put this package
+    first on the Python path and disable the start-up files and extensions of the user's IPython.
     """
     environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
     path = os.environ.get("PYTHONPATH")

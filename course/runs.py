@@ -65,7 +65,7 @@ def is_number(value: object) -> bool:
 
 
 def read(folder: Path | str) -> Record:
-    """Read the run in `folder`.  Missing or corrupted files do not raise an exception; `faults` lists them."""
+    """Read the run in `folder`.  Missing or corrupted files do not raise an exception. `faults` lists them."""
     record = Record(Path(folder))
     record.resumable = (record.folder / "checkpoint.pt").is_file()
     record.options = flatten(upgrade_config(_read(record, "config.yaml", dict)))

@@ -163,7 +163,7 @@ def _clean_output(output: NotebookNode, replacements: list[tuple[str, str]]) -> 
 
 
 def _in_palette(png: str) -> str:
-    """Reduce a base64 PNG to 256 colors, which is enough for charts; return the original if that saves no bytes."""
+    """Reduce a base64 PNG to 256 colors, which is enough for charts. Return the original if that saves no bytes."""
     image = Image.open(io.BytesIO(base64.b64decode(png)))
     packed = io.BytesIO()
     image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)

@@ -49,7 +49,7 @@ def code(root: Path = places.REPOSITORY) -> str:
 
 
 def write(root: Path = places.REPOSITORY) -> list[Path]:
-    """Write the set-up cell into all notebooks, with an explanation except in solutions; return the changed files."""
+    """Write the set-up cell into all notebooks, with an explanation except in solutions. Return the changed files."""
     changed, folder = [], root / "notebooks"
     for path in places.find_notebooks(folder=folder) + places.find_notebooks(["solutions"], folder):
         notebook, before = places.read_notebook(path), path.read_bytes()

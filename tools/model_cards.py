@@ -235,7 +235,7 @@ def _table_row(card: dict) -> str:
 
 
 def write_table() -> None:
-    """Write the table into the README, between its markers; raise OSError if the markers are missing."""
+    """Write the table into the README, between its markers. Raise OSError if the markers are missing."""
     replace_between(README, BEGIN, END, table())
 
 

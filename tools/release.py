@@ -199,7 +199,7 @@ def _curve(history: list[dict]) -> dict:
 
 
 def _measured(predictor: Predictor, dataset: data.SegmentationDataset, figure_file: Path | None = None) -> dict:
-    """Evaluate a predictor and return the scores; draw the best and worst predictions to `figure_file`, if given."""
+    """Evaluate a predictor and return the scores. Draw the best and worst predictions to `figure_file`, if given."""
     predictions = []
     scores = evaluate(predictor, dataset, progress=True, each=lambda item, labels, _: predictions.append(labels))
     ranks = [own["miou"] for own in scores.pop("per_image").values()]

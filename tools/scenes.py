@@ -60,7 +60,7 @@ def describe_scene(image: np.ndarray, mask: np.ndarray, **_) -> dict[str, float]
 
 
 def group_by_scene(scenes: Sequence[dict[str, float]]) -> dict[str, list[int]]:
-    """Group images into thirds by each property, and by whether they show several figures; return the indices."""
+    """Group images into thirds by each property, and by whether they show several figures. Return the indices."""
     groups = {}
     for key in list(scenes[0])[:-1]:
         order = np.argsort([scene[key] for scene in scenes], kind="stable")

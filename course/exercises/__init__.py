@@ -28,11 +28,11 @@ from seglib.errors import SeglibError
 
 
 class ExerciseError(SeglibError, ValueError):
-    """Raised if there is no exercise with the given name; the message lists the exercises of the notebook."""
+    """Raised if there is no exercise with the given name. The message lists the exercises of the notebook."""
 
 
 class Hint(Exception):  # noqa: N818  (not an error of the program)
-    """Raised by a checker if the answer is wrong; the message describes the likely mistake."""
+    """Raised by a checker if the answer is wrong. The message describes the likely mistake."""
 
 
 class _Unfinished(Exception):  # noqa: N818

@@ -9,7 +9,7 @@ from . import Hint
 
 
 def attempt(what: str, call: Callable):
-    """Return the result of `call()`; raise a Hint for any exception except NotImplementedError."""
+    """Return the result of `call()`. Raise a Hint for any exception except NotImplementedError."""
     try:
         return call()
     except NotImplementedError:
@@ -19,7 +19,7 @@ def attempt(what: str, call: Callable):
 
 
 def number(answer) -> float:
-    """Convert a number, or an array or a tensor with one element, to a float; raise a Hint for anything else."""
+    """Convert a number, or an array or a tensor with one element, to a float. Raise a Hint for anything else."""
     answer = answer.detach().numpy() if isinstance(answer, torch.Tensor) else np.asarray(answer)
     if answer.size != 1 or answer.dtype.kind not in "biuf":
         raise Hint(f"the answer must be one number, but it has shape {answer.shape} and type {answer.dtype}")

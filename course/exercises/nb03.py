@@ -240,7 +240,7 @@ def loss_of_logits(answer):
 
 
 def _finite(answer, z: np.ndarray, t: np.ndarray, where: str) -> float:
-    """Return the loss `answer(z, t)`; raise a Hint if it is NaN or infinite."""
+    """Return the loss `answer(z, t)`. Raise a Hint if it is NaN or infinite."""
     try:
         with np.errstate(all="ignore"):
             result = number(answer(z.copy(), t.copy()))

@@ -192,7 +192,7 @@ def path_down(answer):
 
 
 def _sizes(height: int, width: int, branches: int, first: int = 2) -> list[tuple[int, int]]:
-    """Return (height, width) of every branch; the image is downsampled `first` times before the first branch."""
+    """Return (height, width) of every branch. The image is downsampled `first` times before the first branch."""
     return [(-(-height // 2**i), -(-width // 2**i)) for i in range(first, first + branches)]
 
 
@@ -211,7 +211,7 @@ def _pairs(result, height: int, width: int, branches: int) -> list[tuple[int, in
 def _paths(
     widths, norm=True, bias=False, up_size=1, down_size=3, steps=None, early=False, same=False, up=True, down=True
 ) -> int:
-    """Return the parameter count of all paths; the keyword arguments reproduce common mistakes."""
+    """Return the parameter count of all paths. The keyword arguments reproduce common mistakes."""
     total = 0
     for i, target in enumerate(widths):
         for j, source in enumerate(widths):
@@ -234,7 +234,7 @@ def _down(x: Tensor, kernels: list[Tensor], between: bool = True, padding: int =
 
 
 def _check_image(result, shape: tuple, name: str) -> Tensor:
-    """Return `result`; raise a Hint unless it is a tensor of this shape."""
+    """Return `result`. Raise a Hint unless it is a tensor of this shape."""
     if not isinstance(result, Tensor):
         raise Hint(f"return {name} as a tensor, not a {type(result).__name__}")
     if result.shape != shape:

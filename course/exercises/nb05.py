@@ -241,7 +241,7 @@ def _normalized(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
 
 
 def _array(result, what: str) -> np.ndarray:
-    """Convert a list, an array or a tensor to an array of floats; raise a Hint for anything else."""
+    """Convert a list, an array or a tensor to an array of floats. Raise a Hint for anything else."""
     result = result.detach().numpy() if isinstance(result, torch.Tensor) else np.asarray(result)
     if result.size == 0 or result.dtype.kind not in "biuf":
         raise Hint(f"{what} must be numbers, but the answer has shape {result.shape} and type {result.dtype}")

@@ -260,7 +260,7 @@ def flip_averaged(answer):
 
 
 def _array(result) -> np.ndarray:
-    """Convert an answer to an array of floats; raise a Hint if it is not numeric."""
+    """Convert an answer to an array of floats. Raise a Hint if it is not numeric."""
     try:
         result = result.detach().numpy() if isinstance(result, torch.Tensor) else np.asarray(result)
     except ValueError:  # lists of different lengths

@@ -31,7 +31,7 @@ class Box:
 
 @dataclass
 class Route:
-    """An arrow between two boxes; `points` are its corners (x, y)."""
+    """An arrow between two boxes. `points` are its corners (x, y)."""
 
     source: int
     target: int
@@ -77,7 +77,7 @@ def find_routes(boxes: list[Box]) -> list[Route]:
 
 
 def corners(route: Route, boxes: list[Box], extents: list[float]) -> list[tuple[float, float]]:
-    """Return the corners of an arrow; `extents` are the widths of the columns in inches."""
+    """Return the corners of an arrow. `extents` are the widths of the columns in inches."""
     source, target = boxes[route.source], boxes[route.target]
     start, end = (source.x + source.width / 2 + 0.02, source.y), (target.x - target.width / 2 - 0.02, target.y)
     if route.way == "straight":

@@ -84,7 +84,7 @@ def line_chart(
 
 @figure_style()
 def score_histogram(scores: Sequence[float | None], name: str = "IoU") -> NotebookFigure:
-    """Draw a histogram of per-image scores from 0 to 1 with their median and mean; None and NaN are left out."""
+    """Draw a histogram of per-image scores from 0 to 1 with their median and mean, leaving out None and NaN."""
     values = np.array([score for score in scores if score is not None], np.float64)
     values = values[~np.isnan(values)]
     if not len(values) or values.min() < 0 or values.max() > 1:
@@ -110,7 +110,7 @@ def score_histogram(scores: Sequence[float | None], name: str = "IoU") -> Notebo
 
 @figure_style()
 def roadmap(chapters: Sequence[str] = CHAPTERS, current: int = 0) -> NotebookFigure:
-    """Draw the chapters of the course in a line and highlight chapter number `current`; 0 highlights no chapter."""
+    """Draw the chapters of the course in a line and highlight chapter number `current`, or no chapter if it is 0."""
     if not chapters or not 0 <= current <= len(chapters):
         raise VisualizeError(f"the roadmap has {len(chapters)} chapters, so current must be from 0 to {len(chapters)}")
     room = max(9, int(104 / len(chapters)))  # characters per line below a chapter
@@ -183,7 +183,7 @@ def boundary_errors(
 
 
 def cutout(image, labels, foreground: int = 1) -> np.ndarray:
-    """Make the image transparent where the label is not `foreground`; return RGBA (H, W, 4) uint8."""
+    """Make the image transparent where the label is not `foreground`. Return RGBA (H, W, 4) uint8."""
     image, labels = masks.check_image(image), masks.check_labels(labels, "the label map")
     masks.check_same_size(image=image, labels=labels)
     return np.dstack([image, np.where(labels == foreground, 255, 0).astype(np.uint8)])

@@ -62,7 +62,7 @@ def arrange_tiles(rows: list[list[Tile]], legends: Sequence[list[Patch]] = (), j
 
 
 def _in_columns(rows, page: float) -> tuple[list[float], list[list[float]], float]:
-    """Align tiles in columns; return the heights of the rows, the left edges of their tiles, and the total width."""
+    """Align tiles in columns. Return the heights of the rows, the left edges of their tiles, and the total width."""
     columns = max(len(row) for row in rows)
     cell = (page - _GAP * (columns - 1)) / columns
     heights = [min(_MAX_IMAGE_HEIGHT, *(cell / tile.aspect for tile in row)) for row in rows]

@@ -113,7 +113,7 @@ def record(
 
 
 class _Recorder(TorchDispatchMode):
-    """Record the blocks of a forward pass; `makers` maps each tensor to the blocks from which it was computed."""
+    """Records the blocks of a forward pass. `makers` maps each tensor to the blocks from which it was computed."""
 
     def __init__(self, root: nn.Module):
         super().__init__()

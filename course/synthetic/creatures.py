@@ -1,4 +1,4 @@
-"""Synthetic creatures: four-legged animals in a landscape with many other objects; classes background and creature.
+"""Synthetic creatures: four-legged animals among many other objects, with the classes background and creature.
 
 An image depends only on (seed, index, height, width), not on earlier images. With the same library versions, images are
 byte-identical. Other versions of Pillow may rasterize and resize differently, which changes individual pixels. Other
@@ -76,7 +76,7 @@ def _direction(degrees: float) -> np.ndarray:
 
 
 def _neck(rng: np.random.Generator, build: Build, base: np.ndarray, angle: float) -> tuple[list[Part], np.ndarray]:
-    """Return the parts of the neck, which starts at `base`, and of its mane, and the position of the neck's end."""
+    """Return the parts of the neck and mane, starting at `base`, and the position where the neck ends."""
     poll = base + (build.neck + build.girth * 0.5) * _direction(angle)
     bend = mix(base, poll, 0.5) + 0.04 * _direction(angle + 90)
     radii = np.array((build.girth * 0.85, build.girth * 0.36 + build.face * 0.45, build.face * 0.85))
@@ -139,7 +139,7 @@ def _skeleton(rng: np.random.Generator, build: Build) -> tuple[list[Part], np.nd
 
 
 class _Animal:
-    """An animal in the scene; the constructor draws all random numbers."""
+    """An animal in the scene. The constructor draws all random numbers."""
 
     def __init__(self, rng: np.random.Generator, canvas: Canvas, land: scenery.Land):
         self.scale = min(canvas.aspect, 1) * rng.uniform(0.3, 0.68)
@@ -183,7 +183,7 @@ class _Animal:
 
 
 def _clutter(rng: np.random.Generator, canvas: Canvas, land: scenery.Land) -> None:
-    """Draw objects behind the animals: trees, boulders in the colors of animals, bushes, sometimes a fence, grass."""
+    """Draw trees, boulders in the colors of animals, bushes, grass and sometimes a fence behind the animals."""
     ground = max(land.horizon, 0.02)
     for depth in np.sort(rng.random(rng.integers(2, 7))):
         foot = (rng.uniform(0, canvas.aspect), ground + 0.02 + 0.3 * depth)
@@ -205,7 +205,7 @@ def _clutter(rng: np.random.Generator, canvas: Canvas, land: scenery.Land) -> No
 
 
 def _occluders(rng: np.random.Generator, canvas: Canvas, land: scenery.Land, foot: float) -> None:
-    """Draw objects in front of the animals, whose feet are at row `foot`: sometimes grass, a fence, a tree, bushes."""
+    """Sometimes draw grass, a fence, a tree or bushes in front of the animals, whose feet are at row `foot`."""
     if rng.random() < 0.75:
         count, centre = rng.integers(40, 120), canvas.aspect * rng.random()
         x = rng.normal(centre, 0.35, count)

@@ -33,7 +33,7 @@ def mix(first, second, amount: float) -> np.ndarray:
 
 
 def jitter(rng: np.random.Generator, colour, amount: float = 12) -> np.ndarray:
-    """Change brightness and hue of a color at random, by about `amount` (of 255)."""
+    """Randomly change the brightness and hue of a color by about `amount` (of 255)."""
     return np.asarray(colour, np.float32) + amount * (rng.uniform(-1, 1) + rng.uniform(-0.4, 0.4, 3))
 
 
@@ -120,7 +120,7 @@ class Plane:
         self._pen.line(flat, fill=self._inks(colour, label, 1)[0], width=max(1, round(thickness * self.unit)))
 
     def tube(self, points, radii, colour=0, label: int = 255) -> None:
-        """Draw a tube along `points` (n, 2) with `radii` (n,); `smooth` returns the points of a curved tube."""
+        """Draw a tube along `points` (n, 2) with `radii` (n,). `smooth` returns the points of a curved tube."""
         points, radii = np.asarray(points, np.float64), np.asarray(radii, np.float64)[:, None]
         ways = np.concatenate((points[1:2] - points[:1], points[2:] - points[:-2], points[-1:] - points[-2:-1]))
         aside = ways[:, ::-1] * radii / (np.sqrt((ways * ways).sum(1, keepdims=True)) + 1e-9) * (-1, 1)
@@ -140,7 +140,7 @@ class Canvas(Plane):
         super().__init__(height, width, "RGBA")
 
     def stencil(self) -> Plane:
-        """Return an empty plane for a silhouette, which `paint` and `shade` use."""
+        """Return an empty plane for a silhouette, to be passed to `paint` or `shade`."""
         return Plane(self.height, self.width)
 
     def backdrop(self, texture: np.ndarray, bottom: float = 1.0) -> None:
@@ -238,7 +238,7 @@ def photograph(rng: np.random.Generator, image: np.ndarray, grain=None) -> np.nd
     image *= gains.astype(np.float32)
     if blur:
         image = np.array(_image(image).filter(ImageFilter.GaussianBlur(float(blur))), np.float32)
-    # The difference of two bytes has a triangular density. It resembles sensor noise and is fast to compute.
+    # The difference of two random bytes has a triangular density. It resembles sensor noise and is fast to compute.
     dice = rng.integers(0, 256, (2, height, width, 3), np.uint8)
     noisy = np.subtract(dice[0], dice[1], dtype=np.int16) * np.float32(strength / 104)  # 104 is the standard deviation
     return np.clip(image + noisy, 0, 255).astype(np.uint8)

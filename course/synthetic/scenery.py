@@ -57,7 +57,7 @@ def sky(rng: np.random.Generator, above, below) -> np.ndarray:
 
 
 def landscape(rng: np.random.Generator, canvas: Canvas) -> Land:
-    """Paint sky, hills and ground over the whole canvas; return the horizon and the colors for the other objects."""
+    """Paint sky, hills and ground over the whole canvas. Return the horizon and the colors for the other objects."""
     above, below = (jitter(rng, colour, 14) for colour in SKIES[rng.integers(len(SKIES))])
     land = Land(
         float(rng.choice((rng.uniform(0.2, 0.55), rng.uniform(0.3, 0.5), -0.1))),

@@ -86,7 +86,7 @@ def _ground(rng: np.random.Generator, street: Street) -> None:
 
 
 def _building(rng: np.random.Generator, street: Street, side: int, x: float, z0: float, z1: float) -> None:
-    """Draw a house with its front at x, from z0 to z1; only houses nearer than 70 m have windows and an entrance."""
+    """Draw a house with its front at x, from z0 to z1. Only houses nearer than 70 m have windows and an entrance."""
     wall, tall = jitter(rng, WALLS[rng.integers(len(WALLS))], 16), rng.choice((rng.uniform(5, 9), rng.uniform(9, 22)))
     back, middle = x + side * 14, x + side * 7
     front = np.array(((x, 0, z1), (x, 0, z0), (x, tall, z0), (x, tall, z1)), float)
@@ -107,7 +107,7 @@ def _building(rng: np.random.Generator, street: Street, side: int, x: float, z0:
 
 
 def _windows(rng: np.random.Generator, street: Street, walls, floors: int, glass, frame) -> None:
-    """Draw windows on all floors except the lowest; `walls` gives the corners and number of windows of each wall."""
+    """Draw windows on all floors except the lowest. `walls` gives the corners and number of windows of each wall."""
     wide, high, lights = rng.uniform(0.4, 0.65), rng.uniform(0.45, 0.65), 60 * (rng.random() < 0.3)
     for corners, columns in walls:
         u, v = np.meshgrid(np.arange(columns), np.arange(1, floors))

@@ -103,7 +103,7 @@ def _open_study(optuna, folder: Path, warmup: int) -> Iterator:
 
 
 def _check_same_search(config: Config, space: Space, folder: Path) -> None:
-    """Write the configuration and the space to search.yaml; raise TuneError if they differ from an existing file."""
+    """Write the configuration and the space to search.yaml. Raise TuneError if they differ from an existing file."""
     file = folder / "search.yaml"
     search = {"config": config_to_dict(config), "space": {path: entry.to_dict() for path, entry in space.items()}}
     if not file.exists():

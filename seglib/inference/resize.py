@@ -52,7 +52,7 @@ class FilledReader:
 
 
 class ResizedReader:
-    """Reads an image from `reader` and resizes it to (height, width), by area averaging or bilinear interpolation."""
+    """Reads an image from `reader`, downsampled by area averaging or upsampled bilinearly to (height, width)."""
 
     def __init__(self, reader: ImageReader, height: int, width: int):
         self.reader, self.height, self.width = reader, height, width

@@ -161,7 +161,7 @@ def free_name(file: Path, out: Path, taken: set[str]) -> str:
 
 
 def result_file(target: Path, kind: str) -> Path:
-    """Return the path of one kind of result; `target` is the path prefix of the results, as in `PredictTask`."""
+    """Return the path of one kind of result. `target` is the path prefix of the results, as in `PredictTask`."""
     return target.with_name(f"{target.name}{ENDINGS[kind]}")
 
 

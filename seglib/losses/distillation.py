@@ -71,5 +71,5 @@ def distillation(
 
 
 def _two_channels(logits: Tensor) -> Tensor:
-    """Convert single-channel logits to two channels with the same probabilities; return other logits unchanged."""
+    """Convert single-channel logits to two channels with the same probabilities. Return other logits unchanged."""
     return torch.cat([torch.zeros_like(logits), logits], dim=1) if logits.shape[1] == 1 else logits

@@ -51,7 +51,7 @@ def shift_labels(target: Array, prediction: Array, num_classes: int, ignore_inde
 
 
 def _argmax(prediction: Array, target: Array, num_classes: int) -> Array:
-    """Return the predicted classes of logits (..., C, H, W) or (..., 1, H, W); return other predictions unchanged."""
+    """Return the predicted classes of logits (..., C, H, W) or (..., 1, H, W). Return other predictions unchanged."""
     if not isinstance(prediction, np.ndarray | torch.Tensor) or prediction.ndim != target.ndim + 1 or target.ndim < 2:
         return prediction
     floating = prediction.is_floating_point() if isinstance(prediction, torch.Tensor) else prediction.dtype.kind == "f"

@@ -3,10 +3,12 @@
 The backbone is from He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", CVPR 2016,
 https://arxiv.org/abs/1512.03385.  Its last two stages use dilation instead of stride, as in Yu, Koltun and
 Funkhouser, "Dilated Residual Networks", CVPR 2017, https://arxiv.org/abs/1705.09914.  There are two heads:
+
 - ASPP: Chen, Papandreou, Schroff and Adam, "Rethinking Atrous Convolution for Semantic Image Segmentation",
   2017, https://arxiv.org/abs/1706.05587 (DeepLabV3);
 - PPM: Zhao, Shi, Qi, Wang and Jia, "Pyramid Scene Parsing Network", CVPR 2017, https://arxiv.org/abs/1612.01105
   (PSPNet).  The auxiliary loss on the third stage, which this paper introduced, is used with both heads.
+
 With the ASPP head, the architecture is the same as torchvision's `deeplabv3_resnet50`.
 """
 

@@ -49,7 +49,7 @@ def canvas(width: float, height: float, alt: str):
 
 
 def tint(color: str, strength: float = 0.2):
-    """Return `color` mixed with white; strength 1 is the color itself."""
+    """Return `color` mixed with white. A strength of 1 returns the color itself."""
     return tuple(1 - strength * (1 - value) for value in to_rgb(color))
 
 
@@ -66,7 +66,7 @@ def box(axes, x: float, y: float, width: float, height: float, text: str = "", c
 
 
 def arrow(axes, start, end, text: str = "", color: str = GRAY, curve: float = 0.0, dashed: bool = False) -> None:
-    """Draw an arrow from `start` (x, y) to `end` (x, y), with `text` above its center; `curve` bends the arrow."""
+    """Draw an arrow from `start` (x, y) to `end` (x, y), with `text` above its center. `curve` bends the arrow."""
     axes.add_patch(
         FancyArrowPatch(
             start,

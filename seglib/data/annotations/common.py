@@ -25,7 +25,7 @@ IGNORED = "__ignore__"  # the class name that LabelMe uses for pixels to ignore
 
 @dataclass
 class Item:
-    """An annotated image. `draw()` returns its labels, uint8 (H, W); `where` names the annotation in error messages."""
+    """An annotated image. `draw()` returns its labels, uint8 (H, W). `where` names the annotation in error messages."""
 
     image: Path
     split: str | None
