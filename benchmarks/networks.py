@@ -34,7 +34,7 @@ class Body(nn.Module):
 
 @dataclass(frozen=True)
 class Pair:
-    """Two networks for the same task. `load(ours, peer)` copies the peer's weights to ours (None if they differ)."""
+    """Two networks for the same task. `load(ours, peer)` copies the weights, or is None if this is impossible."""
 
     title: str
     peer_is: str
@@ -160,7 +160,7 @@ class Side:
 
 
 def sides(name: str, device: str) -> tuple[Side, Side]:
-    """Return both networks of a pair, after a check of their outputs.
+    """Return both networks of a pair, after checking their outputs.
 
     The outputs must be equal if the networks have the same weights; otherwise only their shapes must be equal.
     """

@@ -32,7 +32,7 @@ def find_notebooks(names: Sequence[str] = (), folder: Path | None = None) -> lis
 
     Args:
         names: Names ("02_unet", "solutions/02_unet"), prefixes of names ("02"), paths of files, or "solutions" for
-            all solutions. By default all notebooks of the course without the solutions.
+            all solutions. By default, all notebooks of the course except the solutions are returned.
         folder: The folder of the notebooks.
 
     Returns:

@@ -71,7 +71,7 @@ def set_address(url: str, root: Path = places.REPOSITORY) -> list[str]:
 
 
 def badges(notebook: str, root: Path = places.REPOSITORY) -> str:
-    """Return the Markdown of the Colab and Kaggle badges of a notebook, or "" if the repository is not on GitHub."""
+    """Return the Markdown for a notebook's Colab and Kaggle badges, or "" if the repository is not on GitHub."""
     url = first_cell.address(root)
     if not GITHUB.fullmatch(url):
         return ""

@@ -240,6 +240,6 @@ def write_table() -> None:
 
 
 def write_cards() -> None:
-    """Write the Markdown of every card from its JSON."""
+    """Write every card as Markdown, from its JSON file."""
     for name in weights.names():
         files.write_text(weights.FOLDER / f"{name}.md", text(weights.card(name)))

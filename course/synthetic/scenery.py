@@ -1,4 +1,4 @@
-"""The landscape of the synthetic creatures: sky, hills, ground, trees, rocks, grass, fences, and textures of coats."""
+"""The landscape of the synthetic creatures: sky, hills, ground, trees, rocks, grass, fences and coat textures."""
 
 from typing import NamedTuple
 

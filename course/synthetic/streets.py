@@ -119,7 +119,7 @@ def _windows(rng: np.random.Generator, street: Street, walls, floors: int, glass
 
 
 def _entrance(rng: np.random.Generator, street: Street, front, columns: int, floors: int, glass) -> None:
-    """Draw a shop window and a sign board, or doors, on the lowest floor."""
+    """Draw a shop window and a signboard, or doors, on the lowest floor."""
     if rng.random() < 0.5:
         board = jitter(rng, traffic.PAINTS[rng.integers(len(traffic.PAINTS))], 20)
         street.panes(front, [(0.04, 0.08 / floors)], [(0.96, 0.72 / floors)], glass * 0.9, BUILDING)

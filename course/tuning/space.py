@@ -43,11 +43,11 @@ class Range:
         return self.value(suggest(path, self.low, self.high, log=self.log))
 
     def value(self, key: float) -> float:
-        """Convert a value of Optuna's study to a value of the option, rounded to three significant digits."""
+        """Convert a value from Optuna's study to a value of the option, rounded to three significant digits."""
         return key if self._is_integer else min(max(float(f"{key:.3g}"), self.low), self.high)
 
     def key(self, value: float) -> float:
-        """Convert a value of the option to a value of Optuna's study."""
+        """Convert a value of the option to a value for Optuna's study."""
         return int(value) if self._is_integer else value
 
     def to_dict(self) -> dict:
@@ -74,7 +74,7 @@ class Choices:
         return self.value(trial.suggest_categorical(path, [self.key(value) for value in self.values]))
 
     def value(self, key: str):
-        """Convert a value of Optuna's study to a value of the option."""
+        """Convert a value from Optuna's study to a value of the option."""
         return next(value for value in self.values if self.key(value) == key)
 
     def key(self, value) -> str:

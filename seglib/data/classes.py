@@ -57,7 +57,7 @@ class Classes:
     def decode(self, values: np.ndarray, file: Path) -> np.ndarray:
         """Convert stored mask values, (H, W) or (H, W, 3), to uint8 labels (H, W).
 
-        Raises DataError if a value does not belong to any class. `file` is the mask's path for the error message.
+        Raises DataError if a value does not belong to any class. `file` is the mask's path, used in the error message.
         """
         if self.binary:
             side, threshold = self.binary

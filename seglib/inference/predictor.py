@@ -79,7 +79,7 @@ class Predictor:
     """Applies a trained network to images.
 
     The methods take a path, a PIL image, a uint8 RGB array (H, W, 3), or an `ImageReader`, and return results at the
-    size of the image. The network runs in eval mode; afterwards, the previous mode of its layers is restored.
+    size of the image. The network runs in eval mode. Afterward, the previous mode of its layers is restored.
 
     If `mean` has C values, images are paths, arrays (H, W, C) with the stored values of the bands, or readers of such
     images. In this case, a file must have exactly C bands. To select bands, read the file with

@@ -49,7 +49,7 @@ def open_video(file: Path) -> Iterator:
 def read_frames(container) -> Iterator[Frame]:
     """Yield the frames of the first video stream, rotated as specified in its header.
 
-    Raises PredictionError if there are none.
+    Raises PredictionError if the video has no frames.
     """
     stream = container.streams.video[0]
     stream.thread_type = "AUTO"

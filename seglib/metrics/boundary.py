@@ -62,7 +62,7 @@ def boundary_counts(
 ) -> tuple[Array, Array]:
     """For each class, count the pixels in the intersection and the union of the target's and the prediction's bands.
 
-    The bands are computed from all labels.  Ignored pixels are removed from the bands afterwards.
+    The bands are computed from all labels.  Ignored pixels are removed from the bands afterward.
 
     Args:
         target: labels (..., H, W), as in `confusion_matrix`.

@@ -51,8 +51,8 @@ class EpochMeter:
         """Copy the pending losses from the device to `losses`.
 
         Returns:
-            If a loss is not finite, a tuple for the first such loss: how many steps ago it occurred (1 is the latest
-            step), and its value.  Otherwise None.
+            (number of steps ago, value) of the first loss that is not finite, or None if all are finite.  The latest
+            step is 1 step ago.
         """
         values = torch.stack(self.pending).tolist() if self.pending else []
         self.losses, self.pending = self.losses + values, []

@@ -1,4 +1,4 @@
-"""Concept figures of notebook 06: a dilated kernel on a grid, output stride, PPM and ASPP."""
+"""Concept figures for notebook 06: a dilated kernel on a grid, output stride, PPM and ASPP."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Concept figures of notebook 04: resolution over depth, the parallel branches, the exchange unit."""
+"""Concept figures for notebook 04: resolution over depth, the parallel branches, the exchange unit."""
 
 from seglib.visualize.style import NotebookFigure
 

@@ -1,4 +1,4 @@
-"""Concept figures of notebook 01: four tasks on one image, a mask as an array, IoU and Dice as areas."""
+"""Concept figures for notebook 01: four tasks on one image, a mask as an array, IoU and Dice as areas."""
 
 import numpy as np
 from matplotlib.patches import Rectangle

@@ -1,4 +1,4 @@
-"""Concept figures of notebook 05: four small HRNets, the block with three dilations, and the fusion of branches."""
+"""Concept figures for notebook 05: four small HRNets, the block with three dilations, and the fusion of branches."""
 
 from collections.abc import Mapping, Sequence
 

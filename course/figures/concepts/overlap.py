@@ -1,4 +1,4 @@
-"""Concept figures of metrics: IoU, Dice and Boundary IoU as areas, and the pixels of the boundary band."""
+"""Concept figures for metrics: IoU, Dice and Boundary IoU as areas, and the pixels of the boundary band."""
 
 import numpy as np
 from matplotlib.patches import Rectangle

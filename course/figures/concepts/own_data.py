@@ -1,4 +1,4 @@
-"""Concept figures of notebook 10: the steps for your own data, a polygon and its mask, and alpha blending."""
+"""Concept figures for notebook 10: the steps for your own data, a polygon and its mask, and alpha blending."""
 
 import numpy as np
 from matplotlib.patches import Polygon

@@ -1,4 +1,4 @@
-"""Concept figures of probabilities: a threshold, calibration, and compositing of a soft edge."""
+"""Concept figures for probabilities: a threshold, calibration, and compositing of a soft edge."""
 
 import numpy as np
 from matplotlib.patches import Circle, Rectangle

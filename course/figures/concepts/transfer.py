@@ -1,4 +1,4 @@
-"""Concept figures of notebook 08: transfer learning, learning rates of encoder and decoder, and distillation."""
+"""Concept figures for notebook 08: transfer learning, learning rates of encoder and decoder, and distillation."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Concept figures of notebook 03: a U inside a U, dilated kernels, deep supervision."""
+"""Concept figures for notebook 03: a U inside a U, dilated kernels, deep supervision."""
 
 from seglib.visualize.style import NotebookFigure
 

@@ -1,4 +1,4 @@
-"""Concept figures of notebook 02: a sliding kernel, a transposed convolution, the feature maps of a U-Net."""
+"""Concept figures for notebook 02: a sliding kernel, a transposed convolution, the feature maps of a U-Net."""
 
 import numpy as np
 import torch
