@@ -1,4 +1,6 @@
-"""Checkers for notebook 10: polygons to masks, splits without leakage, uncertainty, alpha blending."""
+"""Checkers for notebook 10: polygons to masks, splits without leakage, uncertainty, tiles, alpha blending."""
+
+import math
 
 import numpy as np
 
@@ -11,6 +13,7 @@ POLYGONS = {
     "a shape beyond the image": ([(-3.0, 1.2), (4.6, -2.0), (12.0, 3.1), (5.0, 9.0)], 6, 8),
 }
 VIDEOS = (4, 3, 1, 7, 2, 3)  # number of frames of each video
+TILINGS = ((50, 70, 32, 8), (32, 32, 32, 8), (20, 45, 32, 8), (64, 41, 16, 0))  # height, width, size, overlap
 
 
 @exercise("10_your_own_data/1")
@@ -123,6 +126,97 @@ def mean_entropy(answer):
 
 
 @exercise("10_your_own_data/4")
+def predict_in_tiles(answer):
+    """Check that `answer(predict, image, size, overlap)` returns the mean probabilities over overlapping tiles."""
+    for height, width, size, overlap in TILINGS:
+        image = np.zeros((height, width, 3), np.uint8)
+        image[..., 0], image[..., 1] = np.mgrid[:height, :width]  # each pixel holds its own row and column
+        predict = _TilePredictor(image)
+        result = np.asarray(answer(predict, image.copy(), size, overlap))
+        where = f"image of {height} x {width}, size {size}, overlap {overlap}"
+        if not predict.tiles:
+            raise Hint("call `predict` for each tile")
+        _check_tiles(predict.tiles, height, width, size, overlap, where)
+        if result.shape != (3, height, width):
+            raise Hint(f"{where}: return probabilities of shape {(3, height, width)}, yours have {result.shape}")
+        _check_tile_mean(result, predict.tiles)
+
+
+class _TilePredictor:
+    """Return other random probabilities (3, h, w) for each tile, and record (top, left, probabilities)."""
+
+    def __init__(self, image: np.ndarray):
+        self.image = image
+        self.tiles: list[tuple[int, int, np.ndarray]] = []
+
+    def __call__(self, tile) -> np.ndarray:
+        tile = np.asarray(tile)
+        if tile.ndim != 3 or tile.shape[2] != 3 or not tile.size:
+            raise Hint(f"`predict` takes a tile (h, w, 3) of the image, yours has shape {tile.shape}")
+        height, width = tile.shape[:2]
+        top, left = int(tile[0, 0, 0]), int(tile[0, 0, 1])
+        if not np.array_equal(tile, self.image[top : top + height, left : left + width]):
+            raise Hint("a tile must be a part of the image as it is, without padding: image[top:bottom, left:right]")
+        rng = np.random.default_rng(len(self.tiles))
+        probabilities = rng.dirichlet([1, 1, 1], size=(height, width)).transpose(2, 0, 1)
+        self.tiles.append((top, left, probabilities.copy()))
+        return probabilities
+
+
+def _check_tiles(tiles: list, height: int, width: int, size: int, overlap: int, where: str) -> None:
+    """Raise a Hint unless full-size tiles cover the image and overlap by at least `overlap` pixels."""
+    covered = np.zeros((height, width), bool)
+    right = min(size, height), min(size, width)
+    for top, left, probabilities in tiles:
+        if probabilities.shape[1:] != right:
+            raise Hint(
+                f"{where}: the tile at row {top}, column {left} has {probabilities.shape[1]} x "
+                f"{probabilities.shape[2]} pixels instead of {right[0]} x {right[1]}: move the last tile back, "
+                "so that it ends at the border"
+            )
+        covered[top : top + size, left : left + size] = True
+    if not covered.all():
+        row, column = np.argwhere(~covered)[0]
+        raise Hint(
+            f"{where}: row {row}, column {column} is in no tile: the last tile of a row or column ends at the border"
+        )
+    for name, starts in (("rows", {tile[0] for tile in tiles}), ("columns", {tile[1] for tile in tiles})):
+        for first, second in zip(sorted(starts), sorted(starts)[1:], strict=False):
+            if first + size - second < overlap:
+                raise Hint(
+                    f"{where}: the tiles that start at {name} {first} and {second} share {first + size - second} "
+                    "pixels: the step from tile to tile is size - overlap"
+                )
+    fewest = math.prod(1 + math.ceil(max(0, side - size) / (size - overlap)) for side in (height, width))
+    if len(tiles) > 2 * fewest:
+        raise Hint(f"{where}: {fewest} tiles are enough, yours are {len(tiles)}: the step is size - overlap")
+
+
+def _check_tile_mean(result: np.ndarray, tiles: list) -> None:
+    """Raise a Hint unless `result` is the mean of the probabilities of all tiles that contain a pixel."""
+    total, last, first = (np.zeros(result.shape) for _ in range(3))
+    count = np.zeros(result.shape[1:])
+    for top, left, probabilities in tiles:
+        window = np.s_[:, top : top + probabilities.shape[1], left : left + probabilities.shape[2]]
+        first[window] = np.where(count[window[1:]] == 0, probabilities, first[window])
+        last[window] = probabilities
+        total[window] += probabilities
+        count[window[1:]] += 1
+    mistakes = [
+        (total, "this is the sum over the tiles: divide by the number of tiles that contain the pixel"),
+        (total / len(tiles), "divide by the number of tiles that contain the pixel, not by the number of all tiles"),
+        (last, "a later tile overwrites an earlier one: average where tiles overlap"),
+        (first, "a later tile is ignored where an earlier one has been: average where tiles overlap"),
+    ]
+    if np.allclose(result, total / count, rtol=0, atol=1e-4):
+        return
+    for wrong, hint in mistakes:
+        if np.allclose(result, wrong, rtol=0, atol=1e-4):
+            raise Hint(hint)
+    raise Hint("add the probabilities of each tile at its place, and divide by the number of tiles at each pixel")
+
+
+@exercise("10_your_own_data/5")
 def blend(answer):
     """Check that `answer(image, alpha, background)` blends the image over the background and returns uint8."""
     rng = np.random.default_rng(4)

@@ -52,7 +52,35 @@ def blend(image, alpha, background):
     return (alpha * image + (1 - alpha) * background).round().astype(np.uint8)
 
 
-RIGHT = {1: rasterize, 2: split, 3: entropy, 4: blend}
+def tiled(predict, image, size, overlap, shift_back=True, clip=False, step=None, combine="mean"):
+    height, width = image.shape[:2]
+
+    def starts(length):
+        if not shift_back:
+            return range(0, max(1, length if clip else length - size + 1), step or size - overlap)
+        return [*range(0, max(0, length - size), step or size - overlap), max(0, length - size)]
+
+    result, count, calls = None, np.zeros((height, width)), 0
+    for top in starts(height):
+        for left in starts(width):
+            window = np.s_[..., top : top + size, left : left + size]
+            probabilities = predict(image[top : top + size, left : left + size])
+            if result is None:
+                result = np.zeros((len(probabilities), height, width))
+            if combine == "last":
+                result[window] = probabilities
+            elif combine == "first":
+                result[window] = np.where(count[window] == 0, probabilities, result[window])
+            else:
+                result[window] += probabilities
+            count[window] += 1
+            calls += 1
+    if combine == "mean":
+        return result / np.maximum(count, 1)
+    return result / calls if combine == "mean of all" else result
+
+
+RIGHT = {1: rasterize, 2: split, 3: entropy, 4: tiled, 5: blend}
 
 
 def test_the_notebook_has_these_exercises():
@@ -67,6 +95,7 @@ def test_right_answers_are_accepted(number):
 def test_a_tensor_is_accepted_as_well():
     assert verdict(1, lambda *inputs: torch.tensor(rasterize(*inputs))).right is True
     assert verdict(3, lambda p: torch.tensor(entropy(p))).right is True
+    assert verdict(4, lambda *inputs: torch.tensor(tiled(*inputs))).right is True
 
 
 @pytest.mark.parametrize("number", RIGHT)
@@ -131,14 +160,28 @@ def unclipped(p):
         (3, lambda p: entropy(p) / len(p), "sum over the classes"),
         (3, lambda p: (1 - p.max(0)).mean(), "section above"),
         (3, unclipped, "NaN"),
-        (4, lambda image, alpha, ground: blend(ground, alpha, image), "swapped"),
-        (4, lambda image, alpha, ground: np.where(alpha[..., None] > 0.5, image, ground), "hard mask"),
+        (4, lambda *inputs: tiled(*inputs, shift_back=False), "in no tile"),
+        (4, lambda *inputs: tiled(*inputs, shift_back=False, clip=True), "move the last tile back"),
+        (4, lambda *inputs: tiled(*inputs, step=inputs[2]), "the step from tile to tile"),
+        (4, lambda *inputs: tiled(*inputs, step=1), "are enough"),
+        (4, lambda *inputs: tiled(*inputs, combine="sum"), "this is the sum"),
+        (4, lambda *inputs: tiled(*inputs, combine="mean of all"), "not by the number of all tiles"),
+        (4, lambda *inputs: tiled(*inputs, combine="last"), "overwrites an earlier one"),
+        (4, lambda *inputs: tiled(*inputs, combine="first"), "is ignored where an earlier one"),
+        (4, lambda *inputs: 2 * tiled(*inputs), "add the probabilities of each tile"),
+        (4, lambda *inputs: tiled(*inputs).argmax(0), "return probabilities of shape"),
+        (4, lambda predict, image, size, overlap: predict(image), "instead of 32 x 32"),
+        (4, lambda predict, image, size, overlap: np.zeros((3, *image.shape[:2])), "call `predict` for each tile"),
+        (4, lambda predict, image, size, overlap: predict(image[..., 0]), "takes a tile (h, w, 3)"),
+        (4, lambda predict, image, size, overlap: predict(image[:size, :size] // 2), "a part of the image as it is"),
+        (5, lambda image, alpha, ground: blend(ground, alpha, image), "swapped"),
+        (5, lambda image, alpha, ground: np.where(alpha[..., None] > 0.5, image, ground), "hard mask"),
         (
-            4,
+            5,
             lambda image, alpha, ground: (alpha[..., None] * image + (1 - alpha[..., None]) * ground).astype(np.uint8),
             "round first",
         ),
-        (4, lambda image, alpha, ground: blend(image, alpha, ground).astype(float), "uint8"),
+        (5, lambda image, alpha, ground: blend(image, alpha, ground).astype(float), "uint8"),
     ],
 )
 def test_typical_mistakes_get_their_own_hint(number, answer, word):
