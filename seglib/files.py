@@ -79,6 +79,16 @@ def is_printable_name(text: object) -> bool:
     return isinstance(text, str) and len(text) <= 200 and all(c.isprintable() or c in JOINERS for c in text)
 
 
+def is_integer(value: object, low: int, high: int) -> bool:
+    """Return whether `value` is an integer from `low` to `high`, and not a bool."""
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def is_color(value: object) -> bool:
+    """Return whether `value` is a list [red, green, blue] of integers from 0 to 255."""
+    return isinstance(value, list) and len(value) == 3 and all(is_integer(part, 0, 255) for part in value)
+
+
 class _StrictLoader(yaml.SafeLoader):
     """A YAML loader that rejects aliases, repeated keys, very long values and deep nesting.
 

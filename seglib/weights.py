@@ -29,21 +29,15 @@ class WeightsError(SeglibError, ValueError):
     """Raised if weights cannot be used.  The message names the file and the problem, and says how to fix it."""
 
 
-def write_tensors(file: Path, tensors: Mapping[str, Tensor], metadata: Mapping, half: bool = False) -> None:
+def write_tensors(file: Path, tensors: Mapping[str, Tensor], metadata: Mapping) -> None:
     """Write a safetensors file atomically.
 
     Args:
         file: The file to write or replace.
         tensors: A state_dict.
         metadata: The metadata to store as JSON in the header of the file; see `load`.
-        half: Whether to store floating-point tensors as fp16.  A tensor with values outside the range of fp16 is stored
-            unchanged.
     """
     contents = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    for name, tensor in contents.items():
-        # All values must stay finite: the running variance of wide layers can exceed 65504, the largest value in fp16.
-        if half and tensor.is_floating_point() and (tensor.abs() <= torch.finfo(torch.float16).max).all():
-            contents[name] = tensor.half()
     content = to_bytes(contents, {METADATA_KEY: json.dumps(metadata)})
     files.write_atomically(file, lambda stream: stream.write(content))
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 
-from .files import is_printable_name
+from .files import is_color, is_integer, is_printable_name
 
 READING = {"bits", "bands", "channels"}  # keyword arguments of `data.read_image`
 MAX_OPTION = 4096  # limit on integer options of a network, because larger values could exhaust the memory
@@ -30,7 +30,7 @@ def find_fault(metadata: object, needs_data: bool = True) -> str:
     checks = {
         "classes": _are_classes(entries["classes"]),
         "palette": _is_palette(entries["palette"], entries["classes"]),
-        "num_outputs": _is_integer(entries["num_outputs"], 1, 255),
+        "num_outputs": is_integer(entries["num_outputs"], 1, 255),
         "background": metadata.get("background") in (None, 0),
         "config.model": _is_model(entries["config.model"]),
         "config.data": not needs_data or _has_name_and_options(entries["config.data"]),
@@ -40,18 +40,13 @@ def find_fault(metadata: object, needs_data: bool = True) -> str:
     return next((f"invalid {name}" for name, is_sound in checks.items() if not is_sound), "")
 
 
-def _is_integer(value: object, low: int, high: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-
-
 def _are_classes(names: object) -> bool:
     return isinstance(names, list) and 1 <= len(names) <= 255 and all(map(is_printable_name, names))
 
 
 def _is_palette(colors: object, names: object) -> bool:
-    if not isinstance(colors, list) or not isinstance(names, list) or len(colors) != len(names):
-        return False
-    return all(isinstance(c, list) and len(c) == 3 and all(_is_integer(part, 0, 255) for part in c) for c in colors)
+    are_lists = isinstance(colors, list) and isinstance(names, list)
+    return are_lists and len(colors) == len(names) and all(map(is_color, colors))
 
 
 def _has_name_and_options(part: object) -> bool:
@@ -65,7 +60,7 @@ def _is_model(model: object) -> bool:
 def _is_option(value: object) -> bool:
     if isinstance(value, list):
         return len(value) <= 64 and all(map(_is_option, value))
-    return value is None or isinstance(value, bool | str) or _is_integer(value, 0, MAX_OPTION)
+    return value is None or isinstance(value, bool | str) or is_integer(value, 0, MAX_OPTION)
 
 
 def _is_reading(reading: object, mean: list) -> bool:
@@ -80,4 +75,4 @@ def _is_inference(inference: object) -> bool:
     mean, std = inference.get("mean", []), inference.get("std", [])
     good = good and isinstance(mean, list) and isinstance(std, list) and len(mean) == len(std) <= 255
     good = good and all(isinstance(n, int | float) and math.isfinite(n) for n in mean + std) and all(n > 0 for n in std)
-    return bool(good) and _is_integer(inference.get("longest_side"), 0, 10**6)
+    return bool(good) and is_integer(inference.get("longest_side"), 0, 10**6)

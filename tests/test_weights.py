@@ -34,7 +34,7 @@ def saved(tmp_path):
     torch.manual_seed(0)
     model = models.create("unet", 2, width=4).half().float().eval()
     file = tmp_path / "small.safetensors"
-    weights.write_tensors(file, model.state_dict(), notes(), half=True)
+    weights.write_tensors(file, release.to_half(model.state_dict()), notes())
     listed = {"small": {"file": file.name, "bytes": file.stat().st_size, "sha256": pooch.file_hash(str(file))}}
     (tmp_path / "manifest.json").write_text(json.dumps({"address": "", "weights": listed}))
     return tmp_path, model
@@ -59,7 +59,7 @@ def test_fp16_files_come_back_as_the_same_network_in_fp32(shelf):
 def test_what_fp16_cannot_hold_is_kept_in_fp32(tmp_path):
     """The running variance of a pyramid's last convolution was 80,000 in a real network, and infinity once rounded."""
     tensors = {"large": torch.tensor([8e4, 1.1]), "least": torch.tensor([-65504.0, 1.1]), "none": torch.ones(0)}
-    weights.write_tensors(tmp_path / "file.safetensors", tensors, notes(), half=True)
+    weights.write_tensors(tmp_path / "file.safetensors", release.to_half(tensors), notes())
     loaded, _ = weights.read_tensors(tmp_path / "file.safetensors")
     assert torch.equal(loaded["large"], tensors["large"])
     assert torch.equal(loaded["least"], tensors["least"].half().float())

@@ -2,11 +2,13 @@
 
 import json
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 import pooch
 import torch
+from torch import Tensor
 
 from course import figures
 from seglib import data, files, weights
@@ -80,7 +82,7 @@ def release(
     file = weights.FOLDER / f"{name}.safetensors"
     staged = weights.FOLDER / f".staged-{file.name}"
     figure_file = staged.with_suffix(".png")
-    weights.write_tensors(staged, tensors, notes, half=True)
+    weights.write_tensors(staged, to_half(tensors), notes)
     try:
         if staged.stat().st_size > MAX_BYTES:
             raise weights.WeightsError(
@@ -166,6 +168,16 @@ def _reset_places(config: Config) -> None:
         for name in inner:
             part, default = getattr(part, name), getattr(default, name)
         setattr(part, last, getattr(default, last))
+
+
+def to_half(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Convert floating-point tensors to fp16. A tensor with values outside the range of fp16 is not converted.
+
+    All values must stay finite: the running variance of wide layers can exceed 65504, the largest value in fp16.
+    """
+    largest = torch.finfo(torch.float16).max
+    fits = {name: t.is_floating_point() and bool((t.abs() <= largest).all()) for name, t in tensors.items()}
+    return {name: tensor.half() if fits[name] else tensor for name, tensor in tensors.items()}
 
 
 def _start(config: Config) -> dict:

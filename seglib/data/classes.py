@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..files import is_printable_name, read_yaml
+from ..files import is_color, is_integer, is_printable_name, read_yaml
 from .dataset import IGNORE, background_index
 from .images import DEPTHS, DataError, read_text
 from .masks import jpeg_hint, labels_by_color, labels_by_id
@@ -159,16 +159,16 @@ def _colors(colors: object, classes: object, require: Callable) -> tuple[Color, 
     count = len(colors) if isinstance(colors, list) else "no list"
     require(count == len(classes), f"'colors' must list one for each of the {len(classes)} classes, not {count}")
     for color in colors:
-        require(_is_color(color), f"the color {color!r} is not [red, green, blue] with whole numbers 0 to 255")
+        require(is_color(color), f"the color {color!r} is not [red, green, blue] with whole numbers 0 to 255")
         require(colors.count(color) == 1, f"the color {color} is given to two classes")
     return tuple(map(tuple, colors))
 
 
 def _ignored(ignore: object, table: Mapping, painted: bool, require: Callable) -> list:
     """Return the ids or colors to ignore. Raises DataError if one of them also belongs to a class in `table`."""
-    values = ignore if isinstance(ignore, list) and not (painted and _is_color(ignore)) else [ignore]
+    values = ignore if isinstance(ignore, list) and not (painted and is_color(ignore)) else [ignore]
     kind, form = ("color", "[red, green, blue]") if painted else ("id", "a whole number 0 to 255")
-    are_valid = all(map(_is_color if painted else _is_byte, values))
+    are_valid = all(map(is_color if painted else _is_byte, values))
     require(are_valid, f"'ignore' must be a {kind}, {form}, or a list of them")
     values = list(map(tuple, values)) if painted else values
     for value in values:
@@ -186,11 +186,7 @@ def _check_binary(rule: object, names: Sequence[str], colors: object, background
 
 
 def _is_byte(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 255
-
-
-def _is_color(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 3 and all(map(_is_byte, value))
+    return is_integer(value, 0, 255)
 
 
 def _require(file: Path, holds: object, fault: str) -> None:
