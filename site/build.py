@@ -46,7 +46,7 @@ def lay_out(stage: Stage) -> None:
     features.write(models, static / "ort", stage, cache)
     explorer.write(included, stage, cache)
     generated.course(ROOT / "notebooks", stage)
-    generated.released(included, excluded, stage)
+    generated.released(included, excluded, demo_models.chosen(demo_models.DOWNLOADS)[0], stage)
     generated.guides(stage)
     generated.reading(stage)
     generated.networks(stage, cache)

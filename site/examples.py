@@ -3,13 +3,14 @@
 import io
 from collections.abc import Sequence
 
+import eight_bit
 import matplotlib.cbook
 import numpy as np
 from demo_models import FOLDER
 from PIL import Image
 from staging import Stage
 
-from seglib import data, weights
+from seglib import data
 from seglib.inference import Predictor
 
 # {data set of a network: [(synthetic data set, index in val, title)]}; images were chosen for variety, not by score.
@@ -47,8 +48,8 @@ def write(models: Sequence[dict], stage: Stage) -> list[dict]:
 
 
 def stored_result(name: str, image: np.ndarray) -> bytes:
-    """Run released weights on an image (H, W, 3), and return the PNG that the demo reads (see `write`)."""
-    model, metadata = weights.load(name)
+    """Run the 8-bit weights on an image (H, W, 3), and return the PNG that the demo reads (see `write`)."""
+    model, metadata = eight_bit.load_network(name)
     predictor = Predictor(model, **metadata["config"]["inference"] | {"flip": False})
     probabilities = predictor.probabilities(image)  # (C, H, W)
     channels = probabilities.argmax(0), 255 * (1 - probabilities[0]), 255 * probabilities.max(0)

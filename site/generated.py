@@ -104,20 +104,27 @@ def _among(file: Path, others: Sequence[Path]) -> bool:
     return file.name in [other.name for other in others]
 
 
-def released(included: Sequence[str], excluded: Sequence[str], stage: Stage) -> None:
-    """Write the results table, and for all released weights a page with the model card and a link to the file."""
+def released(included: Sequence[str], excluded: Sequence[str], downloads: Sequence[str], stage: Stage) -> None:
+    """Write the results table, and for all released weights a page with the model card and a link to the file.
+
+    The site has a copy of the files of `downloads`.  The others are linked where the manifest gives their address.
+    """
+    address = weights.manifest()["address"].rstrip("/")
     for name in [*included, *excluded]:
         card = weights.card(name)
+        file, size = card["file"], f"{card['bytes'] / 1e6:.1f} MB"
         with Image.open(weights.FOLDER / f"{name}.png") as figure:
             stage.write(f"weights/{name}.jpg", jpeg(np.asarray(figure.convert("RGB")), 85))
-        here = f"../_static/demo/models/{card['file']}"
-        link = (
-            f'<p class="actions"><a class="button" href="{here}" download>Download {card["file"]}</a> '
-            f'<a class="button quiet" href="../demo.html?model={name}">Try it in the browser</a></p>'
-            if name in included
-            else f"<p><code>weights/{card['file']}</code> of the repository, {card['bytes'] / 1e6:.0f} MB</p>"
-        )
+        if name in downloads:
+            stage.write(f"_static/weights/{file}", weights.find(name).read_bytes())
+        place = f"../_static/weights/{file}" if name in downloads else f"{address}/{file}" if address else ""
+        links = [f'<a class="button" href="{place}" download>Download {file}</a> {size}'] if place else []
+        if name in included:
+            links.append(f'<a class="button quiet" href="../demo.html?model={name}">Try it in the browser</a>')
+        if not place:
+            links.append(f"The file is <code>weights/{file}</code> in the repository, {size}.")
         title, body = model_cards.text(card).replace(f"]({name}.png)", f"]({name}.jpg)").split("\n", 1)
+        link = f'<p class="actions">{" ".join(links)}</p>'
         stage.write(f"weights/{name}.md", f"{title}\n\n```{{raw}} html\n{link}\n```\n{body}")
     page = (stage.folder / "results.md").read_text(encoding="utf-8")
     tree = ["```{toctree}", ":hidden:", *(f"weights/{name}" for name in [*included, *excluded]), "```"]

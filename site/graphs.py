@@ -1,14 +1,13 @@
 """Export released networks for the browser as ONNX graphs without weights; `cached` keeps them between builds."""
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import eight_bit
 import onnx
 import torch
 from onnx import TensorProto, numpy_helper
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from seglib import weights
@@ -16,16 +15,15 @@ from seglib.inference import export
 from seglib.inference.export import ExportError
 
 LARGE = 1024  # tensors with fewer bytes stay in the graph
-STRETCH = 2  # the size of fp32 divided by the size of fp16
 
 
 def cached(name: str, cache: Path, stages: Sequence[str] = ()) -> bytes:
     """Return `bare_graph` of released weights, from `cache` if weights, package versions and code have not changed.
 
-    The code is this file and `seglib.inference.export`; changes to other files do not invalidate the cache.
+    The code is this file, `eight_bit` and `seglib.inference.export`; other changes do not invalidate the cache.
     """
     parts = [text.encode() for text in (weights.card(name)["sha256"], torch.__version__, onnx.__version__, *stages)]
-    parts += [Path(file).read_bytes() for file in (__file__, export.__file__)]
+    parts += [Path(file).read_bytes() for file in (__file__, eight_bit.__file__, export.__file__)]
     file = cache / f"{name}-{hashlib.sha256(b''.join(parts)).hexdigest()[:16]}.onnx"
     if not file.exists():
         print(f"exporting {name} for the browser", flush=True)
@@ -37,18 +35,18 @@ def cached(name: str, cache: Path, stages: Sequence[str] = ()) -> bytes:
 def bare_graph(name: str, stages: Sequence[str] = ()) -> bytes:
     """Return the ONNX graph of a released network without its large tensors.
 
-    The graph refers to these tensors by offsets in an external file "weights", which is not written. Its content is the
-    data of the released file in the same order, with all fp16 tensors converted to fp32.
+    The graph refers to these tensors by offsets in an external file "weights", which is not written. The browser
+    computes its content from the 8-bit weights (see `eight_bit.unpack`).
 
     Args:
         name: Name of the released weights.
         stages: Names of modules; the graph returns their outputs after the logits.
 
     Raises:
-        ExportError: If the outputs of onnxruntime and PyTorch differ, or a large tensor of the graph is not in the
-            released file.
+        ExportError: If the outputs of onnxruntime and PyTorch differ, or a large tensor of the graph is not among the
+            weights.
     """
-    model, notes = weights.load(name)
+    model, notes = eight_bit.load_network(name)
     network = export.BytesToLogits(model).eval()
     if stages:  # `compare` only accepts graphs that return logits; this graph is checked by the tests in the browser
         content = export.to_onnx(_WithStages(network, stages).eval(), fold=False)
@@ -56,15 +54,14 @@ def bare_graph(name: str, stages: Sequence[str] = ()) -> bytes:
         content = export.append_metadata(export.to_onnx(network, fold=False), export.public_metadata(notes))
         export.compare(network, content, [(96, 128)])
     graph = onnx.load_from_string(content)
-    places = _places(weights.find(name))
-    released = load_file(weights.find(name))  # with the keys of the file, which may be older names
-    tensors = {value.float().numpy().tobytes(): key for key, value in released.items() if key in places}
+    values, offsets = eight_bit.unpack(eight_bit.pack(weights.load(name)[0].state_dict()))
+    names = {value.numpy().tobytes(): key for key, value in values.items()}
     for tensor in graph.graph.initializer:
         raw = numpy_helper.to_array(tensor).tobytes()
         if tensor.data_type == TensorProto.FLOAT and len(raw) >= LARGE:
-            if raw not in tensors:
-                raise ExportError(f"{name}: the exported graph does not hold the released tensors as they are.")
-            _point(tensor, STRETCH * places[tensors[raw]], len(raw))
+            if raw not in names:
+                raise ExportError(f"{name}: the exported graph does not contain the weights unchanged.")
+            _point(tensor, offsets[names[raw]], len(raw))
     return graph.SerializeToString()
 
 
@@ -73,21 +70,13 @@ class _WithStages(nn.Module):
 
     def __init__(self, network: export.BytesToLogits, stages: Sequence[str]):
         super().__init__()
-        self.network, self.stages = network, stages
+        self.network, self.stages, self.outputs = network, stages, {}
+        for name in stages:
+            module = network.model.get_submodule(name)
+            module.register_forward_hook(lambda _m, _i, output, name=name: self.outputs.update({name: output}))
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        outputs = {}
-        for name in self.stages:
-            module = self.network.model.get_submodule(name)
-            module.register_forward_hook(lambda _m, _i, output, name=name: outputs.update({name: output}))
-        return self.network(image), *(outputs[name] for name in self.stages)
-
-
-def _places(file: Path) -> dict[str, int]:
-    """Return the offset of each fp16 tensor, read from the header of a safetensors file."""
-    with open(file, "rb") as stream:
-        header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
-    return {key: entry["data_offsets"][0] for key, entry in header.items() if entry.get("dtype") == "F16"}
+        return self.network(image), *(self.outputs[name] for name in self.stages)
 
 
 def _point(tensor: TensorProto, offset: int, length: int) -> None:

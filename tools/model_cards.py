@@ -199,35 +199,39 @@ def _format(value: float | None) -> str:
 
 
 def table() -> str:
-    """Return the released weights as a Markdown table.
+    """Return the released weights as two Markdown tables, by the use of the images on which they were evaluated.
 
-    Networks trained from scratch come first. Scores on images for checkpoint selection have a separate column.
+    Within each table, networks trained from scratch come first.
     """
-    lines = [
-        "| weights | network | trained with | trained on | mIoU / Boundary IoU on the validation set | "
-        "on the images used to select the checkpoint | with TTA | size |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    cards = [weights.card(name) for name in weights.names()]
-    return "\n".join([*lines, *(_table_row(c) for c in sorted(cards, key=lambda c: trained_with(c) != "from scratch"))])
+    cards = sorted((weights.card(name) for name in weights.names()), key=lambda c: trained_with(c) != "from scratch")
+    groups = {
+        "validation images": lambda of: of["chosen_on"] != of["measured_on"],
+        "images that were also used to select the checkpoint": lambda of: of["chosen_on"] == of["measured_on"],
+    }
+    parts = []
+    for title, belongs in groups.items():
+        rows = [_table_row(card) for card in cards if belongs(card["data"])]
+        if rows:
+            parts.append("\n".join([f"Scores on {title}:\n", *TABLE_HEAD, *rows]))
+    return "\n\n".join(parts)
+
+
+TABLE_HEAD = (
+    "| weights | network | trained with | trained on | images | mIoU | Boundary IoU | with TTA | size |",
+    "|---|---|---|---|---|---|---|---|---|",
+)
 
 
 def _table_row(card: dict) -> str:
-    of, name, multi = card["data"], card["name"], card["scores_multi_scale"]
-    measured, selection = (
-        f"{scores['miou']:.4f} / {scores['boundary_iou']:.4f}" if scores else ""
-        for scores in (card["scores"], card.get("scores_selection"))
-    )
-    measured += f" ({of['images']} images)"
-    if of["chosen_on"] == of["measured_on"]:
-        measured, selection = "", measured
+    of, name, scores, multi = card["data"], card["name"], card["scores"], card["scores_multi_scale"]
     cells = [
         f"[{name}](weights/{name}.md)",
         f"{_network(card['model'])}, {card['model']['parameters'] / 1e6:.1f}M",
         trained_with(card),
         training_sets(card) + ("" if of["list"] == "default" else f" (list {of['list']})"),
-        measured,
-        selection,
+        str(of["images"]),
+        f"{scores['miou']:.4f}",
+        f"{scores['boundary_iou']:.4f}",
         f"{multi['miou']:.4f} / {multi['boundary_iou']:.4f}",
         f"{card['bytes'] / 1e6:.1f} MB",
     ]

@@ -82,6 +82,14 @@ def browser():
         browser.close()
 
 
+@pytest.fixture
+def eight_bit(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "site")
+    import eight_bit
+
+    return eight_bit
+
+
 @contextlib.contextmanager
 def opened(browser, address, width="desktop", scheme="light"):
     """Open a page; yields it and the list of its errors and its requests to other hosts."""
@@ -299,10 +307,12 @@ def test_code_is_wide_and_chapters_are_reachable(address, browser):
 def test_results_sort_and_become_cards_on_a_phone(address, browser):
     with opened(browser, address) as (page, wrong):
         page.goto(address + "results.html")
-        name = "rows => rows.map((row) => row.cells[0].textContent.trim())"
-        before = page.eval_on_selector_all(".sortable tbody tr", name)
-        page.click(".sortable th >> nth=0 >> button")
-        assert page.eval_on_selector_all(".sortable tbody tr", name) == sorted(before, reverse=True)
+        table = page.locator(".sortable table").nth(1)
+        names = "table => [...table.tBodies[0].rows].map((row) => row.cells[0].textContent.trim())"
+        before = table.evaluate(names)
+        table.locator("th button").nth(0).click()
+        assert len(before) > 3 and table.evaluate(names) == sorted(before, reverse=True)
+        assert table.evaluate("table => table.scrollWidth <= table.closest('.sortable').clientWidth + 1")
         page.set_viewport_size({"width": WIDTHS["phone"], "height": 844})
         assert page.evaluate("getComputedStyle(document.querySelector('.sortable td')).display") == "grid"
         assert not wrong
@@ -445,13 +455,13 @@ def test_blocks_of_a_diagram_state_shape_cost_and_source(address, browser, width
         assert not wrong
 
 
-def test_an_image_is_followed_through_the_feature_maps(site, address, browser, tmp_path):
+def test_an_image_is_followed_through_the_feature_maps(site, address, browser, tmp_path, eight_bit):
     """The stages have the shapes and values of PyTorch's; the channels are those with the largest variance.
 
     The image is a PNG file of the network's size, so that the network's input is exactly the same.
     """
     described = json.loads((site / "_static/demo/models/features.json").read_text())
-    network, metadata = weights.load(described["model"]["name"])
+    network, metadata = eight_bit.load_network(described["model"]["name"])
     maps = {}
     for stage in described["stages"]:
         module = network.get_submodule(stage["module"])
@@ -503,7 +513,7 @@ def saved(page, part: str) -> Image.Image:
 ONCE = {"flip": False}  # the demo computes an image once, without its mirror image, as its page says
 
 
-def test_demo_masks_equal_those_of_pytorch(site, address, browser, tmp_path):
+def test_demo_masks_equal_those_of_pytorch(site, address, browser, tmp_path, eight_bit):
     """With every network of the site, on images that are downsampled, upsampled and, being thin, padded."""
     listed = json.loads((site / "_static" / "demo" / "models" / "models.json").read_text())["models"]
     assert listed
@@ -514,7 +524,7 @@ def test_demo_masks_equal_those_of_pytorch(site, address, browser, tmp_path):
         for number, model in enumerate(listed):
             page.goto(f"{address}demo.html?model={model['name']}&device=wasm")
             page.wait_for_selector("#demo[data-ready]")
-            network, notes = weights.load(model["name"])
+            network, notes = eight_bit.load_network(model["name"])
             predictor = inference.Predictor(network, **notes["config"]["inference"] | ONCE)
             for file in [*files, tmp_path / "thin.png"] if number == 0 else files[:1]:
                 choose(page, file)
@@ -532,7 +542,7 @@ def test_demo_masks_equal_those_of_pytorch(site, address, browser, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_graphics_processor_gives_the_same_mask(address, browser, tmp_path):
+def test_the_graphics_processor_gives_the_same_mask(address, browser, tmp_path, eight_bit):
     """The image is thin because the software renderer is slow."""
     image = data.load("creatures", "val", length=3, size=[120, 240])[2]["image"][50:74]
     Image.fromarray(image).save(tmp_path / "thin.png")
@@ -546,7 +556,7 @@ def test_the_graphics_processor_gives_the_same_mask(address, browser, tmp_path):
         page.wait_for_selector('#demo[data-state="done"]')
         assert "WebGPU" in page.inner_text('[data-part="status"]')
         model = page.get_attribute('input[name="model"]:checked', "value")
-        network, notes = weights.load(model)
+        network, notes = eight_bit.load_network(model)
         expected = inference.Predictor(network, **notes["config"]["inference"] | ONCE).labels(image)
         assert 0.02 < expected.mean() < 0.98 and (np.asarray(saved(page, "save-mask")) == expected).mean() >= 0.995
         assert not wrong
@@ -575,6 +585,27 @@ def test_the_demo_on_a_phone_by_keyboard_and_with_bad_files(address, browser, tm
         cutout = np.asarray(saved(page, "save-cutout"))
         assert cutout.shape[2] == 4 and len(np.unique(cutout[..., 3])) > 50
         assert page.evaluate("document.documentElement.scrollWidth") == WIDTHS["phone"]
+        assert not wrong
+
+
+def test_the_network_is_loaded_while_the_visitor_looks_for_an_image(address, browser, tmp_path):
+    """Each file is requested once, and none before the visitor wants to choose an image."""
+    photo = drawn("creatures", (96, 128), tmp_path / "photo.jpg")
+    with opened(browser, address) as (page, wrong):
+        page.goto(address + "demo.html?model=u2netp-horses&device=wasm")
+        page.wait_for_selector("#demo[data-ready]")
+        requests = []
+        page.context.on("request", lambda r: requests.append(r.url.rpartition("/")[2]))
+        with (
+            page.expect_file_chooser() as chooser,
+            page.context.expect_event("requestfinished", lambda r: r.url.endswith(".8bit.safetensors")),
+        ):
+            assert not requests
+            page.click("text=Choose an image")
+        chooser.value.set_files(photo)
+        page.wait_for_selector('#demo[data-state="done"]')
+        files = [name for name in requests if name.endswith((".onnx", ".safetensors", ".gz"))]
+        assert sorted(files) == ["u2netp-horses.8bit.safetensors", "u2netp-horses.onnx", "wasm.wasm.gz"]
         assert not wrong
 
 
@@ -625,7 +656,7 @@ VIEWPORTS = [("desktop", 800), ("phone", 844)]
 
 
 @pytest.mark.parametrize(("width", "height"), VIEWPORTS)
-def test_the_demo_is_one_box_above_the_fold(site, address, browser, width, height):
+def test_the_demo_is_one_box_above_the_fold(site, address, browser, width, height, eight_bit):
     """Subject, image, progress and result; an example is predicted at once, and the mask is that of PyTorch."""
     with opened(browser, address, width) as (page, wrong):
         page.set_viewport_size({"width": WIDTHS[width], "height": height})
@@ -641,7 +672,7 @@ def test_the_demo_is_one_box_above_the_fold(site, address, browser, width, heigh
         assert "Computed beforehand" in page.inner_text('[data-part="status"]')
         assert page.get_attribute('[data-part="slider"]', "aria-valuetext") == "50 % of the result is shown"
         example = json.loads((site / "_static/demo/models/models.json").read_text())["examples"][0]
-        network, notes = weights.load(example["model"])
+        network, notes = eight_bit.load_network(example["model"])
         image = data.read_image(site / "_static/demo/models" / example["file"])
         expected = inference.Predictor(network, **notes["config"]["inference"] | ONCE).labels(image)
         assert np.array_equal(np.asarray(saved(page, "save-mask")), expected)
@@ -731,6 +762,25 @@ def test_a_likely_wrong_subject_is_pointed_out(address, browser, tmp_path):
         page.click('[data-part="advice"] button >> nth=0')
         page.wait_for_function("document.querySelector('input[name=subject]:checked').value !== 'horses'")
         assert not wrong
+
+
+def test_weights_in_8_bits_are_near_and_take_half_of_the_bytes(eight_bit):
+    """Depthwise convolutions are unchanged; the error is at most half of a step of the channel's scale."""
+    model, _ = weights.load("efficientnet_unet-humans")
+    before = {name: value.clone() for name, value in model.state_dict().items() if value.is_floating_point()}
+    packed = eight_bit.pack(before)
+    after, offsets = eight_bit.unpack(packed)
+    assert len(packed) < 0.55 * weights.card("efficientnet_unet-humans")["bytes"]
+    assert set(after) == set(before) and list(offsets.values()) == sorted(offsets.values())
+    changed = 0
+    for name, value in before.items():
+        step = value.abs().flatten(1).amax(1) / 127 if value.ndim == 4 else value.new_zeros(1)
+        errors = (after[name] - value).abs().flatten(1).amax(1) if value.ndim == 4 else (after[name] - value).abs()
+        assert (errors <= 0.5001 * step).all()
+        if value.ndim == 4 and value.shape[1] == 1:
+            assert not errors.any()
+        changed += bool(errors.any())
+    assert changed > 30
 
 
 # what the site is made with

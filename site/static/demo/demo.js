@@ -101,8 +101,12 @@ function exampleButton({ file, title, model, result }) {
 
 function listen() {
   const [file, drop] = [part("file"), part("drop")];
+  file.addEventListener("click", prepare);
   file.addEventListener("change", () => file.files[0] && use(() => readImage(file.files[0])).then(() => (file.value = "")));
-  part("camera").addEventListener("click", () => use(() => takePicture(part("dialog"))));
+  part("camera").addEventListener("click", () => {
+    prepare();
+    use(() => takePicture(part("dialog")));
+  });
   for (const name of ["dragover", "dragleave", "drop"]) {
     document.addEventListener(name, (event) => {
       event.preventDefault(); // else the browser would open the file in place of the page
@@ -133,6 +137,11 @@ function listen() {
       part("status").textContent = "This browser does not let the page copy images; download it instead.";
     }
   });
+}
+
+/** Load the network while the visitor looks for an image. */
+function prepare() {
+  worker.postMessage({ model: selected(), sizes: state.sizes, wanted: query.get("device") });
 }
 
 /** What is shown right of the slider, as a PNG Blob; cut-outs in full size. */

@@ -1,4 +1,4 @@
-// Networks in the browser: onnxruntime-web, the graph, and the released weights.
+// Networks in the browser: onnxruntime-web, the graph, and the weights in 8 bits.
 
 const RUNTIMES = {
   webgpu: { script: "../ort/ort.webgpu.bundle.min.mjs", binary: "../ort/webgpu.wasm.gz" },
@@ -8,7 +8,8 @@ const here = new URL(".", import.meta.url);
 /** Threads need shared memory, which a page has only if it is isolated from other origins (isolate.js). */
 export const threads = globalThis.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency || 1) : 1;
 const runtimes = new Map();
-let loaded = null; // { key, ort, session }: one network at a time, for the sake of phones
+let loaded = null; // { key, network }, a promise of { ort, session }: one network at a time, for the sake of phones
+let report = () => {}; // progress of loading, for the latest caller
 
 /** "webgpu" where the browser has a graphics processor to offer, and not a program that plays one, else "wasm". */
 export async function bestDevice() {
@@ -30,15 +31,27 @@ export async function run(...task) {
 
 /** All outputs of the graph by name, as tensors of the runtime; arguments as for `run`. */
 export async function outputs(model, device, sizes, planes, rows, columns, progress) {
-  const key = `${device} ${model.name}`;
-  if (loaded?.key !== key) {
-    await loaded?.session.release();
-    loaded = null;
-    loaded = { key, ...(await open(model, device, sizes, progress)) };
-  }
-  const { ort, session } = loaded;
+  const { ort, session } = await load(model, device, sizes, progress);
   const image = new ort.Tensor("uint8", planes, [1, 3, rows, columns]);
   return session.run({ image });
+}
+
+/** The runtime and the session of a network; a network that is being loaded is waited for, not loaded again. */
+export async function load(model, device, sizes, progress) {
+  const key = `${device} ${model.name}`;
+  report = progress;
+  if (loaded?.key !== key) {
+    const before = loaded?.network;
+    const network = release(before).then(() => open(model, device, sizes, (done, all) => report(done, all)));
+    loaded = { key, network };
+    network.catch(() => loaded?.network === network && (loaded = null)); // the next image tries again
+  }
+  return loaded.network;
+}
+
+async function release(network) {
+  const { session } = (await network?.catch(() => null)) ?? {};
+  await session?.release();
 }
 
 async function open(model, device, sizes, progress) {
@@ -51,7 +64,7 @@ async function open(model, device, sizes, progress) {
   const file = await fetchBytes(`models/${model.weights}`, model.weights_bytes, count);
   const session = await ort.InferenceSession.create(graph, {
     executionProviders: [device],
-    externalData: [{ path: "weights", data: new Uint8Array(stretched(file.buffer).buffer) }],
+    externalData: [{ path: "weights", data: new Uint8Array(decoded(file.buffer).buffer) }],
     logSeverityLevel: 3,
   });
   return { ort, session };
@@ -91,11 +104,30 @@ async function fetchBytes(name, size, count) {
   return bytes;
 }
 
-/** All fp16 numbers of a safetensors file as fp32, in the same order. */
-function stretched(buffer) {
-  const header = Number(new DataView(buffer).getBigUint64(0, true));
-  const table = Float32Array.from({ length: 65536 }, (_, bits) => halfToNumber(bits));
-  return Float32Array.from(new Uint16Array(buffer, 8 + header), (bits) => table[bits]);
+/** The tensors of a file by site/eight_bit.py as fp32, in the order of the file; see there. */
+function decoded(buffer) {
+  const start = 8 + Number(new DataView(buffer).getBigUint64(0, true));
+  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 8, start - 8)));
+  const halves = Float32Array.from({ length: 65536 }, (_, bits) => halfToNumber(bits));
+  const read = {
+    I8: (part) => new Int8Array(part),
+    F16: (part) => Float32Array.from(new Uint16Array(part), (bits) => halves[bits]),
+    F32: (part) => new Float32Array(part),
+  };
+  const numbers = ({ dtype, data_offsets: [from, to] }) => read[dtype](buffer.slice(start + from, start + to));
+  const names = Object.keys(header).filter((name) => name !== "__metadata__" && !name.endsWith(":scale"));
+  names.sort((a, b) => header[a].data_offsets[0] - header[b].data_offsets[0]);
+  const count = ({ shape }) => shape.reduce((product, size) => product * size, 1);
+  const all = new Float32Array(names.reduce((sum, name) => sum + count(header[name]), 0));
+  let end = 0;
+  for (const name of names) {
+    const values = numbers(header[name]);
+    const scales = header[`${name}:scale`] && numbers(header[`${name}:scale`]);
+    const channel = values.length / (scales?.length ?? 1); // weights of an output channel
+    for (let i = 0; i < values.length; i++) all[end + i] = scales ? values[i] * scales[Math.floor(i / channel)] : values[i];
+    end += values.length;
+  }
+  return all;
 }
 
 function halfToNumber(bits) {

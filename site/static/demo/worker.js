@@ -1,6 +1,6 @@
 // All that takes long, away from the page: scaling, the network, scaling back.  Takes one image at a time.
 
-import { bestDevice, run, threads } from "./network.js";
+import { bestDevice, load, run, threads } from "./network.js";
 import { enlarge, fit } from "./scaling.js";
 
 const PATIENCE = 30_000; // milliseconds, for a graphics processor that nobody asked for; the slowest need a few seconds
@@ -8,6 +8,7 @@ const PATIENCE = 30_000; // milliseconds, for a graphics processor that nobody a
 let device = null;
 
 addEventListener("message", async ({ data: task }) => {
+  if (!task.pixels) return prepare(task);
   try {
     const result = await segment(task);
     postMessage({ id: task.id, result }, [result.labels.buffer, result.opacity.buffer, result.confidence.buffer]);
@@ -15,6 +16,12 @@ addEventListener("message", async ({ data: task }) => {
     postMessage({ id: task.id, error: error.message || String(error) });
   }
 });
+
+/** Load a network before there is an image; an error is reported by the task of the image. */
+async function prepare({ model, sizes, wanted }) {
+  device ??= wanted || (await bestDevice());
+  await load(model, device, sizes, () => {}).catch(() => {});
+}
 
 async function segment({ id, model, sizes, wanted, pixels, height, width }) {
   device ??= wanted || (await bestDevice());
