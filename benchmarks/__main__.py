@@ -1,4 +1,4 @@
-"""python -m benchmarks run | table | compare"""
+"""python -m benchmarks run | table | compare | from_nothing"""
 
 import argparse
 import os
@@ -10,7 +10,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 from seglib.data import DataError  # noqa: E402
 
-from . import comparison, groups, results, scaling, table  # noqa: E402
+from . import comparison, from_nothing, groups, results, scaling, table  # noqa: E402
 from .measure import Skipped, Unequal  # noqa: E402
 
 
@@ -39,6 +39,19 @@ def parser() -> argparse.ArgumentParser:
     compare.add_argument("--root", type=Path, default=Path("data"), help="folder of the data sets (%(default)s)")
     compare.add_argument("--runs", type=Path, default=Path("runs/comparison"), help="folder for the runs (%(default)s)")
     compare.add_argument("--note", default="", help="a note on the machine, such as that it was shared")
+    scratch = verbs.add_parser("from_nothing", help="train on horses until a score is reached, ours and usual recipes")
+    scratch.add_argument(
+        "--only",
+        nargs="+",
+        choices=list(from_nothing.RECIPES),
+        default=list(from_nothing.RECIPES),
+        metavar="NAME",
+        help="names of recipes (default: all that are not in from_nothing.json)",
+    )
+    scratch.add_argument("--root", type=Path, default=Path("data"), help="folder of the data sets (%(default)s)")
+    scratch.add_argument("--limit", type=float, default=60.0, help="CPU minutes per run (%(default)s)")
+    scratch.add_argument("--wall-limit", type=float, default=60.0, help="minutes per run (%(default)s)")
+    scratch.add_argument("--curves", type=Path, default=from_nothing.FILE, help="file of curves (%(default)s)")
     return top
 
 
@@ -111,6 +124,8 @@ def show(args: argparse.Namespace) -> int:
 def main() -> int:
     args = parser().parse_args()
     try:
+        if args.verb == "from_nothing":
+            return from_nothing.run(args.only, args.root, args.limit, args.wall_limit, args.curves)
         if args.verb == "compare":
             return 1 if comparison.run(args.only, args.runs, args.root, args.note) else 0
         return run(args) if args.verb == "run" else show(args)

@@ -1,66 +1,151 @@
-"""Compare inference engines on one core: a released network in eager PyTorch, and its ONNX file in other runtimes."""
+"""Compare inference engines on one core: a released network in eager PyTorch (float32), and in other engines or types.
 
-from collections.abc import Callable
+All engines get the same image at the size in the model card, and run the same graph, from bytes to logits. Engines that
+compute in bfloat16 or int8 change the logits, so that their mIoU on validation images is reported as well.
+"""
+
+import functools
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from seglib import data, weights
 from seglib.data.transforms import resize
 from seglib.inference import export
 from seglib.metrics import Counts
 
-from .measure import ONE_THREAD, check_equal, contest, interleaved, need, processor, threads
+from .measure import ONE_THREAD, Skipped, check_equal, contest, interleaved, need, processor, threads
 
-NAMES = ("unet-horses", "u2netp-horses", "hrnet-horses", "efficientnet_unet-humans", "mini_hrnet-camvid")
-ENGINES = {"onnxruntime": "onnxruntime", "openvino": "OpenVINO", "openvino-int8": "OpenVINO in int8"}
+NAMES = (
+    "unet-horses",
+    "u2netp-horses",
+    "hrnet-horses",
+    "efficientnet_unet-humans",
+    "mini_hrnet-camvid",
+    "efficientnet_unet-camvid",
+    "dilated_resnet50-camvid",
+)
+ENGINES = {
+    "eager-bf16": "eager PyTorch in bfloat16",
+    "compiled": "compiled PyTorch",
+    "onnxruntime": "onnxruntime",
+    "onnxruntime-int8": "onnxruntime in int8",
+    "openvino": "OpenVINO",
+    "openvino-bf16": "OpenVINO in bfloat16",
+    "openvino-int8": "OpenVINO in int8",
+}
+SLOW_TO_MAKE = ("compiled", "onnxruntime-int8")  # minutes for a deep network; only measured if named
 REPEATS = 7
-CALIBRATION, JUDGED = 32, 16  # training images for calibration, validation images for mIoU
+CALIBRATION, JUDGED = 16, 50  # training images for calibration, and at most as many validation images for mIoU
 Run = Callable[[np.ndarray], np.ndarray]
+Images = Sequence[np.ndarray]
+
+
+class Subject:
+    """A released network with the images on which its engines are compared."""
+
+    def __init__(self, root: Path, name: str):
+        model, metadata = weights.load(name)
+        self.network = export.BytesToLogits(model).eval().to(memory_format=torch.channels_last)
+        self.height, self.width = input_size(metadata["config"]["inference"]["longest_side"])
+        card = weights.card(name)["data"]
+        sets = [data.load(card["name"].split("*")[0].split("+")[0], split, root) for split in ("train", "val")]
+        self.num_classes = sets[1].num_classes
+        self.calibration = [image for image, _ in self._items(sets[0], CALIBRATION)]
+        self.judged = self._items(sets[1], min(JUDGED, len(sets[1])))
+
+    def _items(self, dataset: data.SegmentationDataset, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return resized images (1, 3, H, W), uint8, and masks of their original size."""
+        items = [dataset[int(index)] for index in np.linspace(0, len(dataset) - 1, count)]
+        size = self.height, self.width
+        return [(np.ascontiguousarray(resize(i["image"], *size).transpose(2, 0, 1)[None]), i["mask"]) for i in items]
+
+    def eager(self, image: np.ndarray) -> np.ndarray:
+        return self.network(torch.from_numpy(image)).numpy()
+
+    @functools.cached_property
+    def content(self) -> bytes:
+        """The network as an ONNX file."""
+        return export.to_onnx(self.network)
+
+    @functools.cached_property
+    def eager_miou(self) -> float:
+        return self.miou(self.eager)
+
+    def miou(self, run: Run) -> float:
+        """Return the mIoU of `run`, whose logits are resized to the original size of each image."""
+        counts = Counts(self.num_classes)
+        for image, mask in self.judged:
+            logits = torch.from_numpy(np.array(run(image), np.float32))
+            logits = nn.functional.interpolate(logits, mask.shape, mode="bilinear", align_corners=False)
+            counts.update(mask, logits.argmax(1)[0].to(torch.uint8).numpy())
+        return counts.scores()["miou"]
+
+
+@functools.lru_cache(maxsize=1)  # the engines of a network follow each other
+def subject(root: Path, name: str) -> Subject:
+    return Subject(root, name)
+
+
+def input_size(longest_side: int) -> tuple[int, int]:
+    """Return (height, width), multiples of 32, of an image of about 2:3 whose longer side is `longest_side`, or 480."""
+    longest_side = longest_side or 480
+    return 32 * round(longest_side / 48), 32 * round(longest_side / 32)
 
 
 def speed(root: Path, name: str, engine: str) -> dict:
-    """Measure the images per second of an engine and of eager PyTorch, for one image at the size in the model card.
+    """Measure the images per second of an engine and of eager PyTorch in float32, for one image.
 
-    For int8, the entry's `note` gives the mIoU of the engine and of eager PyTorch on `JUDGED` validation images.
+    Engines in float32 are checked to return equal logits. For the others, the entry's `note` has the mIoU of both on
+    up to `JUDGED` validation images, and `miou_change` their difference.
     """
-    model, metadata = weights.load(name)
-    network = export.BytesToLogits(model).eval().to(memory_format=torch.channels_last)
-    longest = metadata["config"]["inference"]["longest_side"] or 480
-    height, width = 32 * round(longest / 48), 32 * round(longest / 32)
-    card = weights.card(name)["data"]
-    load = {split: data.load(card["name"].split("*")[0].split("+")[0], split, root) for split in ("train", "val")}
-
-    def images(split: str, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
-        chosen = np.linspace(0, len(load[split]) - 1, count).astype(int)
-        items = [load[split][int(index)] for index in chosen]
-        return [(resize(item["image"], height, width).transpose(2, 0, 1)[None], item["mask"]) for item in items]
-
     with threads(1), torch.inference_mode():
-        peer = _eager(network)
-        runs = {"onnxruntime": _onnxruntime, "openvino": _openvino, "openvino-int8": _openvino_int8}
-        ours = runs[engine](export.to_onnx(network), [image for image, _ in images("train", CALIBRATION)])
-        pairs = images("val", JUDGED)
-        note = f"one image of {height}x{width}, {ONE_THREAD}"
-        if engine == "openvino-int8":
-            scores = [_miou(run, pairs, load["val"]) for run in (ours, peer)]
-            note += f"; mIoU on {JUDGED} validation images {scores[0]:.4f} (in float32: {scores[1]:.4f})"
+        network = subject(root, name)
+        ours = MAKERS[engine](network)
+        image = network.judged[0][0]
+        note, more = f"one image of {network.height}x{network.width}, {ONE_THREAD}", {}
+        if engine.endswith(("int8", "bf16")):
+            scores = network.miou(ours), network.eager_miou
+            more["miou_change"] = scores[0] - scores[1]
+            note += f"; mIoU on {len(network.judged)} validation images {scores[0]:.4f} (in float32: {scores[1]:.4f})"
         else:
-            check_equal(ours(pairs[0][0]), peer(pairs[0][0]), f"{name}, {engine}", 1e-3)
-        times = interleaved(lambda: ours(pairs[0][0]), lambda: peer(pairs[0][0]), REPEATS, processor)
+            check_equal(ours(image), network.eager(image), f"{name}, {engine}", 1e-3)
+        times = interleaved(lambda: ours(image), lambda: network.eager(image), REPEATS, processor)
     return contest(*times, "images/s", lambda seconds: 1 / seconds, True) | {
-        "peer_is": "the same weights in eager PyTorch",
+        "peer_is": "the same weights in eager PyTorch, float32",
         "library": False,
         "note": note,
+        **more,
     }
 
 
-def _eager(network: torch.nn.Module) -> Run:
-    return lambda image: network(torch.from_numpy(image)).numpy()
+def _bfloat16() -> None:
+    """Raise Skipped if this processor has no instructions for bfloat16."""
+    able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    if not able.get("avx512_bf16") and not able.get("amx_bf16"):
+        raise Skipped("this processor has no instructions for bfloat16 (avx512_bf16 or amx_bf16)")
 
 
-def _onnxruntime(content: bytes, _: list[np.ndarray]) -> Run:
+def _eager_bf16(network: Subject) -> Run:
+    _bfloat16()
+
+    def run(image: np.ndarray) -> np.ndarray:
+        with torch.autocast("cpu", torch.bfloat16):
+            return network.network(torch.from_numpy(image)).float().numpy()
+
+    return run
+
+
+def _compiled(network: Subject) -> Run:
+    compiled = torch.compile(network.network)
+    return lambda image: compiled(torch.from_numpy(image)).numpy()
+
+
+def _onnx_session(content: bytes) -> Run:
     runtime = need("onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -68,28 +153,54 @@ def _onnxruntime(content: bytes, _: list[np.ndarray]) -> Run:
     return lambda image: session.run(None, {"image": image})[0]
 
 
-def _compiled(model) -> Run:
-    settings = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
+def _onnxruntime_int8(network: Subject) -> Run:
+    need("onnxruntime")
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Reader(CalibrationDataReader):
+        def __init__(self, images: Images):
+            self.images = iter(images)
+
+        def get_next(self) -> dict | None:
+            image = next(self.images, None)
+            return None if image is None else {"image": image}
+
+    with tempfile.TemporaryDirectory() as folder:
+        plain, prepared, quantized = (Path(folder) / f"{step}.onnx" for step in ("plain", "prepared", "int8"))
+        plain.write_bytes(network.content)
+        quant_pre_process(plain, prepared, skip_symbolic_shape=True)
+        quantize_static(prepared, quantized, Reader(network.calibration), QuantFormat.QDQ, per_channel=True)
+        return _onnx_session(quantized.read_bytes())
+
+
+def _openvino_model(content: bytes) -> object:
+    return need("openvino").Core().read_model(content)
+
+
+def _openvino_run(model: object, precision: str) -> Run:
+    settings = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": precision}
     compiled = need("openvino").Core().compile_model(model, "CPU", settings)
     return lambda image: compiled(image)[0]
 
 
-def _openvino(content: bytes, _: list[np.ndarray]) -> Run:
-    return _compiled(need("openvino").Core().read_model(content))
+def _openvino_bf16(network: Subject) -> Run:
+    _bfloat16()
+    return _openvino_run(_openvino_model(network.content), "bf16")
 
 
-def _openvino_int8(content: bytes, images: list[np.ndarray]) -> Run:
-    nncf = need("nncf")
-    model = need("openvino").Core().read_model(content)
-    return _compiled(nncf.quantize(model, nncf.Dataset(images), subset_size=len(images)))
+def _openvino_int8(network: Subject) -> Run:
+    nncf, model = need("nncf"), _openvino_model(network.content)
+    images = nncf.Dataset(network.calibration)
+    return _openvino_run(nncf.quantize(model, images, subset_size=len(network.calibration)), "f32")
 
 
-def _miou(run: Run, pairs: list[tuple[np.ndarray, np.ndarray]], dataset: data.SegmentationDataset) -> float:
-    """Return the mIoU of `run`, whose logits are resized to the original size of each image."""
-    counts = Counts(dataset.num_classes)
-    for image, mask in pairs:
-        logits = torch.from_numpy(run(image).copy())
-        logits = torch.nn.functional.interpolate(logits, mask.shape, mode="bilinear", align_corners=False)
-        labels = logits.argmax(1)[0] if logits.shape[1] > 1 else (logits[0, 0] > 0)
-        counts.update(mask, labels.to(torch.uint8).numpy())
-    return counts.scores()["miou"]
+MAKERS: dict[str, Callable[[Subject], Run]] = {
+    "eager-bf16": _eager_bf16,
+    "compiled": _compiled,
+    "onnxruntime": lambda network: _onnx_session(network.content),
+    "onnxruntime-int8": _onnxruntime_int8,
+    "openvino": lambda network: _openvino_run(_openvino_model(network.content), "f32"),
+    "openvino-bf16": _openvino_bf16,
+    "openvino-int8": _openvino_int8,
+}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from . import engines, large, memory, metrics, networks, parts, pipeline, runs
+from . import engines, from_nothing, large, memory, metrics, networks, parts, photographs, pipeline, runs
 from .measure import ONE_THREAD
 
 
@@ -49,7 +49,9 @@ def entries(root: Path) -> list[Entry]:
         for engine, title in engines.ENGINES.items():
             title = f"{name}: inference with {title}"
             measured = partial(engines.speed, root, name, engine)
-            result.append(Entry(f"engine-{engine}-{name}", "engines", title, measured, aim="2"))
+            slow, aim = engine in engines.SLOW_TO_MAKE, "2" if engine.endswith(("bf16", "int8")) else ""
+            result.append(Entry(f"engine-{engine}-{name}", "engines", title, measured, slow, aim))
+    result += _photographs(root)
     for part, what in (("read", "reading an image"), ("compute", "inference"), ("write", "writing a mask")):
         title = f"prediction: {what}"
         result.append(Entry(f"predict-{part}", "scaling", title, partial(parts.prediction, root, part)))
@@ -58,6 +60,9 @@ def entries(root: Path) -> list[Entry]:
     for side in large.SIDES:
         title = f"prediction of {side:,} x {side:,} pixels"
         result.append(Entry(f"large-{side}", "scaling", title, partial(large.measured, side)))
+    share = partial(runs.validation_share, root)
+    result.append(Entry("validation-share", "training", "share of validation in an epoch of fine-tuning", share))
+    result += _from_nothing()
     result.append(
         Entry(
             "quality",
@@ -69,6 +74,52 @@ def entries(root: Path) -> list[Entry]:
         )
     )
     return result
+
+
+def _photographs(root: Path) -> list[Entry]:
+    group = "photographs"
+    result = [
+        Entry(
+            f"folder-{name}", group, f"a folder of photographs, beside {short}", partial(photographs.folder, root, name)
+        )
+        for name, short in (("loop", "a plain loop"), ("isnet", "ISNet"), ("selfie", "MediaPipe's selfie network"))
+    ]
+    return [
+        *result,
+        Entry(
+            "start-predict",
+            group,
+            "`seglib predict one.jpg` beyond `import torch`",
+            partial(photographs.start, root),
+            aim="1 s",
+        ),
+        Entry("start-help", group, "`seglib --help`", photographs.help_text, aim="0.2 s"),
+        Entry(
+            "own-size-memory",
+            group,
+            "peak memory for a 12-megapixel photograph at its own size",
+            partial(photographs.own_size, root),
+        ),
+    ]
+
+
+def _from_nothing() -> list[Entry]:
+    """Return the entries that compare the curves of `python -m benchmarks from_nothing`."""
+    rows = [
+        ("ours-imagenet", "smp-imagenet", (0.90, 0.93, 0.94), "fine-tuning to mIoU"),
+        ("ours-scratch", "student", (0.90,), "training from scratch to mIoU"),
+    ]
+    return [
+        Entry(
+            f"from-nothing-{peer}-{round(100 * miou)}",
+            "training",
+            f"{what} {miou:.2f} on horses",
+            partial(from_nothing.entry, ours, peer, miou),
+            aim="2",
+        )
+        for ours, peer, scores, what in rows
+        for miou in scores
+    ]
 
 
 def _shown(size: str) -> str:
@@ -137,6 +188,8 @@ def _networks(device: str) -> list[Entry]:
     result = [Entry(f"matmul{on}", "networks", f"large matrix multiplication{where}", partial(networks.peak, device))]
     for name, pair in networks.PAIRS.items():
         for what, work in (("train", "training step"), ("infer", "inference")):
+            if what == "infer" and name in networks.STEPS:
+                continue
             title = f"{pair.title}: {work}{where}"
             result.append(Entry(f"{name}-{what}{on}", "networks", title, partial(networks.speed, name, what, device)))
         if pair.alike:

@@ -56,7 +56,8 @@ def _child(name: str, which: str, device: str) -> int:
 
     pair = PAIRS[name]
     before = resident_bytes()
-    side = Side(getattr(pair, which)(), pair.batch * (4 if device == "cuda" else 1), device, which == "ours")
+    batch = pair.batch * (4 if device == "cuda" else 1)
+    side = Side(getattr(pair, which)(), batch, device, which == "ours", pair.amp)
     for _ in range(2):
         side.step()
     return torch.cuda.max_memory_allocated() if device == "cuda" else peak_bytes() - before

@@ -12,7 +12,7 @@ from course import costs
 from seglib import models
 from seglib.training.optimizer import amp_dtype
 
-from .measure import alone, check_equal, contest, interleaved, need, single
+from .measure import ONE_THREAD, Clock, alone, check_equal, contest, interleaved, need, processor, single, threads, wall
 
 SIDE = 224
 CLASSES = 21
@@ -44,6 +44,8 @@ class Pair:
     batch: int  # on a CPU; four times as many on a GPU
     library: bool = True  # False if the peer is a variant of our network
     alike: bool = False  # whether the peer also uses channels last and the fused optimizer
+    amp: str = "auto"  # "off" for float32
+    profiled: bool = False  # whether the note of the training step names its slowest operations
 
 
 def _timm_streams(network: nn.Module, x: Tensor) -> list[Tensor]:
@@ -102,6 +104,44 @@ PAIRS |= {
     for name, pair in PAIRS.items()
     if pair.library
 }
+STEPS = {  # only training steps are measured
+    "u2netp": Pair(
+        "U2-NetP",
+        "the same network in PyTorch's default memory layout, without the fused optimizer",
+        lambda: models.create("u2netp", CLASSES),
+        lambda: models.create("u2netp", CLASSES),
+        lambda ours, peer: ours.load_state_dict(peer.state_dict()),
+        4,
+        library=False,
+        profiled=True,
+    ),
+    "hrnet_small": Pair(
+        "HRNet-small-v2 backbone",
+        "timm's hrnet_w18_small_v2 without its head, with the same weights",
+        lambda: Body(
+            models.create("hrnet_w18_small_v2", CLASSES, upsampling="nearest"), lambda net, x: net.features(x)
+        ),
+        lambda: Body(need("timm").create_model("hrnet_w18_small_v2", pretrained=False), _timm_streams),
+        lambda ours, peer: models.load_official(ours.network, peer.network.state_dict()),
+        8,
+    ),
+    "efficientnet_unet": Pair(
+        "U-Net on EfficientNet-Lite0",
+        "segmentation-models-pytorch's Unet on tu-tf_efficientnet_lite0, with decoder channels like ours",
+        lambda: models.create("efficientnet_unet", CLASSES),
+        lambda: _smp_module().Unet(
+            "tu-tf_efficientnet_lite0", encoder_weights=None, decoder_channels=(128, 64, 48, 32, 16), classes=CLASSES
+        ),
+        None,
+        8,
+    ),
+}
+STEPS |= {
+    f"{name}-float32": replace(pair, title=f"{pair.title}, float32", amp="off", profiled=False)
+    for name, pair in (STEPS | {"unet": PAIRS["unet"]}).items()
+    if name != "u2netp"  # in float32 anyway
+}
+PAIRS |= STEPS
 
 
 def tensors(output: Tensor | dict | list | tuple) -> list[Tensor]:
@@ -114,10 +154,10 @@ def tensors(output: Tensor | dict | list | tuple) -> list[Tensor]:
 class Side:
     """One network of a pair with random images. `as_ours` selects channels-last layout and the fused optimizer."""
 
-    def __init__(self, model: nn.Module, batch: int, device: str, as_ours: bool):
+    def __init__(self, model: nn.Module, batch: int, device: str, as_ours: bool, amp: str = "auto"):
         layout = torch.channels_last if as_ours else torch.contiguous_format
         self.model = model.to(device, memory_format=layout)
-        self.amp = amp_dtype("auto", torch.device(device), model)
+        self.amp = amp_dtype(amp, torch.device(device), model)
         self.device, self.batch = device, batch
         random = torch.Generator().manual_seed(0)
         images = torch.randn(batch, 3, SIDE, SIDE, generator=random)
@@ -128,9 +168,10 @@ class Side:
     def _loss(self, outputs: list[Tensor]) -> Tensor:
         if outputs[0].shape[-1] != SIDE:  # feature maps, for which there are no targets
             return sum(maps.float().square().mean() for maps in outputs)
+        weights = [1.0] + [AUXILIARY] * (len(outputs) - 1)
         return sum(
             weight * F.cross_entropy(logits.float(), self.truth)
-            for weight, logits in zip((1, AUXILIARY), outputs, strict=False)
+            for weight, logits in zip(weights, outputs, strict=True)
         )
 
     def step(self) -> None:
@@ -170,7 +211,7 @@ def sides(name: str, device: str) -> tuple[Side, Side]:
     if pair.load:
         pair.load(ours, peer)
     batch = pair.batch * (4 if device == "cuda" else 1)
-    both = Side(ours, batch, device, as_ours=True), Side(peer, batch, device, as_ours=pair.alike)
+    both = Side(ours, batch, device, True, pair.amp), Side(peer, batch, device, pair.alike, pair.amp)
     our_output, peer_output = (side.exact() for side in both)
     if pair.load:
         tf32 = device == "cuda"  # convolutions in TF32 round inputs to 10 bits
@@ -185,9 +226,13 @@ def speed(name: str, what: str, device: str) -> dict:
     pair = PAIRS[name]
     ours, peer = sides(name, device)
     calls = (ours.step, peer.step) if what == "train" else (ours.infer, peer.infer)
-    numbers = contest(*interleaved(*calls, REPEATS[device]), "images/s", lambda s: ours.batch / s, True)
     dtype = ours.amp or torch.float32
-    top = matmul_flops(device, dtype)
+    on_one_core = name in STEPS and device == "cpu"  # can be measured while other programs run
+    with threads(1 if on_one_core else torch.get_num_threads()):
+        clock = processor if on_one_core else wall
+        numbers = contest(*interleaved(*calls, REPEATS[device], clock), "images/s", lambda s: ours.batch / s, True)
+        top = matmul_flops(device, dtype, clock=clock)
+        slowest = f"; {slowest_operations(ours.step)}" if pair.profiled and what == "train" else ""
     works = [_operations(side.model) * (3 if what == "train" else 1) for side in (ours, peer)]
     shares = [work * rate / top for work, rate in zip(works, (numbers["ours"], numbers["peer"]), strict=True)]
     note = (
@@ -196,7 +241,22 @@ def speed(name: str, what: str, device: str) -> dict:
     )
     if not pair.load:
         note += f"; {describe_weights(ours.model, peer.model)}; the baseline has {works[1] / works[0]:.2f} x the FLOPs"
+    note += (f"; {ONE_THREAD}" if on_one_core else "") + slowest
     return numbers | {"peer_is": pair.peer_is, "library": pair.library, "share_of_peak": shares, "note": note}
+
+
+def slowest_operations(step: Callable[[], object], count: int = 6) -> str:
+    """Return a phrase with the shares of the operations that take most of the CPU time of `step`."""
+    step()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        step()
+    events = sorted(profile.key_averages(), key=lambda event: event.self_cpu_time_total, reverse=True)
+    total = sum(event.self_cpu_time_total for event in events)
+    names = [
+        f"{event.key.removeprefix('aten::').replace('_', ' ').strip()} {event.self_cpu_time_total / total:.0%}"
+        for event in events[:count]
+    ]
+    return f"time by operation: {', '.join(names)}"
 
 
 def describe_weights(ours: nn.Module, peer: nn.Module) -> str:
@@ -210,7 +270,7 @@ def _operations(model: nn.Module) -> float:
     return 2.0 * costs.macs(model, (SIDE, SIDE))
 
 
-def matmul_flops(device: str, dtype: torch.dtype, side: int | None = None) -> float:
+def matmul_flops(device: str, dtype: torch.dtype, side: int | None = None, clock: Clock = wall) -> float:
     """Return the FLOP/s of a product of two square matrices, as the median of seven measurements."""
     side = side or (8192 if device == "cuda" else 2048)
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
@@ -220,7 +280,7 @@ def matmul_flops(device: str, dtype: torch.dtype, side: int | None = None) -> fl
         if device == "cuda":
             torch.cuda.synchronize()
 
-    return 2.0 * side**3 / sorted(alone(product, 7))[3]
+    return 2.0 * side**3 / sorted(alone(product, 7, clock))[3]
 
 
 def peak(device: str) -> dict:

@@ -23,6 +23,10 @@ DISTRIBUTIONS = (
     "segmentation-models-pytorch",
     "timm",
     "tifffile",
+    "onnxruntime",
+    "openvino",
+    "nncf",
+    "ai-edge-litert",
 )
 
 

@@ -23,8 +23,14 @@ the U-Net of segmentation-models-pytorch, which is a different network. Our netw
 channels-last layout and a fused optimizer. The baselines run with PyTorch's defaults, unless the row says "same layout
 and optimizer for both". The *target* was set before measuring.
 
+For inference engines, the baseline is our network in eager PyTorch in float32. Engines that compute in bfloat16 or int8
+change the predictions, so that their mIoU is given below. ISNet and MediaPipe's network are fetched from npm for
+measuring, and are no part of this project. The runs from `python -m benchmarks from_nothing` are in
+`benchmarks/from_nothing.json`, with a point for each validation.
+
 [Scaling](../benchmarks/scaling.md) estimates the cost of a million and a billion images, and measures large images.
 """
+LISTED = ("quality", "networks", "photographs", "training")  # groups whose entries without a baseline are listed
 HEADLINES = (  # the rows that the README shows
     "boundary-iou-360x480x11",
     "boundary-iou-1024x2048x19",
@@ -78,7 +84,7 @@ def text(entries: Sequence[dict]) -> str:
     machines = list(dict.fromkeys(entry["machine"] for entry in entries))
     versions = {name: version for entry in entries for name, version in entry["versions"].items()}
     measured = f"Measured on: {'; '.join(machines)}. " + ", ".join(f"{n} {v}" for n, v in sorted(versions.items()))
-    alone = [entry for entry in entries if entry["group"] in ("quality", "networks") and not _beside(entry)]
+    alone = [entry for entry in entries if entry["group"] in LISTED and not _beside(entry)]
     notes = [f"- {entry['title']}, {summary(entry)}: {entry['note']}." for entry in alone if entry.get("note")]
     return "\n".join([*lines, "", measured + ".", "", *behind(entries), *notes])
 

@@ -1,0 +1,156 @@
+"""The benchmarks of what people wait for: engines, photographs, training steps and runs.  No times are asserted."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from benchmarks import engines, from_nothing, measure, networks, peers, photographs, runs
+from seglib import data
+from seglib.inference import export
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    """A network for the engines, with images of one size."""
+    torch.manual_seed(0)
+    layers = torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(8, 2, 1)
+    network = export.BytesToLogits(torch.nn.Sequential(*layers)).eval()
+    images = [np.random.default_rng(i).integers(0, 256, (1, 3, 32, 64), dtype=np.uint8) for i in range(4)]
+    return SimpleNamespace(network=network, images=images, calibration=images, content=export.to_onnx(network))
+
+
+@pytest.mark.parametrize("engine", [name for name in engines.ENGINES if name != "compiled"])
+def test_engines_return_the_logits_of_the_network(tiny, engine):
+    with torch.inference_mode():
+        try:
+            run = engines.MAKERS[engine](tiny)
+        except measure.Skipped as reason:
+            pytest.skip(str(reason))
+        expected = tiny.network(torch.from_numpy(tiny.images[0])).numpy()
+        tolerance = {"int8": 0.1, "bf16": 0.05}.get(engine.rpartition("-")[2], 1e-4)
+        measure.check_equal(run(tiny.images[0]), expected, engine, tolerance)
+
+
+def test_each_engine_has_a_title_and_a_maker():
+    assert engines.ENGINES.keys() == engines.MAKERS.keys()
+
+
+def test_input_sizes_are_multiples_of_32():
+    assert [engines.input_size(side) for side in (384, 0, 320)] == [(256, 384), (320, 480), (224, 320)]
+
+
+@pytest.mark.parametrize("index, shape", [(0, (1224, 1632, 3)), (1, (1632, 1224, 3))])
+def test_photographs_depend_only_on_their_number(index, shape):
+    images = [np.full((30, 40, 3), value, np.uint8) for value in (50, 200)]
+    first, second = (photographs.photograph(images, index, 2.0) for _ in range(2))
+    assert first.shape == shape and first.dtype == np.uint8
+    np.testing.assert_array_equal(first, second)
+    assert len(np.unique(first)) > 20  # noise
+
+
+def test_opacities_become_labels_at_the_size_of_the_image():
+    alpha = np.zeros((4, 4), np.float32)
+    alpha[:, :2] = 1
+    labels = photographs.ThresholdedAlpha(lambda image: alpha)(Image.new("RGB", (40, 20)))
+    assert labels.shape == (20, 40) and labels.dtype == np.uint8
+    assert labels[:, :18].all() and not labels[:, 22:].any()
+
+
+def test_masks_that_differ_are_not_timed(tmp_path):
+    file = tmp_path / "a.jpg"
+    masks = np.zeros((10, 10), np.uint8), np.eye(10, dtype=np.uint8)
+    for end, mask in zip(("_mask.png", "-peer.png"), masks, strict=True):
+        Image.fromarray(mask).save(tmp_path / f"a{end}")
+    with pytest.raises(measure.Unequal, match="a.jpg: the masks differ in more than 2%"):
+        photographs._check_masks([file], tmp_path)
+    Image.fromarray(masks[0]).save(tmp_path / "a-peer.png")
+    photographs._check_masks([file], tmp_path)
+
+
+def test_chunks_are_joined_in_their_order(tmp_path):
+    for name, content in (("b", b"first "), ("a", b"second")):
+        (tmp_path / name).write_bytes(content)
+    resources = {"/models/medium": {"chunks": [{"hash": "b"}, {"hash": "a"}]}}
+    assert peers.joined(resources, "/models/medium", tmp_path) == b"first second"
+
+
+def test_networks_from_npm_need_npm(tmp_path, monkeypatch):
+    monkeypatch.setattr(peers.pooch, "os_cache", lambda name: tmp_path)
+    monkeypatch.setattr(peers.shutil, "which", lambda name: None)
+    with pytest.raises(measure.Skipped, match="fetched with npm, which is not installed"):
+        peers.package(peers.SELFIE)
+
+
+def test_the_slowest_operations_are_named():
+    a = torch.randn(200, 200)
+    phrase = networks.slowest_operations(lambda: torch.linalg.svd(a) and a.clone(), 2)
+    assert phrase.startswith("time by operation: linalg svd ") and phrase.count("%") == 2
+
+
+def test_all_outputs_count_in_the_loss(monkeypatch):
+    class Several(torch.nn.Conv2d):
+        def forward(self, x):
+            logits = super().forward(x)
+            return (logits,) * 7 if self.training else logits
+
+    monkeypatch.setattr(networks, "SIDE", 16)
+    side = networks.Side(Several(3, 21, 1), 1, "cpu", True, "off")
+    assert side.amp is None
+    logits = side.model(side.images)
+    single = torch.nn.functional.cross_entropy(logits[0], side.truth)
+    torch.testing.assert_close(side._loss(list(logits)), (1 + 6 * networks.AUXILIARY) * single)
+
+
+def test_the_share_of_validation_by_hand():
+    assert runs.validation_part({"images": 100, "images_per_second": 10.0, "seconds": 12.5}) == pytest.approx(0.2)
+
+
+CURVE = [{"epoch": 1, "cpu_minutes": 2.0, "minutes": 3.0, "miou": 0.89}, {"cpu_minutes": 4.0, "miou": 0.92}]
+
+
+def test_runs_are_compared_at_equal_scores(tmp_path):
+    file = tmp_path / "curves.json"
+    quick = [{"cpu_minutes": 1.0, "miou": 0.91}, {"cpu_minutes": 2.0, "miou": 0.93}]
+    curves = {name: {"title": f"title of {name}", "curve": points} for name, points in (("a", quick), ("b", CURVE))}
+    file.write_text(json.dumps(curves))
+    entry = from_nothing.entry("a", "b", 0.90, file)
+    assert (entry["ours"], entry["peer"], entry["ratio"]) == (1.0, 4.0, 4.0) and entry["peer_is"] == "title of b"
+    never = from_nothing.entry("a", "b", 0.93, file)
+    assert never["ratio"] == 2.0 and "stopped at mIoU 0.9200, so that the ratio is a lower bound" in never["note"]
+    with pytest.raises(measure.Skipped, match="b: ended at mIoU 0.9200, below 0.93"):
+        from_nothing.entry("b", "a", 0.93, file)
+    with pytest.raises(measure.Skipped, match="c: not trained yet; run: python -m benchmarks from_nothing --only c"):
+        from_nothing.entry("a", "c", 0.9, file)
+
+
+def test_a_run_stops_at_its_score_and_is_not_repeated(tmp_path, monkeypatch):
+    def train(root, report):
+        for epoch, miou in enumerate((0.5, 0.95, 0.96), 1):
+            report(epoch, miou)
+
+    file = tmp_path / "curves.json"
+    monkeypatch.setattr(from_nothing, "RECIPES", {"a": from_nothing.Recipe("a title", train)})
+    assert from_nothing.run(["a"], tmp_path, 60, 60, file) == 0
+    assert [point["miou"] for point in from_nothing.read(file)["a"]["curve"]] == [0.5, 0.95]
+    monkeypatch.setattr(from_nothing, "curve", lambda *_: pytest.fail("trained again"))
+    assert from_nothing.run(["a"], tmp_path, 60, 60, file) == 0
+
+
+def test_square_images_are_validated_at_their_own_size(tmp_path):
+    mask = np.zeros((30, 40), np.uint8)
+    mask[:, :20] = 1
+    for name, pixels in (("image", np.repeat(mask[..., None] * 255, 3, 2)), ("mask", mask)):
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    pair = data.Pair("image", tmp_path / "image.png", tmp_path / "mask.png")
+    images = from_nothing.SquareImages([pair], *from_nothing.LITE)
+    image, target = images[0]
+    assert image.shape == (3, 224, 224) and target.shape == (224, 224) and target.float().mean() == 0.5
+    model = torch.nn.Conv2d(3, 2, 1)
+    torch.nn.init.zeros_(model.weight), torch.nn.init.zeros_(model.bias)
+    model.weight.data[1] = 1.0  # white is class 1
+    truth = type("Truth", (), {"num_classes": 2, "__getitem__": lambda self, index: {"mask": mask}})()
+    assert from_nothing.validate(model, images, truth) > 0.95
