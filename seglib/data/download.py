@@ -96,8 +96,6 @@ def extract(
     members: str = "(.+)",
     place: str = r"\1",
     verify: Callable[[Path], None] | None = None,
-    max_bytes: int = MAX_BYTES,
-    max_files: int = MAX_FILES,
 ) -> Path:
     """Unpack a ZIP file into the new folder `folder`, and return `folder`.
 
@@ -111,8 +109,6 @@ def extract(
         place: Replacement string that gives the path of a file in `folder`. It may refer to groups of `members`.
         verify: Function to call with the parent of the temporary folder before this folder is renamed. It raises an
             exception to reject the files.
-        max_bytes: Limit on the total unpacked size of the archive.
-        max_files: Limit on the number of entries in the archive.
 
     Raises:
         DownloadError: If `folder` exists and is not empty, or the archive is damaged, is too large, or contains links,
@@ -125,7 +121,7 @@ def extract(
         raise DownloadError(f"{archive}: no such file; check the name.")
     try:
         with _local_errors(folder.parent), zipfile.ZipFile(archive) as packed:
-            files = _judge(archive, packed, members, place, max_bytes, max_files)
+            files = _judge(archive, packed, members, place)
             folder.parent.mkdir(parents=True, exist_ok=True)
             if sum(member.file_size for member in files.values()) > shutil.disk_usage(folder.parent).free:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -146,18 +142,15 @@ def extract(
     return folder
 
 
-def _judge(
-    archive: Path, packed: zipfile.ZipFile, members: str, place: str, max_bytes: int, max_files: int
-) -> dict[PurePosixPath, zipfile.ZipInfo]:
+def _judge(archive: Path, packed: zipfile.ZipFile, members: str, place: str) -> dict[PurePosixPath, zipfile.ZipInfo]:
     """Check all members of the archive, and return {new path: member} for the files to unpack.
 
     Raises DownloadError if a member is unsafe, even if it would not be unpacked.
     """
     files, paths = {}, set()
-    if sum(m.file_size for m in packed.infolist()) > max_bytes or len(packed.infolist()) > max_files:
-        raise DownloadError(
-            f"{archive}: unpacks to over {max_bytes:,} bytes or {max_files:,} files: refused as unsafe."
-        )
+    if sum(m.file_size for m in packed.infolist()) > MAX_BYTES or len(packed.infolist()) > MAX_FILES:
+        limits = f"{MAX_BYTES:,} bytes or {MAX_FILES:,} files"
+        raise DownloadError(f"{archive}: unpacks to over {limits}: refused as unsafe.")
     for member in packed.infolist():
         name, kind = member.filename, stat.S_IFMT(member.external_attr >> 16)  # 0 if no file type is stored
         path, fault = PurePosixPath(name.replace("\\", "/")), ""

@@ -5,24 +5,14 @@ import math
 import os
 import warnings
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ..data.images import (
-    EXTRA,
-    LENGTH,
-    ORIENTATION,
-    WIDTH,
-    as_channels,
-    choose_bands,
-    scale_to_bytes,
-    tiff_tags,
-    used_bits,
-)
+from ..data import images
 from ..errors import import_optional
-from ..files import write_atomically
+from ..files import open_atomically
 from .errors import PredictionError
 from .predictor import Predictor
 from .result_files import MADE_BY, open_header, source_id
@@ -48,8 +38,8 @@ def is_large(file: Path, channels: int = 0) -> bool:
         with open_header(file) as image:
             pixels, kind = math.prod(image.size), image.format
     except (OSError, ValueError, SyntaxError):
-        tags, kind = tiff_tags(file), "TIFF"
-        pixels = tags.get(WIDTH, 0) * tags.get(LENGTH, 0)
+        tags, kind = images.tiff_tags(file), "TIFF"
+        pixels = tags.get(images.WIDTH, 0) * tags.get(images.LENGTH, 0)
     large = pixels > LARGE_PIXELS or pixels * channels * 4 > LARGE_BYTES
     if large and kind != "TIFF":
         raise PredictionError(f"{file}: more than {LARGE_PIXELS:,} pixels outside a TIFF file; save it {CONVERT}.")
@@ -83,17 +73,29 @@ def predict_tiff(
         PredictionError: If the source cannot be read, or cannot be read in parts.
     """
     counts = np.zeros(256, np.int64)
+    tiles = {"tiled": True, "blockxsize": TILE, "blockysize": TILE, "compress": "deflate", "bigtiff": "if_safer"}
+    with TiffReader(source, **reading) as reader, open_atomically(target) as stream:
+        from rasterio.errors import RasterioError  # TiffReader has checked that rasterio is installed
 
-    def rows(reader: TiffReader) -> Iterator[np.ndarray]:
-        done = 0
-        for labels in predictor.label_rows(reader):
-            counts[:] += np.bincount(labels.ravel(), minlength=256)
-            yield mask_values(labels)
-            done += len(labels)
-            progress(done, reader.height)
-
-    with TiffReader(source, **reading) as reader:
-        write_mask_tiff(target, rows(reader), reader.height, reader.width, palette, source_id(source), reader.place)
+        shape = {"count": 1, "height": reader.height, "width": reader.width, "dtype": "uint8"}
+        checksum = top = 0
+        try:
+            with _open(stream.name, "w", **shape, **tiles, **reader.place) as mask:
+                mask.update_tags(TIFFTAG_SOFTWARE=MADE_BY, TIFFTAG_IMAGEDESCRIPTION=source_id(source))
+                if palette is not None:
+                    mask.write_colormap(1, {index: tuple(map(int, color)) for index, color in enumerate(palette)})
+                for labels in predictor.label_rows(reader):
+                    counts += np.bincount(labels.ravel(), minlength=256)
+                    values, bottom = mask_values(labels), top + len(labels)
+                    mask.write(values, 1, window=((top, bottom), (0, reader.width)))
+                    checksum = zlib.crc32(np.ascontiguousarray(values), checksum)
+                    top = bottom
+                    progress(top, reader.height)
+            is_complete = checksum == _read_checksum(stream.name)  # GDAL does not report all write errors
+        except RasterioError:
+            is_complete = False
+        if not is_complete:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     return counts
 
 
@@ -120,12 +122,12 @@ class TiffReader:
         self.turned = self.multiplied = False
         try:
             with open_header(file) as image:
-                self.turned = image.tag_v2.get(ORIENTATION, 1) > 1
-                self.multiplied = image.tag_v2.get(EXTRA, ())[:1] == (1,)  # colors are premultiplied by alpha
+                self.turned = image.tag_v2.get(images.ORIENTATION, 1) > 1
+                self.multiplied = image.tag_v2.get(images.EXTRA, ())[:1] == (1,)  # colors are premultiplied by alpha
         except Exception:  # a damaged header, or a format that Pillow does not know
-            self.turned = tiff_tags(file).get(ORIENTATION, 1) > 1
+            self.turned = images.tiff_tags(file).get(images.ORIENTATION, 1) > 1
         if bands or channels:
-            self.bands, self.channels = choose_bands(file, self.tiff.count, bands, channels), ("gray",)
+            self.bands, self.channels = images.choose_bands(file, self.tiff.count, bands, channels), ("gray",)
         if problem := self._unsupported():
             self.tiff.close()
             raise PredictionError(f"{file}: {problem}; save it upright, in 8-bit RGB, {CONVERT}.")
@@ -157,10 +159,10 @@ class TiffReader:
         """
         stored = self._read(top, bottom)
         if self.num_channels:
-            return as_channels(stored, self.tiff.nodata)
+            return images.as_channels(stored, self.tiff.nodata)
         if self.channels == ("palette",):
             return np.array([self.tiff.colormap(1)[index][:3] for index in range(256)], np.uint8)[stored[:, :, 0]]
-        values = stored if stored.dtype == np.uint8 else scale_to_bytes(stored, self._used_bits(), self.name)
+        values = stored if stored.dtype == np.uint8 else images.scale_to_bytes(stored, self._used_bits(), self.name)
         colors = values
         if "alpha" in self.channels:
             colors, alpha = values[:, :, :-1], values[:, :, -1:].astype(np.uint32)
@@ -180,54 +182,17 @@ class TiffReader:
         """Return the bit depth of 16-bit values, as in `data.read_image`. The first call reads the whole file."""
         if not self.bits:
             tops = range(0, self.height, ROWS)
-            self.bits = max(used_bits(self._read(top, min(top + ROWS, self.height))) for top in tops)
+            self.bits = max(images.used_bits(self._read(top, min(top + ROWS, self.height))) for top in tops)
         return self.bits
 
 
-def write_mask_tiff(
-    file: Path,
-    rows: Iterator[np.ndarray],
-    height: int,
-    width: int,
-    palette: Sequence[Sequence[int]] | None = None,
-    source: str = "",
-    place: dict | None = None,
-) -> None:
-    """Write a mask as a tiled, compressed TIFF file. `rows` yields blocks of rows of the mask, uint8 (n, width).
-
-    `palette` and `source` have the same meaning as in `outputs.save_mask`, and `place` as in `TiffReader`.
-    """
-    tiles = {"tiled": True, "blockxsize": TILE, "blockysize": TILE, "compress": "deflate", "bigtiff": "if_safer"}
-
-    def write(stream) -> None:
-        shape = {"count": 1, "height": height, "width": width, "dtype": "uint8"}
-        checksum = top = 0
-        with _open(stream.name, "w", **shape, **tiles, **(place or {})) as mask:
-            mask.update_tags(TIFFTAG_SOFTWARE=MADE_BY, TIFFTAG_IMAGEDESCRIPTION=source)
-            if palette is not None:
-                mask.write_colormap(1, {index: tuple(map(int, color)) for index, color in enumerate(palette)})
-            for part in rows:
-                mask.write(part, 1, window=((top, top + len(part)), (0, width)))
-                checksum = zlib.crc32(np.ascontiguousarray(part), checksum)
-                top += len(part)
-        if checksum != _read_checksum(Path(stream.name)):  # GDAL does not report all write errors
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    write_atomically(file, write)
-
-
-def _read_checksum(file: Path) -> int:
-    """Return the checksum of the values in a mask file, or -1 if the file cannot be read."""
-    from rasterio.errors import RasterioError
-
+def _read_checksum(file: str) -> int:
+    """Return the checksum of the values in a mask file. Raises RasterioError if the file cannot be read."""
     checksum = 0
-    try:
-        with _open(file) as mask:
-            for top in range(0, mask.height, TILE):
-                window = ((top, min(top + TILE, mask.height)), (0, mask.width))
-                checksum = zlib.crc32(mask.read(1, window=window), checksum)
-    except RasterioError:
-        return -1
+    with _open(file) as mask:
+        for top in range(0, mask.height, TILE):
+            window = ((top, min(top + TILE, mask.height)), (0, mask.width))
+            checksum = zlib.crc32(mask.read(1, window=window), checksum)
     return checksum
 
 

@@ -6,9 +6,11 @@ import stat
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 from numpy.random import Generator
 
+from seglib.data import download
 from seglib.data.download import DownloadError, extract
 
 from .mutate import corrupted
@@ -60,7 +62,8 @@ def attempt(folder: Path) -> Callable[[Generator], str]:
         file.write_bytes(content)
         target = outside / "target"
         try:
-            extract(file, target, max_bytes=MAX_BYTES, max_files=MAX_FILES)
+            with mock.patch.multiple(download, MAX_BYTES=MAX_BYTES, MAX_FILES=MAX_FILES):
+                extract(file, target)
         except DownloadError as error:
             assert sorted(os.listdir(outside)) == ["mine.txt"], "something was left behind"
             return one_line(error, "archive")
