@@ -27,7 +27,7 @@ from seglib.metrics import Counts
 from . import memory, peers, results
 from .measure import Unequal, contest, single, threads
 
-WEIGHTS = "unet-humans"
+WEIGHTS = "efficientnet_unet-humans"
 COUNT = 20
 MEGAPIXELS = (2, 12)
 TURNS = 5

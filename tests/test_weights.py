@@ -348,7 +348,7 @@ def test_all_released_files_together_stay_small():
     assert sum(entry["bytes"] for entry in weights.manifest()["weights"].values()) <= 160_000_000
 
 
-QUICK_TO_MEASURE = ("efficientnet_unet-humans", "unet-humans")
+QUICK_TO_MEASURE = ("efficientnet_unet-humans",)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 examples:
   seglib evaluate unet-horses --data horses --list seed27       evaluate released weights
   seglib evaluate runs/mine/best.safetensors --data my-folder --json scores.json
-  seglib evaluate unet-humans --data humans --multi-scale       with three scales and horizontal flips
+  seglib evaluate efficientnet_unet-humans --data humans --multi-scale    with three scales and horizontal flips
 """
 
 import argparse
