@@ -18,7 +18,7 @@ LONG_CELL = 25  # lines
 
 @dataclass(frozen=True)
 class Finding:
-    """A result of the checks, which is a problem that must be fixed if `fault` is true, otherwise only a notice."""
+    """A result of the checks: a problem that must be fixed if `fault` is true, otherwise only a notice."""
 
     notebook: str
     message: str

@@ -152,8 +152,8 @@ def effective_receptive_field(
         share: The fraction of the total absolute gradient that the square must contain.
 
     Returns:
-        The side length in pixels of the smallest square around the center that contains this fraction of the gradient
-        of the central output pixel.
+        The side length in pixels of the smallest square around the center that contains the fraction `share` of the
+        absolute gradient of the central output pixel.
     """
     mass = gradient_map(model, side, images)
     total, middle = mass.sum(), side // 2

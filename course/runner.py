@@ -177,7 +177,7 @@ def _execute(notebook: NotebookNode, folder: Path, environment: dict[str, str], 
                     progress.cell += 1
                     _execute_cell(client, cell, index, progress)
     except BaseException:
-        client.shutdown_kernel = "immediate"  # a busy kernel would not answer
+        client.shutdown_kernel = "immediate"  # a busy kernel would not respond
         raise
     finally:
         client._cleanup_kernel()

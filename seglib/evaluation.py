@@ -26,8 +26,8 @@ def evaluate(
 ) -> dict:
     """Compute the scores of `predictor` on `dataset` from pixel counts accumulated over all images at native size.
 
-    Under torchrun the images are divided among the processes.  Each image is counted once, and all processes return the
-    same result.
+    Under torchrun, the images are divided among the processes.  Each image is counted once, and all processes return
+    the same result.
 
     Args:
         predictor: the predictor to evaluate.

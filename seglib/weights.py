@@ -97,7 +97,7 @@ def names() -> list[str]:
 
 
 def card(name: str) -> dict:
-    """Return the model card of released weights, which describes how they were trained and how well they score.
+    """Return the model card of released weights, which contains their training details and scores.
 
     Raises:
         WeightsError: If the name is unknown or the card is corrupted.

@@ -1,4 +1,4 @@
-"""Write the public address of the repository into all files that need it.  `python -m tools address URL`.
+"""Write the public address of the repository into all files that need it: `python -m tools address URL`.
 
 The address is stored in `[tool.seglib] address` of pyproject.toml, and copied from there to all other files.
 """

@@ -42,14 +42,15 @@ def _default_horses(keys: Sequence[str]) -> Lists:
 # The rules that generated the committed lists; `python -m tools split NAME` applies them again.
 RULES = {
     "horses": {
-        # Both seeds are the first for which no pair of repeated images, of twelve, is divided between two lists.
+        # Both seeds are the first for which none of the twelve pairs of repeated images is divided between two lists.
         "default": _default_horses,
-        # The default in earlier versions, with the first seed that separates none of the first nine pairs. Three more
-        # pairs were found after weights had been trained with this list. It separates 075 from 234, and 193 from 254.
+        # The default in earlier versions. Its seed is the first for which none of the nine pairs known at that time is
+        # divided. Three more pairs were found after weights had been trained with this list, and two of them are
+        # divided: 075 and 234, and 193 and 254.
         "seed27": lambda keys: divide(keys, seed=27),
         "first278": lambda keys: take_first(keys, 278),
     },
-    # Images 102 and 270 show the same photo; this is the first seed for which both are in the same split.
+    # Images 102 and 270 show the same photograph; this is the first seed for which both are in the same split.
     "humans": {"default": lambda keys: with_selection(divide(keys, seed=1), SELECTED_HUMANS)},
     # CamVid has official splits, so the lists only divide its training set.
     "camvid": {

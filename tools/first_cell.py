@@ -1,4 +1,4 @@
-"""Write the set-up cell into every notebook.  `python -m tools first-cell`.
+"""Write the set-up cell into every notebook: `python -m tools first-cell`.
 
 The cell is the same in all notebooks.  Without a checkout, the cell installs the package from the address in
 `[tool.seglib] address` of pyproject.toml, which `python -m tools address URL` sets.

@@ -199,7 +199,7 @@ def _format(value: float | None) -> str:
 
 
 def table() -> str:
-    """Return the released weights as two Markdown tables, by the use of the images on which they were evaluated.
+    """Return the released weights as two Markdown tables, grouped by how the evaluation images were used.
 
     Within each table, networks trained from scratch come first.
     """

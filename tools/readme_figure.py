@@ -1,4 +1,7 @@
-"""Draw the figure at the top of the README: images, predicted masks, cut-outs.  `python -m tools readme-figure`."""
+"""Draw the figure at the top of the README: images, predicted masks and cut-outs.
+
+The command is `python -m tools readme-figure`.
+"""
 
 from pathlib import Path
 

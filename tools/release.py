@@ -48,7 +48,7 @@ def release(
         hardware: A description of the machine on which the run was trained, for the model card.
         longest_side: Length in pixels to which the longer side of images is resized; 0 keeps the size of the images.
             By default, images are resized as in the run's validation.
-        flip: Whether to average predictions for an image and its horizontal flip, whenever the weights are used.
+        flip: Whether inference with the released weights averages the predictions for an image and its horizontal flip.
 
     Returns:
         The model card.

@@ -213,7 +213,7 @@ def _expect_shapes(crop: np.ndarray, labels: np.ndarray, size: int) -> None:
 
 
 def _expect_all_places(places: set[tuple[int, int]]) -> None:
-    """Raise a Hint unless 6 x 6 crops of 9 x 12 pixels start in every row from 0 to 3 and every column from 0 to 6."""
+    """Raise a Hint unless 6 x 6 crops of a 9 x 12 image start in every row from 0 to 3 and every column from 0 to 6."""
     if len(places) == 1:
         raise Hint("the window is always at the same position: draw its position with rng.integers")
     if {top for top, _ in places} != set(range(4)) or {left for _, left in places} != set(range(7)):

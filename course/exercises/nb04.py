@@ -66,7 +66,7 @@ def _check_light_sum(out: Tensor, x: Tensor, calls: list[tuple[nn.Module, Tensor
 
 @exercise("04_hrnet/2")
 def branch_sizes(answer):
-    """Check that `answer(height, width, branches)` returns the size of every branch for an image of that size."""
+    """Check that `answer(height, width, branches)` returns the size of every branch for an image of this size."""
     for height, width, branches in ((256, 384, 4), (97, 65, 4), (240, 320, 3), (37, 51, 2)):
         result = _pairs(answer(height, width, branches), height, width, branches)
         right = _sizes(height, width, branches)

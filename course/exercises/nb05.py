@@ -200,7 +200,7 @@ def weights_by_frequency(answer):
 def combined_views(answer):
     """Check that `answer(views)` flips back the flipped probabilities (C, H, W), and takes the argmax of the mean."""
     draw = np.random.default_rng(3)
-    logits = draw.normal(0, 1, (3, 4, 24, 32)) * np.array([12, 1, 1])[:, None, None, None]  # the first is confident
+    logits = draw.normal(0, 1, (3, 4, 24, 32)) * np.array([12, 1, 1])[:, None, None, None]  # view 0 is confident
     sure = np.exp(logits - logits.max(1, keepdims=True))
     straight = sure / sure.sum(1, keepdims=True)
     mirrored = False, True, False

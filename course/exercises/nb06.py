@@ -154,7 +154,7 @@ def taps_inside(answer):
         rows, columns = (size + 2 * max(size - rate, 0) for size in (height, width))
         right = rows * columns / (height * width)
         signed = (3 * height - 2 * rate) * (3 * width - 2 * rate) / (height * width)
-        within = max(height - 2 * rate, 0) * max(width - 2 * rate, 0)  # positions from which all nine are inside
+        within = max(height - 2 * rate, 0) * max(width - 2 * rate, 0)  # positions with all nine taps inside
         mistakes = [
             (signed, "if the rate is larger than the feature map, the count is 0, not negative: use max(..., 0)"),
             (rows * columns, "this is the sum over all positions; divide by their number"),
@@ -233,7 +233,7 @@ def accurate_and_blind(answer):
         raise Hint("the entries count pixels, so they must be integers and not negative")
     if result.sum() != 1000:
         raise Hint(f"your matrix counts {result.sum():.0f} pixels; it should count 1000")
-    result = result.astype(np.int64)  # the metrics take counts only
+    result = result.astype(np.int64)  # the metrics accept only integers
     empty = [c for c in range(4) if result[c].sum() == 0]
     if empty:
         turned = " (rows are the ground truth, columns the prediction)" if not any((result.sum(0) == 0)[empty]) else ""

@@ -301,7 +301,7 @@ def _near(interval, other, tolerance: float) -> bool:
 
 
 def _quiet(answer):
-    """Return a wrapper of `answer` that hides NumPy's warnings, because an empty union leads to a division 0 / 0."""
+    """Return a wrapper of `answer` that hides NumPy's warnings, because an empty union causes a division by 0."""
 
     def call(*args):
         with np.errstate(all="ignore"):

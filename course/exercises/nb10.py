@@ -12,7 +12,7 @@ POLYGONS = {
     "a shape with a notch": ([(1.0, 1.0), (7.2, 0.6), (7.4, 5.3), (4.1, 2.2), (0.8, 5.4)], 6, 9),
     "a shape beyond the image": ([(-3.0, 1.2), (4.6, -2.0), (12.0, 3.1), (5.0, 9.0)], 6, 8),
 }
-VIDEOS = (4, 3, 1, 7, 2, 3)  # number of frames of each video
+VIDEOS = (4, 3, 1, 7, 2, 3)  # number of frames in each video
 TILINGS = ((50, 70, 32, 8), (32, 32, 32, 8), (20, 45, 32, 8), (64, 41, 16, 0))  # height, width, size, overlap
 
 
@@ -130,7 +130,7 @@ def predict_in_tiles(answer):
     """Check that `answer(predict, image, size, overlap)` returns the mean probabilities over overlapping tiles."""
     for height, width, size, overlap in TILINGS:
         image = np.zeros((height, width, 3), np.uint8)
-        image[..., 0], image[..., 1] = np.mgrid[:height, :width]  # each pixel holds its own row and column
+        image[..., 0], image[..., 1] = np.mgrid[:height, :width]  # each pixel stores its own row and column
         predict = _TilePredictor(image)
         result = np.asarray(answer(predict, image.copy(), size, overlap))
         where = f"image of {height} x {width}, size {size}, overlap {overlap}"
@@ -143,7 +143,7 @@ def predict_in_tiles(answer):
 
 
 class _TilePredictor:
-    """Return other random probabilities (3, h, w) for each tile, and record (top, left, probabilities)."""
+    """Return different random probabilities (3, h, w) for each tile, and record (top, left, probabilities)."""
 
     def __init__(self, image: np.ndarray):
         self.image = image

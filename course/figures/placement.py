@@ -117,7 +117,7 @@ def _name(dotted: str) -> list[str]:
 
 
 def _choose_lanes(boxes: list[Box]) -> None:
-    """Assign lanes so that blocks of the same resolution and column are placed one below the other.
+    """Assign lanes, the vertical positions in a row, so that blocks of the same row and column do not overlap.
 
     A block also gets a different lane from every arrow that passes through its column at its resolution. Columns are
     processed from right to left, so that a block can be in the same lane as the block that uses its output.

@@ -141,7 +141,7 @@ def _plot_epochs(axes, epochs, values, marker: str = "", **line) -> None:
 
 
 def _percent(share: float) -> str:
-    """Format a fraction as an integer percentage. Only exactly 1 gives "100", and exactly 0 gives an empty string."""
+    """Format a fraction as an integer percentage: "100" only for exactly 1, and "" only for exactly 0."""
     if 0 < share < 0.005:
         return "<1"
     return ">99" if 0.995 <= share < 1 else "" if share == 0 else f"{100 * share:.0f}"

@@ -61,7 +61,7 @@ def _joint(top, foot, upper: float, lower: float, bend: int) -> np.ndarray:
 
 
 def _leg(top, stride: float, phase: float, width: float, build: Build, bend: int, layer: str) -> list[Part]:
-    """Return a leg from `top` to the ground, and its hoof, at `phase` of a step whose half length is `stride`."""
+    """Return a leg from `top` to the ground, and its hoof, at `phase` of a step with half-length `stride`."""
     foot = np.array((top[0] + stride * np.sin(phase) + 0.02, 0.5 * stride * max(0, np.cos(phase)) + build.leg * 0.8))
     length = top[1] - build.leg
     joint = _joint(np.array(top), foot, 0.53 * length, 0.5 * length, bend)

@@ -40,7 +40,7 @@ HIDES = (
 
 
 class Land(NamedTuple):
-    horizon: float  # scene units; below 0 there is no sky
+    horizon: float  # in scene units; if it is below 0, there is no sky
     ground: np.ndarray
     second: np.ndarray
     grass: np.ndarray

@@ -107,7 +107,7 @@ def _building(rng: np.random.Generator, street: Street, side: int, x: float, z0:
 
 
 def _windows(rng: np.random.Generator, street: Street, walls, floors: int, glass, frame) -> None:
-    """Draw windows on all floors except the lowest. `walls` gives the corners and number of windows of each wall."""
+    """Draw windows above the ground floor. `walls` gives the corners and number of windows of each wall."""
     wide, high, lights = rng.uniform(0.4, 0.65), rng.uniform(0.45, 0.65), 60 * (rng.random() < 0.3)
     for corners, columns in walls:
         u, v = np.meshgrid(np.arange(columns), np.arange(1, floors))
@@ -119,7 +119,7 @@ def _windows(rng: np.random.Generator, street: Street, walls, floors: int, glass
 
 
 def _entrance(rng: np.random.Generator, street: Street, front, columns: int, floors: int, glass) -> None:
-    """Draw a shop window and a signboard, or doors, on the lowest floor."""
+    """Draw a shop window and a signboard, or doors, on the ground floor."""
     if rng.random() < 0.5:
         board = jitter(rng, traffic.PAINTS[rng.integers(len(traffic.PAINTS))], 20)
         street.panes(front, [(0.04, 0.08 / floors)], [(0.96, 0.72 / floors)], glass * 0.9, BUILDING)

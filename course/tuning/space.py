@@ -29,7 +29,7 @@ class TuneError(SeglibError, ValueError):
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from `low` to `high`, or integers if both limits are; with `log`, sampled on a logarithmic scale."""
+    """Numbers from `low` to `high`, on a logarithmic scale if `log` is True. Integers if both limits are integers."""
 
     low: float
     high: float

@@ -14,7 +14,7 @@ from .masks import read_mask
 
 IGNORE = 255  # the label of pixels that are excluded from the loss and the metrics
 STATISTICS_IMAGES = 1000  # maximum number of images used to compute the mean and standard deviation of bands
-ASPECT_TOLERANCE = 0.01  # a mask is resized to its image if their aspect ratios differ by at most 1 %
+ASPECT_TOLERANCE = 0.01  # a mask is resized to the size of its image if the aspect ratios differ by at most 1%
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ def _check_consistency(image: Image.Image, values: np.ndarray, path: Path) -> No
     """Raise DataError if the background is ambiguous because transparency or palette contradicts the values."""
     if "A" in image.getbands():
         alpha = np.asarray(image.getchannel("A"))
-        if alpha.any() and np.asarray(image)[alpha == 0][..., :-1].any():  # common in background removal tools
+        if alpha.any() and np.asarray(image)[alpha == 0][..., :-1].any():  # common in the output of background removal
             fault = "the mask has transparent parts with values other than 0. If the opaque parts are the object"
             remedy = "write `binary: {alpha: 127}` in classes.yaml; else save it without transparency"
             raise DataError(f"{path}: {fault}, {remedy}.")

@@ -22,7 +22,7 @@ STD = (0.229, 0.224, 0.225)
 
 
 class TrainingTransform:
-    """Random crops, flips, rotation, color changes, blur and noise. Transforms whose option in `config` is 0 are off.
+    """Random crops, flips, rotation, color changes, blur and noise. An option of 0 turns a transform off.
 
     A call with a uint8 image (H, W, 3), its mask (H, W) and a seed returns both at (size, size). The same seed gives
     the same result. For non-RGB images, float32 (H, W, C), only crops, flips and rotation may be enabled.

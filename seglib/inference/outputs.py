@@ -13,7 +13,7 @@ from ..files import write_atomically
 from .result_files import MADE_BY
 
 MASK_FORMATS = ("ids", "binary", "palette")
-PNG_LEVEL = 1  # zlib level; several times faster than Pillow's default, but the files are about 10 % larger
+PNG_LEVEL = 1  # zlib level; several times faster than Pillow's default, but the files are about 10% larger
 REFINE_SIDE = 1024  # longer side of the downscaled image on which the filter of `refine_alpha` is fitted
 
 

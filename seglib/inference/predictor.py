@@ -190,7 +190,7 @@ class Predictor:
             yield from self._average_in_parts(self._upsamplers(reader), reader.height, reader.width)
 
     def _reader(self, image) -> ImageReader:
-        """Return a reader of the image, with the mean in place of NaN and infinity, which resizing would spread."""
+        """Return a reader that replaces NaN and infinity with the mean, because resizing would spread them."""
         reader = as_reader(image, len(self.mean))
         if not self.mean:
             return reader

@@ -7,7 +7,7 @@ Funkhouser, "Dilated Residual Networks", CVPR 2017, https://arxiv.org/abs/1705.0
 - ASPP: Chen, Papandreou, Schroff and Adam, "Rethinking Atrous Convolution for Semantic Image Segmentation",
   2017, https://arxiv.org/abs/1706.05587 (DeepLabV3);
 - PPM: Zhao, Shi, Qi, Wang and Jia, "Pyramid Scene Parsing Network", CVPR 2017, https://arxiv.org/abs/1612.01105
-  (PSPNet).  The auxiliary loss on the third stage, which this paper introduced, is used with both heads.
+  (PSPNet).  This paper also introduced the auxiliary loss on the third stage, which we use with both heads.
 
 With the ASPP head, the architecture is the same as torchvision's `deeplabv3_resnet50`.
 """
@@ -124,7 +124,7 @@ def adaptive_avg_pool(x: Tensor, bins: int) -> Tensor:
     `nn.AdaptiveAvgPool2d` cannot be exported to ONNX with dynamic height and width, but the two matrix products used
     here can.
     """
-    if bins == 1:  # torch.export does not support the product with a single row
+    if bins == 1:  # torch.export does not support matrix products with a single row
         return x.mean((2, 3), keepdim=True)
     return pooling_matrix(x.shape[-2], bins, x) @ x @ pooling_matrix(x.shape[-1], bins, x).T
 
@@ -199,7 +199,7 @@ def _pooled_conv(in_channels: int, out_channels: int) -> nn.Sequential:
 class DilatedResNet(nn.Module):
     """Dilated ResNet-50 with an ASPP or PPM head: images (N, in_channels, H, W) of any size -> logits.
 
-    In eval mode the network returns logits (N, num_classes, H, W).  In training mode it returns the tuple (logits,
+    In eval mode, the network returns logits (N, num_classes, H, W).  In training mode, it returns the tuple (logits,
     auxiliary logits), both of this shape.  In training, a single image must be larger than 8x8 pixels, because batch
     normalization needs at least two values per channel.
 

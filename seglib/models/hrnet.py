@@ -166,8 +166,8 @@ class HighResolutionModule(nn.Module):
     def _fuse_layer(in_channels: int, out_channels: int, num_downsamples: int) -> nn.Module:
         """Return the layer that transforms one branch for the sum in another branch.
 
-        To a higher resolution, this is a 1x1 convolution, whose output `_fuse` upsamples.  To a lower resolution, it is
-        a 3x3 convolution with stride 2 for each factor of 2.
+        To a higher-resolution branch, this is a 1x1 convolution, whose output `_fuse` upsamples.  To a lower-resolution
+        branch, it is a sequence of 3x3 convolutions with stride 2, one for each factor of 2.
         """
         if num_downsamples == 0:
             return nn.Identity()

@@ -52,9 +52,9 @@ def check_names(chosen: Iterable[str]) -> None:
 
 
 def create(name: str, num_classes: int, in_channels: int = 3, pretrained: str | None = None, **options) -> nn.Module:
-    """Build a network with random or pretrained weights.
+    """Build a network with random or pre-trained weights.
 
-    In eval mode `model(x)` maps images (N, in_channels, H, W) to logits (N, num_classes, H, W).  In training mode,
+    In eval mode, `model(x)` maps images (N, in_channels, H, W) to logits (N, num_classes, H, W).  In training mode,
     networks with several outputs return a tuple of such logits, and `model.aux_loss_weights` contains the weights of
     these outputs in the loss.  Published weights are downloaded once (see `pretrained.fetch`), and a line on stderr
     reports which layers were loaded.

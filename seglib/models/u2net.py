@@ -101,7 +101,7 @@ def _stage(level: int, in_channels: int, mid_channels: int, out_channels: int) -
 class U2Net(nn.Module):
     """U2-Net: images (N, in_channels, H, W) of any size -> logits (N, num_classes, H, W).
 
-    In training mode the network returns a tuple of seven logit tensors of this shape for deep supervision: the fused
+    In training mode, the network returns a tuple of seven logit tensors of this shape for deep supervision: the fused
     output, followed by the six side outputs from the finest to the coarsest.
 
     Args:

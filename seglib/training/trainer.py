@@ -50,7 +50,7 @@ class Trainer:
         resume: whether to resume from `checkpoint.pt` in `config.output_dir`.
 
     Attributes:
-        model: the network that the optimizer trains.
+        model: the network whose weights the optimizer updates.
         ema: exponential moving average of the network's weights, or None.
         step: the number of optimizer steps so far.
         history: one entry per epoch with loss, learning rate, validation scores and seconds.
@@ -96,14 +96,14 @@ class Trainer:
 
     @property
     def eval_model(self) -> nn.Module:
-        """The network that is validated and saved as best.safetensors, which is the averaged network if EMA is used."""
+        """The network that is validated and saved as best.safetensors: if EMA is used, the averaged network."""
         return self.ema.model if self.ema else self.model
 
     def fit(self, progress: bool = True, on_validated: Callable[[dict], None] | None = None) -> list[dict]:
         """Train from the current epoch to the last one.
 
         After Ctrl-C or SIGTERM, the run finishes the current step, writes a checkpoint and raises KeyboardInterrupt.
-        Under torchrun every process calls this method and trains on its part of each batch; rank 0 writes the files.
+        Under torchrun, every process calls this method and trains on its part of each batch; rank 0 writes the files.
 
         Args:
             progress: whether to print one line per epoch on stderr, and on a terminal also a progress bar.
@@ -248,7 +248,7 @@ class Trainer:
         the scores are computed from the pixel counts of all processes.
         """
         loader = loader or build.make_val_loader(self.config, self.val_set, 0)
-        # On CPUs each process has its own batch-normalization statistics; rank 0's statistics are saved and validated.
+        # On CPUs, each process has its own batch-normalization statistics; rank 0's statistics are saved and validated.
         distributed.broadcast_buffers(self.eval_model)
         options = asdict(self.config.inference)
         predictor = Predictor(self.eval_model, **options, device=self.device, amp_dtype=self.amp_dtype)

@@ -42,7 +42,7 @@ _POINTER = {"arrowstyle": "-", "color": LIGHT_GRAY}
 
 @figure_style()
 def calibration() -> NotebookFigure:
-    """Draw how a reliability diagram is made by binning pixels by confidence and plotting the accuracy of each bin."""
+    """Show how a reliability diagram is made by binning pixels by confidence and plotting the accuracy of each bin."""
     bins = ((0.55, 5), (0.75, 6), (0.95, 8))  # confidence, correct pixels of ten
     figure, axes = canvas(
         WIDTH,

@@ -1,6 +1,6 @@
-"""Read annotation formats that describe objects by polygons, run-length encodings or bitmaps.
+"""Read COCO, LabelMe, Supervisely and YOLO annotations.
 
-These formats are COCO, LabelMe, Supervisely and YOLO.
+These formats describe objects by polygons, run-length encodings or bitmaps.
 """
 
 import base64
