@@ -198,6 +198,6 @@ def load_file(file: Path) -> tuple[nn.Module, dict]:
         model = create()
         model.load_state_dict(tensors)
     except (RuntimeError, ValueError, TypeError, OverflowError) as error:  # a ModelError is a ValueError
-        reason = str(error).splitlines()[:2][-1].strip()[:300]  # PyTorch's first line has no details
+        reason = str(error).splitlines()[:2][-1].strip()[:300]  # the first line of PyTorch's message has no details
         raise WeightsError(f"{file}: the tensors do not fit {str(network['name'])[:40]} ({reason}).") from None
     return model.eval(), metadata

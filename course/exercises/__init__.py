@@ -92,7 +92,7 @@ def grade(name: str, answer) -> Verdict:
         return Verdict(False, f"not yet: {hint}")
     except (_Unfinished, NotImplementedError):
         return Verdict(None, "not attempted yet: your function returns nothing")
-    except Exception as error:  # a reader's mistake may be any exception
+    except Exception as error:  # the reader's code may raise any exception
         return Verdict(False, f"not yet: {_describe(error, answer)}")
     return Verdict(True, "right")
 

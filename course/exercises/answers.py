@@ -14,7 +14,7 @@ def attempt(what: str, call: Callable):
         return call()
     except NotImplementedError:
         raise
-    except Exception as error:  # a reader's mistake may be any exception
+    except Exception as error:  # the reader's code may raise any exception
         raise Hint(f"{what} stopped with {type(error).__name__}: {error}".splitlines()[0]) from None
 
 

@@ -103,7 +103,7 @@ def orientation(image: Image.Image) -> int:
     """Return the EXIF orientation, 1 to 8, or 1 if the EXIF data is missing or damaged."""
     try:
         turn = image.getexif().get(ORIENTATION, 1)
-    except Exception:  # damaged EXIF data raises many types of exceptions, but the pixels may be fine
+    except Exception:  # damaged EXIF data can cause many types of exceptions, but the pixels may be intact
         turn = 1
     return turn if turn in range(1, 9) else 1
 
