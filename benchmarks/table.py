@@ -25,8 +25,8 @@ and optimizer for both". The *target* was set before measuring.
 
 For inference engines, the baseline is our network in eager PyTorch in float32. Engines that compute in bfloat16 or int8
 change the predictions, so that their mIoU is given below. ISNet and MediaPipe's network are fetched from npm for
-measuring, and are no part of this project. The runs from `python -m benchmarks from_nothing` are in
-`benchmarks/from_nothing.json`, with a point for each validation.
+measuring, and are no part of this project. `python -m benchmarks from_nothing` trains our networks and those of usual
+recipes until they reach a score, and writes the score after each validation to `benchmarks/from_nothing.json`.
 
 [Scaling](../benchmarks/scaling.md) estimates the cost of a million and a billion images, and measures large images.
 """
