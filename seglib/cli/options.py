@@ -40,6 +40,8 @@ def fraction(text: str) -> float:
 def add_inference(parser: Parser) -> None:
     add = parser.add_argument
     add("--device", default="auto", help="auto, cpu, cuda, mps (%(default)s)")
+    precisions = "off for float32, bf16, fp16, or auto for the fastest that the device supports"
+    add("--amp", default="off", choices=["off", "auto", "bf16", "fp16"], help=f"precision: {precisions} (%(default)s)")
     add("--longest-side", type=int, help="resize the longer side to this many pixels; 0 keeps the size")
     add("--multi-scale", action="store_true", help="average scales 0.75, 1, 1.25 and horizontal flips")
     add("--tile", type=int, default=0, metavar="SIDE", help="side of sliding windows; 0 for automatic (%(default)s)")
@@ -68,7 +70,12 @@ def make_predictor(args: argparse.Namespace, settings: dict, model):
     scales, flip = several if args.multi_scale else (settings["scales"], settings["flip"])
     windows = {"tile": args.tile, "overlap": args.overlap, "batch_size": args.batch_size}
     windows |= {"mean": settings.get("mean", ()), "std": settings.get("std", ())}
-    return inference.Predictor(model, side, scales, flip, inference.pick_device(args.device), **windows)
+    device = inference.pick_device(args.device)
+    if args.amp != "off":
+        from ..training.optimizer import amp_dtype  # takes a moment to import
+
+        windows["amp_dtype"] = amp_dtype(args.amp, device)
+    return inference.Predictor(model, side, scales, flip, device, **windows)
 
 
 def make_folder(folder: Path, option: str) -> None:

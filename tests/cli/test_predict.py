@@ -146,6 +146,17 @@ def test_windows_by_options(called, place):
         assert code == 1 and named in err and len(err.splitlines()) == 1
 
 
+def test_a_lower_precision_changes_the_probabilities_slightly(called, place):
+    probabilities = {}
+    for amp in ("off", "bf16"):
+        assert called("photos/a.png", "--kind", "probabilities", "--amp", amp)[0] == 0
+        probabilities[amp] = np.load(place / "out" / "a_probabilities.npz")["probabilities"].astype(float)
+    differences = np.abs(probabilities["off"] - probabilities["bf16"])
+    assert 0 < differences.max() < 0.05
+    code, _, _ = called("photos/a.png", "--amp", "auto")
+    assert code == 0
+
+
 def test_large_images_are_read_in_parts_or_refused(called, place, monkeypatch):
     pytest.importorskip("rasterio")
     monkeypatch.setattr("seglib.inference.tiff.LARGE_PIXELS", 2000)
