@@ -210,7 +210,7 @@ def test_a_release_measures_what_it_writes(tmp_path, monkeypatch):
     assert (config.num_workers, config.device) == (0, "cpu") and (saved.num_workers, saved.device) == (-1, "auto")
     text = (tmp_path / "small.md").read_text()
     assert f"{scores['miou']:.4f}" in text and card["sha256"] in text
-    assert curve["longest_side"] == 48 and "during training, with" in text
+    assert curve["longest_side"] == 48 and "during training (epoch" in text
     sides = []
     monkeypatch.setattr(
         release,
@@ -227,8 +227,8 @@ def test_a_release_measures_what_it_writes(tmp_path, monkeypatch):
     assert header["config"]["inference"]["flip"] and not card["input"]["flip"]
     assert larger["training"]["curve"] == curve
     text = (tmp_path / "larger.md").read_text()
-    assert "during training, the longer side scaled to 48 pixels, with" in text
-    assert "The checkpoint and the longer side were selected" in text.replace("\n", " ")
+    assert "during training, longer side resized to 48 pixels (epoch" in text
+    assert "The checkpoint and the input size were selected" in text
 
 
 def test_weights_with_infinite_values_are_not_released(tmp_path, monkeypatch):
@@ -279,14 +279,14 @@ def test_card_shows_the_validation_curve_and_the_scaling_of_images():
     curve = {"epochs": [3], "miou": [0.5], "longest_side": 64}
     one = {"data": {"chosen_on": "val"}, "input": {"longest_side": 64}, "training": {"curve": curve}}
     assert model_cards._curve(one).endswith(": 0.500 (3)")
-    assert model_cards._scaling(0) == "at the image's own size"
-    assert model_cards._scaling(320).startswith("the longer side scaled to 320 pixels")
+    assert model_cards._scaling(0) == "original image size"
+    assert model_cards._scaling(320).startswith("longer side resized to 320 pixels;")
 
 
 def test_a_card_names_public_weights_that_the_run_began_with():
     described = load_config(None, ["--model.name=hrnet_w18", "--model.init_from=imagenet"])
     start = release._start(described)
-    assert model_cards._origin(start) == "initialized with the public weights 'imagenet' and trained"
+    assert model_cards._origin(start) == "initialized with ImageNet weights and trained"
     card = {"training": {**start, "teachers": ["a", "b"]}}
     assert model_cards.trained_with(card) == "ImageNet weights; distilled from a and b"
     assert model_cards.trained_with({"training": {}}) == "from scratch"
@@ -305,16 +305,15 @@ def test_a_card_separates_scores_of_images_that_chose_the_checkpoint(tmp_path, m
     assert (card["data"]["chosen_on"], card["data"]["measured_on"]) == (None, "val")
     assert card["training"]["best_epoch"] == 2 and card["training"]["curve"]["split"] == "train"
     text = (tmp_path / "fixed.md").read_text()
-    assert "the last epoch of a fixed schedule; the val split was not used to select a checkpoint. " in text
-    assert " On train, 10 images, mIoU is" in text
-    assert "the last of 2 epochs" in text and "mIoU on train during training" in text
+    assert "the last epoch of a fixed schedule. The validation set was not used to select a checkpoint. " in text
+    assert " On the training set (10 images), mIoU is" in text
+    assert "the last of 2 epochs" in text and "mIoU on the training set during training" in text
     measured = " | ".join(f"{card['scores'][score]:.4f}" for score in ("miou", "boundary_iou"))
     assert model_cards.table().startswith("Scores on validation images:\n")
     assert f"| from scratch | creatures | 10 | {measured} |" in model_cards.table()
     card["data"]["chosen_on"] = "train"
-    assert "checkpoint was selected on the train split; the val split was not used for selection" in model_cards.text(
-        card
-    )
+    selected = "checkpoint was selected on the training set. The validation set was not used for model selection"
+    assert selected in model_cards.text(card)
     card["data"]["chosen_on"] = "val"
     (tmp_path / "fixed.json").write_text(json.dumps(card))
     assert model_cards.table().startswith("Scores on images that were also used to select the checkpoint:\n")

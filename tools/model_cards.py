@@ -6,35 +6,74 @@ from seglib.visualize.style import SCORE_NAMES
 
 README = weights.FOLDER.parent / "README.md"
 BEGIN, END = "<!-- results: python -m tools table -->", "<!-- end of results -->"
+PUBLIC_WEIGHTS = {"imagenet": "ImageNet weights", "coco": "COCO weights"}
 
 
 def text(card: dict) -> str:
     """Return a model card as Markdown."""
-    scores, multi, training = card["scores"], card["scores_multi_scale"], card["training"]
+    training, of = card["training"], card["data"]
+    sections = [
+        [
+            f"# {card['name']}",
+            "",
+            f"![best and worst predictions]({card['name']}.png)",
+            "",
+            f"{_network(card['model'])} with {card['model']['parameters']:,} parameters, {_origin(training)} on "
+            f"{training_sets(card)} (split list `{of['list']}`, split `{of['trained_on']}`).{_distillation(training)}",
+        ],
+        ["## Scores", "", *_score_lines(card)],
+        [
+            "## Limitations",
+            "",
+            f"- {_selection(card)}",
+            f"- The scores are those of one training run, with seed {training['config']['seed']}.",
+            "- Scores may be lower on images from other sources.",
+            *_repetition_lines(card),
+        ],
+        [
+            "## Training",
+            "",
+            f"- Command: `{training['command']}`",
+            f"- Time: {training['minutes']} minutes on {training['hardware']}",
+            f"- Checkpoint: {_kept_epoch(card)}",
+            f"- {_curve(card)}",
+        ],
+        [
+            "## Use",
+            "",
+            f"- Evaluation: `{_measuring(card)}`",
+            f"- Classes: {', '.join(card['classes'])}",
+            f"- Input: RGB image with values in [0, 1], normalized with mean {card['input']['mean']} and standard "
+            f"deviation {card['input']['std']}; {_scaling(card['input']['longest_side'])}{_mirroring(card)}",
+            f"- File: `{card['file']}`, {card['bytes']:,} bytes, weights in float16 where its range is sufficient; "
+            f"SHA-256 `{card['sha256']}`",
+            f"- Software: Python {card['software']['python']}, PyTorch {card['software']['torch']}",
+        ],
+    ]
+    return "\n\n".join("\n".join(lines) for lines in sections) + "\n"
+
+
+def _score_lines(card: dict) -> list[str]:
+    """Return the table of scores, an explanation, and the table of the classes."""
+    scores, multi = card["scores"], card["scores_multi_scale"]
     rows = [
         ("mIoU", "miou"),
-        (f"Boundary IoU (ratio {scores['boundary_ratio']})", "boundary_iou"),
+        (f"Boundary IoU (band width {scores['boundary_ratio']} x image diagonal)", "boundary_iou"),
         ("pixel accuracy", "pixel_accuracy"),
         ("foreground IoU", "foreground_iou"),
         ("foreground IoU, mean over images", "foreground_iou_per_image"),
         ("foreground Boundary IoU", "boundary_iou_foreground"),
         ("foreground Boundary IoU, mean over images", "boundary_iou_foreground_per_image"),
     ]
-    lines = [
-        f"# {card['name']}",
-        "",
-        f"![best and worst predictions]({card['name']}.png)",
-        "",
-        f"{_network(card['model'])} with {card['model']['parameters']:,} parameters, {_origin(training)} on "
-        f"{training_sets(card)} (split list `{card['data']['list']}`, {card['data']['trained_on']}).",
-        "",
-        f"Trained with: {trained_with(card)}.",
-        "",
-        f"| on {card['data']['measured_on']}, {card['data']['images']} images at their own size | "
-        f"single scale{' with flip' if _is_mirrored(card) else ''} | "
-        f"flip and scales {', '.join(map(str, multi['scales']))} |",
+    return [
+        f"| {_set_name(card['data']['measured_on'])}, {card['data']['images']} images at their original size | "
+        f"single scale{', horizontal flip' if _is_mirrored(card) else ''} | "
+        f"TTA: horizontal flip, scales {', '.join(map(str, multi['scales']))} |",
         "|---|---|---|",
         *(f"| {title} | {scores[key]:.4f} | {multi[key]:.4f} |" for title, key in rows if scores.get(key) is not None),
+        "",
+        'Each score is computed from the pixels of all images together, unless its row says "mean over images". mIoU '
+        "and Boundary IoU are averaged over the classes.",
         "",
         "| class | IoU | Boundary IoU | precision | recall |",
         "|---|---|---|---|---|",
@@ -44,26 +83,13 @@ def text(card: dict) -> str:
             + " |"
             for name, values in scores["per_class"].items()
         ),
-        "",
-        "Scores are computed over all pixels of the data set at once and averaged over classes, unless a row says "
-        "otherwise. "
-        f"{_selection(card)} One run with seed {training['config']['seed']}. "
-        "Images from other sources may score lower.",
-        "",
-        *_repetition_lines(card),
-        f"- Evaluate: `{_measuring(card)}`",
-        f"- Train: `{training['command']}` ({training['minutes']} minutes on {training['hardware']}; "
-        f"{_kept_epoch(card)})",
-        f"- {_curve(card)}",
-        f"- Classes: {', '.join(card['classes'])}",
-        f"- Input: RGB in 0..1, minus the mean {card['input']['mean']}, divided by the standard deviation "
-        f"{card['input']['std']}; "
-        f"{_scaling(card['input']['longest_side'])}{_mirroring(card)}",
-        f"- File: `{card['file']}`, {card['bytes']:,} bytes, stored in fp16 where its range suffices; "
-        f"sha256 `{card['sha256']}`",
-        f"- Made with Python {card['software']['python']}, torch {card['software']['torch']}",
     ]
-    return "\n".join(lines) + "\n"
+
+
+def _set_name(split: str) -> str:
+    """Return the name of a split in prose, such as "validation set"."""
+    names = {"train": "training set", "val": "validation set", "test": "test set"}
+    return names.get(split, f"`{split}` split")
 
 
 def _network(model: dict) -> str:
@@ -77,8 +103,7 @@ def trained_with(card: dict) -> str:
     start, teachers = card["training"].get("start"), card["training"].get("teachers", [])
     parts = []
     if start:
-        public = {"imagenet": "ImageNet weights", "coco": "COCO weights"}
-        parts.append(public.get(start["weights"], f"weights pre-trained on {start['data']}"))
+        parts.append(PUBLIC_WEIGHTS.get(start["weights"], f"weights pre-trained on {start['data']}"))
     if teachers:
         parts.append(f"distilled from {' and '.join(teachers)}")
     return "; ".join(parts) or "from scratch"
@@ -96,35 +121,41 @@ def _origin(training: dict) -> str:
     if not start:
         return "trained from scratch"
     if "epochs" not in start:
-        return f"initialized with {start['data']} and trained"
+        return f"initialized with {PUBLIC_WEIGHTS.get(start['weights'], start['data'])} and trained"
     spent = f"{start['epochs']} epochs, {start['minutes']} minutes"
-    return f"trained from scratch on {start['data']} ({spent}), then fine-tuned"
+    return f"pre-trained from scratch on {start['data'].replace('+', ' and ')} ({spent}), then fine-tuned"
+
+
+def _distillation(training: dict) -> str:
+    """Return a sentence with the teachers used in training, or "" if there were none."""
+    teachers = training.get("teachers")
+    return f" Knowledge distillation from {' and '.join(teachers)}." if teachers else ""
 
 
 def _selection(card: dict) -> str:
     """Return the sentences about the images on which the checkpoint was selected."""
     of = card["data"]
+    measured = _set_name(of["measured_on"])
     if of["chosen_on"] is None:
         sentence = (
-            f"These are the weights of the last epoch of a fixed schedule; the {of['measured_on']} split was not used "
-            "to select a checkpoint."
+            f"The weights are those of the last epoch of a fixed schedule. The {measured} was not used to select a "
+            "checkpoint."
         )
     elif of["chosen_on"] == of["measured_on"]:
         sentence = (
-            f"The {_chosen(card)} selected on the same {of['chosen_on']} images, so expect slightly lower scores on "
-            "images that the network has not seen."
+            f"The {_chosen(card)} selected on the {measured} itself, so expect slightly lower scores on new images."
         )
     else:
         sentence = (
-            f"The {_chosen(card)} selected on the {of['chosen_on']} split; the {of['measured_on']} split was not used "
-            "for selection."
+            f"The {_chosen(card)} selected on the {_set_name(of['chosen_on'])}. The {measured} was not used for model "
+            "selection."
         )
     selection = card.get("scores_selection")
     if selection:
         split = card["training"]["config"]["data"]["val_split"]
         sentence += (
-            f" On {split}, {selection['images']} images, mIoU is {selection['miou']:.4f} and Boundary IoU "
-            f"{selection['boundary_iou']:.4f}."
+            f" On the {_set_name(split)} ({selection['images']} images), mIoU is {selection['miou']:.4f} and Boundary "
+            f"IoU is {selection['boundary_iou']:.4f}."
         )
     return sentence
 
@@ -134,7 +165,7 @@ def _kept_epoch(card: dict) -> str:
     if card["data"]["chosen_on"] is None:
         return f"the last of {training['epochs']} epochs"
     metric = SCORE_NAMES[training["config"]["metric"]]
-    return f"the best of {training['epochs']} epochs by {metric} was {training['best_epoch']}"
+    return f"epoch {training['best_epoch']} of {training['epochs']}, which had the best {metric}"
 
 
 def _repetition_lines(card: dict) -> list[str]:
@@ -143,11 +174,10 @@ def _repetition_lines(card: dict) -> list[str]:
         return []
     scores, of = card["scores_without_them"], card["data"]
     return [
-        f"`seglib data check {of['name']}{_list_option(card)}` reports that some images of "
-        f"the {of['measured_on']} split look like an image of the {of['trained_on']} split: {', '.join(keys)}. "
-        f"Without them mIoU is {scores['miou']:.4f} and Boundary IoU "
-        f"{scores['boundary_iou']:.4f} (`{_measuring(card)} --without {' '.join(keys)}`).",
-        "",
+        f"- Some images of the {_set_name(of['measured_on'])} are near-duplicates of images of the "
+        f"{_set_name(of['trained_on'])}: {', '.join(keys)} (see `seglib data check {of['name']}{_list_option(card)}`). "
+        f"Without them, mIoU is {scores['miou']:.4f} and Boundary IoU is {scores['boundary_iou']:.4f} "
+        f"(`{_measuring(card)} --without {' '.join(keys)}`)."
     ]
 
 
@@ -161,7 +191,7 @@ def _list_option(card: dict) -> str:
 
 
 def _chosen(card: dict) -> str:
-    return "checkpoint and the longer side were" if _resized(card) else "checkpoint was"
+    return "checkpoint and the input size were" if _resized(card) else "checkpoint was"
 
 
 def _resized(card: dict) -> bool:
@@ -175,15 +205,15 @@ def _curve(card: dict, count: int = 8) -> str:
     last = len(curve["epochs"]) - 1
     chosen = sorted({round(i * last / (count - 1)) for i in range(count)})
     values = ", ".join(f"{curve['miou'][i]:.3f} ({curve['epochs'][i]})" for i in chosen)
-    other = f", {_scaling(curve['longest_side']).partition(',')[0]}" if _resized(card) else ""
+    other = f", {_scaling(curve['longest_side']).partition(';')[0]}" if _resized(card) else ""
     split = curve.get("split", card["data"]["chosen_on"])
-    return f"mIoU on {split} during training{other}, with the epoch in brackets: {values}"
+    return f"mIoU on the {_set_name(split)} during training{other} (epoch in parentheses): {values}"
 
 
 def _scaling(longest_side: int) -> str:
     if not longest_side:
-        return "at the image's own size"
-    return f"the longer side scaled to {longest_side} pixels, logits scaled back to the image's size"
+        return "original image size"
+    return f"longer side resized to {longest_side} pixels; logits resized back to the original image size"
 
 
 def _is_mirrored(card: dict) -> bool:
