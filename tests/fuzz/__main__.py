@@ -24,7 +24,7 @@ PACKAGES = ("pillow", "tifffile", "torch", "safetensors", "pyyaml", "jsonargpars
 
 def table(results: dict) -> str:
     """Return the table of docs/reliability.md for a results file."""
-    columns = ("corrupted inputs", "tried", "read anyway", "refused", "anything else", "slowest", "memory")
+    columns = ("corrupted input", "files", "accepted", "rejected", "failures", "longest CPU time", "memory increase")
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for entry in results["kinds"]:
         numbers = (f"{entry[name]:,}" for name in ("tried", "read", "refused"))
@@ -35,7 +35,7 @@ def table(results: dict) -> str:
     total = {name: sum(entry[name] for entry in results["kinds"]) for name in ("tried", "read", "refused")}
     faults = sum(len(entry["faults"]) for entry in results["kinds"])
     counts = " | ".join(f"{count:,}" for count in total.values())
-    return "\n".join([*lines, f"| total, by `{results['command']}` | {counts} | {faults} | | |"])
+    return "\n".join([*lines, f"| total (`{results['command']}`) | {counts} | {faults} | | |"])
 
 
 def main() -> int:
