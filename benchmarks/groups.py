@@ -80,7 +80,10 @@ def _photographs(root: Path) -> list[Entry]:
     group = "photographs"
     result = [
         Entry(
-            f"folder-{name}", group, f"a folder of photographs, beside {short}", partial(photographs.folder, root, name)
+            f"folder-{name}",
+            group,
+            f"a folder of photos, compared with {short}",
+            partial(photographs.folder, root, name),
         )
         for name, short in (("loop", "a plain loop"), ("isnet", "ISNet"), ("selfie", "MediaPipe's selfie network"))
     ]

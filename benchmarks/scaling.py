@@ -16,18 +16,21 @@ CACHE = 2**30  # bytes of decoded images that training keeps by default
 def page(entries: Sequence[dict]) -> str:
     """Return the page in Markdown. If measurements for a section are missing, they are listed in the section."""
     by_name = {entry["name"]: entry for entry in entries if entry["ours"] is not None}
-    machines = "; ".join(dict.fromkeys(entry["machine"] for entry in entries))
+    machines = dict.fromkeys(entry["machine"] for entry in entries)
     parts = [
-        ("Predicting", [*PARTS], _predicting),
+        ("Prediction", [*PARTS], _predicting),
         ("Training, one epoch", [], _training),
-        ("What breaks first", ["predict-read", "predict-write", "listing", "shuffling"], _limits),
+        ("Limits", ["predict-read", "predict-write", "listing", "shuffling"], _limits),
         ("Large images", [], _large),
     ]
     lines = [
-        "# What a million and a billion images cost",
+        "# Cost of a million and a billion images",
         "",
-        "Written by `python -m benchmarks table` from `results.json`. The last table was measured. The other tables "
-        f"are extrapolated from rates measured on: {machines}. No run had this many images.",
+        "This page is written by `python -m benchmarks table` from `results.json`. The table of large images contains "
+        "measurements. The other tables are estimates: no run had this many images. They are extrapolated from the "
+        "speed measured on these machines:",
+        "",
+        *(f"- {machine}" for machine in machines),
     ]
     for title, needed, write in parts:
         missing = [name for name in needed if name not in by_name]
@@ -60,13 +63,23 @@ def _predicting(by_name: dict[str, dict]) -> list[str]:
                 f"{number(by_name['predict-write']['bytes'] * count / 1e9)} GB",
             ]
         )
-    head = ["images", "decoding", "inference", "writing", "total", "cores for one day", "data read", "data written"]
+    head = [
+        "images",
+        "decoding",
+        "inference",
+        "writing",
+        "total",
+        "CPU cores to finish in one day",
+        "data read",
+        "data written",
+    ]
     rate = by_name["predict-read"]["bytes"] / sum(each) / 1e6
     return [
         *_table(head, rows),
         "",
-        f"Times are for one core, measured with {by_name['predict-compute']['note']}. Images are independent, so they "
-        f"can be divided among machines. Each core reads {number(rate)} MB per second; disk and network must keep up.",
+        f"Times are for one core and were measured with {by_name['predict-compute']['note']}. The images are "
+        "independent, so they can be distributed over several machines. Each core reads "
+        f"{number(rate)} MB per second, which the disk and the network must provide.",
     ]
 
 
@@ -79,14 +92,15 @@ def _training(by_name: dict[str, dict]) -> list[str]:
         rows.append([entry["title"], f"{number(entry['ours'])} images/s", *map(hours, rates), number(rates[1] / 86400)])
     if not rows:
         return ["Not measured yet: the training steps."]
-    head = ["network", "rate of one machine", "a million images", "a billion images", "machines for a billion a day"]
+    head = ["network", "speed of one machine", "time for a million", "time for a billion"]
+    head += ["machines for a billion per day"]
     lines = _table(head, rows)
     if "two-processes" in by_name:
         second = by_name["two-processes"]["ratio"]
         lines += [
             "",
-            f"On this machine, training in two processes that share each batch was {second:.2f} times as fast as in "
-            "one process. The last column assumes that the rate grows in proportion to the number of machines.",
+            f"On one machine, training in two processes that share each batch was {second:.2f} times as fast as in "
+            "one process. The last column assumes that the speed is proportional to the number of machines.",
         ]
     return lines
 
@@ -97,38 +111,52 @@ def _limits(by_name: dict[str, dict]) -> list[str]:
     limits = [
         (
             CACHE / read["decoded_bytes"],
-            "decoded images fill the cache of training, which has 1 GiB by default",
+            "decoded images fill the training cache (1 GiB by default)",
             _anew(by_name),
         ),
         (
             60 / (listing["ours"] / 1e6),
             "listing the files takes a minute before the first result",
-            "a separate folder for each machine",
+            "use a separate folder for each machine",
         ),
         (
             2**30 / listing["bytes"],
-            "paths of the files take 1 GiB in every process that opens the data set",
-            "divide the list among processes, or store thousands of images in each archive",
+            "the file paths take 1 GiB in every process that opens the data set",
+            "distribute the list over the processes, or store thousands of images in each archive",
         ),
         (
             60 / (order["ours"] / 1e9),
             "shuffling the indices of an epoch takes a minute in each process",
             "shuffle archives, then the images of a few archives at a time",
         ),
-        (2**30 / order["bytes"], "shuffled indices take 1 GiB in each process", "shuffle archives instead of images"),
-        (2**40 / by_name["predict-write"]["bytes"], "written masks fill 1 TiB", "keep only the masks that are needed"),
-        (2**40 / read["bytes"], "images fill 1 TiB", "store images close to the machines that read them"),
-        (2**40 / 2**14, "a 1 TiB disk has no inodes left (ext4 creates one per 16 KiB)", "archives of many images"),
+        (
+            2**30 / order["bytes"],
+            "the shuffled indices take 1 GiB in each process",
+            "shuffle archives instead of images",
+        ),
+        (
+            2**40 / by_name["predict-write"]["bytes"],
+            "the predicted masks fill 1 TiB",
+            "keep only the masks that are needed",
+        ),
+        (2**40 / read["bytes"], "the images fill 1 TiB", "store images close to the machines that read them"),
+        (
+            2**40 / 2**14,
+            "a 1 TiB disk has no inodes left (ext4 creates one per 16 KiB)",
+            "store many images in each archive",
+        ),
     ]
     rows = [[f"{count:,.0f}", what, remedy] for count, what, remedy in sorted(limits)]
-    return _table(["images", "what happens", "what helps"], rows)
+    return _table(["images", "limit", "solution"], rows)
 
 
 def _anew(by_name: dict[str, dict]) -> str:
     """Return the advice about the cache, with the slowdown from decoding in each epoch if it was measured."""
     if "decoding-once" not in by_name:
-        return "a larger `data.cache_mb`"
-    return f"a larger `data.cache_mb`; without cache, loading is {by_name['decoding-once']['ratio']:.1f} times slower"
+        return "increase `data.cache_mb`"
+    return (
+        f"increase `data.cache_mb`; without the cache, loading is {by_name['decoding-once']['ratio']:.1f} times slower"
+    )
 
 
 def _large(by_name: dict[str, dict]) -> list[str]:
@@ -145,7 +173,7 @@ def _large(by_name: dict[str, dict]) -> list[str]:
         "",
         f"The largest image has {(last['side'] / first['side']) ** 2:,.0f} times the pixels of the smallest. It took "
         f"{last['seconds'] / first['seconds']:,.0f} times as long and {last['peak_mib'] / first['peak_mib']:.2f} times "
-        f"the memory, including libraries. Settings: {last['note'].partition('; ')[2]}.",
+        f"the memory, which includes the libraries. Settings: {last['note'].partition('; ')[2]}.",
     ]
 
 

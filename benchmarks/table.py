@@ -12,23 +12,31 @@ BEGIN, END = "<!-- benchmarks: python -m benchmarks table -->", "<!-- end of ben
 HEAD = ["benchmark", "ours", "baseline", "ratio", "quartiles", "target", "description of the baseline"]
 INTRODUCTION = """# Benchmarks
 
-Written by `python -m benchmarks table` from `benchmarks/results.json`. `make bench` repeats all measurements.
-`python -m benchmarks run --resume` resumes an interrupted run, and `--only NAME` measures one row.
+This page is written by `python -m benchmarks table` from `benchmarks/results.json`. `make bench` repeats all
+measurements. `python -m benchmarks run --resume` resumes an interrupted run, and `--only NAME` measures one row.
 
-Each row compares our code with a baseline. If the ratio is bold, the baseline is a library that is commonly used for
-the same task; otherwise it is another variant of our code. Speed is measured alternately in one process, at the same
-precision. The table shows medians, and the quartiles of the ratio. A ratio above 1 means that our code is faster or
-uses less memory. The results of both are first checked to be equal, except for augmentation, which is random, and for
-the U-Net of segmentation-models-pytorch, which is a different network. Our networks run as in our training loop, with
-channels-last layout and a fused optimizer. The baselines run with PyTorch's defaults, unless the row says "same layout
-and optimizer for both". The *target* was set before measuring.
+## How to read the table
 
-For inference engines, the baseline is our network in eager PyTorch in float32. Engines that compute in bfloat16 or int8
-change the predictions, so that their mIoU is given below. ISNet and MediaPipe's network are fetched from npm for
-measuring, and are no part of this project. `python -m benchmarks from_nothing` trains our networks and those of usual
-recipes until they reach a score, and writes the score after each validation to `benchmarks/from_nothing.json`.
+- Each row compares our code with a baseline. If the ratio is bold, the baseline is a library that is commonly used for
+  the same task. Otherwise, it is another variant of our code.
+- A ratio above 1 means that our code is faster or uses less memory. The table shows medians, and the quartiles of the
+  ratio.
+- The *target* was set before the measurement.
+- Our code and the baseline run alternately in one process, at the same precision. First, we check that their results
+  are equal. There are two exceptions: augmentation is random, and the U-Net of segmentation-models-pytorch is a
+  different network.
+- Our networks run as in our training loop, with channels-last layout and a fused optimizer. The baselines run with
+  PyTorch's defaults, unless the row says "same layout and optimizer for both".
+- For inference engines, the baseline is our network in eager PyTorch in float32. Engines that compute in bfloat16 or
+  int8 change the predictions. Their mIoU is given [below](#how-each-row-was-measured).
+- ISNet and MediaPipe's network are downloaded from npm for the measurement. They are not part of this project.
+- The training runs of `python -m benchmarks from_nothing` are in `benchmarks/from_nothing.json`, with one point for
+  each validation.
 
-[Scaling](../benchmarks/scaling.md) estimates the cost of a million and a billion images, and measures large images.
+[Scaling](../benchmarks/scaling.md) estimates the cost of a million and of a billion images, and measures the prediction
+of large images.
+
+## Results
 """
 LISTED = ("quality", "networks", "photographs", "training")  # groups whose entries without a baseline are listed
 HEADLINES = (  # the rows that the README shows
@@ -83,10 +91,12 @@ def text(entries: Sequence[dict]) -> str:
     lines = _lines([HEAD, ["---"] * len(HEAD), *(row(entry) for entry in entries if _beside(entry))])
     machines = list(dict.fromkeys(entry["machine"] for entry in entries))
     versions = {name: version for entry in entries for name, version in entry["versions"].items()}
-    measured = f"Measured on: {'; '.join(machines)}. " + ", ".join(f"{n} {v}" for n, v in sorted(versions.items()))
+    used = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+    measured = _bullets("Machines:", machines) + ["", f"Package versions: {used}."]
     alone = [entry for entry in entries if entry["group"] in LISTED and not _beside(entry)]
-    notes = [f"- {entry['title']}, {summary(entry)}: {entry['note']}." for entry in alone if entry.get("note")]
-    return "\n".join([*lines, "", measured + ".", "", *behind(entries), *notes])
+    notes = [f"{entry['title']}: {summary(entry)} ({entry['note']})" for entry in alone if entry.get("note")]
+    without = ["", *_bullets("Measurements without a baseline:", notes)] if notes else []
+    return "\n".join([*lines, "", *behind(entries), *without, "", *measured])
 
 
 def headlines(entries: Sequence[dict]) -> str:
@@ -114,12 +124,17 @@ def _beside(entry: dict) -> bool:
 
 
 def behind(entries: Sequence[dict]) -> list[str]:
-    """Return a line with the entries that are slower or larger than the baseline, and a line with missed targets."""
+    """Return a list of the entries that are slower or larger than the baseline, and a list of missed targets."""
     losers = [entry for entry in entries if entry["ratio"] is not None and entry["ratio"] < 1]
-    notes = "; ".join(f"{entry['title']} ({entry['ratio']:.2f})" for entry in losers)
-    lines = [f"Our code has a ratio below 1 in: {notes}." if losers else "No ratio is below 1.", ""]
-    short = "; ".join(f"{e['title']} ({summary(e)}; target {e['aim']})" for e in entries if falls_short(e))
-    return [*lines, f"Targets that were missed: {short}.", ""] if short else lines
+    slower = [f"{entry['title']} ({entry['ratio']:.2f})" for entry in losers]
+    lines = _bullets("Our code is slower or uses more memory in:", slower) if slower else ["No ratio is below 1."]
+    missed = [f"{e['title']} ({summary(e)}; target {e['aim']})" for e in entries if falls_short(e)]
+    return [*lines, "", *_bullets("Missed targets:", missed)] if missed else lines
+
+
+def _bullets(title: str, items: Sequence[str]) -> list[str]:
+    """Return the lines of a list with a title."""
+    return [title, "", *(f"- {item}" for item in items)]
 
 
 def falls_short(entry: dict) -> bool:
