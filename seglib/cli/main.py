@@ -25,7 +25,7 @@ from .. import __version__
 from ..errors import SeglibError
 from .options import Parser
 
-COMMANDS = ("predict", "evaluate", "train", "export", "data", "weights")
+COMMANDS = ("predict", "evaluate", "train", "export", "weights")
 
 
 def load_commands() -> dict[str, ModuleType]:

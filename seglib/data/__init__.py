@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from . import folder, splits
-from .annotations import import_annotations
 from .dataset import IGNORE, FilePairs, Pair, SegmentationDataset, Source, background_index, concat_datasets
 from .images import SUFFIXES, DataError, bands_to_rgb, read_image
 from .known import SOURCES
 from .masks import read_mask
 
 __all__ = ["IGNORE", "SOURCES", "SUFFIXES", "DataError", "Pair", "SegmentationDataset", "Source", "background_index"]
-__all__ += ["bands_to_rgb", "generated_sets", "import_annotations", "load", "names", "pairs", "read_image"]
+__all__ += ["bands_to_rgb", "generated_sets", "load", "names", "pairs", "read_image"]
 __all__ += ["read_mask", "source"]
 
 

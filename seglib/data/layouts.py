@@ -10,6 +10,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from .dataset import Pair
@@ -165,9 +166,12 @@ def by_pattern(path: Path, images: str, masks: str) -> Layout:
 
 
 def _nothing_fits(path: Path, folders: dict[Parts, Path]) -> str:
-    from .annotations import detect_formats
+    """Return the error message for a folder without a known layout.
 
-    formats = detect_formats(path)
+    If there are annotations, it names the command that imports them. Packages register functions that recognize
+    annotations in the entry point group `seglib.annotation_formats`: folder -> names of formats.
+    """
+    formats = [name for point in entry_points(group="seglib.annotation_formats") for name in point.load()(path)]
     if formats:
         return f"{path}: has {' or '.join(formats)} annotations; convert them with `seglib data import {path} NEW`."
     places = ", ".join("/".join(parts) or "itself" for parts in list(folders)[:5]) or "no folder"

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from course import annotations
+from course import annotations, importers
 from seglib import data
 
 
@@ -10,7 +10,7 @@ def test_labelme_files_give_the_masks_back_when_they_are_imported(tmp_path):
     creatures = data.load("creatures", "train", length=6, size=[96, 128])
     files = annotations.write_labelme(tmp_path / "annotated", creatures, {"train": [0, 2], "val": [5]})
     assert [file.relative_to(tmp_path / "annotated").parts[0] for file in files] == ["train", "train", "val"]
-    report = data.import_annotations(tmp_path / "annotated", tmp_path / "set", progress=False)
+    report = importers.import_annotations(tmp_path / "annotated", tmp_path / "set", progress=False)
     assert report.ok and report.images == {"train": 2, "val": 1}
     for split, indices in (("train", [0, 2]), ("val", [5])):
         imported = data.load(str(tmp_path / "set"), split)

@@ -10,8 +10,8 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
+from course.importers.common import draw_shapes, polygon_shape
 from seglib import data, evaluation, inference, models
-from seglib.data.annotations.common import draw_shapes, polygon_shape
 from seglib.data.transforms import MEAN, STD, normalize, resize_longest_side
 from seglib.inference import PredictionError, Predictor, batch, outputs, polygons, result_files
 from seglib.inference.sliding_window import window_starts, window_weights

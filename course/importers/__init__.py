@@ -13,10 +13,11 @@ import yaml
 from PIL import Image
 from tqdm import tqdm
 
-from ...files import write_text
-from ..classes import CLASSES_FILE, distinct_colors
-from ..dataset import IGNORE
-from ..images import DataError
+from seglib.data.classes import CLASSES_FILE, distinct_colors
+from seglib.data.dataset import IGNORE
+from seglib.data.images import DataError
+from seglib.files import write_text
+
 from . import painted, shapes
 from .common import Annotations, Item, json_files
 
@@ -64,7 +65,7 @@ def import_annotations(source: Path | str, dest: Path | str, format: str = "auto
     Raises:
         DataError: If the format is not recognized, or files cannot be converted. In both cases, `dest` is not created.
     """
-    from .. import validation
+    from seglib.data import validation
 
     source, dest = Path(source), Path(dest)
     if not source.is_dir():

@@ -14,10 +14,10 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from ...errors import import_optional
-from ..dataset import IGNORE, background_index
-from ..images import MAX_PIXELS, SUFFIXES, DataError, open_image, orientation, turn_upright
-from ..layouts import SPLIT_NAMES
+from seglib.data.dataset import IGNORE, background_index
+from seglib.data.images import MAX_PIXELS, SUFFIXES, DataError, open_image, orientation, turn_upright
+from seglib.data.layouts import SPLIT_NAMES
+from seglib.errors import import_optional
 
 Size = tuple[int, int]  # height, width
 IGNORED = "__ignore__"  # the class name that LabelMe uses for pixels to ignore

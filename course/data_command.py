@@ -11,7 +11,7 @@ examples:
 import argparse
 from pathlib import Path
 
-from .options import Parser, add_root
+from seglib.cli.options import Parser, add_root
 
 VERBS = {
     "list": "all data sets: which ones are downloaded, and how to get the others",
@@ -40,8 +40,9 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from .. import data
-    from ..data import validation
+    from seglib.data import validation
+
+    from . import importers
 
     if args.verb == "list":
         print(validation.listing(args.root))
@@ -50,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"{validation.download(args.name, args.root)}: ready")
         return 0
     if args.verb == "import":
-        report = data.import_annotations(args.source, args.dest, args.format)
+        report = importers.import_annotations(args.source, args.dest, args.format)
     else:
         report = validation.check(args.name, args.root, args.list_name, pattern=args.pattern)
     print(report.text())

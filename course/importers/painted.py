@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..dataset import IGNORE
-from ..images import DataError, open_image
-from ..layouts import detect
-from ..masks import labels_by_color, labels_by_id, read_mask
-from ..splits import SPLITS
+from seglib.data.dataset import IGNORE
+from seglib.data.images import DataError, open_image
+from seglib.data.layouts import detect
+from seglib.data.masks import labels_by_color, labels_by_id, read_mask
+from seglib.data.splits import SPLITS
+
 from .common import IGNORED, Annotations, ImageIndex, Item, class_labels, split_of
 
 VOC_CLASSES = (

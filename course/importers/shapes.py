@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ...files import read_yaml
-from ..dataset import IGNORE
-from ..images import DataError
+from seglib.data.dataset import IGNORE
+from seglib.data.images import DataError
+from seglib.files import read_yaml
+
 from . import common
 
 COCO_KEYS = {"images", "annotations", "categories"}
