@@ -82,12 +82,16 @@ def write_lists(name: str, keys: Sequence[str]) -> list[Path]:
         DataError: If the data set has no split lists, or images in the committed lists are not in `keys`.
     """
     if name not in RULES:
-        raise DataError(f"{name} comes with its splits, or is split by ratio; lists are made for: {', '.join(RULES)}.")
+        raise DataError(
+            f"{name}: has no committed split lists, because it has official splits or is split by ratio. Data sets "
+            f"with lists: {', '.join(RULES)}."
+        )
     committed = {key for file in (splits.LISTS / name).rglob("*.txt") for key in file.read_text("utf-8").splitlines()}
     lost = sorted(committed - set(keys))
     if lost:
         raise DataError(
-            f"{name}: {len(lost)} images of the committed lists are not here, {lost[0]} for one; complete it."
+            f"{name}: {len(lost)} images of the committed lists are missing, for example {lost[0]}. Download the "
+            "complete data set."
         )
     written = []
     for list_name, rule in RULES[name].items():
@@ -112,7 +116,9 @@ def write_digests(names: Sequence[str], root: Path | str) -> Path:
         except DataError:
             continue
         if missing:
-            raise DataError(f"{name}: {missing[0]} is not there; only a complete copy can be the released one.")
+            raise DataError(
+                f"{name}: {missing[0]} is missing. Digests are written for complete copies only: download it again."
+            )
         known, digests[name] = digests.get(name, {}), {}
         for split in parts.keys() - {"unlisted"}:
             digest = content.content_digest(SOURCES[name], parts[split])

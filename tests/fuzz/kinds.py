@@ -29,10 +29,10 @@ KINDS = {
         form: Kind(f"{form} images and masks", "images", "attempt", (form,))
         for form in ("PNG", "JPEG", "WebP", "TIFF", "GIF", "BMP")
     },
-    "window": Kind("TIFF images read by windows", "images", "by_window"),
+    "window": Kind("TIFF images read in windows", "images", "by_window"),
     "released": Kind("released weights", "networks", "released"),
-    "own": Kind("weights of your own training", "networks", "unlisted"),
-    "checkpoint": Kind("checkpoints of a run", "networks", "checkpoints"),
-    "text": Kind("configurations, classes.yaml, search spaces", "texts", "attempt"),
+    "own": Kind("weights of your own training runs", "networks", "unlisted"),
+    "checkpoint": Kind("training checkpoints", "networks", "checkpoints"),
+    "text": Kind("configuration files, classes.yaml, search spaces", "texts", "attempt"),
     "archive": Kind("archives", "archives", "attempt"),
 }

@@ -16,9 +16,11 @@ def test_the_lists_of_an_incomplete_data_set_are_not_made(realdata, tmp_path, mo
     assert main(words) == 0 and {file: (tmp_path / file).read_text() for file in committed} == committed
     (tmp_path / "horses" / "more.txt").write_text("horse999\n")
     assert main(words) == 1
-    assert "1 images of the committed lists are not here, horse999 for one; complete it" in capsys.readouterr().err
+    assert "1 images of the committed lists are missing, for example horse999. Download" in capsys.readouterr().err
 
 
 def test_sets_without_lists_are_refused():
-    with pytest.raises(data_sets.DataError, match="cityscapes comes with its splits, .*; lists are made for: horses"):
+    with pytest.raises(
+        data_sets.DataError, match="cityscapes: has no committed split lists, .*Data sets with lists: horses"
+    ):
         data_sets.write_lists("cityscapes", [])
