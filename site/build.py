@@ -53,7 +53,8 @@ def lay_out(stage: Stage) -> None:
     generated.api(stage)
 
 
-def run_sphinx(source: Path, out: Path) -> None:
+def run_sphinx(source: Path, out: Path, every_page: bool) -> None:
+    """Run Sphinx, which writes the pages whose source has changed, or every page."""
     command = [
         sys.executable,
         "-m",
@@ -67,6 +68,7 @@ def run_sphinx(source: Path, out: Path) -> None:
         "-W",
         "--keep-going",
         "-q",
+        *(["-a"] if every_page else []),
         source,
         out,
     ]
@@ -74,12 +76,14 @@ def run_sphinx(source: Path, out: Path) -> None:
         sys.exit("error: Sphinx reported the above; correct the page or the docstring that it names.")
 
 
-def remove_old_pages(source: Path, out: Path) -> None:
-    """Remove the pages in `out` whose source is gone, which Sphinx keeps."""
+def remove_old_pages(source: Path, out: Path) -> bool:
+    """Remove the pages in `out` whose source is gone, which Sphinx keeps; return whether there were any."""
     pages = {file.relative_to(source).as_posix().rpartition(".")[0] for file in source.rglob("*")}
-    for page in out.rglob("*.html"):
-        if page.relative_to(out).as_posix().removesuffix(".html") not in pages | {"genindex", "search"}:
-            page.unlink()
+    pages |= {"genindex", "search"}
+    old = [page for page in out.rglob("*.html") if page.relative_to(out).as_posix().removesuffix(".html") not in pages]
+    for page in old:
+        page.unlink()
+    return bool(old)
 
 
 def inputs() -> str:
@@ -122,8 +126,8 @@ def main() -> None:
     stage.sweep()
     for folder in ("_static", "_modules"):  # Sphinx does not remove old files there
         shutil.rmtree(out / folder, ignore_errors=True)
-    remove_old_pages(stage.folder, out)
-    run_sphinx(stage.folder, out)
+    had_old_pages = remove_old_pages(stage.folder, out)
+    run_sphinx(stage.folder, out, every_page=had_old_pages)  # all pages list the pages of the site
     for page in (out / "course").rglob("*.html"):
         page.write_text(
             page.read_text(encoding="utf-8").replace("<img alt=", '<img loading="lazy" alt='), encoding="utf-8"
