@@ -40,9 +40,8 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from seglib.data import validation
-
     from . import importers
+    from .datasets import validation
 
     if args.verb == "list":
         print(validation.listing(args.root))

@@ -171,9 +171,10 @@ class Lesson:
     def _download(self, name: str, reason: str) -> tuple[Path, str]:
         """Download a data set that has a public URL, unless SEGLIB_DOWNLOAD=0. Returns the same as `_locate`."""
         from seglib import data
-        from seglib.data import validation
 
-        if os.environ.get("SEGLIB_DOWNLOAD") == "0" or not data.source(name).archive:
+        from .datasets import validation
+
+        if os.environ.get("SEGLIB_DOWNLOAD") == "0" or not getattr(data.source(name), "archive", None):
             return self.root, reason
         print(f"{name}: downloading into {self.root.name}/ ...", flush=True)
         try:

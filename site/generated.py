@@ -32,6 +32,7 @@ MODULES = {
     "seglib.evaluation": "scores of a predictor on a data set",
     "seglib.training": "the training loop",
     "seglib.training.optimizer": "optimizers and learning-rate schedules",
+    "course.datasets.validation": "listing, download and check of data sets",
     "course.importers": "annotations of other tools",
     "course.tuning": "hyperparameter search",
     "seglib.weights": "released weights",

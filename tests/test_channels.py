@@ -8,10 +8,11 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
+from course.datasets import validation
 from seglib import data, inference, models, training, weights
 from seglib.cli.main import main
 from seglib.config import Config, ConfigError, parse_config
-from seglib.data import DataError, validation
+from seglib.data import DataError
 from seglib.data.images import bands_to_rgb
 from seglib.data.masks import read_mask
 from seglib.data.transforms import normalize, resize

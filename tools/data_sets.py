@@ -4,8 +4,9 @@ import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from seglib.data import SOURCES, DataError, source, splits
-from seglib.data import digests as content
+from course.datasets import digests as content
+from course.datasets.known import SOURCES
+from seglib.data import DataError, source, splits
 from seglib.data.layouts import natural_order
 from seglib.data.splits import divide
 from seglib.files import write_text

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from course import figures
+from course.datasets import validation
 from seglib import data, files, weights
 from seglib.config import PLACES, Config, config_to_dict, parse_config
-from seglib.data import validation
 from seglib.data.transforms import MEAN, STD
 from seglib.evaluation import evaluate
 from seglib.inference import Predictor

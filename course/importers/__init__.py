@@ -65,7 +65,7 @@ def import_annotations(source: Path | str, dest: Path | str, format: str = "auto
     Raises:
         DataError: If the format is not recognized, or files cannot be converted. In both cases, `dest` is not created.
     """
-    from seglib.data import validation
+    from course.datasets import validation
 
     source, dest = Path(source), Path(dest)
     if not source.is_dir():

@@ -1,4 +1,4 @@
-"""Load data sets: built-in ones such as horses and camvid, your own folders, and those registered by other packages.
+"""Load data sets: your own folders, and those that packages register, such as horses and camvid.
 
 All data sets have the same interface. Each item contains an image and its mask:
 
@@ -18,12 +18,11 @@ from typing import Any
 from . import folder, splits
 from .dataset import IGNORE, FilePairs, Pair, SegmentationDataset, Source, background_index, concat_datasets
 from .images import SUFFIXES, DataError, bands_to_rgb, read_image
-from .known import SOURCES
 from .masks import read_mask
 
-__all__ = ["IGNORE", "SOURCES", "SUFFIXES", "DataError", "Pair", "SegmentationDataset", "Source", "background_index"]
+__all__ = ["IGNORE", "SUFFIXES", "DataError", "Pair", "SegmentationDataset", "Source", "background_index"]
 __all__ += ["bands_to_rgb", "generated_sets", "load", "names", "pairs", "read_image"]
-__all__ += ["read_mask", "source"]
+__all__ += ["read_mask", "source", "sources"]
 
 
 def __dir__() -> list[str]:
@@ -35,19 +34,39 @@ GENERATED_OPTIONS = ("length", "size", "seed")
 
 
 @cache
-def generated_sets() -> dict[str, Any]:
-    """Return {name: data set} for the data sets that packages register in the entry point group `seglib.datasets`.
+def _registered() -> dict[str, Any]:
+    """Return {name: data set} for the entry point group `seglib.datasets`.
 
-    These data sets generate their images and need no files. The course registers `creatures` and `streets`. Each data
-    set has a method `load(split, cache_bytes, **options)` that returns a `SegmentationDataset`, and the attributes
+    An entry point is a data set with the name of the entry point, or a dict {name: data set} of several.
+    """
+    registered = {}
+    for point in entry_points(group="seglib.datasets"):
+        entry = point.load()
+        registered |= entry if isinstance(entry, dict) else {point.name: entry}
+    return registered
+
+
+def sources() -> dict[str, Source]:
+    """Return {name: data set} for the data sets with files that packages register, such as `horses`.
+
+    Packages register each data set, which is a `Source`, in the entry point group `seglib.datasets`.
+    """
+    return {name: entry for name, entry in _registered().items() if isinstance(entry, Source)}
+
+
+def generated_sets() -> dict[str, Any]:
+    """Return {name: data set} for the registered data sets that generate their images and need no files.
+
+    Packages register them in the entry point group `seglib.datasets` too, for example `creatures` and `streets`. Each
+    data set has a method `load(split, cache_bytes, **options)` that returns a `SegmentationDataset`, and the attributes
     `name`, `title`, `classes` and `palette`, which have the same meaning as in `Source`.
     """
-    return {point.name: point.load() for point in entry_points(group="seglib.datasets")}
+    return {name: entry for name, entry in _registered().items() if not isinstance(entry, Source)}
 
 
 def names() -> list[str]:
-    """Return the names of all built-in and generated data sets."""
-    return [*SOURCES, *generated_sets()]
+    """Return the names of all registered data sets: those with files first, then those that are generated."""
+    return [*sources(), *generated_sets()]
 
 
 def source(name: str) -> Source:
@@ -55,8 +74,8 @@ def source(name: str) -> Source:
 
     Raises DataError if there is no such data set, or if it is generated.
     """
-    if name in SOURCES:
-        return SOURCES[name]
+    if name in sources():
+        return sources()[name]
     if name in generated_sets():
         raise DataError(f"{name} is generated: it has no files and needs no split lists.")
     if Path(name).is_dir():
@@ -147,7 +166,8 @@ def load(
         raise DataError(f"{name} takes no option '{wrong}'; {known}.")
     if repeats != {name: 1}:
         if split not in ("train", "fit"):
-            repeats = {n: 1 for n in repeats if split == "all" or n not in SOURCES or not SOURCES[n].training_only}
+            known = sources()
+            repeats = {n: 1 for n in repeats if split == "all" or n not in known or not known[n].training_only}
         if not repeats:
             raise DataError(f"{name} is for training only and has no split '{split}'; join it with a set that has one.")
         share = cache_bytes // len(repeats)

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from torch.utils.data import Dataset
 
-from .download import Archive
 from .images import DataError, read_image, read_size, turn_hint
 from .masks import read_mask
 
@@ -42,8 +41,6 @@ class Source:
     palette: tuple[tuple[int, int, int], ...]
     find: Callable[[Path], list[Pair]]  # root folder -> all pairs; raises DataError if there are none
     decode: Callable[[np.ndarray, Path], np.ndarray]  # (stored mask values, file) -> labels (H, W) uint8
-    instructions: str = ""  # how to download the data manually
-    archive: Archive | None = None  # the archive to download; None if there is no public archive
     training_only: bool = False  # True if the labels are too incomplete for validation
     background: int | None = None  # the label of the background; None if there is none
     reading: dict = field(default_factory=dict)  # keyword arguments of `read_image` for these images

@@ -234,17 +234,3 @@ def match_pattern(folder: Path | str, pattern: str) -> list[tuple[dict[str, str]
     files = sorted(Path(folder).glob(names), key=lambda file: natural_order(file.as_posix()))
     matches = [(re.fullmatch(expression, file.relative_to(folder).as_posix()), file) for file in files]
     return [(match.groupdict(), file) for match, file in matches if match and file.name[0] != "."]
-
-
-def masks_without_image(pairs: Sequence[Pair], unused: Sequence[Path] = ()) -> list[str]:
-    """Return a message for each mask that belongs neither to one of `pairs` nor to one of the `unused` images.
-
-    Only files that are named like the masks in `pairs` are reported.
-    """
-    used, unused_stems = {file for pair in pairs for file in (pair.image, pair.mask)}, set(map(stem_of, unused))
-    # An ending is the part of a mask's name after the key. In Cityscapes, it distinguishes label masks from others.
-    endings = {stem_of(pair.mask).removeprefix(pair.key.split("/")[-1]) for pair in pairs}
-    folders = sorted({pair.mask.parent for pair in pairs if pair.mask.parent.is_dir()})
-    spare = [file for folder in folders for file in list_images(folder) if file not in used]
-    spare = [file for file in spare if stem_of(file) not in unused_stems]
-    return [f"{file}: a mask without an image" for file in spare if any(stem_of(file).endswith(e) for e in endings)]

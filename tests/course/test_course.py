@@ -456,7 +456,7 @@ def test_real_images_come_from_kaggle_or_from_a_download(lesson, tmp_path, monke
             raise OSError("no connection\nmore")
         (root / "CamVid").symlink_to(realdata / "CamVid")
 
-    monkeypatch.setattr("seglib.data.validation.download", download)
+    monkeypatch.setattr("course.datasets.validation.download", download)
     assert len(lesson.dataset("camvid")) == 367 and lesson.has("camvid")
     assert lesson.dataset("humans", synthetic={"length": 2}).name == "creatures" and not lesson.has("humans")
     assert "in place of the real humans: the download failed: no connection\n" in capsys.readouterr().out

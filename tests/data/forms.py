@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from course.datasets import validation
 from seglib import data
-from seglib.data import validation
 
 tifffile = pytest.importorskip("tifffile")
 

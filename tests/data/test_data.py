@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from course.datasets import digests, download, known, validation
 from seglib import data
-from seglib.data import DataError, digests, download, known, layouts, splits, validation
+from seglib.data import DataError, layouts, splits
 from seglib.data.dataset import DecodedCache, FilePairs, Pair
 from tools import data_sets
 
@@ -152,9 +153,14 @@ def test_cityscapes(tmp_path, inside):
     assert len(notices) == 1 and "are the same image" in notices[0]
 
 
-@pytest.mark.parametrize("name", list(data.SOURCES))
+def test_every_built_in_data_set_is_registered():
+    assert data.sources() == known.SOURCES
+    assert data.names() == [*known.SOURCES, *data.generated_sets()]
+
+
+@pytest.mark.parametrize("name", list(known.SOURCES))
 def test_every_source_is_described_completely(name, tmp_path):
-    source = data.SOURCES[name]
+    source = known.SOURCES[name]
     assert source.name == name and len(source.classes) == len(source.palette) == len(set(source.palette))
     assert "ROOT" in source.instructions and f"check {name}" in source.instructions
     with pytest.raises(DataError, match=f"data download {name}"):
@@ -748,7 +754,7 @@ def test_listing(tmp_path):
 
 
 def test_content_digest_depends_on_pixels_labels_and_keys_only(tmp_path):
-    source = data.SOURCES["camvid"]
+    source = known.SOURCES["camvid"]
 
     def digest(name: str) -> str:
         return digests.content_digest(source, source.find(tmp_path / name))

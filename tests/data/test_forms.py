@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from course.datasets import validation
 from seglib import data
-from seglib.data import DataError, images, validation
+from seglib.data import DataError, images
 
 from . import forms
 

@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
+from course.datasets import known, validation
 from seglib import data
-from seglib.data import DataError, images, masks, validation
+from seglib.data import DataError, images, masks
 
 
 def save(path, array):
@@ -51,7 +52,7 @@ def humans_lists(tmp_path, monkeypatch):
 
 def test_street_people_with_ready_masks(tmp_path):
     loaded = data.load("street_people", "train", street_people(tmp_path))
-    assert loaded.keys == ["0001", "0002"] and loaded.classes == data.SOURCES["humans"].classes
+    assert loaded.keys == ["0001", "0002"] and loaded.classes == known.SOURCES["humans"].classes
     assert np.array_equal(loaded[1]["mask"], halves(0, 1))
 
 
@@ -106,7 +107,7 @@ def test_cut_matlab_masks_are_named(tmp_path):
 
 def test_unknown_clothing_label_is_named(tmp_path):
     with pytest.raises(DataError, match="0001.mat: unknown label 60"):
-        data.SOURCES["street_people"].decode(halves(0, 60), tmp_path / "0001.mat")
+        known.SOURCES["street_people"].decode(halves(0, 60), tmp_path / "0001.mat")
 
 
 CLIP_LABELS = {"camel": 0, "parkour": 1, "kite-surf": data.IGNORE}
@@ -130,8 +131,8 @@ def test_video_objects(tmp_path, published):
     notices = validation.check("video_objects", tmp_path, progress=False).notices
     skipped = [notice for notice in notices if not notice.endswith("are the same image")]
     assert len(skipped) == 1 and skipped[0].startswith(f"skipped files: {9 if published else 4} .jpg")
-    assert loaded.classes == data.SOURCES["humans"].classes
-    assert loaded.palette.tolist() == [list(colour) for colour in data.SOURCES["humans"].palette]
+    assert loaded.classes == known.SOURCES["humans"].classes
+    assert loaded.palette.tolist() == [list(colour) for colour in known.SOURCES["humans"].palette]
 
 
 @pytest.mark.parametrize("split", ["val", "test", "select"])

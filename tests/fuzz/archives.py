@@ -10,8 +10,8 @@ from unittest import mock
 
 from numpy.random import Generator
 
-from seglib.data import download
-from seglib.data.download import DownloadError, extract
+from course.datasets import download
+from course.datasets.download import DownloadError, extract
 
 from .mutate import corrupted
 from .verdict import one_line

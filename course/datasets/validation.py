@@ -11,13 +11,14 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from . import SOURCES, folder, generated_sets, load, source
+from seglib.data import folder, generated_sets, load, source
+from seglib.data.dataset import IGNORE, Pair
+from seglib.data.images import DataError, bands_to_rgb
+from seglib.data.layouts import list_images, stem_of
+
 from . import download as downloading
-from .dataset import IGNORE, Pair
 from .digests import CheckingReader, by_split, released_digests, verify
-from .images import DataError, bands_to_rgb
-from .known import REPEATED, unused_images
-from .layouts import masks_without_image
+from .known import REPEATED, SOURCES, unused_images
 from .report import Report
 from .suggestion import LEAST_FOREGROUND, MaskValues
 
@@ -155,6 +156,20 @@ def _similar_images(parts: list[list[tuple[str, np.ndarray]]]) -> Iterator[tuple
             products = np.stack([signs for _, signs in ours[start : start + 256]]) @ columns
             for a, b in np.argwhere(products >= 64 - 2 * ALIKE_BITS):
                 yield ours[start + a][0], theirs[b][0]
+
+
+def masks_without_image(pairs: Sequence[Pair], unused: Sequence[Path] = ()) -> list[str]:
+    """Return a message for each mask that belongs neither to one of `pairs` nor to one of the `unused` images.
+
+    Only files that are named like the masks in `pairs` are reported.
+    """
+    used, unused_stems = {file for pair in pairs for file in (pair.image, pair.mask)}, set(map(stem_of, unused))
+    # An ending is the part of a mask's name after the key. In Cityscapes, it distinguishes label masks from others.
+    endings = {stem_of(pair.mask).removeprefix(pair.key.split("/")[-1]) for pair in pairs}
+    folders = sorted({pair.mask.parent for pair in pairs if pair.mask.parent.is_dir()})
+    spare = [file for folder in folders for file in list_images(folder) if file not in used]
+    spare = [file for file in spare if stem_of(file) not in unused_stems]
+    return [f"{file}: a mask without an image" for file in spare if any(stem_of(file).endswith(e) for e in endings)]
 
 
 def listing(root: Path | str = "data") -> str:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .classes import CLASSES_FILE, parse_classes
-from .dataset import IGNORE
-from .images import JPEG, DataError
+from seglib.data.classes import CLASSES_FILE, parse_classes
+from seglib.data.dataset import IGNORE
+from seglib.data.images import JPEG, DataError
 
 MAX_VALUES = 64  # with more distinct values, a list of classes would not help
 COUNTED = 4096  # once there are this many distinct values, the colors of further masks are not counted

@@ -18,9 +18,10 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
+from course.datasets import digests, download, known, validation
+from course.datasets.download import Archive, DownloadError, extract, fetch
 from seglib import data
-from seglib.data import DataError, digests, download, splits, validation
-from seglib.data.download import Archive, DownloadError, extract, fetch
+from seglib.data import DataError, splits
 from tools import data_sets
 
 CONTENT = bytes(range(256)) * 1000
@@ -433,5 +434,5 @@ def test_data_sets_with_other_content_are_refused(published, tmp_path):
 
 def test_repositories_are_fetched_at_one_commit():
     for name in ("horses", "camvid", "street_people", "video_objects"):
-        urls = data.SOURCES[name].archive.urls
+        urls = known.SOURCES[name].archive.urls
         assert all(re.search("/[0-9a-f]{40}(\\.zip)?$", url) and url.startswith("https://") for url in urls)

@@ -2,20 +2,30 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from ..files import RESOURCES, read_yaml
-from .dataset import IGNORE, Pair, Source, background_index
+from seglib.data.dataset import IGNORE, Pair, Source, background_index
+from seglib.data.images import DataError
+from seglib.data.layouts import match_pattern
+from seglib.data.masks import labels_by_id
+from seglib.data.splits import SPLITS
+from seglib.files import RESOURCES, read_yaml
+
 from .download import Archive
-from .images import DataError
-from .layouts import match_pattern
-from .masks import labels_by_id
-from .splits import SPLITS
 
 Table = dict[int, int]  # value in a mask file -> label
+
+
+@dataclass(frozen=True)
+class KnownSource(Source):
+    """The description of a built-in data set, including how to get it."""
+
+    instructions: str = ""  # how to download the data manually
+    archive: Archive | None = None  # the archive to download; None if there is no public archive
 
 
 def _find(name: str, entry: Mapping, root: Path) -> list[Pair]:
@@ -58,11 +68,12 @@ def _table(values: Mapping[int | str, str], labels: Mapping[str, int]) -> Table:
     return table
 
 
-def _source(name: str, entry: Mapping) -> Source:
+def _source(name: str) -> KnownSource:
+    entry = _ENTRIES[name]
     classes = tuple(entry["classes"])
     labels = {name: label for label, name in enumerate(classes)} | {"ignore": IGNORE}
     tables = {part: [_table(values, labels) for values in listed] for part, listed in entry["values"].items()}
-    return Source(
+    return KnownSource(
         name=name,
         title=entry["title"],
         classes=classes,
@@ -77,7 +88,7 @@ def _source(name: str, entry: Mapping) -> Source:
 
 
 _ENTRIES = read_yaml((RESOURCES / "data" / "known_sets.yaml").read_text(encoding="utf-8"))
-SOURCES = {name: _source(name, entry) for name, entry in _ENTRIES.items()}
+SOURCES = {name: _source(name) for name in _ENTRIES}  # registered in the entry point group `seglib.datasets`
 # For each data set, the pairs of keys whose images show the same photograph.
 REPEATED = {
     name: [tuple(pair) for pair in entry["repeated"]] for name, entry in _ENTRIES.items() if "repeated" in entry

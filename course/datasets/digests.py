@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .dataset import FilePairs, Pair, Source
-from .images import JPEG, DataError, decode_image, read_orientation
-from .splits import LISTS, read_list
+from seglib.data.dataset import FilePairs, Pair, Source
+from seglib.data.images import JPEG, DataError, decode_image, read_orientation
+from seglib.data.splits import LISTS, read_list
+
 from .suggestion import MaskValues
 
 DIGESTS = LISTS.parent / "digests.json"

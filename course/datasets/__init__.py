@@ -1,0 +1,1 @@
+"""The built-in data sets: where their files are, how to download them, and the check of every file."""
