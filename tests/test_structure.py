@@ -24,7 +24,7 @@ SEGLIB_LAYERS = [
     {"training"},
     {"cli"},
 ]
-MAX_CODE_LINES = 6_053  # the aim is 6,000; lower this number with every step towards it
+MAX_CODE_LINES = 5_969  # must stay below 6,000
 
 
 def modules(folder: str) -> list[Path]:

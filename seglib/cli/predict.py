@@ -30,6 +30,7 @@ import csv
 import io
 import sys
 from functools import partial
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from .options import Parser, add_inference, make_folder, make_predictor
@@ -76,7 +77,6 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from .. import inference
-    from ..inference import ray_engine
 
     if args.ray_address and args.engine != "ray":
         raise inference.PredictionError("--ray-address needs --engine ray; add it, or leave --ray-address out.")
@@ -86,7 +86,8 @@ def run(args: argparse.Namespace) -> int:
     tasks = find_tasks(args)
     if args.engine == "ray":
         gpu = args.device in ("auto", "cuda")
-        results = ray_engine.predict_with_ray(tasks, partial(load, args), args.ray_address, gpu)
+        (engine,) = entry_points(group="seglib.engines", name=args.engine)
+        results = engine.load()(tasks, partial(load, args), args.ray_address, gpu)
     else:
         results = predictor.predict_all(tasks)
     failed, done = [], []

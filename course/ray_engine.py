@@ -1,5 +1,7 @@
 """Run inference on many images, on all CPU cores of a machine or a Ray cluster. Requires the optional package Ray.
 
+`seglib predict --engine ray` finds `predict_with_ray` by the entry point group `seglib.engines`.
+
 Moritz et al., "Ray: a distributed framework for emerging AI applications", OSDI 2018.
 """
 
@@ -11,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import import_optional
-from .batch import BatchPredictor, PredictResult, PredictTask
-from .errors import PredictionError
+from seglib.errors import import_optional
+from seglib.inference import PredictionError
+from seglib.inference.batch import BatchPredictor, PredictResult, PredictTask
 
 BLOCK_IMAGES = 8  # number of images per block; if a process dies, another process repeats its block
 MAX_BLOCKS = 10_000  # with very many images, blocks are larger

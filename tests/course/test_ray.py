@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from course import ray_engine
 from seglib import inference
 from seglib.cli.main import main
-from seglib.inference import batch, ray_engine
+from seglib.inference import batch
 from tests.cli.test_predict import place_of_bad, write_weights
 
 REPOSITORY = Path(__file__).resolve().parents[2]
