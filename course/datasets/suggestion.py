@@ -1,6 +1,6 @@
 """Suggest a classes.yaml for a folder that has none.
 
-The suggestion is tested on the values in the masks before it is reported.
+The suggestion is checked against the values in the masks before it is reported.
 """
 
 from collections import Counter

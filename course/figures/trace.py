@@ -26,7 +26,7 @@ class Block:
     Attributes:
         name: Dotted name of the module.
         shape: (channels, height, width) of the output.
-        parameters: Number of parameters.  A join has the parameters of the layers that are drawn as its arrows.
+        parameters: Number of parameters.  For a join, those of the layers that are drawn as its arrows.
         sources: Indices of the blocks whose outputs this block uses; in the result of `trace`, -1 is the network input.
         learned: The sources whose arrows have parameters; empty unless the block is a join.
         dilations: Dilations of the convolutions that are larger than 1x1.

@@ -117,7 +117,7 @@ class FilePairs:
         if abs(columns * height / (rows * width) - 1) > slack:
             sizes = f"the mask is {columns}x{rows} but the image {width}x{height}, a different aspect ratio"
             raise DataError(f"{pair.mask}: {sizes}{turn_hint(pair.image, pair.mask)}; make the mask again.")
-        # Integer arithmetic is used because OpenCV versions round differently if a center is between two pixels.
+        # Integer arithmetic is used because OpenCV versions round a center midway between two pixels differently.
         rows, columns = ((2 * np.arange(new) + 1) * old // (2 * new) for new, old in ((height, rows), (width, columns)))
         return labels[rows[:, None], columns]
 
