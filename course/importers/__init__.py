@@ -21,6 +21,8 @@ from seglib.files import write_text
 from . import painted, shapes
 from .common import Annotations, Item, json_files
 
+__all__ = ["FORMATS", "detect_formats", "import_annotations"]
+
 
 def _has(source: Path, *patterns: str) -> bool:
     """Return whether every pattern matches a file or folder below `source`."""
@@ -47,7 +49,7 @@ LISTED = 10  # maximum number of problems listed in an error message
 
 def detect_formats(source: Path) -> list[str]:
     """Return the names of the formats that match the files in `source`."""
-    return [name for name, (recognise, _) in FORMATS.items() if recognise(source)]
+    return [name for name, (recognizes, _) in FORMATS.items() if recognizes(source)]
 
 
 def import_annotations(source: Path | str, dest: Path | str, format: str = "auto", progress: bool = True):
