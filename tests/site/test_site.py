@@ -522,7 +522,7 @@ def test_demo_masks_equal_those_of_pytorch(site, address, browser, tmp_path, eig
     assert listed
     photo = drawn("creatures", (391, 517), tmp_path / "photo.jpg")
     street = drawn("streets", (391, 517), tmp_path / "street.jpg")
-    small = drawn("streets", (150, 211), tmp_path / "small.png")
+    small = drawn("creatures", (150, 211), tmp_path / "small.png")
     Image.open(photo).crop((0, 150, 517, 190)).save(tmp_path / "thin.png")
     with opened(browser, address) as (page, wrong):
         for number, model in enumerate(listed):
