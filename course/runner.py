@@ -197,7 +197,7 @@ def _execute_cell(client: NotebookClient, cell: NotebookNode, index: int, progre
         reason = str(error)
     raise CellFailed(
         f"{progress.name}: code cell {progress.cell} of {progress.cells} failed.\n\n"
-        f"{_indented(cell.source)}\n\n{_indented(_without_colours(reason))}\n"
+        f"{_indented(cell.source)}\n\n{_indented(_without_colors(reason))}\n"
     )
 
 
@@ -224,5 +224,5 @@ def _indented(text: str) -> str:
     return "\n".join(f"    {line}" for line in text.splitlines())
 
 
-def _without_colours(text: str) -> str:
+def _without_colors(text: str) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", text)

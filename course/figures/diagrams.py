@@ -26,7 +26,7 @@ from .trace import record, trace
 
 __all__ = ["architecture", "trace"]
 
-_COLOURS = {"block": BLUE, "merging": ORANGE}
+_COLORS = {"block": BLUE, "merging": ORANGE}
 _BOX_LABELS = {"block": "one input", "merging": "several inputs"}
 _ARROWS = {
     "plain": {"color": LIGHT_GRAY, "linewidth": 1.2},
@@ -119,12 +119,12 @@ def _draw_box(axes, box: Box, size: float, gid: str) -> str:
     else:
         look = "merging" if len(box.block.sources) > 1 else "block"
         corner = box.x - box.width / 2, box.y - box.height / 2
-        axes.add_patch(Rectangle(corner, box.width, box.height, facecolor=_COLOURS[look], edgecolor="none", gid=gid))
+        axes.add_patch(Rectangle(corner, box.width, box.height, facecolor=_COLORS[look], edgecolor="none", gid=gid))
     for number, line in enumerate(box.lines):
         weight = "bold" if number == 0 < box.names else "normal"
-        colour = INK if number < box.names else GRAY
+        color = INK if number < box.names else GRAY
         y = box.text_top - number * size * LINE / 72
-        axes.text(box.x, y, printable(line), ha="center", va="top", fontsize=size, weight=weight, color=colour)
+        axes.text(box.x, y, printable(line), ha="center", va="top", fontsize=size, weight=weight, color=color)
     return look
 
 
@@ -151,7 +151,7 @@ def _draw_route(axes, sheet: Sheet, route: Route) -> str:
 
 
 def _draw_legend(figure: NotebookFigure, looks: set[str]) -> None:
-    handles = [Patch(color=_COLOURS[look], label=label) for look, label in _BOX_LABELS.items() if look in looks]
+    handles = [Patch(color=_COLORS[look], label=label) for look, label in _BOX_LABELS.items() if look in looks]
     if "join" in looks:
         ring = {"linestyle": "", "marker": "o", "markerfacecolor": "white", "markeredgecolor": INK}
         handles.append(Line2D([], [], label="branches meet or begin", **ring))

@@ -194,9 +194,9 @@ def _clutter(rng: np.random.Generator, canvas: Canvas, land: scenery.Land) -> No
         elif kind == 1:
             scenery.rock(rng, canvas, foot, size * 0.32, scenery.hide(rng))
         else:
-            colour = jitter(rng, scenery.HIDES[rng.integers(len(scenery.HIDES))])
-            colour = mix(colour, land.leaves, rng.choice((0.2, 0.8)))
-            canvas.foliage(rng, foot, (size * 0.4, size * 0.22), colour, 0, 100)
+            color = jitter(rng, scenery.HIDES[rng.integers(len(scenery.HIDES))])
+            color = mix(color, land.leaves, rng.choice((0.2, 0.8)))
+            canvas.foliage(rng, foot, (size * 0.4, size * 0.22), color, 0, 100)
     if rng.random() < 0.3:
         scenery.fence(rng, canvas, ground + rng.uniform(0.08, 0.3), rng.uniform(0.12, 0.25))
     depth = np.sort(rng.random(110)) ** 1.5
@@ -207,8 +207,8 @@ def _clutter(rng: np.random.Generator, canvas: Canvas, land: scenery.Land) -> No
 def _occluders(rng: np.random.Generator, canvas: Canvas, land: scenery.Land, foot: float) -> None:
     """Sometimes draw grass, a fence, a tree or bushes in front of the animals, whose feet are at row `foot`."""
     if rng.random() < 0.75:
-        count, centre = rng.integers(40, 120), canvas.aspect * rng.random()
-        x = rng.normal(centre, 0.35, count)
+        count, center = rng.integers(40, 120), canvas.aspect * rng.random()
+        x = rng.normal(center, 0.35, count)
         y = np.sort(foot + rng.uniform(0.01, 0.14, count))
         scenery.grass(rng, canvas, land, np.stack((x, y), 1), rng.uniform(0.06, 0.13), 0)
     if rng.random() < 0.35:
@@ -217,8 +217,8 @@ def _occluders(rng: np.random.Generator, canvas: Canvas, land: scenery.Land, foo
         scenery.tree(rng, canvas, (canvas.aspect * rng.random(), foot + 0.1), rng.uniform(1.6, 2), land.leaves)
     for _ in range(rng.choice((0, 0, 1, 2))):
         place = (canvas.aspect * rng.random(), foot + rng.uniform(0.06, 0.16))
-        colour = mix(land.leaves, scenery.HIDES[rng.integers(len(scenery.HIDES))], rng.uniform(0, 0.5))
-        canvas.foliage(rng, place, (rng.uniform(0.1, 0.28), rng.uniform(0.1, 0.2)), colour, 0, 110)
+        color = mix(land.leaves, scenery.HIDES[rng.integers(len(scenery.HIDES))], rng.uniform(0, 0.5))
+        canvas.foliage(rng, place, (rng.uniform(0.1, 0.28), rng.uniform(0.1, 0.2)), color, 0, 110)
 
 
 def _scene(seed: int, index: int, height: int, width: int, animals=True, shadows=True):

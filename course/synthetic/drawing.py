@@ -32,9 +32,9 @@ def mix(first, second, amount: float) -> np.ndarray:
     return np.asarray(first, np.float32) * (1 - amount) + np.asarray(second, np.float32) * amount
 
 
-def jitter(rng: np.random.Generator, colour, amount: float = 12) -> np.ndarray:
+def jitter(rng: np.random.Generator, color, amount: float = 12) -> np.ndarray:
     """Randomly change the brightness and hue of a color by about `amount` (of 255)."""
-    return np.asarray(colour, np.float32) + amount * (rng.uniform(-1, 1) + rng.uniform(-0.4, 0.4, 3))
+    return np.asarray(color, np.float32) + amount * (rng.uniform(-1, 1) + rng.uniform(-0.4, 0.4, 3))
 
 
 def resize(field: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -86,46 +86,46 @@ class Plane:
         self.image = Image.new(mode, (SUPERSAMPLING * width, SUPERSAMPLING * height))
         self._pen = ImageDraw.Draw(self.image)
 
-    def _inks(self, colours, label: int, count: int) -> list:
+    def _inks(self, colors, label: int, count: int) -> list:
         if self.image.mode == "L":
             return [label] * count
         if count == 1:
-            return [(*(min(max(int(value), 0), 255) for value in np.ravel(colours)), label)]  # faster than NumPy
+            return [(*(min(max(int(value), 0), 255) for value in np.ravel(colors)), label)]  # faster than NumPy
         inks = np.full((count, 4), label)
-        inks[:, :3] = np.clip(colours, 0, 255)
+        inks[:, :3] = np.clip(colors, 0, 255)
         return [tuple(ink) for ink in inks.tolist()]
 
-    def polygons(self, outlines, colours=0, label: int = 255) -> None:
+    def polygons(self, outlines, colors=0, label: int = 255) -> None:
         """Draw polygons (n, points, 2) with the same number of points, in one color or in n colors (n, 3)."""
         outlines = np.asarray(outlines, np.float64) * self.unit
         flat = outlines.reshape(len(outlines), 2 * outlines.shape[1]).tolist()
-        for outline, ink in zip(flat, self._inks(colours, label, len(flat)), strict=True):
+        for outline, ink in zip(flat, self._inks(colors, label, len(flat)), strict=True):
             self._pen.polygon(outline, fill=ink)
 
-    def polygon(self, points, colour=0, label: int = 255) -> None:
-        self.polygons(np.asarray(points)[None], colour, label)
+    def polygon(self, points, color=0, label: int = 255) -> None:
+        self.polygons(np.asarray(points)[None], color, label)
 
-    def ellipses(self, centres, radii, colours=0, label: int = 255) -> None:
-        """Draw ellipses with `centres` (n, 2) and `radii` (n, 2), in one color or in n colors (n, 3)."""
-        centres, radii = np.asarray(centres, np.float64) * self.unit, np.asarray(radii, np.float64) * self.unit
-        boxes = np.concatenate((centres - radii, centres + radii), 1).tolist()
-        for box, ink in zip(boxes, self._inks(colours, label, len(boxes)), strict=True):
+    def ellipses(self, centers, radii, colors=0, label: int = 255) -> None:
+        """Draw ellipses with `centers` (n, 2) and `radii` (n, 2), in one color or in n colors (n, 3)."""
+        centers, radii = np.asarray(centers, np.float64) * self.unit, np.asarray(radii, np.float64) * self.unit
+        boxes = np.concatenate((centers - radii, centers + radii), 1).tolist()
+        for box, ink in zip(boxes, self._inks(colors, label, len(boxes)), strict=True):
             self._pen.ellipse(box, fill=ink)
 
-    def ellipse(self, centre, radii, colour=0, label: int = 255) -> None:
-        self.ellipses((centre,), (radii,), colour, label)
+    def ellipse(self, center, radii, color=0, label: int = 255) -> None:
+        self.ellipses((center,), (radii,), color, label)
 
-    def line(self, points, thickness: float, colour=0, label: int = 255) -> None:
+    def line(self, points, thickness: float, color=0, label: int = 255) -> None:
         flat = (np.asarray(points, np.float64) * self.unit).ravel().tolist()
-        self._pen.line(flat, fill=self._inks(colour, label, 1)[0], width=max(1, round(thickness * self.unit)))
+        self._pen.line(flat, fill=self._inks(color, label, 1)[0], width=max(1, round(thickness * self.unit)))
 
-    def tube(self, points, radii, colour=0, label: int = 255) -> None:
+    def tube(self, points, radii, color=0, label: int = 255) -> None:
         """Draw a tube along `points` (n, 2) with `radii` (n,). `smooth` returns the points of a curved tube."""
         points, radii = np.asarray(points, np.float64), np.asarray(radii, np.float64)[:, None]
         ways = np.concatenate((points[1:2] - points[:1], points[2:] - points[:-2], points[-1:] - points[-2:-1]))
         aside = ways[:, ::-1] * radii / (np.sqrt((ways * ways).sum(1, keepdims=True)) + 1e-9) * (-1, 1)
-        self.polygon(np.concatenate((points + aside, (points - aside)[::-1])), colour, label)
-        self.ellipses(points, radii, colour, label)  # rounds the ends, and fills bends where the outline crosses itself
+        self.polygon(np.concatenate((points + aside, (points - aside)[::-1])), color, label)
+        self.ellipses(points, radii, color, label)  # rounds the ends, and fills bends where the outline crosses itself
 
 
 class Canvas(Plane):
@@ -170,7 +170,7 @@ class Canvas(Plane):
         piece.putalpha(label)
         self.image.paste(piece, box, mask)
 
-    def shade(self, stencil: Plane, softness: float, strength: float, colour=(12, 14, 30)) -> None:
+    def shade(self, stencil: Plane, softness: float, strength: float, color=(12, 14, 30)) -> None:
         """Draw a shadow in the shape of a stencil, blurred by `softness`, without changing labels."""
         box = self._box(stencil, 3 * softness)
         if box is None:
@@ -178,7 +178,7 @@ class Canvas(Plane):
         mask, ground = stencil.image.crop(box), self.image.crop(box)
         soft = self._soften(mask, softness).point([int(value * strength) for value in range(256)])
         shaded = ground.convert("RGB")
-        shaded.paste(colour, mask=soft.resize(mask.size, Image.Resampling.BILINEAR))
+        shaded.paste(color, mask=soft.resize(mask.size, Image.Resampling.BILINEAR))
         shaded.putalpha(ground.getchannel("A"))
         self.image.paste(shaded, box)
 
@@ -196,16 +196,16 @@ class Canvas(Plane):
         """Return the mask, downsampled by a factor of 4 to save time and then blurred."""
         return mask.reduce(4).filter(ImageFilter.GaussianBlur(float(softness * self.unit / 4)))
 
-    def foliage(self, rng, centre, radii, colour, label: int, leaves: int = 60) -> None:
+    def foliage(self, rng, center, radii, color, label: int, leaves: int = 60) -> None:
         """Draw a crown of leaves that is dark at the bottom and the back, and light at the top and the front."""
         angles, reach = rng.uniform(0, 2 * np.pi, leaves), np.sqrt(rng.random(leaves))
         depth = np.linspace(0, 1, leaves)
         x, y = reach * np.cos(angles), reach * np.sin(angles)
         sizes = rng.uniform(0.7, 1.3, leaves) * (0.27 - 0.2 * np.sqrt(depth))
         tones = 0.5 + 0.45 * depth - 0.28 * y * depth - 0.1 * x + rng.uniform(-0.12, 0.12, leaves)
-        centres = np.asarray(centre) + np.stack((x, y), 1) * radii
+        centers = np.asarray(center) + np.stack((x, y), 1) * radii
         shapes = sizes[:, None] * np.asarray(radii) * rng.uniform(0.7, 1.3, (leaves, 2))
-        self.ellipses(centres, shapes, tones[:, None] * np.asarray(colour), label)
+        self.ellipses(centers, shapes, tones[:, None] * np.asarray(color), label)
 
     def image_and_mask(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the image (height, width, 3) and its labels (height, width), uint8, downsampled to the image size."""

@@ -28,7 +28,7 @@ class Street:
         self.canvas, self.haze = canvas, haze
         self.vanishing = np.array((canvas.aspect * rng.uniform(0.32, 0.68), rng.uniform(0.36, 0.54)))
         self.focal, self.eye = rng.uniform(0.75, 1.15), rng.uniform(1.5, 2.6)
-        self.scale, self.centre = self.focal * np.array((1, -1)), np.array((0, self.eye))
+        self.scale, self.center = self.focal * np.array((1, -1)), np.array((0, self.eye))
         self.bend = np.array((rng.normal(0, 0.0016), 0))  # curve of the street to the side
         self.left, self.right = -rng.uniform(2.6, 6.5), rng.uniform(2.6, 6.5)
         self.clear = rng.uniform(60, 220)  # distance in meters at which haze hides two thirds of a color
@@ -38,23 +38,23 @@ class Street:
         """Project world points (..., 3) to scene points (..., 2)."""
         points = np.asarray(points, np.float64)
         z = np.maximum(points[..., 2:], NEAR)
-        return self.vanishing + self.scale * ((points[..., :2] - self.centre) / z + self.bend * z)
+        return self.vanishing + self.scale * ((points[..., :2] - self.center) / z + self.bend * z)
 
     def is_visible(self, x: float, z: float, margin: float) -> bool:
         """Return whether any point within `margin` meters to the left or right of (x, z) is visible in the image."""
         column, reach = self.project((x, 0, z))[0], margin * self.focal / max(z, NEAR)
         return -reach < column < self.canvas.aspect + reach
 
-    def tint(self, colour, z: float) -> np.ndarray:
+    def tint(self, color, z: float) -> np.ndarray:
         """Return a color as seen through haze from a distance of z meters."""
-        return self.haze + (np.asarray(colour, np.float32) - self.haze) * np.float32(np.exp(-z / self.clear))
+        return self.haze + (np.asarray(color, np.float32) - self.haze) * np.float32(np.exp(-z / self.clear))
 
-    def face(self, corners, colour, label: int) -> None:
+    def face(self, corners, color, label: int) -> None:
         """Draw a flat polygon with corners (n, 3)."""
         corners = np.asarray(corners, np.float64)
-        self.canvas.polygon(self.project(corners), self.tint(colour, corners[:, 2].mean()), label)
+        self.canvas.polygon(self.project(corners), self.tint(color, corners[:, 2].mean()), label)
 
-    def panes(self, corners, low, high, colours, label: int) -> None:
+    def panes(self, corners, low, high, colors, label: int) -> None:
         """Draw rectangles on a face with corners (4, 3).
 
         `low` and `high` (n, 2) are opposite corners of the rectangles, as fractions of the face's width and height.
@@ -63,28 +63,28 @@ class Street:
         (u0, v0), (u1, v1) = np.transpose(low), np.transpose(high)
         u, v = np.stack((u0, u1, u1, u0), 1)[..., None], np.stack((v0, v0, v1, v1), 1)[..., None]
         points = (1 - v) * ((1 - u) * a + u * b) + v * ((1 - u) * d + u * c)
-        self.canvas.polygons(self.project(points), self.tint(colours, (a[2] + c[2]) / 2), label)
+        self.canvas.polygons(self.project(points), self.tint(colors, (a[2] + c[2]) / 2), label)
 
-    def strip(self, x0: float, x1: float, z0: float, z1: float, colour, label: int, shade: float = 0.1) -> None:
+    def strip(self, x0: float, x1: float, z0: float, z1: float, color, label: int, shade: float = 0.1) -> None:
         """Draw a strip of the ground from x0 to x1 and z0 to z1 that follows the curve of the street."""
         z = np.geomspace(z0, z1, 3 if z1 < 3 * z0 else 10)
         edges = [np.stack((np.full(len(z), x), 0 * z, z), 1) for x in (x0, x1)]
         outline = self.project(np.concatenate((edges[0], edges[1][::-1])))
-        self.canvas.polygon(outline, self.tint(colour, (z0 * z1) ** 0.5), label)
+        self.canvas.polygon(outline, self.tint(color, (z0 * z1) ** 0.5), label)
 
     def standing(self, x: float, z: float, points) -> np.ndarray:
         """Project points (n, 2), given in meters to the right of and above the position (x, z) on the ground."""
         return self.project((x, 0, z)) + np.asarray(points) * (self.focal / z, -self.focal / z)
 
-    def tube(self, x: float, z: float, points, radii, colour, label: int) -> None:
-        self.canvas.tube(self.standing(x, z, points), np.asarray(radii) * self.focal / z, self.tint(colour, z), label)
+    def tube(self, x: float, z: float, points, radii, color, label: int) -> None:
+        self.canvas.tube(self.standing(x, z, points), np.asarray(radii) * self.focal / z, self.tint(color, z), label)
 
-    def disc(self, x: float, z: float, centre, radii, colour, label: int) -> None:
-        centre = self.standing(x, z, centre)
-        self.canvas.ellipse(centre, np.asarray(radii) * self.focal / z, self.tint(colour, z), label)
+    def disc(self, x: float, z: float, center, radii, color, label: int) -> None:
+        center = self.standing(x, z, center)
+        self.canvas.ellipse(center, np.asarray(radii) * self.focal / z, self.tint(color, z), label)
 
-    def line(self, x: float, z: float, points, thick: float, colour, label: int) -> None:
-        self.canvas.line(self.standing(x, z, points), thick * self.focal / z, self.tint(colour, z), label)
+    def line(self, x: float, z: float, points, thick: float, color, label: int) -> None:
+        self.canvas.line(self.standing(x, z, points), thick * self.focal / z, self.tint(color, z), label)
 
     def tree(self, rng, x: float, z: float, tall: float, green) -> None:
         if not self.is_visible(x, z, tall / 2):
@@ -93,9 +93,9 @@ class Street:
         self.tube(x, z, ((0, 0), (0.1, tall * 0.3), (0, tall * 0.6)), (0.2, 0.13, 0.1), bark, TREE)
         crowns = ((-0.15, 0.58, 0.75), (0.15, 0.6, 0.75), (0, 0.75, 1)) if size > 0.15 else ((0, 0.7, 1.2),)
         for dx, dy, part in crowns:  # small, distant crowns need few leaves
-            centre, radii = self.standing(x, z, (dx * tall, dy * tall)), np.array((0.26, 0.25)) * size * part
+            center, radii = self.standing(x, z, (dx * tall, dy * tall)), np.array((0.26, 0.25)) * size * part
             leaves = int(np.clip(200 * size, 10, 70))
-            self.canvas.foliage(rng, centre, radii, self.tint(jitter(rng, green, 8), z), TREE, leaves)
+            self.canvas.foliage(rng, center, radii, self.tint(jitter(rng, green, 8), z), TREE, leaves)
 
     def shadows(self, things) -> None:
         """Draw the shadow of the houses on one side of the street, and soft shadows under all objects in `things`."""

@@ -58,10 +58,10 @@ def sky(rng: np.random.Generator, above, below) -> np.ndarray:
 
 def landscape(rng: np.random.Generator, canvas: Canvas) -> Land:
     """Paint sky, hills and ground over the whole canvas. Return the horizon and the colors for the other objects."""
-    above, below = (jitter(rng, colour, 14) for colour in SKIES[rng.integers(len(SKIES))])
+    above, below = (jitter(rng, color, 14) for color in SKIES[rng.integers(len(SKIES))])
     land = Land(
         float(rng.choice((rng.uniform(0.2, 0.55), rng.uniform(0.3, 0.5), -0.1))),
-        *(jitter(rng, colour, 16) for colour in LANDS[rng.integers(len(LANDS))]),
+        *(jitter(rng, color, 16) for color in LANDS[rng.integers(len(LANDS))]),
         below,
     )
     height, width = canvas.height, canvas.width
@@ -88,15 +88,15 @@ def hills(rng: np.random.Generator, canvas: Canvas, land: Land) -> None:
     for distance in np.linspace(0.75, 0.25, rng.integers(1, 4)):
         waves = sum(rng.random() / k * np.sin(x * k * rng.uniform(1, 3) + rng.uniform(0, 6)) for k in (1, 2, 5))
         ridge = land.horizon - 0.03 - 0.09 * distance * (1.3 + waves)
-        colour = mix(mix(land.ground, land.leaves, rng.random()), land.haze, distance)
+        color = mix(mix(land.ground, land.leaves, rng.random()), land.haze, distance)
         foot = ((canvas.aspect, land.horizon + 0.01), (0, land.horizon + 0.01))
-        canvas.polygon(np.vstack((np.stack((x, ridge), 1), foot)), colour, 0)
+        canvas.polygon(np.vstack((np.stack((x, ridge), 1), foot)), color, 0)
     if rng.random() < 0.6:
         left, right = np.sort(rng.uniform(-0.2, 1.2, 2)) * canvas.aspect
         for x in np.linspace(left, right, 14):
             size = rng.uniform(0.02, 0.05)
-            colour = mix(land.leaves, land.haze, 0.3) * rng.uniform(0.8, 1.05)
-            canvas.foliage(rng, (x, land.horizon - size * 0.7), (size, size * 1.1), colour, 0, 14)
+            color = mix(land.leaves, land.haze, 0.3) * rng.uniform(0.8, 1.05)
+            canvas.foliage(rng, (x, land.horizon - size * 0.7), (size, size * 1.1), color, 0, 14)
 
 
 def tree(rng: np.random.Generator, canvas: Canvas, foot, size: float, leaves, label: int = 0) -> None:

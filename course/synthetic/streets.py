@@ -154,8 +154,8 @@ def _skyline(rng: np.random.Generator, street: Street) -> None:
         wall = np.array(((-220, 0, z), (220, 0, z), (220, 1, z), (-220, 1, z)), float)
         low = (np.arange(17) / 17 + rng.uniform(-0.02, 0.02, 17))[:, None] * (1, 0)
         size = rng.uniform((0.02, 8), (0.055, 30), (17, 2))
-        colours = np.array((140, 130, 124)) + rng.uniform(-20, 20, (17, 1)) + rng.uniform(-8, 8, (17, 3))
-        street.panes(wall, low, low + size, colours, BUILDING)
+        colors = np.array((140, 130, 124)) + rng.uniform(-20, 20, (17, 1)) + rng.uniform(-8, 8, (17, 3))
+        street.panes(wall, low, low + size, colors, BUILDING)
     for x in rng.uniform(-70, 70, 6):
         street.tree(rng, x, 140, rng.uniform(8, 14), GREENS[rng.integers(len(GREENS))])
 
@@ -164,7 +164,7 @@ def _scene(seed: int, index: int, height: int, width: int, canvas: Canvas | None
     """Draw the scene, and return its canvas and the random generator for the camera."""
     rng = generator(seed, index)
     canvas = canvas or Canvas(height, width)
-    above, below = (jitter(rng, colour, 14) for colour in SKIES[rng.integers(len(SKIES))])
+    above, below = (jitter(rng, color, 14) for color in SKIES[rng.integers(len(SKIES))])
     street = Street(child(rng), canvas, below)
     canvas.backdrop(sky(child(rng), above, below), street.vanishing[1] + 0.02)
     _skyline(child(rng), street)

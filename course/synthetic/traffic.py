@@ -23,7 +23,7 @@ CLOTHES = (*PAINTS, (60, 66, 90), (140, 110, 80), (186, 120, 110), (80, 60, 50))
 SKINS = ((232, 190, 160), (198, 150, 116), (142, 98, 70), (92, 62, 46))
 
 
-def _box(street: Street, x0, x1, y0, y1, z0, z1, slant: float, colour, label: int) -> tuple[np.ndarray, np.ndarray]:
+def _box(street: Street, x0, x1, y0, y1, z0, z1, slant: float, color, label: int) -> tuple[np.ndarray, np.ndarray]:
     """Draw the visible faces of a box that is narrower at the top, by an amount that depends on `slant`.
 
     Return the corners of the side face and of the near face, on which details can be drawn.
@@ -33,10 +33,10 @@ def _box(street: Street, x0, x1, y0, y1, z0, z1, slant: float, colour, label: in
     edge, top = (x0, t0) if x0 > 0 else (x1, t1)
     side = np.array(((edge, y0, z0), (edge, y0, z1), (top, y1, f1), (top, y1, f0)), float)
     if y1 < street.eye:
-        street.face(((t0, y1, f0), (t1, y1, f0), (t1, y1, f1), (t0, y1, f1)), np.asarray(colour) * 1.15, label)
+        street.face(((t0, y1, f0), (t1, y1, f0), (t1, y1, f1), (t0, y1, f1)), np.asarray(color) * 1.15, label)
     if x0 > 0 or x1 < 0:
-        street.face(side, np.asarray(colour) * 0.92, label)
-    street.face(near, np.asarray(colour) * 0.78, label)
+        street.face(side, np.asarray(color) * 0.92, label)
+    street.face(near, np.asarray(color) * 0.78, label)
     return side, near
 
 
@@ -54,8 +54,8 @@ def car(rng: np.random.Generator, street: Street, x: float, z: float, oncoming: 
         rim = np.stack((0 * angle, np.sin(angle), np.cos(angle)), 1)
         hubs = np.array(((edge, 0.33, z + 0.19 * long), (edge, 0.33, z + 0.8 * long)))
         discs = hubs[:, None, None] + np.array((0.33, 0.19, 0.07))[:, None, None] * rim  # (wheel, disc, point, xyz)
-        colours = street.tint((tyre, (150, 150, 154), (70, 70, 74)) * 2, z)
-        street.canvas.polygons(street.project(discs.reshape(6, 14, 3)), colours, CAR)
+        colors = street.tint((tyre, (150, 150, 154), (70, 70, 74)) * 2, z)
+        street.canvas.polygons(street.project(discs.reshape(6, 14, 3)), colors, CAR)
 
     def draw() -> None:
         street.face(((x0, 0.02, z + 0.1), (x1, 0.02, z + 0.1), (x1, 0.4, z + 0.1), (x0, 0.4, z + 0.1)), tyre, CAR)
@@ -84,8 +84,8 @@ def pedestrian(rng: np.random.Generator, street: Street, x: float, z: float) -> 
     coat, bag = rng.random() < 0.35, rng.random() < 0.35
 
     def draw() -> None:
-        def limb(points, radii, colour):
-            street.tube(x, z, np.array(points) * size, np.array(radii) * size * broad, colour, PEDESTRIAN)
+        def limb(points, radii, color):
+            street.tube(x, z, np.array(points) * size, np.array(radii) * size * broad, color, PEDESTRIAN)
 
         for way, tone in ((-1, 0.75), (1, 1)):
             knee = (way * swing * 0.6 + 0.03, 0.5)
@@ -111,8 +111,8 @@ def bicyclist(rng: np.random.Generator, street: Street, x: float, z: float) -> T
     angle, pedal = np.linspace(0, 2 * np.pi, 17), rng.uniform(0, 2 * np.pi)
 
     def draw() -> None:
-        def limb(points, radii, colour):
-            street.tube(x, z, np.array(points) * turn, radii, colour, BICYCLIST)
+        def limb(points, radii, color):
+            street.tube(x, z, np.array(points) * turn, radii, color, BICYCLIST)
 
         for hub in (-0.52, 0.52):
             ring = np.stack((hub + 0.33 * np.cos(angle), 0.34 + 0.33 * np.sin(angle)), 1) * turn
@@ -156,37 +156,37 @@ def pole(rng: np.random.Generator, street: Street, x: float, z: float, kind: str
             street.disc(x, z, (inward * 1.5, tall + 0.22), (0.4, 0.12), metal * 0.8 + 40, POLE)
         elif kind == "light":
             street.tube(x, z, ((0, tall), (0, tall + 0.75)), (0.2, 0.2), (32, 34, 34), SIGN)
-            for k, colour in enumerate(((60, 200, 110), (120, 90, 30), (210, 40, 36))):
-                shown = np.array(colour) * (1 if k == shape else 0.5)
+            for k, color in enumerate(((60, 200, 110), (120, 90, 30), (210, 40, 36))):
+                shown = np.array(color) * (1 if k == shape else 0.5)
                 street.disc(x, z, (0, tall + 0.3 * k + 0.08), (0.11, 0.11), shown, SIGN)
         elif shape == 0:
             street.disc(x, z, (0, tall), (0.38, 0.38), (190, 30, 34), SIGN)
             street.disc(x, z, (0, tall), (0.27, 0.27), (236, 234, 226), SIGN)
         elif shape == 1:
-            for size, colour in ((0.45, (190, 30, 34)), (0.27, (238, 234, 220))):
+            for size, color in ((0.45, (190, 30, 34)), (0.27, (238, 234, 220))):
                 corners = ((-size, tall - size * 0.6), (size, tall - size * 0.6), (0, tall + size * 1.1))
-                street.canvas.polygon(street.standing(x, z, corners), street.tint(colour, z), SIGN)
+                street.canvas.polygon(street.standing(x, z, corners), street.tint(color, z), SIGN)
         else:
-            for margin, colour in ((0, (232, 230, 224)), (0.05, paint)):
+            for margin, color in ((0, (232, 230, 224)), (0.05, paint)):
                 w, h = (0.35 - margin, 0.45 - margin) if shape == 2 else (0.75 - margin, 0.35 - margin)
                 corners = ((-w, tall - h), (w, tall - h), (w, tall + h), (-w, tall + h))
-                street.canvas.polygon(street.standing(x, z, corners), street.tint(colour, z), SIGN)
+                street.canvas.polygon(street.standing(x, z, corners), street.tint(color, z), SIGN)
 
     return Thing(x, z, 0.3, 0.3, draw)
 
 
 def fence(rng: np.random.Generator, street: Street, x: float, z0: float, z1: float) -> None:
     """Draw planks, or railings with gaps, along the street from z0 to z1."""
-    colour = jitter(rng, ((120, 92, 66), (92, 100, 92), (186, 184, 176), (58, 64, 62))[rng.integers(4)])
+    color = jitter(rng, ((120, 92, 66), (92, 100, 92), (186, 184, 176), (58, 64, 62))[rng.integers(4)])
     tall, count, solid = rng.uniform(1.0, 1.7), int(min(40, (z1 - z0) * 2.5)) + 1, rng.random() < 0.6
     face = np.array(((x, 0, z0), (x, 0, z1), (x, tall, z1), (x, tall, z0)), float)
     low = np.stack((np.arange(count) / count, np.zeros(count)), 1)
     if solid:
-        street.face(face, colour * 0.7, FENCE)
-    bars = colour * rng.uniform(0.85, 1.1, (count, 1))
+        street.face(face, color * 0.7, FENCE)
+    bars = color * rng.uniform(0.85, 1.1, (count, 1))
     street.panes(face, low, low + ((0.85 if solid else 0.4) / count, 1), bars, FENCE)
     if not solid:
-        street.panes(face, [(0, 0.1), (0, 0.86)], [(1, 0.24), (1, 1)], colour * 1.1, FENCE)
+        street.panes(face, [(0, 0.1), (0, 0.86)], [(1, 0.24), (1, 1)], color * 1.1, FENCE)
 
 
 def things(rng: np.random.Generator, street: Street) -> list[Thing]:

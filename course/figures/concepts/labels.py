@@ -25,8 +25,8 @@ def segmentation_tasks():
     ]
     alt = (
         "One image of two animals, four times. Classification writes one label, animal. Detection draws a box "
-        "around each animal. Semantic segmentation colours the pixels of both animals alike. Instance segmentation "
-        "gives each animal its colour."
+        "around each animal. Semantic segmentation colors the pixels of both animals alike. Instance segmentation "
+        "gives each animal its color."
     )
     figure, axes = canvas(WIDTH, 2.45, alt)
     figure.has_images = True

@@ -50,12 +50,12 @@ def polygon_to_mask():
     figure, axes = canvas(
         WIDTH * 0.75,
         2.75,
-        "Left: a polygon with seven corners over a grid of 6 by 8 pixels, pixel centres marked. Right: the mask, 1 "
-        "where the centre of a pixel is inside the polygon, else 0.",
+        "Left: a polygon with seven corners over a grid of 6 by 8 pixels, pixel centers marked. Right: the mask, 1 "
+        "where the center of a pixel is inside the polygon, else 0.",
     )
     left, right, top = 0.3, 3.6, 0.4
     label(axes, left + columns * cell / 2, 0.2, "polygon: corners (x, y) in pixels", weight="bold")
-    label(axes, right + columns * cell / 2, 0.2, "mask: one label a pixel", weight="bold")
+    label(axes, right + columns * cell / 2, 0.2, "mask: one label per pixel", weight="bold")
     number_grid(axes, np.zeros((rows, columns)), left, top, cell, numbers=False)
     corners = CORNERS * cell + (left, top)
     axes.add_patch(Polygon(corners, closed=True, facecolor="none", edgecolor=BLUE, linewidth=1.8))
@@ -65,7 +65,7 @@ def polygon_to_mask():
         axes.plot(*points.T, ".", color=color, markersize=4)
     marked = {tuple(place) for place in np.argwhere(inside)}
     number_grid(axes, inside.astype(int), right, top, cell, BLUE, marked)
-    note = "A pixel belongs to the polygon if its centre is inside."
+    note = "A pixel belongs to the polygon if its center is inside."
     label(axes, WIDTH * 0.375, 2.66, note, GRAY, 8.5)
     return figure
 
