@@ -157,4 +157,5 @@ def _draw_legend(figure: NotebookFigure, looks: set[str]) -> None:
         handles.append(Line2D([], [], label="branches meet or begin", **ring))
     handles += [Line2D([], [], label=label, **_ARROWS[look]) for look, label in _ARROW_LABELS.items() if look in looks]
     x = MARGIN / figure.get_figwidth()
-    figure.legend(handles=handles, loc="lower left", bbox_to_anchor=(x, 0.07 / figure.get_figheight()), ncols=6)
+    place = {"loc": "lower left", "bbox_to_anchor": (x, 0.07 / figure.get_figheight())}
+    figure.legend(handles=handles, ncols=6, columnspacing=1.5, **place)

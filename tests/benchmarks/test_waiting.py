@@ -16,6 +16,7 @@ from seglib.inference import export
 @pytest.fixture(scope="module")
 def tiny():
     """A network for the engines, with images of one size."""
+    pytest.importorskip("onnxscript", reason="export to ONNX needs the extra [export]")
     torch.manual_seed(0)
     layers = torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(8, 2, 1)
     network = export.BytesToLogits(torch.nn.Sequential(*layers)).eval()

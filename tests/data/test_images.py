@@ -259,6 +259,8 @@ def test_lab_colors(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".jp2", ".avif", ".tga", ".pcx", ".jfif"])
 def test_more_formats_of_pillow(tmp_path, rgb, suffix):
+    if suffix not in Image.registered_extensions():
+        pytest.skip(f"this version of Pillow does not write {suffix}")
     Image.fromarray(rgb).save(tmp_path / f"a{suffix}", quality=95)
     assert_close(read_image(tmp_path / f"a{suffix}"), rgb, 16)
     assert suffix in SUFFIXES

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import PIL
 import pytest
 import torch
 from PIL import Image
@@ -198,7 +199,10 @@ def test_tiff_files_are_converted_as_in_memory(tmp_path, kind):
     if kind == "multiplied":  # Pillow divides the colours and multiplies them again, and may lose a step each time
         assert (actual[0, 0] == 255).all()
         actual, expected = actual[1:], expected[1:]
-    assert np.abs(actual.astype(int) - expected).max() <= {"rgba": 1, "multiplied": 3}.get(kind, 0)
+    tolerance = {"rgba": 1, "multiplied": 3}
+    if int(PIL.__version__.split(".")[0]) < 11:  # these versions round 16-bit palettes differently
+        tolerance["palette"] = 1
+    assert np.abs(actual.astype(int) - expected).max() <= tolerance.get(kind, 0)
 
 
 def test_tiff_files_that_cannot_be_read_by_window(tmp_path, monkeypatch):
