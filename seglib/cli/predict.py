@@ -35,6 +35,7 @@ from pathlib import Path
 
 from .options import Parser, add_inference, make_folder, make_predictor
 
+DEFAULT = "efficientnet_unet-horses"
 IMAGES = "image and video files, folders, or patterns in quotes; 'example' is an image that comes with matplotlib"
 KINDS = "what to write: mask, overlay, cutout, probabilities, coco, labelme (mask,overlay)"
 BITS = "number of bits used by 16-bit images, 8 to 16 (default: as in training, or detected)"
@@ -45,7 +46,7 @@ ENGINE = "local: one image at a time; ray: many at once, here or on a Ray cluste
 def add_arguments(parser: Parser) -> None:
     add = parser.add_argument
     add("images", nargs="+", metavar="IMAGE", help=IMAGES)
-    add("--weights", default="unet-horses", help="released name, .safetensors or .onnx file (%(default)s)")
+    add("--weights", default=DEFAULT, help="released name, .safetensors or .onnx file (%(default)s)")
     add("--out", type=Path, default=Path("predictions"), help="folder for the results (%(default)s)")
     add("--kind", type=kinds, default=("mask", "overlay"), metavar="KIND,KIND", help=KINDS)
     add("--mask-format", choices=("ids", "binary", "palette"), default="ids", help="values of a mask (%(default)s)")
