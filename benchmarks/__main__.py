@@ -28,31 +28,22 @@ def parser() -> argparse.ArgumentParser:
     )
     table_parser.add_argument("--results", type=Path, default=results.FILE, help="file of results (%(default)s)")
     compare = verbs.add_parser("compare", help="train and compare networks, losses and seeds (takes hours, resumable)")
-    compare.add_argument(
-        "--only",
-        nargs="+",
-        choices=list(comparison.VARIANTS),
-        default=list(comparison.VARIANTS),
-        metavar="NAME",
-        help="names of runs (default: all runs that are not in comparison.json)",
-    )
+    _add_only(compare, list(comparison.VARIANTS), "comparison.json")
     compare.add_argument("--root", type=Path, default=Path("data"), help="folder of the data sets (%(default)s)")
     compare.add_argument("--runs", type=Path, default=Path("runs/comparison"), help="folder for the runs (%(default)s)")
     compare.add_argument("--note", default="", help="a note on the machine, such as that it was shared")
     scratch = verbs.add_parser("from_nothing", help="train on horses until a score is reached, ours and usual recipes")
-    scratch.add_argument(
-        "--only",
-        nargs="+",
-        choices=list(from_nothing.RECIPES),
-        default=list(from_nothing.RECIPES),
-        metavar="NAME",
-        help="names of recipes (default: all that are not in from_nothing.json)",
-    )
+    _add_only(scratch, list(from_nothing.RECIPES), "from_nothing.json")
     scratch.add_argument("--root", type=Path, default=Path("data"), help="folder of the data sets (%(default)s)")
     scratch.add_argument("--limit", type=float, default=60.0, help="CPU minutes per run (%(default)s)")
     scratch.add_argument("--wall-limit", type=float, default=60.0, help="minutes per run (%(default)s)")
     scratch.add_argument("--curves", type=Path, default=from_nothing.FILE, help="file of curves (%(default)s)")
     return top
+
+
+def _add_only(parser: argparse.ArgumentParser, runs: list[str], file: str) -> None:
+    text = f"names of runs (default: all runs that are not in {file})"
+    parser.add_argument("--only", nargs="+", choices=runs, default=runs, metavar="NAME", help=text)
 
 
 def chosen(entries: list[groups.Entry], only: list[str]) -> list[groups.Entry]:

@@ -20,15 +20,7 @@ from seglib.metrics import Counts
 
 from .measure import ONE_THREAD, Skipped, check_equal, contest, interleaved, need, processor, threads
 
-NAMES = (
-    "unet-horses",
-    "u2netp-horses",
-    "hrnet-horses",
-    "efficientnet_unet-humans",
-    "mini_hrnet-camvid",
-    "efficientnet_unet-camvid",
-    "dilated_resnet50-camvid",
-)
+NAMES = [name for name in weights.names() if name != "hrnet-horses-scratch"]  # the same network as hrnet-horses
 ENGINES = {
     "eager-bf16": "eager PyTorch in bfloat16",
     "compiled": "compiled PyTorch",
@@ -53,7 +45,7 @@ class Subject:
         self.network = export.BytesToLogits(model).eval().to(memory_format=torch.channels_last)
         self.height, self.width = input_size(metadata["config"]["inference"]["longest_side"])
         card = weights.card(name)["data"]
-        sets = [data.load(card["name"].split("*")[0].split("+")[0], split, root) for split in ("train", "val")]
+        sets = [data.load(card["name"], split, root, card["list"]) for split in ("train", "val")]
         self.num_classes = sets[1].num_classes
         self.calibration = [image for image, _ in self._items(sets[0], CALIBRATION)]
         self.judged = self._items(sets[1], min(JUDGED, len(sets[1])))

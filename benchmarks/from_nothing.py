@@ -129,10 +129,10 @@ def smp_unet() -> nn.Module:
     model = smp.Unet("tu-tf_efficientnet_lite0", encoder_weights=None, classes=2)
     ours = models.create("efficientnet_unet", 2, pretrained="imagenet").state_dict()
     encoder = model.encoder.model.state_dict()
-    found = {name: tensor for key, tensor in ours.items() if (name := key.removeprefix("encoder.")) in encoder}
-    if missing := encoder.keys() - found.keys():
+    filled = {name: tensor for key, tensor in ours.items() if (name := key.removeprefix("encoder.")) in encoder}
+    if missing := encoder.keys() - filled.keys():
         raise Skipped(f"these entries of the encoder have no weights: {', '.join(sorted(missing)[:5])}")
-    model.encoder.model.load_state_dict(found)
+    model.encoder.model.load_state_dict(filled)
     return model
 
 

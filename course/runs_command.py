@@ -22,15 +22,16 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from course import runs
+    from . import runs
 
     records = runs.find(args.folders or [Path("runs")])
     print(runs.table(records, shutil.get_terminal_size((160, 24)).columns))
     for fault in (fault for record in records for fault in record.faults):
         print(f"note: {fault}", file=sys.stderr)
     if args.plot:
-        from course.figures.training import compared_runs
         from seglib.visualize import save
+
+        from .figures.training import compared_runs
 
         make_folder(args.plot.parent, "--plot")
         top = os.path.commonpath([record.folder.absolute().parent for record in records])

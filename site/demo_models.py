@@ -47,8 +47,7 @@ def entries(names: Sequence[str], stage: Stage, cache: Path) -> list[dict]:
     result = []
     for name in names:
         card, graph = weights.card(name), graphs.cached(name, cache)
-        network, notes = weights.load(name)
-        packed = eight_bit.pack(network.state_dict())
+        packed, notes = eight_bit.released(name), weights.read_tensors(weights.find(name))[1]
         stage.write(f"{FOLDER}/{name}.onnx", graph)
         stage.write(f"{FOLDER}/{name}.8bit.safetensors", packed)
         result.append(

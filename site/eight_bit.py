@@ -9,6 +9,7 @@ convolutions, which lose accuracy in 8 bits, small convolutions and all other te
 import argparse
 import json
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -22,11 +23,17 @@ SMALLEST = 4096  # number of weights; smaller tensors are not stored in 8 bits
 SCALE = ":scale"  # suffix of the name of the scales, float32, which stand beside each 8-bit tensor
 
 
+@cache
+def released(name: str) -> bytes:
+    """Return the file with the 8-bit weights of a released network."""
+    return pack(weights.load(name)[0].state_dict())
+
+
 def load_network(name: str) -> tuple[nn.Module, dict]:
     """Return a released network in which the weights have the values that the browser computes, and the metadata."""
     model, metadata = weights.load(name)
-    values, _ = unpack(pack(model.state_dict()))
-    model.load_state_dict(values, strict=False)
+    values, _ = unpack(released(name))
+    model.load_state_dict(model.state_dict() | values)
     return model, metadata
 
 
@@ -85,8 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     print(f"{'':26} mIoU             Boundary IoU     MB")
     for name in args.names:
-        model, _ = weights.load(name)
-        size = len(pack(model.state_dict())) / 1e6
+        size = len(released(name)) / 1e6
         pairs = "  ".join(f"{before:.4f} {after:.4f} " for before, after in compare(name, args.root).values())
         print(f"{name:26} {pairs}  {size:.1f} (released: {weights.card(name)['bytes'] / 1e6:.1f})", flush=True)
 

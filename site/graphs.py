@@ -54,7 +54,7 @@ def bare_graph(name: str, stages: Sequence[str] = ()) -> bytes:
         content = export.append_metadata(export.to_onnx(network, fold=False), export.public_metadata(notes))
         export.compare(network, content, [(96, 128)])
     graph = onnx.load_from_string(content)
-    values, offsets = eight_bit.unpack(eight_bit.pack(weights.load(name)[0].state_dict()))
+    values, offsets = eight_bit.unpack(eight_bit.released(name))
     names = {value.numpy().tobytes(): key for key, value in values.items()}
     for tensor in graph.graph.initializer:
         raw = numpy_helper.to_array(tensor).tobytes()

@@ -30,7 +30,7 @@ import csv
 import io
 import sys
 from functools import partial
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from .options import Parser, add_inference, make_folder, make_predictor
@@ -55,7 +55,7 @@ def add_arguments(parser: Parser) -> None:
     add("--bands", type=int, nargs="+", metavar="N", help=BANDS)
     add("--rank", choices=("uncertainty",), help="write OUT/uncertainty.csv, least certain images first")
     add("--skip-existing", action="store_true", help="leave out images whose results are in --out")
-    add("--engine", choices=("local", "ray"), default="local", help=ENGINE)
+    add("--engine", choices=("local", *engines()), default="local", help=ENGINE)
     add("--ray-address", default="", metavar="ADDRESS", help="HOST:6379 of a Ray cluster (default: start one here)")
     add_inference(parser)
 
@@ -74,6 +74,11 @@ def kinds(text: str) -> tuple[str, ...]:
     return chosen
 
 
+def engines() -> dict[str, EntryPoint]:
+    """Return {name: entry point} for the entry point group `seglib.engines`; `course.ray_engine` is an example."""
+    return {point.name: point for point in entry_points(group="seglib.engines")}
+
+
 def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
@@ -85,12 +90,11 @@ def run(args: argparse.Namespace) -> int:
         args.weights = str(Path(args.weights).absolute())  # Ray's worker processes may run in another folder
     predictor = load(args)
     tasks = find_tasks(args)
-    if args.engine == "ray":
-        gpu = args.device in ("auto", "cuda")
-        (engine,) = entry_points(group="seglib.engines", name=args.engine)
-        results = engine.load()(tasks, partial(load, args), args.ray_address, gpu)
-    else:
+    if args.engine == "local":
         results = predictor.predict_all(tasks)
+    else:
+        gpu = args.device in ("auto", "cuda")
+        results = engines()[args.engine].load()(tasks, partial(load, args), args.ray_address, gpu)
     failed, done = [], []
     try:
         for result in tqdm(results, total=len(tasks), disable=None if len(tasks) > 1 else True):

@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from packaging.version import Version
 
 from course import tuning
 from course.tuning import Choices, Range, TuneError
@@ -90,7 +92,9 @@ def test_a_search_finds_better_options_and_says_which_mattered(whole):
     first, best = summary["trials"][0], max(t["score"] for t in summary["trials"] if t["state"] == "complete")
     assert first["options"] == {"optimizer.lr": 0.002, "batch_size": 4, "augment.rotate": 15}  # the configuration
     assert best > first["score"] and len(summary["trials"]) == 12
-    assert summary["importances"]["augment.rotate"] < 1 / 3, "it has no influence at all"
+    last, is_old = list(summary["importances"])[-1], Version(version("optuna")) < Version("5")
+    share = summary["importances"]["augment.rotate"]
+    assert last == "augment.rotate" or (is_old and share < 1 / 3), "it has no influence at all"
     assert sum(summary["importances"].values()) == pytest.approx(1)
     assert json.loads((folder / "trials.json").read_text()) == summary
     assert (folder / "search.png").read_bytes()[:4] == b"\x89PNG"
