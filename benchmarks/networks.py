@@ -10,9 +10,23 @@ from torch.nn import functional as F
 
 from course import costs
 from seglib import models
+from seglib.training.build import pick_memory_format
 from seglib.training.optimizer import amp_dtype
 
-from .measure import ONE_THREAD, Clock, alone, check_equal, contest, interleaved, need, processor, single, threads, wall
+from .measure import (
+    ONE_THREAD,
+    Clock,
+    Skipped,
+    alone,
+    check_equal,
+    contest,
+    interleaved,
+    need,
+    processor,
+    single,
+    threads,
+    wall,
+)
 
 SIDE = 224
 CLASSES = 21
@@ -44,6 +58,7 @@ class Pair:
     batch: int  # on a CPU; four times as many on a GPU
     library: bool = True  # False if the peer is a variant of our network
     alike: bool = False  # whether the peer also uses channels last and the fused optimizer
+    format_only: bool = False  # whether the peer differs only in its memory format, channels last
     amp: str = "auto"  # "off" for float32
     profiled: bool = False  # whether the note of the training step names its slowest operations
 
@@ -141,6 +156,20 @@ STEPS |= {
     for name, pair in (STEPS | {"unet": PAIRS["unet"]}).items()
     if name != "u2netp"  # in float32 anyway
 }
+STEPS |= {
+    f"{name}-format": replace(
+        pair,
+        title=f"{pair.title}, memory format of the training loop on CPUs without AVX-512",
+        peer_is="the same network in channels last, float32",
+        peer=pair.ours,
+        load=lambda ours, peer: ours.load_state_dict(peer.state_dict()),
+        library=False,
+        amp="off",
+        profiled=False,
+        format_only=True,
+    )
+    for name, pair in {"u2netp": STEPS["u2netp"], "unet": PAIRS["unet"]}.items()
+}
 PAIRS |= STEPS
 
 
@@ -152,12 +181,21 @@ def tensors(output: Tensor | dict | list | tuple) -> list[Tensor]:
 
 
 class Side:
-    """One network of a pair with random images. `as_ours` selects channels-last layout and the fused optimizer."""
+    """One network of a pair with random images. `as_ours` selects our training loop's layout and a fused optimizer."""
 
-    def __init__(self, model: nn.Module, batch: int, device: str, as_ours: bool, amp: str = "auto"):
-        layout = torch.channels_last if as_ours else torch.contiguous_format
-        self.model = model.to(device, memory_format=layout)
+    def __init__(
+        self,
+        model: nn.Module,
+        batch: int,
+        device: str,
+        as_ours: bool,
+        amp: str = "auto",
+        layout: torch.memory_format | None = None,
+    ):
         self.amp = amp_dtype(amp, torch.device(device), model)
+        default = pick_memory_format(model, torch.device(device), self.amp) if as_ours else torch.contiguous_format
+        self.layout = layout = layout or default
+        self.model = model.to(device, memory_format=layout)
         self.device, self.batch = device, batch
         random = torch.Generator().manual_seed(0)
         images = torch.randn(batch, 3, SIDE, SIDE, generator=random)
@@ -211,7 +249,10 @@ def sides(name: str, device: str) -> tuple[Side, Side]:
     if pair.load:
         pair.load(ours, peer)
     batch = pair.batch * (4 if device == "cuda" else 1)
-    both = Side(ours, batch, device, True, pair.amp), Side(peer, batch, device, pair.alike, pair.amp)
+    as_ours, layout = pair.alike or pair.format_only, torch.channels_last if pair.format_only else None
+    both = Side(ours, batch, device, True, pair.amp), Side(peer, batch, device, as_ours, pair.amp, layout)
+    if pair.format_only and both[0].layout is layout:
+        raise Skipped("this machine trains the network in channels last")
     our_output, peer_output = (side.exact() for side in both)
     if pair.load:
         tf32 = device == "cuda"  # convolutions in TF32 round inputs to 10 bits

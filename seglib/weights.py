@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 
 import pooch
-import requests
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
@@ -149,7 +148,9 @@ def _download(entry: Mapping, address: str) -> Path:
             downloader=pooch.HTTPDownloader(timeout=TIMEOUT),
         )
     except (OSError, ValueError) as error:  # `requests` raises OSErrors; a wrong hash raises a ValueError
-        remedy = "check the connection" if isinstance(error, requests.RequestException) else "try again later"
+        from requests import RequestException  # slow to import
+
+        remedy = "check the connection" if isinstance(error, RequestException) else "try again later"
         raise WeightsError(f"{url}: cannot be downloaded ({' '.join(str(error).split())[:300]}); {remedy}.") from None
     return Path(file)
 
@@ -192,11 +193,13 @@ def load_file(file: Path) -> tuple[nn.Module, dict]:
         options = {"in_channels": len(metadata["config"]["inference"].get("mean", ())) or 3} | network["options"]
         create = partial(models.create, network["name"], metadata["num_outputs"], **options)
         with torch.device("meta"), _NoRandomWeights():  # uses no memory, even for a very large network
-            empty = create()
+            model = create()
         tensors = models.upgrade_state_dict(tensors)
-        empty.load_state_dict(tensors, assign=True)
-        model = create()
-        model.load_state_dict(tensors)
+        tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+        model.load_state_dict(tensors, assign=True)
+        if any(buffer.is_meta for buffer in model.buffers()):  # buffers that are not in the file
+            model = create()
+            model.load_state_dict(tensors)
     except (RuntimeError, ValueError, TypeError, OverflowError) as error:  # a ModelError is a ValueError
         reason = str(error).splitlines()[:2][-1].strip()[:300]  # the first line of PyTorch's message has no details
         raise WeightsError(f"{file}: the tensors do not fit {str(network['name'])[:40]} ({reason}).") from None

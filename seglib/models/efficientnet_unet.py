@@ -182,7 +182,7 @@ class EfficientNetUNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         # These are computed on the CPU, because arithmetic on the meta device would import PyTorch's compiler.
         mean, std = (torch.tensor(values, device="cpu").view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
-        device = self.classifier.weight.device
+        device = "cpu" if self.classifier.weight.is_meta else self.classifier.weight.device
         self.register_buffer("scale", (255 * std / 128).to(device), persistent=False)
         self.register_buffer("shift", ((255 * mean - 127) / 128).to(device), persistent=False)
 

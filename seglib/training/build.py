@@ -28,6 +28,17 @@ def pick_training_device(config: Config) -> torch.device:
     return pick_device(f"cuda:{distributed.local_rank()}" if one_gpu_each else config.device)
 
 
+def pick_memory_format(model: nn.Module, device: torch.device, amp_dtype: torch.dtype | None) -> torch.memory_format:
+    """Return the memory format in which `model` is trained: channels last, with one exception.
+
+    In float32 on a CPU without AVX-512, the backward pass of convolutions with many channels at full resolution is slow
+    in channels last: U-Net and U2-Net train 1.4 to 1.6 times as fast in PyTorch's default format.
+    """
+    on_cpu = device.type == "cpu" and amp_dtype is None and torch.backends.cpu.get_cpu_capability() == "AVX2"
+    wide = on_cpu and isinstance(model, models.UNet | models.U2Net)
+    return torch.contiguous_format if wide else torch.channels_last
+
+
 def pick_num_workers(config: Config, device: torch.device) -> int:
     """Return the number of worker processes.
 

@@ -77,7 +77,8 @@ class Trainer:
         build.check_encoder_options(config, model)
         self.amp_dtype = amp_dtype(config.amp, self.device, model)
         model = distributed.sync_batch_norm(model, self.device)
-        self.model = model.to(self.device, memory_format=torch.channels_last)
+        self.memory_format = build.pick_memory_format(model, self.device, self.amp_dtype)
+        self.model = model.to(self.device, memory_format=self.memory_format)
         self.ema = ModelEMA(self.model, config.ema) if config.ema else None
         self.forward = distributed.wrap_model(torch.compile(self.model) if config.compile else self.model, self.device)
 
@@ -234,6 +235,7 @@ class Trainer:
         """Return the loss, a scalar, for images (n, C, S, S) before normalization and target masks (n, S, S)."""
         with torch.autocast(self.device.type, self.amp_dtype, enabled=self.amp_dtype is not None):
             inputs = normalize(images, self.config.inference.mean, self.config.inference.std)
+            inputs = inputs.contiguous(memory_format=self.memory_format)
             outputs = self.forward(inputs)  # logits (n, C, S, S), or a tuple of such tensors
             soft_targets = self.teachers.predict(inputs) if self.teachers else None
         loss = self.loss(outputs, masks)

@@ -20,9 +20,10 @@ import yaml
 from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from seglib import data, files, training, weights
+from seglib import data, files, models, training, weights
 from seglib.config import RENAMED, Config, ModelConfig, OptimizerConfig, config_to_dict, load_config
 from seglib.data.sampler import TrainingBatchSampler, TrainingDataset
+from seglib.training.build import pick_memory_format
 from seglib.training.optimizer import ModelEMA, amp_dtype, learning_rate, make_optimizer
 
 
@@ -582,6 +583,37 @@ def test_bf16_is_refused_where_its_gradients_are_wrong(tmp_path, monkeypatch):
         training.Trainer(config)
     plain = torch.nn.Conv2d(24, 24, 3, padding=1), torch.nn.Conv2d(32, 24, 3, padding=2, dilation=2)
     assert all(amp_dtype("auto", torch.device("cpu"), layer) is torch.bfloat16 for layer in plain)
+
+
+@pytest.mark.parametrize(
+    ("capability", "amp", "name", "expected"),
+    [
+        ("AVX2", None, "unet", torch.contiguous_format),
+        ("AVX2", None, "u2netp", torch.contiguous_format),
+        ("AVX2", None, "mini_hrnet", torch.channels_last),
+        ("AVX2", torch.bfloat16, "unet", torch.channels_last),
+        ("AVX512", None, "unet", torch.channels_last),
+    ],
+)
+def test_memory_format_of_training(monkeypatch, capability, amp, name, expected):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    model = models.create(name, 2)
+    assert pick_memory_format(model, torch.device("cpu"), amp) is expected
+    assert pick_memory_format(model, torch.device("cuda"), amp) is torch.channels_last
+
+
+def test_both_memory_formats_give_the_same_gradients(tmp_path, monkeypatch):
+    images, masks = torch.rand(2, 3, 48, 48), torch.randint(0, 2, (2, 48, 48))
+    images = images.contiguous(memory_format=torch.channels_last)  # as the loader returns them
+    gradients, formats = [], []
+    for capability in ("AVX2", "AVX512"):
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda value=capability: value)
+        run = training.Trainer(tiny(tmp_path / capability))
+        run.model.register_forward_hook(lambda _, inputs, outputs: formats.append([x.stride() for x in inputs]))
+        run.compute_loss(images, masks).backward()
+        gradients.append(torch.cat([parameter.grad.flatten() for parameter in run.model.parameters()]))
+    assert formats == [[(6912, 2304, 48, 1)], [(6912, 1, 144, 3)]]
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("name", "side"), [("mini_hrnet", 128), ("u2netp", 96), ("dilated_resnet50", 64)])
