@@ -58,6 +58,7 @@ class Pair:
     batch: int  # on a CPU; four times as many on a GPU
     library: bool = True  # False if the peer is a variant of our network
     alike: bool = False  # whether the peer also uses channels last and the fused optimizer
+    peer_amp: str = ""  # by default that of `amp`
     format_only: bool = False  # whether the peer differs only in its memory format, channels last
     amp: str = "auto"  # "off" for float32
     profiled: bool = False  # whether the note of the training step names its slowest operations
@@ -170,6 +171,18 @@ STEPS |= {
     )
     for name, pair in {"u2netp": STEPS["u2netp"], "unet": PAIRS["unet"]}.items()
 }
+STEPS |= {
+    f"{name}-plain": replace(
+        pair,
+        title=f"{pair.title}, compared with plain PyTorch",
+        peer_is="the same network in PyTorch's default precision, memory layout and optimizer",
+        peer=pair.ours,
+        load=lambda ours, peer: ours.load_state_dict(peer.state_dict()),
+        library=False,
+        peer_amp="off",
+    )
+    for name, pair in {"efficientnet_unet": STEPS["efficientnet_unet"], "unet": PAIRS["unet"]}.items()
+}
 PAIRS |= STEPS
 
 
@@ -250,7 +263,10 @@ def sides(name: str, device: str) -> tuple[Side, Side]:
         pair.load(ours, peer)
     batch = pair.batch * (4 if device == "cuda" else 1)
     as_ours, layout = pair.alike or pair.format_only, torch.channels_last if pair.format_only else None
-    both = Side(ours, batch, device, True, pair.amp), Side(peer, batch, device, as_ours, pair.amp, layout)
+    both = (
+        Side(ours, batch, device, True, pair.amp),
+        Side(peer, batch, device, as_ours, pair.peer_amp or pair.amp, layout),
+    )
     if pair.format_only and both[0].layout is layout:
         raise Skipped("this machine trains the network in channels last")
     our_output, peer_output = (side.exact() for side in both)

@@ -12,7 +12,7 @@ examples:
   python -m tools release runs/mine mine-horses --from "COMMAND" --hardware "a laptop, two cores"
   python -m tools table          write the README's table from the model cards
   python -m tools cards          write the Markdown of all model cards from their JSON
-  python -m tools first-cell     write the set-up cell into all notebooks
+  python -m tools first-cell     write the setup cell into all notebooks
   python -m tools address https://github.com/OWNER/NAME
   python -m tools split horses   write the committed split lists of a data set again
   python -m tools digests        write the digests of all data sets that are here
@@ -27,7 +27,7 @@ def build_parser() -> Parser:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     actions.add_parser("table", help="write the README's table from the model cards")
     actions.add_parser("cards", help="write the Markdown of all model cards from their JSON")
-    actions.add_parser("first-cell", help="write the set-up cell into all notebooks")
+    actions.add_parser("first-cell", help="write the setup cell into all notebooks")
     address = actions.add_parser("address", help="write the public address of the repository everywhere it is needed")
     address.add_argument("url", help="address of the git repository, as in https://github.com/OWNER/NAME")
     add_root(actions.add_parser("readme-figure", help="draw the figure at the top of the README"))

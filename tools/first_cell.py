@@ -1,4 +1,4 @@
-"""Write the set-up cell into every notebook: `python -m tools first-cell`.
+"""Write the setup cell into every notebook: `python -m tools first-cell`.
 
 The cell is the same in all notebooks.  Without a checkout, the cell installs the package from the address in
 `[tool.seglib] address` of pyproject.toml, which `python -m tools address URL` sets.
@@ -12,7 +12,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 from course import places, saved
 
 TEXT = """\
-**Set-up.** Install the requirements once, in the folder of the course: `python -m pip install -r requirements.txt`. The
+**Setup.** Install the requirements once, in the folder of the course: `python -m pip install -r requirements.txt`. The
 next cell installs the course itself if that is necessary. If the real data is missing, synthetic images take its place,
 and the output says so."""
 CODE = """\
@@ -43,13 +43,13 @@ def address(root: Path = places.REPOSITORY) -> str:
 
 
 def code(root: Path = places.REPOSITORY) -> str:
-    """Return the source of the set-up cell, which installs the package with the dependencies of the notebooks."""
+    """Return the source of the setup cell, which installs the package with the dependencies of the notebooks."""
     url = address(root)
     return CODE.replace("{address}", f"seglib[course] @ git+{url}" if url else "")
 
 
 def write(root: Path = places.REPOSITORY) -> list[Path]:
-    """Write the set-up cell into all notebooks, with an explanation except in solutions. Return the changed files."""
+    """Write the setup cell into all notebooks, with an explanation except in solutions. Return the changed files."""
     changed, folder = [], root / "notebooks"
     for path in places.find_notebooks(folder=folder) + places.find_notebooks(["solutions"], folder):
         notebook, before = places.read_notebook(path), path.read_bytes()

@@ -91,7 +91,8 @@ def grade(name: str, answer) -> Verdict:
     except Hint as hint:
         return Verdict(False, f"not yet: {hint}")
     except (_Unfinished, NotImplementedError):
-        return Verdict(None, "not attempted yet: your function returns nothing")
+        what = "your class is not finished" if isinstance(answer, type) else "your function returns nothing"
+        return Verdict(None, f"not attempted yet: {what}")
     except Exception as error:  # the reader's code may raise any exception
         return Verdict(False, f"not yet: {_describe(error, answer)}")
     return Verdict(True, "right")

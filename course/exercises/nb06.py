@@ -41,13 +41,13 @@ def dilated_convolution(answer):
                 (_dilated(x, kernel, rate, "edge"), "the ends are padded with the last value; pad with zeros"),
                 (_dilated(x, kernel, rate, "reflect"), "this is reflection padding; pad with zeros"),
             ]
-            where = "y[i] is the sum over the taps a of kernel[a] * x[i + rate * (a - len(kernel) // 2)], 0 outside"
+            where = "y[i] is the sum over the weights a of kernel[a] * x[i + rate * (a - len(kernel) // 2)], 0 outside"
             expect_close(result, _dilated(x, kernel, rate), mistakes, where)
 
 
 @exercise("06_dilated_resnet/2")
 def dilation_scheme(answer):
-    """Check that `answer(strides, entrance, output_stride)` returns a triple for each stage.
+    """Check that `answer(strides, stem_stride, output_stride)` returns a triple for each stage.
 
     The triple contains the stride, the dilation of the first block, and the dilation of the other blocks.
     """
@@ -59,14 +59,14 @@ def dilation_scheme(answer):
         ((2, 1, 4, 2), 2, 8),
         ((1, 2, 2), 2, 4),
     ]
-    for strides, entrance, output_stride in cases:
-        result = _array(answer(list(strides), entrance, output_stride))
+    for strides, stem_stride, output_stride in cases:
+        result = _array(answer(list(strides), stem_stride, output_stride))
         if result.shape != (len(strides), 3):
             raise Hint(
                 f"for {len(strides)} stages the answer has {len(strides)} triples (stride, first rate, other rate); "
                 f"yours has shape {result.shape}"
             )
-        right = _scheme(strides, entrance, output_stride)
+        right = _scheme(strides, stem_stride, output_stride)
         mistakes = [
             (
                 [(s, after, after) for s, _, after in right],
@@ -87,16 +87,16 @@ def dilation_scheme(answer):
             ),
             (
                 _scheme(strides, 1, output_stride),
-                "the entrance has already downsampled the image: start with its stride",
+                "the stem has already downsampled the image: start with its stride",
             ),
             (
-                _scheme(strides, entrance, output_stride // 2),
+                _scheme(strides, stem_stride, output_stride // 2),
                 "one stride too many was removed: the step may be equal to output_stride",
             ),
-            (_scheme(strides, entrance, output_stride * 2), "the last step must not be larger than output_stride"),
+            (_scheme(strides, stem_stride, output_stride * 2), "the last step must not be larger than output_stride"),
         ]
         where = (
-            f"scheme({list(strides)}, {entrance}, {output_stride}) should be {right}: if step * stride is at "
+            f"scheme({list(strides)}, {stem_stride}, {output_stride}) should be {right}: if step * stride is at "
             "most output_stride, keep the stride; otherwise set it to 1 and multiply the rate by it"
         )
         expect_close(result, right, [(np.array(wrong), hint) for wrong, hint in mistakes if wrong != right], where)
@@ -105,13 +105,13 @@ def dilation_scheme(answer):
 @exercise("06_dilated_resnet/3")
 def receptive_field(answer):
     """Check that `answer(layers)` returns the receptive field of layers [(kernel, stride, rate), ...], in pixels."""
-    entrance = [(7, 2, 1), (3, 2, 1)]
+    stem = [(7, 2, 1), (3, 2, 1)]
     for layers in (
         [(3, 1, 2)],
         [(3, 1, 1), (3, 1, 2), (3, 1, 4)],
         [(3, 2, 1), (5, 1, 3)],
         [(3, 2, 3), (3, 1, 1)],
-        [*entrance, *[(3, 1, 1)] * 3, (3, 2, 1), (3, 1, 1), (3, 1, 2), (3, 1, 4)],
+        [*stem, *[(3, 1, 1)] * 3, (3, 2, 1), (3, 1, 1), (3, 1, 2), (3, 1, 4)],
     ):
         right = _field(layers)
         spans = [(k - 1) * r + 1 for k, _, r in layers]  # extent of the dilated kernels
@@ -133,7 +133,7 @@ def receptive_field(answer):
             ),
             (
                 1 + sum(k * r * step for (k, _, r), step in zip(layers, steps, strict=False)),
-                "a kernel of size k has k - 1 gaps between its taps, not k",
+                "a kernel of size k has k - 1 gaps between its weights, not k",
             ),
             (
                 _compounded(layers),
@@ -145,32 +145,32 @@ def receptive_field(answer):
 
 
 @exercise("06_dilated_resnet/4")
-def taps_inside(answer):
-    """Check that `answer(height, width, rate)` returns the mean number of kernel taps inside the feature map.
+def mean_weights_inside(answer):
+    """Check that `answer(height, width, rate)` returns the mean number of kernel weights inside the feature map.
 
-    The kernel has nine taps, and the mean is over all positions of its center.
+    The kernel has nine weights, and the mean is over all positions of its center.
     """
     for height, width, rate in ((45, 60, 12), (12, 12, 12), (45, 60, 24), (45, 60, 36), (5, 40, 6), (9, 7, 3)):
         rows, columns = (size + 2 * max(size - rate, 0) for size in (height, width))
         right = rows * columns / (height * width)
         signed = (3 * height - 2 * rate) * (3 * width - 2 * rate) / (height * width)
-        within = max(height - 2 * rate, 0) * max(width - 2 * rate, 0)  # positions with all nine taps inside
+        within = max(height - 2 * rate, 0) * max(width - 2 * rate, 0)  # positions with all nine weights inside
         mistakes = [
             (signed, "if the rate is larger than the feature map, the count is 0, not negative: use max(..., 0)"),
             (rows * columns, "this is the sum over all positions; divide by their number"),
-            (right / 9, "this is the fraction of the nine taps; return their number"),
-            (rows / height, "this counts only the rows of taps: multiply by the number of columns"),
-            (columns / width, "this counts only the columns of taps: multiply by the number of rows"),
+            (right / 9, "this is the fraction of the nine weights; return their number"),
+            (rows / height, "this counts only the rows of weights: multiply by the number of columns"),
+            (columns / width, "this counts only the columns of weights: multiply by the number of rows"),
             (
                 rows / height + columns / width,
                 "rows and columns are independent: multiply the numbers, do not add them",
             ),
-            (9 * within / (height * width), "this counts only the positions at which all nine taps are inside"),
-            (right - 1, "the center tap is one of the nine, and it is always inside"),
+            (9 * within / (height * width), "this counts only the positions at which all nine weights are inside"),
+            (right - 1, "the center weight is one of the nine, and it is always inside"),
         ]
         where = (
             f"for {height} x {width} and rate {rate} it is {right:.4g}: of `size` positions, max(size - rate, 0) have "
-            "the left tap inside, as many have the right tap inside, and all have the center tap inside"
+            "the left tap inside, as many have the right tap inside, and all have the center weight inside"
         )
         expect_close(number(answer(height, width, rate)), right, mistakes, where)
 
@@ -281,8 +281,8 @@ def _compounded(layers: list[tuple[int, int, int]]) -> int:
     return field
 
 
-def _scheme(strides: tuple[int, ...], entrance: int, output_stride: int) -> list[tuple[int, int, int]]:
-    step, rate, stages = entrance, 1, []
+def _scheme(strides: tuple[int, ...], stem_stride: int, output_stride: int) -> list[tuple[int, int, int]]:
+    step, rate, stages = stem_stride, 1, []
     for stride in strides:
         before = rate
         if step * stride > output_stride:

@@ -187,38 +187,38 @@ def foreground_iou(answer):
 
 
 @exercise("07_human_segmentation/5")
-def paste_figure(answer):
-    """Check that `answer(figure, alpha, background)` returns alpha * figure + (1 - alpha) * background.
+def paste_foreground(answer):
+    """Check that `answer(foreground, alpha, background)` returns alpha * foreground + (1 - alpha) * background.
 
     The result is rounded and has dtype uint8.
     """
     rng = np.random.default_rng(3)
-    figure, background = rng.integers(0, 256, (2, 5, 7, 3), dtype=np.uint8)
+    foreground, background = rng.integers(0, 256, (2, 5, 7, 3), dtype=np.uint8)
     alpha = rng.random((5, 7))
     alpha[0], alpha[1] = 0, 1
-    result = np.asarray(answer(figure.copy(), alpha.copy(), background.copy()))
-    if result.shape != figure.shape:
-        raise Hint(f"the result must have the images' shape {figure.shape}; yours has {result.shape}")
+    result = np.asarray(answer(foreground.copy(), alpha.copy(), background.copy()))
+    if result.shape != foreground.shape:
+        raise Hint(f"the result must have the images' shape {foreground.shape}; yours has {result.shape}")
     if result.dtype != np.uint8:
         raise Hint(f"the result must be uint8, but it is {result.dtype}: round, then convert")
     a = alpha[..., None]
-    exact = a * figure + (1 - a) * background
+    exact = a * foreground + (1 - a) * background
     right = np.round(exact).astype(np.uint8)
-    hard = np.where(a > 0.5, figure, background)
-    added = (a * figure).astype(np.uint8) + background
+    hard = np.where(a > 0.5, foreground, background)
+    added = (a * foreground).astype(np.uint8) + background
     mistakes = [
         (np.floor(exact).astype(np.uint8), "values were truncated, not rounded: astype drops the fraction"),
-        (np.round((1 - a) * figure + a * background).astype(np.uint8), "alpha is inverted: 1 shows the figure"),
+        (np.round((1 - a) * foreground + a * background).astype(np.uint8), "alpha is inverted: 1 shows the foreground"),
         (hard, "alpha was thresholded; half-transparent pixels must mix both images"),
         (added, "the background must be weighted by 1 - alpha, or the sum exceeds 255"),
-        (np.round(a * figure).astype(np.uint8), "the background is missing where alpha is below 1"),
+        (np.round(a * foreground).astype(np.uint8), "the background is missing where alpha is below 1"),
         (
-            (a * figure).astype(np.uint8) + ((1 - a) * background).astype(np.uint8),
+            (a * foreground).astype(np.uint8) + ((1 - a) * background).astype(np.uint8),
             "both parts were converted to uint8 "
             "before they were added, so each lost its fraction; add first, then round",
         ),
     ]
-    expect_close(result, right, mistakes, "each channel is alpha * figure + (1 - alpha) * background, then rounded")
+    expect_close(result, right, mistakes, "each channel is alpha * foreground + (1 - alpha) * background, then rounded")
 
 
 @exercise("07_human_segmentation/6")

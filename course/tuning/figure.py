@@ -36,7 +36,9 @@ def search_figure(summary: dict) -> NotebookFigure:
     add_title(left, f"Best {metric} so far: {format_score(best[-1] if complete else None)}", counts)
     left.set(xlabel="trial", ylabel=metric)
     add_title(
-        right, "Importance of the options", "fraction of the score's variance" if importances else "too few trials"
+        right,
+        "Importance of the hyperparameters",
+        "fraction of the score's variance" if importances else "too few trials",
     )
     shares = sorted(importances.items(), key=lambda item: item[1])
     bars = right.barh([printable(name) for name, _ in shares], [share for _, share in shares], color=style.BLUE)

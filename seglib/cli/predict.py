@@ -40,7 +40,7 @@ IMAGES = "image and video files, folders, or patterns in quotes; 'example' is an
 KINDS = "what to write: mask, overlay, cutout, probabilities, coco, labelme (mask,overlay)"
 BITS = "number of bits used by 16-bit images, 8 to 16 (default: as in training, or detected)"
 BANDS = "bands to read, numbered from 1: one for gray, three for RGB, or data.channels (default: as in training)"
-ENGINE = "local: one image at a time; ray: many at once, here or on a Ray cluster (%(default)s)"
+ENGINE = "local: PyTorch; openvino: faster on CPUs; ray: many images at once, here or on a Ray cluster (%(default)s)"
 
 
 def add_arguments(parser: Parser) -> None:

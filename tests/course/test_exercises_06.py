@@ -32,8 +32,8 @@ def field(layers, begin=1, early=False, compound=False):
     return size
 
 
-def scheme(strides, entrance, output_stride):
-    step, rate, result = entrance, 1, []
+def scheme(strides, stem_stride, output_stride):
+    step, rate, result = stem_stride, 1, []
     for stride in strides:
         before = rate
         if step * stride <= output_stride:
@@ -195,7 +195,7 @@ def changed(change):
         (1, lambda x, k, r: dilated(x, k, r, "reflect"), "reflection padding"),
         (1, lambda x, k, r: np.convolve(x, k[::-1], "valid") if r == 1 else dilated(x, k, r), "too short"),
         (1, lambda x, k, r: x[::2], "must have the length of x"),
-        (1, lambda x, k, r: x, "the sum over the taps"),
+        (1, lambda x, k, r: x, "the sum over the weights"),
         (3, lambda layers: field([(k, s, 1) for k, s, _ in layers]), "rates are ignored"),
         (3, lambda layers: field([(k, 1, r) for k, _, r in layers]), "strides are ignored"),
         (3, lambda layers: field(layers, begin=0), "start with 1"),
@@ -217,11 +217,11 @@ def changed(change):
         (4, lambda h, w, r: (3 * h - 2 * r) * (3 * w - 2 * r) / (h * w), "0, not negative"),
         (4, lambda h, w, r: taps(h, w, r) * h * w, "divide by their number"),
         (4, lambda h, w, r: taps(h, w, r) / 9, "fraction of the nine"),
-        (4, lambda h, w, r: 1 + 2 * max(h - r, 0) / h, "the rows of taps|the columns of taps|rows and columns"),
+        (4, lambda h, w, r: 1 + 2 * max(h - r, 0) / h, "the rows of weights|the columns of weights|rows and columns"),
         (4, lambda h, w, r: 2 + 2 * max(h - r, 0) / h + 2 * max(w - r, 0) / w, "do not add"),
-        (4, lambda h, w, r: taps(h, w, r) - 1, "center tap"),
-        (4, lambda h, w, r: 9 * max(h - 2 * r, 0) * max(w - 2 * r, 0) / (h * w), "all nine taps are inside"),
-        (4, lambda h, w, r: 9, "have the left tap inside"),
+        (4, lambda h, w, r: taps(h, w, r) - 1, "center weight"),
+        (4, lambda h, w, r: 9 * max(h - 2 * r, 0) * max(w - 2 * r, 0) / (h * w), "all nine weights are inside"),
+        (4, lambda h, w, r: 9, "have the left weight inside"),
         (5, LargeKernel, "1 x 1 convolution"),
         (5, NoBias, "with bias"),
         (5, Unnamed, "name columns"),

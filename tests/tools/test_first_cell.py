@@ -1,4 +1,4 @@
-"""The set-up cell of the notebooks."""
+"""The setup cell of the notebooks."""
 
 import subprocess
 import sys

@@ -44,7 +44,7 @@ def four_networks() -> NotebookFigure:
     left = 0.55
     titles = (
         ("v1: no fourth stage", "17.2 M parameters, 101 GMACs"),
-        ("v2: fewer repetitions", "13.4 M parameters, 62 GMACs"),
+        ("v2: fewer modules and blocks", "13.4 M parameters, 62 GMACs"),
         ("v3: new blocks", "9.5 M parameters, 77 GMACs"),
         ("mini_hrnet: ours", "6.0 M parameters, 17 GMACs"),
     )

@@ -86,8 +86,8 @@ def distillation_diagram():
         WIDTH,
         2.5,
         "One crop goes to the teacher, whose weights are fixed, and to the student. The student's prediction is "
-        "compared with the mask by cross-entropy and with the teacher's soft prediction by the Kullback-Leibler "
-        "divergence. Both losses are added, and gradients go to the student only.",
+        "compared with the mask by the segmentation loss and with the teacher's soft prediction by the "
+        "Kullback-Leibler divergence. Both losses are added, and gradients go to the student only.",
     )
     box(axes, 0.15, 0.95, 1.1, 0.6, "crop", LIGHT_GRAY)
     arrow(axes, (1.25, 1.15), (1.95, 0.6))
@@ -104,12 +104,12 @@ def distillation_diagram():
     label(axes, 6.92, 2.36, "mask", AMBER, 8.5)
     arrow(axes, (5.75, 1.9), (4.83, 1.9), color=INK)
     arrow(axes, (5.75, 1.9), (6.56, 1.9), color=INK)
-    label(axes, 5.75, 1.72, "cross-entropy", size=8.5)
+    label(axes, 5.75, 1.72, "segmentation loss", size=8.5)
     arrow(axes, (4.47, 1.2), (4.47, 0.97), color=INK)
     arrow(axes, (4.47, 1.2), (4.47, 1.55), color=INK)
     label(axes, 4.6, 1.23, "Kullback-Leibler divergence", size=8.5, ha="left")
     axes.plot([7.4, 7.4], [0.4, 2.1], color=GRID)
     label(axes, 8.2, 1.0, "loss =", weight="bold")
-    label(axes, 8.2, 1.25, "cross-entropy", size=8.5)
+    label(axes, 8.2, 1.25, "segmentation loss", size=8.5)
     label(axes, 8.2, 1.47, "+ weight * divergence", size=8.5)
     return figure
