@@ -29,11 +29,11 @@ from . import memory, peers, results
 from .measure import Unequal, contest, single, threads
 
 WEIGHTS = "efficientnet_unet-humans"
-COUNT = 20
+COUNT = 200
 MEGAPIXELS = (2, 12)
 TURNS = 5
 # Photographs per entry. The slowest peer gets fewer, spread evenly over all sizes.
-PHOTOGRAPHS = {"loop": 20, "selfie": 20, "isnet": 10}
+PHOTOGRAPHS = {"loop": 200, "selfie": 200, "isnet": 20}
 JUDGED = {"selfie": 44, "isnet": 10}  # validation images of humans for the foreground IoU
 DISAGREEMENT = 0.02  # largest allowed fraction of pixels in which the plain loop differs; it resizes with Pillow
 STARTS = 3

@@ -25,8 +25,9 @@ measurements. `python -m benchmarks run --resume` resumes an interrupted run, an
 - Our code and the baseline run alternately in one process, at the same precision. First, we check that their results
   are equal. There are two exceptions: augmentation is random, and the U-Net of segmentation-models-pytorch is a
   different network.
-- Our networks run as in our training loop, with channels-last layout and a fused optimizer. The baselines run with
-  PyTorch's defaults, unless the row says "same layout and optimizer for both".
+- Our networks run as in our training loop: with a fused optimizer, and in channels-last layout except for U-Net and
+  U2-Net in float32 on CPUs without AVX-512. The baselines run with PyTorch's defaults, unless the row says "same layout
+  and optimizer for both".
 - For inference engines, the baseline is our network in eager PyTorch in float32. Engines that compute in bfloat16 or
   int8 change the predictions. Their mIoU is given [below](#how-each-row-was-measured).
 - ISNet and MediaPipe's network are downloaded from npm for the measurement. They are not part of this project.
@@ -40,16 +41,16 @@ of large images.
 """
 LISTED = ("quality", "networks", "photographs", "training")  # groups whose entries without a baseline are listed
 HEADLINES = (  # the rows that the README shows
-    "boundary-iou-360x480x11",
-    "boundary-iou-1024x2048x19",
-    "miou-360x480x11",
-    "input-pipeline",
-    "augmentation",
-    "unet-train",
+    "from-nothing-smp-imagenet-93",
+    "from-nothing-smp-imagenet-94",
+    "folder-loop",
+    "folder-selfie",
+    "engine-openvino-bf16-efficientnet_unet-camvid",
+    "efficientnet_unet-train",
+    "hrnet_small-train",
     "unet-memory",
-    "dilated_resnet50-train",
-    "dilated_resnet50-infer",
-    "hrnet_w18-train",
+    "input-pipeline",
+    "boundary-iou-1024x2048x19",
 )
 
 

@@ -17,6 +17,7 @@ examples:
   python -m tools split horses   write the committed split lists of a data set again
   python -m tools digests        write the digests of all data sets that are here
   python -m tools readme-figure  draw the figure at the top of the README
+  python -m tools project 02_unet --root data   run the project of a notebook with three seeds
   python -m tools scenes efficientnet_unet-humans   write the table of scores by scene in docs/licences.md
 """
 
@@ -38,6 +39,9 @@ def build_parser() -> Parser:
     scenes = actions.add_parser("scenes", help="write the table of scores by scene in docs/licences.md")
     scenes.add_argument("names", nargs="+", metavar="NAME", help="released weights for people")
     add_root(scenes)
+    project = actions.add_parser("project", help="run the project of a notebook with three seeds")
+    project.add_argument("name", help="name of the notebook, such as 02_unet")
+    add_root(project)
     release = actions.add_parser("release", help="measure a run and write its weights, model card and manifest entry")
     release.add_argument("folder", type=Path, metavar="RUN", help="the run's folder")
     release.add_argument("name", help="name of the released weights")
@@ -63,7 +67,7 @@ def main(words: list[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from . import address, data_sets, first_cell, model_cards, readme_figure, scenes
+    from . import address, data_sets, first_cell, model_cards, projects, readme_figure, scenes
     from .release import release
 
     if args.action == "table":
@@ -81,6 +85,8 @@ def _run(args: argparse.Namespace) -> int:
         print(data_sets.write_digests(list(data_sets.SOURCES), args.root))
     elif args.action == "readme-figure":
         print(readme_figure.draw(args.root))
+    elif args.action == "project":
+        projects.run(args.name, args.root)
     elif args.action == "scenes":
         print(scenes.write(args.names, args.root))
     else:

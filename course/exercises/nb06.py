@@ -170,7 +170,7 @@ def mean_weights_inside(answer):
         ]
         where = (
             f"for {height} x {width} and rate {rate} it is {right:.4g}: of `size` positions, max(size - rate, 0) have "
-            "the left tap inside, as many have the right tap inside, and all have the center weight inside"
+            "the left weight inside, as many have the right weight inside, and all have the center weight inside"
         )
         expect_close(number(answer(height, width, rate)), right, mistakes, where)
 

@@ -1,6 +1,7 @@
 """Architecture diagrams generated from the forward pass of a network."""
 
 import math
+from collections.abc import Mapping
 
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, FancyArrowPatch, Patch, Rectangle
@@ -50,6 +51,7 @@ def architecture(
     in_channels: int | None = None,
     part: str = "",
     title: str = "",
+    names: Mapping[str, str] | None = None,
 ) -> NotebookFigure:
     """Draw the blocks of a network, with depth from left to right and resolution decreasing from top to bottom.
 
@@ -65,11 +67,15 @@ def architecture(
         in_channels: Channels of the input; by default the input channels of the first convolution.
         part: Draw only this module, named as in `model.named_modules()`.
         title: Title of the diagram; by default the class name of the model.
+        names: Other names of blocks, such as those in the paper, which are written above the names of the modules.
 
     Raises:
         VisualizeError: If the model has no such part, or the part has no blocks.
     """
     inputs, blocks = record(model, input_size, in_channels, part)
+    for block in blocks:
+        if names and block.name in names:
+            block.name = f"{names[block.name]}\n{block.name}"
     sheet = arrange([*inputs, *blocks])
     figure = NotebookFigure(figsize=(sheet.width, _HEAD + sheet.height + _FOOT))
     inches = figure.get_figheight()

@@ -145,6 +145,13 @@ def test_the_pyramid_pooling_head_is_drawn():
     assert "512 ch\n6 \u00d7 6" in texts(figure) and "512 ch\n1 \u00d7 1" in texts(figure)
 
 
+def test_other_names_of_blocks_are_written_above_those_of_the_modules():
+    names = {"backbone.layer1": "conv2_x", "head.0.convs.1": "branch 1"}
+    figure = figures.architecture(on_meta("dilated_resnet50", head="aspp"), (96, 96), names=names)
+    check_geometry(figure)
+    assert "conv2_x\nbackbone\nlayer1" in texts(figure) and "branch 1, head.0.convs.1" in texts(figure)
+
+
 def true_results(model, size):
     """Return the output shape (C, H, W) of every module for a batch of two; a list of shapes for lists of outputs."""
     outputs = {}
