@@ -117,9 +117,13 @@ def speed(root: Path, name: str, engine: str) -> dict:
     }
 
 
+def _capabilities() -> dict:
+    return torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+
+
 def _bfloat16() -> None:
     """Raise Skipped if this processor has no instructions for bfloat16."""
-    able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    able = _capabilities()
     if not able.get("avx512_bf16") and not able.get("amx_bf16"):
         raise Skipped("this processor has no instructions for bfloat16 (avx512_bf16 or amx_bf16)")
 
@@ -164,7 +168,10 @@ def _onnxruntime_int8(network: Subject) -> Run:
         plain, prepared, quantized = (Path(folder) / f"{step}.onnx" for step in ("plain", "prepared", "int8"))
         plain.write_bytes(network.content)
         quant_pre_process(plain, prepared, skip_symbolic_shape=True)
-        quantize_static(prepared, quantized, Reader(network.calibration), QuantFormat.QDQ, per_channel=True)
+        # Without VNNI instructions, sums of products of 8 bits can overflow, so that weights get 7 bits.
+        seven_bits = not any(_capabilities().get(name) for name in ("avx512_vnni", "avx_vnni"))
+        reader, settings = Reader(network.calibration), {"per_channel": True, "reduce_range": seven_bits}
+        quantize_static(prepared, quantized, reader, QuantFormat.QDQ, **settings)
         return _onnx_session(quantized.read_bytes())
 
 
