@@ -86,7 +86,8 @@ def _predicting(by_name: dict[str, dict]) -> list[str]:
 def _training(by_name: dict[str, dict]) -> list[str]:
     rows = []
     for name, entry in by_name.items():
-        if not (name.endswith("-train") or "-train-" in name) or "layout" in name or "-alike-" in name:
+        variant = any(part in name for part in ("layout", "-alike-", "-format-", "-plain-"))
+        if variant or not (name.endswith("-train") or "-train-" in name):
             continue
         rates = [count / entry["ours"] for count in MANY]
         rows.append([entry["title"], f"{number(entry['ours'])} images/s", *map(hours, rates), number(rates[1] / 86400)])

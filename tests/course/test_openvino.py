@@ -15,7 +15,7 @@ from tests.cli.test_predict import write_weights
 
 MISSING = importlib.util.find_spec("openvino") is None
 installed = pytest.mark.skipif(MISSING, reason="needs OpenVINO: pip install openvino")
-NAMES = ("unet-horses", "u2netp-horses", "efficientnet_unet-humans", "mini_hrnet-camvid")
+NAMES = ("unet-horses", "efficientnet_unet-humans")
 
 
 @pytest.fixture
