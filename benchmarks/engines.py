@@ -5,7 +5,6 @@ compute in bfloat16 or int8 change the logits, so that their mIoU on validation 
 """
 
 import functools
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from course.openvino_engine import turn_off_statistics
 from seglib import data, weights
 from seglib.data.transforms import resize
 from seglib.inference import export
@@ -21,7 +21,7 @@ from seglib.metrics import Counts
 
 from .measure import ONE_THREAD, Skipped, check_equal, contest, interleaved, need, processor, threads
 
-sys.modules.setdefault("openvino_telemetry", None)  # importing OpenVINO would send usage statistics
+turn_off_statistics()
 NAMES = [name for name in weights.names() if name != "hrnet-horses-scratch"]  # the same network as hrnet-horses
 ENGINES = {
     "eager-bf16": "eager PyTorch in bfloat16",

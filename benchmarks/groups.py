@@ -195,7 +195,7 @@ def _networks(device: str) -> list[Entry]:
                 continue
             title = f"{pair.title}: {work}{where}"
             result.append(Entry(f"{name}-{what}{on}", "networks", title, partial(networks.speed, name, what, device)))
-        if pair.alike:
+        if pair.peer_fused:
             continue
         title = f"{pair.title}: memory of a training step{where}"
         result.append(Entry(f"{name}-memory{on}", "networks", title, partial(memory.training, name, device)))

@@ -52,12 +52,11 @@ def training(name: str, device: str) -> dict:
 def _child(name: str, which: str, device: str) -> int:
     import torch
 
-    from .networks import PAIRS, Side
+    from .networks import PAIRS, make_side
 
     pair = PAIRS[name]
     before = resident_bytes()
-    batch = pair.batch * (4 if device == "cuda" else 1)
-    side = Side(getattr(pair, which)(), batch, device, which == "ours", pair.amp)
+    side = make_side(pair, which, getattr(pair, which)(), device)
     for _ in range(2):
         side.step()
     return torch.cuda.max_memory_allocated() if device == "cuda" else peak_bytes() - before

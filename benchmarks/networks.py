@@ -57,9 +57,10 @@ class Pair:
     load: Callable[[nn.Module, nn.Module], object] | None
     batch: int  # on a CPU; four times as many on a GPU
     library: bool = True  # False if the peer is a variant of our network
-    alike: bool = False  # whether the peer also uses channels last and the fused optimizer
+    layout: torch.memory_format | None = None  # by default that of our training loop
+    peer_layout: torch.memory_format = torch.contiguous_format
+    peer_fused: bool = False  # whether the peer also uses the fused optimizer
     peer_amp: str = ""  # by default that of `amp`
-    format_only: bool = False  # whether the peer differs only in its memory format, channels last
     amp: str = "auto"  # "off" for float32
     profiled: bool = False  # whether the note of the training step names its slowest operations
 
@@ -113,10 +114,17 @@ PAIRS = {
         lambda ours, peer: ours.load_state_dict(peer.state_dict()),
         2,
         library=False,
+        layout=torch.channels_last,
     ),
 }
 PAIRS |= {
-    f"{name}-alike": replace(pair, title=f"{pair.title}, same layout and optimizer for both", alike=True)
+    f"{name}-alike": replace(
+        pair,
+        title=f"{pair.title}, same layout and optimizer for both",
+        layout=torch.channels_last,
+        peer_layout=torch.channels_last,
+        peer_fused=True,
+    )
     for name, pair in PAIRS.items()
     if pair.library
 }
@@ -157,28 +165,31 @@ STEPS |= {
     for name, pair in (STEPS | {"unet": PAIRS["unet"]}).items()
     if name != "u2netp"  # in float32 anyway
 }
+
+
+def _with_itself(pair: Pair, title: str, peer_is: str, **changes) -> Pair:
+    """Return a pair of our network and the same network, trained in another way."""
+    copied = {"peer": pair.ours, "load": lambda ours, peer: ours.load_state_dict(peer.state_dict()), "library": False}
+    return replace(pair, title=f"{pair.title}, {title}", peer_is=peer_is, **copied, **changes)
+
+
 STEPS |= {
-    f"{name}-format": replace(
+    f"{name}-format": _with_itself(
         pair,
-        title=f"{pair.title}, memory format of the training loop on CPUs without AVX-512",
-        peer_is="the same network in channels last, float32",
-        peer=pair.ours,
-        load=lambda ours, peer: ours.load_state_dict(peer.state_dict()),
-        library=False,
+        "memory format of the training loop on CPUs without AVX-512",
+        "the same network in channels last, float32",
+        peer_layout=torch.channels_last,
+        peer_fused=True,
         amp="off",
         profiled=False,
-        format_only=True,
     )
     for name, pair in {"u2netp": STEPS["u2netp"], "unet": PAIRS["unet"]}.items()
 }
 STEPS |= {
-    f"{name}-plain": replace(
+    f"{name}-plain": _with_itself(
         pair,
-        title=f"{pair.title}, compared with plain PyTorch",
-        peer_is="the same network in PyTorch's default precision, memory layout and optimizer",
-        peer=pair.ours,
-        load=lambda ours, peer: ours.load_state_dict(peer.state_dict()),
-        library=False,
+        "compared with plain PyTorch",
+        "the same network in PyTorch's default precision, memory layout and optimizer",
         peer_amp="off",
     )
     for name, pair in {"efficientnet_unet": STEPS["efficientnet_unet"], "unet": PAIRS["unet"]}.items()
@@ -194,27 +205,30 @@ def tensors(output: Tensor | dict | list | tuple) -> list[Tensor]:
 
 
 class Side:
-    """One network of a pair with random images. `as_ours` selects our training loop's layout and a fused optimizer."""
+    """One network of a pair with random images.
+
+    Args:
+        model: The network.
+        batch: Number of images.
+        device: "cpu" or "cuda".
+        layout: Memory format in training; None for that of our training loop, with inference in channels last.
+        fused: Whether to use the fused optimizer.
+        amp: Precision, as in a configuration.
+    """
 
     def __init__(
-        self,
-        model: nn.Module,
-        batch: int,
-        device: str,
-        as_ours: bool,
-        amp: str = "auto",
-        layout: torch.memory_format | None = None,
+        self, model: nn.Module, batch: int, device: str, layout: torch.memory_format | None, fused: bool, amp: str
     ):
         self.amp = amp_dtype(amp, torch.device(device), model)
-        default = pick_memory_format(model, torch.device(device), self.amp) if as_ours else torch.contiguous_format
-        self.layout = layout = layout or default
-        self.model = model.to(device, memory_format=layout)
+        self.layout = layout or pick_memory_format(model, torch.device(device), self.amp)
+        self.model = model.to(device, memory_format=self.layout)
         self.device, self.batch = device, batch
         random = torch.Generator().manual_seed(0)
         images = torch.randn(batch, 3, SIDE, SIDE, generator=random)
-        self.images = images.to(device, memory_format=layout)
+        self.images = images.to(device, memory_format=self.layout)
+        self.eval_images = self.images.contiguous(memory_format=layout or torch.channels_last)
         self.truth = torch.randint(CLASSES, (batch, SIDE, SIDE), generator=random).to(device)
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), **({"fused": True} if as_ours else {}))
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), **({"fused": True} if fused else {}))
 
     def _loss(self, outputs: list[Tensor]) -> Tensor:
         if outputs[0].shape[-1] != SIDE:  # feature maps, for which there are no targets
@@ -238,7 +252,7 @@ class Side:
     def infer(self) -> None:
         self.model.eval()
         with torch.autocast(self.device, self.amp, enabled=self.amp is not None):
-            self.model(self.images)
+            self.model(self.eval_images)
         self._wait()
 
     @torch.inference_mode()
@@ -251,6 +265,14 @@ class Side:
             torch.cuda.synchronize()
 
 
+def make_side(pair: Pair, which: str, model: nn.Module, device: str) -> Side:
+    """Return the side of `model`, which is the pair's network `which`, "ours" or "peer"."""
+    batch = pair.batch * (4 if device == "cuda" else 1)
+    if which == "ours":
+        return Side(model, batch, device, pair.layout, True, pair.amp)
+    return Side(model, batch, device, pair.peer_layout, pair.peer_fused, pair.peer_amp or pair.amp)
+
+
 def sides(name: str, device: str) -> tuple[Side, Side]:
     """Return both networks of a pair, after checking their outputs.
 
@@ -261,13 +283,8 @@ def sides(name: str, device: str) -> tuple[Side, Side]:
     peer, ours = pair.peer(), pair.ours()
     if pair.load:
         pair.load(ours, peer)
-    batch = pair.batch * (4 if device == "cuda" else 1)
-    as_ours, layout = pair.alike or pair.format_only, torch.channels_last if pair.format_only else None
-    both = (
-        Side(ours, batch, device, True, pair.amp),
-        Side(peer, batch, device, as_ours, pair.peer_amp or pair.amp, layout),
-    )
-    if pair.format_only and both[0].layout is layout:
+    both = make_side(pair, "ours", ours, device), make_side(pair, "peer", peer, device)
+    if name.endswith("-format") and both[0].layout is pair.peer_layout:
         raise Skipped("this machine trains the network in channels last")
     our_output, peer_output = (side.exact() for side in both)
     if pair.load:

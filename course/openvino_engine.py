@@ -20,6 +20,11 @@ EXAMPLE_SIZE = (64, 96)  # the converted network accepts images of any size
 PRECISIONS = {None: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}
 
 
+def turn_off_statistics() -> None:
+    """Make OpenVINO send no usage statistics. It would do so when it is imported."""
+    sys.modules.setdefault("openvino_telemetry", None)
+
+
 class OpenVinoNetwork(nn.Module):
     """A network that is converted to OpenVINO and runs on the CPU.
 
@@ -36,7 +41,7 @@ class OpenVinoNetwork(nn.Module):
 
     def __init__(self, model: nn.Module, channels: int = 3, amp_dtype: torch.dtype | None = None):
         super().__init__()
-        sys.modules.setdefault("openvino_telemetry", None)  # importing OpenVINO would send usage statistics
+        turn_off_statistics()
         openvino = import_optional("openvino", PredictionError, "--engine openvino", "openvino")
         try:
             with warnings.catch_warnings(), torch.no_grad():
@@ -83,6 +88,7 @@ def predict_with_openvino(
     predictor = batch.predictor
     if isinstance(predictor.model, OnnxNetwork):
         raise PredictionError("--engine openvino: needs a released name or a .safetensors file, not an .onnx file.")
-    predictor.device, model = torch.device("cpu"), predictor.model.to("cpu").eval()
-    predictor.model = OpenVinoNetwork(model, len(predictor.mean) or 3, predictor.amp_dtype)
+    if predictor.device.type != "cpu":
+        raise PredictionError(f"--engine openvino: runs on the CPU, not on {predictor.device}; add --device cpu.")
+    predictor.model = OpenVinoNetwork(predictor.model, len(predictor.mean) or 3, predictor.amp_dtype)
     yield from batch.predict_all(tasks)

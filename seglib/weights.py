@@ -194,8 +194,8 @@ def load_file(file: Path) -> tuple[nn.Module, dict]:
         create = partial(models.create, network["name"], metadata["num_outputs"], **options)
         with torch.device("meta"), _NoRandomWeights():  # uses no memory, even for a very large network
             model = create()
-        tensors = models.upgrade_state_dict(tensors)
-        tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+        # Copies, because the tensors of a safetensors file are memory-mapped, and the file may change later.
+        tensors = {name: tensor.clone() for name, tensor in models.upgrade_state_dict(tensors).items()}
         model.load_state_dict(tensors, assign=True)
         if any(buffer.is_meta for buffer in model.buffers()):  # buffers that are not in the file
             model = create()
@@ -203,4 +203,4 @@ def load_file(file: Path) -> tuple[nn.Module, dict]:
     except (RuntimeError, ValueError, TypeError, OverflowError) as error:  # a ModelError is a ValueError
         reason = str(error).splitlines()[:2][-1].strip()[:300]  # the first line of PyTorch's message has no details
         raise WeightsError(f"{file}: the tensors do not fit {str(network['name'])[:40]} ({reason}).") from None
-    return model.eval(), metadata
+    return model.float().eval(), metadata

@@ -56,6 +56,45 @@ def test_fp16_files_come_back_as_the_same_network_in_fp32(shelf):
     assert torch.equal(weights.load(str(folder / "small.safetensors"))[0](x), model(x))
 
 
+def test_a_network_does_not_depend_on_its_file_after_loading(tmp_path):
+    file = tmp_path / "own.safetensors"
+    torch.manual_seed(0)
+    network = models.create("unet", 2, width=4)
+    weights.write_tensors(file, network.state_dict(), notes())
+    loaded, _ = weights.load_file(file)
+    with open(file, "r+b") as stream:  # in place: the file keeps its size
+        stream.seek(-2000, os.SEEK_END)
+        stream.write(bytes(2000))
+    for name, tensor in loaded.state_dict().items():
+        assert torch.equal(tensor, network.state_dict()[name]), name
+
+
+def test_double_weights_become_float32(tmp_path):
+    network = models.create("unet", 2, width=4)
+    weights.write_tensors(tmp_path / "own.safetensors", network.double().state_dict(), notes())
+    loaded, _ = weights.load_file(tmp_path / "own.safetensors")
+    assert all(tensor.dtype is torch.float32 for tensor in loaded.parameters())
+    assert all(torch.equal(t, network.state_dict()[n].to(t.dtype)) for n, t in loaded.state_dict().items())
+
+
+def test_buffers_that_are_not_in_the_file_are_computed(tmp_path, monkeypatch):
+    class Scaled(torch.nn.Conv2d):
+        def __init__(self, num_classes, in_channels=3):
+            super().__init__(in_channels, num_classes, 1)
+            self.register_buffer("scale", torch.full((1,), 3.0), persistent=False)
+
+        def forward(self, x):
+            return super().forward(x) * self.scale
+
+    monkeypatch.setattr(models.registry, "builders", lambda: {"scaled": Scaled})
+    network, metadata = Scaled(2), notes()
+    metadata["config"]["model"] = {"name": "scaled", "options": {}}
+    weights.write_tensors(tmp_path / "own.safetensors", network.state_dict(), metadata)
+    loaded, _ = weights.load_file(tmp_path / "own.safetensors")
+    x = torch.rand(1, 3, 8, 8)
+    assert torch.equal(loaded(x), network(x))
+
+
 def test_what_fp16_cannot_hold_is_kept_in_fp32(tmp_path):
     """The running variance of a pyramid's last convolution was 80,000 in a real network, and infinity once rounded."""
     tensors = {"large": torch.tensor([8e4, 1.1]), "least": torch.tensor([-65504.0, 1.1]), "none": torch.ones(0)}

@@ -74,8 +74,7 @@ def architecture(
     """
     inputs, blocks = record(model, input_size, in_channels, part)
     for block in blocks:
-        if names and block.name in names:
-            block.name = f"{names[block.name]}\n{block.name}"
+        block.title = (names or {}).get(block.name, "")
     sheet = arrange([*inputs, *blocks])
     figure = NotebookFigure(figsize=(sheet.width, _HEAD + sheet.height + _FOOT))
     inches = figure.get_figheight()

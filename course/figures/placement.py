@@ -99,8 +99,8 @@ def _box(block: Block, column: int, blocks: Sequence[Block], stacked: bool) -> B
     widest, finest = (max(other.shape[axis] for other in blocks if other.kind == "block") for axis in (0, 1))
     width = max(_THICKEST * math.sqrt(channels / widest), 0.05)
     height = max(_TALLEST * math.sqrt(rows / finest), 0.05)
-    *other, name = block.name.split("\n")
-    names = [", ".join([*other, name])] if stacked else [*other, *_name(name)]
+    titles = [block.title] if block.title else []
+    names = [", ".join([*titles, block.name])] if stacked else [*titles, *_name(block.name)]
     facts = [f"{channels} ch", f"{rows} \u00d7 {columns}", weights(block.parameters)]
     if max(block.dilations, default=1) > 1:
         least, most = min(block.dilations), max(block.dilations)

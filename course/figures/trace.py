@@ -32,6 +32,7 @@ class Block:
         dilations: Dilations of the convolutions that are larger than 1x1.
         kind: "block", "join" (several branches meet), "input" or "output".
         taken: Shape of the first input.
+        title: Another name, which is written above `name`.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Block:
     dilations: tuple[int, ...] = ()
     kind: str = "block"
     taken: tuple[int, ...] = ()
+    title: str = ""
 
 
 @dataclass

@@ -32,7 +32,7 @@ def pick_memory_format(model: nn.Module, device: torch.device, amp_dtype: torch.
     """Return the memory format in which `model` is trained: channels last, with one exception.
 
     In float32 on a CPU without AVX-512, the backward pass of convolutions with many channels at full resolution is slow
-    in channels last: U-Net and U2-Net train 1.4 to 1.6 times as fast in PyTorch's default format.
+    in channels last: U-Net and U2-NetP train 1.6 times as fast in PyTorch's default format (docs/benchmarks.md).
     """
     on_cpu = device.type == "cpu" and amp_dtype is None and torch.backends.cpu.get_cpu_capability() == "AVX2"
     wide = on_cpu and isinstance(model, models.UNet | models.U2Net)

@@ -99,7 +99,7 @@ def test_all_outputs_count_in_the_loss(monkeypatch):
             return (logits,) * 7 if self.training else logits
 
     monkeypatch.setattr(networks, "SIDE", 16)
-    side = networks.Side(Several(3, 21, 1), 1, "cpu", True, "off")
+    side = networks.Side(Several(3, 21, 1), 1, "cpu", None, True, "off")
     assert side.amp is None
     logits = side.model(side.images)
     single = torch.nn.functional.cross_entropy(logits[0], side.truth)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 from course import openvino_engine
 from seglib import models, weights
 from seglib.cli.main import main
+from seglib.inference.onnx import OnnxNetwork
 from tests.cli.test_predict import write_weights
 
 MISSING = importlib.util.find_spec("openvino") is None
@@ -60,13 +62,22 @@ def test_logits_of_released_networks_equal_those_of_pytorch(name):
 
 
 @installed
-def test_networks_that_cannot_run_are_reported(place, capsys):
+def test_networks_that_cannot_run_are_reported():
     class Broken(torch.nn.Module):
         def forward(self, x):
             raise RuntimeError("a broken layer")
 
     with pytest.raises(openvino_engine.PredictionError, match="cannot be converted .*a broken layer.*--engine local"):
         openvino_engine.OpenVinoNetwork(Broken())
+
+
+def test_other_networks_and_devices_are_refused():
+    onnx = SimpleNamespace(model=OnnxNetwork.__new__(OnnxNetwork))
+    with pytest.raises(openvino_engine.PredictionError, match="not an .onnx file"):
+        list(openvino_engine.predict_with_openvino([None], lambda: SimpleNamespace(predictor=onnx)))
+    gpu = SimpleNamespace(model=torch.nn.Identity(), device=torch.device("cuda"))
+    with pytest.raises(openvino_engine.PredictionError, match="runs on the CPU, not on cuda; add --device cpu"):
+        list(openvino_engine.predict_with_openvino([None], lambda: SimpleNamespace(predictor=gpu)))
 
 
 def test_a_missing_package_is_named(monkeypatch):

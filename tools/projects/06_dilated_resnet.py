@@ -5,7 +5,7 @@
 from seglib import data
 from seglib.evaluation import evaluate
 
-val_set = train_set = data.load("streets", "train", length=1, size=(96, 128))  # for the cell that uses them
+train_set = data.load("streets", "train", length=1, size=(96, 128))  # for the cell that uses them
 # cells: start imports build-imports build-bottleneck build-layer build-backbone build-ppm build-aspp build-network
 # cells: overfit-data train-function
 streets = {split: data.load("streets", split, length=n, size=(96, 128)) for split, n in (("train", 160), ("val", 40))}
