@@ -567,6 +567,9 @@ def test_amp_dtype_of_each_mode(monkeypatch):
     for capabilities, expected in (
         ({"amx_bf16": True}, torch.bfloat16),
         ({"avx512_bf16": True}, torch.bfloat16),
+        ({"avx512_bf16": True, "cpu_name": "AMD EPYC"}, torch.bfloat16),
+        ({"avx512_bf16": True, "cpu_name": "Intel Xeon"}, None),
+        ({"avx512_bf16": True, "amx_bf16": True, "cpu_name": "Intel Xeon"}, torch.bfloat16),
         ({}, None),
     ):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda value=capabilities: value, raising=False)
