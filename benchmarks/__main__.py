@@ -1,4 +1,4 @@
-"""python -m benchmarks run | table | compare | from_nothing"""
+"""python -m benchmarks run | table | compare | from_nothing | starting_points"""
 
 import argparse
 import os
@@ -10,7 +10,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 from seglib.data import DataError  # noqa: E402
 
-from . import comparison, from_nothing, groups, results, scaling, table  # noqa: E402
+from . import comparison, from_nothing, groups, results, scaling, starting_points, table  # noqa: E402
 from .measure import Skipped, Unequal  # noqa: E402
 
 
@@ -38,6 +38,10 @@ def parser() -> argparse.ArgumentParser:
     scratch.add_argument("--limit", type=float, default=60.0, help="CPU minutes per run (%(default)s)")
     scratch.add_argument("--wall-limit", type=float, default=60.0, help="minutes per run (%(default)s)")
     scratch.add_argument("--curves", type=Path, default=from_nothing.FILE, help="file of curves (%(default)s)")
+    starts = verbs.add_parser("starting_points", help="train from different starting points with equal processor time")
+    _add_only(starts, list(starting_points.STARTS), "starting_points.json")
+    starts.add_argument("--root", type=Path, default=Path("data"), help="folder of the data sets (%(default)s)")
+    starts.add_argument("--runs", type=Path, default=Path("runs/starts"), help="folder for the runs (%(default)s)")
     return top
 
 
@@ -117,6 +121,8 @@ def main() -> int:
     try:
         if args.verb == "from_nothing":
             return from_nothing.run(args.only, args.root, args.limit, args.wall_limit, args.curves)
+        if args.verb == "starting_points":
+            return starting_points.run(args.only, args.runs, args.root)
         if args.verb == "compare":
             return 1 if comparison.run(args.only, args.runs, args.root, args.note) else 0
         return run(args) if args.verb == "run" else show(args)

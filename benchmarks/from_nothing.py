@@ -228,6 +228,8 @@ def entry(ours: str, peer: str, miou: float, file: Path = FILE) -> dict:
     for name in (ours, peer):
         if name not in curves:
             raise Skipped(f"{name}: not trained yet; run: python -m benchmarks from_nothing --only {name}")
+    if curves[ours]["machine"] != curves[peer]["machine"]:
+        raise Skipped(f"{ours} and {peer} were trained on different machines, so their times cannot be compared")
     ours_points, peer_points = (curves[name]["curve"] for name in (ours, peer))
     reached, other = minutes_to(ours_points, miou), minutes_to(peer_points, miou)
     if reached is None:

@@ -152,12 +152,13 @@ def folder(root: Path, name: str) -> dict:
                 rates[side].append(len(chunk) / (time.perf_counter() - began))
                 cpu_seconds[side] += (time.process_time() - cpu_began) / len(files)
     note = (
-        f"{len(files)} photographs of 2 to 12 megapixels (JPEG) in {TURNS} turns, with decoding and writing masks, "
-        f"without the start; {results.cores()} cores; ours with the weights {WEIGHTS}"
+        f"{len(files)} JPEG files of 2 to 12 megapixels, each made of two enlarged validation images with added "
+        f"noise, in {TURNS} alternating rounds, with decoding and writing of masks, without the start; "
+        f"{results.cores()} cores; ours with the weights {WEIGHTS}"
     )
     note += f"; CPU seconds per photograph: ours {cpu_seconds[0]:.2f}, baseline {cpu_seconds[1]:.2f}"
     if scores:
-        judged = f"{JUDGED[name]} validation images of humans"
+        judged = f"{min(JUDGED[name], len(data.load('humans', 'val', root)))} validation images of humans"
         note += f"; foreground IoU on {judged}: ours {scores[0]:.3f}, baseline {scores[1]:.3f}"
     numbers = contest(*rates, "images/s", lambda rate: rate, True)
     return numbers | {"peer_is": PEERS[name], "library": name != "loop", "note": note}

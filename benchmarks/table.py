@@ -12,24 +12,32 @@ BEGIN, END = "<!-- benchmarks: python -m benchmarks table -->", "<!-- end of ben
 HEAD = ["benchmark", "ours", "baseline", "ratio", "quartiles", "target", "description of the baseline"]
 INTRODUCTION = """# Benchmarks
 
-This page is written by `python -m benchmarks table` from `benchmarks/results.json`. `make bench` repeats all
-measurements. `python -m benchmarks run --resume` resumes an interrupted run, and `--only NAME` measures one row.
+This page is written by `python -m benchmarks table` from `benchmarks/results.json`. `make bench` repeats the
+measurements, except for the rows that take longest (`python -m benchmarks run --list` marks them) and the training runs
+of `python -m benchmarks from_nothing`. `python -m benchmarks run --resume` resumes an interrupted run, and
+`--only NAME` measures the rows whose names in that file begin with NAME.
 
 ## How to read the table
 
 - Each row compares our code with a baseline. If the ratio is bold, the baseline is a library that is commonly used for
-  the same task. Otherwise, it is another variant of our code.
-- A ratio above 1 means that our code is faster or uses less memory. The table shows medians, and the quartiles of the
-  ratio.
+  the same task. Otherwise, it is another variant of our code or a plain loop.
+- A ratio above 1 means that our code is faster or uses less memory. The table shows medians and their
+  ratio. The quartiles are those of the ratios of single pairs of measurements, so a ratio may be outside its quartiles.
 - The *target* was set before the measurement.
-- Our code and the baseline run alternately in one process, at the same precision. First, we check that their results
-  are equal. There are two exceptions: augmentation is random, and the U-Net of segmentation-models-pytorch is a
-  different network.
+- The rows were measured on several machines, which are listed below the tables. `benchmarks/results.json` says which
+  machine measured which row. Both sides of a row were measured on the same machine.
+- Our code and the baseline run alternately in one process and, unless the row names a precision, at the same precision.
+  Memory is measured in new processes, and complete training runs follow each other. First, we check that the results
+  are equal. This is not possible for random augmentation, for training runs, for bfloat16 and int8, and if the networks
+  differ (the U-Nets of segmentation-models-pytorch, the networks of MediaPipe and ISNet). The plain loop may differ in
+  up to 2% of the pixels.
 - Our networks run as in our training loop: with a fused optimizer, and in channels-last layout except for U-Net and
   U2-Net in float32 on CPUs without AVX-512. The baselines run with PyTorch's defaults, unless the row says "same layout
   and optimizer for both".
 - For inference engines, the baseline is our network in eager PyTorch in float32. Engines that compute in bfloat16 or
-  int8 change the predictions. Their mIoU is given [below](#how-each-row-was-measured).
+  int8 change the predictions. Their mIoU is given [below](#how-each-row-was-measured). It is
+  computed on at most 50 validation images, which are all resized to the same height and width and are not flipped, so
+  it differs from the mIoU in the model cards.
 - ISNet and MediaPipe's network are downloaded from npm for the measurement. They are not part of this project.
 - The training runs of `python -m benchmarks from_nothing` are in `benchmarks/from_nothing.json`, with one point for
   each validation.
@@ -39,6 +47,8 @@ of large images.
 
 ## Results
 """
+PEAK = """For networks, the speed is also given as a fraction of the FLOP/s of a large matrix multiplication on the same
+machine. More than 100% means that the network computes faster than this multiplication."""
 LISTED = ("quality", "networks", "photographs", "training")  # groups whose entries without a baseline are listed
 HEADLINES = (  # the rows that the README shows
     "from-nothing-smp-imagenet-93",
@@ -148,7 +158,7 @@ def falls_short(entry: dict) -> bool:
 
 def page(entries: Sequence[dict]) -> str:
     """Return the page with all rows and their measurement conditions."""
-    return f"{INTRODUCTION}\n{text(entries)}\n\n## How each row was measured\n\n{notes(entries)}\n"
+    return f"{INTRODUCTION}\n{text(entries)}\n\n## How each row was measured\n\n{PEAK}\n\n{notes(entries)}\n"
 
 
 def write(entries: Sequence[dict], readme: Path = README, to: Path = PAGE) -> None:

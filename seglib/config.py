@@ -80,7 +80,7 @@ class DataConfig:
     Args:
         name: a data set from `seglib data list`, the path to your own folder, or several joined by +: horses+humans
         root: folder that contains the data sets
-        list_name: name of the split list
+        list_name: split list, for example seed27 for horses; data/README.md describes the lists
         train_split: split to train on
         val_split: split to validate on; the best checkpoint is selected by the score on this split
         options: options of synthetic data sets (length, size, seed)
@@ -100,7 +100,7 @@ class DataConfig:
 
 @dataclass
 class AugmentConfig:
-    """Augmentation of the training images; 0 turns a transform off.
+    """Augmentation of the training images; 0 turns a transform off, except for the crops.
 
     Args:
         crop_sizes: side lengths of the square crops in pixels; each size is used in turn for an equal part of the run
@@ -130,7 +130,7 @@ class ModelConfig:
     """The network.
 
     Args:
-        name: architecture, one of `seglib.models.names()`
+        name: architecture, as listed in docs/networks.md or by `seglib models`
         options: options of the architecture, as in `seglib.models.create`
         init_from: initial weights: the name of released weights, a .safetensors file, imagenet or coco; null for random
         freeze_encoder_epochs: number of initial epochs during which the encoder is frozen
@@ -179,7 +179,7 @@ class OptimizerConfig:
     """The optimizer.
 
     Args:
-        name: optimizer
+        name: adamw, adam or sgd
         lr: peak learning rate
         weight_decay: weight decay of the convolution weights (biases and normalization layers have none)
         momentum: momentum of sgd
@@ -200,7 +200,7 @@ class ScheduleConfig:
     """The learning-rate schedule.
 
     Args:
-        name: shape of the decay after the warm-up
+        name: decay of the learning rate after the warm-up: cosine, poly or constant
         warmup: fraction of all steps during which the learning rate increases linearly
         power: exponent of the poly schedule
     """
@@ -241,12 +241,12 @@ class Config:
         seed: random seed for the initial weights, the image order and the augmentation
         num_classes: number of output channels; 0 means one per class, 1 means one sigmoid output for two classes
         ema: decay of the exponential moving average (EMA) of the weights; 0 turns averaging off
-        amp: automatic mixed precision; auto uses a lower precision only on hardware where it is faster
+        amp: automatic mixed precision: auto, off, bf16 or fp16; auto lowers the precision only where this is faster
         device: cpu, cuda, mps, or auto for the best available device
         num_workers: number of processes that load images; -1 means 0 on a CPU and 4 on other devices
         eval_interval: number of epochs between validations
-        metric: validation score by which the best checkpoint is selected
-        selection: whether to keep the weights of the epoch with the best metric, or those of the last epoch
+        metric: validation score that selects the best checkpoint: miou, boundary_iou, pixel_accuracy or foreground_iou
+        selection: best keeps the weights of the epoch with the best metric; last keeps those of the last epoch
         checkpoint_minutes: minutes between checkpoints within an epoch; 0 saves only at the end of each epoch
         compile: use torch.compile, which takes a minute or more at startup but makes the training steps faster
         tensorboard: also write the history for TensorBoard

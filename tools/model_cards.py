@@ -6,6 +6,7 @@ from seglib.visualize.style import SCORE_NAMES
 
 README = weights.FOLDER.parent / "README.md"
 BEGIN, END = "<!-- results: python -m tools table -->", "<!-- end of results -->"
+PEOPLE = " For scores by scene and other limitations, see [Licenses and people](../docs/licences.md)."
 PUBLIC_WEIGHTS = {"imagenet": "ImageNet weights", "coco": "COCO weights"}
 
 
@@ -27,7 +28,7 @@ def text(card: dict) -> str:
             "",
             f"- {_selection(card)}",
             f"- The scores are those of one training run, with seed {training['config']['seed']}.",
-            "- Scores may be lower on images from other sources.",
+            f"- Scores may be lower on images from other sources.{PEOPLE if 'human' in card['classes'] else ''}",
             *_repetition_lines(card),
         ],
         [
@@ -45,9 +46,9 @@ def text(card: dict) -> str:
             f"- Classes: {', '.join(card['classes'])}",
             f"- Input: RGB image with values in [0, 1], normalized with mean {card['input']['mean']} and standard "
             f"deviation {card['input']['std']}; {_scaling(card['input']['longest_side'])}{_mirroring(card)}",
-            f"- File: `{card['file']}`, {card['bytes']:,} bytes, weights in float16 where its range is sufficient; "
-            f"SHA-256 `{card['sha256']}`",
-            f"- Software: Python {card['software']['python']}, PyTorch {card['software']['torch']}",
+            f"- File: `{card['file']}`, {card['bytes']:,} bytes, weights stored in float16, or in float32 if the range "
+            f"of float16 is too small; SHA-256 `{card['sha256']}`",
+            f"- Scores measured with: Python {card['software']['python']}, PyTorch {card['software']['torch']}",
         ],
     ]
     return "\n\n".join("\n".join(lines) for lines in sections) + "\n"

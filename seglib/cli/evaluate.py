@@ -17,11 +17,11 @@ def add_arguments(parser: Parser) -> None:
     add = parser.add_argument
     add("weights", help="released name or .safetensors file")
     add("--data", required=True, help="data set name, or the path of your own folder")
-    add("--split", default="val", help="train, val, test or all (%(default)s)")
+    add("--split", default="val", help="train, fit, select, val, test or all (%(default)s)")
     add("--list", dest="list_name", default="default", help="which split list (%(default)s)")
     add_root(parser)
     add("--without", nargs="+", action="extend", default=[], metavar="KEY", help="images to leave out, by name")
-    add("--ratio", type=fraction, default=0.02, help="boundary width as a fraction of the diagonal (%(default)s)")
+    add("--ratio", type=fraction, default=0.02, help="boundary band width / image diagonal (%(default)s)")
     add("--json", type=Path, metavar="FILE", help="write all scores, including those of each image")
     add_inference(parser)
 

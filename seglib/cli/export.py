@@ -26,6 +26,6 @@ def run(args: argparse.Namespace) -> int:
     report = export.export(args.weights, file)
     sizes = ", ".join(f"{height}x{width}" for height, width in report["sizes"])
     print(f"{file}: {report['bytes'] / 1e6:.1f} MB, opset {report['opset']}; checked against PyTorch at {sizes}:")
-    print(f"the logits agree to within {report['error']:.1e} of the largest")
-    print(f"try it: seglib predict example --weights {file}")
+    print(f"the largest difference is {report['error']:.1e} times the largest logit")
+    print(f"try it: seglib predict photo.jpg --weights {file}")
     return 0

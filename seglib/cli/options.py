@@ -40,9 +40,9 @@ def fraction(text: str) -> float:
 def add_inference(parser: Parser) -> None:
     add = parser.add_argument
     add("--device", default="auto", help="auto, cpu, cuda, mps (%(default)s)")
-    precisions = "off for float32, bf16, fp16, or auto for the fastest that the device supports"
+    precisions = "off (float32), bf16, fp16, or auto (the fastest on this device)"
     add("--amp", default="off", choices=["off", "auto", "bf16", "fp16"], help=f"precision: {precisions} (%(default)s)")
-    add("--longest-side", type=int, help="resize the longer side to this many pixels; 0 keeps the size")
+    add("--longest-side", type=int, help="longer side of the input; 0: no resizing (default: as in validation)")
     add("--multi-scale", action="store_true", help="average scales 0.75, 1, 1.25 and horizontal flips")
     add("--tile", type=int, default=0, metavar="SIDE", help="side of sliding windows; 0 for automatic (%(default)s)")
     add("--overlap", type=float, default=0.25, help="overlap of windows as a fraction of SIDE (%(default)s)")

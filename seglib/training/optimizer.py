@@ -34,12 +34,10 @@ def amp_dtype(mode: str, device: torch.device, model: nn.Module | None = None) -
         return {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[mode]
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities"):
-        # Intel's AVX-512 multiplies bfloat16 no faster than float32, and other CPUs without AMX emulate it.
-        able = torch.cpu.get_capabilities()
-        fast = able.get("amx_bf16") or (able.get("avx512_bf16") and "Intel" not in able.get("cpu_name", ""))
-        return torch.bfloat16 if fast else None
-    return None
+    # Intel's AVX-512 multiplies bfloat16 no faster than float32, and other CPUs without AMX emulate it.
+    able = getattr(torch.cpu, "get_capabilities", dict)() if device.type == "cpu" else {}
+    slow = not able.get("amx_bf16") and (not able.get("avx512_bf16") or "Intel" in able.get("cpu_name", ""))
+    return None if slow else torch.bfloat16
 
 
 def _wrong_in_bfloat16(model: nn.Module | None) -> str | None:

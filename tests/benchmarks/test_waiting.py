@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import engines, from_nothing, measure, networks, peers, photographs, runs
+from benchmarks import engines, from_nothing, measure, networks, peers, photographs, runs, starting_points
 from seglib import data
 from seglib.inference import export
 
@@ -116,7 +116,10 @@ CURVE = [{"epoch": 1, "cpu_minutes": 2.0, "minutes": 3.0, "miou": 0.89}, {"cpu_m
 def test_runs_are_compared_at_equal_scores(tmp_path):
     file = tmp_path / "curves.json"
     quick = [{"cpu_minutes": 1.0, "miou": 0.91}, {"cpu_minutes": 2.0, "miou": 0.93}]
-    curves = {name: {"title": f"title of {name}", "curve": points} for name, points in (("a", quick), ("b", CURVE))}
+    curves = {
+        name: {"title": f"title of {name}", "curve": points, "machine": machine}
+        for name, points, machine in (("a", quick, "one"), ("b", CURVE, "one"), ("d", CURVE, "two"))
+    }
     file.write_text(json.dumps(curves))
     entry = from_nothing.entry("a", "b", 0.90, file)
     assert (entry["ours"], entry["peer"], entry["ratio"]) == (1.0, 4.0, 4.0) and entry["peer_is"] == "title of b"
@@ -126,6 +129,8 @@ def test_runs_are_compared_at_equal_scores(tmp_path):
         from_nothing.entry("b", "a", 0.93, file)
     with pytest.raises(measure.Skipped, match="c: not trained yet; run: python -m benchmarks from_nothing --only c"):
         from_nothing.entry("a", "c", 0.9, file)
+    with pytest.raises(measure.Skipped, match="a and d were trained on different machines"):
+        from_nothing.entry("a", "d", 0.9, file)
 
 
 def test_a_run_stops_at_its_score_and_is_not_repeated(tmp_path, monkeypatch):
@@ -155,3 +160,49 @@ def test_square_images_are_validated_at_their_own_size(tmp_path):
     model.weight.data[1] = 1.0  # white is class 1
     truth = type("Truth", (), {"num_classes": 2, "__getitem__": lambda self, index: {"mask": mask}})()
     assert from_nothing.validate(model, images, truth) > 0.95
+
+
+def test_the_page_of_starting_points(tmp_path):
+    runs = {"scratch": (0.7, 0.8, 0.9), "imagenet": (0.9, 0.92, 0.91)}
+    entries = {
+        f"{start}, seed {seed}": {
+            "minutes": 3.0 + seed,
+            "miou": score,
+            "boundary_iou": score / 2,
+            "machine": "a CPU",
+        }
+        for start, scores in runs.items()
+        for seed, score in enumerate(scores)
+    }
+    text = starting_points.page(entries)
+    assert "| random weights | from scratch | 4.0 | 0.800 ± 0.100 | 0.400 ± 0.050 |" in text
+    assert "| encoder pre-trained on ImageNet | ImageNet | 4.0 | 0.910 ± 0.010 | 0.455 ± 0.005 |" in text
+    assert "synthetic animals took" not in text and "Measured on: a CPU." in text
+    assert "took 5.0 more minutes" in starting_points.page(entries | {"pre-training": {"minutes": 5.0, "machine": "a"}})
+
+
+def test_runs_from_each_starting_point(tmp_path, monkeypatch):
+    """Real runs, with one epoch on a few synthetic images."""
+    monkeypatch.setattr(starting_points, "COMMON", (*starting_points.COMMON, "--augment.crop_sizes=[32]"))
+    monkeypatch.setattr(starting_points, "PAGE", tmp_path / "page.md")
+    real = starting_points.train
+
+    def train(folder, root, options):
+        return real(folder, root, [*options, "--epochs=1", "--eval_interval=1", "--data.name=creatures", *SMALL])
+
+    monkeypatch.setattr(starting_points, "train", train)
+    few = SimpleNamespace(load=lambda *_: data.load("creatures", "val", length=2, size=[48, 48]))
+    monkeypatch.setattr(starting_points, "data", few)
+    file = tmp_path / "results.json"
+    names = [name for name in starting_points.STARTS if name != "imagenet"]
+    monkeypatch.setattr(starting_points, "SEEDS", (0, 1))
+    assert starting_points.run(names, tmp_path / "runs", tmp_path, file) == 0
+    entries = starting_points.read(file)
+    assert list(entries)[0] == "pre-training" and len(entries) == 7
+    assert all(0 < entry["miou"] < 1 for name, entry in entries.items() if name != "pre-training")
+    assert (tmp_path / "page.md").read_text().count("±") == 6
+    monkeypatch.setattr(starting_points, "train", lambda *_: pytest.fail("trained again"))
+    assert starting_points.run(names, tmp_path / "runs", tmp_path, file) == 0
+
+
+SMALL = ("--batch_size=2", "--data.options={length: 4, size: [48, 48]}", "--inference.longest_side=48")

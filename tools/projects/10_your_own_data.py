@@ -21,6 +21,6 @@ for number, (title, (chosen, longest_side, flip)) in enumerate(variants.items())
         place = work / f"run-{number}-{seed}"
         training.fit(replace(chosen, seed=seed, output_dir=str(place)), progress=False)
         model, _ = weights.load(str(place / "best.safetensors"))
-        scores, _ = look_at(Predictor(model, longest_side, flip=flip), new_images, len(new_images))
+        scores, _ = evaluate(Predictor(model, longest_side, flip=flip), new_images, len(new_images))
         rows[title].append({"mIoU": scores["miou"], "Boundary IoU": scores["boundary_iou"]})
 table(rows)
