@@ -1,4 +1,4 @@
-"""python -m benchmarks run | table | compare | from_nothing | starting_points"""
+"""python -m benchmarks run | table | compare | from_nothing | starting_points | pasting"""
 
 import argparse
 import os
@@ -10,7 +10,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 from seglib.data import DataError  # noqa: E402
 
-from . import comparison, from_nothing, groups, results, scaling, starting_points, table  # noqa: E402
+from . import comparison, from_nothing, groups, pasting, results, scaling, starting_points, table  # noqa: E402
 from .measure import Skipped, Unequal  # noqa: E402
 
 
@@ -42,6 +42,9 @@ def parser() -> argparse.ArgumentParser:
     _add_only(starts, list(starting_points.STARTS), "starting_points.json")
     starts.add_argument("--root", type=Path, default=Path("data"), help="folder of the data sets (%(default)s)")
     starts.add_argument("--runs", type=Path, default=Path("runs/starts"), help="folder for the runs (%(default)s)")
+    pasted = verbs.add_parser("pasting", help="train on people with and without pasting them on other backgrounds")
+    pasted.add_argument("--root", type=Path, default=Path("data"), help="folder of the data sets (%(default)s)")
+    pasted.add_argument("--runs", type=Path, default=Path("runs/pasting"), help="folder for the runs (%(default)s)")
     return top
 
 
@@ -123,6 +126,8 @@ def main() -> int:
             return from_nothing.run(args.only, args.root, args.limit, args.wall_limit, args.curves)
         if args.verb == "starting_points":
             return starting_points.run(args.only, args.runs, args.root)
+        if args.verb == "pasting":
+            return pasting.run(args.runs, args.root)
         if args.verb == "compare":
             return 1 if comparison.run(args.only, args.runs, args.root, args.note) else 0
         return run(args) if args.verb == "run" else show(args)

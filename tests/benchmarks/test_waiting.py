@@ -8,8 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import engines, from_nothing, measure, networks, peers, photographs, runs, starting_points
+from benchmarks import engines, from_nothing, measure, networks, pasting, peers, photographs, runs, starting_points
 from seglib import data
+from seglib.data import SegmentationDataset
 from seglib.inference import export
 
 
@@ -206,3 +207,17 @@ def test_runs_from_each_starting_point(tmp_path, monkeypatch):
 
 
 SMALL = ("--batch_size=2", "--data.options={length: 4, size: [48, 48]}", "--inference.longest_side=48")
+
+
+def test_pasting_replaces_the_background_in_half_of_the_accesses():
+    image, mask = np.full((20, 30, 3), 200, np.uint8), np.zeros((20, 30), np.uint8)
+    mask[:, 10:20] = 1
+    backgrounds = SegmentationDataset("b", ("x",), [[0, 0, 0]], ["a"], lambda _: (np.zeros((5, 5, 3), np.uint8), mask))
+    read = pasting.pasting(lambda _: (image, mask), backgrounds, 0)
+    items = [read(0) for _ in range(200)]
+    assert all(labels is mask for _, labels in items)
+    pasted = [new for new, _ in items if new is not image]
+    assert 80 < len(pasted) < 120
+    for new in pasted:
+        assert (new[:, 13:17] >= 199).all() and (new[:, :6] == 0).all() and 0 < new[0, 9, 0] < new[0, 10, 0] < 200
+    assert (image == 200).all()

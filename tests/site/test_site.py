@@ -251,15 +251,15 @@ def axe_findings(page, address: str, script: str, names: list[str]) -> list[str]
 AXE_VIEWS = pytest.mark.parametrize(("width", "scheme"), [("phone", "dark"), ("desktop", "light")])
 
 
-@AXE_VIEWS
-def test_axe_has_no_findings(address, browser, axe, width, scheme):
-    """Test one page of each kind."""
+@pytest.mark.parametrize(("width", "scheme", "half"), [("phone", "dark", 0), ("desktop", "light", 1)])
+def test_axe_has_no_findings(address, browser, axe, width, scheme, half):
+    """Test one page of each kind, in one of the two views; `make soak` tests every page in both."""
     names = ["index", "course", "demo", "results", "explorer", "networks", "guides", "reference", "reading", "404"]
     names += ["cite", "references", "search", "genindex", "solutions", "_modules/index"]
     names += ["guides/data_formats", "api/metrics", "_modules/seglib/losses/distillation"]
     names += ["course/05_mini_hrnet", "course/solutions/02_unet", f"weights/{weights.names()[0]}"]
     with opened(browser, address, width, scheme) as (page, _):
-        findings = axe_findings(page, address, axe, [f"{name}.html" for name in names])
+        findings = axe_findings(page, address, axe, [f"{name}.html" for name in names[half::2]])
     assert not findings, "\n".join(findings)
 
 
