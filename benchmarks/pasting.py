@@ -8,6 +8,7 @@ runs that are already in the file are skipped.
 """
 
 import json
+import shutil
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 
 from seglib import data, files, weights
 from seglib.config import load_config
+from seglib.data.transforms import resize
 from seglib.evaluation import evaluate
 from seglib.inference import Predictor
 from seglib.training import Trainer
@@ -37,14 +39,14 @@ OPTIONS = (
     "--selection=last",
     "--num_workers=0",
     "--amp=off",
+    "--device=cpu",
 )
 Read = Callable[[int], tuple[np.ndarray, np.ndarray]]
 
 
 def paste(image: np.ndarray, mask: np.ndarray, background: np.ndarray) -> np.ndarray:
     """Return the foreground of `image` (H, W, 3) on `background`, which is resized to (H, W), with a soft edge."""
-    height, width = mask.shape
-    background = cv2.resize(background, (width, height), interpolation=cv2.INTER_AREA)
+    background = resize(background, *mask.shape)
     alpha = cv2.GaussianBlur((mask == 1).astype(np.float32), (0, 0), 1)[..., None]
     return np.rint(alpha * image + (1 - alpha) * background).astype(np.uint8)
 
@@ -64,6 +66,7 @@ def pasting(read: Read, backgrounds: data.SegmentationDataset, seed: int) -> Rea
 
 def measured(pasted: bool, seed: int, run: Path, root: Path) -> dict:
     """Train one run, and return its scores on the validation images at their original size."""
+    shutil.rmtree(run, ignore_errors=True)  # of an interrupted run
     places = [f"--seed={seed}", f"--output_dir={run.resolve()}", f"--data.root={root.resolve()}"]
     with threads(1):
         trainer = Trainer(load_config(REPOSITORY / "configs" / "finetune.yaml", [*OPTIONS, *places]))
@@ -71,7 +74,7 @@ def measured(pasted: bool, seed: int, run: Path, root: Path) -> dict:
             trainer.train_set.read = pasting(trainer.train_set.read, data.load("horses", "train", root), seed)
         trainer.fit(False)
         model, _ = weights.load(str(run / "best.safetensors"))
-        scores = evaluate(Predictor(model, 256), data.load("humans", "val", root))
+        scores = evaluate(Predictor(model, 256, device="cpu"), data.load("humans", "val", root))
     return {key: scores[key] for key in ("miou", "boundary_iou", "foreground_iou")}
 
 

@@ -83,7 +83,8 @@ def machine() -> str:
     able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     units = [name for name in ("amx_bf16", "avx512_bf16") if able.get(name)]
     vectors = torch.backends.cpu.get_cpu_capability()
-    words = [f"{cores()} cores, {platform.machine()} with {', '.join([vectors, *units])}"]
+    name = f"{able['cpu_name']}, " if able.get("cpu_name") else ""
+    words = [f"{cores()} cores, {name}{platform.machine()} with {', '.join([vectors, *units])}"]
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         words.append(f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GiB of memory")
     words.append(torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU")

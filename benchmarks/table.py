@@ -28,9 +28,10 @@ of `python -m benchmarks from_nothing`. `python -m benchmarks run --resume` resu
   machine measured which row. Both sides of a row were measured on the same machine.
 - Our code and the baseline run alternately in one process and, unless the row names a precision, at the same precision.
   Memory is measured in new processes, and complete training runs follow each other. First, we check that the results
-  are equal. This is not possible for random augmentation, for training runs, for bfloat16 and int8, and if the networks
-  differ (the U-Nets of segmentation-models-pytorch, the networks of MediaPipe and ISNet). The plain loop may differ in
-  up to 2% of the pixels.
+  are equal; networks that run in bfloat16 are checked in float32. A check is not possible for random augmentation, for
+  training runs, for engines in bfloat16 and int8, and if the networks differ (the U-Nets of
+  segmentation-models-pytorch, the networks of MediaPipe and ISNet). The plain loop may differ in up to 2% of the
+  pixels.
 - Our networks run as in our training loop: with a fused optimizer, and in channels-last layout except for U-Net and
   U2-Net in float32 on CPUs without AVX-512. The baselines run with PyTorch's defaults, unless the row says "same layout
   and optimizer for both".

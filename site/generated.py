@@ -125,7 +125,8 @@ def released(included: Sequence[str], excluded: Sequence[str], downloads: Sequen
             links.append(f'<a class="button quiet" href="../demo.html?model={name}">Try it in the browser</a>')
         if not place:
             links.append(f"The file is <code>weights/{file}</code> in the repository, {size}.")
-        title, body = model_cards.text(card).replace(f"]({name}.png)", f"]({name}.jpg)").split("\n", 1)
+        text = model_cards.text(card).replace(f"]({name}.png)", f"]({name}.jpg)").replace("](../docs/", "](../guides/")
+        title, body = text.split("\n", 1)
         link = f'<p class="actions">{" ".join(links)}</p>'
         stage.write(f"weights/{name}.md", f"{title}\n\n```{{raw}} html\n{link}\n```\n{body}")
     page = (stage.folder / "results.md").read_text(encoding="utf-8")

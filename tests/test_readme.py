@@ -10,7 +10,8 @@ from PIL import Image
 from seglib import data
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md"]
+PAGES += [page for folder in ("docs", "weights") for page in sorted((REPOSITORY / folder).glob("*.md"))]
 QUICK = '"--epochs=1", "--augment.crop_sizes=[64]", "--inference.longest_side=64", "--device=cpu"'
 
 

@@ -1,14 +1,14 @@
 """Predict the masks of images and videos with released weights or your own.
 
 examples:
-  seglib predict photo.jpg                                     find horses; write a mask and an overlay to predictions/
+  seglib predict photo.jpg                                      find horses; write a mask and an overlay to predictions/
   seglib predict photo.jpg --weights efficientnet_unet-humans   find people
   seglib predict 'photos/**/*.jpg' --kind cutout --skip-existing
-  seglib predict photos/ --kind labelme --rank uncertainty     annotations to correct, the least certain images first
+  seglib predict photos/ --kind labelme --rank uncertainty      annotations to correct, the least certain images first
   seglib predict photos/ --weights runs/mine/best.safetensors
-  seglib predict huge.tif --longest-side 0                     a huge TIFF file, read and written in parts
-  seglib predict photos/ --engine ray                          on all CPU cores except one, or on all GPUs
-  seglib predict clip.mp4 --kind cutout                        a video, without its sound (needs the extra `video`)
+  seglib predict huge.tif --longest-side 0                      a huge TIFF file, read and written in parts
+  seglib predict photos/ --engine ray                           on all CPU cores except one, or on all GPUs
+  seglib predict clip.mp4 --kind cutout                         a video, without its sound (needs the extra `video`)
 
 kinds of results:
   mask            the class of each pixel, as PNG; the only kind for huge TIFF files, as TIFF
@@ -40,7 +40,7 @@ DEFAULT = "efficientnet_unet-horses"
 IMAGES = "image and video files, folders, or patterns in quotes; 'example' is an image that comes with matplotlib"
 KINDS = "what to write: mask, overlay, cutout, probabilities, coco, labelme (mask,overlay)"
 BITS = "number of bits used by 16-bit images, 8 to 16 (default: as in training, or detected)"
-BANDS = "bands to read, numbered from 1: one (gray), three (RGB), or as many as in training (default)"
+BANDS = "bands to read, numbered from 1: one (gray), three (RGB), or as many as in training (the default)"
 ENGINE = "local: PyTorch; openvino: faster on CPUs; ray: many images at once, here or on a Ray cluster (%(default)s)"
 
 

@@ -34,7 +34,7 @@ def amp_dtype(mode: str, device: torch.device, model: nn.Module | None = None) -
         return {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[mode]
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    # Intel's AVX-512 multiplies bfloat16 no faster than float32, and other CPUs without AMX emulate it.
+    # On Intel, AVX-512 multiplies bfloat16 no faster than float32. CPUs without these instructions emulate it.
     able = getattr(torch.cpu, "get_capabilities", dict)() if device.type == "cpu" else {}
     slow = not able.get("amx_bf16") and (not able.get("avx512_bf16") or "Intel" in able.get("cpu_name", ""))
     return None if slow else torch.bfloat16

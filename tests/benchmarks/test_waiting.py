@@ -163,6 +163,15 @@ def test_square_images_are_validated_at_their_own_size(tmp_path):
     assert from_nothing.validate(model, images, truth) > 0.95
 
 
+SMALL = (
+    "--batch_size=2",
+    "--eval_interval=1",
+    "--augment.crop_sizes=[32]",
+    "--data.options={length: 4, size: [48, 48]}",
+    "--inference.longest_side=48",
+)
+
+
 def test_the_page_of_starting_points(tmp_path):
     runs = {"scratch": (0.7, 0.8, 0.9), "imagenet": (0.9, 0.92, 0.91)}
     entries = {
@@ -184,12 +193,11 @@ def test_the_page_of_starting_points(tmp_path):
 
 def test_runs_from_each_starting_point(tmp_path, monkeypatch):
     """Real runs, with one epoch on a few synthetic images."""
-    monkeypatch.setattr(starting_points, "COMMON", (*starting_points.COMMON, "--augment.crop_sizes=[32]"))
     monkeypatch.setattr(starting_points, "PAGE", tmp_path / "page.md")
     real = starting_points.train
 
     def train(folder, root, options):
-        return real(folder, root, [*options, "--epochs=1", "--eval_interval=1", "--data.name=creatures", *SMALL])
+        return real(folder, root, [*options, "--epochs=1", "--data.name=creatures", *SMALL])
 
     monkeypatch.setattr(starting_points, "train", train)
     few = SimpleNamespace(load=lambda *_: data.load("creatures", "val", length=2, size=[48, 48]))
@@ -206,9 +214,6 @@ def test_runs_from_each_starting_point(tmp_path, monkeypatch):
     assert starting_points.run(names, tmp_path / "runs", tmp_path, file) == 0
 
 
-SMALL = ("--batch_size=2", "--data.options={length: 4, size: [48, 48]}", "--inference.longest_side=48")
-
-
 def test_pasting_replaces_the_background_in_half_of_the_accesses():
     image, mask = np.full((20, 30, 3), 200, np.uint8), np.zeros((20, 30), np.uint8)
     mask[:, 10:20] = 1
@@ -221,3 +226,19 @@ def test_pasting_replaces_the_background_in_half_of_the_accesses():
     for new in pasted:
         assert (new[:, 13:17] >= 199).all() and (new[:, :6] == 0).all() and 0 < new[0, 9, 0] < new[0, 10, 0] < 200
     assert (image == 200).all()
+
+
+def test_runs_with_and_without_pasting(tmp_path, monkeypatch):
+    """Real runs, with one epoch on a few synthetic images."""
+    monkeypatch.setattr(pasting, "OPTIONS", (*pasting.OPTIONS, "--data.name=creatures", "--epochs=1", *SMALL))
+    few = SimpleNamespace(load=lambda *_: data.load("creatures", "val", length=2, size=[48, 48]))
+    monkeypatch.setattr(pasting, "data", few)
+    monkeypatch.setattr(pasting, "SEEDS", (0, 1))
+    file = tmp_path / "results.json"
+    assert pasting.run(tmp_path / "runs", tmp_path, file) == 0
+    entries = json.loads(file.read_text())
+    assert [f"{title} pasting, seed {seed}" for seed in (0, 1) for title in ("without", "with")] == list(entries)
+    assert all(0 <= entry["foreground_iou"] < 1 for entry in entries.values())
+    assert entries["with pasting, seed 0"]["miou"] != entries["without pasting, seed 0"]["miou"]
+    monkeypatch.setattr(pasting, "measured", lambda *_: pytest.fail("trained again"))
+    assert pasting.run(tmp_path / "runs", tmp_path, file) == 0

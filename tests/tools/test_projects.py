@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -18,6 +20,14 @@ def test_every_project_names_cells_of_its_notebook(name):
     assert wanted[0] == "start" and set(wanted) <= ids
     assert source.rstrip().endswith(")") and "table(" in source and "SEEDS" in source
     assert re.findall(r"^# profile: (\w+)$", source, re.MULTILINE)[0] in ("quick", "full")
+    code = {cell["id"]: "".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"}
+    first, *rest = re.split(r"^# cells: (.*)$", source.split("\n", 1)[1], flags=re.MULTILINE)
+    parts = ["SEEDS, table = (), print", first]
+    for line, own in zip(rest[::2], rest[1::2], strict=True):
+        parts += [*(code[cell] for cell in line.split()), own]
+    command = [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "F821", "-"]
+    done = subprocess.run(command, input="\n".join(parts), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout  # every name is defined
 
 
 def test_a_project_runs_after_the_cells_that_it_names(tmp_path, monkeypatch, capsys):

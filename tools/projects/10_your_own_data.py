@@ -4,15 +4,17 @@
 
 from dataclasses import replace
 
-# cells: start imports annotate-write import-run look check-constant check-overfit train-config evaluate-function
+# cells: start imports goal-figure annotate-write import-run look check-constant check-overfit train-config
+# cells: evaluate-function
 side = settings.inference.longest_side
 large = replace(settings, augment=replace(settings.augment, crop_sizes=[224]))
+frozen = replace(settings, model=replace(settings.model, freeze_encoder_epochs=epochs))
 variants = {
     "settings of section 4": (settings, side, False),
     "the same, with horizontal flip": (settings, side, True),
     "twice as many epochs": (replace(settings, epochs=2 * epochs, eval_interval=epochs), side, False),
     "crops of 224 pixels, images of 320": (large, 320, False),
-    "encoder frozen": (replace(settings, freeze_encoder_epochs=epochs), side, False),
+    "encoder frozen in all epochs": (frozen, side, False),
 }
 rows = {}
 for number, (title, (chosen, longest_side, flip)) in enumerate(variants.items()):
