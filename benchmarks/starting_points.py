@@ -15,6 +15,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from course.places import replace_between
 from seglib import data, files, weights
 from seglib.config import load_config
 from seglib.evaluation import evaluate
@@ -27,6 +28,8 @@ from .memory import REPOSITORY
 
 FILE = Path(__file__).with_name("starting_points.json")
 PAGE = Path(__file__).with_name("starting_points.md")
+README = REPOSITORY / "README.md"
+BEGIN, END = "<!-- starting points: python -m benchmarks starting_points -->", "<!-- end of starting points -->"
 SEEDS = (0, 1, 2)
 TEACHER = "efficientnet_unet-horses"
 PRETRAINING = "pre-training"
@@ -54,7 +57,7 @@ class Start:
 
 STARTS = {
     "scratch": Start("random weights", "from scratch", 6, RANDOM),
-    "synthetic": Start("pre-trained on 800 synthetic animals", "from scratch", 6, RANDOM[1:]),
+    "synthetic": Start("pre-trained on 800 synthetic animals", "synthetic images", 6, RANDOM[1:]),
     "distilled": Start(f"random weights, distilled from `{TEACHER}`", "ImageNet (teacher)", 5, RANDOM),
     "imagenet": Start("encoder pre-trained on ImageNet", "ImageNet", 6),
 }
@@ -99,7 +102,9 @@ def run(only: list[str], runs: Path, root: Path, file: Path = FILE) -> int:
         name = f"{start}, seed {seed}"
         if name not in read(file):
             _add(name, measured(start, seed, runs, root), file)
-    files.write_text(PAGE, page(read(file)))
+    entries = read(file)
+    files.write_text(PAGE, page(entries))
+    replace_between(README, BEGIN, END, summary(entries))
     return 0
 
 
@@ -123,6 +128,12 @@ def table(entries: dict[str, dict]) -> str:
         )
         lines.append(f"| {start.title} | {start.trained_with} | {minutes:.1f} | {' | '.join(scores)} |")
     return "\n".join(lines)
+
+
+def summary(entries: dict[str, dict]) -> str:
+    """Return the table for the README: start, mIoU and Boundary IoU."""
+    rows = (line.split("|") for line in table(entries).splitlines())
+    return "\n".join("|".join((*cells[:2], *cells[4:])) for cells in rows)
 
 
 def page(entries: dict[str, dict]) -> str:

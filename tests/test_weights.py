@@ -348,7 +348,7 @@ def test_a_card_separates_scores_of_images_that_chose_the_checkpoint(tmp_path, m
     assert " On the training set (10 images), mIoU is" in text
     assert "the last of 2 epochs" in text and "mIoU on the training set during training" in text
     measured = " | ".join(f"{card['scores'][score]:.4f}" for score in ("miou", "boundary_iou"))
-    assert model_cards.table().startswith("Scores on validation images:\n")
+    assert model_cards.table().startswith("Scores on validation images, not used to select the checkpoint:\n")
     assert f"| from scratch | creatures | 10 | {measured} |" in model_cards.table()
     card["data"]["chosen_on"] = "train"
     selected = "checkpoint was selected on the training set. The validation set was not used for model selection"

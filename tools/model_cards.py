@@ -236,7 +236,7 @@ def table() -> str:
     """
     cards = sorted((weights.card(name) for name in weights.names()), key=lambda c: trained_with(c) != "from scratch")
     groups = {
-        "validation images": lambda of: of["chosen_on"] != of["measured_on"],
+        "validation images, not used to select the checkpoint": lambda of: of["chosen_on"] != of["measured_on"],
         "images that were also used to select the checkpoint": lambda of: of["chosen_on"] == of["measured_on"],
     }
     parts = []
@@ -248,13 +248,13 @@ def table() -> str:
 
 
 TABLE_HEAD = (
-    "| weights | network | trained with | trained on | images | mIoU | Boundary IoU | with TTA | size |",
-    "|---|---|---|---|---|---|---|---|---|",
+    "| weights | network | trained with | trained on | images | mIoU | Boundary IoU | size |",
+    "|---|---|---|---|---|---|---|---|",
 )
 
 
 def _table_row(card: dict) -> str:
-    of, name, scores, multi = card["data"], card["name"], card["scores"], card["scores_multi_scale"]
+    of, name, scores = card["data"], card["name"], card["scores"]
     cells = [
         f"[{name}](weights/{name}.md)",
         f"{_network(card['model'])}, {card['model']['parameters'] / 1e6:.1f}M",
@@ -263,7 +263,6 @@ def _table_row(card: dict) -> str:
         str(of["images"]),
         f"{scores['miou']:.4f}",
         f"{scores['boundary_iou']:.4f}",
-        f"{multi['miou']:.4f} / {multi['boundary_iou']:.4f}",
         f"{card['bytes'] / 1e6:.1f} MB",
     ]
     return f"| {' | '.join(cells)} |"

@@ -194,6 +194,8 @@ def test_the_page_of_starting_points(tmp_path):
 def test_runs_from_each_starting_point(tmp_path, monkeypatch):
     """Real runs, with one epoch on a few synthetic images."""
     monkeypatch.setattr(starting_points, "PAGE", tmp_path / "page.md")
+    monkeypatch.setattr(starting_points, "README", tmp_path / "README.md")
+    (tmp_path / "README.md").write_text(f"a\n{starting_points.BEGIN}\n{starting_points.END}\nb\n")
     real = starting_points.train
 
     def train(folder, root, options):
@@ -210,6 +212,8 @@ def test_runs_from_each_starting_point(tmp_path, monkeypatch):
     assert list(entries)[0] == "pre-training" and len(entries) == 7
     assert all(0 < entry["miou"] < 1 for name, entry in entries.items() if name != "pre-training")
     assert (tmp_path / "page.md").read_text().count("±") == 6
+    lines = (tmp_path / "README.md").read_text().splitlines()
+    assert lines[0] == "a" and lines[-1] == "b" and lines[2] == "| start | mIoU | Boundary IoU |" and len(lines) == 9
     monkeypatch.setattr(starting_points, "train", lambda *_: pytest.fail("trained again"))
     assert starting_points.run(names, tmp_path / "runs", tmp_path, file) == 0
 
@@ -242,3 +246,9 @@ def test_runs_with_and_without_pasting(tmp_path, monkeypatch):
     assert entries["with pasting, seed 0"]["miou"] != entries["without pasting, seed 0"]["miou"]
     monkeypatch.setattr(pasting, "measured", lambda *_: pytest.fail("trained again"))
     assert pasting.run(tmp_path / "runs", tmp_path, file) == 0
+
+
+def test_the_page_and_the_readme_show_the_starting_points():
+    entries = starting_points.read()
+    assert starting_points.PAGE.read_text(encoding="utf-8") == starting_points.page(entries)
+    assert starting_points.summary(entries) in starting_points.README.read_text(encoding="utf-8")
