@@ -27,11 +27,13 @@ def chosen(budget: int = BUDGET) -> tuple[list[str], list[str]]:
     """Return the names of the weights whose released files fit into `budget` bytes together, and of the others.
 
     The smallest network of each data set is added first, so that every data set has a network. Other networks are then
-    added from small to large.
+    added from small to large. If the same network was released several times for a data set, only the weights with the
+    highest mIoU are included.
     """
     order = weights.names()
+    best = {_kind(name): name for name in sorted(order, key=lambda name: weights.card(name)["scores"]["miou"])}
     sizes = {name: weights.manifest()["weights"][name]["bytes"] for name in order}
-    small = sorted(order, key=sizes.get)
+    small = sorted(best.values(), key=sizes.get)
     knows = {name: weights.card(name)["data"]["name"] for name in order}
     firsts = [next(name for name in small if knows[name] == data) for data in dict.fromkeys(knows.values())]
     included, room = [], budget
@@ -40,6 +42,11 @@ def chosen(budget: int = BUDGET) -> tuple[list[str], list[str]]:
             included.append(name)
             room -= sizes[name]
     return included, [name for name in order if name not in included]
+
+
+def _kind(name: str) -> tuple[str, str, str]:
+    card = weights.card(name)
+    return card["model"]["name"], str(card["model"]["options"]), card["data"]["name"]
 
 
 def entries(names: Sequence[str], stage: Stage, cache: Path) -> list[dict]:

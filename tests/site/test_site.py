@@ -159,8 +159,14 @@ def test_demo_has_one_network_for_each_data_set_before_a_second_one(monkeypatch)
     import demo_models
 
     sizes = {"unet-horses": 15, "small-horses": 2, "unet-humans": 15, "net-streets": 12, "other-horses": 8}
+    sizes["unet-horses-2"] = 1  # left out: the same network for the same data as unet-horses, with a lower mIoU
     monkeypatch.setattr(weights, "manifest", lambda: {"weights": {n: {"bytes": s} for n, s in sizes.items()}})
-    monkeypatch.setattr(weights, "card", lambda name: {"data": {"name": name.partition("-")[2]}})
+
+    def card(name):
+        network, data, *again = name.split("-")
+        return {"data": {"name": data}, "model": {"name": network, "options": {}}, "scores": {"miou": -len(again)}}
+
+    monkeypatch.setattr(weights, "card", card)
     order = ["small-horses", "unet-humans", "net-streets", "other-horses", "unet-horses"]
     for budget, expected in ((1, []), (5, order[:1]), (25, [*order[:2], order[3]]), (30, order[:3]), (52, order)):
         assert demo_models.chosen(budget) == (expected, [name for name in sizes if name not in expected])
