@@ -3,12 +3,11 @@
     python -m benchmarks pasting --root data
 
 In half of the accesses, a training image is replaced by its people on an image of a horse. The horse then belongs to
-the background. All runs use configs/finetune.yaml and one thread. Each run is written to pasting.json immediately, and
-runs that are already in the file are skipped.
+the background. All runs have the common options of starting_points.py and one thread. Each run is written to
+pasting.json immediately, and runs that are already in the file are skipped.
 """
 
 import json
-import shutil
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -16,31 +15,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from seglib import data, files, weights
-from seglib.config import load_config
+from seglib import data, files
 from seglib.data.transforms import resize
-from seglib.evaluation import evaluate
-from seglib.inference import Predictor
 from seglib.training import Trainer
 
-from . import results
-from .measure import threads
-from .memory import REPOSITORY
+from . import results, starting_points
 
 FILE = Path(__file__).with_name("pasting.json")
 SEEDS = (0, 1, 2)
 SHARE = 0.5  # of the accesses
-OPTIONS = (
-    "--data.name=humans",
-    "--epochs=8",
-    "--eval_interval=8",
-    "--augment.crop_sizes=[160]",
-    "--inference.longest_side=256",
-    "--selection=last",
-    "--num_workers=0",
-    "--amp=off",
-    "--device=cpu",
-)
+OPTIONS = ("--data.name=humans", "--epochs=8", "--eval_interval=8")
 Read = Callable[[int], tuple[np.ndarray, np.ndarray]]
 
 
@@ -66,15 +50,13 @@ def pasting(read: Read, backgrounds: data.SegmentationDataset, seed: int) -> Rea
 
 def measured(pasted: bool, seed: int, run: Path, root: Path) -> dict:
     """Train one run, and return its scores on the validation images at their original size."""
-    shutil.rmtree(run, ignore_errors=True)  # of an interrupted run
-    places = [f"--seed={seed}", f"--output_dir={run.resolve()}", f"--data.root={root.resolve()}"]
-    with threads(1):
-        trainer = Trainer(load_config(REPOSITORY / "configs" / "finetune.yaml", [*OPTIONS, *places]))
+
+    def prepare(trainer: Trainer) -> None:
         if pasted:
             trainer.train_set.read = pasting(trainer.train_set.read, data.load("horses", "train", root), seed)
-        trainer.fit(False)
-        model, _ = weights.load(str(run / "best.safetensors"))
-        scores = evaluate(Predictor(model, 256, device="cpu"), data.load("humans", "val", root))
+
+    starting_points.train(run, root, [*OPTIONS, f"--seed={seed}"], prepare)
+    scores = starting_points.scores(run, data.load("humans", "val", root))
     return {key: scores[key] for key in ("miou", "boundary_iou", "foreground_iou")}
 
 
@@ -84,7 +66,7 @@ def run(runs: Path, root: Path, file: Path = FILE) -> int:
     for seed in SEEDS:
         for title, row in rows.items():
             name = f"{title}, seed {seed}"
-            entries = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+            entries = starting_points.read(file)
             if name not in entries:
                 numbers = measured(
                     title == "with pasting", seed, runs / name.replace(", ", "-").replace(" ", "-"), root

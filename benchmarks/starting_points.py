@@ -12,12 +12,14 @@ import json
 import shutil
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from course.places import replace_between
 from seglib import data, files, weights
 from seglib.config import load_config
+from seglib.data import SegmentationDataset
 from seglib.evaluation import evaluate
 from seglib.inference import Predictor
 from seglib.training import Trainer
@@ -63,12 +65,14 @@ STARTS = {
 }
 
 
-def train(folder: Path, root: Path, options: list[str]) -> float:
-    """Train in `folder` with one thread, and return the CPU time in minutes."""
+def train(folder: Path, root: Path, options: list[str], prepare: Callable[[Trainer], None] | None = None) -> float:
+    """Train in `folder` with one thread, after `prepare(trainer)`, and return the CPU time in minutes."""
     shutil.rmtree(folder, ignore_errors=True)  # of an interrupted run
     places = [f"--output_dir={folder.resolve()}", f"--data.root={root.resolve()}"]
     with threads(1):
         trainer = Trainer(load_config(REPOSITORY / "configs" / "finetune.yaml", [*COMMON, *options, *places]))
+        if prepare:
+            prepare(trainer)
         began = time.process_time()
         trainer.fit(False)
         return (time.process_time() - began) / 60
@@ -83,9 +87,15 @@ def measured(start: str, seed: int, runs: Path, root: Path) -> dict:
     if start == "distilled":
         options.append(f"--distillation.teachers=[{TEACHER}]")
     minutes = train(folder, root, [*options, *STARTS[start].options])
+    of = scores(folder, data.load("horses", "val", root))
+    return {"minutes": minutes, "epochs": epochs, "miou": of["miou"], "boundary_iou": of["boundary_iou"]}
+
+
+def scores(folder: Path, dataset: SegmentationDataset) -> dict:
+    """Return the scores of the trained network in `folder` on the images at their original size."""
     model, _ = weights.load(str(folder / "best.safetensors"))
-    scores = evaluate(Predictor(model, 256, device="cpu"), data.load("horses", "val", root))
-    return {"minutes": minutes, "epochs": epochs, "miou": scores["miou"], "boundary_iou": scores["boundary_iou"]}
+    with threads(1):
+        return evaluate(Predictor(model, 256, device="cpu"), dataset)
 
 
 def read(file: Path = FILE) -> dict[str, dict]:
@@ -122,11 +132,11 @@ def table(entries: dict[str, dict]) -> str:
         if len(found) < 2:
             continue
         minutes = statistics.mean(entry["minutes"] for entry in found)
-        scores = (
+        columns = (
             f"{statistics.mean(values):.3f} ± {statistics.stdev(values):.3f}"
             for values in ([entry[key] for entry in found] for key in ("miou", "boundary_iou"))
         )
-        lines.append(f"| {start.title} | {start.trained_with} | {minutes:.1f} | {' | '.join(scores)} |")
+        lines.append(f"| {start.title} | {start.trained_with} | {minutes:.1f} | {' | '.join(columns)} |")
     return "\n".join(lines)
 
 
