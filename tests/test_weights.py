@@ -299,7 +299,7 @@ def test_card_documents_the_start_of_the_training(tmp_path, monkeypatch):
     training.fit(second, progress=False)
     start = release.release(tmp_path / "second", "second", *words)["training"]["start"]
     assert (start["weights"], start["data"], start["epochs"]) == (second.model.init_from, "creatures", 1)
-    assert "scratch on creatures (1 epochs, " in (tmp_path / "second.md").read_text()
+    assert "with another configuration (1 epochs, " in (tmp_path / "second.md").read_text()
     third = tiny(tmp_path / "third", epochs=1)
     third.model.init_from = "second"
     training.fit(third, progress=False)
@@ -325,7 +325,12 @@ def test_card_shows_the_validation_curve_and_the_scaling_of_images():
 def test_a_card_names_public_weights_that_the_run_began_with():
     described = load_config(None, ["--model.name=hrnet_w18", "--model.init_from=imagenet"])
     start = release._start(described)
-    assert model_cards._origin(start) == "initialized with ImageNet weights and trained"
+    assert model_cards._origin({"training": start}) == "initialized with ImageNet weights and trained"
+    first = {"weights": "runs/a/best.safetensors", "data": "camvid", "epochs": 2, "minutes": 3.0}
+    parts = {"training": {"start": first}, "data": {"name": "camvid"}}
+    assert model_cards.trained_with(parts) == "from scratch"
+    assert model_cards._origin(parts).startswith("trained from scratch in two parts, first with another configuration")
+    assert model_cards.trained_with(parts | {"data": {"name": "horses"}}) == "weights pre-trained on camvid"
     card = {"training": {**start, "teachers": ["a", "b"]}}
     assert model_cards.trained_with(card) == "ImageNet weights; distilled from a and b"
     assert model_cards.trained_with({"training": {}}) == "from scratch"

@@ -19,7 +19,7 @@ def text(card: dict) -> str:
             "",
             f"![best and worst predictions]({card['name']}.png)",
             "",
-            f"{_network(card['model'])} with {card['model']['parameters']:,} parameters, {_origin(training)} on "
+            f"{_network(card['model'])} with {card['model']['parameters']:,} parameters, {_origin(card)} on "
             f"{training_sets(card)} (split list `{of['list']}`, split `{of['trained_on']}`).{_distillation(training)}",
         ],
         ["## Scores", "", *_score_lines(card)],
@@ -103,7 +103,7 @@ def trained_with(card: dict) -> str:
     """Return a phrase with the pre-trained weights and teachers used in training, or "from scratch"."""
     start, teachers = card["training"].get("start"), card["training"].get("teachers", [])
     parts = []
-    if start:
+    if start and not _in_two_parts(card):
         parts.append(PUBLIC_WEIGHTS.get(start["weights"], f"weights pre-trained on {start['data']}"))
     if teachers:
         parts.append(f"distilled from {' and '.join(teachers)}")
@@ -116,14 +116,22 @@ def training_sets(card: dict) -> str:
     return of.get("training_sets", of["name"]).replace("*", " x").replace("+", ", ")
 
 
-def _origin(training: dict) -> str:
+def _in_two_parts(card: dict) -> bool:
+    """Return whether the initial weights were trained from scratch on the same data set."""
+    start = card["training"].get("start", {})
+    return "epochs" in start and start["data"] == card["data"]["name"]
+
+
+def _origin(card: dict) -> str:
     """Return a phrase about the initial weights."""
-    start = training.get("start")
+    start = card["training"].get("start")
     if not start:
         return "trained from scratch"
     if "epochs" not in start:
         return f"initialized with {PUBLIC_WEIGHTS.get(start['weights'], start['data'])} and trained"
     spent = f"{start['epochs']} epochs, {start['minutes']} minutes"
+    if _in_two_parts(card):
+        return f"trained from scratch in two parts, first with another configuration ({spent}), then as stated below,"
     return f"pre-trained from scratch on {start['data'].replace('+', ' and ')} ({spent}), then fine-tuned"
 
 

@@ -100,7 +100,7 @@ def _ppm(axes) -> None:
 def _aspp(axes) -> None:
     box(axes, 4.75, 1.7, 0.85, 0.6, "2048\nchannels", GRAY, 8)
     names = ("1 \u00d7 1", "3 \u00d7 3, dilation 12", "3 \u00d7 3, dilation 24", "3 \u00d7 3, dilation 36")
-    for number, name in enumerate((*names, "mean of the map, 1 \u00d7 1")):
+    for number, name in enumerate((*names, "global average, 1 \u00d7 1")):
         top = 0.48 + 0.66 * number
         box(axes, 5.95, top, 1.6, 0.44, name, AMBER if number == 4 else BLUE, 8)
         arrow(axes, (5.6, 2.0), (5.95, top + 0.22))

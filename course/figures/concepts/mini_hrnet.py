@@ -44,7 +44,7 @@ def four_networks() -> NotebookFigure:
     left = 0.55
     titles = (
         ("v1: no fourth stage", "17.2 M parameters, 101 GMACs"),
-        ("v2: fewer modules and blocks", "13.4 M parameters, 62 GMACs"),
+        ("v2: fewer modules", "13.4 M parameters, 62 GMACs"),
         ("v3: new blocks", "9.5 M parameters, 77 GMACs"),
         ("mini_hrnet: ours", "6.0 M parameters, 17 GMACs"),
     )
@@ -143,13 +143,13 @@ def dilated_block() -> NotebookFigure:
 
 @figure_style()
 def octave_fusion() -> NotebookFigure:
-    """Draw the paths between branches 1 and 4 in the fusion of HRNet and in the fusion of mini_hrnet_v3."""
+    """Draw the paths between branches 0 and 3 in the fusion of HRNet and in the fusion of mini_hrnet_v3."""
     figure, axes = canvas(
         WIDTH,
         3.0,
-        "Two fusions. In HRNet, branch 4 reaches branch 1 in one step: a 1 x 1 convolution and upsampling by 8. In "
-        "v3 it passes through the widths of branches 3 and 2, with upsampling by 2 each time. Downwards HRNet keeps "
-        "the width of branch 1 until the last step; v3 changes it at every step.",
+        "Two fusions. In HRNet, branch 3 reaches branch 0 in one step: a 1 x 1 convolution and upsampling by 8. In "
+        "v3 it passes through the widths of branches 2 and 1, with upsampling by 2 each time. Downwards HRNet keeps "
+        "the width of branch 0 until the last step; v3 changes it at every step.",
     )
     for left, title, names in (
         (0.2, "HRNet: one step up, narrow steps down", ("48 \u2192 48", "48 \u2192 48", "48 \u2192 384")),
@@ -166,8 +166,8 @@ def octave_fusion() -> NotebookFigure:
             arrow(axes, (left + 1.75, y), (left + 1.75, y + 0.55), color=BLUE)
             label(axes, left + 1.83, y + 0.26, f"3 \u00d7 3 / 2\n{name}", BLUE, 7.5, ha="left")
         _upward_path(axes, left + 3.05, jumps=left < 1)
-    label(axes, 2.3, 2.86, "blue: downwards, branch 1 to branch 4", BLUE, 8)
-    label(axes, 6.9, 2.86, "orange: upwards, branch 4 to branch 1", ORANGE, 8)
+    label(axes, 2.3, 2.86, "blue: downwards, branch 0 to branch 3", BLUE, 8)
+    label(axes, 6.9, 2.86, "orange: upwards, branch 3 to branch 0", ORANGE, 8)
     return figure
 
 

@@ -29,8 +29,8 @@ def nested_u() -> NotebookFigure:
             arrow(axes, (left + 0.4, y + 0.42), (left + 0.6, y + 0.62))
             start = 4.1 - 0.3 * (level + 1) + 0.35 if level < 4 else left + 1.05
             arrow(axes, (start, y + (0.62 if level < 4 else 0.83)), (right + 0.3, y + 0.42))
-    axes.plot((4.85, 5.75), (0.5, 0.34), color=GRAY, linewidth=0.8, linestyle=":")
-    axes.plot((4.85, 5.75), (0.92, 4.15), color=GRAY, linewidth=0.8, linestyle=":")
+    axes.plot((3.95, 5.75), (2.57, 0.34), color=GRAY, linewidth=0.8, linestyle=":")
+    axes.plot((3.95, 5.75), (2.57, 4.15), color=GRAY, linewidth=0.8, linestyle=":")
     _block_in_detail(axes)
     return figure
 
@@ -43,7 +43,7 @@ def _small_u(axes, x: float, y: float, name: str, color: str) -> None:
 
 
 def _block_in_detail(axes) -> None:
-    label(axes, 5.8, 0.2, "One block, an RSU of four levels: a U again", weight="bold", ha="left")
+    label(axes, 5.8, 0.2, "De_4, an RSU of four levels: a U again", weight="bold", ha="left")
     box(axes, 5.8, 0.85, 0.75, 0.42, "conv_in", GRAY, 8)
     tops = (0.85, 1.6, 2.35, 3.1)
     for level, y in enumerate(tops):
