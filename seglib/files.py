@@ -63,7 +63,7 @@ def open_atomically(file: Path) -> Iterator[IO[bytes]]:
 
 def write_text(file: Path, text: str) -> None:
     """Write text to `file` atomically, in UTF-8."""
-    write_atomically(file, lambda stream: stream.write(text.encode("utf-8")))
+    write_atomically(file, lambda stream: stream.write(text.encode("utf-8", "backslashreplace")))
 
 
 def lock_folder(folder: Path) -> FileLock:

@@ -20,7 +20,6 @@ VOC_CLASSES = (
     "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person "
     "pottedplant sheep sofa train tvmonitor"
 ).split()
-MASK_FOLDERS = {"SegmentationClass", "SegmentationObject", "SegmentationClassPNG", "SegmentationClassVisualization"}
 
 
 def _labels(mask: Path, table: dict, check: Callable[[Path], object] | None = None) -> np.ndarray:
@@ -75,7 +74,7 @@ def read_voc(source: Path) -> Annotations:
         table = {number: label_of[name] for number, name in enumerate(names)} | {IGNORE: IGNORE}
         check = None if name_list.is_file() else _check_voc_palette
     index, split_of_stem = ImageIndex(root), {}
-    masks = {file for file in index.files if MASK_FOLDERS & {*file.relative_to(root).parts}}
+    masks = {file for file in index.files if str(file.relative_to(root)).startswith("Segmentation")}
     images = {file.stem: file for file in index.files if file not in masks}
     for split in SPLITS:
         file = root / "ImageSets" / "Segmentation" / f"{split}.txt"

@@ -126,7 +126,7 @@ def _one_file_per_image(
     classes, labels = common.class_labels(names)
     labels[common.IGNORED] = IGNORE
     for file, name, near in images:
-        image, place = index.find(name, near), file.parent if file.parent.name == "ann" else file
+        image, place = index.find(name, near), file.parent / "any"  # folders name a split, but not the name of a photo
         items.append(
             common.Item(
                 image, common.split_of(place, source), str(file), partial(_draw_file, file, image, labels, read)
@@ -170,7 +170,7 @@ def read_yolo(source: Path) -> common.Annotations:
     labels = {int(key): label_of[str(name)] for key, name in names.items()}
     index, items, empty = common.ImageIndex(source), [], 0
     for image in (file for file in index.files if "images" in file.parts):
-        text = Path("/labels/".join(image.as_posix().rsplit("/images/", 1))).with_suffix(".txt")
+        text = Path("/labels/".join(image.absolute().as_posix().rsplit("/images/", 1))).with_suffix(".txt")
         empty += not text.is_file()
         index.used.add(image)
         draw = partial(common.draw_item, image, str(text), None, _yolo_lines(text), partial(_yolo_shape, labels), True)

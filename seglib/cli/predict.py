@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
     if Path(args.weights).is_file():
         args.weights = str(Path(args.weights).absolute())  # Ray's worker processes may run in another folder
     predictor = load(args)
-    tasks = find_tasks(args)
+    tasks = find_tasks(args, predictor.classes)
     if args.engine == "local":
         results = predictor.predict_all(tasks)
     else:
@@ -114,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def find_tasks(args: argparse.Namespace) -> list:
+def find_tasks(args: argparse.Namespace, classes: list[str]) -> list:
     """Return a task for each image to process, and create the folder for the results."""
     from ..inference import polygons
     from ..inference.batch import PredictTask
@@ -126,8 +126,8 @@ def find_tasks(args: argparse.Namespace) -> list:
         print(f"{len(files) - len(images)} results of an earlier run in {args.out}/ are left out")
     make_folder(args.out, "--out")
     tasks = [PredictTask(file, args.out / free_name(file, args.out, taken)) for file in images]
+    in_coco = polygons.read_coco(args.out / "coco.json", classes) if "coco" in args.kind else {}
     if args.skip_existing:
-        in_coco = polygons.read_coco(args.out / "coco.json")
         done = {task for task in tasks if has_results(task.target, args.kind)}
         if "coco" in args.kind:
             done = {task for task in done if polygons.relative_path(task.image, args.out) in in_coco}
@@ -161,7 +161,7 @@ def write_summaries(args: argparse.Namespace, results: list, classes: list[str])
 
     if "coco" in args.kind:
         file = args.out / "coco.json"
-        images = polygons.read_coco(file)
+        images = polygons.read_coco(file, classes)
         for result in results:
             image = polygons.coco_image(result.file, args.out, result.size, result.polygons)
             images[image["file_name"]] = image
@@ -169,7 +169,7 @@ def write_summaries(args: argparse.Namespace, results: list, classes: list[str])
     if args.rank:
         file = args.out / "uncertainty.csv"
         before = file.read_text(encoding="utf-8") if file.exists() else ""
-        rows = dict(list(csv.reader(io.StringIO(before)))[1:])
+        rows = {row[0]: row[1] for row in list(csv.reader(io.StringIO(before)))[1:] if len(row) > 1}
         rows |= {str(r.file): "" if r.uncertainty is None else f"{r.uncertainty:.6f}" for r in results}
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")

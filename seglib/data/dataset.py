@@ -251,4 +251,4 @@ def concat_datasets(parts: Sequence[SegmentationDataset], repeats: Sequence[int]
     keys = [f"{part.name}/{key}" for part in repeated for key in part.keys]
     read = SelectedReader([(part.read, i) for part in repeated for i in range(len(part))])
     reading = {name: value for name, value in first.reading.items() if all(p.reading.get(name) == value for p in parts)}
-    return SegmentationDataset("+".join(names), classes, first.palette, keys, read, reading=reading)
+    return SegmentationDataset("+".join(names), classes, first.palette, keys, read, first.background_index, reading)

@@ -28,7 +28,7 @@ ORIENTATION = 0x0112  # the EXIF tag; its values are 1 to 8
 MAX_PIXELS = 178_956_970  # larger images are rejected before decoding; Pillow has the same limit
 DEPTHS = (8, 10, 12, 14, 16)  # possible bit depths of the values in 16-bit images from cameras and scanners
 WIDTH, LENGTH = 256, 257  # TIFF tags
-SUBFILE, SAMPLES, PHOTOMETRIC, EXTRA = 254, 277, 262, 338  # TIFF tags
+SUBFILE, SAMPLES, PHOTOMETRIC, EXTRA, PLANAR, BITS = 254, 277, 262, 338, 284, 258  # TIFF tags
 COLOR_SAMPLES = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}  # PhotometricInterpretation -> number of color bands
 ALPHA = (1, 2)  # values of ExtraSamples that mean transparency
 BANDS_REASON = (
@@ -102,7 +102,7 @@ def _check_single(image: Image.Image, path: Path) -> None:
 def orientation(image: Image.Image) -> int:
     """Return the EXIF orientation, 1 to 8, or 1 if the EXIF data is missing or damaged."""
     try:
-        turn = image.getexif().get(ORIENTATION, 1)
+        turn = 1 if image.format == "TIFF" else image.getexif().get(ORIENTATION, 1)
     except Exception:  # damaged EXIF data can cause many types of exceptions, but the pixels may be intact
         turn = 1
     return turn if turn in range(1, 9) else 1
@@ -260,6 +260,8 @@ def _check_extra_bands(image: Image.Image, path: Path) -> None:
         tags = image.tag_v2
         samples, colors = tags.get(SAMPLES, 1), COLOR_SAMPLES.get(tags.get(PHOTOMETRIC), 0)
         extra = np.ravel(tags.get(EXTRA, ())).tolist()
+        if colors > 1 and tags.get(PLANAR) == 2 and max(tags.get(BITS, (8,))) > 8:
+            raise DataError(f"{path}: 16-bit colors in separate planes; choose them with --bands 1 2 3, or `bands:`.")
         if colors and samples > colors and not (samples == colors + 1 and extra and extra[0] in ALPHA):
             raise DataError(f"{path}: {BANDS_REASON.format(samples)}.")
 

@@ -91,7 +91,7 @@ def _add(layout: Layout, path: Path, parts: Parts, candidates: Sequence[Parts]) 
     if candidates[best] == parts and not counts[best]:
         return
     split = next((SPLIT_NAMES[part.lower()] for part in parts if part.lower() in SPLIT_NAMES), None)
-    prefix = [part for part in parts if part.lower() not in IMAGE_FOLDERS]
+    prefix = [part for part in parts if part.lower() not in IMAGE_FOLDERS or part.lower() == "imagests"]
     masks = path.joinpath(*candidates[best])
     for stem, (image, mask) in matched.items():
         expected = masks / f"{stem}{mask_ending}.png"

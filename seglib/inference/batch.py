@@ -242,7 +242,7 @@ def read_reduced(file: Path, min_side: int, **reading) -> ArrayReader:
                 size = image.size
                 image.draft(None, tuple(max(1, int(side * scale)) for side in size))
                 reduced = ImageOps.exif_transpose(image)
-                turned = (reduced.width > reduced.height) != (image.width > image.height)
+                turned = data.images.orientation(image) > 4
                 return ArrayReader(np.asarray(reduced.convert("RGB")), size if turned else size[::-1])
     except Exception:  # problems are reported when the file is read at full size below
         pass

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from ..files import write_text
+from .errors import PredictionError
 from .result_files import MADE_BY
 
 MIN_AREA = 1e-5  # regions and holes smaller than this fraction of the image are left out
@@ -86,15 +87,25 @@ def relative_path(image: Path, folder: Path) -> str:
         return image.absolute().as_posix()
 
 
-def read_coco(file: Path) -> dict[str, dict]:
-    """Return {file name: entry} for a COCO file, with entries as in `coco_image`, or {} if the file does not exist."""
+def read_coco(file: Path, classes: Sequence[str]) -> dict[str, dict]:
+    """Return {file name: entry} for a COCO file, with entries as in `coco_image`, or {} if the file does not exist.
+
+    Raises PredictionError if `save_coco` did not write the file for the same classes.
+    """
     if not file.exists():
         return {}
-    content = json.loads(file.read_text(encoding="utf-8"))
-    images = {image["id"]: {**image, "annotations": []} for image in content["images"]}
-    for annotation in content["annotations"]:
-        images[annotation["image_id"]]["annotations"].append(annotation)
-    return {image["file_name"]: image for image in images.values()}
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        same = {entry["id"]: entry["name"] for entry in content["categories"]} == dict(enumerate(classes))
+        images = {image["id"]: {**image, "annotations": []} for image in content["images"]}
+        for annotation in content["annotations"]:
+            images[annotation["image_id"]]["annotations"].append(annotation)
+        names = {image["file_name"]: image for image in images.values()}
+    except (ValueError, LookupError, TypeError):
+        same = False
+    if not same:
+        raise PredictionError(f"{file}: not a COCO file of the classes {', '.join(classes)}; name another --out.")
+    return names
 
 
 def coco_image(image: Path, folder: Path, size: tuple[int, int], polygons: Sequence[Polygon]) -> dict:

@@ -174,6 +174,6 @@ def has_results(target: Path, kinds: Sequence[str]) -> bool:
     """Return whether all `kinds` of results of an image or a video exist, or the mask of a large TIFF file exists."""
     existing = existing_results(target)
     if existing and all(video.is_video(file) for file in existing):
-        kinds = [f"video {kind}" for kind in kinds]
+        kinds = [f"video {kind}" for kind in kinds if kind in video.FORMATS]
     expected = [result_file(target, kind) for kind in kinds if kind != "coco"]  # COCO is one file for all images
     return result_file(target, "large mask") in existing or set(expected) <= set(existing)

@@ -238,6 +238,19 @@ def test_probabilities_and_polygons(called, place):
     assert "2 of 2 images already have results" in out
 
 
+def test_polygons_of_other_classes_are_refused_before_the_run(called, place):
+    assert called("photos/a.png", "--kind", "coco")[0] == 0
+    before = (place / "out" / "coco.json").read_text()
+    write_weights("w.safetensors", 2, ("background", "cell"))
+    code, _, err = called("photos/b.tif", "--kind", "coco,mask")
+    assert code == 1 and "coco.json: not a COCO file of the classes background, cell; name another --out" in err
+    assert (place / "out" / "coco.json").read_text() == before and written(place) == ["coco.json"]
+    for text in ("[]", '{"images": ['):
+        (place / "out" / "coco.json").write_text(text)
+        code, _, err = called("photos/b.tif", "--kind", "coco,mask")
+        assert code == 1 and "not a COCO file of the classes background, cell" in err
+
+
 def test_the_least_certain_images_come_first(called, place):
     def ranking():
         with open("out/uncertainty.csv", newline="") as stream:
@@ -249,6 +262,8 @@ def test_the_least_certain_images_come_first(called, place):
     assert code == 0 and {row["image"] for row in ranking()} == set(expected)
     for row in ranking():
         assert float(row["uncertainty"]) == pytest.approx(expected[row["image"]], abs=1e-5)
+    with open("out/uncertainty.csv", "a") as stream:
+        stream.write("\n")  # an editor's empty line
     called("photos/more/a.png", "photos/b.tif", "--rank", "uncertainty")
     values = [float(row["uncertainty"]) for row in ranking()]
     assert len(values) == 3 and values == sorted(values, reverse=True)

@@ -27,6 +27,32 @@ def test_annotations_are_imported(tmp_path, name):
         assert np.array_equal(item["image"], forms.image(int(item["key"].split("/")[-1][1])))
 
 
+def test_an_export_in_the_current_folder(tmp_path, monkeypatch):
+    exports.yolo(tmp_path / "export")
+    monkeypatch.chdir(tmp_path / "export")
+    assert import_annotations(".", "../set", progress=False).images == {"train": 4, "val": 2}
+    forms.check_labels(tmp_path / "set", forms.CLASSES)
+
+
+def test_pictures_of_the_masks_are_not_taken_as_images(tmp_path):
+    exports.voc(tmp_path / "export")
+    for i in range(6):
+        for folder in ("SegmentationClassVisualization", "SegmentationObjectVisualization", "SegmentationObjectPNG"):
+            forms.save(tmp_path / f"export/VOC2012/{folder}/p{i}.jpg", Image.new("RGB", (60, 40), "red"))
+    assert import_annotations(tmp_path / "export", tmp_path / "set", progress=False).ok
+    for item in data.load(str(tmp_path / "set"), "all"):
+        assert np.array_equal(item["image"], forms.image(int(item["key"].split("/")[-1][1])))
+
+
+def test_the_name_of_a_photo_is_not_a_split(tmp_path):
+    shape = {"label": "train", "points": [[1, 1], [30, 1], [30, 30]], "shape_type": "polygon"}
+    for name in ("train_0", "train_1", "test_2", "bus_3", "bus_4", "bus_5"):
+        forms.save(tmp_path / f"export/{name}.png", forms.image(0))
+        content = {"imagePath": f"{name}.png", "imageHeight": 40, "imageWidth": 60, "shapes": [shape]}
+        forms.write(tmp_path / f"export/{name}.json", content)
+    assert import_annotations(tmp_path / "export", tmp_path / "set", progress=False).images == {"train": 5, "val": 1}
+
+
 def change_first(**values):
     return lambda content: content["annotations"][0].update(values)
 

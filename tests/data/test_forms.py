@@ -217,6 +217,22 @@ def test_the_background_is_the_class_of_that_name_or_the_one_that_is_set(tmp_pat
         data.load(f"{tmp_path / 'named'}+{tmp_path / 'none'}", "all")
 
 
+def test_training_and_test_images_of_the_same_names_are_both_kept(tmp_path):
+    for part, count in (("Tr", 6), ("Ts", 3)):
+        for i in range(count):
+            forms.save(tmp_path / f"images{part}" / f"case_{i}_0000.png", forms.image(i))
+            forms.save(tmp_path / f"labels{part}" / f"case_{i}.png", forms.labels(i))
+    counts = {split: len(data.load(str(tmp_path), split)) for split in ("train", "val", "test", "all")}
+    assert counts == {"train": 5, "val": 1, "test": 3, "all": 9}
+
+
+def test_a_joined_set_keeps_the_background_of_its_parts(tmp_path):
+    for name, classes in (("a", "[background, leaf]"), ("b", "[ground, tree]\nbackground: ground")):
+        forms.folder(tmp_path / name, lambda i: (forms.labels(i) > 0).astype(np.uint8), f"classes: {classes}")
+    joined = data.load(f"{tmp_path / 'a'}+{tmp_path / 'b'}", "all")
+    assert joined.classes[0] == "background or ground" and joined.background_index == 0
+
+
 def test_joined_sets_agree_on_the_background(tmp_path):
     forms.folder(tmp_path / "a", lambda i: forms.binary(i) // 255, "classes: [background, leaf]")
     forms.folder(tmp_path / "b", lambda i: 1 - forms.binary(i) // 255, "classes: [leaf, background]")

@@ -11,6 +11,7 @@ import tifffile
 from PIL import Image, ImageCms
 
 from seglib.data import SUFFIXES, DataError, read_image, read_mask
+from seglib.data.images import read_size
 from seglib.data.masks import labels_by_color, labels_by_id
 
 HEIGHT, WIDTH = 24, 36
@@ -131,6 +132,22 @@ def test_exif_orientation(tmp_path, rgb, orientation):
     exif[0x0112] = orientation
     image.save(tmp_path / "a.jpg", quality=98, exif=exif)
     assert_close(read_image(tmp_path / "a.jpg"), rgb, 12)
+    for name, colors in (("deep", np.asarray(image).astype(np.uint16) * 257), ("plain", np.asarray(image))):
+        tags = [(274, "H", 1, orientation, True)]
+        tifffile.imwrite(tmp_path / f"{name}.tif", colors, photometric="rgb", extratags=tags)
+        for options in ({}, {"bands": [1, 2, 3]}):
+            assert_close(read_image(tmp_path / f"{name}.tif", **options), rgb)
+        assert read_size(tmp_path / f"{name}.tif") == rgb.shape[:2]
+
+
+def test_sixteen_bit_colors_in_separate_planes_are_read_as_bands_only(tmp_path, rgb):
+    for values in (rgb, rgb.astype(np.uint16) * 257):
+        tifffile.imwrite(tmp_path / "a.tif", values.transpose(2, 0, 1), photometric="rgb", planarconfig="separate")
+        assert_close(read_image(tmp_path / "a.tif", bands=[1, 2, 3]), rgb)
+        if values.dtype == np.uint8:
+            assert_close(read_image(tmp_path / "a.tif"), rgb)
+    with pytest.raises(DataError, match="16-bit colors in separate planes; choose them with --bands 1 2 3"):
+        read_image(tmp_path / "a.tif")
 
 
 def test_unusual_exif_entries_do_not_affect_the_image(tmp_path, rgb):

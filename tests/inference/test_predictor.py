@@ -324,6 +324,9 @@ def test_jpeg_files_are_decoded_at_reduced_size_for_a_smaller_input(tmp_path):
         labels = predictor.labels(reduced)
         assert labels.shape == whole.shape[:2] and 0.1 < labels.mean() < 0.9
         assert (labels != predictor.labels(whole)).mean() < 0.005
+    Image.fromarray(image[:, :1001]).save(tmp_path / "square.jpg", exif=exif)  # nearly
+    reduced = batch.read_reduced(tmp_path / "square.jpg", 256)
+    assert (reduced.height, reduced.width) == (1001, 1000)
     Image.fromarray(image).save(tmp_path / "a.png")
     for name, side in (("a.png", 256), ("a.jpg", 0), ("a.jpg", 800)):
         assert batch.read_reduced(tmp_path / name, side).image.shape == image.shape
