@@ -225,16 +225,21 @@ def _expect_all_places(places: set[tuple[int, int]]) -> None:
 
 
 def _expect_padding(answer) -> None:
-    """Raise a Hint unless a 5 x 5 crop of an image of 3 x 8 pixels is padded at the bottom."""
-    image, mask = np.full((3, 8, 3), 7, np.uint8), np.ones((3, 8), np.uint8)
-    crop, labels = _two_arrays(answer(image, mask, 5, np.random.default_rng(0)))
-    _expect_shapes(crop, labels, 5)
-    if (labels[3:] == 0).all():
-        raise Hint("the mask is padded with 0, which is a class; the padding has no label, so use 255")
-    if not ((labels[:3] == 1).all() and (labels[3:] == 255).all()):
-        raise Hint("a mask of 3 rows needs two rows of 255 at the bottom to fill 5")
-    if not ((crop[:3] == 7).all() and (crop[3:] == 0).all()):
-        raise Hint("an image of 3 rows needs two rows of 0 at the bottom to fill 5")
+    """Raise a Hint unless 5 x 5 crops of images of 3 x 8 and 8 x 3 pixels are padded at the bottom and at the right."""
+    for lines, side, transposed in (("rows", "bottom", False), ("columns", "right", True)):
+        image, mask = np.full((3, 8, 3), 7, np.uint8), np.ones((3, 8), np.uint8)
+        if transposed:
+            image, mask = image.swapaxes(0, 1), mask.T
+        crop, labels = _two_arrays(answer(image.copy(), mask.copy(), 5, np.random.default_rng(0)))
+        _expect_shapes(crop, labels, 5)
+        if transposed:
+            crop, labels = crop.swapaxes(0, 1), labels.T
+        if (labels[3:] == 0).all():
+            raise Hint("the mask is padded with 0, which is a class; the padding has no label, so use 255")
+        if not ((labels[:3] == 1).all() and (labels[3:] == 255).all()):
+            raise Hint(f"a mask of 3 {lines} needs two {lines} of 255 at the {side} to fill 5")
+        if not ((crop[:3] == 7).all() and (crop[3:] == 0).all()):
+            raise Hint(f"an image of 3 {lines} needs two {lines} of 0 at the {side} to fill 5")
 
 
 def _two_numbers(result) -> tuple[float, float]:

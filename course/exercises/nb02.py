@@ -5,6 +5,7 @@ import math
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from . import Hint, exercise
 from .answers import attempt, expect_close, number
@@ -88,6 +89,8 @@ def attention_gate(answer):
     _expect_one_map(output / skip)
     _expect_both_inputs(gate_module, skip, gate, output)
     _expect_gate_parameters(gate_module)
+    if not any(isinstance(module, nn.BatchNorm2d) for module in gate_module.modules()):
+        _expect_one_relu(gate_module, skip, gate, output)
 
 
 def _gated(module: nn.Module, skip: torch.Tensor, gate: torch.Tensor):
@@ -128,6 +131,16 @@ def _expect_gate_parameters(module: nn.Module) -> None:
             "three 1x1 convolutions are needed, skip_channels -> mid_channels, gate_channels -> mid_channels and "
             f"mid_channels -> 1; yours have weights of shapes {sorted(weights)}"
         )
+
+
+def _expect_one_relu(module: nn.Module, skip: torch.Tensor, gate: torch.Tensor, output: torch.Tensor) -> None:
+    """Raise a Hint unless one ReLU follows the sum of the two convolutions."""
+    weights = {tuple(p.shape[:2]): p.detach() for p in module.parameters() if p.ndim == 4}
+    before, after = (sum(p.detach().view(1, -1, 1, 1) for p in module.parameters() if p.shape == (n,)) for n in (3, 1))
+    total = F.conv2d(skip, weights[3, 4]) + F.conv2d(gate, weights[3, 6]) + before
+    expected = skip * torch.sigmoid(F.conv2d(total.relu(), weights[1, 3]) + after)
+    if not torch.allclose(output, expected, atol=1e-5):
+        raise Hint("apply one ReLU to the sum of the two convolutions, before the last convolution")
 
 
 @exercise("02_unet/4")

@@ -97,6 +97,8 @@ def best_yaml(summary: dict, config: Config, space: Space, folder: Path | str) -
     lines += [f"# {path}: searched: {entry}; it was {to_yaml_line(before[path])}" for path, entry in space.items()]
     changed = with_options(config, {**chosen["options"], "output_dir": f"{config.output_dir}-tuned"})
     values = _find_changes(config_to_dict(changed), config_to_dict(Config()))
+    if changed.model.init_from:  # without an explicit rate, `load_config` lowers the default for pre-trained weights
+        values.setdefault("optimizer", {}).setdefault("lr", changed.optimizer.lr)
     return "\n".join(lines) + "\n" + yaml.safe_dump(values, sort_keys=False, default_flow_style=None, width=110)
 
 

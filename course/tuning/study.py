@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import yaml
 
-from seglib import data, files, training
+from seglib import data, files, losses, models, training
 from seglib.config import PLACES, Config, config_to_dict, flatten, upgrade_config
 from seglib.errors import import_optional
 from seglib.files import read_yaml
@@ -155,11 +155,12 @@ def _run_trial(optuna, study, trial, config: Config, space: Space, folder: Path,
         history = training.fit(trial_config, resume=resume, progress=progress, on_validated=on_validated)
     except optuna.TrialPruned:
         study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-    except training.TrainingError as error:
+    except (training.TrainingError, losses.LossError, models.ModelError) as error:
         trial.set_user_attr("reason", " ".join(str(error).split())[:500])
         study.tell(trial, state=optuna.trial.TrialState.FAIL)
     else:
-        study.tell(trial, max(entry["val"][config.metric] for entry in history if "val" in entry))
+        scores = [entry["val"][config.metric] for entry in history if "val" in entry]
+        study.tell(trial, scores[-1] if trial_config.selection == "last" else max(scores))
     (trial_folder / "checkpoint.pt").unlink(missing_ok=True)  # saves disk space
     if torch.cuda.is_available():
         gc.collect()  # frees the GPU memory of the last network

@@ -127,7 +127,7 @@ def boundary(
     width = int(width)
     window, labels = 2 * width + 1, target.unsqueeze(1).to(logits.dtype)
     highest = F.max_pool2d(torch.where(valid.unsqueeze(1), labels, -1.0), window, 1, width)
-    lowest = -F.max_pool2d(torch.where(valid.unsqueeze(1), -labels, -float(ignore_index)), window, 1, width)
+    lowest = -F.max_pool2d(torch.where(valid.unsqueeze(1), -labels, -math.inf), window, 1, width)
     near_boundary = (highest != lowest)[:, 0] & valid
     counted = torch.where(near_boundary, target, ignore_index)
     return _mean(_pixel_losses(logits, target, ignore_index), counted, weight, ignore_index, all_reduce)

@@ -100,8 +100,9 @@ def reading(folder: Path, config: Config, device: torch.device) -> Iterator[dict
         raise TrainingError(f"{file}: not allowed to read it; check the file's permissions.") from None
     except Exception as error:  # for corrupted files, torch raises exceptions of many types
         raise TrainingError(
-            f"{file}: the checkpoint is damaged ({type(error).__name__}); start a new run in another --output_dir. "
-            "best.safetensors, if it is there, is not affected."
+            f"{file}: the checkpoint is damaged, or the training images or classes have changed since then "
+            f"({type(error).__name__}). Restore them, or start a new run in another --output_dir. best.safetensors, if "
+            "it is there, is not affected: --model.init_from starts from its weights."
         ) from None
 
 
@@ -123,10 +124,14 @@ def check_config(file: Path, saved: dict, config: Config) -> None:
 
     Options that do not affect the result (`PLACES`) may differ, and so may two others.  `epochs` may increase.  In
     this case, learning rates and crop sizes after the checkpoint are those of a run with the new number of epochs.
-    `accumulation_steps` may change to save memory, because the gradients are the same except for rounding errors and
-    batch-normalization statistics.
+    `accumulation_steps` may change to save memory. Loss and batch-normalization statistics are computed for each part
+    of a batch, so the gradients differ a little.
     """
-    before, now = flatten(saved), flatten(config_to_dict(config))
+    null = {"loss.class_weights": "none"}  # None means the same
+    before, now = (
+        null | {option: value for option, value in flatten(options).items() if value is not None}
+        for options in (saved, config_to_dict(config))
+    )
     for option in sorted((before.keys() | now.keys()) - PLACES):
         if before.get(option) == now.get(option):
             continue

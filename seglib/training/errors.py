@@ -59,6 +59,6 @@ def _smaller(config: Config) -> str:
         return f"single images do not fit: choose {crops} or a smaller network"
     return (
         f"{images} images at once do not fit: training needs about half the memory with "
-        f"--accumulation_steps={-(-share // (images // 2))} (the result is the same except for batch "
-        f"normalization), with --batch_size={max(1, config.batch_size // 2)}, or with {crops}"
+        f"--accumulation_steps={-(-share // (images // 2))} (loss and batch normalization are then "
+        f"computed for each part), with --batch_size={max(1, config.batch_size // 2)}, or with {crops}"
     )

@@ -260,6 +260,17 @@ def gray_padding(image, mask, size, rng):
     return np.where(mask[..., None] == 255, 128, image), mask
 
 
+def rows_only(image, mask, size, rng):
+    if mask.shape[1] < size:
+        return image, mask
+    return random_crop(image, mask, size, rng)
+
+
+def columns_of_zeros(image, mask, size, rng):
+    crop, labels = random_crop(image, mask, size, rng)
+    return crop, np.where((labels == 255) & (mask.shape[1] < size), 0, labels)
+
+
 @pytest.mark.parametrize(
     "hint, answer",
     [
@@ -271,6 +282,8 @@ def gray_padding(image, mask, size, rng):
         ("not a window", lambda i, m, s, rng: (cv2.resize(i, (s, s)), cv2.resize(m, (s, s)))),
         ("use 255", class_padding),
         ("two rows of 0", gray_padding),
+        ("the shapes should be", rows_only),
+        ("use 255", columns_of_zeros),
     ],
 )
 def test_hints_on_random_crops(hint, answer):

@@ -232,6 +232,16 @@ class Wider(AttentionGate):
         super().__init__(skip_channels, gate_channels, 2 * mid_channels)
 
 
+class NoRelu(AttentionGate):
+    def factor(self, skip, gate):
+        return self.score(self.skip(skip) + self.gate(gate)).sigmoid()
+
+
+class TwoRelus(AttentionGate):
+    def factor(self, skip, gate):
+        return self.score(torch.relu(self.skip(skip)) + torch.relu(self.gate(gate))).sigmoid()
+
+
 class MapAlone(AttentionGate):
     def forward(self, skip, gate):
         return self.factor(skip, gate)
@@ -253,6 +263,8 @@ class NoInit(nn.Module):
         (Pooled, "the same everywhere"),
         (Wide, "use only 1x1 convolutions"),
         (Wider, "three 1x1 convolutions"),
+        (NoRelu, "one ReLU to the sum"),
+        (TwoRelus, "one ReLU to the sum"),
         (MapAlone, "shape of the skip"),
         (NoInit, "stopped with AttributeError"),
         (lambda skip_channels, gate_channels, mid_channels: 5, "nn.Module"),

@@ -174,6 +174,37 @@ def test_a_failed_trial_is_recorded_and_the_search_continues(tmp_path, monkeypat
     assert tuning.table(summary).splitlines()[-1].split()[1] == "failed"
 
 
+def test_options_that_do_not_fit_the_data_fail_their_trial_only(tmp_path, monkeypatch):
+    def refused(config):
+        if config.optimizer.lr > 0.01:
+            raise LossError("class weights 'hrnet' are for 19 classes")
+
+    summary = searched(monkeypatch, tmp_path / "s", 6, trainer=Trainer(fail=refused))
+    failed = [trial for trial in summary["trials"] if trial["state"] == "failed"]
+    assert failed and len(summary["trials"]) == 6 and all("19 classes" in trial["reason"] for trial in failed)
+
+
+def test_a_trial_is_judged_by_the_weights_that_it_keeps(tmp_path, monkeypatch):
+    def falling(config, resume, progress, on_validated):
+        history = [{"epoch": i, "loss": 1.0, "seconds": 6.0, "val": {"miou": 0.9 - 0.1 * i}} for i in range(4)]
+        for entry in history:
+            on_validated(entry)
+        return history
+
+    for selection, score in (("best", 0.9), ("last", 0.6)):
+        summary = searched(monkeypatch, tmp_path / selection, 1, trainer=falling, selection=selection)
+        assert summary["trials"][0]["score"] == pytest.approx(score)
+
+
+def test_the_best_configuration_keeps_the_learning_rate_of_pretrained_weights():
+    config = tiny("runs/s")
+    config.model.init_from, config.optimizer.lr = "some.safetensors", 2e-3
+    trial = {"number": 0, "state": "complete", "score": 0.5, "options": {"augment.rotate": 9.0}, "epochs": 2}
+    space = {"augment.rotate": Range(0.0, 30.0)}
+    text = tuning.result.best_yaml({"metric": "miou", "trials": [trial]}, config, space, "s")
+    assert yaml.safe_load(text)["optimizer"] == {"lr": 2e-3}
+
+
 def test_a_search_in_which_everything_fails_says_why(tmp_path, monkeypatch):
     with pytest.raises(TuneError, match="no trial was completed; the last reason: the loss became nan"):
         searched(monkeypatch, tmp_path / "s", 2, trainer=Trainer(fail=lambda config: True))

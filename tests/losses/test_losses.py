@@ -202,6 +202,13 @@ def test_boundary_of_a_plain_image_is_zero():
     assert float(boundary(torch.randn(1, 2, 8, 8), torch.ones(1, 8, 8, dtype=torch.long))) == 0
 
 
+@pytest.mark.parametrize("ignored", [-100, -1, 0, 255])
+def test_ignored_pixels_are_no_boundary(ignored):
+    labels = torch.ones(1, 8, 8, dtype=torch.long)
+    labels[:, :, 4:] = ignored
+    assert float(boundary(torch.randn(1, 2, 8, 8), labels, ignore_index=ignored, width=1)) == 0
+
+
 @settings(deadline=None, derandomize=True, max_examples=40)
 @given(st.integers(0, 10_000), st.integers(1, 4), st.booleans())
 def test_lovasz_by_its_definition_as_an_extension_of_iou(seed, channels, weighted):

@@ -733,6 +733,25 @@ def test_checkpoint_with_impossible_progress_is_refused(tmp_path, changes, is_va
             training.Trainer(config, resume=True)
 
 
+def test_a_changed_data_set_is_named_as_a_possible_reason(tmp_path):
+    training.fit(tiny(tmp_path / "run", epochs=1), progress=False)
+    more = tiny(tmp_path / "run", epochs=2)
+    more.data.options = {"length": 14, "size": [48, 64]}
+    saved = checkpoint(tmp_path / "run")
+    saved["config"]["data"]["options"] = more.data.options  # for a folder, no option says how many images it has
+    torch.save(saved, tmp_path / "run" / "checkpoint.pt")
+    with pytest.raises(training.TrainingError, match="or the training images or classes have changed since then"):
+        training.fit(more, resume=True, progress=False)
+
+
+def test_class_weights_that_are_none_do_not_prevent_resuming(tmp_path):
+    config = tiny(tmp_path / "run", epochs=1)
+    config.loss.class_weights = None
+    training.fit(config, progress=False)
+    again = load_config(tmp_path / "run" / "config.yaml", ["--epochs=2"])
+    assert len(training.fit(again, resume=True, progress=False)) == 2
+
+
 def saved_with(trainer, change) -> None:
     """Write the trainer's checkpoint with `change` applied to its options."""
     trainer.folder.mkdir(exist_ok=True)
