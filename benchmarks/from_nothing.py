@@ -143,6 +143,10 @@ RECIPES = {
         "U-Net on EfficientNet-Lite0 from ImageNet, configs/finetune.yaml with 8 epochs and crops of 192",
         train_ours("configs/finetune.yaml", *SHORT_IMAGENET),
     ),
+    "ours-imagenet-float32": Recipe(
+        "U-Net on EfficientNet-Lite0 from ImageNet, configs/finetune.yaml with 8 epochs and crops of 192, in float32",
+        train_ours("configs/finetune.yaml", *SHORT_IMAGENET, "--amp=off"),
+    ),
     "smp-imagenet": Recipe(
         "Unet of segmentation-models-pytorch on the same encoder and weights, 224x224, Adam 1e-3, plain loop",
         train_plain(smp_unet, 1e-3, 30, *LITE),

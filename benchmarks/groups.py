@@ -110,11 +110,13 @@ def _from_nothing() -> list[Entry]:
     """Return the entries that compare the curves of `python -m benchmarks from_nothing`."""
     rows = [
         ("ours-imagenet", "smp-imagenet", (0.90, 0.93, 0.94), "fine-tuning to mIoU"),
+        ("ours-imagenet-float32", "smp-imagenet", (0.90, 0.93, 0.94), "fine-tuning in float32 to mIoU"),
+        ("ours-imagenet", "smp-imagenet-1e-4", (0.90, 0.93, 0.94), "fine-tuning to mIoU"),
         ("ours-scratch", "student", (0.90,), "training from scratch to mIoU"),
     ]
     return [
         Entry(
-            f"from-nothing-{peer}-{round(100 * miou)}",
+            f"from-nothing-{peer}-{round(100 * miou)}{'-float32' if ours.endswith('float32') else ''}",
             "training",
             f"{what} {miou:.2f} on horses",
             partial(from_nothing.entry, ours, peer, miou),
