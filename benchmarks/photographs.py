@@ -32,8 +32,8 @@ WEIGHTS = "efficientnet_unet-humans"
 COUNT = 200
 MEGAPIXELS = (2, 12)
 TURNS = 5
-# Photographs per entry. The slowest peer gets fewer, spread evenly over all sizes.
-PHOTOGRAPHS = {"loop": 200, "selfie": 200, "isnet": 20}
+# Photographs per entry. Slow peers get fewer, spread evenly over all sizes.
+PHOTOGRAPHS = {"loop": 40, "selfie": 200, "isnet": 20}
 JUDGED = {"selfie": 44, "isnet": 10}  # validation images of humans for the foreground IoU
 DISAGREEMENT = 0.02  # largest allowed fraction of pixels in which the plain loop differs; it resizes with Pillow
 STARTS = 3
