@@ -243,7 +243,7 @@ def _expect_padding(answer) -> None:
 
 
 def _two_numbers(result) -> tuple[float, float]:
-    if not isinstance(result, (tuple, list)) or len(result) != 2:
+    if not isinstance(result, (tuple, list, np.ndarray)) or len(result) != 2:
         raise Hint("return two numbers, the accuracy and the mIoU")
     return float(result[0]), float(result[1])
 

@@ -51,6 +51,10 @@ def _inside(polygon, height: int, width: int, offset: float) -> np.ndarray:
     return odd.astype(float)
 
 
+def _two_lists(train, val) -> tuple[list, list]:
+    return list(train), list(val)
+
+
 @exercise("10_your_own_data/2")
 def split_by_group(answer):
     """Check that `answer(names, groups, val_share)` returns training and validation names without splitting a group."""
@@ -59,7 +63,7 @@ def split_by_group(answer):
     names, groups = [f"{place:02}.jpg" for place in order], [groups[place] for place in order]
     for val_share in (0.15, 0.25, 0.5):
         result = answer(list(names), list(groups), val_share)
-        train, val = attempt("two lists are expected, and reading yours", lambda pair=result: map(list, pair))
+        train, val = attempt("two lists are expected, and reading yours", lambda pair=result: _two_lists(*pair))
         if sorted([*train, *val]) != sorted(names):
             raise Hint(
                 f"each of the {len(names)} names must be in one of the lists; yours have {len(train) + len(val)}"

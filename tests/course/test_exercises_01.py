@@ -127,6 +127,10 @@ def with_ignored(masks):
     return accuracy, accuracy / 2
 
 
+def test_two_numbers_may_be_an_array():
+    assert message(2, lambda masks: np.array(baseline(masks))) == message(2, baseline)
+
+
 @pytest.mark.parametrize(
     "hint, answer",
     [

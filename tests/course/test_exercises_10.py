@@ -152,6 +152,8 @@ def unclipped(p):
         (1, lambda polygon, height, width: np.zeros((height, width)), "row 0, column 0 is inside"),
         (2, leaking, "both lists"),
         (2, lambda names, groups, share: (names, []), "empty"),
+        (2, lambda names, groups, share: (names, [], 3), "two lists are expected"),
+        (2, lambda names, groups, share: (names, 3), "two lists are expected"),
         (2, lambda names, groups, share: (names, names), "one of the lists"),
         (2, lambda *inputs: split(*inputs, reverse=True), "swapped"),
         (2, largest_group, "choice of groups is closer"),
