@@ -47,7 +47,8 @@ def _outline(region: np.ndarray, min_area: float) -> np.ndarray:
     for contour, (_, _, _, parent) in sorted(zip(contours, hierarchy[0], strict=True), key=lambda pair: pair[1][3]):
         if parent >= 0 and cv2.contourArea(contour) < 4 * min_area:
             continue
-        part = cv2.approxPolyDP(contour, 2 * TOLERANCE, True)[:, 0] / 2 + 0.25
+        corners = cv2.approxPolyDP(contour, 2 * TOLERANCE, True)
+        part = (corners if len(corners) > 2 else contour)[:, 0] / 2 + 0.25  # a line of one pixel keeps its outline
         ring = part if parent < 0 else _join_hole(ring, part)
     return ring
 

@@ -357,6 +357,10 @@ def test_polygons_reproduce_their_masks():
     assert (drawn == labels)[~edges].all() and (drawn != labels).mean() < 0.02
     assert {label for label, _ in polygons.find_polygons(labels)} == {0, 1, 2}
     assert polygons.find_polygons(np.zeros((9, 9), np.uint8), 0) == []
+    line = np.zeros((60, 900), np.uint8)
+    line[30, 50:850] = 1  # one pixel wide
+    ((label, corners),) = polygons.find_polygons(line, 0)
+    assert label == 1 and np.min(corners, 0) == pytest.approx([50.25, 30.25]) and np.max(corners, 0)[0] > 849
 
 
 def test_a_saved_mask_holds_the_labels_and_shows_the_palette(tmp_path):
