@@ -125,7 +125,7 @@ def check_config(file: Path, saved: dict, config: Config) -> None:
     Options that do not affect the result (`PLACES`) may differ, and so may two others.  `epochs` may increase.  In
     this case, learning rates and crop sizes after the checkpoint are those of a run with the new number of epochs.
     `accumulation_steps` may change to save memory. Loss and batch-normalization statistics are computed for each part
-    of a batch, so the gradients differ a little.
+    of a batch, so the gradients differ, most if many pixels are ignored.
     """
     null = {"loss.class_weights": "none"}  # None means the same
     before, now = (
