@@ -136,8 +136,9 @@ def test_predict_command_writes_all_kinds_of_results(trained, tmp_path, capsys):
     assert np.array_equal(read_mask(tmp_path / "s03_mask.png"), expected)
     place = (tmp_path / "s03_mask.pgw").read_text()  # Pillow cannot open such files, but their georeference is kept
     assert place.split() == ["10", "0", "0", "-10", "500005", "3999995"]
-    shown = data.read_image(tmp_path / "s03_overlay.png")
-    assert shown.shape == (60, 80, 3) and np.array_equal(shown[expected == 0], bands_to_rgb(stored(3))[expected == 0])
+    shown = data.read_image(tmp_path / "s03_overlay.jpg")
+    difference = shown[expected == 0] - bands_to_rgb(stored(3))[expected == 0].astype(float)
+    assert shown.shape == (60, 80, 3) and abs(difference).mean() < 8  # noise, as a JPEG
 
 
 def test_large_files_are_predicted_in_parts(trained, tmp_path, monkeypatch):

@@ -303,9 +303,22 @@ def test_card_documents_the_start_of_the_training(tmp_path, monkeypatch):
     third = tiny(tmp_path / "third", epochs=1)
     third.model.init_from = "second"
     training.fit(third, progress=False)
-    with pytest.raises(weights.WeightsError, match="second: started from other weights itself"):
-        release.release(tmp_path / "third", "third", *words)
-    assert weights.names() == ["second"]
+    start = release.release(tmp_path / "third", "third", *words)["training"]["start"]
+    assert (start["parts"], start["epochs"]) == (2, 2)
+    minutes = [weights.card("second")["training"][key] for key in ("minutes", "start")]
+    assert start["minutes"] == round(minutes[0] + minutes[1]["minutes"], 1)
+    assert (
+        "from scratch in 3 parts, first with 2 other configurations (2 epochs, " in (tmp_path / "third.md").read_text()
+    )
+    document = release._start
+    other = {"second": {"weights": "figures", "data": "figures"}}
+    monkeypatch.setattr(release, "_start", lambda first, network: other.get(first) or document(first, network))
+    fourth = tiny(tmp_path / "fourth", epochs=1)
+    fourth.model.init_from = "third"
+    training.fit(fourth, progress=False)
+    with pytest.raises(weights.WeightsError, match="third: started from other weights itself"):
+        release.release(tmp_path / "fourth", "fourth", *words)
+    assert weights.names() == ["second", "third"]
 
 
 def test_card_shows_the_validation_curve_and_the_scaling_of_images():
@@ -324,12 +337,12 @@ def test_card_shows_the_validation_curve_and_the_scaling_of_images():
 
 def test_a_card_names_public_weights_that_the_run_began_with():
     described = load_config(None, ["--model.name=hrnet_w18", "--model.init_from=imagenet"])
-    start = release._start(described)
+    start = {"start": release._start(described.model.init_from, described.model.name)}
     assert model_cards._origin({"training": start}) == "initialized with ImageNet weights and trained"
     first = {"weights": "runs/a/best.safetensors", "data": "camvid", "epochs": 2, "minutes": 3.0}
     parts = {"training": {"start": first}, "data": {"name": "camvid"}}
     assert model_cards.trained_with(parts) == "from scratch"
-    assert model_cards._origin(parts).startswith("trained from scratch in two parts, first with another configuration")
+    assert model_cards._origin(parts).startswith("trained from scratch in 2 parts, first with another configuration")
     assert model_cards.trained_with(parts | {"data": {"name": "horses"}}) == "weights pre-trained on camvid"
     card = {"training": {**start, "teachers": ["a", "b"]}}
     assert model_cards.trained_with(card) == "ImageNet weights; distilled from a and b"

@@ -103,7 +103,7 @@ def trained_with(card: dict) -> str:
     """Return a phrase with the pre-trained weights and teachers used in training, or "from scratch"."""
     start, teachers = card["training"].get("start"), card["training"].get("teachers", [])
     parts = []
-    if start and not _in_two_parts(card):
+    if start and not _on_one_data_set(card):
         parts.append(PUBLIC_WEIGHTS.get(start["weights"], f"weights pre-trained on {start['data']}"))
     if teachers:
         parts.append(f"distilled from {' and '.join(teachers)}")
@@ -116,7 +116,7 @@ def training_sets(card: dict) -> str:
     return of.get("training_sets", of["name"]).replace("*", " x").replace("+", ", ")
 
 
-def _in_two_parts(card: dict) -> bool:
+def _on_one_data_set(card: dict) -> bool:
     """Return whether the initial weights were trained from scratch on the same data set."""
     start = card["training"].get("start", {})
     return "epochs" in start and start["data"] == card["data"]["name"]
@@ -130,8 +130,10 @@ def _origin(card: dict) -> str:
     if "epochs" not in start:
         return f"initialized with {PUBLIC_WEIGHTS.get(start['weights'], start['data'])} and trained"
     spent = f"{start['epochs']} epochs, {start['minutes']} minutes"
-    if _in_two_parts(card):
-        return f"trained from scratch in two parts, first with another configuration ({spent}), then as stated below,"
+    if _on_one_data_set(card):
+        earlier = start.get("parts", 1)
+        before = "another configuration" if earlier == 1 else f"{earlier} other configurations"
+        return f"trained from scratch in {earlier + 1} parts, first with {before} ({spent}), then as stated below,"
     return f"pre-trained from scratch on {start['data'].replace('+', ' and ')} ({spent}), then fine-tuned"
 
 

@@ -65,7 +65,7 @@ def release(
         )
     history = json.loads((run / "history.json").read_text(encoding="utf-8"))
     epoch, config = notes["epoch"], parse_config(json.dumps(notes["config"]))
-    start = _start(config)
+    start = _start(config.model.init_from, config.model.name)
     _reset_places(config)
     config.output_dir = f"runs/{name}"
     validated_at = config.inference.longest_side
@@ -137,7 +137,7 @@ def release(
         "training": {
             "command": command,
             "hardware": hardware,
-            **start,
+            **({"start": start} if start else {}),
             **({"teachers": config.distillation.teachers} if config.distillation.teachers else {}),
             "epochs": config.epochs,
             "best_epoch": epoch + 1,
@@ -180,15 +180,19 @@ def to_half(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.half() if fits[name] else tensor for name, tensor in tensors.items()}
 
 
-def _start(config: Config) -> dict:
-    """Describe the initial weights of the run. Raise WeightsError if they were trained from other weights."""
-    if config.model.init_from is None:
+def _start(first: str | None, network: str) -> dict:
+    """Describe the initial weights `first` of a run that trained `network`.
+
+    Raises:
+        WeightsError: If they were trained from other weights themselves, unless these are from the same data set.
+    """
+    if first is None:
         return {}
-    first = config.model.init_from
-    if first in pretrained.choices(config.model.name):
-        return {"start": {"weights": first, "data": f"the public weights '{first}'"}}
+    if first in pretrained.choices(network):
+        return {"weights": first, "data": f"the public weights '{first}'"}
     before = weights.load(first)[1]["config"]
-    if before["model"]["init_from"] is not None:
+    earlier = _start(before["model"]["init_from"], network)
+    if earlier and earlier["data"] != before["data"]["name"]:
         raise weights.WeightsError(
             f"{first}: started from other weights itself, but a card documents one start; train from the first."
         )
@@ -196,7 +200,13 @@ def _start(config: Config) -> dict:
         minutes = weights.card(first)["training"]["minutes"]
     else:
         minutes = _minutes(json.loads(Path(first).with_name("history.json").read_text(encoding="utf-8")))
-    return {"start": {"weights": first, "data": before["data"]["name"], "epochs": before["epochs"], "minutes": minutes}}
+    return {
+        "weights": first,
+        "data": before["data"]["name"],
+        "parts": 1 + earlier.get("parts", 0),
+        "epochs": before["epochs"] + earlier.get("epochs", 0),
+        "minutes": round(minutes + earlier.get("minutes", 0), 1),
+    }
 
 
 def _minutes(history: list[dict]) -> float:

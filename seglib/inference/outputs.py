@@ -6,14 +6,16 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
 from ..data.transforms import resize_longest_side
 from ..files import write_atomically
-from .result_files import MADE_BY
+from .result_files import DESCRIPTION_TAG, MADE_BY, SOFTWARE_TAG
 
 MASK_FORMATS = ("ids", "binary", "palette")
 PNG_LEVEL = 1  # zlib level; several times faster than Pillow's default, but the files are about 10% larger
+JPEG_QUALITY = 90
+JPEG_SIDE = 65_500  # limit of the format
 REFINE_SIDE = 1024  # longer side of the downscaled image on which the filter of `refine_alpha` is fitted
 
 
@@ -34,16 +36,21 @@ def save_mask(file: Path, labels: np.ndarray, palette: Sequence[Sequence[int]] |
 
 
 def save_image(file: Path, image: np.ndarray, source: str = "") -> None:
-    """Write a uint8 image, (H, W, 3) or (H, W, 4), as a PNG. `source` is the same as in `save_mask`."""
+    """Write a uint8 image, (H, W, 3) or (H, W, 4). `source` is the same as in `save_mask`.
+
+    A name that ends in .jpg gives a JPEG of at most 65,500 pixels per side; any other name gives a PNG.
+    """
     _save(file, Image.fromarray(image), source)
 
 
 def _save(file: Path, image: Image.Image, source: str) -> None:
-    header = PngImagePlugin.PngInfo()
-    header.add_text("Software", MADE_BY)
-    header.add_text("Source", source)
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", pnginfo=header, compress_level=PNG_LEVEL)
+    exif, buffer = Image.Exif(), io.BytesIO()
+    exif[SOFTWARE_TAG], exif[DESCRIPTION_TAG] = MADE_BY, source
+    if file.suffix == ".jpg":
+        image.thumbnail((JPEG_SIDE, JPEG_SIDE))  # does not change smaller images
+        image.save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling="4:4:4", exif=exif)
+    else:
+        image.save(buffer, "PNG", compress_level=PNG_LEVEL, exif=exif)
     write_atomically(file, lambda stream: stream.write(buffer.getbuffer()))
 
 

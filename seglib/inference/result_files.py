@@ -21,10 +21,11 @@ from .errors import PredictionError
 # For each kind of result, the ending of the file name. Large TIFF files and videos have their own kinds.
 ENDINGS = {
     "mask": "_mask.png",
-    "overlay": "_overlay.png",
+    "overlay": "_overlay.jpg",
     "cutout": "_cutout.png",
     "probabilities": "_probabilities.npz",
     "labelme": "_labelme.json",
+    "older overlay": "_overlay.png",  # up to version 0.1
     "large mask": "_mask.tif",
     "video mask": "_mask.mkv",
     "video overlay": "_overlay.mp4",
@@ -33,7 +34,7 @@ ENDINGS = {
 KINDS = ("mask", "overlay", "cutout", "probabilities", "coco", "labelme")
 MADE_BY = "seglib predict"  # stored in each result file, together with the `source_id` of its image
 _LIMIT_LOCK = Lock()  # Pillow has one size limit for all threads
-SOFTWARE_TAG, DESCRIPTION_TAG = 305, 270  # TIFF tags for MADE_BY and the `source_id`
+SOFTWARE_TAG, DESCRIPTION_TAG = 305, 270  # TIFF and EXIF tags for MADE_BY and the `source_id`
 
 
 def image_files(names: Sequence[str | Path]) -> list[Path]:
@@ -106,8 +107,8 @@ def read_source_id(file: Path) -> str | None:
             made_by, _, source = video.read_comment(file).partition(", ")
         else:
             with open_header(file) as image:
-                tags = getattr(image, "tag_v2", {})
-                made_by = tags.get(SOFTWARE_TAG) or image.info.get("Software")
+                tags = getattr(image, "tag_v2", None) or image.getexif()
+                made_by = tags.get(SOFTWARE_TAG) or image.info.get("Software")  # older versions wrote PNG text
                 source = tags.get(DESCRIPTION_TAG) or image.info.get("Source")
     except (OSError, ValueError, SyntaxError, LookupError, AttributeError):
         return None

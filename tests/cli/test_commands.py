@@ -55,7 +55,7 @@ def test_an_image_gets_a_mask_and_an_overlay(tmp_path):
     assert result.returncode == 0, result.stderr
     with Image.open(tmp_path / "out" / "grace_hopper_mask.png") as mask:
         assert mask.size == (512, 600) and mask.mode == "L" and set(np.unique(np.asarray(mask))) <= {0, 1}
-    with Image.open(tmp_path / "out" / "grace_hopper_overlay.png") as overlay:
+    with Image.open(tmp_path / "out" / "grace_hopper_overlay.jpg") as overlay:
         assert overlay.size == (512, 600)
     assert "1 of 1 images segmented" in result.stdout
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from torch import nn
 from torch.nn import functional as F
 
@@ -145,6 +145,10 @@ def test_results_of_an_earlier_run_are_recognised(tmp_path):
         Image.new("RGB", (4, 4)).save(tmp_path / name)
     inference.save_mask(tmp_path / "a_mask.png", np.zeros((4, 4), np.uint8), [(0, 0, 0)])
     inference.save_image(tmp_path / "a_cutout.png", np.zeros((4, 4, 4), np.uint8))
+    inference.save_image(tmp_path / "a_overlay.jpg", np.zeros((4, 4, 3), np.uint8))
+    older = PngImagePlugin.PngInfo()
+    older.add_text("Software", "seglib predict")
+    Image.new("RGB", (4, 4)).save(tmp_path / "a_overlay.png", pnginfo=older)
     files = result_files.image_files([tmp_path])
     remaining, reserved = result_files.without_results(files, tmp_path)
     assert [file.name for file in remaining] == ["a.jpg", "b.jpg", "b_mask.png", "c_mask.jpg", "c_overlay.png"]
@@ -154,6 +158,14 @@ def test_results_of_an_earlier_run_are_recognised(tmp_path):
     assert not result_files.is_result(tmp_path / "d_mask.png")
     with pytest.raises(PredictionError, match="only results of an earlier run"):
         result_files.without_results([tmp_path / "a_mask.png"], tmp_path)
+
+
+def test_overlays_are_jpegs_that_fit_the_limit_of_the_format(tmp_path):
+    inference.save_image(tmp_path / "wide.jpg", np.full((8, 70_000, 3), (200, 40, 90), np.uint8), "an id")
+    with Image.open(tmp_path / "wide.jpg") as image:
+        assert image.format == "JPEG" and image.size == (65_500, 8)
+        assert abs(np.asarray(image).astype(int) - (200, 40, 90)).max() <= 3
+    assert result_files.read_source_id(tmp_path / "wide.jpg") == "an id"
 
 
 def test_files_folders_patterns_and_the_example(tmp_path):
