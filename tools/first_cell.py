@@ -13,8 +13,8 @@ from course import places, saved
 
 TEXT = """\
 **Setup.** Install the requirements once, in the folder of the course: `python -m pip install -r requirements.txt`. The
-next cell installs the course itself if that is necessary. If the real data is missing, synthetic images take its place,
-and the output says so."""
+next cell installs the course itself if that is necessary. If a data set is missing, the notebook
+downloads it into `data/`. If that fails, synthetic images take its place, and the output says so."""
 CODE = """\
 import importlib.util
 import site

@@ -18,10 +18,10 @@ def segmentation_tasks():
     semantic = np.minimum(instances, 1)
     style = {"palette": _TASK_COLORS, "background_class": 0, "alpha": 0.6}
     columns = [
-        ("Classification", "one label an image", image),
-        ("Detection", "one box an object", image),
-        ("Semantic segmentation", "one class a pixel", overlay(image, semantic, **style)),
-        ("Instance segmentation", "one object a pixel", overlay(image, instances, **style)),
+        ("Classification", "one label per image", image),
+        ("Detection", "one box per object", image),
+        ("Semantic segmentation", "one class per pixel", overlay(image, semantic, **style)),
+        ("Instance segmentation", "one mask per object", overlay(image, instances, **style)),
     ]
     alt = (
         "One image of two animals, four times. Classification writes one label, animal. Detection draws a box "
