@@ -63,64 +63,51 @@ def initialize(model: nn.Module) -> None:
                 nn.init.zeros_(module.bias)
 
 
-class Residual(nn.Module):
-    """A residual block, ReLU(residual(x) + shortcut(x)).  Subclasses define `residual`.
-
-    Args:
-        in_channels: number of input channels.
-        out_channels: number of output channels.
-        norm: function that returns a normalization layer for the given number of channels.
-        project: whether to use a 1x1 convolution as the shortcut even if `in_channels` equals `out_channels`.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, norm: Norm, project: bool = False):
-        super().__init__()
-        self.relu = nn.ReLU(inplace=True)
-        self.downsample: nn.Module = nn.Identity()  # the authors' name, although it keeps the resolution
-        if project or in_channels != out_channels:
-            self.downsample = nn.Sequential(convolution(in_channels, out_channels, 1), norm(out_channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, in_channels, H, W) to (N, out_channels, H, W)."""
-        return self.relu(self.residual(x) + self.downsample(x))
-
-    def residual(self, x: Tensor) -> Tensor:
-        """Return the features that are added to the shortcut: (N, in_channels, H, W) -> (N, out_channels, H, W)."""
-        raise NotImplementedError
-
-
-class BasicBlock(Residual):
+class BasicBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut: (N, C, H, W) -> (N, C, H, W).  The published HRNets use dilation 1."""
 
     def __init__(self, channels: int, dilation: int = 1):
-        super().__init__(channels, channels, nn.BatchNorm2d)
+        super().__init__()
         self.conv1 = convolution(channels, channels, dilation=dilation)
         self.bn1 = nn.BatchNorm2d(channels)
         self.conv2 = convolution(channels, channels, dilation=dilation)
         self.bn2 = nn.BatchNorm2d(channels)
+        self.relu = nn.ReLU(inplace=True)
 
-    def residual(self, x: Tensor) -> Tensor:
-        """Apply two convolutions: (N, C, H, W) -> (N, C, H, W)."""
-        return self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the block's output."""
+        y = self.relu(self.bn1(self.conv1(x)))
+        return self.relu(self.bn2(self.conv2(y)) + x)
 
 
-class Bottleneck(Residual):
-    """A 3x3 convolution between two 1x1 convolutions, and a shortcut: (N, C_in, H, W) -> (N, 4 width, H, W)."""
+class Bottleneck(nn.Module):
+    """A 3x3 convolution between two 1x1 convolutions, and a shortcut: (N, C_in, H, W) -> (N, 4 width, H, W).
+
+    Args:
+        in_channels: C_in.
+        width: number of inner channels.
+        norm: function that returns a normalization layer for the given number of channels.
+        project: whether to use a 1x1 convolution as the shortcut even if C_in equals 4 width.
+    """
 
     def __init__(self, in_channels: int, width: int, norm: Norm = nn.BatchNorm2d, project: bool = False):
-        super().__init__(in_channels, 4 * width, norm, project)
+        super().__init__()
+        self.downsample: nn.Module = nn.Identity()  # the authors' name, although it keeps the resolution
+        if project or in_channels != 4 * width:
+            self.downsample = nn.Sequential(convolution(in_channels, 4 * width, 1), norm(4 * width))
         self.conv1 = convolution(in_channels, width, 1)
         self.bn1 = norm(width)
         self.conv2 = convolution(width, width)
         self.bn2 = norm(width)
         self.conv3 = convolution(width, 4 * width, 1)
         self.bn3 = norm(4 * width)
+        self.relu = nn.ReLU(inplace=True)
 
-    def residual(self, x: Tensor) -> Tensor:
-        """Apply three convolutions: (N, C_in, H, W) -> (N, 4 width, H, W)."""
-        x = self.relu(self.bn1(self.conv1(x)))
-        x = self.relu(self.bn2(self.conv2(x)))
-        return self.bn3(self.conv3(x))
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the block's output."""
+        y = self.relu(self.bn1(self.conv1(x)))
+        y = self.relu(self.bn2(self.conv2(y)))
+        return self.relu(self.bn3(self.conv3(y)) + self.downsample(x))
 
 
 class Transition(nn.ModuleList):
