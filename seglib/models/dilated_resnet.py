@@ -49,31 +49,21 @@ class Bottleneck(nn.Module):
         return self.relu(y + self.downsample(x))
 
 
-class Stage(nn.Sequential):
-    """A stage of bottlenecks: (N, C_in, H, W) -> (N, 4 mid_channels, H/stride, W/stride).
+def make_stage(
+    in_channels: int, mid_channels: int, blocks: int, stride: int = 1, dilations: tuple[int, int] = (1, 1)
+) -> nn.Sequential:
+    """Return a stage of bottlenecks: (N, C_in, H, W) -> (N, 4 mid_channels, H/stride, W/stride).
 
     Args:
         in_channels: C_in.
         mid_channels: inner channels of the bottlenecks.
         blocks: the number of bottlenecks.
         stride: stride of the first bottleneck.
-        previous_dilation: dilation of the first bottleneck, the same as in the previous stage.
-        dilation: dilation of the other bottlenecks.
+        dilations: dilation of the first bottleneck, the same as in the previous stage, and of the other bottlenecks.
     """
-
-    def __init__(
-        self,
-        in_channels: int,
-        mid_channels: int,
-        blocks: int,
-        stride: int = 1,
-        previous_dilation: int = 1,
-        dilation: int = 1,
-    ):
-        super().__init__(
-            Bottleneck(in_channels, mid_channels, stride, previous_dilation),
-            *(Bottleneck(4 * mid_channels, mid_channels, dilation=dilation) for _ in range(blocks - 1)),
-        )
+    first = Bottleneck(in_channels, mid_channels, stride, dilations[0])
+    others = (Bottleneck(4 * mid_channels, mid_channels, dilation=dilations[1]) for _ in range(blocks - 1))
+    return nn.Sequential(first, *others)
 
 
 class DilatedBackbone(nn.Module):
@@ -89,10 +79,10 @@ class DilatedBackbone(nn.Module):
         self.bn1 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        self.layer1 = Stage(64, 64, blocks=3)
-        self.layer2 = Stage(256, 128, blocks=4, stride=2)
-        self.layer3 = Stage(512, 256, blocks=6, previous_dilation=1, dilation=2)  # stride 2 in ResNet
-        self.layer4 = Stage(1024, 512, blocks=3, previous_dilation=2, dilation=4)  # stride 2 in ResNet
+        self.layer1 = make_stage(64, 64, blocks=3)
+        self.layer2 = make_stage(256, 128, blocks=4, stride=2)
+        self.layer3 = make_stage(512, 256, blocks=6, dilations=(1, 2))  # stride 2 in ResNet
+        self.layer4 = make_stage(1024, 512, blocks=3, dilations=(2, 4))  # stride 2 in ResNet
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the features of stages 3 and 4: (N, 1024, H/8, W/8) and (N, 2048, H/8, W/8), sizes rounded up."""
