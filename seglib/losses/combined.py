@@ -80,6 +80,7 @@ class SegmentationLoss(nn.Module):
     """
 
     weight: Tensor | None
+    output_weights: list[float] | None
 
     def __init__(
         self,
@@ -106,9 +107,7 @@ class SegmentationLoss(nn.Module):
                 self.options[name]["all_reduce"] = all_reduce
         self.ignore_index: int = ignore_index
         self.all_reduce: AllReduce = all_reduce
-        self.output_weights: list[float] | None = None
-        if output_weights is not None:
-            self.output_weights = _check_weights("output_weights", output_weights)
+        self.output_weights = None if output_weights is None else _check_weights("output_weights", output_weights)
         weights = None if class_weights is None else torch.tensor(_check_weights("class_weights", class_weights))
         self.register_buffer("weight", weights, persistent=False)
 

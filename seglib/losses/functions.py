@@ -104,7 +104,7 @@ def ohem(
     ranked = torch.where(valid, losses.detach(), -1.0).flatten()
     smallest_kept = ranked.topk(min(int(min_kept), ranked.numel())).values[-1]
     hard = (losses.detach() >= smallest_kept.clamp(max=-math.log(threshold))) & valid
-    return _mean(losses, torch.where(hard, target, ignore_index), weight, ignore_index)
+    return _mean(losses, torch.where(hard, target, ignore_index), weight, ignore_index, single_process)
 
 
 def boundary(
@@ -141,13 +141,7 @@ def _pixel_losses(logits: Tensor, target: Tensor, ignore_index: int) -> Tensor:
     return F.cross_entropy(logits, target, reduction="none")
 
 
-def _mean(
-    losses: Tensor,
-    target: Tensor,
-    weight: Tensor | None,
-    ignore_index: int,
-    all_reduce: AllReduce = single_process,
-) -> Tensor:
+def _mean(losses: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, all_reduce: AllReduce) -> Tensor:
     """Return the mean of `losses` (N, H, W) over the valid pixels, weighted by the class weights."""
     valid = target != ignore_index
     share = valid.to(losses.dtype) if weight is None else valid * weight.to(losses.dtype)[torch.where(valid, target, 0)]
