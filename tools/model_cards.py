@@ -1,8 +1,8 @@
 """Write the model cards and the results table of the README from the JSON files of the released weights."""
 
+from course.figures.training import SCORE_NAMES
 from course.places import replace_between
 from seglib import files, weights
-from seglib.visualize.style import SCORE_NAMES
 
 README = weights.FOLDER.parent / "README.md"
 BEGIN, END = "<!-- results: python -m tools table -->", "<!-- end of results -->"

@@ -11,6 +11,13 @@ from seglib.visualize import VisualizeError, style
 from seglib.visualize.style import NotebookFigure, add_title, figure_style, format_score, printable
 
 LINE_COLORS = (style.BLUE, style.ORANGE, style.AMBER, style.GRAY, style.INK)
+SCORE_NAMES = {
+    "miou": "mIoU",
+    "boundary_iou": "Boundary IoU",
+    "foreground_iou": "foreground IoU",
+    "boundary_iou_foreground": "foreground Boundary IoU",
+    "pixel_accuracy": "pixel accuracy",
+}
 _DASHES = ("-", (0, (4, 2)), (0, (1, 1.5)))  # three dash patterns in five colors are enough for fifteen lines
 _BLUES = LinearSegmentedColormap.from_list("white to blue", ["#FFFFFF", "#A9CFE6", style.BLUE, "#00365A"])
 
@@ -85,11 +92,11 @@ def training_curves(history: Sequence[dict], scores: Sequence[str] = ("miou", "b
 def _plot_scores(axes, points: dict[str, tuple[list[int], list[float]]]) -> None:
     """Plot a line for each score. The legend is above the axes, so that it does not cover the lines."""
     for (name, (epochs, values)), color in zip(points.items(), LINE_COLORS * len(points), strict=False):
-        _plot_epochs(axes, epochs, values, color=color, marker="o", label=printable(style.SCORE_NAMES.get(name, name)))
+        _plot_epochs(axes, epochs, values, color=color, marker="o", label=printable(SCORE_NAMES.get(name, name)))
     first = next(iter(points))
     epoch, value = max(zip(*points[first], strict=True), key=lambda point: point[1])
     axes.plot(epoch, value, "o", color="none", markeredgecolor=style.INK, markersize=8, markeredgewidth=1.2)
-    add_title(axes, f"Validation: best {style.SCORE_NAMES.get(first, first)} {format_score(value)}, epoch {epoch}", " ")
+    add_title(axes, f"Validation: best {SCORE_NAMES.get(first, first)} {format_score(value)}, epoch {epoch}", " ")
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1.01), ncols=2, labelcolor="linecolor", handlelength=1.6)
 
 
@@ -115,7 +122,7 @@ def compared_runs(histories: Mapping[str, Sequence[dict]], score: str = "miou") 
         raise VisualizeError(f"no run has the validation score '{score}'; they have: {', '.join(known) or 'no scores'}")
     figure = NotebookFigure(figsize=(style.WIDTH, 2.9 + 0.17 * len(names)), layout="constrained")
     panels = figure.subplots(1, 2)
-    titles = "Training loss", f"Validation {style.SCORE_NAMES.get(score, score)}"
+    titles = "Training loss", f"Validation {SCORE_NAMES.get(score, score)}"
     for axes, title, points in zip(panels, titles, (losses, scores), strict=True):
         add_title(axes, title)
         for number, name in enumerate(names):

@@ -5,6 +5,8 @@ import numpy as np
 from seglib.visualize import VisualizeError, style
 from seglib.visualize.style import NotebookFigure, add_title, figure_style, format_score, printable
 
+from ..figures.training import SCORE_NAMES
+
 _MAX_OPTIONS = 4  # maximum number of options, the most important ones, against which scores are plotted
 _STATES = {"complete": {"color": style.BLUE}, "pruned": {"color": style.LIGHT_GRAY, "markerfacecolor": "none"}}
 
@@ -24,7 +26,7 @@ def search_figure(summary: dict) -> NotebookFigure:
         raise VisualizeError("no trial of the search has a score: there is nothing to show")
     importances = summary["importances"]
     options = sorted(summary["space"], key=lambda name: -importances.get(name, 0))[:_MAX_OPTIONS]
-    metric = printable(style.SCORE_NAMES.get(summary["metric"], summary["metric"]))
+    metric = printable(SCORE_NAMES.get(summary["metric"], summary["metric"]))
     figure = NotebookFigure(figsize=(style.WIDTH, 5.4), layout="constrained")
     upper, lower = figure.subfigures(2, 1)
     left, right = upper.subplots(1, 2, width_ratios=(1.3, 1))

@@ -16,14 +16,6 @@ INK, GRAY, LIGHT_GRAY, GRID = "#20262E", "#69727D", "#B8BFC7", "#E3E6EA"
 
 WIDTH = 9.0  # the width of a figure in a notebook, in inches
 
-SCORE_NAMES = {
-    "miou": "mIoU",
-    "boundary_iou": "Boundary IoU",
-    "foreground_iou": "foreground IoU",
-    "boundary_iou_foreground": "foreground Boundary IoU",
-    "pixel_accuracy": "pixel accuracy",
-}
-
 _STYLE = Path(__file__).with_name("seglib.mplstyle")
 
 
