@@ -435,7 +435,7 @@ def _build(kind: type, values: dict, prefix: str = ""):
 
 def _check_combinations(config: Config) -> None:
     """Raise ConfigError for invalid values that the field types alone cannot rule out."""
-    augment, inference, data = config.augment, config.inference, config.data
+    augment, inference, data, model = config.augment, config.inference, config.data, config.model
     if config.loss.class_weights is None:  # null in the first released weights
         config.loss.class_weights = "none"
     checks = {
@@ -445,11 +445,7 @@ def _check_combinations(config: Config) -> None:
         "augment.crop_ratio": (augment.crop_ratio, augment.crop_ratio[0] <= augment.crop_ratio[1], "in rising order"),
         "inference.scales": (inference.scales, bool(inference.scales), "a list of factors"),
         "inference.std": (inference.std, len(inference.std) == len(inference.mean), "as long as inference.mean"),
-        "model.options": (
-            config.model.options,
-            "in_channels" not in config.model.options,
-            "without in_channels; set data.channels",
-        ),
+        "model.options": (model.options, "in_channels" not in model.options, "without in_channels; set data.channels"),
         "data.options": (data.options, data.options.keys() <= {"length", "size", "seed"}, "of length, size and seed"),
     }
     for option, (value, is_good, wanted) in checks.items():
