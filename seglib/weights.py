@@ -138,21 +138,16 @@ def _download(entry: Mapping, address: str) -> Path:
     if not address.lower().startswith(("http://", "https://")):
         raise WeightsError(f"{ADDRESS_VARIABLE} is '{address}', but must begin with http:// or https://; correct it.")
     url = f"{address.rstrip('/')}/{entry['file']}"
+    cache = os.environ.get(CACHE_VARIABLE) or pooch.os_cache("seglib")
+    downloader = pooch.HTTPDownloader(timeout=TIMEOUT)
     pooch.get_logger().setLevel("WARNING")
     try:
-        file = pooch.retrieve(
-            url,
-            f"sha256:{entry['sha256']}",
-            entry["file"],
-            os.environ.get(CACHE_VARIABLE) or pooch.os_cache("seglib"),
-            downloader=pooch.HTTPDownloader(timeout=TIMEOUT),
-        )
+        return Path(pooch.retrieve(url, f"sha256:{entry['sha256']}", entry["file"], cache, downloader=downloader))
     except (OSError, ValueError) as error:  # `requests` raises OSErrors; a wrong hash raises a ValueError
         from requests import RequestException  # slow to import
 
         remedy = "check the connection" if isinstance(error, RequestException) else "try again later"
         raise WeightsError(f"{url}: cannot be downloaded ({' '.join(str(error).split())[:300]}); {remedy}.") from None
-    return Path(file)
 
 
 def load(name: str) -> tuple[nn.Module, dict]:
