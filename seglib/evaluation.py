@@ -84,9 +84,6 @@ def summary(scores: dict) -> str:
     lines += [f"{title:18}{scores[key]:.4f}   {what}" for key, title, what in rows if scores.get(key) is not None]
     lines.append(f"{'class':18}{'IoU':8}{'B-IoU':8}{'precision':11}{'recall':8}")
     for name, values in scores["per_class"].items():
-        iou, boundary, precision, recall = (
-            "absent" if values[key] is None else f"{values[key]:.4f}"
-            for key in ("iou", "boundary_iou", "precision", "recall")
-        )
-        lines.append(f"{name:18}{iou:8}{boundary:8}{precision:11}{recall:8}")
+        cells = {key: "absent" if value is None else f"{value:.4f}" for key, value in values.items()}
+        lines.append(f"{name:18}{cells['iou']:8}{cells['boundary_iou']:8}{cells['precision']:11}{cells['recall']:8}")
     return "\n".join(lines)
