@@ -12,7 +12,6 @@ from ..data.transforms import resize_longest_side
 from ..files import write_atomically
 from .result_files import DESCRIPTION_TAG, MADE_BY, SOFTWARE_TAG
 
-MASK_FORMATS = ("ids", "binary", "palette")
 PNG_LEVEL = 1  # zlib level; several times faster than Pillow's default, but the files are about 10% larger
 JPEG_QUALITY = 90
 JPEG_SIDE = 65_500  # limit of the format

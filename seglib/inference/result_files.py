@@ -12,7 +12,7 @@ from threading import Lock
 
 import numpy as np
 import pooch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from ..data import SUFFIXES
 from . import video
@@ -110,9 +110,7 @@ def read_source_id(file: Path) -> str | None:
                 tags = getattr(image, "tag_v2", None) or image.getexif()
                 made_by = tags.get(SOFTWARE_TAG) or image.info.get("Software")  # older versions wrote PNG text
                 source = tags.get(DESCRIPTION_TAG) or image.info.get("Source")
-    except (OSError, ValueError, SyntaxError, LookupError, AttributeError):
-        return None
-    except (UnidentifiedImageError, zipfile.BadZipFile, PredictionError):
+    except (OSError, ValueError, SyntaxError, LookupError, AttributeError, zipfile.BadZipFile):
         return None
     return (source or "") if made_by == MADE_BY else None
 
