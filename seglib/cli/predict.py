@@ -172,7 +172,6 @@ def write_summaries(args: argparse.Namespace, results: list, classes: list[str])
         rows = {row[0]: row[1] for row in list(csv.reader(io.StringIO(before)))[1:] if len(row) > 1}
         rows |= {str(r.file): "" if r.uncertainty is None else f"{r.uncertainty:.6f}" for r in results}
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(("image", "uncertainty"))
-        writer.writerows(sorted(rows.items(), key=lambda row: -float(row[1] or 0)))
+        ranked = sorted(rows.items(), key=lambda row: -float(row[1] or 0))
+        csv.writer(text, lineterminator="\n").writerows([("image", "uncertainty"), *ranked])
         write_text(file, text.getvalue())
