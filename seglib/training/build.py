@@ -50,12 +50,9 @@ def pick_num_workers(config: Config, device: torch.device) -> int:
 def load_datasets(config: Config, num_workers: int) -> tuple[SegmentationDataset, SegmentationDataset]:
     """Return the training set and the validation set, each with a cache of `data.cache_mb` MiB across all workers."""
     options, cache_bytes = config.data, (config.data.cache_mb << 20) // max(1, num_workers)
-    return tuple(
-        data.load(
-            options.name, split, options.root, options.list_name, cache_bytes, options.channels, **options.options
-        )
-        for split in (options.train_split, options.val_split)
-    )
+    shared = (options.root, options.list_name, cache_bytes, options.channels)
+    splits = (options.train_split, options.val_split)
+    return tuple(data.load(options.name, split, *shared, **options.options) for split in splits)
 
 
 def prepare_channels(config: Config, train_set: SegmentationDataset) -> Config:
@@ -175,20 +172,18 @@ def _fitting_options(metadata: dict) -> str:
 
 def make_loss(config: Config, model: nn.Module, train_set: SegmentationDataset) -> SegmentationLoss:
     """Build the loss.  If class weights depend on class frequencies, the pixels of all training masks are counted."""
-    factors = config.loss.class_weights
+    options, factors = config.loss, config.loss.class_weights
     if isinstance(factors, str):
         by_frequency = factors in ("sqrt_freq", "inv_freq")  # the other schemes do not need pixel counts
         factors = class_weights(factors, train_set.pixel_counts() if by_frequency else [0] * train_set.num_classes)
     default = getattr(model, "aux_loss_weights", (1.0,))
-    output_weights = config.loss.output_weights or default
+    output_weights = options.output_weights or default
     if len(output_weights) != len(default):
         raise TrainingError(
             f"loss.output_weights has {len(output_weights)} factors, but {config.model.name} has {len(default)} "
             "outputs; give one for each output, or leave it out."
         )
-    return SegmentationLoss(
-        config.loss.terms, factors, 255, output_weights, config.loss.options, distributed.all_reduce_sum
-    )
+    return SegmentationLoss(options.terms, factors, 255, output_weights, options.options, distributed.all_reduce_sum)
 
 
 def check_encoder_options(config: Config, model: nn.Module) -> None:

@@ -130,12 +130,8 @@ class Trainer:
             self.agreement, self.saved_at = Agreement(), time.perf_counter()
             for epoch in range(len(self.history), config.epochs):
                 meter = self.train_one_epoch(epoch, train_loader)
-                entry = {
-                    "epoch": epoch,
-                    "lr": self.schedule(self.step - 1),
-                    "crop_size": self.sampler.crop_size(epoch),
-                    **meter.summary(),
-                }
+                entry = {"epoch": epoch, "lr": self.schedule(self.step - 1), "crop_size": self.sampler.crop_size(epoch)}
+                entry |= meter.summary()
                 if epoch + 1 == config.epochs or (epoch + 1) % config.eval_interval == 0:
                     scores = self.validate(val_loader)
                     entry["val"] = {name: scores[name] for name in SCORES if scores.get(name) is not None}
@@ -207,17 +203,13 @@ class Trainer:
         # For gradient accumulation, every process needs the same number of parts, each with at least one image.
         batch_size, world_size = self.sampler.num_batch_images(self.step), distributed.world_size()
         num_parts = max(1, min(self.config.accumulation_steps, batch_size // world_size))
-        parts = zip(
-            images.tensor_split(num_parts),
-            masks.tensor_split(num_parts),
-            accumulation_weights(batch_size, num_parts, world_size),
-            strict=True,
-        )
+        shares = accumulation_weights(batch_size, num_parts, world_size)
+        parts = zip(images.tensor_split(num_parts), masks.tensor_split(num_parts), shares, strict=True)
         losses = []
-        for i, (part_images, part_masks, weight) in enumerate(parts):
+        for i, (part_images, part_masks, share) in enumerate(parts):
             exchange_later = world_size > 1 and i < num_parts - 1  # DDP averages gradients after the last part
             with self.forward.no_sync() if exchange_later else nullcontext():
-                loss = self.compute_loss(part_images, part_masks) * weight
+                loss = self.compute_loss(part_images, part_masks) * share
                 self.scaler.scale(loss).backward()
             losses.append(loss.detach())
 
