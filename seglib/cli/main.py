@@ -102,11 +102,11 @@ def run_command(run: Callable[[], int]) -> int:
             return 1
         if os.environ.get("SEGLIB_TRACEBACK"):
             raise
-        print(f"error: {_sentence(error)}", file=sys.stderr)
+        print(f"error: {_format_error(error)}", file=sys.stderr)
         return 1
 
 
-def _sentence(error: Exception) -> str:
+def _format_error(error: Exception) -> str:
     """Return the message of an error. The message of an operating-system error begins with the file name."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'a file'}: {error.strerror}."

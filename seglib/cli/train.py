@@ -75,17 +75,17 @@ def run(args: argparse.Namespace) -> int:
         history = training.fit(settings, resume=args.resume)
     except KeyboardInterrupt:
         if distributed.rank() == 0:
-            print(_how_to_resume(settings.output_dir))
+            print(_describe_resuming(settings.output_dir))
         return 130
     finally:
         rank = distributed.rank()
         distributed.destroy_process_group()
     if rank == 0:
-        print(_result(history, settings))
+        print(_describe_result(history, settings))
     return 0
 
 
-def _how_to_resume(output_dir: str) -> str:
+def _describe_resuming(output_dir: str) -> str:
     """Return a message with the command that resumes an interrupted run."""
     if not (Path(output_dir) / "checkpoint.pt").exists():
         return "\nStopped before the first checkpoint."
@@ -94,7 +94,7 @@ def _how_to_resume(output_dir: str) -> str:
     return f"\nStopped; continue with: {program} {shlex.quote(f'{output_dir}/config.yaml')} --resume"
 
 
-def _result(history: list[dict], settings) -> str:
+def _describe_result(history: list[dict], settings) -> str:
     """Return a message with the scores of the saved weights and the command that evaluates them."""
     validated = [entry for entry in history if "val" in entry]
     best = max(validated, key=lambda entry: entry["val"][settings.metric])

@@ -98,7 +98,7 @@ def parse_classes(text: str, file: Path) -> Classes:
     unknown = sorted(map(str, content.keys() - set(ENTRIES)))
     require(not unknown, f"unknown entry '{', '.join(unknown)}'; the entries are {', '.join(ENTRIES)}")
     classes, background = content.get("classes", ["background", "object"]), content.get("background")
-    names = _names(classes, require)
+    names = _check_class_names(classes, require)
     require(background in (None, *names), f"'background' is {background!r}, but must be one of the classes")
     if background is None and background_index(names) is not None:
         background = names[background_index(names)]
@@ -106,12 +106,12 @@ def parse_classes(text: str, file: Path) -> Classes:
     name_of = dict(classes) if isinstance(classes, dict) else dict(enumerate(classes))
     colors = content.get("colors")
     if colors is not None:
-        name_of = dict(zip(_colors(colors, classes, require), classes, strict=True))
+        name_of = dict(zip(_check_colors(colors, classes, require), classes, strict=True))
     label_of = {"ignore": IGNORE} | {name: label for label, name in enumerate(names)}
     table = {value: label_of[name] for value, name in name_of.items()}
     others = dict.fromkeys(range(256), table.pop("others")) if "others" in table else {}
     if content.get("ignore") is not None:
-        table |= dict.fromkeys(_ignored(content["ignore"], table, colors is not None, require), IGNORE)
+        table |= dict.fromkeys(_check_ignored(content["ignore"], table, colors is not None, require), IGNORE)
     binary, pattern, bits, bands, channels = (content.get(key, default) for key, default in OPTIONS.items())
     if "binary" in content:
         _check_binary(binary, names, colors, background, require)
@@ -135,7 +135,7 @@ def parse_classes(text: str, file: Path) -> Classes:
     )
 
 
-def _names(classes: object, require: Callable) -> list[str]:
+def _check_class_names(classes: object, require: Callable) -> list[str]:
     """Return the class names, without "ignore". `classes` is a list of names or {id: name, "others": name}."""
     names = classes if isinstance(classes, list) else []
     if isinstance(classes, dict):
@@ -154,7 +154,7 @@ def _names(classes: object, require: Callable) -> list[str]:
     return names
 
 
-def _colors(colors: object, classes: object, require: Callable) -> tuple[Color, ...]:
+def _check_colors(colors: object, classes: object, require: Callable) -> tuple[Color, ...]:
     require(isinstance(classes, list), "'colors' needs a list 'classes', in the same order")
     count = len(colors) if isinstance(colors, list) else "no list"
     require(count == len(classes), f"'colors' must list one for each of the {len(classes)} classes, not {count}")
@@ -164,7 +164,7 @@ def _colors(colors: object, classes: object, require: Callable) -> tuple[Color, 
     return tuple(map(tuple, colors))
 
 
-def _ignored(ignore: object, table: Mapping, painted: bool, require: Callable) -> list:
+def _check_ignored(ignore: object, table: Mapping, painted: bool, require: Callable) -> list:
     """Return the ids or colors to ignore. Raises DataError if one of them also belongs to a class in `table`."""
     values = ignore if isinstance(ignore, list) and not (painted and is_color(ignore)) else [ignore]
     kind, form = ("color", "[red, green, blue]") if painted else ("id", "a whole number 0 to 255")

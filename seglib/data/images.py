@@ -73,7 +73,7 @@ def open_image(path: Path) -> Iterator[Image.Image]:
         reason = str(error.strerror).lower()
         raise DataError(f"{path}: {reason}; check the name and the file's permissions.") from None
     except UnidentifiedImageError:
-        reason = _tiff_reason(path) or "not an image that can be read, or truncated; get it again as PNG"
+        reason = _explain_tiff(path) or "not an image that can be read, or truncated; get it again as PNG"
         raise DataError(f"{path}: {reason}.") from None
     except (Image.DecompressionBombError, MemoryError):
         raise DataError(f"{path}: more than {MAX_PIXELS:,} pixels, or not enough memory; make it smaller.") from None
@@ -180,15 +180,15 @@ def decode_image(
             image, alpha, depth = _read_deep_colors(path, image, bits)
         else:
             image.load()
-            image, alpha, depth = _eight_bits(image, path, bits)
-        transform = _profile_transform(profile, image.mode) if profile or image.mode == "LAB" else None
+            image, alpha, depth = _convert_to_eight_bits(image, path, bits)
+        transform = _build_profile_transform(profile, image.mode) if profile or image.mode == "LAB" else None
         pixels = np.asarray(ImageCms.applyTransform(image, transform) if transform else image.convert("RGB"))
     if alpha is not None:
         pixels = np.asarray(Image.composite(Image.fromarray(pixels), Image.new("RGB", image.size, "white"), alpha))
     return np.ascontiguousarray(turn_upright(pixels, turn)), depth, turn
 
 
-def _eight_bits(image: Image.Image, path: Path, bits: int) -> tuple[Image.Image, Image.Image | None, int]:
+def _convert_to_eight_bits(image: Image.Image, path: Path, bits: int) -> tuple[Image.Image, Image.Image | None, int]:
     """Return the image in mode L, RGB, CMYK or LAB, its alpha channel or None, and its original bit depth."""
     if image.mode == "F":
         remedy = "save it in 8 or 16 bits, or train a network on the values with `channels:` in classes.yaml"
@@ -240,7 +240,7 @@ def _read_deep_colors(path: Path, image: Image.Image, bits: int) -> tuple[Image.
 
 
 @lru_cache(maxsize=16)
-def _profile_transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
+def _build_profile_transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
     """Return the conversion from a color profile to sRGB.
 
     The result is None if the profile is already sRGB, is damaged, or does not apply to images of this mode.
@@ -277,7 +277,7 @@ def tiff_tags(path: Path) -> dict[int, Any]:
         return {}
 
 
-def _tiff_reason(path: Path) -> str:
+def _explain_tiff(path: Path) -> str:
     """Return the reason why Pillow cannot open a TIFF, or an empty string if tifffile cannot open the file either."""
     try:
         import tifffile
@@ -311,7 +311,7 @@ def _read_bands(path: Path, bits: int, bands: Sequence[int], channels: int) -> t
     """Read selected bands for `decode_image`, using tifffile for TIFF files and Pillow for other files."""
     nodata = None
     if path.suffix.lower() in (".tif", ".tiff"):
-        values, turn, nodata = _tiff_samples(path, pages_are_bands=channels > 0)
+        values, turn, nodata = _read_tiff_samples(path, pages_are_bands=channels > 0)
     else:
         with open_image(path) as image:
             if channels and _has_deep_colors(image):
@@ -354,7 +354,7 @@ def bands_to_rgb(image: np.ndarray) -> np.ndarray:
     return np.nan_to_num((bands - mean) / np.maximum(std, 1e-12) * 51 + 127.5).clip(0, 255).astype(np.uint8)
 
 
-def _tiff_samples(path: Path, pages_are_bands: bool) -> tuple[np.ndarray, int, float | None]:
+def _read_tiff_samples(path: Path, pages_are_bands: bool) -> tuple[np.ndarray, int, float | None]:
     """Return all bands (H, W, B) of a TIFF, its orientation, and its no-data value or None."""
     tifffile = import_optional("tifffile", DataError, f"{path}: reading bands", "tifffile")
     try:

@@ -42,7 +42,7 @@ def detect(path: Path) -> Layout:
     """Find images and masks below `path`. Raises DataError if no layout matches, or if two match equally well."""
     folders = _walk(path)
     by_name = {tuple(map(str.lower, parts)): parts for parts in folders}
-    masks_of = {parts: [by_name[o] for o in _mask_folders(parts) if o in by_name] for parts in folders}
+    masks_of = {parts: [by_name[o] for o in _list_mask_folders(parts) if o in by_name] for parts in folders}
     if not any(masks_of.values()):  # images and masks are in the same folders
         masks_of = {parts: [parts] for parts in folders}
     layout = Layout([], [])
@@ -50,7 +50,7 @@ def detect(path: Path) -> Layout:
         if candidates:
             _add(layout, path, parts, candidates)
     if not layout.pairs:
-        raise DataError(_nothing_fits(path, folders))
+        raise DataError(_explain_no_layout(path, folders))
     used = {file.parent for pair in layout.pairs for file in (pair.image, pair.mask)}
     layout.skipped += [file for folder in folders.values() if folder not in used for file in list_images(folder)]
     return layout
@@ -68,7 +68,7 @@ def _walk(path: Path) -> dict[Parts, Path]:
     return folders
 
 
-def _mask_folders(parts: Parts) -> list[Parts]:
+def _list_mask_folders(parts: Parts) -> list[Parts]:
     """Return the possible mask folders for the image folder `parts`, in lower case."""
     lower = tuple(map(str.lower, parts))
     folders = []
@@ -165,7 +165,7 @@ def by_pattern(path: Path, images: str, masks: str) -> Layout:
     return Layout([f"images {images}, masks {masks}"], chosen)
 
 
-def _nothing_fits(path: Path, folders: dict[Parts, Path]) -> str:
+def _explain_no_layout(path: Path, folders: dict[Parts, Path]) -> str:
     """Return the error message for a folder without a known layout.
 
     If there are annotations, it names the command that imports them. Packages register functions that recognize

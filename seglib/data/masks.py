@@ -34,7 +34,7 @@ def read_mask(path: Path | str, form: str = "stored") -> np.ndarray:
                 raise DataError(f"{path}: has no transparency to take the mask from; save it with an alpha channel.")
             values = np.asarray(image.convert("RGBA").getchannel("A"))
         else:
-            values = _stored_values(image, path)
+            values = _read_stored_values(image, path)
             if form == "guess":
                 _check_consistency(image, values, path)
         return np.ascontiguousarray(turn_upright(values, orientation(image)))
@@ -60,7 +60,7 @@ def _read_mat(path: Path) -> np.ndarray:
     return values
 
 
-def _stored_values(image: Image.Image, path: Path) -> np.ndarray:
+def _read_stored_values(image: Image.Image, path: Path) -> np.ndarray:
     if image.mode in ("LA", "PA"):
         image = image.getchannel(0)
     if image.mode in ("1", "L", "P"):

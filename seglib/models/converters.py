@@ -59,9 +59,9 @@ class Loaded(NamedTuple):
     def __str__(self) -> str:
         text = f"{self.title}: {self.used} entries loaded"
         if self.fresh:
-            text += f"; {len(self.fresh)} of the network not in the checkpoint: {_shortened(self.fresh)}"
+            text += f"; {len(self.fresh)} of the network not in the checkpoint: {_shorten(self.fresh)}"
         if self.dropped:
-            text += f"; {len(self.dropped)} of the checkpoint not used: {_shortened(self.dropped)}"
+            text += f"; {len(self.dropped)} of the checkpoint not used: {_shorten(self.dropped)}"
         return text
 
 
@@ -114,7 +114,7 @@ def load_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -> Loaded:
 
 def upgrade_state_dict(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename the keys of a state_dict, saved by this or an older version of seglib, to the current keys."""
-    return {_renamed(name, PUBLISHED["old_names"]): value for name, value in state_dict.items()}
+    return {_rename(name, PUBLISHED["old_names"]): value for name, value in state_dict.items()}
 
 
 def _read(checkpoint: Mapping[str, Any] | str | Path) -> Mapping[str, Any]:
@@ -144,11 +144,11 @@ def _load(model: nn.Module, entries: Mapping[str, tuple[str, Any]], form: Format
     """
     kind = type(model).__name__
     dropped = [name for name in entries if re.search(form.dropped, name)]
-    theirs = {_renamed(name, form.renames): entry for name, entry in entries.items() if name not in dropped}
+    theirs = {_rename(name, form.renames): entry for name, entry in entries.items() if name not in dropped}
     values = {name: value for name, (_, value) in theirs.items()}
     current = model.state_dict()
     fresh = [name for name in current if name not in values and re.search(form.absent, name)]
-    fresh = _other_classes(model, {name: current[name] for name in current if name not in fresh}, values) + fresh
+    fresh = _find_resized_head(model, {name: current[name] for name in current if name not in fresh}, values) + fresh
     faults = {
         "missing": [name for name in current if name not in values and name not in fresh],
         "unexpected": [original for name, (original, _) in theirs.items() if name not in current],
@@ -158,14 +158,14 @@ def _load(model: nn.Module, entries: Mapping[str, tuple[str, Any]], form: Format
             if current[name].shape != values[name].shape and name not in fresh
         ],
     }
-    listed = [f"{title}: {_shortened(sorted(names))}" for title, names in faults.items() if names]
+    listed = [f"{title}: {_shorten(sorted(names))}" for title, names in faults.items() if names]
     if listed:
         raise CheckpointError(f"the checkpoint does not fit {kind}; {'; '.join(listed)}. Check the model's options.")
     model.load_state_dict({**current, **{name: value for name, value in values.items() if name not in fresh}})
     return Loaded(form.title, len(current) - len(fresh), fresh, dropped)
 
 
-def _other_classes(model: nn.Module, current: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> list[str]:
+def _find_resized_head(model: nn.Module, current: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> list[str]:
     """Return the keys of the last layer if the checkpoint has a different number of classes, otherwise []."""
     last = [name for name in current if name.startswith(getattr(model, "head_prefixes", ()))]
     if not last or any(name not in values or values[name].dim() != current[name].dim() for name in last):
@@ -174,11 +174,11 @@ def _other_classes(model: nn.Module, current: Mapping[str, Tensor], values: Mapp
     return last if len(ours) == len(theirs) == 1 and ours != theirs else []
 
 
-def _renamed(name: str, renames: Mapping[str, str]) -> str:
+def _rename(name: str, renames: Mapping[str, str]) -> str:
     for pattern, replacement in renames.items():
         name = re.sub(pattern, replacement, name)
     return name
 
 
-def _shortened(names: list[str]) -> str:
+def _shorten(names: list[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -155,13 +155,13 @@ def make_model(config: ModelConfig, num_classes: int, in_channels: int = 3) -> n
     try:
         loaded = models.load_weights(model, tensors)
     except models.CheckpointError as error:
-        raise TrainingError(f"model.init_from: {file}: {error}{_fitting_options(metadata)}") from None
+        raise TrainingError(f"model.init_from: {file}: {error}{_suggest_options(metadata)}") from None
     if distributed.rank() == 0:
         print(f"{file.name}: {loaded}", file=sys.stderr)
     return model
 
 
-def _fitting_options(metadata: dict) -> str:
+def _suggest_options(metadata: dict) -> str:
     """Return a hint that names the options of the network in the file's metadata, or "" if the metadata has none."""
     saved = metadata.get("config", {}).get("model", {})
     if not isinstance(saved, dict) or "name" not in saved:

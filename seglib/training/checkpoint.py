@@ -64,7 +64,7 @@ def write_config(folder: Path, config: Config) -> None:
         except ConfigError:
             pass
         names = (folder / f"config-before-{number}.yaml" for number in itertools.count(1))
-        file.rename(next(kept for kept in names if not kept.exists()))
+        file.rename(next(unused for unused in names if not unused.exists()))
     files.write_text(file, yaml.safe_dump(config_to_dict(config), sort_keys=False))
 
 

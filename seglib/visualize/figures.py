@@ -54,7 +54,7 @@ def show_prediction(
     handles = legend(classes, palette)[0 if background is None else 1 :]
     if target is not None:
         panels.append(["Errors", "", masks.error_map(image, target, prediction, None if background is None else 1)])
-        panels[2][1], panels[3][1] = _scores(target, prediction, classes)
+        panels[2][1], panels[3][1] = _format_scores(target, prediction, classes)
         handles += error_legend(background, target)
     aspect = image.shape[1] / image.shape[0]
     height = min(_IMAGE_HEIGHT, WIDTH / len(panels) / aspect)
@@ -92,7 +92,7 @@ def describe_labels(labels, classes) -> str:
     return f"{len(np.unique(counted))} of {len(classes)} classes"
 
 
-def _scores(target, prediction, classes) -> tuple[str, str]:
+def _format_scores(target, prediction, classes) -> tuple[str, str]:
     counts = Counts(len(classes))
     counts.update(np.asarray(target), np.asarray(prediction))
     scores, binary = counts.scores(), len(classes) == 2
