@@ -1,11 +1,12 @@
 """Check the metadata of a weights file before a network is built from it."""
 
-import math
+import sys
 from collections.abc import Mapping
 
 from .files import is_color, is_integer, is_printable_name
 
 READING = {"bits", "bands", "channels"}  # keyword arguments of `data.read_image`
+LARGEST = sys.float_info.max  # JSON can hold larger integers, which cannot be converted to float
 MAX_OPTION = 4096  # limit on integer options of a network, because larger values could exhaust the memory
 
 
@@ -74,5 +75,5 @@ def _is_inference(inference: object) -> bool:
     good = isinstance(scales, list) and scales and all(isinstance(s, int | float) and 0 < s < 100 for s in scales)
     mean, std = inference.get("mean", []), inference.get("std", [])
     good = good and isinstance(mean, list) and isinstance(std, list) and len(mean) == len(std) <= 255
-    good = good and all(isinstance(n, int | float) and math.isfinite(n) for n in mean + std) and all(n > 0 for n in std)
+    good = good and all(isinstance(n, int | float) and abs(n) < LARGEST for n in mean + std) and all(n > 0 for n in std)
     return bool(good) and is_integer(inference.get("longest_side"), 0, 10**6)

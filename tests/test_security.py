@@ -115,6 +115,8 @@ def test_invalid_metadata_is_refused_before_anything_is_built(tmp_path, monkeypa
     assert "invalid config.inference in its metadata" in message(
         config={**notes["config"], "inference": {"longest_side": -1}}
     )
+    large = {"longest_side": 0, "flip": False, "scales": [1.0], "mean": [10**400], "std": [1.0]}  # no float
+    assert "invalid config.inference in its metadata" in message(config={**notes["config"], "inference": large})
     real, devices = models.create, []
 
     def watched(*words, **options):
