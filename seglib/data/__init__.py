@@ -178,13 +178,11 @@ def load(
         raise DataError(f"data.channels is {channels}, but {name} is generated in RGB; leave it at 0.")
     if name in generated:
         return generated[name].load(split, cache_bytes, **options)
-    described = source(name)
+    entry = source(name)
     if channels:
-        described = replace(described, reading=described.reading | {"channels": channels})
-    chosen = pairs(described, split, root, list_name)
+        entry = replace(entry, reading=entry.reading | {"channels": channels})
+    chosen = pairs(entry, split, root, list_name)
     for pair in chosen:
         pair.check_mask()
-    keys, read = [pair.key for pair in chosen], FilePairs(described, chosen, cache_bytes)
-    return SegmentationDataset(
-        described.name, described.classes, described.palette, keys, read, described.background, described.reading
-    )
+    keys, read = [pair.key for pair in chosen], FilePairs(entry, chosen, cache_bytes)
+    return SegmentationDataset(entry.name, entry.classes, entry.palette, keys, read, entry.background, entry.reading)

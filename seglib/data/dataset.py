@@ -205,11 +205,10 @@ class SegmentationDataset(Dataset):
         unknown = sorted(set(keys) - set(self.keys))
         if unknown:
             raise DataError(f"{self.name} has no image '{unknown[0]}' in this split; the first is '{self.keys[0]}'.")
-        kept = [i for i, key in enumerate(self.keys) if key not in keys]
+        kept = {i: key for i, key in enumerate(self.keys) if key not in keys}
         if keys and not kept:
             raise DataError(f"{self.name}: without these, none of the {len(self)} images are left; leave out fewer.")
-        chosen = [self.keys[i] for i in kept]
-        return replace(self, keys=chosen, read=SelectedReader([(self.read, i) for i in kept]))
+        return replace(self, keys=list(kept.values()), read=SelectedReader([(self.read, i) for i in kept]))
 
     def __len__(self) -> int:
         return len(self.keys)
