@@ -39,6 +39,7 @@ from .options import Parser, add_inference, make_folder, make_predictor
 DEFAULT = "efficientnet_unet-horses"
 IMAGES = "image and video files, folders, or patterns in quotes; 'example' is an image that comes with matplotlib"
 KINDS = "what to write: mask, overlay, cutout, probabilities, coco, labelme (mask,overlay)"
+RANKING = "uncertainty.csv"
 BITS = "number of bits used by 16-bit images, 8 to 16 (default: as in training, or detected)"
 BANDS = "bands to read, numbered from 1: one (gray), three (RGB), or as many as in training (the default)"
 ENGINE = "local: PyTorch; openvino: faster on CPUs; ray: many images at once, here or on a Ray cluster (%(default)s)"
@@ -127,6 +128,8 @@ def find_tasks(args: argparse.Namespace, classes: list[str]) -> list:
     make_folder(args.out, "--out")
     tasks = [PredictTask(file, args.out / free_name(file, args.out, taken)) for file in images]
     in_coco = polygons.read_coco(args.out / "coco.json", classes) if "coco" in args.kind else {}
+    if args.rank:
+        read_ranking(args.out / RANKING)  # refuse another file before the run
     if args.skip_existing:
         done = {task for task in tasks if has_results(task.target, args.kind)}
         if "coco" in args.kind:
@@ -154,6 +157,24 @@ def load(args: argparse.Namespace):
     return BatchPredictor(predictor, classes, metadata["palette"], args.kind, args.mask_format, background, reading)
 
 
+def read_ranking(file: Path) -> dict[str, str]:
+    """Return {image: uncertainty, or "" if unknown} for a file that `write_summaries` wrote; {} if it does not exist.
+
+    Raises PredictionError if the file has other contents.
+    """
+    from ..inference import PredictionError
+
+    try:
+        rows = [row for row in csv.reader(io.StringIO(file.read_text(encoding="utf-8"))) if row]
+        if rows[:1] == [["image", "uncertainty"]]:
+            return {image: value and f"{float(value):.6f}" for image, value in rows[1:]}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, csv.Error):
+        pass
+    raise PredictionError(f"{file}: not written by --rank uncertainty; name another --out.")
+
+
 def write_summaries(args: argparse.Namespace, results: list, classes: list[str]) -> None:
     """Write coco.json and uncertainty.csv if they are requested. Existing entries of other images are kept."""
     from ..files import write_text
@@ -167,9 +188,8 @@ def write_summaries(args: argparse.Namespace, results: list, classes: list[str])
             images[image["file_name"]] = image
         polygons.save_coco(file, images.values(), classes)
     if args.rank:
-        file = args.out / "uncertainty.csv"
-        before = file.read_text(encoding="utf-8") if file.exists() else ""
-        rows = {row[0]: row[1] for row in list(csv.reader(io.StringIO(before)))[1:] if len(row) > 1}
+        file = args.out / RANKING
+        rows = read_ranking(file)
         rows |= {str(r.file): "" if r.uncertainty is None else f"{r.uncertainty:.6f}" for r in results}
         text = io.StringIO()
         ranked = sorted(rows.items(), key=lambda row: -float(row[1] or 0))

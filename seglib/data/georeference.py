@@ -40,7 +40,8 @@ def _read_header(image: Path) -> tuple[float, ...] | None:
 
 def _read_world_file(image: Path) -> tuple[float, ...] | None:
     suffix = image.suffix[1:]
-    for name in (f".{suffix[:1]}{suffix[-1:]}w", f".{suffix}w", ".wld"):
+    names = f".{suffix[:1]}{suffix[-1:]}w", f".{suffix}w", ".wld"
+    for name in (case(name) for name in names for case in (str, str.lower, str.upper)):
         try:
             numbers = tuple(map(float, image.with_suffix(name).read_text(encoding="ascii").split()))
         except (OSError, ValueError):

@@ -198,7 +198,9 @@ def _convert_to_eight_bits(image: Image.Image, path: Path, bits: int) -> tuple[I
         if values.min() < 0 or values.max() > 65535:
             raise DataError(f"{path}: pixel values outside 0..65535; save it as an 8-bit or 16-bit image.")
         bits = bits or used_bits(values)
-        return Image.fromarray(scale_to_bytes(values, bits, path)), None, bits
+        gray = scale_to_bytes(values, bits, path)
+        is_inverted = getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == 0  # Pillow inverts only up to 8 bits
+        return Image.fromarray(255 - gray if is_inverted else gray), None, bits
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         image = image.convert("RGBA")
         return image.convert("RGB"), image.getchannel("A"), 8

@@ -56,7 +56,7 @@ def as_reader(image: "np.ndarray | Image.Image | Path | str | ImageReader", chan
         return ArrayReader(_pil_to_rgb(image))
     if not isinstance(image, np.ndarray) and hasattr(image, "rows"):
         return image
-    is_array = isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == (channels or 3)
+    is_array = isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == (channels or 3) and image.size
     if not is_array or (image.dtype.kind not in "uif" if channels else image.dtype != np.uint8):
         kind = f"{image.dtype} {tuple(image.shape)}" if hasattr(image, "dtype") else type(image).__name__
         wanted = f"or an array (H, W, {channels})" if channels else "a PIL image or a uint8 RGB array (H, W, 3)"

@@ -128,6 +128,8 @@ class TiffReader:
             self.turned = images.tiff_tags(file).get(images.ORIENTATION, 1) > 1
         if bands or channels:
             self.bands, self.channels = images.choose_bands(file, self.tiff.count, bands, channels), ("gray",)
+        self.colors = slice(-1 if "alpha" in self.channels else None)
+        self.factor = 255 // (2 ** int(self.tiff.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8)) - 1)  # 2 or 4 bits
         if problem := self._unsupported():
             self.tiff.close()
             raise PredictionError(f"{file}: {problem}; save it upright, in 8-bit RGB, {CONVERT}.")
@@ -161,14 +163,17 @@ class TiffReader:
         if self.num_channels:
             return images.as_channels(stored, self.tiff.nodata)
         if self.channels == ("palette",):
-            return np.array([self.tiff.colormap(1)[index][:3] for index in range(256)], np.uint8)[stored[:, :, 0]]
-        values = stored if stored.dtype == np.uint8 else images.scale_to_bytes(stored, self._used_bits(), self.name)
-        colors = values
+            return np.array([color[:3] for color in self.tiff.colormap(1).values()], np.uint8)[stored[:, :, 0]]
+        colors = self._to_bytes(stored[:, :, self.colors], self._used_bits)
         if "alpha" in self.channels:
-            colors, alpha = values[:, :, :-1], values[:, :, -1:].astype(np.uint32)
+            alpha = self._to_bytes(stored[:, :, -1:], lambda: 16).astype(np.uint32)
             mixed = (colors.astype(np.uint32) * (255 if self.multiplied else alpha) + (255 - alpha) * 255 + 127) // 255
             colors = np.minimum(mixed, 255).astype(np.uint8)  # colors in damaged files may exceed alpha
         return colors if colors.shape[2] == 3 else np.repeat(colors, 3, axis=2)
+
+    def _to_bytes(self, stored: np.ndarray, bits: Callable[[], int]) -> np.ndarray:
+        deep = stored.dtype == np.uint16
+        return images.scale_to_bytes(stored, bits(), self.name) if deep else stored * self.factor
 
     def _read(self, top: int, bottom: int) -> np.ndarray:
         """Return the chosen bands of these rows as they are stored, (bottom - top, width, bands)."""
@@ -181,8 +186,8 @@ class TiffReader:
     def _used_bits(self) -> int:
         """Return the bit depth of 16-bit values, as in `data.read_image`. The first call reads the whole file."""
         if not self.bits:
-            tops = range(0, self.height, ROWS)
-            self.bits = max(images.used_bits(self._read(top, min(top + ROWS, self.height))) for top in tops)
+            parts = (self._read(top, min(top + ROWS, self.height)) for top in range(0, self.height, ROWS))
+            self.bits = max(images.used_bits(part[:, :, self.colors]) for part in parts)
         return self.bits
 
 

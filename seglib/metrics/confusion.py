@@ -62,7 +62,7 @@ def dice(
 ) -> np.ndarray:
     """Return the Dice coefficient of each class, 2 TP / (2 TP + FP + FN).  See `iou` for arguments and errors."""
     hits, true, predicted = _marginals(target, prediction, num_classes, ignore_index)
-    return quotient(2 * hits, true + predicted)
+    return quotient(2.0 * hits, true + predicted)
 
 
 def precision(

@@ -273,6 +273,20 @@ def test_the_least_certain_images_come_first(called, place):
     assert len(values) == 3 and values == sorted(values, reverse=True)
 
 
+def test_another_ranking_is_refused_before_the_run(called, place):
+    (place / "out").mkdir()
+    for text in (
+        "image;uncertainty\na.png;0,5\n",
+        "image,uncertainty\na.png,high\n",
+        "image,uncertainty\n\xe4.png,0.2\n",
+    ):
+        (place / "out" / "uncertainty.csv").write_text(text, encoding="latin-1")
+        code, _, err = called("photos/a.png", "--rank", "uncertainty")
+        assert code == 1 and "uncertainty.csv: not written by --rank uncertainty; name another --out" in err
+        assert [file.name for file in (place / "out").iterdir()] == ["uncertainty.csv"]
+        assert (place / "out" / "uncertainty.csv").read_text(encoding="latin-1") == text
+
+
 def test_prediction_does_not_import_what_only_training_needs(place):
     """Predicting one image must not wait for the import of albumentations or matplotlib."""
     program = """

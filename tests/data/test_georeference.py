@@ -32,3 +32,13 @@ def test_world_file_beside_an_image(tmp_path, name):
     (tmp_path / name).write_text("0.5\n0\n0\n-0.25\n1000\n2000\n")
     write_world_file(tmp_path / "a.jpg", tmp_path / "a_mask.png")
     assert (tmp_path / "a_mask.pgw").read_text().split() == ["0.5", "0", "0", "-0.25", "1000", "2000"]
+
+
+@pytest.mark.parametrize(
+    "image, name", [("a.JPG", "a.JGW"), ("a.JPG", "a.jgw"), ("a.jpg", "a.JGW"), ("a.TIF", "a.TFW")]
+)
+def test_world_file_with_a_suffix_in_upper_case(tmp_path, image, name):
+    Image.new("L", (6, 4)).save(tmp_path / image)
+    (tmp_path / name).write_text("0.5\n0\n0\n-0.25\n1000\n2000\n")
+    write_world_file(tmp_path / image, tmp_path / "a_mask.png")
+    assert (tmp_path / "a_mask.pgw").read_text().split() == ["0.5", "0", "0", "-0.25", "1000", "2000"]

@@ -426,3 +426,14 @@ def test_labels_by_color():
     assert labels_by_color(colours, "m.png", table).tolist() == [[0, 1, 2, 255]]
     with pytest.raises(DataError, match=r"m.png: color \(1, 0, 0\) .*add it to the classes file"):
         labels_by_color(np.array([[(1, 0, 0)]], np.uint8), "m.png", table)
+
+
+@pytest.mark.parametrize("factor, bits", [(16, 12), (257, 16)])
+def test_zero_is_white_in_16_bits_as_in_8(tmp_path, factor, bits):
+    tifffile = pytest.importorskip("tifffile")
+    gray = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    tifffile.imwrite(tmp_path / "8.tif", gray, photometric="miniswhite")
+    tifffile.imwrite(tmp_path / "16.tif", gray.astype(np.uint16) * factor, photometric="miniswhite")
+    expected = read_image(tmp_path / "8.tif").astype(int)
+    assert (expected[:, :, 0] == 255 - gray).all()
+    assert np.abs(read_image(tmp_path / "16.tif", bits) - expected).max() <= 1

@@ -205,6 +205,32 @@ def test_tiff_files_are_converted_as_in_memory(tmp_path, kind):
     assert np.abs(actual.astype(int) - expected).max() <= tolerance.get(kind, 0)
 
 
+@pytest.mark.parametrize(
+    "kind, bits", [("minisblack", 1), ("miniswhite", 1), ("minisblack", 2), ("minisblack", 4), ("palette", 4)]
+)
+def test_tiff_files_of_few_bits_are_converted_as_in_memory(tmp_path, kind, bits):
+    import rasterio
+
+    image, file = scene(60, 70)[:, :, 0] >> (8 - bits), tmp_path / "a.tif"
+    shape = {"count": 1, "height": 60, "width": 70, "dtype": "uint8", "transform": rasterio.Affine(2, 0, 0, 0, -2, 0)}
+    photometric = {"photometric": kind} if kind != "palette" else {}
+    with rasterio.open(file, "w", driver="GTiff", nbits=bits, **shape, **photometric) as tiff:
+        if kind == "palette":
+            tiff.write_colormap(1, {index: (9 * index, 200 - index, 7) for index in range(2**bits)})
+        tiff.write(image, 1)
+    with TiffReader(file) as reader:
+        assert (reader.rows(0, 60) == read_image(file)).all()
+
+
+@pytest.mark.parametrize("bits", [0, 12])
+def test_opacity_does_not_change_the_bit_depth_of_colors(tmp_path, bits):
+    image, file = scene(60, 70).astype(np.uint16), tmp_path / "a.tif"
+    deep = np.dstack([image * 16, image[:, :, 1] * 257])  # 12 bits, as from a camera, and opacity in 16 bits
+    tifffile.imwrite(file, deep, photometric="rgb", extrasamples=["unassalpha"])
+    with TiffReader(file, bits) as reader:
+        assert np.abs(reader.rows(0, 60).astype(int) - read_image(file, bits)).max() <= 1
+
+
 def test_tiff_files_that_cannot_be_read_by_window(tmp_path, monkeypatch):
     image, file = scene(300, 200), tmp_path / "a.tif"
 

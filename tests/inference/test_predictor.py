@@ -111,7 +111,12 @@ def test_scaling_keeps_the_shape_and_normalisation_is_imagenets():
 
 
 def test_wrong_arrays_and_devices_are_refused():
-    for array in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((4, 4, 4), np.uint8)):
+    for array in (
+        np.zeros((4, 4), np.uint8),
+        np.zeros((4, 4, 3)),
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((0, 4, 3), np.uint8),
+    ):
         with pytest.raises(PredictionError, match="expected a path, a PIL image or a uint8 RGB array"):
             Predictor(RedIsForeground()).labels(array)
     for name in ("cuda:99", "toaster"):
@@ -456,3 +461,10 @@ def test_batches_of_label_maps_agree_with_single_images():
     assert all(
         torch.equal(*pair) for pair in zip(predictor.label_maps(images), map(predictor.label_map, images), strict=True)
     )
+
+
+def test_a_hole_is_joined_without_comparing_all_pairs_of_corners():
+    """Large masks have outlines and holes of 100,000 corners; all pairs of them would take 150 GB."""
+    ring, hole = (np.stack([np.cos(angle), np.sin(angle)], 1) for angle in np.linspace(0, 6, 200_000).reshape(2, -1))
+    joined = polygons._join_hole(2 * ring, hole[::-1])
+    assert len(joined) == 200_002 and (joined[0] == 2 * ring[0]).all() and (joined[-1] == 2 * ring[-1]).all()

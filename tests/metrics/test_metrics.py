@@ -129,6 +129,12 @@ def test_scores_of_a_matrix_by_hand():
     assert metrics.mean_iou(torch.from_numpy(matrix)) == metrics.mean_iou(matrix)
 
 
+def test_scores_of_a_matrix_with_counts_near_the_limit_of_its_type():
+    matrix = np.diag(np.int32([2_000_000_000, 1]))
+    for score in (metrics.iou, metrics.dice, metrics.precision, metrics.recall):
+        assert (score(matrix) == 1).all()
+
+
 def test_a_class_that_is_only_predicted_counts_in_the_mean_iou():
     matrix = np.array([[3, 1], [0, 0]])
     assert metrics.mean_iou(matrix) == (3 / 4 + 0) / 2
