@@ -115,15 +115,23 @@ def _checkers(notebook: str) -> dict[str, Callable]:
 
 
 def _detect_none(answer):
-    """Return the answer; if it is a plain function, wrap it so that it raises _Unfinished instead of returning None."""
+    """Return the answer; if it is a plain function, wrap it so that it raises _Unfinished instead of returning None.
+
+    If the function returned something before, the wrapper raises a Hint instead.
+    """
     if not isinstance(answer, types.FunctionType):
         return answer
+    returned = False
 
     @functools.wraps(answer)
     def call(*args, **kwargs):
+        nonlocal returned
         result = answer(*args, **kwargs)
         if result is None or result is ...:
+            if returned:
+                raise Hint("your function returns nothing for some inputs: every case needs a `return` with a value")
             raise _Unfinished
+        returned = True
         return result
 
     return call
@@ -132,8 +140,14 @@ def _detect_none(answer):
 def _describe(error: Exception, answer) -> str:
     """Describe an exception in one sentence, with the line of the reader's code that raised the exception, if known."""
     what = f"{type(error).__name__}: {error}".splitlines()[0]
-    file = getattr(getattr(answer, "__code__", None), "co_filename", None)
+    function = answer.__init__ if isinstance(answer, type) else answer
+    file = getattr(getattr(function, "__code__", None), "co_filename", None)
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
     if frames:
-        return f"your function stopped with {what} (in the line `{frames[-1].line}`)"
+        kind = "class" if isinstance(answer, type) else "function"
+        return f"your {kind} stopped with {what} (in the line `{frames[-1].line}`)"
+    if isinstance(answer, type):
+        return f"your class {answer.__name__} stopped with {what}"
+    if isinstance(answer, types.FunctionType):
+        return f"your function cannot be called as in the exercise, or its result cannot be used ({what})"
     return f"your answer is of type {type(answer).__name__}, which cannot be used here ({what})"

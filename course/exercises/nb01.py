@@ -20,7 +20,7 @@ def count_classes(answer):
         raise Hint("there are more entries than classes: ignored pixels belong to no class")
     if counts.shape == (2,):
         raise Hint("a class without pixels needs a count of 0, so that entry c is always class c: see minlength")
-    if counts.shape == (3,):
+    if counts.shape == (3,) and set(counts.tolist()) == {5, 4, 3}:
         raise Hint("np.unique lists only labels that occur, and the ignored label; return one entry for each class")
     if counts.shape != (4,):
         raise Hint(f"return num_classes numbers, here 4; yours have shape {counts.shape}")
@@ -79,13 +79,14 @@ def find_neighbors(answer):
 
     Two frames are neighbors if they are from the same sequence and their numbers differ by at most `distance`.
     """
-    train = ["A_00100", "A_00300", "B_00110", "B_00500"]
+    train = ["A_00100", "A_00098", "A_00300", "B_00110", "B_00500"]
     near = ["A_00104", "A_00096", "A_00310", "B_00104"]
     far = ["A_00200", "B_00300", "C_00100"]
     result = answer(list(train), near[:1] + far + near[1:], 10)
     if isinstance(result, (int, np.integer)):
         raise Hint("return the keys, not their number, so that you can look at the frames")
-    result = set(result)
+    listed = list(result)
+    result = set(listed)
     if result & set(train):
         raise Hint("your list contains training frames; return validation frames with a neighbor in it")
     if not result:
@@ -98,11 +99,15 @@ def find_neighbors(answer):
         raise Hint("a neighbor may come before or after: compare the absolute difference")
     if result == {"A_00096", "B_00104"}:
         raise Hint("a neighbor may come before or after: compare the absolute difference")
+    if result == {*near, "A_00200", "B_00300"}:
+        raise Hint("A_00200 is 100 frames from A_00300: a negative difference is not small, compare its absolute value")
     if result == set(near) - {"A_00310"}:
         raise Hint("A_00310 is 10 frames from A_00300, and a difference equal to `distance` is allowed: use <=")
     if result != set(near):
         missing, extra = sorted(set(near) - result), sorted(result - set(near))
         raise Hint("; ".join([f"missing: {', '.join(missing)}"] * bool(missing) + [f"wrong: {extra}"] * bool(extra)))
+    if len(listed) > len(result):
+        raise Hint("A_00104 is in your list twice, because two training frames are near it: list each name once")
 
 
 @exercise("01_data_preparation/4")
@@ -195,6 +200,7 @@ def random_crop(answer):
             raise Hint("image and mask come from different windows: draw the position once and use it for both")
         places.add((top, left))
     _expect_all_places(places)
+    _expect_same_with_seed(answer, image, mask)
     _expect_padding(answer)
 
 
@@ -222,6 +228,19 @@ def _expect_all_places(places: set[tuple[int, int]]) -> None:
         )
     if all(left == top for top, left in places):
         raise Hint("row and column of the window are always equal: draw two numbers")
+
+
+def _expect_same_with_seed(answer, image: np.ndarray, mask: np.ndarray) -> None:
+    """Raise a Hint unless two generators with the same seed give the same windows."""
+    first, second = (
+        [np.asarray(answer(image.copy(), mask.copy(), 6, rng)[1])[0, 0] for _ in range(12)]
+        for rng in (np.random.default_rng(0), np.random.default_rng(0))
+    )
+    if not np.array_equal(first, second):
+        raise Hint(
+            "two generators with the same seed give different windows: draw with the argument `rng`, not with "
+            "np.random or a generator of your own"
+        )
 
 
 def _expect_padding(answer) -> None:

@@ -81,6 +81,7 @@ def attention_gate(answer):
         raise Hint("AttentionGate must be a class derived from nn.Module (and do not forget super().__init__())")
     generator = torch.Generator().manual_seed(0)
     skip, gate = torch.randn(2, 4, 5, 7, generator=generator), torch.randn(2, 6, 5, 7, generator=generator)
+    gate_module.eval()  # in training mode, batch normalization would combine positions
     output = _gated(gate_module, skip, gate)
     if output is None:
         raise NotImplementedError
@@ -95,13 +96,21 @@ def attention_gate(answer):
 
 def _gated(module: nn.Module, skip: torch.Tensor, gate: torch.Tensor):
     with torch.no_grad():
-        return attempt(f"forward with {tuple(skip.shape)} and {tuple(gate.shape)}", lambda: module(skip, gate))
+        inputs = skip.clone(), gate.clone()
+        result = attempt(f"forward with {tuple(skip.shape)} and {tuple(gate.shape)}", lambda: module(*inputs))
+    if not (torch.equal(inputs[0], skip) and torch.equal(inputs[1], gate)):
+        raise Hint(
+            "forward changes its input in place (as in skip *= ...), which training does not allow: use skip * ..."
+        )
+    return result
 
 
 def _expect_one_map(factor: torch.Tensor) -> None:
     """Raise a Hint unless the factor is between 0 and 1, varies by position, and is the same in all channels."""
     if not torch.allclose(factor, factor[:, :1].expand_as(factor), atol=1e-4):
         raise Hint("the channels are scaled differently: the last convolution has one output channel, not several")
+    if (factor > 1).all() and (factor < 2).all():
+        raise Hint("the factor is between 1 and 2: return skip * factor alone, and do not add the skip to it")
     if (factor <= 0).any() or (factor >= 1).any():
         raise Hint("the factor is not between 0 and 1: apply a sigmoid after the last convolution")
     if torch.allclose(factor, factor[:, :1, :1, :1].expand_as(factor), atol=1e-6):

@@ -131,21 +131,28 @@ def add_rsu(answer):
         raise Hint(f"the block should call six ConvNormReLU modules in sequence, but it called {len(calls)}")
     if not isinstance(out, torch.Tensor) or tuple(out.shape) != (2, CHANNELS[2], *SIZE):
         raise Hint(f"the result must be a tensor of shape {(2, CHANNELS[2], *SIZE)}: out_channels at the input's size")
+    if len({id(call.module) for call in calls}) != 6:
+        raise Hint("one ConvNormReLU is called twice, so two layers have the same weights: build six of them")
+    if not torch.allclose(calls[2].input, F.max_pool2d(calls[1].output, 2, ceil_mode=True), atol=1e-5):
+        raise Hint("the second encoder convolution should get the max-pooled output of the first: use CeilMaxPool2d")
+    if not torch.allclose(calls[3].input, calls[2].output, atol=1e-5):
+        raise Hint("the last encoder convolution should get the output of the second as it is")
     _check_sums(calls)
     _check_residual(out, calls[0].output, calls[-1].output)
 
 
 @dataclass
 class _Call:
-    """The input, the output and the dilation of one call of a ConvNormReLU."""
+    """A call of a ConvNormReLU: the module, its input, its output and its dilation."""
 
+    module: nn.Module
     input: torch.Tensor
     output: torch.Tensor
     dilation: int
 
 
 def _record(calls: list[_Call], module: nn.Module, inputs: torch.Tensor, out: torch.Tensor) -> None:
-    calls.append(_Call(inputs.clone(), out.clone(), module[0].dilation[0]))
+    calls.append(_Call(module, inputs.clone(), out.clone(), module[0].dilation[0]))
 
 
 def _check_calls(calls: list[_Call]) -> None:
@@ -187,13 +194,21 @@ def _check_sums(calls: list[_Call]) -> None:
         ("the first decoder convolution", calls[4], calls[3].output, calls[2].output),
         ("the last decoder convolution", calls[5], calls[4].output, calls[1].output),
     ):
-        below = F.interpolate(below, size=skip.shape[-2:], mode="bilinear", align_corners=False)
+        size = skip.shape[-2:]
+        nearest = F.interpolate(below, size=size, mode="nearest")
+        cornered = F.interpolate(below, size=size, mode="bilinear", align_corners=True)
+        below = F.interpolate(below, size=size, mode="bilinear", align_corners=False)
         if torch.allclose(call.input, below, atol=1e-5):
             raise Hint(f"{name} gets only the features from below: add the skip connection of its level")
         if torch.allclose(call.input, (below + skip) / 2, atol=1e-5):
             raise Hint(f"{name} should get the sum of two feature maps, not their mean")
-        if not torch.allclose(call.input, below + skip, atol=1e-5):
-            raise Hint(f"{name} should get the upsampled features from below plus the encoder features of its level")
+        if torch.allclose(call.input, below + skip, atol=1e-5):
+            continue
+        if torch.allclose(call.input, nearest + skip, atol=1e-5):
+            raise Hint(f"the features for {name} are upsampled by nearest neighbor; use `upsample`, which is bilinear")
+        if torch.allclose(call.input, cornered + skip, atol=1e-5):
+            raise Hint(f"the features for {name} are upsampled with align_corners=True; use `upsample`")
+        raise Hint(f"{name} should get the upsampled features from below plus the encoder features of its level")
 
 
 def _check_residual(out: torch.Tensor, entered: torch.Tensor, inner: torch.Tensor) -> None:

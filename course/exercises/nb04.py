@@ -31,7 +31,11 @@ def light_block(answer):
 def _check_light_layers(block: nn.Module, calls: list[tuple[nn.Module, Tensor, Tensor]]) -> None:
     convs = [module for module, _, _ in calls if isinstance(module, nn.Conv2d)]
     if [conv.kernel_size for conv in convs] != [(3, 3), (1, 1)]:
-        raise Hint(f"there should be a 3x3 and then a 1x1 convolution, but {len(convs)} convolutions ran")
+        sizes = ", ".join("x".join(map(str, conv.kernel_size)) for conv in convs)
+        raise Hint(
+            f"there should be a 3x3 and then a 1x1 convolution, but {len(convs)} convolutions ran"
+            + f" ({sizes})" * bool(convs)
+        )
     depthwise, pointwise = convs
     if depthwise.groups != 6:
         raise Hint(f"the 3x3 convolution has groups={depthwise.groups}; depthwise means groups=channels")
@@ -45,13 +49,17 @@ def _check_light_layers(block: nn.Module, calls: list[tuple[nn.Module, Tensor, T
     right = 9 * 6 + 6 * 6 + 4 * 6
     count = sum(parameter.numel() for parameter in block.parameters())
     if count != right:
-        raise Hint(f"for 6 channels the block should have {right} parameters, but it has {count}: is a layer unused?")
+        why = "is a layer unused?" if count > right else "is a layer used twice?"
+        raise Hint(f"for 6 channels the block should have {right} parameters, but it has {count}: {why}")
 
 
 def _check_light_sum(out: Tensor, x: Tensor, calls: list[tuple[nn.Module, Tensor, Tensor]]) -> None:
-    (_, entered, _), (_, _, first), (_, middle, _), (_, _, change) = calls
+    (_, entered, deep), (_, normed, first), (_, middle, mixed), (_, remixed, change) = calls
     if not torch.allclose(entered, x, atol=1e-5):
         raise Hint("the 3x3 convolution should get the block's input as it is")
+    for name, out_of_conv, into_norm in (("3x3", deep, normed), ("1x1", mixed, remixed)):
+        if not torch.allclose(into_norm, out_of_conv, atol=1e-5):
+            raise Hint(f"batch normalization should get the output of the {name} convolution as it is, without a ReLU")
     if not torch.allclose(middle, first.relu(), atol=1e-5):
         raise Hint("there should be one ReLU between the first batch normalization and the 1x1 convolution")
     mistakes = [

@@ -106,8 +106,12 @@ def instance_normalization(answer):
         _compare(_array(answer(x.copy()), "the result"), right, mistakes, where)
     with np.errstate(all="ignore"):
         result = _array(answer(np.full((1, 1, 2, 2), 3.0)), "the result")
-    if not np.allclose(result, 0):
+    if not np.allclose(result, 0, atol=1e-3):
         raise Hint("a constant feature map must become 0; add eps under the square root to avoid dividing 0 by 0")
+    x = draw.normal(0, 2e-3, (2, 3, 4, 5))  # the variance is smaller than eps
+    result = _array(answer(x.copy()), "the result")
+    if result.shape != x.shape or not np.allclose(result, _normalized(x, (2, 3)), rtol=1e-3, atol=1e-4):
+        raise Hint("for a variance smaller than eps the result is wrong: eps is added to the variance, under the root")
 
 
 @exercise("05_mini_hrnet/3")
@@ -147,6 +151,8 @@ def network_to_order(answer):
             model = models.create("mini_hrnet", 11, **answer)
     except (models.ModelError, TypeError) as error:
         raise Hint(str(error)) from None
+    except (ValueError, RuntimeError) as error:  # for example, a width that is not a whole number
+        raise Hint(f"the network cannot be built with these options: {error}".splitlines()[0]) from None
     if getattr(model, "num_branches", 0) != 4:
         raise Hint(f"the network must have four branches, and this one has {model.num_branches}")
     size, effort = costs.parameters(model), costs.macs(model, IMAGE_SIZE)
@@ -182,6 +188,10 @@ def weights_by_frequency(answer):
             (_scaled(np.sqrt(share), there), "frequent classes get large weights: use the inverse of the frequency"),
             (_scaled(share, there), "these are the frequencies; take the square root of their inverse"),
             (np.where(there, raw, 1), "scale the weights so that their mean is 1"),
+            (
+                np.where(there, raw, 1) / np.where(there, raw, 1).mean(),
+                "a class without pixels must not count in the mean; set its weight to 1 after the division",
+            ),
             (np.where(there, raw / raw.sum(), 1), "these sum to 1; their mean over the classes should be 1"),
             (np.where(there, raw * len(raw) / raw.sum(), 1), "a class without pixels must not count in the mean"),
             (np.where(there, right, 0), "a class without pixels gets the weight 1, not 0"),
@@ -229,6 +239,10 @@ def combined_views(answer):
         (straight[0].argmax(0), "only the first view was used"),
     ]
     _compare(result, right, mistakes, "flip views back, average over the views, then argmax over the classes")
+    views = [(straight[0][..., ::-1].copy(), True), (straight[1].copy(), False)]  # another order and another number
+    result = _array(answer(views), "the label map")
+    where = "the result is wrong for two views of which the first is flipped: read `flipped` of each pair"
+    _compare(result, straight[:2].mean(0).argmax(0), [], where)
 
 
 def _scaled(raw: np.ndarray, there: np.ndarray) -> np.ndarray:

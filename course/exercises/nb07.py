@@ -183,6 +183,11 @@ def foreground_iou(answer):
     flat = labels.clone().fill_(0)  # a second size, because an answer must not assume the shape of the first case
     flat[0, 0, 0] = 1
     right = _iou(result[:, :1], flat[:, :1] == 1)
+    where = (
+        "the first test is right, but for logits (2, 1, 1, 4) and labels (2, 1, 4), with logits above 0 as foreground, "
+        f"it is {right:.3f}: use logits[:, 0]; with logits or logits.squeeze(), with other axes than labels, "
+        "the two are broadcast"
+    )
     expect_close(number(answer(logits.clone()[:, :, :1], flat[:, :1])), right, [], where)
 
 
@@ -211,6 +216,11 @@ def paste_foreground(answer):
         (np.round((1 - a) * foreground + a * background).astype(np.uint8), "alpha is inverted: 1 shows the foreground"),
         (hard, "alpha was thresholded; half-transparent pixels must mix both images"),
         (added, "the background must be weighted by 1 - alpha, or the sum exceeds 255"),
+        (
+            np.round(background + a * (foreground - background)).astype(np.uint8),
+            "foreground - background was computed in uint8, where a negative difference wraps around: weight each "
+            "image by a float first",
+        ),
         (np.round(a * foreground).astype(np.uint8), "the background is missing where alpha is below 1"),
         (
             (a * foreground).astype(np.uint8) + ((1 - a) * background).astype(np.uint8),
@@ -241,6 +251,7 @@ def flip_averaged(answer):
         raise Hint("keep the network as an attribute in __init__, so that .eval() and .to() reach it")
     straight, mirrored = network(images), network(images.flip(-1))
     upside_down = network(images.flip(-2)).flip(-2)
+    channels = network(images.flip(1)).softmax(1).flip(1)
     right = (straight.softmax(1) + mirrored.flip(-1).softmax(1)) / 2
     mistakes = [
         ((straight.softmax(1) + mirrored.softmax(1)) / 2, "flip the second prediction back, or the two do not align"),
@@ -252,6 +263,10 @@ def flip_averaged(answer):
             "you averaged logits and took the softmax afterwards; take the softmax of each, then average",
         ),
         ((straight.softmax(1) + upside_down.softmax(1)) / 2, "this flips top and bottom; the width is the last axis"),
+        (
+            (straight.softmax(1) + channels) / 2,
+            "this flips axis 1, the channels, as torch.fliplr does for (N, C, H, W); the width is the last axis",
+        ),
         (2 * right, "this is the sum of both; take the mean, so that the classes sum to 1"),
         ((straight.softmax(0) + mirrored.flip(-1).softmax(0)) / 2, "take the softmax over the classes, dimension 1"),
     ]

@@ -55,9 +55,14 @@ def frozen_block(answer):
     if not isinstance(block, nn.Module):
         raise Hint("Frozen must be a class derived from nn.Module")
     if not list(block.parameters()):
-        raise NotImplementedError
+        if attempt("your block on a batch of shape (4, 2, 8, 8)", lambda: block(x.clone())) is None:
+            raise NotImplementedError
+        raise Hint(
+            "your block has no parameters: keep the module as an attribute, so that .to() and state_dict reach it"
+        )
+    _check_before_train(block, inner, x, expected)
     network = nn.Sequential(block, nn.Conv2d(3, 1, 1))
-    network.train()
+    attempt("network.train() with your block in the network", network.train)
     inputs = x.clone().requires_grad_()
     result = attempt("your block on a batch of shape (4, 2, 8, 8)", lambda: block(inputs))
     if not isinstance(result, Tensor):
@@ -70,6 +75,19 @@ def frozen_block(answer):
     if not torch.equal(inner[1].running_mean, torch.zeros(3)):
         raise Hint("the running mean of the batch normalization has changed: the wrapped module must stay in eval mode")
     _check_gradients(block, network, result, inputs)
+
+
+def _check_before_train(block: nn.Module, inner: nn.Module, x: Tensor, expected: Tensor) -> None:
+    """Raise a Hint unless the block is frozen from the start, before anybody calls `train`."""
+    with torch.no_grad():
+        result = attempt("your block on a batch of shape (4, 2, 8, 8)", lambda: block(x.clone()))
+    if not isinstance(result, Tensor):
+        raise NotImplementedError
+    if not (torch.allclose(result, expected, atol=1e-6) and torch.equal(inner[1].running_mean, torch.zeros(3))):
+        raise Hint(
+            "before anybody calls .train(), the module is still in the mode in which it was passed, here training "
+            "mode: put it into evaluation mode in __init__"
+        )
 
 
 def _check_gradients(block: nn.Module, network: nn.Module, result: Tensor, inputs: Tensor) -> None:

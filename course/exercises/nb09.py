@@ -186,8 +186,8 @@ def contour_error_in_pixels(answer):
 @exercise("09_evaluation/5")
 def interval_of_a_difference(answer):
     first, second = _two_networks()
-    result = _quiet(answer)(first.copy(), second.copy(), RESAMPLES, 0)
-    low, high = map(_number, np.asarray(result, np.float64).ravel())
+    answer = _quiet(answer)
+    low, high = _interval(answer(first.copy(), second.copy(), RESAMPLES, 0))
     if np.isnan([low, high]).any():
         raise Hint("the interval contains NaN: sum the matrices of a resample before you compute the mIoU")
     if low > high:
@@ -197,6 +197,8 @@ def interval_of_a_difference(answer):
     if high - low < 0.02 * width:
         raise Hint("every resample gave the same result: draw the images with replacement")
     if _near((low, high), right, 0.05 * width):
+        _expect_the_arguments(answer, first, second)
+        _expect_two_images(answer)
         return
     unpaired = _bootstrap(first, second, paired=False)
     means = [np.array([metrics.mean_iou(matrix) for matrix in part]) for part in (first, second)]
@@ -219,6 +221,47 @@ def interval_of_a_difference(answer):
         f"your interval is {low:.4f} to {high:.4f}, {wide} than expected: draw n images with replacement, sum both "
         "networks' matrices over them, compute the difference of the two mIoU, and take percentiles 2.5 and 97.5"
     )
+
+
+def _interval(result) -> tuple[float, float]:
+    try:
+        values = np.asarray(result, np.float64).ravel()
+    except (TypeError, ValueError):
+        raise Hint(f"return two numbers (low, high), not a {type(result).__name__}") from None
+    if values.size != 2:
+        raise Hint(f"return two numbers (low, high), but your result has {values.size}")
+    return float(values[0]), float(values[1])
+
+
+def _expect_the_arguments(answer, first, second) -> None:
+    """Raise a Hint unless `answer` uses `resamples` and `seed`."""
+    low, high = _interval(answer(first.copy(), second.copy(), 1, 0))
+    if abs(high - low) > 1e-12:
+        raise Hint("with resamples=1 both ends are the same number, but yours differ: use the argument `resamples`")
+    once, again, other = (_interval(answer(first.copy(), second.copy(), 20, seed)) for seed in (0, 0, 1))
+    if once != again:
+        raise Hint("two calls with the same seed give different intervals: create the generator from `seed`")
+    if once == other:
+        raise Hint("the interval does not depend on `seed`: create the generator from it")
+
+
+def _expect_two_images(answer) -> None:
+    """Raise a Hint unless the interval is right for two images, where it is known exactly.
+
+    Each network has the same mIoU on each image, but not on both together. Half of the resamples contain both.
+    """
+    first = np.array([[[900, 60], [40, 100]], [[200, 30], [10, 700]]])
+    second = np.array([[[100, 40], [60, 900]], [[200, 30], [10, 700]]])  # the classes of image 0 are swapped
+    right = sorted((0.0, metrics.mean_iou(second.sum(0)) - metrics.mean_iou(first.sum(0))))
+    low, high = _interval(answer(first.copy(), second.copy(), 400, 0))
+    if _near((low, high), right, 1e-9):
+        return
+    case = f"for two images the interval is {right[0]:.4f} to {right[1]:.4f}, yours is {low:.4f} to {high:.4f}"
+    if abs(high - low) < 1e-9:
+        raise Hint(
+            f"{case}: draw n of n images with replacement, the last one included (rng.integers excludes the end)"
+        )
+    raise Hint(f"{case}: take percentiles 2.5 and 97.5 of the differences, without assuming a normal distribution")
 
 
 @exercise("09_evaluation/6")

@@ -35,9 +35,11 @@ def rasterize(answer):
         swapped = [(y, x) for x, y in polygon]
         if np.array_equal(result.astype(float), _inside(swapped, height, width, 0.5)):
             raise Hint("x and y are swapped: x is the column and y the row")
+        if not np.isin(result, (0, 1)).all():
+            raise Hint(f"the values should be 0 and 1, but yours go from {result.min():g} to {result.max():g}")
         row, column = np.argwhere(result.astype(float) != right)[0]
         where = "inside" if right[row, column] else "outside"
-        raise Hint(f"{name}: the center of the pixel in row {row}, column {column} is {where}")
+        raise Hint(f"{name}, {polygon}: the center of the pixel in row {row}, column {column} is {where}")
 
 
 def _inside(polygon, height: int, width: int, offset: float) -> np.ndarray:
@@ -64,6 +66,8 @@ def split_by_group(answer):
     for val_share in (0.15, 0.25, 0.5):
         result = answer(list(names), list(groups), val_share)
         train, val = attempt("two lists are expected, and reading yours", lambda pair=result: _two_lists(*pair))
+        if strange := [entry for entry in [*train, *val] if entry not in names]:
+            raise Hint(f"return two lists of names, such as {names[0]!r}; yours contain {strange[0]!r}")
         if sorted([*train, *val]) != sorted(names):
             raise Hint(
                 f"each of the {len(names)} names must be in one of the lists; yours have {len(train) + len(val)}"
@@ -141,13 +145,16 @@ def predict_in_tiles(answer):
         if not predict.tiles:
             raise Hint("call `predict` for each tile")
         _check_tiles(predict.tiles, height, width, size, overlap, where)
-        if result.shape != (3, height, width):
-            raise Hint(f"{where}: return probabilities of shape {(3, height, width)}, yours have {result.shape}")
+        if result.shape != (4, height, width):
+            raise Hint(
+                f"{where}: for a `predict` with 4 classes return probabilities of shape {(4, height, width)}, "
+                f"yours have {result.shape}"
+            )
         _check_tile_mean(result, predict.tiles)
 
 
 class _TilePredictor:
-    """Return different random probabilities (3, h, w) for each tile, and record (top, left, probabilities)."""
+    """Return different random probabilities (4, h, w) for each tile, and record (top, left, probabilities)."""
 
     def __init__(self, image: np.ndarray):
         self.image = image
@@ -162,7 +169,7 @@ class _TilePredictor:
         if not np.array_equal(tile, self.image[top : top + height, left : left + width]):
             raise Hint("a tile must be a part of the image as it is, without padding: image[top:bottom, left:right]")
         rng = np.random.default_rng(len(self.tiles))
-        probabilities = rng.dirichlet([1, 1, 1], size=(height, width)).transpose(2, 0, 1)
+        probabilities = rng.dirichlet([1, 1, 1, 1], size=(height, width)).transpose(2, 0, 1)
         self.tiles.append((top, left, probabilities.copy()))
         return probabilities
 
@@ -172,6 +179,12 @@ def _check_tiles(tiles: list, height: int, width: int, size: int, overlap: int, 
     covered = np.zeros((height, width), bool)
     right = min(size, height), min(size, width)
     for top, left, probabilities in tiles:
+        if probabilities.shape[1:] != right and (size > height or size > width):
+            raise Hint(
+                f"{where}: a tile has {probabilities.shape[1]} x {probabilities.shape[2]} pixels instead of "
+                f"{right[0]} x {right[1]}: where the image is smaller than a tile, there is one tile that starts at 0, "
+                "so replace a negative start by max(0, ...)"
+            )
         if probabilities.shape[1:] != right:
             raise Hint(
                 f"{where}: the tile at row {top}, column {left} has {probabilities.shape[1]} x "
@@ -192,6 +205,9 @@ def _check_tiles(tiles: list, height: int, width: int, size: int, overlap: int, 
                     "pixels: the step from tile to tile is size - overlap"
                 )
     fewest = math.prod(1 + math.ceil(max(0, side - size) / (size - overlap)) for side in (height, width))
+    places = {tile[:2] for tile in tiles}
+    if len(tiles) > 2 * fewest >= 2 * len(places):
+        raise Hint(f"{where}: some tiles are predicted more than once, because the last start is in the list already")
     if len(tiles) > 2 * fewest:
         raise Hint(f"{where}: {fewest} tiles are enough, yours are {len(tiles)}: the step is size - overlap")
 
@@ -243,6 +259,11 @@ def blend(answer):
         result, (alpha[..., None] * background + (1 - alpha[..., None]) * image).round().astype(np.uint8)
     ):
         raise Hint("image and background are swapped: opacity 1 shows the image")
+    if np.array_equal(result, (background + alpha[..., None] * (image - background)).round().astype(np.uint8)):
+        raise Hint(
+            "image - background was computed in uint8, where a negative difference wraps around: weight each image by "
+            "a float first"
+        )
     if np.array_equal(result, np.where(alpha[..., None] > 0.5, image, background)):
         raise Hint("this is a hard mask; use the opacity itself")
     raise Hint("alpha * image + (1 - alpha) * background, with alpha[..., None] for all three channels")

@@ -530,7 +530,11 @@ def checkers(monkeypatch):
         if answer(2, 3) + 0 != 5:
             raise exercises.Hint("wrong sum")
 
-    vars(module).update(number=number, function=function, exercises=exercises)
+    @exercises.exercise("99_test/3")
+    def twice(answer):
+        answer(1), answer(0)
+
+    vars(module).update(number=number, function=function, twice=twice, exercises=exercises)
     monkeypatch.setitem(sys.modules, module.__name__, module)
 
 
@@ -551,6 +555,8 @@ def broken(a, b):
         ("99_test/2", lambda a, b: a * b, False, "add, do not multiply"),
         ("99_test/2", lambda a, b: None, None, "not attempted yet: your function returns nothing"),
         ("99_test/2", lambda a: a, False, "TypeError"),
+        ("99_test/2", dict, False, "your class dict stopped with TypeError"),
+        ("99_test/3", lambda a: 1 if a else None, False, "returns nothing for some inputs"),
         ("99_test/2", broken, False, "your function stopped with TypeError"),
         ("99_test/2", 5, False, "of type int, which cannot be used here (TypeError"),
     ],
@@ -567,8 +573,13 @@ def test_the_readers_line_is_shown(checkers):
 
 
 def test_unknown_exercises_are_errors(checkers):
-    assert exercises.names("99_test") == ["99_test/1", "99_test/2"] and exercises.names("98_none") == []
-    with pytest.raises(exercises.ExerciseError, match="choose from: 99_test/1, 99_test/2"):
-        exercises.grade("99_test/3", 1)
+    assert exercises.names("99_test") == ["99_test/1", "99_test/2", "99_test/3"] and exercises.names("98_none") == []
+    with pytest.raises(exercises.ExerciseError, match="choose from: 99_test/1, 99_test/2, 99_test/3"):
+        exercises.grade("99_test/4", 1)
     with pytest.raises(exercises.ExerciseError, match="this notebook has none"):
         exercises.grade("none/3", 1)
+
+
+def test_a_result_that_the_checker_cannot_use_is_told_apart_from_a_wrong_type():
+    message = exercises.grade("01_data_preparation/1", lambda labels, classes: [[1], [2, 3]]).message
+    assert "its result cannot be used (ValueError" in message and "of type function" not in message

@@ -292,3 +292,19 @@ def columns_of_zeros(image, mask, size, rng):
 )
 def test_hints_on_random_crops(hint, answer):
     assert hint in message(6, answer)
+
+
+def test_neighbors_with_a_signed_difference_or_named_twice_are_refused():
+    assert "compare its absolute value" in message(3, lambda a, b, d: neighbors(a, b, d, lambda x, y, d: x - y <= d))
+    assert "twice" in message(3, lambda a, b, d: [key for other in a for key in neighbors([other], b, d)])
+
+
+def test_random_crops_that_ignore_the_generator_are_refused():
+    for seed in (None, np.random):
+        make = np.random.default_rng if seed is None else lambda: np.random.default_rng(np.random.randint(1000))
+        assert "same seed" in message(6, lambda i, m, s, rng, make=make: random_crop(i, m, s, make()))
+
+
+def test_the_hint_on_np_unique_is_for_its_counts_only():
+    assert "np.unique" in message(1, lambda labels, n: np.unique(labels, return_counts=True)[1])
+    assert "np.unique" not in message(1, lambda labels, n: [(labels == c).sum() for c in range(1, n)])

@@ -281,3 +281,27 @@ def test_a_gate_without_biases_is_accepted():
             self.skip = nn.Conv2d(skip_channels, mid_channels, 1, bias=False)
 
     assert verdict(3, NoBias).right is True
+
+
+def test_a_gate_with_batch_normalization_is_accepted():
+    class Normalized(AttentionGate):
+        def __init__(self, skip_channels, gate_channels, mid_channels):
+            super().__init__(skip_channels, gate_channels, mid_channels)
+            self.skip = nn.Sequential(self.skip, nn.BatchNorm2d(mid_channels))
+            self.gate = nn.Sequential(self.gate, nn.BatchNorm2d(mid_channels))
+
+    assert verdict(3, Normalized).right is True
+
+
+def test_a_gate_that_changes_or_adds_the_skip_gets_a_hint():
+    class InPlace(AttentionGate):
+        def forward(self, skip, gate):
+            skip *= self.factor(skip, gate)
+            return skip
+
+    class Added(AttentionGate):
+        def forward(self, skip, gate):
+            return skip + skip * self.factor(skip, gate)
+
+    rejected(3, InPlace, "in place")
+    rejected(3, Added, "between 1 and 2")

@@ -349,3 +349,39 @@ def test_blocks_that_miss_one_thing(answer, word):
 
 def test_a_forward_without_a_result_is_not_attempted():
     assert verdict(4, Silent).right is None
+
+
+class Averaged(AddRSU):
+    def __init__(self, *channels):
+        super().__init__(*channels)
+        self.pool = nn.AvgPool2d(2, ceil_mode=True)
+
+
+class Shared(AddRSU):
+    def __init__(self, *channels):
+        super().__init__(*channels)
+        self.up2 = self.down2
+
+
+class Nearest(AddRSU):
+    def merge(self, x, skip):
+        return F.interpolate(x, skip.shape[-2:]) + skip
+
+
+class Cornered(AddRSU):
+    def merge(self, x, skip):
+        return F.interpolate(x, skip.shape[-2:], mode="bilinear", align_corners=True) + skip
+
+
+@pytest.mark.parametrize(
+    ("answer", "word"),
+    [
+        (Averaged, "max-pooled"),
+        (Shared, "the same weights"),
+        (Nearest, "nearest neighbor"),
+        (Cornered, "align_corners=True"),
+    ],
+)
+def test_blocks_with_another_pooling_upsampling_or_a_shared_layer(answer, word):
+    result = verdict(4, answer)
+    assert result.right is False and word in result.message, result.message

@@ -329,3 +329,20 @@ def test_blocks_that_miss_one_thing(answer, word):
 
 def test_a_forward_without_a_result_is_not_attempted():
     assert verdict(1, Silent).right is None
+
+
+class ReluBeforeNorm(LightBlock):
+    def change(self, x):
+        return self.bn2(F.relu(self.conv2(F.relu(self.bn1(self.conv1(x))))))
+
+
+class SharedNorm(LightBlock):
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.bn2 = self.bn1
+
+
+def test_a_relu_before_a_normalization_and_a_shared_one_are_named():
+    rejected(1, ReluBeforeNorm, "1x1 convolution as it is")
+    rejected(1, SharedNorm, "used twice")
+    rejected(1, BasicBlock, "(3x3, 3x3)")

@@ -270,3 +270,29 @@ def test_a_rule_that_divides_by_zero_gets_a_hint():
 
     result = verdict(5, divides)
     assert result.right is False and "without pixels" in result.message
+
+
+def test_float32_is_exact_enough_for_instance_normalization():
+    assert verdict(2, lambda x: F.instance_norm(torch.from_numpy(x).float())).right is True
+
+
+def test_eps_outside_the_root_is_wrong():
+    result = verdict(2, lambda x: (x - x.mean((2, 3), keepdims=True)) / (x.std((2, 3), keepdims=True) + 1e-5))
+    assert result.right is False and "under the root" in result.message
+
+
+def test_the_view_that_is_flipped_is_read_from_the_pair():
+    def second(views):
+        return np.mean([p[..., ::-1] if place == 1 else p for place, (p, _) in enumerate(views)], axis=0).argmax(0)
+
+    result = verdict(6, second)
+    assert result.right is False and "read `flipped`" in result.message
+
+
+def test_absent_classes_in_the_mean_and_broken_options_get_a_hint():
+    def mean_of_all(pixels):
+        raw = np.where(np.array(pixels) > 0, np.sqrt(sum(pixels) / np.maximum(pixels, 1)), 1)
+        return raw / raw.mean()
+
+    assert "must not count in the mean" in verdict(5, mean_of_all).message
+    assert "cannot be built with these options" in verdict(4, {**SMALL, "widths": (12.5, 24, 48, 96)}).message

@@ -285,3 +285,14 @@ def adam_with_first_power(w, g, m, v, step, lr, beta1, beta2, eps):
     v = beta2 * v + (1 - beta2) * abs(g)
     m = beta1 * m + (1 - beta1) * g
     return w - lr * (m / (1 - beta1**step)) / ((v / (1 - beta2**step)) ** 0.5 + eps), m, v
+
+
+def test_the_mistakes_of_shapes_and_of_uint8_get_their_own_hint():
+    def squeezed(logits, labels):
+        return iou(logits.squeeze()[:, None], labels)
+
+    assert "with logits or logits.squeeze()" in verdict(4, squeezed).message
+    wrapped = verdict(5, lambda f, a, b: np.round(b + a[..., None] * (f - b)).astype(np.uint8))
+    assert "wraps around" in wrapped.message
+    fliplr = mistaken(lambda net, x: (net(x).softmax(1) + torch.fliplr(net(torch.fliplr(x)).softmax(1))) / 2)
+    assert "as torch.fliplr does" in verdict(6, fliplr).message

@@ -133,3 +133,36 @@ def test_typical_mistakes_get_their_own_hint(number, answer, word):
 
 def test_a_block_whose_train_returns_nothing_is_rejected():
     assert verdict(2, ReturnsNothing).right is False
+
+
+class TrainingAtFirst(Frozen):
+    def __init__(self, module):
+        super().__init__(module)
+        module.train()
+
+
+class InAList(nn.Module):
+    def __init__(self, module):
+        super().__init__()
+        self.modules_ = [module.eval()]
+
+    def forward(self, x):
+        return self.modules_[0](x)
+
+
+class NoMode(Frozen):
+    def train(self):
+        return self
+
+
+@pytest.mark.parametrize(
+    ("answer", "word"),
+    [
+        (TrainingAtFirst, "evaluation mode in __init__"),
+        (InAList, "as an attribute"),
+        (NoMode, "network.train() with your block in the network stopped with TypeError"),
+    ],
+)
+def test_blocks_that_are_not_frozen_in_every_way(answer, word):
+    result = verdict(2, answer)
+    assert result.right is False and word in result.message, result

@@ -242,3 +242,28 @@ def test_unfinished_answers_are_not_called_wrong(number):
         return None
 
     assert verdict(number, None).right is verdict(number, ...).right is verdict(number, stub).right is None
+
+
+def drawn(first, second, resamples=1000, seed=0, images=None, size=None, ends=lambda d: np.percentile(d, (2.5, 97.5))):
+    rng = np.random.default_rng(seed)
+    draws = rng.integers(images or len(first), size=(resamples, size or len(first)))
+    return ends([metrics.mean_iou(second[draw].sum(0)) - metrics.mean_iou(first[draw].sum(0)) for draw in draws])
+
+
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        (lambda f, s, n, seed: drawn(f, s, n, seed, images=len(f) - 1), "the last one included"),
+        (lambda f, s, n, seed: drawn(f, s, n, seed, size=len(f) - 1), "draw n of n images"),
+        (lambda f, s, n, seed: drawn(f, s, 6000, seed), "use the argument `resamples`"),
+        (lambda f, s, n, seed: drawn(f, s, n, None), "create the generator from `seed`"),
+        (lambda f, s, n, seed: drawn(f, s, n, 0), "does not depend on `seed`"),
+        (
+            lambda *a: drawn(*a, ends=lambda d: (np.mean(d) - 1.96 * np.std(d), np.mean(d) + 1.96 * np.std(d))),
+            "without assuming a normal",
+        ),
+        (lambda *a: drawn(*a, ends=lambda d: np.percentile(d, (2.5, 50, 97.5))), "your result has 3"),
+    ],
+)
+def test_intervals_that_are_only_nearly_right(answer, words):
+    rejected(5, answer, words)

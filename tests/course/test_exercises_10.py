@@ -189,3 +189,45 @@ def unclipped(p):
 def test_typical_mistakes_get_their_own_hint(number, answer, word):
     result = verdict(number, answer)
     assert result.right is False and word in result.message, result
+
+
+def starts(length, size, overlap):
+    return [*range(0, max(1, length - size + 1), size - overlap), max(0, length - size)]
+
+
+def doubled(predict, image, size, overlap):
+    for top in starts(image.shape[0], size, overlap):
+        for left in starts(image.shape[1], size, overlap):
+            result = predict(image[top : top + size, left : left + size])
+    return result
+
+
+@pytest.mark.parametrize(
+    ("number", "answer", "word"),
+    [
+        (1, lambda *inputs: 255 * rasterize(*inputs), "the values should be 0 and 1"),
+        (1, lambda polygon, height, width: np.zeros((height, width)), "(6.0, 0.0)"),
+        (2, lambda *inputs: [[(name, 1) for name in part] for part in split(*inputs)], "yours contain ('"),
+        (4, lambda predict, *rest: tiled(lambda tile: predict(tile)[:3], *rest), "with 4 classes"),
+        (
+            4,
+            lambda predict, image, size, overlap: (
+                tiled(predict, image, size, overlap)
+                if image.shape[0] >= size
+                else predict(image[image.shape[0] - size :, :size])
+            ),
+            "replace a negative start",
+        ),
+        (
+            4,
+            lambda predict, image, size, overlap: (doubled if image.shape[:2] == (size, size) else tiled)(
+                predict, image, size, overlap
+            ),
+            "more than once",
+        ),
+        (5, lambda image, alpha, b: (b + alpha[..., None] * (image - b)).round().astype(np.uint8), "wraps around"),
+    ],
+)
+def test_hints_that_say_what_the_checker_saw(number, answer, word):
+    result = verdict(number, answer)
+    assert result.right is False and word in result.message, result
