@@ -107,7 +107,7 @@ def read_source_id(file: Path) -> str | None:
             made_by, _, source = video.read_comment(file).partition(", ")
         else:
             with open_header(file) as image:
-                tags = getattr(image, "tag_v2", None) or image.getexif()
+                tags = getattr(image, "tag_v2", None) or Image.Image.getexif(image)  # that of a PNG decodes all pixels
                 made_by = tags.get(SOFTWARE_TAG) or image.info.get("Software")  # older versions wrote PNG text
                 source = tags.get(DESCRIPTION_TAG) or image.info.get("Source")
     except (OSError, ValueError, SyntaxError, LookupError, AttributeError, zipfile.BadZipFile):

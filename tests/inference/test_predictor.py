@@ -173,6 +173,13 @@ def test_overlays_are_jpegs_that_fit_the_limit_of_the_format(tmp_path):
     assert result_files.read_source_id(tmp_path / "wide.jpg") == "an id"
 
 
+def test_results_are_recognised_without_decoding_their_pixels(tmp_path):
+    file = tmp_path / "a_cutout.png"
+    inference.save_image(file, np.random.default_rng(0).integers(0, 255, (90, 90, 4), np.uint8), "an id")
+    file.write_bytes(file.read_bytes()[:5000])  # the pixels are truncated
+    assert result_files.read_source_id(file) == "an id"
+
+
 def test_files_folders_patterns_and_the_example(tmp_path):
     for name in ("b.jpg", "a.png", "below/c.tif", "[odd].png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
