@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     compare.add_argument("--root", type=Path, default=Path("data"), help="folder of the data sets (%(default)s)")
     compare.add_argument("--runs", type=Path, default=Path("runs/comparison"), help="folder for the runs (%(default)s)")
     compare.add_argument("--note", default="", help="a note on the machine, such as that it was shared")
-    scratch = verbs.add_parser("from_nothing", help="train on horses until a score is reached, ours and usual recipes")
+    scratch = verbs.add_parser("from_nothing", help="train with our and with common recipes until a score is reached")
     _add_only(scratch, list(from_nothing.RECIPES), "from_nothing.json")
     scratch.add_argument("--root", type=Path, default=Path("data"), help="folder of the data sets (%(default)s)")
     scratch.add_argument("--limit", type=float, default=60.0, help="CPU minutes per run (%(default)s)")

@@ -250,6 +250,6 @@ def entry(ours: str, peer: str, miou: float, file: Path = FILE) -> dict:
         "spread": [other / reached] * 2,
         "repeats": 1,
         "peer_is": curves[peer]["title"],
-        "library": True,
+        "library": peer != "student",
         "note": note,
     }

@@ -23,10 +23,15 @@ of `python -m benchmarks from_nothing`. `python -m benchmarks run --resume` resu
   the same task. Otherwise, it is another variant of our code or a plain loop.
 - A ratio above 1 means that our code is faster or uses less memory. The table shows medians and their
   ratio. The quartiles are those of the ratios of single pairs of measurements, so a ratio may be outside its quartiles.
+- Complete training runs (fine-tuning, training from scratch) were made once each, so their quartiles equal the ratio.
+  If the baseline did not reach the score, its time is that of the whole run, and the ratio is a lower bound; see
+  [below](#how-each-row-was-measured).
 - The *target* was set before the measurement.
 - The rows were measured on several machines, which are listed below the tables. `benchmarks/results.json` says which
   machine measured which row. Both sides of a row were measured on the same machine.
 - Our code and the baseline run alternately in one process and, unless the row names a precision, at the same precision.
+  The rows `fine-tuning to mIoU` are an exception: our runs use `amp: auto`, which is bfloat16 on their machine, and the
+  baseline runs in float32. The rows `fine-tuning in float32 to mIoU` compare both in float32.
   Memory is measured in new processes, and complete training runs follow each other. First, we check that the results
   are equal; networks that run in bfloat16 are checked in float32. A check is not possible for random augmentation, for
   training runs, for engines in bfloat16 and int8, and if the networks differ (the U-Nets of

@@ -19,7 +19,7 @@ from .lesson import PROFILES
 def add_arguments(parser: Parser) -> None:
     """Add the actions of the course and their options to `parser`."""
     actions = parser.add_subparsers(dest="course_action", metavar="ACTION", required=True)
-    execute = actions.add_parser("run", help="execute notebooks", description="Execute notebooks top to bottom.")
+    execute = actions.add_parser("run", help="execute notebooks", description="Execute notebooks from top to bottom.")
     execute.add_argument(
         "names", nargs="*", metavar="NAME", help="such as 02_unet, 02 or solutions (default: all but the solutions)"
     )

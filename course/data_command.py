@@ -26,8 +26,8 @@ PATTERNS = "file name patterns in your own folder, like '{split}/{name}.jpg' '{s
 def add_arguments(parser: Parser) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     parsers = {verb: verbs.add_parser(verb, help=text) for verb, text in VERBS.items()}
-    for verb in ("download", "check"):
-        parsers[verb].add_argument("name", help="data set name, or the path of your own folder")
+    parsers["download"].add_argument("name", help="data set name")
+    parsers["check"].add_argument("name", help="data set name, or the path of your own folder")
     for verb in ("list", "download", "check"):
         add_root(parsers[verb])
     add = parsers["check"].add_argument

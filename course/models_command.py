@@ -22,7 +22,7 @@ def add_arguments(parser: Parser) -> None:
         type=int,
         default=(512, 1024),
         metavar=("HEIGHT", "WIDTH"),
-        help="size of the image in pixels (%(default)s)",
+        help="size of the image in pixels (512 1024)",
     )
     parser.add_argument("--classes", type=int, default=19, help="number of classes (%(default)s)")
     parser.add_argument(

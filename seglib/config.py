@@ -416,7 +416,8 @@ def suggest_option(path: str, dashes: str = "") -> str | None:
         return None
     if members := _list_group(path):
         return f"it is a group of options: {', '.join(dashes + name for name in members)}."
-    near = [dashes + name for name in difflib.get_close_matches(path, options, 3, 0.5)]
+    same_name = [name for name in options if name.rpartition(".")[2] == path.rpartition(".")[2]]
+    near = [dashes + name for name in same_name or difflib.get_close_matches(path, options, 3, 0.5)]
     return f"did you mean {' or '.join(near)}?" if near else "`seglib train --help` lists them."
 
 

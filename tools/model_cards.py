@@ -132,8 +132,9 @@ def _origin(card: dict) -> str:
     spent = f"{start['epochs']} epochs, {start['minutes']} minutes"
     if _on_one_data_set(card):
         earlier = start.get("parts", 1)
-        before = "another configuration" if earlier == 1 else f"{earlier} other configurations"
-        return f"trained from scratch in {earlier + 1} parts, first with {before} ({spent}), then as stated below,"
+        before = "another configuration" if earlier == 1 else "other configurations"
+        parts = {2: "two", 3: "three"}.get(earlier + 1, earlier + 1)
+        return f"trained from scratch in {parts} parts, first with {before} ({spent}), then as stated below,"
     return f"pre-trained from scratch on {start['data'].replace('+', ' and ')} ({spent}), then fine-tuned"
 
 

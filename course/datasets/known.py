@@ -43,7 +43,7 @@ def _find(name: str, entry: Mapping, root: Path) -> list[Pair]:
             pairs[key] = Pair(key, image, mask, split)
         if pairs:
             return sorted(pairs.values(), key=lambda pair: SPLITS.index(pair.split or "train"))
-    raise DataError(f"{root}: {name} is not in this folder; see `seglib data download {name}`.")
+    raise DataError(f"{root}: {name} is not in this folder; see `seglib data download {name} --root {root}`.")
 
 
 def unused_images(name: str, root: Path | str, pairs: Sequence[Pair]) -> list[Path]:

@@ -138,7 +138,7 @@ def _survey(report: Report, parts: dict[str, tuple[list[str], Callable]], progre
         report.sizes = {"smallest": sizes[0], "median": sizes[len(sizes) // 2], "largest": sizes[-1]}
     report.pixels, report.ignored = histogram[: len(report.classes)].tolist(), int(histogram[IGNORE])
     absent = [name for name, count in zip(report.classes, report.pixels, strict=True) if not count]
-    if absent and sum(report.images.values()):
+    if absent and sizes:
         report.warnings.append(f"no pixel of the class {', '.join(absent)}; if this is unexpected, check the masks")
     for (first_split, first), *others in places_of.values():
         report.duplicates += [(first, place) for split, place in others if split != first_split]
@@ -183,7 +183,7 @@ def listing(root: Path | str = "data") -> str:
         except DataError:
             way = "fetches it" if described.archive else "says how to get it"
             here = f"not here; `seglib data download {name}` {way}"
-        lines.append(f"{name:11} {described.title:34} {len(described.classes):3} classes  {here}")
+        lines.append(f"{name:13} {described.title:34} {len(described.classes):3} classes  {here}")
     lines += ["", "or the path of your own folder with images/ and masks/: see docs/data_formats.md"]
     return "\n".join([*lines, "or several as one, joined by a plus: horses+humans"])
 
@@ -205,7 +205,8 @@ def download(name: str, root: Path | str = "data", progress: bool = True) -> Pat
     except DataError:
         is_there = archive is not None and target.is_dir() and any(target.iterdir())
     if is_there:
-        raise DataError(f"{name} already exists in {root}; see `seglib data check {name}`, or move it away first.")
+        command = f"seglib data check {name} --root {root}"
+        raise DataError(f"{name} already exists in {root}; see `{command}`, or move it away first.")
     if not archive:
         raise DataError(f"{name} cannot be fetched without a login; this is how to get it:\n{described.instructions}")
     try:

@@ -16,13 +16,22 @@ from pathlib import Path
 from .options import Parser
 
 TAKES_CONFIG = True  # the remaining arguments are a configuration file and options
+RESUME = "resume from the last checkpoint of the run"
 PRINT = "print the resulting configuration, optionally with comments, and exit"
+USAGE = f"""usage: seglib train [CONFIG.yaml] [--resume] [--print_config[=comments]] [--OPTION=VALUE ...]
+
+  --resume         {RESUME}
+  --print_config   {PRINT}
+
+All other options have a name such as --epochs or --loss.class_weights. They are listed below with their defaults.
+
+"""
 
 
 def add_arguments(parser: Parser) -> None:
     # All other arguments are options of the configuration; see `split_configuration`.
     add = parser.add_argument
-    add("--resume", action="store_true", help="resume from the last checkpoint of the run")
+    add("--resume", action="store_true", help=RESUME)
     add("--print_config", nargs="?", const="plain", choices=["plain", "comments"], help=PRINT)
     add("-h", "--help", action="store_true", help="show every option")
 
@@ -59,12 +68,11 @@ def run(args: argparse.Namespace) -> int:
     import yaml
 
     from .. import distributed, training
-    from ..config import build_parser, config_to_dict, config_to_yaml, load_config
+    from ..config import Config, config_to_dict, config_to_yaml, load_config
 
     if args.help:
-        print("usage: seglib train [CONFIG.yaml] [--resume] [--OPTION=VALUE ...]\n")
-        print(__doc__.partition("\n\n")[2])
-        print(build_parser().format_help().split("\n\n", 1)[1])
+        print(USAGE + __doc__.partition("\n\n")[2])
+        print(config_to_yaml(Config()), end="")
         return 0
     settings = load_config(*split_configuration(args.rest))
     if args.print_config:

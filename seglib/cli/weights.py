@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     for name in weights.names():
         card = weights.card(name)
-        scores, data = card["scores"], f"{card['data']['name']} {card['data']['measured_on']}"
+        scores, data = card["scores"], f"{card['data']['name']} {card['data']['measured_on']} ({card['data']['list']})"
         scored = f"mIoU {scores['miou']:.4f}, Boundary IoU {scores['boundary_iou']:.4f}"
         print(f"{name:24} {card['bytes'] / 1e6:6.1f} MB  {data}: {scored}")
     return 0

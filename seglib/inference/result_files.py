@@ -66,7 +66,7 @@ def _images(paths, error: str) -> list[Path]:
     suffixes = SUFFIXES | video.SUFFIXES
     files = sorted(path for path in paths if path.suffix.lower() in suffixes and not path.name.startswith("."))
     if not files:
-        raise PredictionError(f"{error}; they end in {', '.join(sorted(suffixes))}.")
+        raise PredictionError(f"{error}; check the path, and the endings of the files.")
     return files
 
 

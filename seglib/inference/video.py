@@ -38,6 +38,8 @@ def open_video(file: Path) -> Iterator:
     """Open a video and yield PyAV's container. Raises PredictionError if the file cannot be decoded."""
     av = import_optional("av", PredictionError, f"{file}: reading videos", "av")
     try:
+        if not file.exists():
+            raise PredictionError(f"{file}: no such file; check the name.")
         with av.open(str(file)) as container:
             if not container.streams.video:
                 raise PredictionError(f"{file}: contains no video.")

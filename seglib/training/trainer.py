@@ -261,14 +261,16 @@ class Trainer:
         Losses are copied from the device here, up to `CHECK_EVERY` steps after they were computed.
         """
         total_steps = self.sampler.total_steps
-        remedy = f"the checkpoint in {self.folder} is unchanged: lower optimizer.lr, or try --amp=off."
+        has_checkpoint = (self.folder / "checkpoint.pt").exists()
+        state = f"the checkpoint in {self.folder} is unchanged" if has_checkpoint else "there is no checkpoint yet"
+        remedy = f"{state}: start a new run with a lower optimizer.lr, or with --amp=off."
         if bad := meter.read_pending():
             steps_ago, value = bad
             step = self.step - steps_ago
             epoch = step // self.sampler.steps_per_epoch
             keys = ", ".join(self.train_set.keys[index] for _, index in self.sampler.batch(step))
             raise TrainingError(
-                f"the loss became {value} at step {step} of {total_steps} (epoch {epoch}, "
+                f"the loss became {value} at step {step} of {total_steps} (epoch {epoch + 1}, "
                 f"learning rate {self.schedule(step):.2g}, images {keys}); {remedy}"
             )
         if not weights_too:

@@ -14,7 +14,7 @@ from PIL import Image
 from seglib import weights
 from seglib.cli.main import build_parser, load_commands, main
 from seglib.cli.train import split_configuration
-from seglib.config import load_config
+from seglib.config import Config, config_to_yaml, load_config
 from tools.__main__ import main as tools_main
 
 REPOSITORY = Path(__file__).parents[2]
@@ -346,7 +346,8 @@ def test_help_names_every_command(called):
     for command in ("predict", "evaluate", "train", "data", "weights", "models"):
         assert command in result.stdout
     result = called("train", "--help")
-    assert result.returncode == 0 and "--optimizer.lr" in result.stdout
+    assert result.returncode == 0 and "--resume" in result.stdout and "CONFIG\n" not in result.stdout
+    assert config_to_yaml(Config()) in result.stdout  # every option, with its description and default
 
 
 def test_a_missing_run_cannot_be_released(tmp_path, capsys):

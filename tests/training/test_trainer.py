@@ -405,7 +405,7 @@ def test_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
         return loss * float("nan") if run.step == 5 else loss
 
     monkeypatch.setattr(training.Trainer, "train_step", poisoned)
-    with pytest.raises(training.TrainingError, match=r"loss became nan at step 4 of 6 \(epoch 1, .*creatures-train-"):
+    with pytest.raises(training.TrainingError, match=r"loss became nan at step 4 of 6 \(epoch 2, .*creatures-train-"):
         training.fit(tiny(tmp_path / "run"), progress=False)
     assert checkpoint(tmp_path / "run")["step"] == 3  # the end of the last good epoch
 
