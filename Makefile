@@ -15,7 +15,7 @@ export NO_ALBUMENTATIONS_UPDATE = 1
 .PHONY: help course test test-oldest test-hosted bench coverage mutation fuzz soak lint address site site-deps setup setup-dev clean
 
 help:
-	@echo "make course       run the notebooks in the quick profile (PROFILE=full: on the real data)"
+	@echo "make course       run the notebooks in the quick profile (PROFILE=full: longer runs; JOBS=1: one at a time)"
 	@echo "make test         run the tests"
 	@echo "make test-oldest  run the tests with the oldest supported versions, in an environment of their own"
 	@echo "make test-hosted  run a notebook file alone, as on a hosted machine with the oldest supported PyTorch"
@@ -31,8 +31,9 @@ help:
 	@echo "make clean        remove what the commands wrote, except the environment"
 
 PROFILE ?= quick
+JOBS ?= 2
 course: $(READY)
-	$(BIN)/python -m course run --profile $(PROFILE)
+	$(BIN)/python -m course run --profile $(PROFILE) --jobs $(JOBS)
 
 # Two processes: most tests keep one core busy.
 test: $(DEV_READY)

@@ -28,6 +28,7 @@ def add_arguments(parser: Parser) -> None:
         "--data", type=Path, metavar="DIR", help="folder with the data sets (default: SEGLIB_DATA or data/)"
     )
     execute.add_argument("--out", type=Path, metavar="DIR", help="folder for executed copies (default: build/course)")
+    execute.add_argument("--jobs", type=int, default=1, metavar="N", help="notebooks to run at the same time (1)")
     execute.add_argument("--save", action="store_true", help="overwrite the notebooks with the copies")
     check = actions.add_parser("check", help="check notebooks", description="Check notebooks without running them.")
     check.add_argument("names", nargs="*", metavar="NAME", help="notebooks to check (default: all, with solutions)")
@@ -46,7 +47,7 @@ def main(words: list[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> int:
     from . import runner  # nbclient takes seconds to load
 
-    results = runner.run(args.names, args.profile, args.data, args.out, args.save, args.notebooks)
+    results = runner.run(args.names, args.profile, args.data, args.out, args.save, args.notebooks, jobs=args.jobs)
     place = os.path.commonpath([result.copy.parent for result in results])
     print(f"\n{runner.table(results)}\n\nExecuted copies: {place}")
     return 0

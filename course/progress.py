@@ -11,11 +11,13 @@ SPARSE_SECONDS = 30  # time between lines if the output is not a terminal
 class Progress:
     """Show "cell k/n" and the elapsed time on one line that is updated in place, or on new lines outside a terminal."""
 
+    updates_in_place = True
+
     def __init__(self, name: str, cells: int, stream: TextIO):
         self.name, self.cells, self.stream = name, cells, stream
         self.cell = 0
         self.started = time.monotonic()
-        self.terminal = stream.isatty()
+        self.terminal = self.updates_in_place and stream.isatty()
         self._done = threading.Event()
         self._ticker = threading.Thread(target=self._tick, daemon=True)
 

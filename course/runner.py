@@ -6,8 +6,11 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TextIO
 
@@ -64,8 +67,9 @@ def run(
     save: bool = False,
     folder: Path | None = None,
     stream: TextIO | None = None,
+    jobs: int = 1,
 ) -> list[Result]:
-    """Execute notebooks one after the other.
+    """Execute notebooks.
 
     Args:
         names: See `places.find_notebooks`.
@@ -75,30 +79,50 @@ def run(
         save: Whether to also overwrite the notebooks with the executed copies.
         folder: Folder of the notebooks (default: `notebooks/` in the repository).
         stream: Where to print progress (default: standard output).
+        jobs: Number of notebooks to run at the same time, which share the cores. If it is above 1, progress is printed
+            to standard output.
 
     Returns:
         The results, in the order of the notebooks.
 
     Raises:
-        CellFailed: If a cell fails. The copy then has the outputs up to this cell, and later notebooks are not run.
+        CellFailed: If a cell fails. The copy then has the outputs up to this cell, and no other notebook is started.
         CourseError: If a name or the profile is unknown, or a notebook cannot be read or saved.
     """
     if profile not in PROFILES:
         raise CourseError(f"There is no profile '{profile}'; choose one of: {', '.join(PROFILES)}.")
     if importlib.util.find_spec("ipykernel") is None:
         raise CourseError("Running notebooks needs ipykernel; install it with `python -m pip install jupyter`.")
+    if jobs < 1:
+        raise CourseError(f"--jobs is {jobs}, but must be at least 1.")
     paths = find_notebooks(names, folder)
     data = Path(data or os.environ.get("SEGLIB_DATA") or checkout() / "data").absolute()
     out = Path(out or checkout() / "build" / "course").absolute()
-    stream = stream or sys.stdout
+    execute = partial(run_notebook, profile=profile, data=data, out=out, save=save)
+    if jobs == 1:
+        return _collect(map(partial(execute, stream=stream), paths), profile, out)
+    with ProcessPoolExecutor(jobs, get_context("spawn"), _share_cores, (jobs,)) as pool:
+        return _collect(pool.map(execute, paths), profile, out)
+
+
+def _share_cores(jobs: int) -> None:
+    """Prepare one of `jobs` processes: each uses its share of the cores, and prints progress on separate lines."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // jobs)))
+    Progress.updates_in_place = False
+
+
+def _collect(finished: Iterable[Result], profile: str, out: Path) -> list[Result]:
+    """Return the results, and update the summary after each."""
     results = []
-    for path in paths:
-        results.append(run_notebook(path, profile, data, out, save, stream))
+    for result in finished:
+        results.append(result)
         _write_summary(results, profile, out)
     return results
 
 
-def run_notebook(path: Path, profile: str, data: Path, out: Path, save: bool, stream: TextIO) -> Result:
+def run_notebook(
+    path: Path, profile: str, data: Path, out: Path, save: bool = False, stream: TextIO | None = None
+) -> Result:
     """Execute one notebook and write the copy to `out`. The arguments and errors are the same as for `run`."""
     name = notebook_name(path)
     original = path.read_bytes() if path.is_file() else b""
@@ -110,7 +134,7 @@ def run_notebook(path: Path, profile: str, data: Path, out: Path, save: bool, st
         report_file = Path(scratch) / "report.json"
         environment = kernel_environment(profile, data, report_file, Path(scratch))
         try:
-            with Progress(name, cells, stream) as progress:
+            with Progress(name, cells, stream or sys.stdout) as progress:
                 _execute(notebook, folder, environment, progress)
         finally:
             report = {"data": [], "headline": None, "modules": []}

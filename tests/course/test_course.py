@@ -141,6 +141,27 @@ def test_a_failing_cell_stops_the_run_and_shows_itself(tmp_path, capsys):
     assert not (tmp_path / "out" / "02_two.ipynb").exists()
 
 
+def test_two_notebooks_run_at_the_same_time(tmp_path, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    for name, other in (("01_one", "02_two"), ("02_two", "01_one")):
+        write_notebook(
+            tmp_path,
+            name,
+            "import os, pathlib, time\nplace = pathlib.Path(os.environ['SEGLIB_DATA'])\nplace.mkdir(exist_ok=True)",
+            f"(place / '{name}').touch()\nend = time.time() + 120\n"
+            f"while not (place / '{other}').exists():\n    assert time.time() < end\n    time.sleep(0.05)",
+            "print(os.environ['OMP_NUM_THREADS'])",
+        )
+    write_notebook(tmp_path, "03_three", "raise RuntimeError('the reason')")
+    with pytest.raises(runner.CellFailed, match="03_three: code cell 1 of 1 failed"):
+        run(tmp_path, jobs=2)
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert [result["notebook"] for result in summary["notebooks"]] == ["01_one", "02_two"]
+    assert outputs(tmp_path / "out" / "02_two.ipynb", 3).strip() == str(max(1, os.cpu_count() // 2))
+    with pytest.raises(course.CourseError, match="--jobs is 0, but must be at least 1"):
+        run(tmp_path, jobs=0)
+
+
 def test_dead_kernel_is_reported(tmp_path):
     write_notebook(tmp_path, "01_one", "import os\nos._exit(3)")
     with pytest.raises(runner.CellFailed, match="code cell 1 of 1 failed(.|\n)*died"):
