@@ -14,6 +14,8 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
+from filelock import FileLock
+
 from seglib.files import write_text
 
 from . import exercises
@@ -178,7 +180,12 @@ class Lesson:
             return self.root, reason
         print(f"{name}: downloading into {self.root.name}/ ...", flush=True)
         try:
-            validation.download(name, self.root)
+            self.root.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.root / f".{name}.lock"):  # another notebook may be downloading the same data set
+                try:
+                    return _find(data.source(name), [self.root]), ""
+                except data.DataError:
+                    validation.download(name, self.root)
         except (OSError, data.DataError) as error:
             return self.root, f"the download failed: {str(error).splitlines()[0]}"
         return self.root, ""

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 import types
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -482,6 +483,22 @@ def test_real_images_come_from_kaggle_or_from_a_download(lesson, tmp_path, monke
     assert lesson.dataset("humans", synthetic={"length": 2}).name == "creatures" and not lesson.has("humans")
     assert "in place of the real humans: the download failed: no connection\n" in capsys.readouterr().out
     assert calls == ["camvid", "humans"]
+
+
+def test_two_notebooks_download_a_data_set_once(lesson, monkeypatch, realdata):
+    calls = []
+
+    def download(name, root):
+        calls.append(name)
+        time.sleep(1)
+        (root / "CamVid").symlink_to(realdata / "CamVid")
+
+    monkeypatch.setenv("SEGLIB_DOWNLOAD", "1")
+    monkeypatch.setattr("course.datasets.validation.download", download)
+    other = course.Lesson(lesson.name, lesson.profile, lesson.root)
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(lambda each: each.has("camvid"), (lesson, other))) == [True, True]
+    assert calls == ["camvid"]
 
 
 @pytest.mark.parametrize("name, replacement", [("horses", "creatures"), ("humans", "creatures"), ("camvid", "streets")])
