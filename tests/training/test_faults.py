@@ -151,7 +151,7 @@ def test_nan_stops_the_run_before_anything_is_overwritten(tmp_path, monkeypatch,
     after_step(monkeypatch, 4, corrupt)
     # Unless the weights are checked, a bad gradient shows in the loss of the next step.
     named = 5 if what == "gradient" and minutes == 10 else 4
-    reason = r"epoch 1, learning rate .*, images \w" if what == "outputs" or minutes == 10 else "a weight is NaN"
+    reason = r"epoch 2, learning rate .*, images \w" if what == "outputs" or minutes == 10 else "a weight is NaN"
     with pytest.raises(training.TrainingError, match=rf"(?=.*{reason}).*step {named} of 9.*checkpoint.*unchanged"):
         training.fit(config, progress=False)
     monkeypatch.undo()
