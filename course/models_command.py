@@ -10,6 +10,7 @@ import sys
 
 from seglib.cli.options import Parser
 
+SIZE = (512, 1024)  # the default
 SMALLEST = 64  # for smaller images, the last feature map of some networks has one pixel and cannot be normalized
 
 
@@ -20,9 +21,9 @@ def add_arguments(parser: Parser) -> None:
         "--size",
         nargs=2,
         type=int,
-        default=(512, 1024),
+        default=SIZE,
         metavar=("HEIGHT", "WIDTH"),
-        help="size of the image in pixels (512 1024)",
+        help=f"size of the image in pixels ({SIZE[0]} {SIZE[1]})",
     )
     parser.add_argument("--classes", type=int, default=19, help="number of classes (%(default)s)")
     parser.add_argument(

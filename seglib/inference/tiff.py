@@ -129,7 +129,8 @@ class TiffReader:
         if bands or channels:
             self.bands, self.channels = images.choose_bands(file, self.tiff.count, bands, channels), ("gray",)
         self.colors = slice(-1 if "alpha" in self.channels else None)
-        self.factor = 255 // (2 ** int(self.tiff.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8)) - 1)  # 2 or 4 bits
+        bits = int(self.tiff.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8))
+        self.factor = 255 // (2**bits - 1)  # extends the range of values with 1, 2 or 4 bits to 0..255
         if problem := self._unsupported():
             self.tiff.close()
             raise PredictionError(f"{file}: {problem}; save it upright, in 8-bit RGB, {CONVERT}.")
@@ -164,16 +165,18 @@ class TiffReader:
             return images.as_channels(stored, self.tiff.nodata)
         if self.channels == ("palette",):
             return np.array([color[:3] for color in self.tiff.colormap(1).values()], np.uint8)[stored[:, :, 0]]
-        colors = self._to_bytes(stored[:, :, self.colors], self._used_bits)
+        colors = self._to_bytes(stored[:, :, self.colors])
         if "alpha" in self.channels:
-            alpha = self._to_bytes(stored[:, :, -1:], lambda: 16).astype(np.uint32)
+            alpha = self._to_bytes(stored[:, :, -1:], bits=16).astype(np.uint32)
             mixed = (colors.astype(np.uint32) * (255 if self.multiplied else alpha) + (255 - alpha) * 255 + 127) // 255
             colors = np.minimum(mixed, 255).astype(np.uint8)  # colors in damaged files may exceed alpha
         return colors if colors.shape[2] == 3 else np.repeat(colors, 3, axis=2)
 
-    def _to_bytes(self, stored: np.ndarray, bits: Callable[[], int]) -> np.ndarray:
-        deep = stored.dtype == np.uint16
-        return images.scale_to_bytes(stored, bits(), self.name) if deep else stored * self.factor
+    def _to_bytes(self, stored: np.ndarray, bits: int = 0) -> np.ndarray:
+        """Convert stored values to uint8. `bits` is the depth of 16-bit values; 0 means the depth of the colors."""
+        if stored.dtype == np.uint8:
+            return stored * self.factor
+        return images.scale_to_bytes(stored, bits or self._used_bits(), self.name)
 
     def _read(self, top: int, bottom: int) -> np.ndarray:
         """Return the chosen bands of these rows as they are stored, (bottom - top, width, bands)."""

@@ -30,8 +30,8 @@ def explain_errors(config: Config) -> Iterator[None]:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         if _is_out_of_memory(error):
             raise TrainingError(
-                f"out of memory ({reason}); {_advise(config)}, and continue with --resume if there is a checkpoint "
-                "(not after a change of --batch_size or --augment.crop_sizes): the last one is intact."
+                f"out of memory ({reason}); {_suggest_saving_memory(config)}, and continue with --resume if there is a "
+                "checkpoint (not after a change of --batch_size or --augment.crop_sizes): the last one is intact."
             ) from None
         if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
             raise
@@ -49,7 +49,7 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or bool(text_says_so)
 
 
-def _advise(config: Config) -> str:
+def _suggest_saving_memory(config: Config) -> str:
     """Return a hint with options that reduce the memory needed for training by about half."""
     share = -(-config.batch_size // distributed.world_size())  # images of a batch per process
     images = -(-share // config.accumulation_steps)  # images per forward pass
