@@ -63,7 +63,8 @@ def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict]:
     # `weights_metadata.find_fault` reports malformed metadata later.
     if isinstance(metadata, Mapping) and isinstance(metadata.get("config"), Mapping):
         metadata = {**metadata, "config": upgrade_config(metadata["config"])}
-    return {name: t.float() if t.dtype is torch.float16 else t for name, t in tensors.items()}, metadata
+    # Copies, because the tensors of a safetensors file are memory-mapped, and the file may change later.
+    return {name: t.float() if t.dtype is torch.float16 else t.clone() for name, t in tensors.items()}, metadata
 
 
 def manifest() -> dict:
@@ -189,8 +190,7 @@ def load_file(file: Path) -> tuple[nn.Module, dict]:
         create = partial(models.create, network["name"], metadata["num_outputs"], **options)
         with torch.device("meta"), _NoRandomWeights():  # uses no memory, even for a very large network
             model = create()
-        # Copies, because the tensors of a safetensors file are memory-mapped, and the file may change later.
-        tensors = {name: tensor.clone() for name, tensor in models.upgrade_state_dict(tensors).items()}
+        tensors = models.upgrade_state_dict(tensors)
         model.load_state_dict(tensors, assign=True)
         if any(buffer.is_meta for buffer in model.buffers()):  # buffers that are not in the file
             model = create()

@@ -139,6 +139,9 @@ class LogitUpsampler:
                 logits = torch.lerp(logits[:, :, above], logits[:, :, below], weight)
             if logits.shape[-1] != self.width:
                 logits = F.interpolate(logits, (len(low), self.width), mode="bilinear", align_corners=False)
+        if logits.shape[1] == 1:
+            foreground = logits.sigmoid().mean(0)
+            return torch.cat([1 - foreground, foreground])
         probabilities = logits.softmax(1)
         return probabilities.mean(0) if len(probabilities) > 1 else probabilities[0]
 
@@ -149,6 +152,8 @@ class LogitUpsampler:
             # The next band overwrites the memory of the previous band, so the rows that are still needed are copied.
             rest = None if self.logits is None else self.logits[:, :, max(0, top - start) :].clone()
             band = next(self.bands)
+            if band.shape[1] == 2:  # the softmax of two logits is the sigmoid of their difference, which is faster
+                band = band[:, 1:] - band[:, :1]
             self.logits = band if rest is None or not rest.shape[2] else torch.cat([rest, band], 2)
             self.end += band.shape[2]
         start = self.end - self.logits.shape[2]
