@@ -1,5 +1,6 @@
-"""The base class of all errors caused by invalid input, and a function that imports optional packages."""
+"""The base class of all errors caused by invalid input, and functions that handle common errors."""
 
+import re
 from importlib import import_module
 from types import ModuleType
 
@@ -10,6 +11,12 @@ class SeglibError(Exception):
     The command line prints the message without a traceback.  An exception of any other type is a bug, and its
     traceback is printed.
     """
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether memory ran out.  On some devices and in some libraries, only the error's message shows this."""
+    text = "out of memory|(not enough|insufficient|allocate) memory|failed to allocate"
+    return isinstance(error, MemoryError) or bool(re.search(text, str(error), re.IGNORECASE))
 
 
 def import_optional(name: str, error: type[SeglibError], need: str, requirement: str) -> ModuleType:

@@ -181,8 +181,7 @@ def decode_image(
         else:
             image.load()
             image, alpha, depth = _convert_to_eight_bits(image, path, bits)
-        transform = _build_profile_transform(profile, image.mode) if profile or image.mode == "LAB" else None
-        pixels = np.asarray(ImageCms.applyTransform(image, transform) if transform else image.convert("RGB"))
+        pixels = to_srgb(image, profile)
     if alpha is not None:
         pixels = np.asarray(Image.composite(Image.fromarray(pixels), Image.new("RGB", image.size, "white"), alpha))
     return np.ascontiguousarray(turn_upright(pixels, turn)), depth, turn
@@ -239,6 +238,12 @@ def _read_deep_colors(path: Path, image: Image.Image, bits: int) -> tuple[Image.
     bits = bits or used_bits(colors)
     alpha = Image.fromarray(scale_to_bytes(values[:, :, 3], 16, path)) if values.shape[2] == 4 else None
     return Image.fromarray(scale_to_bytes(colors, bits, path)), alpha, bits
+
+
+def to_srgb(image: Image.Image, profile: bytes | None) -> np.ndarray:
+    """Convert an image in mode L, RGB, CMYK or LAB, with a color profile or None, to uint8 sRGB (H, W, 3)."""
+    transform = _build_profile_transform(profile, image.mode) if profile or image.mode == "LAB" else None
+    return np.asarray(ImageCms.applyTransform(image, transform) if transform else image.convert("RGB"))
 
 
 @lru_cache(maxsize=16)

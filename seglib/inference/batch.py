@@ -191,6 +191,8 @@ class BatchPredictor:
     def _predict_large(self, task: PredictTask) -> PredictResult:
         if "mask" not in self.kinds:
             raise PredictionError(f"{task.image}: for images of this size, only masks are written; add mask to --kind.")
+        if others := [kind for kind in self.kinds if kind != "mask"]:
+            tqdm.write(f"{task.image}: too large for {', '.join(others)}; only the mask is written", file=sys.stderr)
         file = result_file(task.target, "large mask")
         with self._take_turn(task), tqdm(unit="row", leave=False, disable=None) as bar:
 

@@ -1,6 +1,5 @@
 """Apply a network to images of any size."""
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,11 +13,11 @@ from torch import Tensor, nn
 
 from ..data.images import MAX_PIXELS, read_image
 from ..data.transforms import normalize, resize, resized_size
+from ..errors import is_out_of_memory
 from .errors import PredictionError
 from .resize import ArrayReader, FilledReader, ImageReader, LogitUpsampler, ResizedReader
 from .sliding_window import sliding_window_inference
 
-NO_MEMORY = re.compile("out of memory|(not enough|insufficient|allocate) memory|failed to allocate", re.IGNORECASE)
 MULTI_SCALE = (0.75, 1.0, 1.25)  # scales of test-time augmentation, in which each image is also flipped
 MIN_SIDE = 32  # smaller inputs are padded to this height and width, so that every network can downsample five times
 WHOLE_PIXELS = 2**21  # inputs with more pixels, including flips, are split into windows; each pixel takes about 1 kB
@@ -292,8 +291,7 @@ class Predictor:
         try:
             yield
         except (MemoryError, RuntimeError, cv2.error) as error:
-            # PyTorch has an out-of-memory exception only for CUDA. For other devices and OpenCV, check the message.
-            if isinstance(error, MemoryError) or NO_MEMORY.search(str(error)):
+            if is_out_of_memory(error):
                 raise self._too_large((reader.height, reader.width)) from None
             raise
 

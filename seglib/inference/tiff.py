@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from ..data import images
 from ..errors import import_optional
@@ -119,9 +120,11 @@ class TiffReader:
             raise PredictionError(f"{file}: not a TIFF file that can be read ({error}); save it again.") from None
         self.height, self.width, self.channels = *self.tiff.shape, tuple(c.name for c in self.tiff.colorinterp)
         self.place = {} if self.tiff.transform.is_identity else {"crs": self.tiff.crs, "transform": self.tiff.transform}
-        self.turned = self.multiplied = False
+        self.turned = self.multiplied = self.lab = False
+        self.profile = None
         try:
             with open_header(file) as image:
+                self.profile, self.lab = image.info.get("icc_profile"), image.mode == "LAB"
                 self.turned = image.tag_v2.get(images.ORIENTATION, 1) > 1
                 self.multiplied = image.tag_v2.get(images.EXTRA, ())[:1] == (1,)  # colors are premultiplied by alpha
         except Exception:  # a damaged header, or a format that Pillow does not know
@@ -141,7 +144,7 @@ class TiffReader:
             return "several pages"
         if not self.num_channels and set(self.tiff.dtypes) - {"uint8", "uint16"}:
             return "pixels that are neither 8-bit nor 16-bit"
-        if self.channels not in CHANNELS:
+        if self.lab or self.channels not in CHANNELS:
             return "channels that are neither gray, RGB, a palette nor transparency"
         if math.prod(self.tiff.block_shapes[0]) * self.tiff.count * 2 > BLOCK_BYTES:
             return "all pixels compressed in one piece"
@@ -164,13 +167,15 @@ class TiffReader:
         if self.num_channels:
             return images.as_channels(stored, self.tiff.nodata)
         if self.channels == ("palette",):
-            return np.array([color[:3] for color in self.tiff.colormap(1).values()], np.uint8)[stored[:, :, 0]]
+            palette = np.array([color[:3] for color in self.tiff.colormap(1).values()], np.uint8)
+            return images.to_srgb(Image.fromarray(palette[stored[:, :, 0]]), self.profile)
         colors = self._to_bytes(stored[:, :, self.colors])
+        colors = images.to_srgb(Image.fromarray(colors if colors.shape[2] == 3 else colors[:, :, 0]), self.profile)
         if "alpha" in self.channels:
             alpha = self._to_bytes(stored[:, :, -1:], bits=16).astype(np.uint32)
             mixed = (colors.astype(np.uint32) * (255 if self.multiplied else alpha) + (255 - alpha) * 255 + 127) // 255
             colors = np.minimum(mixed, 255).astype(np.uint8)  # colors in damaged files may exceed alpha
-        return colors if colors.shape[2] == 3 else np.repeat(colors, 3, axis=2)
+        return colors
 
     def _to_bytes(self, stored: np.ndarray, bits: int = 0) -> np.ndarray:
         """Convert stored values to uint8. `bits` is the depth of 16-bit values; 0 means the depth of the colors."""

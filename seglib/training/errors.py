@@ -1,17 +1,14 @@
 """Errors raised by training, and explanations of errors that PyTorch raises during training."""
 
-import re
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
-
 from .. import distributed
 from ..config import Config
 from ..data.images import DataError
-from ..errors import SeglibError
+from ..errors import SeglibError, is_out_of_memory
 
 
 class TrainingError(SeglibError, RuntimeError):
@@ -28,7 +25,7 @@ def explain_errors(config: Config) -> Iterator[None]:
         raise DataError(text.rpartition("DataError: ")[2].strip() if text.startswith("Caught ") else text) from None
     except (MemoryError, RuntimeError, ConnectionError, EOFError) as error:  # the last two occur if a process dies
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        if _is_out_of_memory(error):
+        if is_out_of_memory(error):
             raise TrainingError(
                 f"out of memory ({reason}); {_suggest_saving_memory(config)}, and continue with --resume if there is a "
                 "checkpoint (not after a change of --batch_size or --augment.crop_sizes): the last one is intact."
@@ -41,12 +38,6 @@ def explain_errors(config: Config) -> Iterator[None]:
             f"a worker process that loads images died ({reason}); the last checkpoint is intact: continue with "
             "--resume, and with fewer --num_workers if memory ran out."
         ) from None
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Return whether memory ran out.  On CPUs and some accelerators, only the message of the error shows this."""
-    text_says_so = isinstance(error, RuntimeError) and re.search(r"DefaultCPUAllocator|out of memory", str(error))
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or bool(text_says_so)
 
 
 def _suggest_saving_memory(config: Config) -> str:

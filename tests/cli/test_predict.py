@@ -166,8 +166,11 @@ def test_large_images_are_read_in_parts_or_refused(called, place, monkeypatch):
     assert written(place) == ["b_mask.tif"]
     with Image.open("out/b_mask.tif") as mask:
         assert mask.size == (50, 41) and set(np.unique(np.asarray(mask))) <= {0, 1}
+    assert "b.tif: too large for overlay; only the mask is written" in err
     code, out, _ = called("photos/b.tif", "--skip-existing")
     assert code == 0 and "1 of 1 images already have results" in out
+    assert called("photos/b.tif", "--kind", "mask,coco")[0] == 0
+    assert json.loads(Path("out/coco.json").read_text())["images"] == []
     code, _, err = called("photos/b.tif", "--kind", "overlay")
     assert code == 1 and "only masks are written; add mask to --kind" in err
 

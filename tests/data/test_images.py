@@ -1,7 +1,6 @@
 """Images and masks of every kind are read alike, and damaged ones are refused in one sentence."""
 
 import io
-import struct
 import sys
 
 import cv2
@@ -13,6 +12,8 @@ from PIL import Image, ImageCms
 from seglib.data import SUFFIXES, DataError, read_image, read_mask
 from seglib.data.images import read_size
 from seglib.data.masks import labels_by_color, labels_by_id
+
+from .forms import wide_gamut_profile
 
 HEIGHT, WIDTH = 24, 36
 
@@ -230,29 +231,6 @@ def test_a_transparent_tiff_is_blended_with_white(tmp_path, rgb):
     values = np.concatenate([rgb, alpha], 2)
     tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb", extrasamples=["unassalpha"])
     assert_close(read_image(tmp_path / "a.tif"), np.full_like(rgb, 255))
-
-
-def wide_gamut_profile() -> bytes:
-    """A profile with the primaries of Adobe RGB and gamma 2.2: header, and a table of tags with their content."""
-
-    def fixed(*values: float) -> bytes:
-        return struct.pack(f">{len(values)}i", *(round(value * 65536) for value in values))
-
-    curve = b"curv" + bytes(4) + struct.pack(">IH", 1, 563) + bytes(2)
-    primaries = {b"wtpt": (0.9642, 1, 0.8249), b"rXYZ": (0.60974, 0.31111, 0.01947)}
-    primaries |= {b"gXYZ": (0.20528, 0.62567, 0.06087), b"bXYZ": (0.14919, 0.06322, 0.74457)}
-    tags = {name: b"XYZ " + bytes(4) + fixed(*values) for name, values in primaries.items()}
-    tags |= {name: curve for name in (b"rTRC", b"gTRC", b"bTRC")}
-    tags[b"desc"] = (b"desc" + bytes(4) + struct.pack(">I", 5) + b"wide\0").ljust(96, b"\0")
-    tags[b"cprt"] = b"text" + bytes(4) + b"none"
-    start = 132 + 12 * len(tags)
-    table, content = struct.pack(">I", len(tags)), b""
-    for name, value in tags.items():
-        table += name + struct.pack(">II", start + len(content), len(value))
-        content += value
-    header = struct.pack(">I", start + len(content)) + bytes(4) + b"\x02\x40\0\0mntrRGB XYZ "
-    header += struct.pack(">6H", 2026, 1, 1, 0, 0, 0) + b"acsp" + bytes(28) + fixed(0.9642, 1, 0.8249)
-    return header.ljust(128, b"\0") + table + content
 
 
 def test_colors_of_an_embedded_profile_are_converted_to_srgb(tmp_path):

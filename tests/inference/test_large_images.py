@@ -20,6 +20,8 @@ from seglib.inference.resize import ResizedReader, area_weights, linear_weights
 from seglib.inference.result_files import is_result
 from seglib.inference.tiff import TiffReader, is_large
 
+from ..data.forms import wide_gamut_profile
+
 tifffile = pytest.importorskip("tifffile")
 pytest.importorskip("rasterio")
 REPOSITORY = Path(__file__).parents[2]
@@ -174,7 +176,7 @@ def test_tiff_files_are_read_in_parts(tmp_path, stored):
 
 
 @pytest.mark.parametrize(
-    "kind", ["grey", "16-bit", "16-bit big endian", "palette", "rgba", "multiplied", "white is zero"]
+    "kind", ["grey", "16-bit", "16-bit big endian", "palette", "rgba", "multiplied", "white is zero", "color profile"]
 )
 def test_tiff_files_are_converted_as_in_memory(tmp_path, kind):
     image, file = scene(60, 70), tmp_path / "a.tif"
@@ -186,6 +188,8 @@ def test_tiff_files_are_converted_as_in_memory(tmp_path, kind):
         multiplied = (image.astype(int) * image[:, :, 1:2] // 255).astype(np.uint8)
         multiplied[0, 0] = 255
         tifffile.imwrite(file, np.dstack([multiplied, image[:, :, 1]]), photometric="rgb", extrasamples=["assocalpha"])
+    elif kind == "color profile":
+        Image.fromarray(image).save(file, icc_profile=wide_gamut_profile())
     elif kind == "white is zero":
         tifffile.imwrite(file, image[:, :, 0], photometric="miniswhite")
     elif "16" in kind:
@@ -243,6 +247,7 @@ def test_tiff_files_that_cannot_be_read_by_window(tmp_path, monkeypatch):
     refused("neither 8-bit", values=image.astype(np.float32), photometric="rgb")
     refused("channels that are neither", values=np.dstack([image] * 2), photometric="minisblack", planarconfig=1)
     refused("several pages", values=np.stack([image, image]), photometric="rgb")
+    refused("channels that are neither", values=image, photometric="cielab")
     refused("rotation", photometric="rgb", extratags=[(274, 3, 1, 6, True)])
     monkeypatch.setattr("seglib.inference.tiff.BLOCK_BYTES", 1000)
     refused("in one piece.*tiled TIFF", photometric="rgb", compression="zlib", rowsperstrip=300)
