@@ -18,9 +18,14 @@ def attempt(what: str, call: Callable):
         raise Hint(f"{what} stopped with {type(error).__name__}: {error}".splitlines()[0]) from None
 
 
+def array(answer, dtype=None) -> np.ndarray:
+    """Convert a number, a list, an array, or a tensor with or without gradients to an array."""
+    return np.asarray(answer.detach() if isinstance(answer, torch.Tensor) else answer, dtype)
+
+
 def number(answer) -> float:
     """Convert a number, or an array or a tensor with one element, to a float. Raise a Hint for anything else."""
-    answer = answer.detach().numpy() if isinstance(answer, torch.Tensor) else np.asarray(answer)
+    answer = array(answer)
     if answer.size != 1 or answer.dtype.kind not in "biuf":
         raise Hint(f"the answer must be one number, but it has shape {answer.shape} and type {answer.dtype}")
     return float(answer.reshape(()))

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from . import Hint, exercise
-from .answers import attempt, expect_close, number
+from .answers import array, attempt, expect_close, number
 
 
 @exercise("02_unet/1")
@@ -44,7 +44,7 @@ def transposed_convolution(answer):
     """
     for x in (np.array([[3.0, 1.0], [0.0, 2.0]]), np.array([[1.0, -2.0, 4.0], [0.5, 3.0, 0.0]])):
         kernel = np.array([[1.0, 2.0], [7.0, -1.0]])
-        result = np.asarray(answer(x.copy(), kernel.copy()), float)
+        result = array(answer(x.copy(), kernel.copy()), float)
         rows, columns = x.shape
         if result.shape == (rows + 1, columns + 1):
             raise Hint("your copies of the kernel overlap: with stride 2, the next copy starts two pixels later")

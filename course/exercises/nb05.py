@@ -11,7 +11,7 @@ from seglib import models
 
 from .. import costs
 from . import Hint, exercise
-from .answers import attempt
+from .answers import array, attempt
 
 IMAGE_SIZE = 360, 480  # height, width
 MOST_PARAMETERS, LEAST_PARAMETERS, MOST_WORK = 1_000_000, 500_000, 1_000_000_000
@@ -146,6 +146,8 @@ def network_to_order(answer):
     """Check that `answer` contains keyword arguments for an HRNet with four branches that stays within the budget."""
     if not isinstance(answer, Mapping):
         raise Hint('the answer must be a dict of keyword arguments, such as {"widths": (12, 24, 48, 96)}')
+    if answer.get("in_channels", 3) != 3:
+        raise Hint("in_channels must stay 3: the images are RGB")
     try:
         with torch.device("meta"):
             model = models.create("mini_hrnet", 11, **answer)
@@ -256,7 +258,7 @@ def _normalized(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
 
 def _array(result, what: str) -> np.ndarray:
     """Convert a list, an array or a tensor to an array of floats. Raise a Hint for anything else."""
-    result = result.detach().numpy() if isinstance(result, torch.Tensor) else np.asarray(result)
+    result = array(result)
     if result.size == 0 or result.dtype.kind not in "biuf":
         raise Hint(f"{what} must be numbers, but the answer has shape {result.shape} and type {result.dtype}")
     return result.astype(float)

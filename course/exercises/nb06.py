@@ -9,7 +9,7 @@ from torch import nn
 from seglib.metrics import iou, mean_iou, pixel_accuracy
 
 from . import Hint, exercise
-from .answers import attempt, expect_close, number
+from .answers import array, attempt, expect_close, number
 
 
 @exercise("06_dilated_resnet/1")
@@ -252,7 +252,7 @@ def accurate_and_blind(answer):
 def _array(result) -> np.ndarray:
     """Convert an answer to an array of floats. Raise a Hint if it is not numeric."""
     try:
-        result = result.detach().numpy() if isinstance(result, torch.Tensor) else np.asarray(result)
+        result = array(result)
     except ValueError:  # lists of different lengths
         raise Hint("the rows of your answer differ in length") from None
     if result.dtype.kind not in "biuf":

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import Hint, exercise
-from .answers import attempt, expect_close
+from .answers import array, attempt, expect_close
 
 
 @exercise("08_transfer_learning/1")
@@ -111,7 +111,7 @@ def ensemble_targets(answer):
     logits = [4 * rng.normal(size=(3, 2, 4)) for _ in range(3)]
     for temperature in (2.0, 5.0):
         result = answer([values.copy() for values in logits], temperature)
-        result = result.detach().numpy() if isinstance(result, Tensor) else np.asarray(result)
+        result = array(result)
         if result.shape != (3, 2, 4):
             raise Hint(f"the targets must have shape (3, 2, 4), yours have {result.shape}")
         right = np.mean([_softmax(values / temperature) for values in logits], axis=0)
@@ -141,7 +141,7 @@ def log_uniform(answer):
     u = np.array([0.0, 0.2, 0.5, 0.9, 1.0])
     for low, high in ((1e-4, 1e-2), (0.5, 8.0)):
         result = answer(low, high, u.copy())
-        result = result.detach().numpy() if isinstance(result, Tensor) else np.asarray(result, float)
+        result = array(result, float)
         if result.shape != u.shape:
             raise Hint(f"the result must have shape {u.shape}, yours has {result.shape}")
         right = low * (high / low) ** u

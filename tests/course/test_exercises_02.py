@@ -73,7 +73,7 @@ def test_right_answers_are_accepted(number):
 
 def test_torch_answers_are_accepted():
     def upsample(x, kernel):
-        x, kernel = torch.from_numpy(x)[None, None], torch.from_numpy(kernel)[None, None]
+        x, kernel = torch.from_numpy(x)[None, None], nn.Parameter(torch.from_numpy(kernel)[None, None])
         return torch.nn.functional.conv_transpose2d(x, kernel, stride=2)[0, 0]
 
     assert verdict(2, upsample).right is True

@@ -253,6 +253,7 @@ def of_all(pixels):
         (4, [12, 24], "must be a dict"),
         (4, {"colour": 3}, "no option 'colour'"),
         (4, {**SMALL, "widths": (12, 24, 48), "modules": (1, 1)}, "four branches"),
+        (4, {**SMALL, "in_channels": 1}, "in_channels must stay 3"),
         (4, {}, "are in stage4"),
         (4, {**SMALL, "stem_width": 64, "stage1_blocks": 4}, "GMACs are more than 1"),
         (4, {**SMALL, "widths": (4, 8, 16, 32)}, "half of the budget"),
