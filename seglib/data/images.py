@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageSequence, UnidentifiedImageError
 
 from ..errors import SeglibError, import_optional
 
@@ -89,12 +89,8 @@ def _check_single(image: Image.Image, path: Path) -> None:
     """
     frames = 1 if image.format in STILL_FORMATS else getattr(image, "n_frames", 1)
     if frames > 1 and image.format == "TIFF":
-        full = 0
-        for number in range(frames):
-            image.seek(number)
-            full += not image.tag_v2.get(SUBFILE, 0) & 5
+        frames = sum(not frame.tag_v2.get(SUBFILE, 0) & 5 for frame in ImageSequence.Iterator(image))
         image.seek(0)
-        frames = full
     if frames > 1:
         raise DataError(f"{path}: holds {frames} pages or frames, but only one can be read; save each as a file.")
 
