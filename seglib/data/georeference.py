@@ -1,5 +1,6 @@
 """Read the georeference of an image from its GeoTIFF tags or world file, and write it to a world file for a result."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
@@ -42,10 +43,8 @@ def _read_world_file(image: Path) -> tuple[float, ...] | None:
     suffix = image.suffix[1:]
     names = f".{suffix[:1]}{suffix[-1:]}w", f".{suffix}w", ".wld"
     for name in (case(name) for name in names for case in (str, str.lower, str.upper)):
-        try:
+        with suppress(OSError, ValueError):
             numbers = tuple(map(float, image.with_suffix(name).read_text(encoding="ascii").split()))
-        except (OSError, ValueError):
-            continue
-        if len(numbers) == 6:
-            return numbers
+            if len(numbers) == 6:
+                return numbers
     return None

@@ -4,7 +4,7 @@ import errno
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Lock
@@ -235,17 +235,14 @@ def read_reduced(file: Path, min_side: int, **reading) -> ArrayReader:
     The longer side of a reduced image has at least `min_side` pixels; 0 disables the reduction. `reading` contains
     keyword arguments of `data.read_image`. Raises the same errors as `data.read_image`.
     """
-    try:
-        with Image.open(file) as image:
-            plain = image.format == "JPEG" and image.mode in ("L", "RGB") and "icc_profile" not in image.info
-            plain = plain and not reading.get("bands") and not reading.get("channels")
-            if plain and min_side and max(image.size) >= 2 * min_side:
-                scale = min_side / max(image.size)
-                size = image.size
-                image.draft(None, tuple(max(1, int(side * scale)) for side in size))
-                reduced = ImageOps.exif_transpose(image)
-                turned = data.images.orientation(image) > 4
-                return ArrayReader(np.asarray(reduced.convert("RGB")), size if turned else size[::-1])
-    except Exception:  # problems are reported when the file is read at full size below
-        pass
+    with suppress(Exception), Image.open(file) as image:  # problems are reported by the full-size read below
+        plain = image.format == "JPEG" and image.mode in ("L", "RGB") and "icc_profile" not in image.info
+        plain = plain and not reading.get("bands") and not reading.get("channels")
+        if plain and min_side and max(image.size) >= 2 * min_side:
+            size = image.size
+            scale = min_side / max(size)
+            image.draft(None, tuple(max(1, int(side * scale)) for side in size))
+            reduced = ImageOps.exif_transpose(image)
+            turned = data.images.orientation(image) > 4
+            return ArrayReader(np.asarray(reduced.convert("RGB")), size if turned else size[::-1])
     return ArrayReader(data.read_image(file, **reading))

@@ -5,7 +5,7 @@ import itertools
 import json
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import filelock
@@ -58,11 +58,9 @@ def write_config(folder: Path, config: Config) -> None:
     """
     file = folder / "config.yaml"
     if file.exists():
-        try:
+        with suppress(ConfigError):
             if config_to_dict(load_config(file)) == config_to_dict(config):
                 return
-        except ConfigError:
-            pass
         names = (folder / f"config-before-{number}.yaml" for number in itertools.count(1))
         file.rename(next(unused for unused in names if not unused.exists()))
     files.write_text(file, yaml.safe_dump(config_to_dict(config), sort_keys=False))
