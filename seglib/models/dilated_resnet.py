@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .errors import ModelError
-from .hrnet import conv_norm, conv_norm_relu, convolution
+from .hrnet import conv_norm, conv_norm_relu, convolution, upsample
 
 
 class Bottleneck(nn.Module):
@@ -178,7 +178,7 @@ class PPM(nn.Module):
         features = [x]
         for bins, level in zip(self.bins, self.levels, strict=True):
             pooled = level(adaptive_avg_pool(x, bins))  # (N, C/4, bins, bins)
-            features.append(F.interpolate(pooled, size=x.shape[-2:], mode="bilinear", align_corners=False))
+            features.append(upsample(pooled, x))
         return torch.cat(features, dim=1)
 
 
@@ -230,12 +230,7 @@ class DilatedResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Return the logits, and in training mode also the auxiliary logits."""
         layer3, layer4 = self.backbone(x)  # (N, 1024, H/8, W/8), (N, 2048, H/8, W/8)
-        logits = _upsample(self.classifier(self.head(layer4)), x)
+        logits = upsample(self.classifier(self.head(layer4)), x)
         if not self.training:
             return logits
-        return logits, _upsample(self.aux_classifier(self.aux_head(layer3)), x)
-
-
-def _upsample(logits: Tensor, image: Tensor) -> Tensor:
-    """Upsample logits (N, C, H/8, W/8) bilinearly to the height and width of `image`: (N, C, H, W)."""
-    return F.interpolate(logits, size=image.shape[-2:], mode="bilinear", align_corners=False)
+        return logits, upsample(self.aux_classifier(self.aux_head(layer3)), x)

@@ -47,11 +47,15 @@ def conv_norm_relu(
     return conv_norm(in_channels, out_channels, size, stride, dilation).append(nn.ReLU(inplace=True))
 
 
+def upsample(x: Tensor, like: Tensor) -> Tensor:
+    """Resize x (N, C, h, w) bilinearly to the height and width of `like` (..., H, W), and return (N, C, H, W)."""
+    return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
+
+
 def concatenate(branches: list[Tensor]) -> Tensor:
     """Upsample all branches bilinearly to the size of the first, and concatenate them: (N, sum of channels, H, W)."""
     first, *rest = branches
-    rest = [F.interpolate(x, size=first.shape[-2:], mode="bilinear", align_corners=False) for x in rest]
-    return torch.cat([first, *rest], dim=1)
+    return torch.cat([first, *(upsample(x, first) for x in rest)], dim=1)
 
 
 def initialize(model: nn.Module) -> None:
@@ -251,7 +255,7 @@ class HRNet(nn.Module):
         """
         check_training_size(self, x, stride=2 ** (self.num_branches + 1))
         logits = self.last_layer(concatenate(self.features(x)))  # (N, num_classes, H/4, W/4)
-        return F.interpolate(logits, size=x.shape[-2:], mode="bilinear", align_corners=False)
+        return upsample(logits, x)
 
     def features(self, x: Tensor) -> list[Tensor]:
         """Return the branches after the last stage: (N, widths[i], H/2^(i+2), W/2^(i+2)), sizes rounded up."""

@@ -7,10 +7,10 @@ objects in one channel and ends in sigmoids.  Here, every output consists of log
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from .activation_checkpointing import checkpoint_activations
 from .errors import check_training_size
+from .hrnet import upsample
 
 
 class ConvNormReLU(nn.Sequential):
@@ -33,11 +33,6 @@ class CeilMaxPool2d(nn.Sequential):
 
     def __init__(self):
         super().__init__(nn.ZeroPad2d((0, 1, 0, 1)), nn.MaxPool2d(2))
-
-
-def upsample(x: Tensor, like: Tensor) -> Tensor:
-    """Resize x (N, C, h, w) bilinearly to the height and width of `like` (..., H, W), and return (N, C, H, W)."""
-    return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
 
 
 class RSU(nn.Module):
