@@ -124,11 +124,10 @@ class Transition(nn.ModuleList):
 
     def __init__(self, in_widths: Sequence[int], out_widths: Sequence[int]):
         super().__init__()
-        for i, width in enumerate(out_widths):
-            if i == len(in_widths):  # in an nn.Sequential, as in the authors' code
-                self.append(nn.Sequential(conv_norm_relu(in_widths[-1], width, stride=2)))
-            else:
-                self.append(nn.Identity() if in_widths[i] == width else conv_norm_relu(in_widths[i], width))
+        for in_width, out_width in zip(in_widths, out_widths, strict=False):
+            self.append(nn.Identity() if in_width == out_width else conv_norm_relu(in_width, out_width))
+        # The new branch is in an nn.Sequential, as in the authors' code.
+        self.append(nn.Sequential(conv_norm_relu(in_widths[-1], out_widths[-1], stride=2)))
 
     def forward(self, branches: list[Tensor]) -> list[Tensor]:
         """Map a list of (N, in_widths[i], H/2^i, W/2^i) to a list of (N, out_widths[i], H/2^i, W/2^i)."""
