@@ -30,8 +30,7 @@ def checkpoint_activations(model: nn.Module, block: nn.Module, x: Any) -> Any:
         return block(x)
     if torch.compiler.is_compiling():  # compiled code updates buffers only once, and the contexts cannot be traced
         return checkpoint(block, x, use_reentrant=False)
-    contexts = lambda: (nullcontext(), _preserve_buffers(block))  # noqa: E731
-    return checkpoint(block, x, use_reentrant=False, context_fn=contexts)
+    return checkpoint(block, x, use_reentrant=False, context_fn=lambda: (nullcontext(), _preserve_buffers(block)))
 
 
 @contextmanager
