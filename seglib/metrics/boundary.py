@@ -77,8 +77,7 @@ def boundary_counts(
     Raises:
         MetricError: if the label maps or `num_classes` are invalid (see `confusion_matrix`), or `width` is less than 1.
     """
-    shifted = shift_labels(target, prediction, num_classes, ignore_index)
-    return boundary_of_shifted(*shifted, num_classes, width)
+    return boundary_of_shifted(*shift_labels(target, prediction, num_classes, ignore_index), num_classes, width)
 
 
 def boundary_of_shifted(target: Any, prediction: Any, num_classes: int, width: int) -> tuple[Array, Array]:
@@ -112,12 +111,8 @@ def _differences(target: Any, prediction: Any, num_classes: int) -> Differences:
         packed = (target * 16 + prediction).reshape(-1)
         return lambda step: packed[step:] ^ packed[:-step]
     true, predicted = target.reshape(-1), prediction.reshape(-1)
-
-    def differences(step: int) -> Array:
-        # In NumPy, multiplying bytes is faster than shifting them.
-        return as_bytes(true[step:] != true[:-step]) * 16 | as_bytes(predicted[step:] != predicted[:-step])
-
-    return differences
+    # In NumPy, multiplying bytes is faster than shifting them.
+    return lambda step: as_bytes(true[step:] != true[:-step]) * 16 | as_bytes(predicted[step:] != predicted[:-step])
 
 
 def _band_bits(differences: Differences, everywhere: Any, shape: tuple[int, ...], width: int) -> Any:
