@@ -88,10 +88,8 @@ def accumulation_weights(num_images: int, num_parts: int, world_size: int) -> li
     In each step, every process uses one of the `num_parts` parts of its images. The images are split with
     `torch.tensor_split`, so earlier parts may have one more image.
     """
-    if num_parts == 1:
-        return [1.0]
     shares = [len(range(rank, num_images, world_size)) for rank in range(world_size)]
-    sizes = [sum(share // num_parts + (i < share % num_parts) for share in shares) for i in range(num_parts)]
+    sizes = [sum(len(range(part, share, num_parts)) for share in shares) for part in range(num_parts)]
     return [size / num_images for size in sizes]
 
 
