@@ -1,8 +1,6 @@
 """Evaluate a predictor on a data set at native image size."""
 
 from collections.abc import Callable
-from functools import reduce
-from operator import add
 
 import numpy as np
 import torch
@@ -55,7 +53,7 @@ def evaluate(
         if each is not None:
             each(item, prediction.cpu().numpy(), scores)
     parts = distributed.all_gather((total, per_image))
-    total = reduce(add, [counts for counts, _ in parts])
+    total = sum((counts for counts, _ in parts), start=Counts(dataset.num_classes, ratio))
     per_image = {key: scores for _, part in parts for key, scores in part.items()}
     return {**total.scores(dataset.classes), "per_image": {key: per_image[key] for key in dataset.keys}}
 

@@ -9,8 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, replace
-from functools import partial, reduce
-from operator import add
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -250,7 +249,7 @@ class Trainer:
         for images, masks in loader:  # lists of (H, W, C) and (H, W); the sizes may differ
             for mask, prediction in zip(masks, predictor.label_maps(images), strict=True):
                 count_image(counts, mask, prediction)
-        counts = reduce(add, distributed.all_gather(counts))
+        counts = sum(distributed.all_gather(counts), start=Counts(self.val_set.num_classes))
         if warning := one_class_warning(counts, self.val_set.classes, self.config):
             print_line(f"epoch {len(self.history) + 1}: {warning}")
         return counts.scores(self.val_set.classes)
