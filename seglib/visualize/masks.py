@@ -155,13 +155,9 @@ def paint_errors(image, true_positive, false_negative, false_positive, ignored) 
         (false_negative, FALSE_NEGATIVE, 0.9),
         (false_positive, FALSE_POSITIVE, 0.9),
     ):
-        result[area] = _blend(background[area], np.uint8(color), alpha)
+        result[area] = (background[area] * (1 - alpha) + np.uint8(color) * alpha + 0.5).astype(np.uint8)
     result[ignored] = IGNORED
     return result
-
-
-def _blend(below: np.ndarray, above: np.ndarray, alpha: float) -> np.ndarray:
-    return (below * (1 - alpha) + above * alpha + 0.5).astype(np.uint8)
 
 
 def _outline(labels: np.ndarray) -> np.ndarray:
