@@ -1,7 +1,6 @@
 """The style of all figures, with fonts, colors, and a figure class that a notebook displays only once."""
 
 import base64
-import contextlib
 import functools
 import io
 from pathlib import Path
@@ -19,14 +18,12 @@ WIDTH = 9.0  # the width of a figure in a notebook, in inches
 _STYLE = Path(__file__).with_name("seglib.mplstyle")
 
 
-@contextlib.contextmanager
 def figure_style():
     """Apply seglib's matplotlib settings in a `with` block or, as a decorator, in a function.
 
     The caller's settings are restored at the end.
     """
-    with matplotlib.style.context(_STYLE, after_reset=True):
-        yield
+    return matplotlib.style.context(_STYLE, after_reset=True)
 
 
 class NotebookFigure(Figure):
