@@ -74,8 +74,7 @@ class EpochMeter:
 
     def state(self) -> dict:
         """Return the values that a resumed run needs to continue this epoch."""
-        names = ("losses", "images", "waiting")
-        return {name: getattr(self, name) for name in names} | {"seconds": self.seconds()}
+        return {"losses": self.losses, "images": self.images, "waiting": self.waiting, "seconds": self.seconds()}
 
 
 class RunLogger(ExitStack):
