@@ -16,10 +16,10 @@ from pathlib import Path
 from .dataset import Pair
 from .images import SUFFIXES, DataError
 
-# Lower-case name of an image folder -> name of its mask folder. "" stands for any of MASK_FOLDERS.
-IMAGE_FOLDERS = {name: "" for name in ("images", "image", "imgs", "img", "img_dir")}
-IMAGE_FOLDERS |= {"imagestr": "labelstr", "imagests": "labelsts"}  # the names in nnU-Net
 MASK_FOLDERS = "masks mask labels label ann_dir annotations annotation annots gt segmentation".split()
+# Lower-case name of an image folder -> possible names of its mask folder.
+IMAGE_FOLDERS = dict.fromkeys(("images", "image", "imgs", "img", "img_dir"), MASK_FOLDERS)
+IMAGE_FOLDERS |= {"imagestr": ["labelstr"], "imagests": ["labelsts"]}  # the names in nnU-Net
 SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}
 SPLIT_NAMES |= {"test": "test", "testing": "test", "imagests": "test"}
 SPLIT_ENDINGS = ("annot", "_annot", "_labels", "_masks", "_mask", "_gt")  # CamVid: train/ and trainannot/
@@ -73,9 +73,8 @@ def _list_mask_folders(parts: Parts) -> list[Parts]:
     lower = tuple(map(str.lower, parts))
     folders = []
     for i, part in enumerate(lower):
-        names = [IMAGE_FOLDERS[part]] if IMAGE_FOLDERS.get(part) else MASK_FOLDERS if part in IMAGE_FOLDERS else ()
-        names = [part + ending for ending in SPLIT_ENDINGS] if part in SPLIT_NAMES and not names else names
-        folders += [(*lower[:i], name, *lower[i + 1 :]) for name in names]
+        beside_split = [part + ending for ending in SPLIT_ENDINGS] if part in SPLIT_NAMES else []
+        folders += [(*lower[:i], name, *lower[i + 1 :]) for name in IMAGE_FOLDERS.get(part, beside_split)]
     return folders
 
 
