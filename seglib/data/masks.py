@@ -45,8 +45,7 @@ def _read_mat(path: Path) -> np.ndarray:
     from scipy.io import loadmat  # the import takes half a second, and few masks are MATLAB files
 
     try:
-        with open(path, "rb") as file:
-            content = loadmat(file)
+        content = loadmat(str(path), appendmat=False)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; check the name.") from None
     except Exception as error:  # scipy raises many types of exceptions for damaged files
