@@ -170,8 +170,7 @@ def load(
             repeats = {n: 1 for n in repeats if split == "all" or n not in known or not known[n].training_only}
         if not repeats:
             raise DataError(f"{name} is for training only and has no split '{split}'; join it with a set that has one.")
-        share = cache_bytes // len(repeats)
-        shared = (split, root, list_name, share, channels)
+        shared = (split, root, list_name, cache_bytes // len(repeats), channels)
         parts = [load(n, *shared, **(options if n in generated else {})) for n in repeats]
         return concat_datasets(parts, list(repeats.values()))
     if name in generated and channels:

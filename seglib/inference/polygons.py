@@ -120,8 +120,7 @@ def coco_image(image: Path, folder: Path, size: tuple[int, int], polygons: Seque
         annotation = {"category_id": label, "segmentation": [ring.ravel().tolist()], "iscrowd": 0}
         box = [left, top, right - left, bottom - top]
         annotations.append({**annotation, "area": float(cv2.contourArea(ring)), "bbox": box})
-    name = relative_path(image, folder)
-    return {"file_name": name, "height": size[0], "width": size[1], "annotations": annotations}
+    return {"file_name": relative_path(image, folder), "height": size[0], "width": size[1], "annotations": annotations}
 
 
 def save_coco(file: Path, images: Iterable[dict], classes: Sequence[str]) -> None:
