@@ -119,7 +119,7 @@ def find_tasks(args: argparse.Namespace, classes: list[str]) -> list:
     """Return a task for each image to process, and create the folder for the results."""
     from ..inference import polygons
     from ..inference.batch import PredictTask
-    from ..inference.result_files import free_name, has_results, image_files, without_results
+    from ..inference.result_files import free_name, has_results, image_files, result_file, without_results
 
     files = image_files(args.images)
     images, taken = without_results(files, args.out)
@@ -133,7 +133,8 @@ def find_tasks(args: argparse.Namespace, classes: list[str]) -> list:
     if args.skip_existing:
         done = {task for task in tasks if has_results(task.target, args.kind)}
         if "coco" in args.kind:
-            done = {task for task in done if polygons.relative_path(task.image, args.out) in in_coco}
+            large = {task for task in done if result_file(task.target, "large mask").exists()}  # without polygons
+            done = large | {task for task in done if polygons.relative_path(task.image, args.out) in in_coco}
         tasks = [task for task in tasks if task not in done]
         print(f"{len(done)} of {len(images)} images already have results")
     return tasks

@@ -171,6 +171,8 @@ def test_large_images_are_read_in_parts_or_refused(called, place, monkeypatch):
     assert code == 0 and "1 of 1 images already have results" in out
     assert called("photos/b.tif", "--kind", "mask,coco")[0] == 0
     assert json.loads(Path("out/coco.json").read_text())["images"] == []
+    code, out, _ = called("photos/b.tif", "--kind", "mask,coco", "--skip-existing")
+    assert code == 0 and "1 of 1 images already have results" in out
     code, _, err = called("photos/b.tif", "--kind", "overlay")
     assert code == 1 and "only masks are written; add mask to --kind" in err
 
