@@ -233,6 +233,18 @@ def test_a_transparent_tiff_is_blended_with_white(tmp_path, rgb):
     assert_close(read_image(tmp_path / "a.tif"), np.full_like(rgb, 255))
 
 
+@pytest.mark.parametrize("kind", ["minisblack", "rgb"])
+def test_colors_premultiplied_by_alpha_are_blended_with_white(tmp_path, kind):
+    full = 65535 if "16" in kind else 255
+    pixel = [full // 5] * (3 if "rgb" in kind else 1) + [full * 3 // 5]  # a third of full brightness, 60% opaque
+    values = np.full((4, 4, len(pixel)), pixel, np.uint16 if "16" in kind else np.uint8)
+    photometric = "rgb" if "rgb" in kind else kind
+    tifffile.imwrite(
+        tmp_path / "a.tif", values, photometric=photometric, extrasamples=["assocalpha"], planarconfig="contig"
+    )
+    assert_close(read_image(tmp_path / "a.tif"), np.full((4, 4, 3), 153, np.uint8), 1)  # 255 * (0.2 + 0.4)
+
+
 def test_colors_of_an_embedded_profile_are_converted_to_srgb(tmp_path):
     image = Image.new("RGB", (8, 6), (60, 200, 60))
     image.save(tmp_path / "wide.png", icc_profile=wide_gamut_profile())
