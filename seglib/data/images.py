@@ -231,6 +231,9 @@ def _read_deep_colors(path: Path, image: Image.Image, bits: int) -> tuple[Image.
         raise DataError(f"{path}: 16-bit colors that cannot be decoded; save it as a 16-bit PNG, or in 8 bits.")
     values = values.reshape(*values.shape[:2], -1)
     colors = values[:, :, 2::-1] if values.shape[2] >= 3 else values[:, :, 0]
+    if getattr(image, "tag_v2", {}).get(EXTRA, ())[:1] == (1,):  # colors are premultiplied by alpha
+        factor = np.float32(65535) / np.maximum(values[:, :, 3:], 1)
+        colors = np.minimum(colors * factor, 65535).round().astype(np.uint16)
     bits = bits or used_bits(colors)
     alpha = Image.fromarray(scale_to_bytes(values[:, :, 3], 16, path)) if values.shape[2] == 4 else None
     return Image.fromarray(scale_to_bytes(colors, bits, path)), alpha, bits

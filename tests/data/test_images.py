@@ -233,7 +233,7 @@ def test_a_transparent_tiff_is_blended_with_white(tmp_path, rgb):
     assert_close(read_image(tmp_path / "a.tif"), np.full_like(rgb, 255))
 
 
-@pytest.mark.parametrize("kind", ["minisblack", "rgb"])
+@pytest.mark.parametrize("kind", ["minisblack", "rgb", "16-bit rgb"])
 def test_colors_premultiplied_by_alpha_are_blended_with_white(tmp_path, kind):
     full = 65535 if "16" in kind else 255
     pixel = [full // 5] * (3 if "rgb" in kind else 1) + [full * 3 // 5]  # a third of full brightness, 60% opaque
