@@ -66,12 +66,17 @@ def split_of(path: Path, source: Path) -> str | None:
     return next((SPLIT_NAMES[part] for part in parts if part in SPLIT_NAMES), None)
 
 
+def list_files(folder: Path, pattern: str) -> list[Path]:
+    """Return the files below `folder` that match `pattern`, without hidden ones, such as the `._a.json` of macOS."""
+    return sorted(file for file in folder.glob(pattern) if "/." not in f"/{file.relative_to(folder).as_posix()}")
+
+
 class ImageIndex:
     """Finds the image files below a folder by the names used in annotations."""
 
     def __init__(self, source: Path):
         self.source, self.used = source, set()
-        self.files = [file for file in sorted(source.rglob("*")) if file.suffix.lower() in SUFFIXES]
+        self.files = [file for file in list_files(source, "**/*") if file.suffix.lower() in SUFFIXES]
         self.by_name: dict[str, list[Path]] = defaultdict(list)
         for file in self.files:
             self.by_name[file.name].append(file)
@@ -118,7 +123,7 @@ def json_files(source: Path, keys: set[str], most: int | None = None) -> list[Pa
     If `most` is given, at most this many files are read, and invalid files are skipped.
     """
     files = []
-    for file in sorted(source.rglob("*.json"))[:most]:
+    for file in list_files(source, "**/*.json")[:most]:
         try:
             content = read_json(file)
         except DataError:

@@ -14,7 +14,7 @@ from seglib.data.layouts import detect
 from seglib.data.masks import labels_by_color, labels_by_id, read_mask
 from seglib.data.splits import SPLITS
 
-from .common import IGNORED, Annotations, ImageIndex, Item, class_labels, split_of
+from .common import IGNORED, Annotations, ImageIndex, Item, class_labels, list_files, split_of
 
 VOC_CLASSES = (
     "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person "
@@ -82,7 +82,7 @@ def read_voc(source: Path) -> Annotations:
         split_of_stem |= {Path(line.split()[0]).name: split for line in lines if line.strip()}
     items = [
         _item(index, mask, images.get(mask.stem), split_of_stem.get(mask.stem), table, check)
-        for mask in sorted((root / "SegmentationClass").rglob("*.png"))
+        for mask in list_files(root / "SegmentationClass", "**/*.png")
     ]
     return Annotations(classes, items, index.notices(masks))
 
@@ -108,7 +108,7 @@ def _check_voc_palette(mask: Path) -> None:
 def read_roboflow(source: Path) -> Annotations:
     """Read Roboflow's semantic masks, with x.jpg, x_mask.png and a _classes.csv in one folder per split."""
     tables, items, index = {}, [], ImageIndex(source)
-    for file in sorted(source.rglob("_classes.csv")):
+    for file in list_files(source, "**/_classes.csv"):
         tables[file] = {}
         for number, (value, name, *_) in _table_rows(file, 2):
             if not re.fullmatch(r"\d{1,3}", value) or int(value) > 255:
@@ -127,7 +127,7 @@ def read_roboflow(source: Path) -> Annotations:
 
 def read_class_dict(source: Path) -> Annotations:
     """Read color-coded masks in any known layout, with the colors in class_dict.csv (name, r, g, b)."""
-    file = next(source.glob("*class_dict*.csv"))
+    file = list_files(source, "*class_dict*.csv")[0]
     rows = ((number, name, color[:3]) for number, (name, *color) in _table_rows(file, 4))
     classes, table = _color_table(rows, file)
     pairs = detect(source).pairs

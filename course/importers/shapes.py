@@ -92,7 +92,7 @@ def read_labelme(source: Path) -> common.Annotations:
 def read_supervisely(source: Path) -> common.Annotations:
     """Read a Supervisely project. meta.json lists the classes; ann/IMAGE.json contains the annotations of img/IMAGE."""
     names = [entry["title"] for entry in common.read_json(source / "meta.json")["classes"]]
-    files = sorted(source.glob("**/ann/*.json"))
+    files = common.list_files(source, "**/ann/*.json")
     images = [(file, f"{file.parts[-3]}/img/{file.stem}", file.parent.parent / "img" / file.stem) for file in files]
     return _one_file_per_image(source, names, images, _read_as_labelme)
 

@@ -27,6 +27,16 @@ def test_annotations_are_imported(tmp_path, name):
         assert np.array_equal(item["image"], forms.image(int(item["key"].split("/")[-1][1])))
 
 
+@pytest.mark.parametrize("name", exports.IMPORTS)
+def test_hidden_files_of_macos_are_left_out(tmp_path, name):
+    exports.IMPORTS[name](tmp_path / "export")
+    for file in [file for file in (tmp_path / "export").rglob("*") if file.is_file()]:
+        file.with_name(f"._{file.name}").write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X        \xff\xfe")
+    report = import_annotations(tmp_path / "export", tmp_path / "set", progress=False)
+    assert report.ok and not any("left out" in notice for notice in report.notices), report.text()
+    forms.check_labels(tmp_path / "set", forms.CLASSES)
+
+
 def test_an_export_in_the_current_folder(tmp_path, monkeypatch):
     exports.yolo(tmp_path / "export")
     monkeypatch.chdir(tmp_path / "export")
