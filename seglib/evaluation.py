@@ -80,8 +80,9 @@ def summary(scores: dict) -> str:
     ]
     lines = [f"{scores['images']} images at native size"]
     lines += [f"{title:18}{scores[key]:.4f}   {what}" for key, title, what in rows if scores.get(key) is not None]
-    lines.append(f"{'class':18}{'IoU':8}{'B-IoU':8}{'precision':11}{'recall':8}")
+    width = max(18, 2 + max(map(len, scores["per_class"])))
+    lines.append(f"{'class':{width}}{'IoU':8}{'B-IoU':8}{'precision':11}{'recall':8}")
     for name, values in scores["per_class"].items():
-        cells = {key: "absent" if value is None else f"{value:.4f}" for key, value in values.items()}
-        lines.append(f"{name:18}{cells['iou']:8}{cells['boundary_iou']:8}{cells['precision']:11}{cells['recall']:8}")
+        cell = {key: "absent" if value is None else f"{value:.4f}" for key, value in values.items()}
+        lines.append(f"{name:{width}}{cell['iou']:8}{cell['boundary_iou']:8}{cell['precision']:11}{cell['recall']:8}")
     return "\n".join(lines)

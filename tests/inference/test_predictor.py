@@ -451,6 +451,14 @@ def test_counts_on_the_device_are_those_on_the_cpu(monkeypatch):
     assert types == [torch.Tensor] * 6
 
 
+def test_long_class_names_are_separated_from_their_scores():
+    names = ["background", "traffic sign, back"]  # the second has 18 characters
+    counts = evaluation.Counts(2)
+    counts.update(np.eye(8, dtype=np.uint8), np.eye(8, dtype=np.uint8))
+    *_, header, first, second = evaluation.summary(counts.scores(names)).splitlines()
+    assert second.startswith("traffic sign, back  1.0000") and header.index("IoU") == first.index("1.0000") == 20
+
+
 def test_batches_of_label_maps_agree_with_single_images():
     """Images of equal size after scaling share a batch; the order of the results is that of the images."""
     torch.manual_seed(0)
