@@ -114,7 +114,7 @@ def parse_classes(text: str, file: Path) -> Classes:
         table |= dict.fromkeys(_check_ignored(content["ignore"], table, colors is not None, require), IGNORE)
     binary, pattern, bits, bands, channels = (content.get(key, default) for key, default in OPTIONS.items())
     if "binary" in content:
-        _check_binary(binary, names, colors, background, require)
+        _check_binary(binary, names, colors or IGNORE in table.values(), background, require)
     is_pair = isinstance(pattern, list) and len(pattern) in (0, 2) and all(isinstance(part, str) for part in pattern)
     require(is_pair, "'pattern' must be a list of two patterns, for the images and for the masks")
     require(bits == 0 or bits in DEPTHS, f"'bits' must be one of {', '.join(map(str, DEPTHS))}")
@@ -177,11 +177,11 @@ def _check_ignored(ignore: object, table: Mapping, painted: bool, require: Calla
     return values
 
 
-def _check_binary(rule: object, names: Sequence[str], colors: object, background: object, require: Callable) -> None:
+def _check_binary(rule: object, names: Sequence[str], others: object, background: object, require: Callable) -> None:
     is_rule = isinstance(rule, dict) and len(rule) == 1 and set(rule) <= {"above", "below", "alpha"}
     is_rule = is_rule and all(map(_is_byte, rule.values()))
     require(is_rule, "'binary' must be like {above: 127}, {below: 128}, {alpha: 127}")
-    require(len(names) == 2 and colors is None, "'binary' is for two classes, without 'colors'")
+    require(len(names) == 2 and not others, "'binary' is for two classes, without 'colors' and pixels to ignore")
     require(background is not None, "'binary' needs a background class: add `background: NAME`")
 
 

@@ -533,6 +533,8 @@ WRONG_CLASSES = {
     "classes: [a, b]\nignore: [0, 0, 0]": "the id 0 is ignored and also",
     "classes: [a, b]\ncolors: [[0, 0, 0], [0, 0, 1]]\nignore: 255": "must be a color",
     "classes: [a, b]\ncolors: [[0, 0, 0], [0, 0, 1]]\nignore: [0, 0, 1]": "is ignored and also",
+    "binary: {above: 200}\nignore: [127]": "without 'colors' and pixels to ignore",
+    "binary: {above: 200}\nclasses: {0: background, 127: ignore, 255: leaf}": "without 'colors' and pixels to ignore",
 }
 
 
