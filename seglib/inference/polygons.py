@@ -85,7 +85,8 @@ def save_labelme(
 def relative_path(image: Path, folder: Path) -> str:
     """Return the path of an image relative to `folder`, with "/" as separator; on another drive, its absolute path."""
     try:
-        return Path(os.path.relpath(image, folder)).as_posix()
+        # The real folders, because ".." in a link to a folder means the parent of the real one.
+        return Path(os.path.relpath(image.parent.resolve() / image.name, folder.resolve())).as_posix()
     except ValueError:  # on another drive
         return image.absolute().as_posix()
 

@@ -247,6 +247,17 @@ def test_probabilities_and_polygons(called, place):
     assert "2 of 2 images already have results" in out
 
 
+def test_polygons_name_their_image_if_the_folder_of_the_results_is_a_link(called, place):
+    (place / "disk" / "results").mkdir(parents=True)
+    (place / "out").symlink_to(place / "disk" / "results")
+    (place / "photos" / "link.png").symlink_to("a.png")
+    assert called("photos/link.png", "--kind", "coco,labelme")[0] == 0
+    labelme = json.loads(Path("out/link_labelme.json").read_text())
+    coco = json.loads(Path("out/coco.json").read_text())
+    assert labelme["imagePath"] == coco["images"][0]["file_name"] == "../../photos/link.png"
+    assert Path("out", labelme["imagePath"]).exists()
+
+
 def test_polygons_of_other_classes_are_refused_before_the_run(called, place):
     assert called("photos/a.png", "--kind", "coco")[0] == 0
     before = (place / "out" / "coco.json").read_text()
