@@ -73,18 +73,26 @@ def read_voc(source: Path) -> Annotations:
         classes, label_of = class_labels(names)
         table = {number: label_of[name] for number, name in enumerate(names)} | {IGNORE: IGNORE}
         check = None if name_list.is_file() else _check_voc_palette
-    index, split_of_stem = ImageIndex(root), {}
+    index, split_of_name = ImageIndex(root), {}
     masks = {file for file in index.files if str(file.relative_to(root)).startswith("Segmentation")}
     images = {file.stem: file for file in index.files if file not in masks}
+    images |= {_voc_name(file, root): file for file in index.files if file not in masks}
     for split in SPLITS:
         file = root / "ImageSets" / "Segmentation" / f"{split}.txt"
         lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-        split_of_stem |= {Path(line.split()[0]).name: split for line in lines if line.strip()}
-    items = [
-        _item(index, mask, images.get(mask.stem), split_of_stem.get(mask.stem), table, check)
-        for mask in list_files(root / "SegmentationClass", "**/*.png")
-    ]
+        for line in filter(str.strip, lines):
+            name = line.split()[0]
+            split_of_name |= {name: split, Path(name).name: split_of_name.get(Path(name).name, split)}
+    items = []
+    for mask in list_files(root / "SegmentationClass", "**/*.png"):
+        image, split = (found.get(_voc_name(mask, root), found.get(mask.stem)) for found in (images, split_of_name))
+        items.append(_item(index, mask, image, split, table, check))
     return Annotations(classes, items, index.notices(masks))
+
+
+def _voc_name(file: Path, root: Path) -> str:
+    """Return the name of an image in the lists of VOC: its path in JPEGImages or SegmentationClass, without ending."""
+    return "/".join(file.relative_to(root).with_suffix("").parts[1:])
 
 
 def _item(

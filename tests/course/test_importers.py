@@ -240,6 +240,22 @@ def test_import_needs_a_known_format_and_a_new_folder(tmp_path):
         import_annotations(tmp_path / "export", tmp_path / "set")
 
 
+def test_images_of_the_same_name_in_folders_of_cvat_keep_their_masks(tmp_path):
+    exports.cvat(tmp_path / "export")
+    for i, split in forms.numbers():
+        for part in ("JPEGImages", "SegmentationClass"):
+            file = tmp_path / f"export/{part}/p{i}.png"
+            (file.parent / f"p{i}_left").mkdir()
+            file.rename(file.parent / f"p{i}_left" / "frame.png")
+        file = tmp_path / f"export/ImageSets/Segmentation/{split}.txt"
+        forms.write(file, (file.read_text() if file.is_file() else "") + f"p{i}_left/frame\n")
+    report = import_annotations(tmp_path / "export", tmp_path / "set", progress=False)
+    assert report.images == {"train": 4, "val": 2}, report.text()
+    for item in data.load(str(tmp_path / "set"), "all"):
+        number = next(i for i, _ in forms.numbers() if np.array_equal(item["image"], forms.image(i)))
+        assert item["mask"].any() and np.array_equal(item["mask"] > 0, forms.labels(number) > 0)
+
+
 def test_images_without_annotations_are_reported(tmp_path):
     exports.labelme(tmp_path / "export")
     forms.save(tmp_path / "export/spare.png", forms.image(9))
