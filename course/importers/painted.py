@@ -80,8 +80,8 @@ def read_voc(source: Path) -> Annotations:
     for split in SPLITS:
         file = root / "ImageSets" / "Segmentation" / f"{split}.txt"
         lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-        for line in filter(str.strip, lines):
-            name = line.split()[0]
+        for line in filter(str.strip, lines):  # CVAT puts names with spaces in quotes
+            name = line.strip()[1:].partition('"')[0] if line.strip()[0] == '"' else line.split()[0]
             split_of_name |= {name: split, Path(name).name: split_of_name.get(Path(name).name, split)}
     items = []
     for mask in list_files(root / "SegmentationClass", "**/*.png"):

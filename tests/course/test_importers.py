@@ -245,10 +245,10 @@ def test_images_of_the_same_name_in_folders_of_cvat_keep_their_masks(tmp_path):
     for i, split in forms.numbers():
         for part in ("JPEGImages", "SegmentationClass"):
             file = tmp_path / f"export/{part}/p{i}.png"
-            (file.parent / f"p{i}_left").mkdir()
-            file.rename(file.parent / f"p{i}_left" / "frame.png")
+            (file.parent / f"p{i} left").mkdir()
+            file.rename(file.parent / f"p{i} left" / "frame.png")
         file = tmp_path / f"export/ImageSets/Segmentation/{split}.txt"
-        forms.write(file, (file.read_text() if file.is_file() else "") + f"p{i}_left/frame\n")
+        forms.write(file, (file.read_text() if file.is_file() else "") + f'"p{i} left/frame"\n')
     report = import_annotations(tmp_path / "export", tmp_path / "set", progress=False)
     assert report.images == {"train": 4, "val": 2}, report.text()
     for item in data.load(str(tmp_path / "set"), "all"):
