@@ -19,7 +19,7 @@ from seglib.data.images import DataError
 from seglib.files import write_text
 
 from . import painted, shapes
-from .common import Annotations, Item, json_files
+from .common import Annotations, Item, json_files, read_json
 
 __all__ = ["FORMATS", "detect_formats", "import_annotations"]
 
@@ -70,6 +70,7 @@ def import_annotations(source: Path | str, dest: Path | str, format: str = "auto
     from course.datasets import validation
 
     source, dest = Path(source), Path(dest)
+    read_json.cache_clear()  # the files may have been corrected since the last import in this process
     if not source.is_dir():
         raise DataError(f"{source}: no such folder; name the folder of the exported annotations.")
     if dest.exists() and (not dest.is_dir() or any(dest.iterdir())):

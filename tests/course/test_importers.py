@@ -256,6 +256,14 @@ def test_images_of_the_same_name_in_folders_of_cvat_keep_their_masks(tmp_path):
         assert item["mask"].any() and np.array_equal(item["mask"] > 0, forms.labels(number) > 0)
 
 
+def test_a_corrected_file_is_read_again_in_the_same_notebook(tmp_path):
+    exports.labelme(tmp_path / "export", lambda content: content["shapes"][0].update(shape_type="line"))
+    with pytest.raises(DataError, match="a line covers no area"):
+        import_annotations(tmp_path / "export", tmp_path / "set", progress=False)
+    exports.labelme(tmp_path / "export")
+    assert import_annotations(tmp_path / "export", tmp_path / "set", progress=False).ok
+
+
 def test_images_without_annotations_are_reported(tmp_path):
     exports.labelme(tmp_path / "export")
     forms.save(tmp_path / "export/spare.png", forms.image(9))
