@@ -16,7 +16,7 @@ from tqdm import tqdm
 from seglib.data.classes import CLASSES_FILE, distinct_colors
 from seglib.data.dataset import IGNORE
 from seglib.data.images import DataError
-from seglib.files import write_text
+from seglib.files import is_printable_name, write_text
 
 from . import painted, shapes
 from .common import Annotations, Item, json_files, read_json
@@ -95,10 +95,16 @@ def import_annotations(source: Path | str, dest: Path | str, format: str = "auto
         raise DataError(f"{source}: not valid {name} annotations ({error!r:.200}); export them again.") from None
     if not annotations.items:
         raise DataError(f"{source}: no annotated images in the format {name}; name the folder that holds them.")
+    for label in annotations.classes:
+        if not label.strip() or not is_printable_name(label):
+            fault = "is empty, is longer than 200 characters, or has some that cannot be printed"
+            raise DataError(f"{source}: the class name {label!r:.60} {fault}; rename it and export again.")
     dest.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{dest.name}-", dir=dest.parent) as temporary:
         new_folder = Path(temporary) / "new"
         _write(annotations, new_folder, progress)
+        if len(annotations.classes) < 2:
+            raise DataError(f"{source}: no object is annotated, only background; annotate some and export again.")
         shutil.rmtree(dest, ignore_errors=True)  # removes `dest` if it is an empty folder
         os.replace(new_folder, dest)
     report = validation.check(str(dest), progress=progress)

@@ -264,6 +264,17 @@ def test_a_corrected_file_is_read_again_in_the_same_notebook(tmp_path):
     assert import_annotations(tmp_path / "export", tmp_path / "set", progress=False).ok
 
 
+def test_an_export_without_objects_or_with_class_names_that_cannot_be_used_is_refused(tmp_path):
+    reasons = {None: "no object is annotated", "a\x07": r"'a\\x07' is empty, is longer", " ": "' ' is empty"}
+    for name, reason in reasons.items():
+        forms.save(tmp_path / "export/a.png", forms.image(0))
+        shapes = [{"label": name, "points": [[1, 1], [30, 1], [30, 30]]}] if name else []
+        forms.write(tmp_path / "export/a.json", {"imagePath": "a.png", "shapes": shapes})
+        with pytest.raises(DataError, match=f"export: .*{reason}"):
+            import_annotations(tmp_path / "export", tmp_path / "set", progress=False)
+        assert not (tmp_path / "set").exists()
+
+
 def test_images_without_annotations_are_reported(tmp_path):
     exports.labelme(tmp_path / "export")
     forms.save(tmp_path / "export/spare.png", forms.image(9))
