@@ -166,7 +166,7 @@ def read_ranking(file: Path) -> dict[str, str]:
     from ..inference import PredictionError
 
     try:
-        rows = [row for row in csv.reader(io.StringIO(file.read_text(encoding="utf-8"))) if row]
+        rows = [row for row in csv.reader(io.StringIO(file.read_text(encoding="utf-8-sig"))) if row]
         if rows[:1] == [["image", "uncertainty"]]:
             return {image: value and f"{float(value):.6f}" for image, value in rows[1:]}
     except FileNotFoundError:

@@ -282,8 +282,8 @@ def test_the_least_certain_images_come_first(called, place):
     assert code == 0 and {row["image"] for row in ranking()} == set(expected)
     for row in ranking():
         assert float(row["uncertainty"]) == pytest.approx(expected[row["image"]], abs=1e-5)
-    with open("out/uncertainty.csv", "a") as stream:
-        stream.write("\n")  # an editor's empty line
+    text = Path("out/uncertainty.csv").read_text(encoding="utf-8")
+    Path("out/uncertainty.csv").write_text(f"{text}\n", encoding="utf-8-sig")  # a mark and an empty line from editors
     called("photos/more/a.png", "photos/b.tif", "--rank", "uncertainty")
     values = [float(row["uncertainty"]) for row in ranking()]
     assert len(values) == 3 and values == sorted(values, reverse=True)
