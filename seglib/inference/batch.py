@@ -154,10 +154,8 @@ class BatchPredictor:
         if other := [kind for kind in self.kinds if kind not in video.FORMATS]:
             kinds = ", ".join(video.FORMATS)
             raise PredictionError(f"{file}: videos get {kinds}, not {other[0]}; save its frames as images for that.")
-        if channels := self.reading.get("channels"):
-            raise PredictionError(
-                f"{file}: videos have red, green and blue, but the network takes {channels} channels."
-            )
+        if self.reading.get("bands") or self.reading.get("channels"):  # of --bands or of the network
+            raise PredictionError(f"{file}: videos have red, green and blue, not chosen bands; use images instead.")
         if "mask" in self.kinds and self.mask_format == "palette":
             raise PredictionError(f"{file}: videos have no palette; use --mask-format ids or binary.")
         counts, uncertainties = np.zeros(256, np.int64), []

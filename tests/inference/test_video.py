@@ -130,6 +130,7 @@ def test_what_cannot_be_done_is_named(place, capsys, monkeypatch):
         (["text.mp4"], "text.mp4: cannot be decoded"),
         (["sound.mkv"], "sound.mkv: contains no video"),
         (["clip.mkv", "--kind", "mask,labelme"], "clip.mkv: videos get mask, overlay, cutout, not labelme"),
+        (["clip.mkv", "--bands", "3", "2", "1"], "videos have red, green and blue, not chosen bands"),
         (["clip.mkv", "--mask-format", "palette"], "videos have no palette; use --mask-format ids or binary"),
     ):
         assert predict(*words) == 1
