@@ -197,8 +197,9 @@ def _convert_to_eight_bits(image: Image.Image, path: Path, bits: int) -> tuple[I
         is_inverted = getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == 0  # Pillow inverts only up to 8 bits
         return Image.fromarray(255 - gray if is_inverted else gray), None, bits
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        colors = "L" if image.mode in ("L", "LA", "La") else "RGB"  # a color profile is for one of these modes
         image = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")  # Pillow has no La to RGBA
-        return image.convert("RGB"), image.getchannel("A"), 8
+        return image.convert(colors), image.getchannel("A"), 8
     return image if image.mode in ("L", "RGB", "CMYK", "LAB") else image.convert("RGB"), None, 8
 
 

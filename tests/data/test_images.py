@@ -259,6 +259,17 @@ def test_colors_of_an_embedded_profile_are_converted_to_srgb(tmp_path):
     assert_close(read_image(tmp_path / "grey.png"), np.asarray(image.convert("L").convert("RGB")))
 
 
+@pytest.mark.parametrize("mode", ["LA", "L with a transparent value"])
+def test_a_gray_profile_is_used_with_and_without_transparency(tmp_path, mode):
+    profile = wide_gamut_profile().replace(b"mntrRGB ", b"mntrGRAY").replace(b"rTRC", b"kTRC")
+    image = Image.new("L", (8, 6), 20)
+    image.save(tmp_path / "a.png", icc_profile=profile)
+    other = {"transparency": 99} if " " in mode else {}
+    image.convert(mode.split()[0]).save(tmp_path / "b.png", icc_profile=profile, **other)
+    assert read_image(tmp_path / "a.png").max() < 15
+    assert_close(read_image(tmp_path / "b.png"), read_image(tmp_path / "a.png"))
+
+
 def test_lab_colors(tmp_path):
     Image.new("LAB", (4, 4), (255, 128, 128)).save(tmp_path / "a.tif")
     assert read_image(tmp_path / "a.tif").min() >= 250
