@@ -24,7 +24,7 @@ SEGLIB_LAYERS = [
     {"training"},
     {"cli"},
 ]
-MAX_CODE_LINES = 5_975  # must stay below 6,000
+MAX_CODE_LINES = 5_961  # must stay below 6,000
 
 
 def modules(folder: str) -> list[Path]:

@@ -170,9 +170,9 @@ def decode_image(
         return _read_bands(path, bits, bands, channels)
     with open_image(path) as image:
         _check_extra_bands(image, path)
-        has_deep_colors = _has_deep_colors(image)  # checked first, because reading EXIF data decodes a PNG
+        is_deep = has_deep_colors(image)  # checked first, because reading EXIF data decodes a PNG
         turn, profile = orientation(image), image.info.get("icc_profile")
-        if has_deep_colors:
+        if is_deep:
             image, alpha, depth = _read_deep_colors(path, image, bits)
         else:
             image.load()
@@ -217,20 +217,25 @@ def scale_to_bytes(values: np.ndarray, bits: int, path: Path) -> np.ndarray:
     return ((values.astype(np.uint32) * 255 + top // 2) // top).astype(np.uint8)
 
 
-def _has_deep_colors(image: Image.Image) -> bool:
+def has_deep_colors(image: Image.Image) -> bool:
     """Return whether the image has 16-bit color, or 16-bit gray with alpha, which Pillow would reduce to 8 bits."""
     if image.format not in ("PNG", "TIFF") or image.mode.startswith(("I", "F")):
         return False
     return any("16" in str(tile[3] if isinstance(tile[3], str) else tile[3][0]) for tile in image.tile)
 
 
-def _read_deep_colors(path: Path, image: Image.Image, bits: int) -> tuple[Image.Image, Image.Image | None, int]:
+def decode_deep_colors(path: Path, image: Image.Image) -> np.ndarray:
+    """Return the stored values, uint16 (H, W, C) in the order BGRA, of an image for which `has_deep_colors` is true."""
     import cv2
 
     values = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None or values.shape[:2] != (image.height, image.width) or values.dtype != np.uint16:
         raise DataError(f"{path}: 16-bit colors that cannot be decoded; save it as a 16-bit PNG, or in 8 bits.")
-    values = values.reshape(*values.shape[:2], -1)
+    return values.reshape(*values.shape[:2], -1)
+
+
+def _read_deep_colors(path: Path, image: Image.Image, bits: int) -> tuple[Image.Image, Image.Image | None, int]:
+    values = decode_deep_colors(path, image)
     colors = values[:, :, 2::-1] if values.shape[2] >= 3 else values[:, :, 0]
     if getattr(image, "tag_v2", {}).get(EXTRA, ())[:1] == (1,):  # colors are premultiplied by alpha
         factor = np.float32(65535) / np.maximum(values[:, :, 3:], 1)
@@ -321,7 +326,7 @@ def _read_bands(path: Path, bits: int, bands: Sequence[int], channels: int) -> t
         values, turn, nodata = _read_tiff_samples(path, pages_are_bands=channels > 0)
     else:
         with open_image(path) as image:
-            if channels and _has_deep_colors(image):
+            if channels and has_deep_colors(image):
                 raise DataError(f"{path}: bands of 16 bits are read from TIFF files only; save it as one.")
             image.load()
             values, turn = np.asarray(image), orientation(image)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .images import JPEG, DataError, open_image, orientation, turn_upright
+from .images import JPEG, DataError, decode_deep_colors, has_deep_colors, open_image, orientation, turn_upright
 
 
 def read_mask(path: Path | str, form: str = "stored") -> np.ndarray:
@@ -25,6 +25,7 @@ def read_mask(path: Path | str, form: str = "stored") -> np.ndarray:
     if path.suffix.lower() == ".mat":
         return _read_mat(path)
     with open_image(path) as image:
+        deep = decode_deep_colors(path, image) if has_deep_colors(image) else None  # Pillow drops the lower bytes
         image.load()
         if form == "colors":
             image.info.pop("transparency", None)  # not needed for masks, and Pillow would warn about it
@@ -34,7 +35,7 @@ def read_mask(path: Path | str, form: str = "stored") -> np.ndarray:
                 raise DataError(f"{path}: has no transparency to take the mask from; save it with an alpha channel.")
             values = np.asarray(image.convert("RGBA").getchannel("A"))
         else:
-            values = _read_stored_values(image, path)
+            values = _read_stored_values(image, path, deep)
             if form == "guess":
                 _check_consistency(image, values, path)
         return np.ascontiguousarray(turn_upright(values, orientation(image)))
@@ -59,25 +60,33 @@ def _read_mat(path: Path) -> np.ndarray:
     return values
 
 
-def _read_stored_values(image: Image.Image, path: Path) -> np.ndarray:
+def _read_stored_values(image: Image.Image, path: Path, deep: np.ndarray | None) -> np.ndarray:
+    if deep is not None:
+        return _drop_equal_channels(_to_label_ids(deep[:, :, 2::-1] if deep.shape[2] > 2 else deep[:, :, :1], path))
     if image.mode in ("LA", "PA"):
         image = image.getchannel(0)
     if image.mode in ("1", "L", "P"):
         return np.asarray(image).astype(np.uint8)
     if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image)
-        if (values % 1).any():
-            raise DataError(f"{path}: the mask has fractional values; save label ids as an 8-bit PNG.")
-        if values.max() > 255 and not (values % 257).any():
-            values = values // 257  # 8-bit values scaled to 16 bits
-        if values.min() < 0 or values.max() > 255:
-            raise DataError(f"{path}: the mask has values up to {values.max():g}; label ids must be in 0..255.")
-        return values.astype(np.uint8)
+        return _to_label_ids(np.asarray(image), path)
     if image.mode not in ("RGB", "RGBA"):
         raise DataError(f"{path}: a mask in mode {image.mode} cannot be read; save it as an 8-bit PNG.")
-    colors = np.asarray(image)[:, :, :3]
-    gray = (colors == colors[:, :, :1]).all()
-    return colors[:, :, 0].copy() if gray else colors
+    return _drop_equal_channels(np.asarray(image)[:, :, :3])
+
+
+def _to_label_ids(values: np.ndarray, path: Path) -> np.ndarray:
+    if (values % 1).any():
+        raise DataError(f"{path}: the mask has fractional values; save label ids as an 8-bit PNG.")
+    if values.max() > 255 and not (values % 257).any():
+        values = values // 257  # 8-bit values scaled to 16 bits
+    if values.min() < 0 or values.max() > 255:
+        raise DataError(f"{path}: the mask has values up to {values.max():g}; label ids must be in 0..255.")
+    return values.astype(np.uint8)
+
+
+def _drop_equal_channels(colors: np.ndarray) -> np.ndarray:
+    """Return gray colors as (H, W), and other colors (H, W, 3) as they are."""
+    return colors[:, :, 0].copy() if (colors == colors[:, :, :1]).all() else colors
 
 
 def _check_consistency(image: Image.Image, values: np.ndarray, path: Path) -> None:

@@ -385,6 +385,22 @@ def test_masks_of_every_kind(tmp_path):
     assert_close(read_mask(tmp_path / "bit.png"), (labels > 0).astype(np.uint8))
 
 
+@pytest.mark.parametrize("factor", [1, 257])
+def test_masks_with_16_bit_colors(tmp_path, factor):
+    """Pillow would drop the lower bytes, so that all ids would be 0."""
+    labels = np.array([[0, 1], [2, 255]], np.uint16)
+    colors = np.stack([labels, labels // 2, labels], 2)
+    for name, values in (("ids", repeated(labels)), ("colors", colors)):
+        for suffix in ("png", "tif"):
+            cv2.imwrite(str(tmp_path / f"{name}.{suffix}"), values[:, :, ::-1] * factor)
+            assert_close(
+                read_mask(tmp_path / f"{name}.{suffix}"), (labels if name == "ids" else values).astype(np.uint8)
+            )
+    cv2.imwrite(str(tmp_path / "a.png"), repeated(labels) * 256)
+    with pytest.raises(DataError, match=r"a\.png: .*65280.*0\.\.255"):
+        read_mask(tmp_path / "a.png")
+
+
 def test_mask_with_ids_beyond_a_byte_is_refused(tmp_path):
     Image.fromarray(np.full((2, 2), 300, np.uint16)).save(tmp_path / "a.png")
     with pytest.raises(DataError, match=r"a\.png: .*300.*0\.\.255"):
