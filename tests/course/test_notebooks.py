@@ -27,9 +27,9 @@ def test_saved_outputs_are_sound_and_fresh(path):
 # Here only whether a notebook runs matters, so it trains for fewer steps on fewer synthetic images.
 SMALLER = {
     "02_unet": {"epochs = lesson.budget(quick=8": "epochs = lesson.budget(quick=2"},
-    "03_u2net": {"quick=160": "quick=16", "steps = lesson.budget(quick=30": "steps = lesson.budget(quick=4"},
+    "03_u2net": {"quick=160": "quick=16", "steps = lesson.budget(quick=12": "steps = lesson.budget(quick=4"},
     "04_hrnet": {"quick=160": "quick=16"},
-    "05_mini_hrnet": {"quick=92": "quick=6", "quick=25": "quick=4"},
+    "05_mini_hrnet": {"quick=46": "quick=6", "quick=12": "quick=4"},
     "06_dilated_resnet": {"quick=40": "quick=5", "quick=25": "quick=5"},
     "07_human_segmentation": {
         "epochs=lesson.budget(quick=6": "epochs=lesson.budget(quick=2",
@@ -40,8 +40,8 @@ SMALLER = {
         "epochs = lesson.budget(quick=6": "epochs = lesson.budget(quick=1",
         '"epochs": lesson.budget(quick=6': '"epochs": lesson.budget(quick=1',
         '"eval_interval": lesson.budget(quick=3': '"eval_interval": lesson.budget(quick=1',
-        "without_masks = lesson.budget(quick=12": "without_masks = lesson.budget(quick=4",
-        "steps = lesson.budget(quick=24": "steps = lesson.budget(quick=2",
+        "without_masks = lesson.budget(quick=8": "without_masks = lesson.budget(quick=4",
+        "steps = lesson.budget(quick=16": "steps = lesson.budget(quick=2",
         "trials = lesson.budget(quick=3": "trials = lesson.budget(quick=2",
     },
     "09_evaluation": {"quick=80": "quick=20"},
