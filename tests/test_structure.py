@@ -13,7 +13,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 LAYERS = [{"seglib"}, {"course"}, {"tools", "benchmarks", "site"}]
 # Of seglib, the lowest layer first; modules of one layer do not import each other.
 SEGLIB_LAYERS = [
-    {"errors", "files"},
+    {"errors", "files", "plugins"},
     {"config"},
     {"models", "losses", "metrics", "distributed"},
     {"weights_metadata"},
@@ -24,7 +24,7 @@ SEGLIB_LAYERS = [
     {"training"},
     {"cli"},
 ]
-MAX_CODE_LINES = 5_961  # must stay below 6,000
+MAX_CODE_LINES = 5_969  # must stay below 6,000
 
 
 def modules(folder: str) -> list[Path]:
@@ -87,7 +87,7 @@ def test_models_losses_and_metrics_are_importable_by_themselves(package):
     result = subprocess.run(
         [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=300
     )
-    others = {name.split(".")[1] for name in result.stdout.split()} - {package, "errors", "files"}
+    others = {name.split(".")[1] for name in result.stdout.split()} - {package, "errors", "files", "plugins"}
     assert not others
 
 

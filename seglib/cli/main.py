@@ -18,11 +18,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from importlib.metadata import entry_points
 from types import ModuleType
 
 from .. import __version__
 from ..errors import SeglibError
+from ..plugins import registered
 from .options import Parser
 
 COMMANDS = ("predict", "evaluate", "train", "export", "weights")
@@ -35,7 +35,7 @@ def load_commands() -> dict[str, ModuleType]:
     `add_arguments(parser)` and `run(args)`. The module's docstring, a sentence followed by examples, is the help text.
     """
     modules = {name: import_module(f"seglib.cli.{name}") for name in COMMANDS}
-    return modules | {point.name: point.load() for point in entry_points(group="seglib.commands")}
+    return modules | {point.name: point.load() for point in registered("seglib.commands")}
 
 
 def build_parser() -> Parser:

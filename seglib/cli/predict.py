@@ -31,9 +31,10 @@ import csv
 import io
 import sys
 from functools import partial
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
+from ..plugins import registered
 from .options import Parser, add_inference, make_folder, make_predictor
 
 DEFAULT = "efficientnet_unet-horses"
@@ -78,7 +79,7 @@ def kinds(text: str) -> tuple[str, ...]:
 
 def engines() -> dict[str, EntryPoint]:
     """Return {name: entry point} for the entry point group `seglib.engines`; `course.ray_engine` is an example."""
-    return {point.name: point for point in entry_points(group="seglib.engines")}
+    return {point.name: point for point in registered("seglib.engines")}
 
 
 def run(args: argparse.Namespace) -> int:

@@ -11,10 +11,10 @@ All data sets have the same interface. Each item contains an image and its mask:
 import re
 from dataclasses import replace
 from functools import cache
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from .. import plugins
 from . import folder, splits
 from .dataset import IGNORE, FilePairs, Pair, SegmentationDataset, Source, background_index, concat_datasets
 from .images import SUFFIXES, DataError, bands_to_rgb, read_image
@@ -40,7 +40,7 @@ def _registered() -> dict[str, Any]:
     An entry point is a data set with the name of the entry point, or a dict {name: data set} of several.
     """
     registered = {}
-    for point in entry_points(group="seglib.datasets"):
+    for point in plugins.registered("seglib.datasets"):
         entry = point.load()
         registered |= entry if isinstance(entry, dict) else {point.name: entry}
     return registered

@@ -10,9 +10,9 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from pathlib import Path
 
+from ..plugins import registered
 from .dataset import Pair
 from .images import SUFFIXES, DataError
 
@@ -170,7 +170,7 @@ def _explain_no_layout(path: Path, folders: dict[Parts, Path]) -> str:
     If there are annotations, it names the command that imports them. Packages register functions that recognize
     annotations in the entry point group `seglib.annotation_formats`: folder -> names of formats.
     """
-    formats = [name for point in entry_points(group="seglib.annotation_formats") for name in point.load()(path)]
+    formats = [name for point in registered("seglib.annotation_formats") for name in point.load()(path)]
     if formats:
         return f"{path}: has {' or '.join(formats)} annotations; convert them with `seglib data import {path} NEW`."
     places = ", ".join("/".join(parts) or "itself" for parts in list(folders)[:5]) or "no folder"

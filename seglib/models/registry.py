@@ -4,11 +4,11 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable
 from functools import cache, partial
-from importlib.metadata import entry_points
 
 import torch
 from torch import nn
 
+from ..plugins import registered
 from .converters import load_official
 from .dilated_resnet import DilatedResNet
 from .efficientnet_unet import EfficientNetUNet
@@ -36,7 +36,7 @@ def builders() -> dict[str, Callable[..., nn.Module]]:
     These are the networks in this library and those that installed packages register in the entry point group
     `seglib.models`.
     """
-    return BUILDERS | {point.name: point.load() for point in entry_points(group="seglib.models")}
+    return BUILDERS | {point.name: point.load() for point in registered("seglib.models")}
 
 
 def names() -> list[str]:
