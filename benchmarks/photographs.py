@@ -197,6 +197,7 @@ def _foreground_iou(root: Path, predictor: inference.Predictor, peer: Callable, 
 
 
 def _elapsed_seconds(*command: str) -> float:
+    """Return the elapsed time of `python COMMAND` in a new process on all cores."""
     began = time.perf_counter()
     subprocess.run([sys.executable, *command], check=True, capture_output=True, cwd=memory.REPOSITORY)
     return time.perf_counter() - began

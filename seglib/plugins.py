@@ -10,5 +10,5 @@ def _all() -> EntryPoints:
 
 
 def registered(group: str) -> EntryPoints:
-    """Return the entry points of a group, such as `seglib.models`."""
+    """Return the entry points of a group, such as `seglib.models`, of the packages that were installed at the start."""
     return _all().select(group=group)

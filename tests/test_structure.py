@@ -24,7 +24,7 @@ SEGLIB_LAYERS = [
     {"training"},
     {"cli"},
 ]
-MAX_CODE_LINES = 5_969  # must stay below 6,000
+MAX_CODE_LINES = 5_973  # must stay below 6,000
 
 
 def modules(folder: str) -> list[Path]:

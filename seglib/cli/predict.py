@@ -185,9 +185,10 @@ def write_summaries(args: argparse.Namespace, results: list, classes: list[str])
     if "coco" in args.kind:
         file = args.out / "coco.json"
         images = polygons.read_coco(file, classes)
-        for result in [result for result in results if any(result.size)]:  # large TIFF files have no polygons
-            image = polygons.coco_image(result.file, args.out, result.size, result.polygons)
-            images[image["file_name"]] = image
+        for result in results:
+            if any(result.size):  # large TIFF files have no polygons
+                image = polygons.coco_image(result.file, args.out, result.size, result.polygons)
+                images[image["file_name"]] = image
         polygons.save_coco(file, images.values(), classes)
     if args.rank:
         file = args.out / RANKING

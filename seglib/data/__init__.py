@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from .. import plugins
+from ..plugins import registered
 from . import folder, splits
 from .dataset import IGNORE, FilePairs, Pair, SegmentationDataset, Source, background_index, concat_datasets
 from .images import SUFFIXES, DataError, bands_to_rgb, read_image
@@ -39,11 +39,11 @@ def _registered() -> dict[str, Any]:
 
     An entry point is a data set with the name of the entry point, or a dict {name: data set} of several.
     """
-    registered = {}
-    for point in plugins.registered("seglib.datasets"):
+    sets = {}
+    for point in registered("seglib.datasets"):
         entry = point.load()
-        registered |= entry if isinstance(entry, dict) else {point.name: entry}
-    return registered
+        sets |= entry if isinstance(entry, dict) else {point.name: entry}
+    return sets
 
 
 def sources() -> dict[str, Source]:

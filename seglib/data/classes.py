@@ -177,11 +177,11 @@ def _check_ignored(ignore: object, table: Mapping, painted: bool, require: Calla
     return values
 
 
-def _check_binary(rule: object, names: Sequence[str], others: object, background: object, require: Callable) -> None:
+def _check_binary(rule: object, names: Sequence[str], conflict: object, background: object, require: Callable) -> None:
     is_rule = isinstance(rule, dict) and len(rule) == 1 and set(rule) <= {"above", "below", "alpha"}
     is_rule = is_rule and all(map(_is_byte, rule.values()))
     require(is_rule, "'binary' must be like {above: 127}, {below: 128}, {alpha: 127}")
-    require(len(names) == 2 and not others, "'binary' is for two classes, without 'colors' and pixels to ignore")
+    require(len(names) == 2 and not conflict, "'binary' is for two classes, without 'colors' and pixels to ignore")
     require(background is not None, "'binary' needs a background class: add `background: NAME`")
 
 

@@ -25,7 +25,7 @@ def read_mask(path: Path | str, form: str = "stored") -> np.ndarray:
     if path.suffix.lower() == ".mat":
         return _read_mat(path)
     with open_image(path) as image:
-        deep = decode_deep_colors(path, image) if has_deep_colors(image) else None  # Pillow drops the lower bytes
+        is_deep = has_deep_colors(image)  # checked first, because loading clears the information
         image.load()
         if form == "colors":
             image.info.pop("transparency", None)  # not needed for masks, and Pillow would warn about it
@@ -35,7 +35,7 @@ def read_mask(path: Path | str, form: str = "stored") -> np.ndarray:
                 raise DataError(f"{path}: has no transparency to take the mask from; save it with an alpha channel.")
             values = np.asarray(image.convert("RGBA").getchannel("A"))
         else:
-            values = _read_stored_values(image, path, deep)
+            values = _read_stored_values(image, path, is_deep)
             if form == "guess":
                 _check_consistency(image, values, path)
         return np.ascontiguousarray(turn_upright(values, orientation(image)))
@@ -60,9 +60,10 @@ def _read_mat(path: Path) -> np.ndarray:
     return values
 
 
-def _read_stored_values(image: Image.Image, path: Path, deep: np.ndarray | None) -> np.ndarray:
-    if deep is not None:
-        return _drop_equal_channels(_to_label_ids(deep[:, :, 2::-1] if deep.shape[2] > 2 else deep[:, :, :1], path))
+def _read_stored_values(image: Image.Image, path: Path, is_deep: bool) -> np.ndarray:
+    if is_deep:  # Pillow drops the lower bytes
+        values = decode_deep_colors(path, image)
+        return _drop_equal_channels(_to_label_ids(values[:, :, 2::-1] if values.shape[2] > 2 else values, path))
     if image.mode in ("LA", "PA"):
         image = image.getchannel(0)
     if image.mode in ("1", "L", "P"):

@@ -120,17 +120,19 @@ class TiffReader:
             raise PredictionError(f"{file}: not a TIFF file that can be read ({error}); save it again.") from None
         self.height, self.width, self.channels = *self.tiff.shape, tuple(c.name for c in self.tiff.colorinterp)
         self.place = {} if self.tiff.transform.is_identity else {"crs": self.tiff.crs, "transform": self.tiff.transform}
-        self.turned = self.multiplied = self.lab = False
+        self.turned = self.multiplied = False
         self.profile = None
         try:
             with open_header(file) as image:
-                self.profile, self.lab = image.info.get("icc_profile"), image.mode == "LAB"
+                self.profile = image.info.get("icc_profile")
+                self.channels = ("lab",) if image.mode == "LAB" else self.channels
                 self.turned = image.tag_v2.get(images.ORIENTATION, 1) > 1
                 self.multiplied = image.tag_v2.get(images.EXTRA, ())[:1] == (1,)  # colors are premultiplied by alpha
         except Exception:  # a damaged header, or a format that Pillow does not know
             self.turned = images.tiff_tags(file).get(images.ORIENTATION, 1) > 1
         if bands or channels:
             self.bands, self.channels = images.choose_bands(file, self.tiff.count, bands, channels), ("gray",)
+            self.profile = None  # it is for the colors of the whole file, not for chosen bands
         self.colors = slice(-1 if "alpha" in self.channels else None)
         bits = int(self.tiff.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8))
         self.factor = 255 // (2**bits - 1)  # extends the range of values with 1, 2 or 4 bits to 0..255
@@ -144,7 +146,7 @@ class TiffReader:
             return "several pages"
         if not self.num_channels and set(self.tiff.dtypes) - {"uint8", "uint16"}:
             return "pixels that are neither 8-bit nor 16-bit"
-        if self.lab or self.channels not in CHANNELS:
+        if self.channels not in CHANNELS:
             return "channels that are neither gray, RGB, a palette nor transparency"
         if math.prod(self.tiff.block_shapes[0]) * self.tiff.count * 2 > BLOCK_BYTES:
             return "all pixels compressed in one piece"

@@ -209,6 +209,14 @@ def test_tiff_files_are_converted_as_in_memory(tmp_path, kind):
     assert np.abs(actual.astype(int) - expected).max() <= tolerance.get(kind, 0)
 
 
+def test_chosen_bands_of_a_tiff_file_have_no_color_profile(tmp_path):
+    file = tmp_path / "a.tif"
+    Image.fromarray(scene(60, 70)).save(file, icc_profile=wide_gamut_profile())
+    with TiffReader(file, bands=[3, 2, 1]) as reader:
+        assert (reader.rows(0, 60) == read_image(file, bands=[3, 2, 1])).all()
+        assert (reader.rows(0, 60) == scene(60, 70)[:, :, ::-1]).all()
+
+
 @pytest.mark.parametrize(
     "kind, bits", [("minisblack", 1), ("miniswhite", 1), ("minisblack", 2), ("minisblack", 4), ("palette", 4)]
 )
